@@ -1,0 +1,3 @@
+//! The `aod` command.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! The append-only session log: records, one writer, many readers.

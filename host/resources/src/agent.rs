@@ -1,0 +1,123 @@
+//! Agents: reusable templates of a runtime, a model and what it is told.
+
+use indexmap::IndexMap;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::{Id, Timestamp};
+
+/// A reusable template: which runtime and model, and what it is told.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Agent {
+    /// The agent's id.
+    pub id: Id,
+    /// Always `agent`.
+    #[serde(rename = "type", default = "agent_type")]
+    #[schema(pattern = "^agent$")]
+    pub kind: String,
+    /// A name for people, 1 to 200 characters.
+    pub name: String,
+    /// What it is for.
+    pub description: Option<String>,
+    /// What is added to the CLI's own system prompt.
+    pub system: Option<String>,
+    /// The runtime's name, as declared in `runtimes.toml`.
+    pub runtime: String,
+    /// The canonical model id, `provider/model_id`.
+    pub model: String,
+    /// The environment its sessions use unless they name another.
+    pub environment_id: Option<Id>,
+    /// Skills written to the runtime's skills folder.
+    pub skills: Vec<Skill>,
+    /// MCP servers offered on top of the CLI's own tools.
+    pub mcp_servers: Vec<McpServer>,
+    /// The user's own labels.
+    pub metadata: IndexMap<String, String>,
+    /// Raised by one with every change.
+    pub version: i64,
+    /// When it was archived.
+    pub archived_at: Option<Timestamp>,
+    /// When it was created.
+    pub created_at: Timestamp,
+    /// When it was last changed.
+    pub updated_at: Timestamp,
+}
+
+fn agent_type() -> String {
+    "agent".to_owned()
+}
+
+/// An agent as it was at one version; `id` is the agent's.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct AgentVersion {
+    /// The agent, with the version's own `version`; its `archived_at` and `updated_at` are not
+    /// part of a version.
+    #[serde(flatten)]
+    pub agent: Agent,
+}
+
+/// An MCP server that an agent may call. Values of headers and env are write-only: they are kept
+/// sealed and read back as `"***"`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct McpServer {
+    /// Unique within the agent.
+    pub name: String,
+    /// How it is reached.
+    #[serde(flatten)]
+    pub transport: McpTransport,
+}
+
+/// How an MCP server is reached.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(tag = "type", rename_all = "lowercase")]
+pub enum McpTransport {
+    /// Over streamable HTTP.
+    Url {
+        /// The endpoint.
+        url: String,
+        /// Headers sent with every request.
+        #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+        headers: IndexMap<String, String>,
+    },
+    /// Over a child process's standard streams, inside the sandbox.
+    Stdio {
+        /// The program.
+        command: String,
+        /// Its arguments.
+        #[serde(default)]
+        args: Vec<String>,
+        /// Its environment.
+        #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+        env: IndexMap<String, String>,
+    },
+}
+
+/// A skill that the CLI can load by itself.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(untagged)]
+pub enum Skill {
+    /// From a public repository.
+    Github {
+        /// Always `github`.
+        #[serde(rename = "type")]
+        #[schema(pattern = "^github$")]
+        kind: String,
+        /// `owner/repo`.
+        source: String,
+        /// Its folder's name; the repository's when absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        name: Option<String>,
+        /// When to use it.
+        #[serde(default)]
+        description: String,
+    },
+    /// Given in full.
+    Inline {
+        /// Its folder's name, `[a-z0-9][a-z0-9-]{0,63}`.
+        name: String,
+        /// When to use it.
+        description: String,
+        /// The text of its `SKILL.md`, at most 256 KiB.
+        content: String,
+    },
+}

@@ -1,0 +1,91 @@
+//! Environments: what a sandbox holds.
+
+use indexmap::IndexMap;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::{Id, Timestamp};
+
+/// What a sandbox holds. Its `env_vars` are write-only and no part of this.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Environment {
+    /// The environment's id.
+    pub id: Id,
+    /// Always `environment`.
+    #[serde(rename = "type", default = "environment_type")]
+    #[schema(pattern = "^environment$")]
+    pub kind: String,
+    /// A name for people.
+    pub name: String,
+    /// Packages to install, by package manager.
+    pub packages: IndexMap<PackageManager, Vec<String>>,
+    /// A shell script run once, after packages and clones.
+    pub setup_script: Option<String>,
+    /// What its sandboxes may reach.
+    pub networking: Networking,
+    /// Raised by one with every change.
+    pub version: i64,
+    /// When it was archived.
+    pub archived_at: Option<Timestamp>,
+    /// When it was created.
+    pub created_at: Timestamp,
+    /// When it was last changed.
+    pub updated_at: Timestamp,
+}
+
+fn environment_type() -> String {
+    "environment".to_owned()
+}
+
+/// An environment as it was at one version; `id` is the environment's.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct EnvironmentVersion {
+    /// The environment, with the version's own `version`.
+    #[serde(flatten)]
+    pub environment: Environment,
+}
+
+/// A package manager whose packages an environment may name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum PackageManager {
+    /// Debian packages.
+    Apt,
+    /// Rust crates with binaries.
+    Cargo,
+    /// Ruby gems.
+    Gem,
+    /// Go modules with binaries.
+    Go,
+    /// npm packages.
+    Npm,
+    /// Python packages.
+    Pip,
+}
+
+/// What an environment's sandboxes may reach.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Networking {
+    /// The policy.
+    #[serde(rename = "type")]
+    pub kind: NetworkingKind,
+    /// With `limited`: exact names, or `*.suffix`.
+    #[serde(default)]
+    pub allowed_hosts: Vec<String>,
+}
+
+impl Default for Networking {
+    fn default() -> Self {
+        Self { kind: NetworkingKind::Unrestricted, allowed_hosts: Vec::new() }
+    }
+}
+
+/// A network policy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum NetworkingKind {
+    /// The open internet.
+    Unrestricted,
+    /// The named hosts and what the runtime's provider needs.
+    Limited,
+}

@@ -1,0 +1,19 @@
+//! What the API speaks of: agents, environments, sessions, turns, and their state machine.
+//!
+//! Plain data with no behaviour beyond what the data itself defines. Every other host crate may
+//! depend on this one; it depends on none of them.
+
+mod agent;
+mod environment;
+mod session;
+mod state;
+mod time;
+
+pub use agent::{Agent, AgentVersion, McpServer, McpTransport, Skill};
+pub use environment::{Environment, EnvironmentVersion, Networking, NetworkingKind, PackageManager};
+pub use session::{Resource, Session, Turn, Usage};
+pub use state::{IllegalTransition, Outcome, SessionEvent, SessionState, Status};
+pub use time::Timestamp;
+
+/// An identifier of ours: a lower-case UUIDv4.
+pub type Id = uuid::Uuid;

@@ -1,0 +1,111 @@
+//! Sessions and turns.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::{Id, Outcome, Status, Timestamp};
+
+/// One agent in one sandbox, over one or more turns.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Session {
+    /// The session's id.
+    pub id: Id,
+    /// The agent it was made from.
+    pub agent_id: Option<Id>,
+    /// The environment it was made with.
+    pub environment_id: Option<Id>,
+    /// The runtime's name.
+    pub runtime: String,
+    /// Where it stands.
+    pub status: Status,
+    /// The last turn's native exit code.
+    pub exit_code: Option<i32>,
+    /// When it was created.
+    pub created_at: Timestamp,
+    /// When it last moved.
+    pub updated_at: Timestamp,
+    /// Repositories cloned into its workspace.
+    pub resources: Vec<Resource>,
+    /// How many turns it has had, the current one included.
+    pub turn_count: u32,
+    /// The turn that waits or runs, else the last one.
+    pub current_turn: Option<u32>,
+    /// The canonical model id.
+    pub model: String,
+    /// The sum over its turns.
+    pub usage: Usage,
+    /// Why it failed, and what to do.
+    pub error: Option<String>,
+    /// Whether it takes another prompt once no turn waits or runs.
+    pub resumable: bool,
+    /// The agent's version it was made from.
+    pub agent_version: Option<i64>,
+    /// The environment's version it was made with.
+    pub environment_version: Option<i64>,
+}
+
+/// A repository cloned into a session's workspace. Its token goes in, never out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Resource {
+    /// Always `github_repository`.
+    #[serde(rename = "type")]
+    #[schema(pattern = "^github_repository$")]
+    pub kind: String,
+    /// An https git URL.
+    pub url: String,
+    /// Where under the workspace.
+    pub mount_path: Option<String>,
+}
+
+/// One prompt and all that the CLI did about it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Turn {
+    /// 1 for the first.
+    pub turn_number: u32,
+    /// What was asked.
+    pub prompt: String,
+    /// `pending`, `running`, `completed` or `failed`: an interrupted turn reads `completed`, a
+    /// terminated one `failed`; `outcome` has the finer word.
+    pub status: Status,
+    /// The CLI's own exit code.
+    pub exit_code: Option<i32>,
+    /// When it was accepted.
+    pub created_at: Timestamp,
+    /// When its CLI was started.
+    pub started_at: Option<Timestamp>,
+    /// When it ended.
+    pub ended_at: Option<Timestamp>,
+    /// What it used.
+    pub usage: Usage,
+    /// How it ended.
+    pub outcome: Option<Outcome>,
+    /// Why it failed.
+    pub error: Option<String>,
+    /// Seconds it may take, 10 to 3600.
+    pub timeout: u32,
+}
+
+/// What a model was asked for and answered, in tokens.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Usage {
+    /// Tokens sent that were not read from the provider's cache.
+    pub input_tokens: u64,
+    /// Tokens received.
+    pub output_tokens: u64,
+    /// Tokens sent that the provider had cached.
+    pub cached_tokens: u64,
+    /// US dollars, where the CLI says.
+    pub cost_usd: Option<f64>,
+}
+
+impl std::ops::AddAssign for Usage {
+    fn add_assign(&mut self, more: Self) {
+        self.input_tokens = self.input_tokens.saturating_add(more.input_tokens);
+        self.output_tokens = self.output_tokens.saturating_add(more.output_tokens);
+        self.cached_tokens = self.cached_tokens.saturating_add(more.cached_tokens);
+        self.cost_usd = match (self.cost_usd, more.cost_usd) {
+            (None, cost) | (cost, None) => cost,
+            (Some(a), Some(b)) => Some(a + b),
+        };
+    }
+}

@@ -1,0 +1,1 @@
+//! Runtime adapters: WASM components, runtimes.toml, the model catalog.

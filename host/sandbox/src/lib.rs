@@ -1,0 +1,1 @@
+//! Sandbox drivers: how a command is run in isolation.

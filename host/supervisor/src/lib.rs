@@ -1,0 +1,1 @@
+//! The small process that owns one running turn and outlives the host.

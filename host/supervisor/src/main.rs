@@ -1,0 +1,3 @@
+//! The `aod-supervisor` process.
+
+fn main() {}

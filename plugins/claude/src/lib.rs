@@ -1,0 +1,1 @@
+//! Runtime adapter for Claude Code.

@@ -1,0 +1,1 @@
+//! Runtime adapter for the demo agent, a shell script.

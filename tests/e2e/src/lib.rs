@@ -1,0 +1,1 @@
+//! End-to-end tests: the real server, the real CLIs, real sandboxes.

@@ -1,0 +1,3 @@
+//! The `aod-standin` command.
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! Build, run and test the project.
+
+fn main() {}
