@@ -4,13 +4,15 @@ use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::{Id, Timestamp};
+use uuid::Uuid;
+
+use crate::Timestamp;
 
 /// A reusable template: which runtime and model, and what it is told.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Agent {
     /// The agent's id.
-    pub id: Id,
+    pub id: Uuid,
     /// Always `agent`.
     #[serde(rename = "type", default = "agent_type")]
     #[schema(pattern = "^agent$")]
@@ -26,7 +28,7 @@ pub struct Agent {
     /// The canonical model id, `provider/model_id`.
     pub model: String,
     /// The environment its sessions use unless they name another.
-    pub environment_id: Option<Id>,
+    pub environment_id: Option<Uuid>,
     /// Skills written to the runtime's skills folder.
     pub skills: Vec<Skill>,
     /// MCP servers offered on top of the CLI's own tools.

@@ -4,13 +4,15 @@ use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::{Id, Timestamp};
+use uuid::Uuid;
+
+use crate::Timestamp;
 
 /// What a sandbox holds. Its `env_vars` are write-only and no part of this.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Environment {
     /// The environment's id.
-    pub id: Id,
+    pub id: Uuid,
     /// Always `environment`.
     #[serde(rename = "type", default = "environment_type")]
     #[schema(pattern = "^environment$")]
@@ -76,7 +78,10 @@ pub struct Networking {
 
 impl Default for Networking {
     fn default() -> Self {
-        Self { kind: NetworkingKind::Unrestricted, allowed_hosts: Vec::new() }
+        Self {
+            kind: NetworkingKind::Unrestricted,
+            allowed_hosts: Vec::new(),
+        }
     }
 }
 

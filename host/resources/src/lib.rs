@@ -10,10 +10,9 @@ mod state;
 mod time;
 
 pub use agent::{Agent, AgentVersion, McpServer, McpTransport, Skill};
-pub use environment::{Environment, EnvironmentVersion, Networking, NetworkingKind, PackageManager};
+pub use environment::{
+    Environment, EnvironmentVersion, Networking, NetworkingKind, PackageManager,
+};
 pub use session::{Resource, Session, Turn, Usage};
 pub use state::{IllegalTransition, Outcome, SessionEvent, SessionState, Status};
 pub use time::Timestamp;
-
-/// An identifier of ours: a lower-case UUIDv4.
-pub type Id = uuid::Uuid;

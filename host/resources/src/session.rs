@@ -3,17 +3,19 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::{Id, Outcome, Status, Timestamp};
+use uuid::Uuid;
+
+use crate::{Outcome, Status, Timestamp};
 
 /// One agent in one sandbox, over one or more turns.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Session {
     /// The session's id.
-    pub id: Id,
+    pub id: Uuid,
     /// The agent it was made from.
-    pub agent_id: Option<Id>,
+    pub agent_id: Option<Uuid>,
     /// The environment it was made with.
-    pub environment_id: Option<Id>,
+    pub environment_id: Option<Uuid>,
     /// The runtime's name.
     pub runtime: String,
     /// Where it stands.

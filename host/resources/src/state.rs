@@ -42,10 +42,16 @@ impl std::str::FromStr for Status {
     type Err = String;
 
     fn from_str(word: &str) -> Result<Self, String> {
-        [Self::Pending, Self::Running, Self::Completed, Self::Failed, Self::Terminated]
-            .into_iter()
-            .find(|status| status.as_str() == word)
-            .ok_or_else(|| format!("{word:?} is no session status"))
+        [
+            Self::Pending,
+            Self::Running,
+            Self::Completed,
+            Self::Failed,
+            Self::Terminated,
+        ]
+        .into_iter()
+        .find(|status| status.as_str() == word)
+        .ok_or_else(|| format!("{word:?} is no session status"))
     }
 }
 
@@ -88,10 +94,15 @@ impl std::str::FromStr for Outcome {
     type Err = String;
 
     fn from_str(word: &str) -> Result<Self, String> {
-        [Self::Completed, Self::Failed, Self::Interrupted, Self::Terminated]
-            .into_iter()
-            .find(|outcome| outcome.as_str() == word)
-            .ok_or_else(|| format!("{word:?} is no turn outcome"))
+        [
+            Self::Completed,
+            Self::Failed,
+            Self::Interrupted,
+            Self::Terminated,
+        ]
+        .into_iter()
+        .find(|outcome| outcome.as_str() == word)
+        .ok_or_else(|| format!("{word:?} is no turn outcome"))
     }
 }
 
@@ -127,7 +138,10 @@ pub struct IllegalTransition {
 
 impl SessionState {
     /// A new session, waiting for its first turn.
-    pub const NEW: Self = Self { status: Status::Pending, provisioned: false };
+    pub const NEW: Self = Self {
+        status: Status::Pending,
+        provisioned: false,
+    };
 
     /// Whether a next prompt would be accepted, now or once the running turn has ended well.
     pub const fn resumable(self) -> bool {
@@ -150,9 +164,10 @@ impl SessionState {
             (Status::Completed, SessionEvent::Prompt) => to(Status::Pending),
             (Status::Failed, SessionEvent::Prompt) if self.provisioned => to(Status::Pending),
             // Its CLI was started, so its sandbox stands.
-            (Status::Pending, SessionEvent::Start) => {
-                Ok(Self { status: Status::Running, provisioned: true })
-            }
+            (Status::Pending, SessionEvent::Start) => Ok(Self {
+                status: Status::Running,
+                provisioned: true,
+            }),
             (Status::Running, SessionEvent::End(Outcome::Completed | Outcome::Interrupted)) => {
                 to(Status::Completed)
             }
