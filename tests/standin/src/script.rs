@@ -1,0 +1,261 @@
+//! What the stand-in answers: the latest prompt's directives, carried out step by step.
+
+use std::time::Duration;
+
+use crate::conversation::{Call, Item};
+use crate::directive::{self, Directive};
+use crate::tool::{self, Choice};
+
+/// The answer to a prompt without directives.
+pub const DEFAULT_ANSWER: &str = "Hello from the stand-in model";
+
+/// A model's reply, in no provider's words.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Reply {
+    /// What it consists of, in order.
+    pub parts: Vec<Part>,
+    /// How long to wait before each delta.
+    pub pace: Duration,
+    /// How the reply ends.
+    pub end: End,
+}
+
+/// A piece of a reply.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Part {
+    /// Thinking aloud.
+    Think(String),
+    /// Text.
+    Text(String),
+    /// A tool call.
+    Tool(Choice),
+}
+
+/// How a reply ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum End {
+    /// As it should.
+    #[default]
+    Whole,
+    /// Not at all: the connection stays open and silent.
+    Hang,
+    /// The connection breaks.
+    Drop,
+}
+
+/// What to answer a call with.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Outcome {
+    /// A reply.
+    Reply(Reply),
+    /// An HTTP error: its status.
+    Fail(u16),
+}
+
+impl Reply {
+    /// Whether the reply asks for a tool.
+    #[must_use]
+    pub fn calls_tool(&self) -> bool {
+        self.parts.iter().any(|part| matches!(part, Part::Tool(_)))
+    }
+}
+
+/// Decides what to answer. `spend(n)` says whether a failure that is to happen `n` times is still
+/// due, and counts it.
+pub fn answer(call: &Call, mut spend: impl FnMut(&str, u32) -> bool) -> Outcome {
+    let (prompt, since) = call.turn();
+    let directives = directive::parse(prompt);
+    let results: Vec<&str> = since
+        .iter()
+        .filter_map(|item| match item {
+            Item::ToolResult(output) => Some(output.as_str()),
+            _ => None,
+        })
+        .collect();
+
+    let mut reply = Reply::default();
+    let mut calls_before = results.len();
+    for directive in &directives {
+        if let Directive::Slow(pace) = directive {
+            reply.pace = *pace;
+            continue;
+        }
+        // Each tool result stands for one tool call that is done, with all that came before it.
+        if calls_before > 0 {
+            calls_before -= usize::from(directive.is_tool_call());
+            continue;
+        }
+        match directive {
+            Directive::Say(text) => reply.parts.push(Part::Text(text.clone())),
+            Directive::Think(text) => reply.parts.push(Part::Think(text.clone())),
+            Directive::Words(count) => reply.parts.push(Part::Text(words(*count))),
+            Directive::Recall => reply.parts.push(Part::Text(recall(call))),
+            Directive::Unknown(text) => {
+                reply
+                    .parts
+                    .push(Part::Text(format!("Unknown directive: {text}")));
+            }
+            Directive::Status { code, times } => {
+                if times.is_none_or(|times| spend(prompt, times)) {
+                    return Outcome::Fail(*code);
+                }
+            }
+            Directive::Hang => {
+                reply.end = End::Hang;
+                return Outcome::Reply(reply);
+            }
+            Directive::Drop => {
+                reply.end = End::Drop;
+                return Outcome::Reply(reply);
+            }
+            Directive::Bash(command) => {
+                return with_tool(reply, tool::shell(&call.tools, command), "shell");
+            }
+            Directive::Write { path, content } => {
+                return with_tool(reply, tool::write(&call.tools, path, content), "write");
+            }
+            Directive::Mcp { name, input } => {
+                return with_tool(reply, tool::named(&call.tools, name, input), name);
+            }
+            Directive::Slow(_) => {}
+        }
+    }
+    if !reply.parts.iter().any(|part| matches!(part, Part::Text(_))) {
+        reply.parts.push(Part::Text(match results.last() {
+            Some(output) => format!("The tool said: {output}"),
+            None => DEFAULT_ANSWER.to_owned(),
+        }));
+    }
+    Outcome::Reply(reply)
+}
+
+fn with_tool(mut reply: Reply, choice: Option<Choice>, wanted: &str) -> Outcome {
+    reply.parts.push(match choice {
+        Some(choice) => Part::Tool(choice),
+        None => Part::Text(format!("No tool for {wanted} is on offer")),
+    });
+    Outcome::Reply(reply)
+}
+
+fn words(count: usize) -> String {
+    let words: Vec<String> = (1..=count).map(|n| format!("word{n}")).collect();
+    words.join(" ")
+}
+
+fn recall(call: &Call) -> String {
+    let earlier = call.earlier_prompts();
+    if earlier.is_empty() {
+        "You said nothing before".to_owned()
+    } else {
+        format!("You said: {}", earlier.join(" | "))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::conversation::Tool;
+
+    fn call(prompt: &str, results: &[&str]) -> Call {
+        let schema = json!({"properties": {"command": {"type": "string"}}});
+        let mut call = Call {
+            tools: vec![Tool {
+                namespace: None,
+                name: "bash".into(),
+                schema,
+            }],
+            ..Call::default()
+        };
+        call.push_user_text(prompt);
+        for result in results {
+            call.items
+                .extend([Item::Reply, Item::ToolResult((*result).into())]);
+        }
+        call
+    }
+
+    fn reply(call: &Call) -> Reply {
+        match answer(call, |_, _| false) {
+            Outcome::Reply(reply) => reply,
+            Outcome::Fail(status) => panic!("status {status}"),
+        }
+    }
+
+    fn text(text: &str) -> Part {
+        Part::Text(text.into())
+    }
+
+    #[test]
+    fn steps_follow_tool_results() {
+        let prompt = "[[say a]] [[bash one]] [[say b]] [[bash two]]";
+        let first = reply(&call(prompt, &[]));
+        assert_eq!(first.parts[0], text("a"));
+        assert!(matches!(&first.parts[1], Part::Tool(c) if c.input == json!({"command": "one"})));
+        let second = reply(&call(prompt, &["1"]));
+        assert_eq!(second.parts[0], text("b"));
+        assert!(matches!(&second.parts[1], Part::Tool(c) if c.input == json!({"command": "two"})));
+        assert_eq!(
+            reply(&call(prompt, &["1", "2"])).parts,
+            [text("The tool said: 2")]
+        );
+    }
+
+    #[test]
+    fn a_prompt_without_directives_gets_the_default() {
+        assert_eq!(reply(&call("hi", &[])).parts, [text(DEFAULT_ANSWER)]);
+        assert_eq!(
+            reply(&call("[[think x]]", &[])).parts,
+            [Part::Think("x".into()), text(DEFAULT_ANSWER)]
+        );
+    }
+
+    #[test]
+    fn slowness_lasts_for_the_turn() {
+        let prompt = "[[slow 5]] [[bash x]] [[words 2]]";
+        let slow = reply(&call(prompt, &["out"]));
+        assert_eq!(
+            (slow.pace, &slow.parts[..]),
+            (Duration::from_millis(5), &[text("word1 word2")][..])
+        );
+    }
+
+    #[test]
+    fn failures_end_when_they_are_spent() {
+        let call = call("[[status 500 1]] [[say ok]]", &[]);
+        assert_eq!(answer(&call, |_, _| true), Outcome::Fail(500));
+        assert_eq!(reply(&call).parts, [text("ok")]);
+        assert_eq!(
+            answer(&self::call("[[status 401]]", &[]), |_, _| false),
+            Outcome::Fail(401)
+        );
+    }
+
+    #[test]
+    fn hang_and_drop_keep_what_came_before() {
+        let hung = reply(&call("[[say a]] [[hang]] [[say b]]", &[]));
+        assert_eq!((hung.end, hung.parts), (End::Hang, vec![text("a")]));
+        assert_eq!(reply(&call("[[drop]]", &[])).end, End::Drop);
+    }
+
+    #[test]
+    fn recall_tells_earlier_prompts() {
+        let mut call = call("my number is 42", &[]);
+        call.items.push(Item::Reply);
+        call.push_user_text("[[recall]]");
+        assert_eq!(reply(&call).parts, [text("You said: my number is 42")]);
+        assert_eq!(
+            reply(&self::call("[[recall]]", &[])).parts,
+            [text("You said nothing before")]
+        );
+    }
+
+    #[test]
+    fn a_missing_tool_is_said() {
+        assert_eq!(
+            reply(&call("[[mcp nothing]]", &[])).parts,
+            [text("No tool for nothing is on offer")]
+        );
+    }
+}

@@ -1,0 +1,177 @@
+//! The routes: recording, checking the key, answering.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use axum::body::{Body, to_bytes};
+use axum::extract::{Request as HttpRequest, State};
+use axum::http::{HeaderValue, Method, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use serde_json::{Value, json};
+
+use crate::dialect::Dialect;
+use crate::dialect::anthropic::Messages;
+use crate::play;
+use crate::record::{INPUT_TOKENS, Records, Request};
+use crate::script::{self, End, Outcome};
+
+/// The largest body that is read: conversations with pictures are large.
+const MAX_BODY: usize = 64 << 20;
+/// Seconds to wait that a 429 names.
+const RETRY_AFTER: &str = "1";
+
+/// What all requests share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) records: Records,
+    /// Makes ids differ from those of another stand-in that the same conversation met.
+    seed: u64,
+    next: AtomicU64,
+}
+
+impl Shared {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self {
+            records: Records::default(),
+            seed,
+            next: AtomicU64::new(1),
+        }
+    }
+
+    fn id(&self, prefix: &str) -> String {
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        format!("{prefix}{:012x}{number:012x}", self.seed & 0xffff_ffff_ffff)
+    }
+}
+
+/// All routes.
+pub(crate) fn router(shared: Arc<Shared>) -> Router {
+    Router::new()
+        .route("/_requests", get(recorded).delete(clear))
+        .route("/_usage", get(usage))
+        .fallback(provider)
+        .with_state(shared)
+}
+
+async fn recorded(State(shared): State<Arc<Shared>>) -> Json<Vec<Request>> {
+    Json(shared.records.requests())
+}
+
+async fn clear(State(shared): State<Arc<Shared>>) -> StatusCode {
+    shared.records.clear();
+    StatusCode::NO_CONTENT
+}
+
+async fn usage(State(shared): State<Arc<Shared>>) -> Json<crate::Usage> {
+    Json(shared.records.usage())
+}
+
+/// Everything that a provider would be asked: recorded, whatever becomes of it.
+async fn provider(State(shared): State<Arc<Shared>>, request: HttpRequest) -> Response {
+    let (parts, body) = request.into_parts();
+    let Ok(body) = to_bytes(body, MAX_BODY).await else {
+        return StatusCode::PAYLOAD_TOO_LARGE.into_response();
+    };
+    let request = Request::new(&parts, &body);
+    let slot = shared.records.add(request.clone());
+    let response = route(&shared, &parts.method, &request);
+    shared.records.answered(slot, response.status().as_u16());
+    response
+}
+
+fn route(shared: &Shared, method: &Method, request: &Request) -> Response {
+    let path = request.path.as_str();
+    match (method, path) {
+        (&Method::GET | &Method::HEAD, "/") => StatusCode::OK.into_response(),
+        (&Method::POST, "/v1/messages") => answer(shared, Messages, request),
+        (&Method::POST, "/v1/messages/count_tokens") => {
+            keyed(Messages, request, || json!({"input_tokens": INPUT_TOKENS}))
+        }
+        _ => failure(
+            Messages,
+            StatusCode::NOT_FOUND,
+            &format!("{method} {path} is not served"),
+        ),
+    }
+}
+
+/// Answers a call for the model's next reply.
+fn answer<D: Dialect>(shared: &Shared, dialect: D, request: &Request) -> Response {
+    if let Err(refusal) = check_key(dialect, request) {
+        return refusal;
+    }
+    let call = dialect.read(&request.body);
+    let reply = match script::answer(&call, |prompt, times| shared.records.spend(prompt, times)) {
+        Outcome::Reply(reply) => reply,
+        Outcome::Fail(code) => {
+            let status = StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+            return failure(
+                dialect,
+                status,
+                &format!("the prompt asked for status {code}"),
+            );
+        }
+    };
+    if reply.end == End::Whole {
+        shared.records.count_reply();
+    }
+    let ids = |prefix: &str| shared.id(prefix);
+    let (kind, body) = if call.stream {
+        let events = dialect.events(&call, &reply, &ids);
+        (
+            "text/event-stream",
+            play::events(&events, reply.pace, reply.end),
+        )
+    } else {
+        let value = dialect.whole(&call, &reply, &ids);
+        (
+            "application/json",
+            play::whole(&value, reply.pace, reply.end),
+        )
+    };
+    with_type(kind, body)
+}
+
+fn with_type(kind: &'static str, body: Body) -> Response {
+    (
+        [
+            (header::CONTENT_TYPE, kind),
+            (header::CACHE_CONTROL, "no-cache"),
+        ],
+        body,
+    )
+        .into_response()
+}
+
+/// Answers with a value when the key is good.
+fn keyed<D: Dialect>(dialect: D, request: &Request, value: impl FnOnce() -> Value) -> Response {
+    match check_key(dialect, request) {
+        Ok(()) => Json(value()).into_response(),
+        Err(refusal) => refusal,
+    }
+}
+
+#[expect(
+    clippy::result_large_err,
+    reason = "the error is the response that goes out at once"
+)]
+fn check_key<D: Dialect>(dialect: D, request: &Request) -> Result<(), Response> {
+    let problem = match &request.credential {
+        None => "no API key was given",
+        Some(key) if key.contains("bad") => "the API key is not valid",
+        Some(_) => return Ok(()),
+    };
+    Err(failure(dialect, StatusCode::UNAUTHORIZED, problem))
+}
+
+fn failure<D: Dialect>(dialect: D, status: StatusCode, message: &str) -> Response {
+    let mut response = (status, Json(dialect.error(status, message))).into_response();
+    if status == StatusCode::TOO_MANY_REQUESTS {
+        response
+            .headers_mut()
+            .insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER));
+    }
+    response
+}
