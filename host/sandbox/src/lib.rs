@@ -1,1 +1,109 @@
 //! Sandbox drivers: how a command is run in isolation.
+//!
+//! A driver turns a description of what a command may see and use, a [`SandboxSpec`], into a
+//! [`Launch`]: the program to start on the host, its arguments, its environment and the data it
+//! reads from inherited descriptors. The driver starts nothing itself. A turn's launch is carried
+//! out by the supervisor; provisioning steps are carried out by [`run()`].
+//!
+//! # What the `bubblewrap` driver guarantees
+//!
+//! - User, mount, pid, ipc, uts and (where the kernel has them) cgroup namespaces of its own, uid
+//!   and gid 1000, an empty capability set, `no_new_privs`, no controlling terminal, and a seccomp
+//!   filter ([`seccomp`]).
+//! - The command sees a read-only system (`/usr` and its aliases, a pared-down `/etc`), its home,
+//!   its workspace, what the spec mounts, its own `/proc`, a minimal `/dev` and empty temporary
+//!   folders. Nothing else of the host's files or processes.
+//! - Environment values and private files reach the command through descriptors. They are in no
+//!   argument list, not in the environment of any process outside the sandbox, and on no disk.
+//! - Killing the spawned process with `SIGKILL`, or the death of the thread that spawned it, ends
+//!   every process of the sandbox: the kernel kills a pid namespace with its init.
+//!
+//! # What it does not guarantee yet
+//!
+//! - [`Network::Host`] shares the host's network namespace: the host's loopback services and its
+//!   abstract unix sockets are within reach. Namespaces with a policed way out belong to the
+//!   network policy; [`Network::None`] is the only isolated kind today.
+//! - Memory and process counts are held by cgroup v2 where a group is delegated. Elsewhere the
+//!   process count is held by an rlimit for an ordinary user, and not at all by the kernel for
+//!   root; memory is not held by the kernel (`RLIMIT_AS` breaks JavaScript engines, which reserve
+//!   far more address space than they use). [`Launch::watch`] names what the spawner has to watch.
+//! - Started by root, uid 1000 inside is root's own uid outside, without any capability there.
+//!   Whoever can should run the server as an ordinary user.
+//! - Disk use of the home and the workspace is bounded per file only ([`Limits::file_size`]).
+//!
+//! # What the `process` driver guarantees
+//!
+//! Nothing: it runs the command as the server's own user, and says so in its [`Probe`].
+
+mod bubblewrap;
+mod cgroup;
+mod error;
+mod launch;
+mod probe;
+mod process;
+mod run;
+pub mod seccomp;
+mod spec;
+
+use std::path::{Path, PathBuf};
+
+pub use bubblewrap::{Bubblewrap, BubblewrapConfig};
+pub use error::SandboxError;
+pub use launch::{DataFd, Launch, Watch};
+pub use probe::{Check, Probe, State};
+pub use process::Process;
+pub use run::{Cancel, Ended, RunOptions, run};
+pub use spec::{EnvVar, Limits, Mount, Network, PrivateFile, SandboxSpec};
+
+/// Where a sandbox's home is, as the command inside sees it.
+pub const HOME: &str = "/home/agent";
+/// Where a sandbox's workspace is, as the command inside sees it.
+pub const WORKSPACE: &str = "/workspace";
+/// User and group id of the command inside a sandbox.
+pub const UID: u32 = 1000;
+
+/// A way of running commands apart from the host.
+///
+/// Drivers hold configuration and what they found out about the machine, but no state of any
+/// sandbox: a launch depends on its spec alone, and the host may be restarted between any two.
+pub trait SandboxDriver: Send + Sync {
+    /// The name by which configuration chooses the driver.
+    fn name(&self) -> &'static str;
+
+    /// Where the host's folder or file `host` appears to the command when it is to be mounted at
+    /// `inside`. A driver with mounts answers `inside`, one without answers `host`; callers use the
+    /// answer in paths they hand to the command (home, workspace, mounts) and in the spec.
+    fn place(&self, host: &Path, inside: &Path) -> PathBuf;
+
+    /// A folder, as the command sees it, for private files that need no particular place.
+    /// `home` is the host's path of the sandbox's home.
+    fn private_dir(&self, home: &Path) -> PathBuf;
+
+    /// Turns a description into what has to be started.
+    ///
+    /// May create empty mount points inside the spec's home and workspace, so it must not be
+    /// called while another command of the same sandbox runs.
+    ///
+    /// # Errors
+    ///
+    /// When the spec is invalid, asks for what this driver cannot give, or names paths that are
+    /// not there.
+    fn launch(&self, spec: &SandboxSpec) -> Result<Launch, SandboxError>;
+
+    /// Finds out what works and what is enforced on this machine, by trying it. Blocks for some
+    /// tens of milliseconds.
+    fn probe(&self) -> Probe;
+}
+
+/// The driver that configuration calls `name`, with default settings.
+///
+/// # Errors
+///
+/// When there is no such driver.
+pub fn driver(name: &str) -> Result<Box<dyn SandboxDriver>, SandboxError> {
+    match name {
+        bubblewrap::NAME => Ok(Box::new(Bubblewrap::new(BubblewrapConfig::default()))),
+        process::NAME => Ok(Box::new(Process::new())),
+        other => Err(SandboxError::UnknownDriver { name: other.into() }),
+    }
+}

@@ -1,0 +1,171 @@
+//! What a caller says about a sandboxed command.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use zeroize::Zeroizing;
+
+/// An environment variable: a name, and a value that may be secret.
+pub type EnvVar = (String, Zeroizing<String>);
+
+/// Everything a driver needs to know about one command.
+#[derive(Clone)]
+pub struct SandboxSpec {
+    /// The command and its arguments, as the sandbox sees them. Visible in the host's process
+    /// list, hence never secret. A command without a slash is looked up in `PATH` inside.
+    pub argv: Vec<String>,
+    /// The command's environment, whole: nothing is inherited. `HOME`, `USER`, `LOGNAME`, `SHELL`,
+    /// `PATH` and `TMPDIR` are added where they are not given.
+    pub env: Vec<EnvVar>,
+    /// The working directory, as the sandbox sees it.
+    pub cwd: PathBuf,
+    /// The host's folder that becomes the home, readable and writable.
+    pub home: PathBuf,
+    /// The host's folder that becomes the workspace, readable and writable.
+    pub workspace: PathBuf,
+    /// Further folders and files that can be read.
+    pub read_only: Vec<Mount>,
+    /// Further folders and files that can be read and written.
+    pub writable: Vec<Mount>,
+    /// Files that exist for this command only and never on a disk.
+    pub private_files: Vec<PrivateFile>,
+    /// Names that resolve to these addresses, besides `localhost`.
+    pub hosts: Vec<(String, IpAddr)>,
+    /// What the command can reach.
+    pub network: Network,
+    /// What the command can use.
+    pub limits: Limits,
+}
+
+impl SandboxSpec {
+    /// A command that sees the system, `home` and `workspace`, and runs in the workspace with no
+    /// network and default limits.
+    #[must_use]
+    pub fn new(argv: Vec<String>, home: impl Into<PathBuf>, workspace: impl Into<PathBuf>) -> Self {
+        Self {
+            argv,
+            env: Vec::new(),
+            cwd: PathBuf::from(crate::WORKSPACE),
+            home: home.into(),
+            workspace: workspace.into(),
+            read_only: Vec::new(),
+            writable: Vec::new(),
+            private_files: Vec::new(),
+            hosts: Vec::new(),
+            network: Network::None,
+            limits: Limits::default(),
+        }
+    }
+}
+
+impl fmt::Debug for SandboxSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SandboxSpec")
+            .field("argv", &self.argv)
+            .field(
+                "env",
+                &self.env.iter().map(|(name, _)| name).collect::<Vec<_>>(),
+            )
+            .field("cwd", &self.cwd)
+            .field("home", &self.home)
+            .field("workspace", &self.workspace)
+            .field("read_only", &self.read_only)
+            .field("writable", &self.writable)
+            .field("private_files", &self.private_files)
+            .field("hosts", &self.hosts)
+            .field("network", &self.network)
+            .field("limits", &self.limits)
+            .finish()
+    }
+}
+
+/// A folder or file of the host, and where it appears inside.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mount {
+    /// The path on the host. Must exist; symbolic links are followed.
+    pub host: PathBuf,
+    /// The path inside: absolute, without `.` and `..`.
+    pub inside: PathBuf,
+}
+
+impl Mount {
+    /// `host`, seen at `inside`.
+    pub fn new(host: impl Into<PathBuf>, inside: impl Into<PathBuf>) -> Self {
+        Self {
+            host: host.into(),
+            inside: inside.into(),
+        }
+    }
+}
+
+/// A file that only the command sees.
+///
+/// It can be placed in a temporary folder (`/run`, `/tmp`) or over a path in the home or the
+/// workspace. In the latter case an empty file stays on the host's disk as the mount point, the
+/// command can write to the file but not replace it by a rename, and what it wrote is gone when it
+/// ends.
+#[derive(Clone, PartialEq, Eq)]
+pub struct PrivateFile {
+    /// The path inside: absolute, without `.` and `..`.
+    pub path: PathBuf,
+    /// Permission bits, usually `0o600`.
+    pub mode: u32,
+    /// What the file holds; wiped from memory when dropped.
+    pub content: Zeroizing<Vec<u8>>,
+}
+
+impl fmt::Debug for PrivateFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PrivateFile")
+            .field("path", &self.path)
+            .field("mode", &format_args!("{:#o}", self.mode))
+            .field(
+                "content",
+                &format_args!("[redacted, {} bytes]", self.content.len()),
+            )
+            .finish()
+    }
+}
+
+/// What a sandbox can reach.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Network {
+    /// An empty network namespace: a loopback device of its own and nothing more.
+    #[default]
+    None,
+    /// The host's network namespace, its loopback included.
+    Host,
+}
+
+/// Upper bounds for a sandbox. `None` means: as much as the server's own process may use.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Memory of all processes together, in bytes, temporary folders included.
+    pub memory_bytes: Option<u64>,
+    /// Processes and threads together.
+    pub pids: Option<u64>,
+    /// CPU time of a single process, in seconds; the kernel kills it beyond.
+    pub cpu_seconds: Option<u64>,
+    /// Open descriptors of a single process.
+    pub open_files: Option<u64>,
+    /// Size of a single file, in bytes.
+    pub file_size: Option<u64>,
+    /// Size of each temporary folder (`/tmp`, `/dev/shm`, `/run`), in bytes.
+    pub temporary_bytes: Option<u64>,
+}
+
+impl Default for Limits {
+    /// Bounds that a coding agent with a compiler under it does not meet by accident.
+    fn default() -> Self {
+        Self {
+            memory_bytes: Some(4 << 30),
+            pids: Some(2048),
+            cpu_seconds: None,
+            open_files: Some(65_536),
+            file_size: Some(16 << 30),
+            temporary_bytes: Some(1 << 30),
+        }
+    }
+}
