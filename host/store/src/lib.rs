@@ -1,1 +1,108 @@
-//! The embedded SQLite store.
+//! The embedded SQLite store: everything that is not in a session's log.
+//!
+//! One thread writes, a few connections read, and every operation of [`Store`] is one
+//! transaction. An operation that has returned is on disk. Ids and moments come from the caller.
+//! Secrets come in sealed and are opaque here.
+
+mod agents;
+mod audit;
+mod connection;
+mod credentials;
+mod environments;
+mod error;
+mod idempotency;
+mod maintenance;
+mod migrate;
+mod readers;
+mod sealed;
+mod sessions;
+mod sql;
+mod tokens;
+mod turns;
+mod users;
+mod versioned;
+mod writer;
+
+use std::{path::Path, sync::Arc};
+
+use rusqlite::Connection;
+
+pub use audit::{AuditEntry, NewAuditEntry};
+pub use credentials::{Credential, NewCredential};
+pub use error::{Error, Result};
+pub use idempotency::{Idempotency, Replay, Submitted};
+pub use migrate::SCHEMA_VERSION;
+pub use sealed::{SealedKey, SealedKind, SealedRecord, SealedValue, SecretsUpdate};
+pub use sessions::{NewSession, SessionFilter, SessionRecord, StatusCounts, VersionRef};
+pub use tokens::{NewToken, Token, TokenOwner};
+pub use turns::{NewTurn, StopRequest, TurnEnd, TurnRecord, Unsettled};
+pub use users::User;
+
+use readers::Readers;
+use writer::Writer;
+
+/// A part of a list, newest first.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Page {
+    /// At most so many; all when absent.
+    pub limit: Option<u32>,
+    /// Only what comes after the record of this id.
+    pub after: Option<uuid::Uuid>,
+}
+
+impl Page {
+    /// SQLite takes a negative limit for none.
+    fn sql_limit(&self) -> i64 {
+        self.limit.map_or(-1, i64::from)
+    }
+}
+
+/// A handle on the store; clones share it.
+#[derive(Clone)]
+pub struct Store {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    writer: Writer,
+    readers: Readers,
+}
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Store").finish_non_exhaustive()
+    }
+}
+
+impl Store {
+    /// Opens the database file at `path`, which is made (mode 0600) or migrated as needed; its
+    /// folder must exist. Blocks for as long as that takes. The store's methods need a Tokio
+    /// runtime.
+    ///
+    /// # Errors
+    /// [`Error::NewerSchema`] and [`Error::ForeignDatabase`] leave the file untouched.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        let writer = Writer::start(connection::writer(path)?)?;
+        let readers = Readers::open(path)?;
+        Ok(Self {
+            inner: Arc::new(Inner { writer, readers }),
+        })
+    }
+
+    async fn write<T, F>(&self, body: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> Result<T> + Send + 'static,
+    {
+        self.inner.writer.run(body).await
+    }
+
+    async fn read<T, F>(&self, body: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> Result<T> + Send + 'static,
+    {
+        self.inner.readers.run(body).await
+    }
+}

@@ -1,0 +1,231 @@
+//! Users' registered credentials. Their values are sealed under [`SealedKind::Credential`].
+
+use aod_resources::Timestamp;
+use rusqlite::{OptionalExtension, Row, named_params};
+use uuid::Uuid;
+
+use crate::{
+    Error, NewAuditEntry, Result, SealedKey, SealedKind, Store, audit, sealed,
+    sql::{self, At, Id},
+};
+
+/// A credential without its value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Credential {
+    /// Whose it is.
+    pub owner: Uuid,
+    /// Its name, unique among its owner's.
+    pub name: String,
+    /// Its kind, as adapters declare them.
+    pub kind: String,
+    /// When it was first set.
+    pub created_at: Timestamp,
+    /// When its value was last set.
+    pub updated_at: Timestamp,
+    /// When a turn was last given it.
+    pub last_used_at: Option<Timestamp>,
+}
+
+/// A credential to set.
+#[derive(Clone)]
+pub struct NewCredential {
+    /// Whose it is.
+    pub owner: Uuid,
+    /// Its name, unique among its owner's.
+    pub name: String,
+    /// Its kind.
+    pub kind: String,
+    /// Its value, sealed for [`NewCredential::key`].
+    pub blob: Vec<u8>,
+    /// Now.
+    pub at: Timestamp,
+}
+
+impl NewCredential {
+    /// Where its value belongs.
+    pub fn key(&self) -> SealedKey {
+        Credential::key(self.owner, &self.name)
+    }
+}
+
+impl std::fmt::Debug for NewCredential {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("NewCredential")
+            .field("owner", &self.owner)
+            .field("name", &self.name)
+            .field("kind", &self.kind)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Credential {
+    /// Where the value of a user's credential belongs.
+    pub fn key(owner: Uuid, name: impl Into<String>) -> SealedKey {
+        SealedKey {
+            owner,
+            kind: SealedKind::Credential,
+            record: owner,
+            name: name.into(),
+        }
+    }
+
+    fn from_row(row: &Row<'_>) -> rusqlite::Result<Self> {
+        Ok(Self {
+            owner: sql::id(row, "owner")?,
+            name: row.get("name")?,
+            kind: row.get("kind")?,
+            created_at: sql::at(row, "created_at")?,
+            updated_at: sql::at(row, "updated_at")?,
+            last_used_at: sql::at_opt(row, "last_used_at")?,
+        })
+    }
+}
+
+impl Store {
+    /// Sets a credential, its sealed value and the entry in its trail in one transaction.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn put_credential(&self, new: NewCredential, actor: String) -> Result<Credential> {
+        self.write(move |db| {
+            let known: bool = db
+                .prepare_cached(
+                    "SELECT EXISTS (SELECT 1 FROM credentials WHERE owner = ? AND name = ?)",
+                )?
+                .query_row((Id(new.owner), &new.name), |row| row.get(0))?;
+            let credential = db
+                .prepare_cached(
+                    "INSERT INTO credentials (owner, name, kind, created_at, updated_at)
+                     VALUES (:owner, :name, :kind, :at, :at)
+                     ON CONFLICT (owner, name) DO UPDATE SET kind = :kind, updated_at = :at
+                     RETURNING *",
+                )?
+                .query_row(
+                    named_params! {
+                        ":owner": Id(new.owner),
+                        ":name": new.name,
+                        ":kind": new.kind,
+                        ":at": At(new.at),
+                    },
+                    Credential::from_row,
+                )?;
+            sealed::put(db, &new.key(), &new.blob, new.at)?;
+            audit::append(
+                db,
+                &NewAuditEntry {
+                    at: new.at,
+                    owner: new.owner,
+                    actor,
+                    credential: new.name,
+                    action: if known { "update" } else { "create" }.to_owned(),
+                    session: None,
+                    turn: None,
+                },
+            )?;
+            Ok(credential)
+        })
+        .await
+    }
+
+    /// One of a user's credentials.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`].
+    pub async fn credential(&self, owner: Uuid, name: String) -> Result<Credential> {
+        self.read(move |db| {
+            db.prepare_cached("SELECT * FROM credentials WHERE owner = ? AND name = ?")?
+                .query_row((Id(owner), &name), Credential::from_row)
+                .optional()?
+                .ok_or_else(|| Error::not_found("credential", name))
+        })
+        .await
+    }
+
+    /// A user's credentials, by name.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn list_credentials(&self, owner: Uuid) -> Result<Vec<Credential>> {
+        self.read(move |db| {
+            let mut query =
+                db.prepare_cached("SELECT * FROM credentials WHERE owner = ? ORDER BY name")?;
+            let rows = query.query_map([Id(owner)], Credential::from_row)?;
+            Ok(rows.collect::<rusqlite::Result<_>>()?)
+        })
+        .await
+    }
+
+    /// Notes that a turn was given a credential, in its row and in its trail.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`].
+    pub async fn use_credential(
+        &self,
+        owner: Uuid,
+        name: String,
+        actor: String,
+        session: Uuid,
+        turn: u32,
+        at: Timestamp,
+    ) -> Result<()> {
+        self.write(move |db| {
+            let touched = db
+                .prepare_cached(
+                    "UPDATE credentials SET last_used_at = ?3 WHERE owner = ?1 AND name = ?2",
+                )?
+                .execute((Id(owner), &name, At(at)))?;
+            if touched == 0 {
+                return Err(Error::not_found("credential", name));
+            }
+            audit::append(
+                db,
+                &NewAuditEntry {
+                    at,
+                    owner,
+                    actor,
+                    credential: name,
+                    action: "use".to_owned(),
+                    session: Some(session),
+                    turn: Some(turn),
+                },
+            )
+        })
+        .await
+    }
+
+    /// Deletes a credential with its sealed value, and says so in its trail.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`].
+    pub async fn delete_credential(
+        &self,
+        owner: Uuid,
+        name: String,
+        actor: String,
+        at: Timestamp,
+    ) -> Result<()> {
+        self.write(move |db| {
+            let deleted = db
+                .prepare_cached("DELETE FROM credentials WHERE owner = ? AND name = ?")?
+                .execute((Id(owner), &name))?;
+            if deleted == 0 {
+                return Err(Error::not_found("credential", name));
+            }
+            db.prepare_cached("DELETE FROM sealed WHERE kind = ? AND record = ? AND name = ?")?
+                .execute((SealedKind::Credential.as_str(), Id(owner), &name))?;
+            audit::append(
+                db,
+                &NewAuditEntry {
+                    at,
+                    owner,
+                    actor,
+                    credential: name,
+                    action: "delete".to_owned(),
+                    session: None,
+                    turn: None,
+                },
+            )
+        })
+        .await
+    }
+}

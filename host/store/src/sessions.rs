@@ -1,0 +1,472 @@
+//! Sessions: creation, reading, deletion. What their turns do to them is in [`crate::turns`].
+
+use aod_resources::{Agent, Environment, Resource, Session, SessionState, Status, Timestamp};
+use rusqlite::{Connection, OptionalExtension, Row, ToSql, named_params, params_from_iter};
+use uuid::Uuid;
+
+use crate::{
+    Error, Idempotency, Page, Result, SealedKind, SealedValue, Store, Submitted, idempotency,
+    sealed,
+    sql::{self, At, Id, Json},
+    turns,
+    versioned::{self, Versioned},
+};
+
+/// One version of an agent or environment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct VersionRef {
+    /// The agent's or environment's id.
+    pub id: Uuid,
+    /// The version.
+    pub version: i64,
+}
+
+/// What a new session consists of.
+#[derive(Clone, Debug)]
+pub struct NewSession {
+    /// Its id.
+    pub id: Uuid,
+    /// Whose it is.
+    pub owner: Uuid,
+    /// The agent as it is now.
+    pub agent: VersionRef,
+    /// The environment as it is now.
+    pub environment: Option<VersionRef>,
+    /// The runtime's name.
+    pub runtime: String,
+    /// The canonical model id.
+    pub model: String,
+    /// Repositories to clone.
+    pub resources: Vec<Resource>,
+    /// Seconds per turn, unless a turn says otherwise.
+    pub timeout: u32,
+    /// The first turn's prompt.
+    pub prompt: String,
+    /// Its sealed variables and repository tokens.
+    pub secrets: Vec<SealedValue>,
+    /// The adapter that it is to keep, if that is known yet.
+    pub adapter_digest: Option<String>,
+    /// The installed CLI that it is to keep, if that is known yet.
+    pub install_key: Option<String>,
+    /// How many active sessions its owner may have, this one included.
+    pub active_limit: Option<u32>,
+    /// The request's idempotency key.
+    pub idempotency: Option<Idempotency>,
+    /// Now.
+    pub at: Timestamp,
+}
+
+/// A session with what the API does not show.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SessionRecord {
+    /// What the API shows.
+    pub session: Session,
+    /// Whose it is.
+    pub owner: Uuid,
+    /// Seconds per turn, unless a turn says otherwise.
+    pub timeout: u32,
+    /// Whether its sandbox stands.
+    pub provisioned: bool,
+    /// The agent at the version that the session was made from.
+    pub agent: Agent,
+    /// The environment at the version that the session was made with.
+    pub environment: Option<Environment>,
+    /// SHA-256 of the adapter that it keeps, in hex.
+    pub adapter_digest: Option<String>,
+    /// The installed CLI that it keeps.
+    pub install_key: Option<String>,
+    /// The CLI's own name for the conversation, from its last acknowledged turn.
+    pub resume_token: Option<String>,
+}
+
+impl SessionRecord {
+    /// What the state machine decides by.
+    pub const fn state(&self) -> SessionState {
+        SessionState {
+            status: self.session.status,
+            provisioned: self.provisioned,
+        }
+    }
+}
+
+/// Which sessions to list.
+#[derive(Clone, Debug, Default)]
+pub struct SessionFilter {
+    /// Only those in this status.
+    pub status: Option<Status>,
+    /// Only those made from this agent.
+    pub agent: Option<Uuid>,
+    /// Only those of this runtime.
+    pub runtime: Option<String>,
+    /// Which part of the list.
+    pub page: Page,
+}
+
+/// How many sessions there are, by status.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StatusCounts {
+    /// Waiting to start.
+    pub pending: u64,
+    /// Running.
+    pub running: u64,
+    /// Ended well or interrupted.
+    pub completed: u64,
+    /// Failed.
+    pub failed: u64,
+    /// Stopped for good.
+    pub terminated: u64,
+}
+
+const SESSION_SECRETS: &[SealedKind] = &[SealedKind::SessionVariable, SealedKind::RepositoryToken];
+
+impl Store {
+    /// Adds a session, pending, with its first turn and its sealed values.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] and [`Error::Archived`] for the agent or environment,
+    /// [`Error::ActiveLimit`], [`Error::IdempotencyMismatch`], [`Error::AlreadyExists`].
+    pub async fn create_session(&self, new: NewSession) -> Result<Submitted<Session>> {
+        self.write(move |db| {
+            let replay = idempotency::enter(db, new.owner, new.idempotency.as_ref(), new.at)?;
+            if let Some(replay) = replay {
+                return Ok(Submitted::Replayed(replay));
+            }
+            create(db, new).map(Submitted::New)
+        })
+        .await
+    }
+
+    /// A session as the API shows it.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], also for another user's.
+    pub async fn session(&self, owner: Uuid, id: Uuid) -> Result<Session> {
+        self.read(move |db| {
+            db.prepare_cached("SELECT * FROM sessions WHERE id = ? AND owner = ?")?
+                .query_row((Id(id), Id(owner)), session_from_row)
+                .optional()?
+                .ok_or_else(|| Error::not_found("session", id))
+        })
+        .await
+    }
+
+    /// All that is known of a session, whoever owns it.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`].
+    pub async fn session_record(&self, id: Uuid) -> Result<SessionRecord> {
+        self.read(move |db| record(db, id)).await
+    }
+
+    /// A user's sessions, newest first.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] when the page's `after` names none of theirs.
+    pub async fn list_sessions(&self, owner: Uuid, filter: SessionFilter) -> Result<Vec<Session>> {
+        self.read(move |db| list(db, owner, &filter)).await
+    }
+
+    /// How many sessions there are, one user's or everybody's.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn session_counts(&self, owner: Option<Uuid>) -> Result<StatusCounts> {
+        self.read(move |db| {
+            let sql = match owner {
+                Some(_) => "SELECT status, count(*) FROM sessions WHERE owner = ? GROUP BY status",
+                None => "SELECT status, count(*) FROM sessions GROUP BY status",
+            };
+            let mut query = db.prepare_cached(sql)?;
+            let rows = query.query_map(params_from_iter(owner.map(Id)), |row| {
+                Ok((
+                    row.get::<_, sql::Word<Status>>(0)?.0,
+                    sql::uncount(row.get(1)?),
+                ))
+            })?;
+            let mut counts = StatusCounts::default();
+            for row in rows {
+                let (status, count) = row?;
+                match status {
+                    Status::Pending => counts.pending = count,
+                    Status::Running => counts.running = count,
+                    Status::Completed => counts.completed = count,
+                    Status::Failed => counts.failed = count,
+                    Status::Terminated => counts.terminated = count,
+                }
+            }
+            Ok(counts)
+        })
+        .await
+    }
+
+    /// The ids of all sessions, to tell folders that belong to none.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn session_ids(&self) -> Result<Vec<Uuid>> {
+        self.read(|db| {
+            let mut query = db.prepare_cached("SELECT id FROM sessions ORDER BY seq")?;
+            let ids = query.query_map([], |row| sql::id(row, "id"))?;
+            Ok(ids.collect::<rusqlite::Result<_>>()?)
+        })
+        .await
+    }
+
+    /// Fixes the adapter and the installed CLI that a session keeps for its later turns.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`].
+    pub async fn set_build(
+        &self,
+        id: Uuid,
+        adapter_digest: String,
+        install_key: Option<String>,
+    ) -> Result<()> {
+        self.write(move |db| {
+            let changed = db
+                .prepare_cached(
+                    "UPDATE sessions SET adapter_digest = ?2, install_key = ?3 WHERE id = ?1",
+                )?
+                .execute((Id(id), adapter_digest, install_key))?;
+            found(changed, id)
+        })
+        .await
+    }
+
+    /// Notes that a session's sandbox stands, so that a failed turn can be followed by another.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`].
+    pub async fn set_provisioned(&self, id: Uuid, at: Timestamp) -> Result<()> {
+        self.write(move |db| {
+            let changed = db
+                .prepare_cached(
+                    "UPDATE sessions SET provisioned = 1, updated_at = ?2 WHERE id = ?1",
+                )?
+                .execute((Id(id), At(at)))?;
+            found(changed, id)
+        })
+        .await
+    }
+
+    /// Deletes a session with its turns and sealed values.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`]; [`Error::SessionActive`] while a turn waits or runs.
+    pub async fn delete_session(&self, owner: Uuid, id: Uuid) -> Result<()> {
+        self.write(move |db| {
+            let status: Option<sql::Word<Status>> = db
+                .prepare_cached("SELECT status FROM sessions WHERE id = ? AND owner = ?")?
+                .query_row((Id(id), Id(owner)), |row| row.get(0))
+                .optional()?;
+            let sql::Word(status) = status.ok_or_else(|| Error::not_found("session", id))?;
+            if status.is_active() {
+                return Err(Error::SessionActive { id, status });
+            }
+            sealed::delete_all(db, SESSION_SECRETS, id)?;
+            db.prepare_cached("DELETE FROM sessions WHERE id = ?")?
+                .execute([Id(id)])?;
+            Ok(())
+        })
+        .await
+    }
+}
+
+fn found(changed: usize, id: Uuid) -> Result<()> {
+    if changed == 0 {
+        return Err(Error::not_found("session", id));
+    }
+    Ok(())
+}
+
+fn create(db: &Connection, new: NewSession) -> Result<Session> {
+    usable::<Agent>(db, new.owner, new.agent)?;
+    if let Some(environment) = new.environment {
+        usable::<Environment>(db, new.owner, environment)?;
+        db.prepare_cached("UPDATE environments SET used = 1 WHERE id = ? AND NOT used")?
+            .execute([Id(environment.id)])?;
+    }
+    check_limit(db, new.owner, new.active_limit)?;
+    let added = db
+        .prepare_cached(
+            "INSERT INTO sessions (id, owner, agent_id, agent_version, environment_id,
+                 environment_version, runtime, model, status, timeout, resources, turn_count,
+                 adapter_digest, install_key, created_at, updated_at)
+             VALUES (:id, :owner, :agent, :agent_version, :environment, :environment_version,
+                 :runtime, :model, :status, :timeout, :resources, 1, :adapter_digest,
+                 :install_key, :at, :at)
+             RETURNING *",
+        )?
+        .query_row(
+            named_params! {
+                ":id": Id(new.id),
+                ":owner": Id(new.owner),
+                ":agent": Id(new.agent.id),
+                ":agent_version": new.agent.version,
+                ":environment": new.environment.map(|it| Id(it.id)),
+                ":environment_version": new.environment.map(|it| it.version),
+                ":runtime": new.runtime,
+                ":model": new.model,
+                ":status": SessionState::NEW.status.as_str(),
+                ":timeout": new.timeout,
+                ":resources": Json(&new.resources),
+                ":adapter_digest": new.adapter_digest,
+                ":install_key": new.install_key,
+                ":at": At(new.at),
+            },
+            session_from_row,
+        );
+    let session = match added {
+        Err(error) if crate::error::is_duplicate(&error) => {
+            return Err(Error::AlreadyExists {
+                what: "session",
+                name: new.id.to_string(),
+            });
+        }
+        added => added?,
+    };
+    turns::insert(db, new.id, 1, &new.prompt, new.timeout, new.at)?;
+    sealed::put_all(db, new.owner, new.id, new.secrets, new.at)?;
+    Ok(session)
+}
+
+/// Whether a session may be made from that version: it is the owner's and not archived.
+fn usable<T: Versioned>(db: &Connection, owner: Uuid, it: VersionRef) -> Result<()> {
+    let archived: Option<bool> = db
+        .prepare_cached(&format!(
+            "SELECT archived_at IS NOT NULL FROM {} AS head JOIN {} AS body ON body.id = head.id
+             WHERE head.id = ? AND head.owner = ? AND body.version = ?",
+            T::HEADS,
+            T::VERSIONS
+        ))?
+        .query_row((Id(it.id), Id(owner), it.version), |row| row.get(0))
+        .optional()?;
+    match archived {
+        None => Err(Error::not_found(T::WHAT, it.id)),
+        Some(true) => Err(Error::Archived {
+            what: T::WHAT,
+            id: it.id,
+        }),
+        Some(false) => Ok(()),
+    }
+}
+
+/// Whether the owner may have one more active session.
+pub(crate) fn check_limit(db: &Connection, owner: Uuid, limit: Option<u32>) -> Result<()> {
+    let Some(limit) = limit else { return Ok(()) };
+    let active: u32 = db
+        .prepare_cached(
+            "SELECT count(*) FROM sessions WHERE owner = ? AND status IN ('pending', 'running')",
+        )?
+        .query_row([Id(owner)], |row| row.get(0))?;
+    if active >= limit {
+        return Err(Error::ActiveLimit { limit, active });
+    }
+    Ok(())
+}
+
+fn list(db: &Connection, owner: Uuid, filter: &SessionFilter) -> Result<Vec<Session>> {
+    let mut sql = "SELECT * FROM sessions WHERE owner = ?".to_owned();
+    let mut values: Vec<Box<dyn ToSql>> = vec![Box::new(Id(owner))];
+    if let Some(status) = filter.status {
+        sql.push_str(" AND status = ?");
+        values.push(Box::new(status.as_str()));
+    }
+    if let Some(agent) = filter.agent {
+        sql.push_str(" AND agent_id = ?");
+        values.push(Box::new(Id(agent)));
+    }
+    if let Some(runtime) = &filter.runtime {
+        sql.push_str(" AND runtime = ?");
+        values.push(Box::new(runtime.clone()));
+    }
+    if let Some(after) = filter.page.after {
+        let seq: Option<i64> = db
+            .prepare_cached("SELECT seq FROM sessions WHERE id = ? AND owner = ?")?
+            .query_row((Id(after), Id(owner)), |row| row.get(0))
+            .optional()?;
+        sql.push_str(" AND seq < ?");
+        values.push(Box::new(
+            seq.ok_or_else(|| Error::not_found("session", after))?,
+        ));
+    }
+    sql.push_str(" ORDER BY seq DESC LIMIT ?");
+    values.push(Box::new(filter.page.sql_limit()));
+    let mut query = db.prepare_cached(&sql)?;
+    let rows = query.query_map(params_from_iter(values), session_from_row)?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+fn record(db: &Connection, id: Uuid) -> Result<SessionRecord> {
+    struct Hidden {
+        owner: Uuid,
+        timeout: u32,
+        provisioned: bool,
+        adapter_digest: Option<String>,
+        install_key: Option<String>,
+        resume_token: Option<String>,
+        agent: Uuid,
+        agent_version: i64,
+    }
+    let (session, hidden) = db
+        .prepare_cached("SELECT * FROM sessions WHERE id = ?")?
+        .query_row([Id(id)], |row| {
+            let hidden = Hidden {
+                owner: sql::id(row, "owner")?,
+                timeout: row.get("timeout")?,
+                provisioned: row.get("provisioned")?,
+                adapter_digest: row.get("adapter_digest")?,
+                install_key: row.get("install_key")?,
+                resume_token: row.get("resume_token")?,
+                agent: sql::id(row, "agent_id")?,
+                agent_version: row.get("agent_version")?,
+            };
+            Ok((session_from_row(row)?, hidden))
+        })
+        .optional()?
+        .ok_or_else(|| Error::not_found("session", id))?;
+    let environment = match (session.environment_id, session.environment_version) {
+        (Some(id), Some(version)) => Some(versioned::at_version(db, id, version)?),
+        _ => None,
+    };
+    Ok(SessionRecord {
+        agent: versioned::at_version(db, hidden.agent, hidden.agent_version)?,
+        environment,
+        session,
+        owner: hidden.owner,
+        timeout: hidden.timeout,
+        provisioned: hidden.provisioned,
+        adapter_digest: hidden.adapter_digest,
+        install_key: hidden.install_key,
+        resume_token: hidden.resume_token,
+    })
+}
+
+pub(crate) fn session_from_row(row: &Row<'_>) -> rusqlite::Result<Session> {
+    let state = SessionState {
+        status: sql::word(row, "status")?,
+        provisioned: row.get("provisioned")?,
+    };
+    let turn_count: u32 = row.get("turn_count")?;
+    let Json(resources) = row.get("resources")?;
+    Ok(Session {
+        id: sql::id(row, "id")?,
+        agent_id: sql::id_opt(row, "agent_id")?,
+        environment_id: sql::id_opt(row, "environment_id")?,
+        runtime: row.get("runtime")?,
+        status: state.status,
+        exit_code: row.get("exit_code")?,
+        created_at: sql::at(row, "created_at")?,
+        updated_at: sql::at(row, "updated_at")?,
+        resources,
+        turn_count,
+        // Turns follow one another, so the one that waits or runs is the last.
+        current_turn: Some(turn_count),
+        model: row.get("model")?,
+        usage: sql::usage(row)?,
+        error: row.get("error")?,
+        resumable: state.resumable(),
+        agent_version: row.get("agent_version")?,
+        environment_version: row.get("environment_version")?,
+    })
+}

@@ -1,0 +1,480 @@
+//! Turns, and how each moves its session: every transition goes through [`SessionState::apply`]
+//! and writes both rows in one transaction.
+
+use std::str::FromStr;
+
+use aod_resources::{Outcome, Session, SessionEvent, SessionState, Status, Timestamp, Turn, Usage};
+use rusqlite::{Connection, OptionalExtension, Row, named_params};
+use serde_json::Value;
+use uuid::Uuid;
+
+use crate::{
+    Error, Idempotency, Result, Store, Submitted, idempotency,
+    sessions::{check_limit, session_from_row},
+    sql::{self, At, Id, Json},
+};
+
+/// The next turn of a session.
+#[derive(Clone, Debug)]
+pub struct NewTurn {
+    /// The session.
+    pub session: Uuid,
+    /// Who asks; the session must be theirs.
+    pub owner: Uuid,
+    /// What is asked.
+    pub prompt: String,
+    /// Seconds it may take, when not the session's own.
+    pub timeout: Option<u32>,
+    /// How many active sessions the owner may have, this one included.
+    pub active_limit: Option<u32>,
+    /// The request's idempotency key.
+    pub idempotency: Option<Idempotency>,
+    /// Now.
+    pub at: Timestamp,
+}
+
+/// How a turn ended.
+#[derive(Clone, Debug)]
+pub struct TurnEnd {
+    /// The session.
+    pub session: Uuid,
+    /// The turn, which must be the session's current one.
+    pub turn: u32,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// The CLI's own exit code.
+    pub exit_code: Option<i32>,
+    /// Why it failed, and what to do.
+    pub error: Option<String>,
+    /// What it used; added to the session's sum.
+    pub usage: Usage,
+    /// The event that must end the turn in the log.
+    pub terminal: Value,
+    /// The CLI's own name for the conversation, when it acknowledged the turn; otherwise the
+    /// session keeps the one it has.
+    pub resume_token: Option<String>,
+    /// Now.
+    pub at: Timestamp,
+}
+
+/// What a user asked of a turn that waits or runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StopRequest {
+    /// Stop the turn, keep the session.
+    Interrupt,
+    /// Stop both for good.
+    Terminate,
+}
+
+impl StopRequest {
+    /// The word in the store.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Interrupt => "interrupt",
+            Self::Terminate => "terminate",
+        }
+    }
+
+    /// The outcome that it asks for.
+    pub const fn outcome(self) -> Outcome {
+        match self {
+            Self::Interrupt => Outcome::Interrupted,
+            Self::Terminate => Outcome::Terminated,
+        }
+    }
+}
+
+impl FromStr for StopRequest {
+    type Err = String;
+
+    fn from_str(word: &str) -> Result<Self, String> {
+        [Self::Interrupt, Self::Terminate]
+            .into_iter()
+            .find(|request| request.as_str() == word)
+            .ok_or_else(|| format!("{word:?} is no request to stop"))
+    }
+}
+
+/// A turn with what the API does not show.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TurnRecord {
+    /// Its session.
+    pub session: Uuid,
+    /// What the API shows.
+    pub turn: Turn,
+    /// SHA-256 of the adapter that it began with, in hex.
+    pub adapter_digest: Option<String>,
+    /// What its user asked of it.
+    pub stop_requested: Option<StopRequest>,
+    /// The event that must end it in the log; set with its end.
+    pub terminal: Option<Value>,
+    /// Whether the log is known to hold that event.
+    pub terminal_logged: bool,
+}
+
+/// A turn that a start of the host must look at: it waits or runs, or its end may be missing in
+/// the log.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Unsettled {
+    /// Where its session stands.
+    pub status: Status,
+    /// Whose session it is.
+    pub owner: Uuid,
+    /// The turn. It is unsettled by `terminal_logged`, whatever its status.
+    pub turn: TurnRecord,
+}
+
+impl Store {
+    /// Accepts a next prompt: the session becomes pending with one more turn.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], [`Error::IllegalTransition`], [`Error::ActiveLimit`],
+    /// [`Error::IdempotencyMismatch`].
+    pub async fn add_turn(&self, new: NewTurn) -> Result<Submitted<Turn>> {
+        self.write(move |db| {
+            let replay = idempotency::enter(db, new.owner, new.idempotency.as_ref(), new.at)?;
+            if let Some(replay) = replay {
+                return Ok(Submitted::Replayed(replay));
+            }
+            let session = Standing::load(db, new.session)?;
+            if session.owner != new.owner {
+                return Err(Error::not_found("session", new.session));
+            }
+            let state = session.state.apply(SessionEvent::Prompt)?;
+            check_limit(db, new.owner, new.active_limit)?;
+            let turn = session.turn_count + 1;
+            db.prepare_cached(
+                "UPDATE sessions SET status = :status, turn_count = :turn, exit_code = NULL,
+                     error = NULL, updated_at = :at
+                 WHERE id = :id",
+            )?
+            .execute(named_params! {
+                ":id": Id(new.session),
+                ":status": state.status.as_str(),
+                ":turn": turn,
+                ":at": At(new.at),
+            })?;
+            let timeout = new.timeout.unwrap_or(session.timeout);
+            insert(db, new.session, turn, &new.prompt, timeout, new.at)?;
+            turn_record(db, new.session, turn).map(|record| Submitted::New(record.turn))
+        })
+        .await
+    }
+
+    /// Notes that the CLI of a pending turn was started, under that adapter.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], [`Error::NotCurrentTurn`], [`Error::IllegalTransition`].
+    pub async fn start_turn(
+        &self,
+        session: Uuid,
+        turn: u32,
+        adapter_digest: String,
+        at: Timestamp,
+    ) -> Result<Session> {
+        self.write(move |db| {
+            let standing = Standing::load_at(db, session, turn)?;
+            let state = standing.state.apply(SessionEvent::Start)?;
+            db.prepare_cached(
+                "UPDATE turns SET phase = 'running', started_at = :at, adapter_digest = :digest
+                 WHERE session_id = :id AND number = :turn",
+            )?
+            .execute(named_params! {
+                ":id": Id(session),
+                ":turn": turn,
+                ":digest": adapter_digest,
+                ":at": At(at),
+            })?;
+            Ok(db
+                .prepare_cached(
+                    "UPDATE sessions SET status = :status, provisioned = :provisioned,
+                         updated_at = :at
+                     WHERE id = :id RETURNING *",
+                )?
+                .query_row(
+                    named_params! {
+                        ":id": Id(session),
+                        ":status": state.status.as_str(),
+                        ":provisioned": state.provisioned,
+                        ":at": At(at),
+                    },
+                    session_from_row,
+                )?)
+        })
+        .await
+    }
+
+    /// Ends a turn, and with it moves its session. The caller then appends `terminal` to the log
+    /// and says so with [`Store::terminal_logged`].
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], [`Error::NotCurrentTurn`], [`Error::IllegalTransition`].
+    pub async fn end_turn(&self, end: TurnEnd) -> Result<Session> {
+        self.write(move |db| self::end(db, &end)).await
+    }
+
+    /// Keeps a user's wish to stop the current turn, so that a host that dies now carries it out
+    /// at its restart. Once termination is asked for, an interruption changes nothing. Returns
+    /// the turn.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`]; [`Error::IllegalTransition`] when the session cannot be stopped so.
+    pub async fn request_stop(
+        &self,
+        owner: Uuid,
+        session: Uuid,
+        request: StopRequest,
+    ) -> Result<TurnRecord> {
+        self.write(move |db| {
+            let standing = Standing::load(db, session)?;
+            if standing.owner != owner {
+                return Err(Error::not_found("session", session));
+            }
+            standing.state.apply(SessionEvent::End(request.outcome()))?;
+            db.prepare_cached(
+                "UPDATE turns SET stop_requested = ?3
+                 WHERE session_id = ?1 AND number = ?2
+                   AND ifnull(stop_requested, '') <> 'terminate'",
+            )?
+            .execute((Id(session), standing.turn_count, request.as_str()))?;
+            turn_record(db, session, standing.turn_count)
+        })
+        .await
+    }
+
+    /// Keeps the CLI's own name for the conversation before the turn ends.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], [`Error::NotCurrentTurn`].
+    pub async fn set_resume_token(&self, session: Uuid, turn: u32, token: String) -> Result<()> {
+        self.write(move |db| {
+            Standing::load_at(db, session, turn)?;
+            db.prepare_cached("UPDATE sessions SET resume_token = ? WHERE id = ?")?
+                .execute((token, Id(session)))?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// Notes that the log holds a turn's terminal event. Losing this note costs the next start
+    /// one look at the log.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] when there is no such turn, or it has not ended.
+    pub async fn terminal_logged(&self, session: Uuid, turn: u32) -> Result<()> {
+        self.write(move |db| {
+            let changed = db
+                .prepare_cached(
+                    "UPDATE turns SET terminal_logged = 1
+                     WHERE session_id = ? AND number = ? AND phase = 'ended'",
+                )?
+                .execute((Id(session), turn))?;
+            if changed == 0 {
+                return Err(Error::not_found("ended turn", format!("{session}/{turn}")));
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// A session's turns, in order.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], also for another user's session.
+    pub async fn turns(&self, owner: Uuid, session: Uuid) -> Result<Vec<Turn>> {
+        self.read(move |db| {
+            if Standing::load(db, session)?.owner != owner {
+                return Err(Error::not_found("session", session));
+            }
+            let mut query =
+                db.prepare_cached("SELECT * FROM turns WHERE session_id = ? ORDER BY number")?;
+            let turns = query.query_map([Id(session)], |row| {
+                TurnRecord::from_row(row).map(|record| record.turn)
+            })?;
+            Ok(turns.collect::<rusqlite::Result<_>>()?)
+        })
+        .await
+    }
+
+    /// All that is known of one turn, whoever owns its session.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`].
+    pub async fn turn_record(&self, session: Uuid, turn: u32) -> Result<TurnRecord> {
+        self.read(move |db| turn_record(db, session, turn)).await
+    }
+
+    /// What a start of the host must look at, in order of the sessions' creation.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn list_unsettled(&self) -> Result<Vec<Unsettled>> {
+        self.read(|db| {
+            let mut query = db.prepare_cached(
+                "SELECT turns.*, sessions.status AS session_status, sessions.owner AS owner
+                 FROM turns JOIN sessions ON sessions.id = turns.session_id
+                 WHERE turns.terminal_logged = 0 ORDER BY sessions.seq, turns.number",
+            )?;
+            let rows = query.query_map([], |row| {
+                Ok(Unsettled {
+                    status: sql::word(row, "session_status")?,
+                    owner: sql::id(row, "owner")?,
+                    turn: TurnRecord::from_row(row)?,
+                })
+            })?;
+            Ok(rows.collect::<rusqlite::Result<_>>()?)
+        })
+        .await
+    }
+}
+
+/// What decides over a session's transitions.
+struct Standing {
+    owner: Uuid,
+    state: SessionState,
+    turn_count: u32,
+    timeout: u32,
+}
+
+impl Standing {
+    fn load(db: &Connection, session: Uuid) -> Result<Self> {
+        db.prepare_cached(
+            "SELECT owner, status, provisioned, turn_count, timeout FROM sessions WHERE id = ?",
+        )?
+        .query_row([Id(session)], |row| {
+            Ok(Self {
+                owner: sql::id(row, "owner")?,
+                state: SessionState {
+                    status: sql::word(row, "status")?,
+                    provisioned: row.get("provisioned")?,
+                },
+                turn_count: row.get("turn_count")?,
+                timeout: row.get("timeout")?,
+            })
+        })
+        .optional()?
+        .ok_or_else(|| Error::not_found("session", session))
+    }
+
+    /// The same, when `turn` is the session's current one.
+    fn load_at(db: &Connection, session: Uuid, turn: u32) -> Result<Self> {
+        let standing = Self::load(db, session)?;
+        if standing.turn_count != turn {
+            return Err(Error::NotCurrentTurn {
+                session,
+                turn,
+                current: standing.turn_count,
+            });
+        }
+        Ok(standing)
+    }
+}
+
+pub(crate) fn insert(
+    db: &Connection,
+    session: Uuid,
+    number: u32,
+    prompt: &str,
+    timeout: u32,
+    at: Timestamp,
+) -> Result<()> {
+    db.prepare_cached(
+        "INSERT INTO turns (session_id, number, prompt, timeout, phase, created_at)
+         VALUES (?, ?, ?, ?, 'pending', ?)",
+    )?
+    .execute((Id(session), number, prompt, timeout, At(at)))?;
+    Ok(())
+}
+
+fn end(db: &Connection, end: &TurnEnd) -> Result<Session> {
+    let standing = Standing::load_at(db, end.session, end.turn)?;
+    let state = standing.state.apply(SessionEvent::End(end.outcome))?;
+    db.prepare_cached(
+        "UPDATE turns SET phase = 'ended', outcome = :outcome, exit_code = :exit_code,
+             error = :error, ended_at = :at, input_tokens = :input, output_tokens = :output,
+             cached_tokens = :cached, cost_usd = :cost, terminal = :terminal
+         WHERE session_id = :id AND number = :turn",
+    )?
+    .execute(named_params! {
+        ":id": Id(end.session),
+        ":turn": end.turn,
+        ":outcome": end.outcome.as_str(),
+        ":exit_code": end.exit_code,
+        ":error": end.error,
+        ":at": At(end.at),
+        ":input": sql::count(end.usage.input_tokens),
+        ":output": sql::count(end.usage.output_tokens),
+        ":cached": sql::count(end.usage.cached_tokens),
+        ":cost": end.usage.cost_usd,
+        ":terminal": Json(&end.terminal),
+    })?;
+    let mut usage = db
+        .prepare_cached("SELECT * FROM sessions WHERE id = ?")?
+        .query_row([Id(end.session)], sql::usage)?;
+    usage += end.usage;
+    Ok(db
+        .prepare_cached(
+            "UPDATE sessions SET status = :status, exit_code = :exit_code, error = :error,
+                 input_tokens = :input, output_tokens = :output, cached_tokens = :cached,
+                 cost_usd = :cost, resume_token = ifnull(:resume_token, resume_token),
+                 updated_at = :at
+             WHERE id = :id RETURNING *",
+        )?
+        .query_row(
+            named_params! {
+                ":id": Id(end.session),
+                ":status": state.status.as_str(),
+                ":exit_code": end.exit_code,
+                ":error": end.error,
+                ":input": sql::count(usage.input_tokens),
+                ":output": sql::count(usage.output_tokens),
+                ":cached": sql::count(usage.cached_tokens),
+                ":cost": usage.cost_usd,
+                ":resume_token": end.resume_token,
+                ":at": At(end.at),
+            },
+            session_from_row,
+        )?)
+}
+
+fn turn_record(db: &Connection, session: Uuid, turn: u32) -> Result<TurnRecord> {
+    db.prepare_cached("SELECT * FROM turns WHERE session_id = ? AND number = ?")?
+        .query_row((Id(session), turn), TurnRecord::from_row)
+        .optional()?
+        .ok_or_else(|| Error::not_found("turn", format!("{session}/{turn}")))
+}
+
+impl TurnRecord {
+    fn from_row(row: &Row<'_>) -> rusqlite::Result<Self> {
+        let outcome: Option<sql::Word<Outcome>> = row.get("outcome")?;
+        let outcome = outcome.map(|sql::Word(outcome)| outcome);
+        let phase: String = row.get("phase")?;
+        let status = match outcome {
+            Some(outcome) => outcome.turn_status(),
+            None if phase == "running" => Status::Running,
+            None => Status::Pending,
+        };
+        let terminal: Option<Json<Value>> = row.get("terminal")?;
+        let stop_requested: Option<sql::Word<StopRequest>> = row.get("stop_requested")?;
+        Ok(Self {
+            session: sql::id(row, "session_id")?,
+            turn: Turn {
+                turn_number: row.get("number")?,
+                prompt: row.get("prompt")?,
+                status,
+                exit_code: row.get("exit_code")?,
+                created_at: sql::at(row, "created_at")?,
+                started_at: sql::at_opt(row, "started_at")?,
+                ended_at: sql::at_opt(row, "ended_at")?,
+                usage: sql::usage(row)?,
+                outcome,
+                error: row.get("error")?,
+                timeout: row.get("timeout")?,
+            },
+            adapter_digest: row.get("adapter_digest")?,
+            stop_requested: stop_requested.map(|sql::Word(request)| request),
+            terminal: terminal.map(|Json(terminal)| terminal),
+            terminal_logged: row.get("terminal_logged")?,
+        })
+    }
+}

@@ -1,0 +1,204 @@
+//! The one thread that writes.
+//!
+//! Operations come as closures through a channel. What is waiting when the thread is free is
+//! committed together: each operation in a savepoint of its own, so that one that fails takes
+//! nothing of the others with it, and one `fsync` for all. An operation is answered after the
+//! commit, so an answer is always durable.
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{Arc, Mutex, PoisonError, mpsc},
+    thread::{self, JoinHandle},
+};
+
+use rusqlite::{Connection, TransactionBehavior};
+use tokio::sync::oneshot;
+
+use crate::{Error, Result};
+
+/// How many operations share one commit at most: bounds how long the first waits for the last.
+const GROUP: usize = 128;
+
+/// Sends operations to the writing thread; dropping it waits for what was sent.
+pub(crate) struct Writer {
+    channel: Mutex<Option<mpsc::Sender<Message>>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+enum Message {
+    /// Runs inside a group's transaction.
+    Grouped(Box<dyn Job>),
+    /// Runs alone and outside any transaction.
+    Alone(Box<dyn FnOnce(&mut Connection) + Send>),
+}
+
+/// An operation whose answer waits for the commit.
+trait Job: Send {
+    /// Runs it; false when it failed and its changes must go.
+    fn run(&mut self, connection: &Connection) -> bool;
+    /// Answers: with its own result when the group was committed, else with the group's error.
+    fn answer(self: Box<Self>, committed: Result<()>);
+}
+
+struct Operation<T, F> {
+    body: Option<F>,
+    result: Result<T>,
+    reply: oneshot::Sender<Result<T>>,
+}
+
+impl<T, F> Job for Operation<T, F>
+where
+    T: Send,
+    F: FnOnce(&Connection) -> Result<T> + Send,
+{
+    fn run(&mut self, connection: &Connection) -> bool {
+        let Some(body) = self.body.take() else {
+            return false;
+        };
+        // The savepoint is rolled back after a panic, so no half-made change can be seen.
+        self.result =
+            catch_unwind(AssertUnwindSafe(|| body(connection))).unwrap_or(Err(Error::Panicked));
+        self.result.is_ok()
+    }
+
+    fn answer(self: Box<Self>, committed: Result<()>) {
+        // Nobody waits when the caller was cancelled; the operation was carried out all the same.
+        let _ = self.reply.send(committed.and(self.result));
+    }
+}
+
+impl Writer {
+    pub(crate) fn start(mut connection: Connection) -> Result<Self> {
+        let (sender, receiver) = mpsc::channel();
+        let thread = thread::Builder::new()
+            .name("store-writer".to_owned())
+            .spawn(move || serve(&mut connection, &receiver))
+            .map_err(|error| Error::Io {
+                path: "the store's writing thread".into(),
+                source: Arc::new(error),
+            })?;
+        Ok(Self {
+            channel: Mutex::new(Some(sender)),
+            thread: Mutex::new(Some(thread)),
+        })
+    }
+
+    /// Runs `body` in a transaction and returns once that is durable. Cancelling the returned
+    /// future does not take the operation back.
+    pub(crate) async fn run<T, F>(&self, body: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> Result<T> + Send + 'static,
+    {
+        let (reply, answer) = oneshot::channel();
+        self.send(Message::Grouped(Box::new(Operation {
+            body: Some(body),
+            result: Err(Error::Closed),
+            reply,
+        })))?;
+        answer.await.map_err(|_| Error::Closed)?
+    }
+
+    /// Runs `body` on the writing connection with no transaction open.
+    pub(crate) async fn run_alone<T, F>(&self, body: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Connection) -> Result<T> + Send + 'static,
+    {
+        let (reply, answer) = oneshot::channel();
+        self.send(Message::Alone(Box::new(move |connection| {
+            let result =
+                catch_unwind(AssertUnwindSafe(|| body(connection))).unwrap_or(Err(Error::Panicked));
+            let _ = reply.send(result);
+        })))?;
+        answer.await.map_err(|_| Error::Closed)?
+    }
+
+    fn send(&self, message: Message) -> Result<()> {
+        let channel = self.channel.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*channel {
+            Some(sender) => sender.send(message).map_err(|_| Error::Closed),
+            None => Err(Error::Closed),
+        }
+    }
+
+    /// Takes no more operations and waits until those that were sent are done.
+    pub(crate) fn close(&self) {
+        take(&self.channel);
+        if let Some(thread) = take(&self.thread) {
+            // Operations' panics are caught, so there is no panic to pass on.
+            let _ = thread.join();
+        }
+    }
+}
+
+fn take<T>(slot: &Mutex<Option<T>>) -> Option<T> {
+    slot.lock().unwrap_or_else(PoisonError::into_inner).take()
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+fn serve(connection: &mut Connection, receiver: &mpsc::Receiver<Message>) {
+    while let Ok(first) = receiver.recv() {
+        let mut group = Vec::new();
+        let mut next = Some(first);
+        while let Some(message) = next.take() {
+            match message {
+                Message::Grouped(job) => {
+                    group.push(job);
+                    if group.len() < GROUP {
+                        next = receiver.try_recv().ok();
+                    }
+                }
+                Message::Alone(body) => {
+                    commit(connection, std::mem::take(&mut group));
+                    body(connection);
+                }
+            }
+        }
+        commit(connection, group);
+    }
+}
+
+/// Runs a group in one transaction and answers each of its operations.
+fn commit(connection: &mut Connection, mut group: Vec<Box<dyn Job>>) {
+    if group.is_empty() {
+        return;
+    }
+    let committed = run_group(connection, &mut group);
+    if let Err(error) = &committed {
+        tracing::error!(%error, operations = group.len(), "the store could not commit");
+    }
+    for job in group {
+        job.answer(committed.clone());
+    }
+}
+
+fn run_group(connection: &mut Connection, group: &mut [Box<dyn Job>]) -> Result<()> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    for job in group {
+        transaction.execute_batch("SAVEPOINT operation")?;
+        if !job.run(&transaction) {
+            // SQLite drops the whole transaction on some errors (a full disk, for one), and with
+            // it what the operations before this one did.
+            if transaction.is_autocommit() {
+                return Err(Error::Unavailable(Arc::new(
+                    rusqlite::Error::SqliteFailure(
+                        rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_ABORT_ROLLBACK),
+                        Some(
+                            "the transaction was rolled back by an operation's failure".to_owned(),
+                        ),
+                    ),
+                )));
+            }
+            transaction.execute_batch("ROLLBACK TO operation")?;
+        }
+        transaction.execute_batch("RELEASE operation")?;
+    }
+    transaction.commit()?;
+    Ok(())
+}
