@@ -1,0 +1,292 @@
+//! The bytes of one record.
+//!
+//! ```text
+//! length u32 │ crc32c u32 │ id u64 │ time i64 │ turn u32 │ generation u32 │ kind u8 │ flags u8 │ payload
+//!   └ of all after the crc   └ over the length and all after the crc; all little-endian
+//! ```
+
+use crate::record::{Flags, Kind, MAX_PAYLOAD, Meta};
+use crate::segment::{Header, HeaderError, SEGMENT_HEAD};
+
+/// Length and checksum.
+const ENVELOPE: usize = 8;
+/// What stands between the checksum and the payload.
+const FIXED: usize = 26;
+/// All that stands before the payload.
+pub(crate) const FRAME_HEAD: usize = ENVELOPE + FIXED;
+
+/// A frame's head, decoded.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Head {
+    /// 0 for an unnumbered record.
+    pub id: u64,
+    pub time: i64,
+    pub turn: u32,
+    pub generation: u32,
+    pub kind: Kind,
+    pub flags: Flags,
+    /// The frame's length, head included.
+    pub total: usize,
+}
+
+/// What stands at the start of some bytes.
+pub(crate) enum Decoded {
+    /// A whole record.
+    Whole(Head),
+    /// Not enough of it: this many bytes are wanted in all.
+    Needs(usize),
+    /// No record.
+    Invalid(&'static str),
+}
+
+/// Writes what the caller knows into a frame whose payload is in place.
+pub(crate) fn prepare(frame: &mut [u8], meta: Meta) {
+    // A batch refuses payloads that do not fit.
+    let length = (frame.len() - ENVELOPE) as u32;
+    frame[0..4].copy_from_slice(&length.to_le_bytes());
+    frame[16..24].copy_from_slice(&meta.time.to_le_bytes());
+    frame[24..28].copy_from_slice(&meta.turn.to_le_bytes());
+    frame[32] = meta.kind as u8;
+    frame[33] = meta.flags.to_byte();
+}
+
+/// Numbers and seals the prepared frames of a batch; calls `each` with every frame's offset and
+/// id (0 for unnumbered). Returns the last number given.
+pub(crate) fn seal(
+    mut bytes: &mut [u8],
+    mut last_id: u64,
+    generation: u32,
+    mut each: impl FnMut(usize, u64),
+) -> u64 {
+    let mut offset = 0;
+    while !bytes.is_empty() {
+        let (frame, rest) = bytes.split_at_mut(frame_length(bytes));
+        let numbered = frame[32] < 32;
+        let id = if numbered {
+            last_id += 1;
+            last_id
+        } else {
+            0
+        };
+        frame[8..16].copy_from_slice(&id.to_le_bytes());
+        frame[28..32].copy_from_slice(&generation.to_le_bytes());
+        let crc = checksum(frame);
+        frame[4..8].copy_from_slice(&crc.to_le_bytes());
+        each(offset, id);
+        offset += frame.len();
+        bytes = rest;
+    }
+    last_id
+}
+
+/// How many whole frames, and how many bytes of them, lie within the first `limit` bytes of a
+/// sealed batch; with the last number among them.
+pub(crate) fn whole_within(bytes: &[u8], limit: usize, mut last_id: u64) -> (usize, usize, u64) {
+    let (mut count, mut end) = (0, 0);
+    while end < bytes.len() {
+        let next = end + frame_length(&bytes[end..]);
+        if next > limit {
+            break;
+        }
+        last_id = last_id.max(le64(&bytes[end + 8..]));
+        end = next;
+        count += 1;
+    }
+    (count, end, last_id)
+}
+
+/// Looks at the start of `bytes`.
+pub(crate) fn decode(bytes: &[u8]) -> Decoded {
+    if bytes.len() < FRAME_HEAD {
+        return Decoded::Needs(FRAME_HEAD);
+    }
+    let total = frame_length(bytes);
+    if !(FRAME_HEAD..=FRAME_HEAD + MAX_PAYLOAD).contains(&total) {
+        return Decoded::Invalid("its length is impossible");
+    }
+    let Some(kind) = Kind::from_byte(bytes[32]) else {
+        return Decoded::Invalid("its kind is unknown");
+    };
+    let Some(flags) = Flags::from_byte(bytes[33]) else {
+        return Decoded::Invalid("its flags are unknown");
+    };
+    let id = le64(&bytes[8..]);
+    if kind.is_numbered() != (id != 0) {
+        return Decoded::Invalid("its number does not fit its kind");
+    }
+    if bytes.len() < total {
+        return Decoded::Needs(total);
+    }
+    if checksum(&bytes[..total]) != le32(&bytes[4..]) {
+        return Decoded::Invalid("its checksum does not fit");
+    }
+    Decoded::Whole(Head {
+        id,
+        time: le64(&bytes[16..]) as i64,
+        turn: le32(&bytes[24..]),
+        generation: le32(&bytes[28..]),
+        kind,
+        flags,
+        total,
+    })
+}
+
+/// How many bytes a search for a record may checksum in vain.
+const SEARCH_BYTES: usize = 1 << 30;
+
+/// Whether a whole record with a number or generation that may follow stands anywhere in `bytes`.
+///
+/// Tells damage in the middle from a torn tail. A CLI could print bytes that look like a record,
+/// and be torn in the middle of that very line; all it gains is that its own session is called
+/// damaged.
+pub(crate) fn contains_record(bytes: &[u8], last_id: u64, generation: u32) -> bool {
+    // Crafted bytes could look like the head of a huge record at every offset.
+    let mut budget = SEARCH_BYTES;
+    (0..bytes.len().saturating_sub(FRAME_HEAD - 1)).any(|at| {
+        let rest = &bytes[at..];
+        // The cheap checks first: this runs at every byte.
+        let generation_fits = le32(&rest[28..]).wrapping_sub(generation) < 1 << 16;
+        let id = le64(&rest[8..]);
+        if !generation_fits || !(id == 0 || id.wrapping_sub(last_id) < 1 << 32) {
+            return false;
+        }
+        let cost = frame_length(rest).min(rest.len());
+        if cost > budget {
+            return false;
+        }
+        match decode(rest) {
+            Decoded::Whole(_) => true,
+            Decoded::Needs(_) => false,
+            Decoded::Invalid(_) => {
+                budget -= cost;
+                false
+            }
+        }
+    })
+}
+
+/// How a scanned segment ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ScanEnd {
+    /// With a whole record.
+    Clean,
+    /// With the beginning of one: the writer died, or writes it just now.
+    Torn,
+    /// Before the end, at damaged bytes; or it is no segment at all.
+    Corrupt(&'static str),
+    /// It is of a newer format, with this version.
+    Newer(u32),
+}
+
+/// What a scan of a segment's bytes found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Scan {
+    /// How many whole records there are.
+    pub records: u64,
+    /// The last number; one less than the segment's first where there is none.
+    pub last_id: u64,
+    /// How many bytes from the start are valid.
+    pub valid: u64,
+    /// How it ended.
+    pub end: ScanEnd,
+}
+
+/// Checks the bytes of a whole segment file. Never panics, whatever the bytes: the entry for
+/// fuzzing.
+pub fn scan(bytes: &[u8]) -> Scan {
+    let mut found = Scan {
+        records: 0,
+        last_id: 0,
+        valid: 0,
+        end: ScanEnd::Clean,
+    };
+    let header = match Header::decode(bytes) {
+        Ok(header) => header,
+        Err(error) => {
+            found.end = match error {
+                HeaderError::Short => ScanEnd::Torn,
+                HeaderError::Newer(version) => ScanEnd::Newer(version),
+                HeaderError::Damaged(what) => ScanEnd::Corrupt(what),
+            };
+            return found;
+        }
+    };
+    let mut chain = Chain::new(header.first_id - 1, header.generation);
+    let mut at = SEGMENT_HEAD;
+    while at < bytes.len() {
+        let what = match decode(&bytes[at..]) {
+            Decoded::Whole(head) => match chain.accept(&head) {
+                Ok(()) => {
+                    found.records += 1;
+                    at += head.total;
+                    continue;
+                }
+                Err(what) => {
+                    found.end = ScanEnd::Corrupt(what);
+                    break;
+                }
+            },
+            Decoded::Needs(_) => "it goes on past the end",
+            Decoded::Invalid(what) => what,
+        };
+        let rest = &bytes[at + 1..];
+        found.end = if contains_record(rest, chain.last_id, chain.generation) {
+            ScanEnd::Corrupt(what)
+        } else {
+            ScanEnd::Torn
+        };
+        break;
+    }
+    found.last_id = chain.last_id;
+    found.valid = at as u64;
+    found
+}
+
+/// Checks that records follow one another: numbers without gaps, generations that never fall.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Chain {
+    pub last_id: u64,
+    pub generation: u32,
+}
+
+impl Chain {
+    pub const fn new(last_id: u64, generation: u32) -> Self {
+        Self {
+            last_id,
+            generation,
+        }
+    }
+
+    /// Takes the next record, or says why it cannot be the next.
+    pub fn accept(&mut self, head: &Head) -> Result<(), &'static str> {
+        if head.generation < self.generation {
+            return Err("it was written by a writer that had already been replaced");
+        }
+        if head.id != 0 {
+            if head.id != self.last_id.wrapping_add(1) {
+                return Err("its number does not follow the one before it");
+            }
+            self.last_id = head.id;
+        }
+        self.generation = head.generation;
+        Ok(())
+    }
+}
+
+fn frame_length(bytes: &[u8]) -> usize {
+    le32(bytes) as usize + ENVELOPE
+}
+
+fn checksum(frame: &[u8]) -> u32 {
+    crc32c::crc32c_append(crc32c::crc32c(&frame[..4]), &frame[ENVELOPE..])
+}
+
+/// Reads a number from the first bytes, which the caller knows to be there.
+pub(crate) fn le32(bytes: &[u8]) -> u32 {
+    u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]])
+}
+
+/// Reads a number from the first bytes, which the caller knows to be there.
+pub(crate) fn le64(bytes: &[u8]) -> u64 {
+    u64::from(le32(bytes)) | u64::from(le32(&bytes[4..])) << 32
+}
