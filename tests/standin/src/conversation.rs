@@ -13,6 +13,8 @@ pub struct Call {
     pub items: Vec<Item>,
     /// The tools that the model may call.
     pub tools: Vec<Tool>,
+    /// Names of tools that are on offer once they were looked up.
+    pub deferred: Vec<String>,
 }
 
 /// One thing in a conversation.
@@ -22,6 +24,8 @@ pub enum Item {
     Prompt(String),
     /// What a tool gave back.
     ToolResult(String),
+    /// What the look-up of a deferred tool gave back.
+    Lookup,
     /// Anything that the model said or asked for.
     Reply,
 }
@@ -44,6 +48,11 @@ impl Call {
         if !typed.is_empty() {
             self.items.push(Item::Prompt(typed));
         }
+    }
+
+    /// Adds a tool's output, without what CLIs put into it on their own.
+    pub fn push_tool_result(&mut self, output: &str) {
+        self.items.push(Item::ToolResult(without_injected(output)));
     }
 
     /// The latest prompt and what followed it.
@@ -76,13 +85,27 @@ impl Call {
 }
 
 /// Elements in which CLIs wrap what they add to a user's message.
-const INJECTED: [&str; 1] = ["system-reminder"];
+const INJECTED: [&str; 5] = [
+    "system-reminder",
+    "environment_context",
+    "user_instructions",
+    "session_context",
+    "turn_aborted",
+];
 
 /// Beginnings of user messages that no person typed.
-const PREAMBLES: [&str; 1] = ["[Request interrupted by user"];
+const PREAMBLES: [&str; 2] = ["[Request interrupted by user", "# AGENTS.md instructions"];
 
 /// A user's text without what the CLI added to it; empty when nothing was typed.
 fn typed(text: &str) -> String {
+    let text = without_injected(text);
+    if PREAMBLES.iter().any(|preamble| text.starts_with(preamble)) {
+        return String::new();
+    }
+    text
+}
+
+fn without_injected(text: &str) -> String {
     let mut text = text.to_owned();
     for tag in INJECTED {
         let (open, close) = (format!("<{tag}"), format!("</{tag}>"));
@@ -93,11 +116,7 @@ fn typed(text: &str) -> String {
             text.replace_range(start..start + length + close.len(), "");
         }
     }
-    let text = text.trim();
-    if PREAMBLES.iter().any(|preamble| text.starts_with(preamble)) {
-        return String::new();
-    }
-    text.to_owned()
+    text.trim().to_owned()
 }
 
 #[cfg(test)]

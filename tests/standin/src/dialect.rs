@@ -1,12 +1,17 @@
 //! The providers' APIs: each turns its own words into a [`Call`] and a [`Reply`] into its own.
 
 pub(crate) mod anthropic;
+pub(crate) mod chat;
+pub(crate) mod gemini;
+mod openai;
+pub(crate) mod responses;
 
 use axum::http::StatusCode;
 use serde_json::Value;
 
 use crate::conversation::Call;
 use crate::play::Event;
+use crate::record::Request;
 use crate::script::Reply;
 
 /// Gives out ids that no other reply has.
@@ -14,8 +19,8 @@ pub(crate) type Ids<'a> = dyn Fn(&str) -> String + 'a;
 
 /// One provider's API.
 pub(crate) trait Dialect: Copy + Send + Sync + 'static {
-    /// Reads a request's body.
-    fn read(self, body: &Value) -> Call;
+    /// Reads a request.
+    fn read(self, request: &Request) -> Call;
     /// A reply as a stream, without its closing events when it is not to end.
     fn events(self, call: &Call, reply: &Reply, ids: &Ids<'_>) -> Vec<Event>;
     /// A reply as one value.

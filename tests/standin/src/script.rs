@@ -115,7 +115,9 @@ pub fn answer(call: &Call, mut spend: impl FnMut(&str, u32) -> bool) -> Outcome 
                 return with_tool(reply, tool::write(&call.tools, path, content), "write");
             }
             Directive::Mcp { name, input } => {
-                return with_tool(reply, tool::named(&call.tools, name, input), name);
+                let choice = tool::named(&call.tools, name, input)
+                    .or_else(|| look_up_once(call, since, name));
+                return with_tool(reply, choice, name);
             }
             Directive::Slow(_) => {}
         }
@@ -135,6 +137,14 @@ fn with_tool(mut reply: Reply, choice: Option<Choice>, wanted: &str) -> Outcome 
         None => Part::Text(format!("No tool for {wanted} is on offer")),
     });
     Outcome::Reply(reply)
+}
+
+/// Looks a deferred tool up, unless the last thing that happened was a look-up in vain.
+fn look_up_once(call: &Call, since: &[Item], name: &str) -> Option<Choice> {
+    match since.last() {
+        Some(Item::Lookup) => None,
+        _ => tool::lookup(&call.tools, &call.deferred, name),
+    }
 }
 
 fn words(count: usize) -> String {

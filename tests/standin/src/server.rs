@@ -13,12 +13,17 @@ use serde_json::{Value, json};
 
 use crate::dialect::Dialect;
 use crate::dialect::anthropic::Messages;
+use crate::dialect::chat::Chat;
+use crate::dialect::gemini::Gemini;
+use crate::dialect::responses::Responses;
 use crate::play;
 use crate::record::{INPUT_TOKENS, Records, Request};
 use crate::script::{self, End, Outcome};
 
 /// The largest body that is read: conversations with pictures are large.
 const MAX_BODY: usize = 64 << 20;
+/// Where Gemini's models are.
+const GEMINI_MODELS: &str = "/v1beta/models/";
 /// Seconds to wait that a 429 names.
 const RETRY_AFTER: &str = "1";
 
@@ -82,18 +87,67 @@ async fn provider(State(shared): State<Arc<Shared>>, request: HttpRequest) -> Re
 }
 
 fn route(shared: &Shared, method: &Method, request: &Request) -> Response {
+    match *method {
+        Method::GET | Method::HEAD => route_get(request),
+        Method::POST => route_post(shared, request),
+        _ => not_served(request),
+    }
+}
+
+fn route_get(request: &Request) -> Response {
+    match request.path.as_str() {
+        "/" => StatusCode::OK.into_response(),
+        // Clients that try a WebSocket first take this status for "use plain HTTP".
+        "/v1/responses" if request.headers.contains_key("upgrade") => failure(
+            Responses,
+            StatusCode::UPGRADE_REQUIRED,
+            "WebSockets are not served",
+        ),
+        "/v1/models" if request.headers.contains_key("anthropic-version") => {
+            keyed(Messages, request, || json!({"data": [], "has_more": false}))
+        }
+        "/v1/models" => keyed(Responses, request, || json!({"object": "list", "data": []})),
+        "/v1beta/models" => keyed(Gemini, request, || json!({"models": []})),
+        _ => not_served(request),
+    }
+}
+
+fn route_post(shared: &Shared, request: &Request) -> Response {
     let path = request.path.as_str();
-    match (method, path) {
-        (&Method::GET | &Method::HEAD, "/") => StatusCode::OK.into_response(),
-        (&Method::POST, "/v1/messages") => answer(shared, Messages, request),
-        (&Method::POST, "/v1/messages/count_tokens") => {
+    match path {
+        "/v1/messages" => answer(shared, Messages, request),
+        "/v1/messages/count_tokens" => {
             keyed(Messages, request, || json!({"input_tokens": INPUT_TOKENS}))
         }
-        _ => failure(
-            Messages,
-            StatusCode::NOT_FOUND,
-            &format!("{method} {path} is not served"),
-        ),
+        "/v1/responses" => answer(shared, Responses, request),
+        "/v1/chat/completions" => answer(shared, Chat, request),
+        _ => match path
+            .strip_prefix(GEMINI_MODELS)
+            .and_then(|rest| rest.rsplit_once(':'))
+        {
+            Some((_, "generateContent" | "streamGenerateContent")) => {
+                answer(shared, Gemini, request)
+            }
+            Some((_, "countTokens")) => {
+                keyed(Gemini, request, || json!({"totalTokens": INPUT_TOKENS}))
+            }
+            _ => not_served(request),
+        },
+    }
+}
+
+fn not_served(request: &Request) -> Response {
+    let message = format!(
+        "{} {} is not served by the stand-in",
+        request.method, request.path
+    );
+    let status = StatusCode::NOT_FOUND;
+    if request.path.starts_with("/v1beta/") {
+        failure(Gemini, status, &message)
+    } else if request.path.starts_with("/v1/messages") {
+        failure(Messages, status, &message)
+    } else {
+        failure(Responses, status, &message)
     }
 }
 
@@ -102,7 +156,7 @@ fn answer<D: Dialect>(shared: &Shared, dialect: D, request: &Request) -> Respons
     if let Err(refusal) = check_key(dialect, request) {
         return refusal;
     }
-    let call = dialect.read(&request.body);
+    let call = dialect.read(request);
     let reply = match script::answer(&call, |prompt, times| shared.records.spend(prompt, times)) {
         Outcome::Reply(reply) => reply,
         Outcome::Fail(code) => {

@@ -17,6 +17,9 @@ const SHELLS: [&str; 7] = [
 /// Names of tools that write a whole file, the most wanted first.
 const WRITERS: [&str; 3] = ["Write", "write", "write_file"];
 
+/// The tool that makes deferred tools known.
+pub(crate) const LOOKUP_TOOL: &str = "ToolSearch";
+
 const COMMAND_KEYS: [&str; 2] = ["command", "cmd"];
 const PATH_KEYS: [&str; 4] = ["file_path", "filePath", "path", "absolute_path"];
 const CONTENT_KEYS: [&str; 2] = ["content", "text"];
@@ -78,6 +81,15 @@ pub fn named(tools: &[Tool], name: &str, input: &Value) -> Option<Choice> {
         .find(|tool| tool.name == name)
         .or_else(|| tools.iter().find(|tool| tool.name.ends_with(name)))?;
     Some(choose(tool, input.as_object().cloned().unwrap_or_default()))
+}
+
+/// Chooses the tool that looks up the deferred tool whose name ends with `name`.
+#[must_use]
+pub fn lookup(tools: &[Tool], deferred: &[String], name: &str) -> Option<Choice> {
+    let wanted = deferred.iter().find(|deferred| deferred.ends_with(name))?;
+    let tool = by_names(tools, &[LOOKUP_TOOL])?;
+    let query = json!(format!("select:{wanted}"));
+    Some(choose(tool, Map::from_iter([("query".to_owned(), query)])))
 }
 
 fn by_names<'a>(tools: &'a [Tool], names: &[&str]) -> Option<&'a Tool> {

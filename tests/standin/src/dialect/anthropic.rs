@@ -6,8 +6,9 @@ use serde_json::{Value, json};
 use super::{Dialect, Ids, pieces, text_of};
 use crate::conversation::{Call, Item, Tool};
 use crate::play::Event;
-use crate::record::{INPUT_TOKENS, OUTPUT_TOKENS};
+use crate::record::{INPUT_TOKENS, OUTPUT_TOKENS, Request};
 use crate::script::{End, Part, Reply};
+use crate::tool::LOOKUP_TOOL;
 
 /// Stands for the signature of a thinking block, which clients send back unread.
 const SIGNATURE: &str = "c3RhbmQtaW4=";
@@ -17,9 +18,10 @@ const SIGNATURE: &str = "c3RhbmQtaW4=";
 pub(crate) struct Messages;
 
 impl Dialect for Messages {
-    fn read(self, body: &Value) -> Call {
+    fn read(self, request: &Request) -> Call {
+        let body = &request.body;
         let mut call = Call {
-            model: body["model"].as_str().unwrap_or_default().to_owned(),
+            model: request.model.clone().unwrap_or_default(),
             stream: body["stream"].as_bool().unwrap_or(false),
             tools: body["tools"]
                 .as_array()
@@ -27,16 +29,22 @@ impl Dialect for Messages {
                 .flatten()
                 .map(tool)
                 .collect(),
-            items: Vec::new(),
+            ..Call::default()
         };
+        let mut lookup_ids = Vec::new();
         for message in body["messages"].as_array().into_iter().flatten() {
             let content = &message["content"];
             match (message["role"].as_str(), content) {
                 (Some("user"), Value::String(text)) => call.push_user_text(text),
                 (Some("user"), Value::Array(blocks)) => {
-                    blocks.iter().for_each(|block| read_block(&mut call, block));
+                    for block in blocks {
+                        read_user_block(&mut call, &lookup_ids, block);
+                    }
                 }
-                (Some("assistant"), _) => call.items.push(Item::Reply),
+                (Some("assistant"), _) => {
+                    lookup_ids.extend(lookups(message));
+                    call.items.push(Item::Reply);
+                }
                 _ => {}
             }
         }
@@ -100,14 +108,44 @@ fn tool(tool: &Value) -> Tool {
     }
 }
 
-fn read_block(call: &mut Call, block: &Value) {
+fn read_user_block(call: &mut Call, lookups: &[&str], block: &Value) {
     match block["type"].as_str() {
-        Some("text") => call.push_user_text(block["text"].as_str().unwrap_or_default()),
-        Some("tool_result") => call
-            .items
-            .push(Item::ToolResult(text_of(&block["content"]))),
+        Some("text") => {
+            let text = block["text"].as_str().unwrap_or_default();
+            call.deferred.extend(deferred(text));
+            call.push_user_text(text);
+        }
+        Some("tool_result") => {
+            if block["tool_use_id"]
+                .as_str()
+                .is_some_and(|id| lookups.contains(&id))
+            {
+                call.items.push(Item::Lookup);
+            } else {
+                call.push_tool_result(&text_of(&block["content"]));
+            }
+        }
         _ => {}
     }
+}
+
+/// Ids of the calls of the tool that looks up other tools.
+fn lookups(message: &Value) -> impl Iterator<Item = &str> {
+    let blocks = message["content"].as_array().into_iter().flatten();
+    blocks
+        .filter(|block| block["name"] == LOOKUP_TOOL)
+        .filter_map(|block| block["id"].as_str())
+}
+
+/// Names of the tools that a reminder lists as available after a look-up.
+fn deferred(text: &str) -> Vec<String> {
+    if !text.contains("deferred tools") {
+        return Vec::new();
+    }
+    let names = text
+        .lines()
+        .filter(|line| !line.is_empty() && !line.contains([' ', '<']));
+    names.map(str::to_owned).collect()
 }
 
 fn message(call: &Call, ids: &Ids<'_>) -> Value {
