@@ -71,3 +71,54 @@ fn version(connection: &Connection, path: &Path) -> Result<i64> {
     }
     Ok(found)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tables(connection: &Connection) -> Vec<String> {
+        let mut query = connection
+            .prepare("SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name")
+            .unwrap();
+        let names = query.query_map([], |row| row.get(0)).unwrap();
+        names.map(Result::unwrap).collect()
+    }
+
+    #[test]
+    fn every_older_version_becomes_what_a_new_file_is_and_keeps_its_rows() {
+        let path = Path::new("aod.db");
+        let mut new = Connection::open_in_memory().unwrap();
+        migrate(&mut new, path).unwrap();
+        for from in 0..SCHEMA_VERSION {
+            let mut old = Connection::open_in_memory().unwrap();
+            if from > 0 {
+                migrate_to(&mut old, path, from).unwrap();
+                assert_eq!(version(&old, path).unwrap(), from);
+                old.execute("INSERT INTO users VALUES (1, 'id', 'ada', 0, 0)", [])
+                    .unwrap();
+            }
+            migrate(&mut old, path).unwrap();
+            assert_eq!(version(&old, path).unwrap(), SCHEMA_VERSION);
+            assert_eq!(tables(&old), tables(&new));
+            let users: i64 = old
+                .query_row("SELECT count(*) FROM users", [], |row| row.get(0))
+                .unwrap();
+            assert_eq!(users, i64::from(from > 0));
+            migrate(&mut old, path).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_migration_that_fails_changes_nothing() {
+        let path = Path::new("aod.db");
+        let mut old = Connection::open_in_memory().unwrap();
+        migrate_to(&mut old, path, 1).unwrap();
+        // In the way of the second migration, after its first statement.
+        old.execute_batch("CREATE TABLE audit (x)").unwrap();
+        assert!(migrate(&mut old, path).is_err());
+        assert_eq!(version(&old, path).unwrap(), 1);
+        assert!(!tables(&old).contains(&"credentials".to_owned()));
+        old.execute_batch("DROP TABLE audit").unwrap();
+        migrate(&mut old, path).unwrap();
+    }
+}

@@ -202,3 +202,91 @@ fn run_group(connection: &mut Connection, group: &mut [Box<dyn Job>]) -> Result<
     transaction.commit()?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn count(db: &Connection) -> i64 {
+        db.query_row("SELECT count(*) FROM t", [], |row| row.get(0))
+            .unwrap()
+    }
+
+    async fn insert(writer: &Writer, value: i64) -> Result<()> {
+        writer
+            .run(move |db| {
+                db.execute("INSERT INTO t VALUES (?)", [value])?;
+                Ok(())
+            })
+            .await
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_rolled_back_and_the_thread_goes_on() {
+        let db = Connection::open_in_memory().unwrap();
+        db.execute_batch("CREATE TABLE t (x)").unwrap();
+        let writer = Writer::start(db).unwrap();
+        let panicked = writer
+            .run(|db| -> Result<()> {
+                db.execute("INSERT INTO t VALUES (1)", [])?;
+                panic!("as a test asks");
+            })
+            .await;
+        assert!(matches!(panicked, Err(Error::Panicked)));
+        insert(&writer, 2).await.unwrap();
+        assert_eq!(writer.run(|db| Ok(count(db))).await.unwrap(), 1);
+    }
+
+    #[tokio::test]
+    async fn when_sqlite_drops_the_transaction_nobody_is_told_that_it_was_committed() {
+        let db = Connection::open_in_memory().unwrap();
+        db.execute_batch("CREATE TABLE t (x)").unwrap();
+        let writer = Writer::start(db).unwrap();
+        // Holds the thread until the next three operations are waiting, so they form one group.
+        let (release, held) = mpsc::channel::<()>();
+        let hold = writer.run_alone(move |_| {
+            let _ = held.recv();
+            Ok(())
+        });
+        let rolled_back = writer.run(|db| -> Result<()> {
+            db.execute_batch("ROLLBACK")?;
+            Err(Error::Closed)
+        });
+        let release = async move {
+            release.send(()).unwrap();
+            Ok::<_, Error>(())
+        };
+        // Polled in this order: each sends its operation when first polled.
+        let (_, first, second, third, _) = tokio::join!(
+            biased;
+            hold,
+            insert(&writer, 1),
+            rolled_back,
+            insert(&writer, 3),
+            release,
+        );
+        for answer in [first, second, third] {
+            assert!(matches!(answer, Err(Error::Unavailable(_))), "{answer:?}");
+        }
+        assert_eq!(writer.run(|db| Ok(count(db))).await.unwrap(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_full_disk_fails_the_operation_and_not_the_store() {
+        let folder = tempfile::tempdir().unwrap();
+        let db = Connection::open(folder.path().join("db")).unwrap();
+        db.execute_batch("CREATE TABLE t (x); PRAGMA max_page_count = 20")
+            .unwrap();
+        let writer = Writer::start(db).unwrap();
+        insert(&writer, 1).await.unwrap();
+        let full = writer
+            .run(|db| {
+                db.execute("INSERT INTO t VALUES (zeroblob(1000000))", [])?;
+                Ok(())
+            })
+            .await;
+        assert!(matches!(full, Err(Error::Unavailable(_))), "{full:?}");
+        insert(&writer, 2).await.unwrap();
+        assert_eq!(writer.run(|db| Ok(count(db))).await.unwrap(), 2);
+    }
+}

@@ -1,0 +1,187 @@
+//! A store in a temporary folder, with a user and shorthands for records.
+
+use std::path::PathBuf;
+
+use aod_resources::{Agent, Environment, Networking, Outcome, Session, Timestamp, Usage};
+use aod_store::{
+    NewSession, NewTurn, SealedKind, SealedValue, Store, Submitted, TurnEnd, User, VersionRef,
+};
+use indexmap::IndexMap;
+use serde_json::json;
+use tempfile::TempDir;
+use uuid::Uuid;
+
+pub struct Fixture {
+    pub folder: TempDir,
+    pub store: Store,
+    pub user: Uuid,
+    pub agent: Agent,
+    pub environment: Environment,
+}
+
+impl Fixture {
+    pub async fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path().join("aod.db")).unwrap();
+        let user = user(&store, "ada").await;
+        let agent = store.create_agent(user, agent(), vec![]).await.unwrap();
+        let environment = store
+            .create_environment(user, environment(), vec![])
+            .await
+            .unwrap();
+        Self {
+            folder,
+            store,
+            user,
+            agent,
+            environment,
+        }
+    }
+
+    pub fn path(&self) -> PathBuf {
+        self.folder.path().join("aod.db")
+    }
+
+    /// Closes the store and opens the same file.
+    pub async fn reopen(&mut self) {
+        self.store.clone().close().await.unwrap();
+        self.store = Store::open(self.path()).unwrap();
+    }
+
+    pub fn new_session(&self) -> NewSession {
+        NewSession {
+            id: Uuid::new_v4(),
+            owner: self.user,
+            agent: VersionRef {
+                id: self.agent.id,
+                version: self.agent.version,
+            },
+            environment: Some(VersionRef {
+                id: self.environment.id,
+                version: self.environment.version,
+            }),
+            runtime: "demo".to_owned(),
+            model: "provider/model".to_owned(),
+            resources: vec![],
+            timeout: 600,
+            prompt: "first".to_owned(),
+            secrets: vec![],
+            adapter_digest: None,
+            install_key: None,
+            active_limit: None,
+            idempotency: None,
+            at: Timestamp::now(),
+        }
+    }
+
+    pub async fn session(&self) -> Session {
+        created(self.store.create_session(self.new_session()).await.unwrap())
+    }
+
+    pub fn new_turn(&self, session: Uuid) -> NewTurn {
+        NewTurn {
+            session,
+            owner: self.user,
+            prompt: "next".to_owned(),
+            timeout: None,
+            active_limit: None,
+            idempotency: None,
+            at: Timestamp::now(),
+        }
+    }
+
+    pub async fn start(&self, session: Uuid, turn: u32) {
+        self.store
+            .start_turn(session, turn, "digest".to_owned(), Timestamp::now())
+            .await
+            .unwrap();
+    }
+
+    pub async fn end(&self, session: Uuid, turn: u32, outcome: Outcome) -> Session {
+        self.store
+            .end_turn(turn_end(session, turn, outcome))
+            .await
+            .unwrap()
+    }
+}
+
+pub fn created<T>(submitted: Submitted<T>) -> T {
+    match submitted {
+        Submitted::New(it) => it,
+        Submitted::Replayed(replay) => panic!("replayed {replay:?}"),
+    }
+}
+
+pub async fn user(store: &Store, name: &str) -> Uuid {
+    let user = User {
+        id: Uuid::new_v4(),
+        name: name.to_owned(),
+        admin: false,
+        created_at: Timestamp::now(),
+    };
+    store.create_user(user).await.unwrap().id
+}
+
+pub fn agent() -> Agent {
+    let now = Timestamp::now();
+    Agent {
+        id: Uuid::new_v4(),
+        kind: "agent".to_owned(),
+        name: "hello".to_owned(),
+        description: None,
+        system: Some("Be brief.".to_owned()),
+        runtime: "demo".to_owned(),
+        model: "provider/model".to_owned(),
+        environment_id: None,
+        skills: vec![],
+        mcp_servers: vec![],
+        metadata: IndexMap::new(),
+        version: 0,
+        archived_at: None,
+        created_at: now,
+        updated_at: now,
+    }
+}
+
+pub fn environment() -> Environment {
+    let now = Timestamp::now();
+    Environment {
+        id: Uuid::new_v4(),
+        kind: "environment".to_owned(),
+        name: "plain".to_owned(),
+        packages: IndexMap::new(),
+        setup_script: None,
+        networking: Networking::default(),
+        version: 0,
+        archived_at: None,
+        created_at: now,
+        updated_at: now,
+    }
+}
+
+pub fn turn_end(session: Uuid, turn: u32, outcome: Outcome) -> TurnEnd {
+    TurnEnd {
+        session,
+        turn,
+        outcome,
+        exit_code: Some(0),
+        error: None,
+        usage: Usage {
+            input_tokens: 10,
+            output_tokens: 2,
+            cached_tokens: 1,
+            cost_usd: Some(0.5),
+        },
+        terminal: json!({"type": "exit", "code": 0}),
+        resume_token: None,
+        at: Timestamp::now(),
+    }
+}
+
+pub fn value(kind: SealedKind, name: &str, blob: &[u8]) -> SealedValue {
+    SealedValue {
+        kind,
+        name: name.to_owned(),
+        blob: blob.to_vec(),
+    }
+}
