@@ -1,0 +1,46 @@
+//! The last record of a turn.
+
+use serde::{Deserialize, Serialize};
+
+/// How a turn's CLI ended; the payload of the log's `Exited` record, one for each `Begin` unless
+/// the supervisor itself was killed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Exited {
+    /// The exit code, where it exited by itself.
+    pub code: Option<i32>,
+    /// The signal that ended it, where one did.
+    pub signal: Option<i32>,
+    /// What decided the end.
+    pub reason: Reason,
+    /// How many bytes of its output were not UTF-8 and were replaced.
+    #[serde(default)]
+    pub replaced_bytes: u64,
+    /// How many bytes of output it wrote.
+    #[serde(default)]
+    pub output_bytes: u64,
+    /// What went wrong, where something other than the CLI did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+/// What decided a turn's end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reason {
+    /// The CLI, by exiting or by dying.
+    Exit,
+    /// It took longer than it may.
+    Timeout,
+    /// It was silent longer than it may be.
+    Idle,
+    /// Its result had been seen, and it did not exit in time.
+    AfterResult,
+    /// It was interrupted on request.
+    Interrupted,
+    /// It was terminated on request.
+    Terminated,
+    /// The log could not be written.
+    LogError,
+    /// It could not be started.
+    StartFailed,
+}

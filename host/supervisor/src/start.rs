@@ -1,0 +1,188 @@
+//! Starting a supervisor.
+
+use std::io::{self, Read as _, Write as _};
+use std::os::fd::AsFd as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec};
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+use zeroize::Zeroizing;
+
+use crate::TurnSpec;
+
+/// How long a supervisor has to report. It waits for the log's lock for a third of this.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// A report is one short line.
+const MAX_REPORT: usize = 64 << 10;
+
+/// A supervisor that holds the log, has recorded the turn's beginning and started its CLI.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Started {
+    /// The supervisor's process.
+    pub supervisor_pid: u32,
+    /// The process it launched.
+    pub pid: u32,
+    /// The log's generation: of all records of this turn.
+    pub generation: u32,
+    /// The last number in the log before the turn's `Begin`: where to read on from.
+    pub after_id: u64,
+}
+
+/// What a supervisor says over its pipe, once.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Report {
+    /// The CLI runs.
+    Started(Started),
+    /// It does not.
+    Failed {
+        /// What was wrong.
+        failure: StartFailure,
+        /// The particulars, without secrets.
+        message: String,
+    },
+}
+
+/// What kept a supervisor from starting the CLI.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StartFailure {
+    /// The specification makes no sense.
+    Spec,
+    /// Another writer holds the log.
+    Locked,
+    /// The log cannot be written.
+    Log,
+    /// The control socket cannot be made.
+    Control,
+    /// The command cannot be executed. The log has a `Begin` and an `Exited`.
+    Launch,
+}
+
+/// Why there is no supervisor.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum SpawnError {
+    /// The specification cannot be sent.
+    #[error("the turn cannot be described to its supervisor")]
+    Encode(#[source] serde_json::Error),
+    /// The binary cannot be run.
+    #[error("cannot run the supervisor {}: is it installed beside the server?", binary.display())]
+    Run {
+        /// The binary.
+        binary: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// It could not start the CLI.
+    #[error("the turn was not started: {message}")]
+    Failed {
+        /// What was wrong.
+        failure: StartFailure,
+        /// The particulars.
+        message: String,
+    },
+    /// It went away without a word.
+    #[error("the supervisor {} ended before it had started the turn", binary.display())]
+    Died {
+        /// The binary.
+        binary: PathBuf,
+    },
+    /// It said nothing for too long. It may yet start the CLI: look at the log's lock.
+    #[error("the supervisor {} did not report in time", binary.display())]
+    TimedOut {
+        /// The binary.
+        binary: PathBuf,
+    },
+}
+
+/// Starts `binary` detached from this process (its own session; no child of ours; no descriptors
+/// but the pipes of its beginning), hands it `spec`, and waits until the CLI runs or could not be
+/// started. Blocks: not for an async thread.
+///
+/// # Errors
+/// See [`SpawnError`]. After all but [`SpawnError::TimedOut`] nothing runs.
+pub fn spawn(binary: &Path, spec: &TurnSpec) -> Result<Started, SpawnError> {
+    let json = Zeroizing::new(serde_json::to_vec(spec).map_err(SpawnError::Encode)?);
+    let run = |source| SpawnError::Run {
+        binary: binary.to_owned(),
+        source,
+    };
+    let mut child = Command::new(binary)
+        .arg("--spec")
+        .env_clear()
+        .current_dir("/")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .map_err(run)?;
+    let report = converse(&mut child, &json);
+    // This child is only the first of two: it forks the supervisor and ends at once.
+    if report.is_err() {
+        let _ = child.kill();
+    }
+    let _ = child.wait();
+    match report.map_err(run)? {
+        Answer::Report(Report::Started(started)) => Ok(started),
+        Answer::Report(Report::Failed { failure, message }) => {
+            Err(SpawnError::Failed { failure, message })
+        }
+        Answer::End => Err(SpawnError::Died {
+            binary: binary.to_owned(),
+        }),
+        Answer::Silence => Err(SpawnError::TimedOut {
+            binary: binary.to_owned(),
+        }),
+    }
+}
+
+enum Answer {
+    Report(Report),
+    End,
+    Silence,
+}
+
+fn converse(child: &mut Child, json: &[u8]) -> io::Result<Answer> {
+    if let Some(mut stdin) = child.stdin.take() {
+        match stdin.write_all(json) {
+            // It has gone, and its report or its silence says more.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
+            result => result?,
+        }
+    }
+    match child.stdout.take() {
+        Some(stdout) => read_report(stdout),
+        None => Ok(Answer::End),
+    }
+}
+
+fn read_report(mut stdout: ChildStdout) -> io::Result<Answer> {
+    let deadline = Instant::now() + PATIENCE;
+    let mut line = Vec::new();
+    let mut chunk = [0; 4096];
+    while !line.ends_with(b"\n") && line.len() < MAX_REPORT {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let timeout = Timespec {
+            tv_sec: left.as_secs() as i64,
+            tv_nsec: i64::from(left.subsec_nanos()),
+        };
+        let mut polled = [PollFd::from_borrowed_fd(stdout.as_fd(), PollFlags::IN)];
+        match rustix::event::poll(&mut polled, Some(&timeout)) {
+            Ok(0) if left.is_zero() => return Ok(Answer::Silence),
+            Ok(0) | Err(rustix::io::Errno::INTR) => continue,
+            Err(error) => return Err(error.into()),
+            Ok(_) => {}
+        }
+        match stdout.read(&mut chunk) {
+            Ok(0) => return Ok(Answer::End),
+            Ok(count) => line.extend_from_slice(&chunk[..count]),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(Answer::Report(serde_json::from_slice(&line)?))
+}
