@@ -68,6 +68,12 @@ impl Call {
         }
     }
 
+    /// Whether a CLI asks on its own for a title, with the user's prompt as its material.
+    #[must_use]
+    pub fn wants_title(&self) -> bool {
+        matches!(self.items.first(), Some(Item::Prompt(text)) if text.starts_with(TITLE_REQUEST))
+    }
+
     /// All prompts before the latest, oldest first.
     #[must_use]
     pub fn earlier_prompts(&self) -> Vec<&str> {
@@ -94,7 +100,14 @@ const INJECTED: [&str; 5] = [
 ];
 
 /// Beginnings of user messages that no person typed.
-const PREAMBLES: [&str; 2] = ["[Request interrupted by user", "# AGENTS.md instructions"];
+const PREAMBLES: [&str; 3] = [
+    "[Request interrupted by user",
+    "# AGENTS.md instructions",
+    "Tool loaded.",
+];
+
+/// Beginning of the first message of a request that only wants a title for a conversation.
+const TITLE_REQUEST: &str = "Generate a title for this conversation";
 
 /// A user's text without what the CLI added to it; empty when nothing was typed.
 fn typed(text: &str) -> String {

@@ -101,6 +101,8 @@ fn closing(body: &str) -> Option<usize> {
     while at + 1 < bytes.len() {
         match &bytes[at..at + 2] {
             b"[[" => (depth, at) = (depth + 1, at + 2),
+            // In `[[say [x]]]` the first bracket closes the inner one.
+            b"]]" if depth == 1 && bytes.get(at + 2) == Some(&b']') => at += 1,
             b"]]" => {
                 depth -= 1;
                 if depth == 0 {
@@ -206,6 +208,14 @@ mod tests {
                 Directive::Bash("[[ -f x ]] && echo y".into()),
                 Directive::Hang
             ]
+        );
+    }
+
+    #[test]
+    fn a_single_bracket_may_stand_before_the_end() {
+        assert_eq!(
+            parse("[[say a[1]]] [[hang]]"),
+            [Directive::Say("a[1]".into()), Directive::Hang]
         );
     }
 

@@ -8,6 +8,8 @@ use crate::tool::{self, Choice};
 
 /// The answer to a prompt without directives.
 pub const DEFAULT_ANSWER: &str = "Hello from the stand-in model";
+/// The answer to a CLI that wants a title for the conversation.
+const TITLE: &str = "A title from the stand-in";
 
 /// A model's reply, in no provider's words.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -63,6 +65,14 @@ impl Reply {
 /// Decides what to answer. `spend(n)` says whether a failure that is to happen `n` times is still
 /// due, and counts it.
 pub fn answer(call: &Call, mut spend: impl FnMut(&str, u32) -> bool) -> Outcome {
+    if call.wants_title() {
+        // The prompt's directives are meant for the turn, which is a request of its own.
+        let parts = vec![Part::Text(TITLE.to_owned())];
+        return Outcome::Reply(Reply {
+            parts,
+            ..Reply::default()
+        });
+    }
     let (prompt, since) = call.turn();
     let directives = directive::parse(prompt);
     let results: Vec<&str> = since
@@ -258,6 +268,42 @@ mod tests {
         assert_eq!(
             reply(&self::call("[[recall]]", &[])).parts,
             [text("You said nothing before")]
+        );
+    }
+
+    #[test]
+    fn a_title_is_not_the_turn() {
+        let mut call = call("Generate a title for this conversation:\n", &[]);
+        call.push_user_text("[[hang]]");
+        assert_eq!(reply(&call).parts, [text(TITLE)]);
+    }
+
+    #[test]
+    fn a_deferred_tool_is_looked_up_once() {
+        let mut call = call("[[mcp echo]]", &[]);
+        call.deferred.push("mcp__x__echo".into());
+        call.tools.push(Tool {
+            namespace: None,
+            name: "ToolSearch".into(),
+            schema: json!({}),
+        });
+        let looked_up = reply(&call).parts;
+        assert!(
+            matches!(&looked_up[..], [Part::Tool(c)]
+                if c.name == "ToolSearch" && c.input == json!({"query": "select:mcp__x__echo"})),
+            "{looked_up:?}"
+        );
+        call.items.extend([Item::Reply, Item::Lookup]);
+        assert_eq!(reply(&call).parts, [text("No tool for echo is on offer")]);
+        call.tools.push(Tool {
+            namespace: None,
+            name: "mcp__x__echo".into(),
+            schema: json!({}),
+        });
+        let called = reply(&call).parts;
+        assert!(
+            matches!(&called[..], [Part::Tool(c)] if c.name == "mcp__x__echo"),
+            "{called:?}"
         );
     }
 

@@ -121,8 +121,8 @@ fn choose(tool: &Tool, mut input: Map<String, Value>) -> Choice {
 
 /// A value that a schema of this kind accepts.
 fn placeholder(schema: &Value) -> Value {
-    if let Some(first) = schema["enum"].get(0) {
-        return first.clone();
+    if let Some(value) = schema.get("default").or_else(|| schema["enum"].get(0)) {
+        return value.clone();
     }
     // Gemini writes types in capitals.
     match schema["type"]
@@ -167,9 +167,10 @@ mod tests {
                         "description": {"type": "string"},
                         "background": {"type": "boolean"},
                         "timeout": {"type": "number"},
+                        "limit": {"type": "number", "default": 5},
                         "mode": {"enum": ["a", "b"]}
                     },
-                    "required": ["command", "description", "background", "mode"]
+                    "required": ["command", "description", "background", "mode", "limit"]
                 }),
             ),
         ];
@@ -179,7 +180,7 @@ mod tests {
             choice.input,
             json!({
                 "command": "ls", "description": "As the prompt asks", "background": false,
-                "mode": "a"
+                "mode": "a", "limit": 5
             })
         );
     }
