@@ -1,5 +1,7 @@
 //! The store against real files.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 mod concurrency;
 mod files;
 mod life;
