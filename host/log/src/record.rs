@@ -274,6 +274,11 @@ impl Batch {
         self.bytes.len()
     }
 
+    /// How many bytes its buffer keeps.
+    pub fn capacity(&self) -> usize {
+        self.bytes.capacity()
+    }
+
     /// Empties it, keeping its buffer.
     pub fn clear(&mut self) {
         self.bytes.clear();

@@ -1,3 +1,49 @@
-//! The `aod-supervisor` process.
+//! `aod-supervisor`: runs one turn and outlives the host. See the library for what it is told.
 
-fn main() {}
+mod process;
+
+use std::io::{self, IsTerminal as _, Read as _};
+use std::process::ExitCode;
+
+use aod_supervisor::TurnSpec;
+use zeroize::Zeroizing;
+
+const ABOUT: &str = "aod-supervisor runs one turn of a session and is started by aod itself, \
+    which writes a turn's specification to its stdin. It is of no use by hand.";
+
+fn main() -> ExitCode {
+    if std::env::args_os().any(|argument| argument == "--version") {
+        println!("aod-supervisor {}", env!("CARGO_PKG_VERSION"));
+        return ExitCode::SUCCESS;
+    }
+    // First of all: from here on this process holds secrets.
+    process::harden::protect();
+    match read_spec() {
+        Ok(spec) => process::run(spec),
+        Err(problem) => {
+            eprintln!("{ABOUT}\n{problem}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn read_spec() -> Result<TurnSpec, String> {
+    let mut stdin = io::stdin().lock();
+    let mut json = Zeroizing::new(Vec::new());
+    if !stdin.is_terminal() {
+        stdin
+            .read_to_end(&mut json)
+            .map_err(|error| format!("Its stdin cannot be read: {error}."))?;
+    }
+    if json.is_empty() {
+        return Err("There is no specification.".to_owned());
+    }
+    serde_json::from_slice(&json).map_err(|error| {
+        // Not the error's own words: they quote what they stumble over.
+        format!(
+            "The specification is not understood at line {}, column {}.",
+            error.line(),
+            error.column()
+        )
+    })
+}

@@ -1,0 +1,92 @@
+//! Making the process what it must be: unreadable by others, deaf to stray signals, nobody's
+//! child.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::OwnedFd;
+
+use rustix::fs::{Mode, OFlags};
+use rustix::process::{Resource, Rlimit};
+
+/// Signals that reach whole groups or sessions and are not meant for us.
+pub const IGNORED: [libc::c_int; 4] = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGPIPE];
+
+/// Which process one is after [`detach`].
+pub enum Side {
+    /// The one that the host started; it has nothing left to do.
+    Host,
+    /// The one that goes on.
+    Turn {
+        /// Where the host waits for the report.
+        report: File,
+    },
+}
+
+/// No core dumps, no debuggers, no reading of `/proc/self/mem` by others.
+pub fn protect() {
+    // Neither can fail for a process that lowers its own limits; and if it did, running the turn
+    // matters more.
+    let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
+    let none = Rlimit {
+        current: Some(0),
+        maximum: Some(0),
+    };
+    let _ = rustix::process::setrlimit(Resource::Core, none);
+    for signal in IGNORED {
+        // SAFETY: ignoring a signal installs no handler.
+        unsafe { libc::signal(signal, libc::SIG_IGN) };
+    }
+    limit_heap();
+}
+
+/// Makes freed memory go back at once: what one huge line needed must not stay for hours.
+fn limit_heap() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: plain parameters of the allocator.
+    unsafe {
+        libc::mallopt(libc::M_MMAP_THRESHOLD, 128 << 10);
+        libc::mallopt(libc::M_TRIM_THRESHOLD, 128 << 10);
+        libc::mallopt(libc::M_ARENA_MAX, 1);
+    }
+}
+
+/// Gives freed memory back to the system.
+pub fn trim_heap() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: only affects memory that is free.
+    unsafe {
+        libc::malloc_trim(0);
+    }
+}
+
+/// Leaves the host's process tree, session and descriptors.
+pub fn detach() -> io::Result<Side> {
+    // SAFETY: closing what we do not know of is what we want; nothing else is open yet.
+    unsafe { libc::close_range(3, libc::c_uint::MAX, 0) };
+    // SAFETY: this process has one thread, so its copy is whole.
+    match unsafe { libc::fork() } {
+        -1 => return Err(io::Error::last_os_error()),
+        0 => {}
+        _ => return Ok(Side::Host),
+    }
+    rustix::process::setsid()?;
+    rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
+    // Above the numbers that a launch may ask for.
+    let report = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdout(), super::data_fds::ABOVE)?;
+    let null = null()?;
+    rustix::stdio::dup2_stdin(&null)?;
+    rustix::stdio::dup2_stdout(&null)?;
+    rustix::stdio::dup2_stderr(&null)?;
+    Ok(Side::Turn {
+        report: report.into(),
+    })
+}
+
+/// Opens `/dev/null`.
+fn null() -> io::Result<OwnedFd> {
+    Ok(rustix::fs::open(
+        "/dev/null",
+        OFlags::RDWR | OFlags::CLOEXEC,
+        Mode::empty(),
+    )?)
+}

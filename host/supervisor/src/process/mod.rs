@@ -1,0 +1,98 @@
+//! The process: from a specification to the turn's last record.
+
+mod child;
+mod clients;
+mod data_fds;
+mod ending;
+mod feed;
+pub mod harden;
+mod output;
+mod turn;
+
+use std::fs::File;
+use std::io::Write as _;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use aod_log::Writer;
+use aod_supervisor::{Report, StartFailure, TurnSpec};
+
+use self::turn::Turn;
+
+/// How long the host may take to let go of the log.
+const LOCK_PATIENCE: Duration = Duration::from_secs(10);
+
+/// Why the CLI was not started; becomes the report.
+struct Failure(StartFailure, String);
+
+impl Failure {
+    fn new(failure: StartFailure, what: &str, error: &dyn std::error::Error) -> Self {
+        let mut message = format!("{what}: {error}");
+        let mut source = error.source();
+        while let Some(cause) = source {
+            message = format!("{message}: {cause}");
+            source = cause.source();
+        }
+        Self(failure, message)
+    }
+}
+
+/// Detaches from the host and runs the turn to its end.
+pub fn run(spec: TurnSpec) -> ExitCode {
+    let report = match harden::detach() {
+        Ok(harden::Side::Host) => return ExitCode::SUCCESS,
+        Ok(harden::Side::Turn { report }) => report,
+        // Without a pipe there is nobody to tell: the host sees it end.
+        Err(_) => return ExitCode::FAILURE,
+    };
+    match start(spec) {
+        Ok((turn, started)) => {
+            send(report, &Report::Started(started));
+            turn.run();
+            ExitCode::SUCCESS
+        }
+        Err(Failure(failure, message)) => {
+            send(report, &Report::Failed { failure, message });
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn start(spec: TurnSpec) -> Result<(Turn, aod_supervisor::Started), Failure> {
+    for (what, path) in [
+        ("log folder", &spec.log_dir),
+        ("control socket", &spec.control_socket),
+    ] {
+        if !path.is_absolute() {
+            let message = format!("the {what}'s path is not absolute: {}", path.display());
+            return Err(Failure(StartFailure::Spec, message));
+        }
+    }
+    // Before any other descriptor takes a number that is wanted.
+    let data = data_fds::place(&spec.launch.data_fds)
+        .map_err(|error| Failure::new(StartFailure::Spec, "cannot place data", &error))?;
+    let log = take_log(&spec)?;
+    Turn::begin(spec, data, log)
+}
+
+fn take_log(spec: &TurnSpec) -> Result<Writer, Failure> {
+    let deadline = Instant::now() + LOCK_PATIENCE;
+    loop {
+        match Writer::open(&spec.log_dir, spec.log) {
+            Ok(writer) => return Ok(writer),
+            Err(error @ aod_log::Error::Locked { .. }) if Instant::now() > deadline => {
+                return Err(Failure::new(StartFailure::Locked, "no log", &error));
+            }
+            Err(aod_log::Error::Locked { .. }) => std::thread::sleep(Duration::from_millis(5)),
+            Err(error) => return Err(Failure::new(StartFailure::Log, "no log", &error)),
+        }
+    }
+}
+
+/// Tells the host, if it still lives, and closes the pipe.
+fn send(mut pipe: File, report: &Report) {
+    if let Ok(mut line) = serde_json::to_vec(report) {
+        line.push(b'\n');
+        let _ = pipe.write_all(&line);
+    }
+}

@@ -1,0 +1,168 @@
+//! From what a CLI writes to records: whole lines, redacted, valid UTF-8.
+
+use aod_log::{Batch, Flags, Kind, Meta};
+use aod_supervisor::Redactor;
+
+/// A longer line is recorded in pieces.
+const LONGEST_LINE: usize = 16 << 20;
+/// A buffer of this size is kept between lines.
+const KEPT: usize = 64 << 10;
+
+/// Where lines go.
+pub struct Sink<'t> {
+    /// To be appended.
+    pub batch: &'t mut Batch,
+    /// What must not be seen.
+    pub redactor: &'t Redactor,
+    /// The turn's number.
+    pub turn: u32,
+    /// Now, in microseconds since the Unix epoch.
+    pub time: i64,
+    /// Whether the turn has had output before.
+    pub begun: &'t mut bool,
+}
+
+/// One stream of a CLI, cut into lines.
+pub struct Lines {
+    kind: Kind,
+    /// The beginning of a line whose end has not come.
+    partial: Vec<u8>,
+    bytes: u64,
+    replaced: u64,
+}
+
+impl Lines {
+    /// For [`Kind::Stdout`] or [`Kind::Stderr`].
+    pub const fn new(kind: Kind) -> Self {
+        Self {
+            kind,
+            partial: Vec::new(),
+            bytes: 0,
+            replaced: 0,
+        }
+    }
+
+    /// How many bytes came in.
+    pub const fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// How many bytes were not UTF-8.
+    pub const fn replaced(&self) -> u64 {
+        self.replaced
+    }
+
+    /// Takes what was read.
+    pub fn take(&mut self, mut block: &[u8], sink: &mut Sink<'_>) {
+        self.bytes += block.len() as u64;
+        if !self.partial.is_empty() {
+            let Some(end) = memchr::memchr(b'\n', block) else {
+                self.hold(block, sink);
+                return;
+            };
+            let (rest_of_line, rest) = block.split_at(end + 1);
+            let mut line = std::mem::take(&mut self.partial);
+            line.extend_from_slice(rest_of_line);
+            self.whole(&line, sink);
+            if line.capacity() <= KEPT {
+                line.clear();
+                self.partial = line;
+            }
+            block = rest;
+        }
+        if let Some(end) = memchr::memrchr(b'\n', block) {
+            let (lines, rest) = block.split_at(end + 1);
+            self.whole(lines, sink);
+            block = rest;
+        }
+        self.hold(block, sink);
+    }
+
+    /// Takes the end: a last line without a newline stays one.
+    pub fn finish(&mut self, sink: &mut Sink<'_>) {
+        let line = std::mem::take(&mut self.partial);
+        if !line.is_empty() {
+            self.whole(&line, sink);
+        }
+    }
+
+    fn hold(&mut self, piece: &[u8], sink: &mut Sink<'_>) {
+        if piece.is_empty() {
+            return;
+        }
+        self.partial.extend_from_slice(piece);
+        if self.partial.len() > LONGEST_LINE {
+            let mut clean = Vec::with_capacity(self.partial.len());
+            let done = sink.redactor.redact_partial(&self.partial, &mut clean);
+            self.partial.drain(..done);
+            self.emit(&clean, false, Flags::CONTINUED, sink);
+        }
+    }
+
+    /// Records complete lines. No secret's form holds a newline, so they are scanned at once.
+    fn whole(&mut self, lines: &[u8], sink: &mut Sink<'_>) {
+        let clean = sink.redactor.redact(lines);
+        let valid = std::str::from_utf8(&clean).is_ok();
+        let mut start = 0;
+        for end in memchr::memchr_iter(b'\n', &clean) {
+            self.emit(&clean[start..=end], valid, Flags::NONE, sink);
+            start = end + 1;
+        }
+        if start < clean.len() {
+            self.emit(&clean[start..], valid, Flags::NONE, sink);
+        }
+    }
+
+    /// Records text that is one line, or with `flags` a piece of one.
+    fn emit(&mut self, mut text: &[u8], valid: bool, flags: Flags, sink: &mut Sink<'_>) {
+        while text.len() > LONGEST_LINE {
+            // Back to where a character begins; rubbish has none and is cut as it is.
+            let cut = (LONGEST_LINE - 3..=LONGEST_LINE)
+                .rev()
+                .find(|at| text[*at] & 0xc0 != 0x80)
+                .unwrap_or(LONGEST_LINE);
+            let (piece, rest) = text.split_at(cut);
+            self.record(piece, valid, Flags::CONTINUED, sink);
+            text = rest;
+        }
+        self.record(text, valid, flags, sink);
+    }
+
+    fn record(&mut self, text: &[u8], valid: bool, mut flags: Flags, sink: &mut Sink<'_>) {
+        if !*sink.begun {
+            *sink.begun = true;
+            flags |= Flags::FIRST;
+        }
+        let replaced: u64 = if valid {
+            0
+        } else {
+            text.utf8_chunks()
+                .map(|chunk| chunk.invalid().len() as u64)
+                .sum()
+        };
+        if replaced > 0 {
+            flags |= Flags::REPLACED;
+            self.replaced += replaced;
+        }
+        let meta = Meta {
+            kind: self.kind,
+            flags,
+            turn: sink.turn,
+            time: sink.time,
+        };
+        let pushed = sink.batch.push_with(meta, |buffer| {
+            if replaced == 0 {
+                buffer.extend_from_slice(text);
+                return;
+            }
+            for chunk in text.utf8_chunks() {
+                buffer.extend_from_slice(chunk.valid().as_bytes());
+                if !chunk.invalid().is_empty() {
+                    buffer.extend_from_slice("\u{fffd}".as_bytes());
+                }
+            }
+        });
+        // At most three times the longest line, far below what a record takes.
+        debug_assert!(pushed.is_ok());
+    }
+}

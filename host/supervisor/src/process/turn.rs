@@ -1,0 +1,465 @@
+//! The poll loop of one turn.
+
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+use std::time::{Duration, Instant, SystemTime};
+
+use aod_log::{Batch, Kind, Meta, Writer};
+use aod_supervisor::{
+    Exited, Interrupt, Reason, Redactor, Reply, Request, SignalTarget, StartFailure, Started,
+    Stdin, TurnSpec, listen,
+};
+use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::fs::Mode;
+
+use super::Failure;
+use super::child::{Child, Pipes, Status};
+use super::clients::{Clients, refusal};
+use super::ending::{Action, Ending, Event};
+use super::feed::Feed;
+use super::harden::trim_heap;
+use super::output::{Lines, Sink};
+
+/// How much is read from a pipe at once, when it has much.
+const LARGE_READ: usize = 256 << 10;
+const SMALL_READ: usize = 8 << 10;
+/// A larger batch buffer is given back.
+const KEPT_BATCH: usize = 512 << 10;
+/// Once the CLI has ended, what it left behind may write for so long before it is killed …
+const LINGER_MS: u64 = 250;
+/// … and the pipes are read for so long, should something outside still hold them.
+const DRAIN_MS: u64 = 2_000;
+/// How often orphans are looked for meanwhile.
+const SWEEP_MS: u64 = 50;
+/// How long the killed may take to die before the turn is recorded as ended all the same.
+const LAST_SWEEP: Duration = Duration::from_secs(1);
+/// So long after the last event, memory that a busy time needed is given back.
+const REST_MS: u64 = 1_000;
+
+/// A turn whose CLI runs.
+pub struct Turn {
+    number: u32,
+    log: Writer,
+    batch: Batch,
+    log_error: Option<String>,
+    redactor: Redactor,
+    begun: bool,
+    child: Child,
+    status: Option<Status>,
+    gone_at: u64,
+    outputs: [Output; 2],
+    feed: Feed,
+    clients: Clients,
+    socket: PathBuf,
+    ending: Ending,
+    interrupt: Interrupt,
+    started: Instant,
+    buffer: Vec<u8>,
+}
+
+struct Output {
+    pipe: Option<File>,
+    lines: Lines,
+}
+
+impl Turn {
+    /// Records the turn's beginning and starts its CLI.
+    pub fn begin(
+        mut spec: TurnSpec,
+        data: Vec<OwnedFd>,
+        mut log: Writer,
+    ) -> Result<(Self, Started), Failure> {
+        let umask = rustix::process::umask(Mode::RWXG | Mode::RWXO | Mode::XUSR);
+        let listener = listen(&spec.control_socket)
+            .and_then(|listener| listener.set_nonblocking(true).map(|()| listener))
+            .map_err(|error| {
+                let what = format!("no control socket at {}", spec.control_socket.display());
+                Failure::new(StartFailure::Control, &what, &error)
+            })?;
+        rustix::process::umask(Mode::RWXG | Mode::RWXO);
+        let redactor = Redactor::new(
+            spec.secrets
+                .iter()
+                .map(|secret| (secret.name.as_str(), secret.value.as_str())),
+        );
+        redactor.redact_json(&mut spec.begin);
+        let after_id = log.last_id();
+        let mut batch = Batch::new();
+        let begin = spec.begin.to_string();
+        batch
+            .push(
+                Meta::new(Kind::Begin, spec.turn, now_micros()),
+                begin.as_bytes(),
+            )
+            .and_then(|()| log.append(&mut batch))
+            .map_err(|error| Failure::new(StartFailure::Log, "no beginning", &error))?;
+        let with_stdin = !matches!(spec.stdin, Stdin::None);
+        let (child, pipes) = match Child::start(&spec.launch, &data, with_stdin, umask) {
+            Ok(started) => started,
+            Err(error) => {
+                let program = spec.launch.program.display();
+                let what = format!("cannot execute {program} in {}", spec.launch.cwd.display());
+                let failure = Failure::new(StartFailure::Launch, &what, &error);
+                record_exited(
+                    &mut log,
+                    spec.turn,
+                    &Exited {
+                        code: None,
+                        signal: None,
+                        reason: Reason::StartFailed,
+                        replaced_bytes: 0,
+                        output_bytes: 0,
+                        error: Some(failure.1.clone()),
+                    },
+                );
+                let _ = std::fs::remove_file(&spec.control_socket);
+                return Err(failure);
+            }
+        };
+        let started = Started {
+            supervisor_pid: std::process::id(),
+            pid: child.id(),
+            generation: log.generation(),
+            after_id,
+        };
+        Ok((
+            Self::new(spec, child, pipes, listener, redactor, log),
+            started,
+        ))
+    }
+
+    fn new(
+        spec: TurnSpec,
+        child: Child,
+        pipes: Pipes,
+        listener: std::os::unix::net::UnixListener,
+        redactor: Redactor,
+        log: Writer,
+    ) -> Self {
+        let (first, closing) = match &spec.stdin {
+            Stdin::None => (Vec::new(), true),
+            Stdin::Text(text) => (text.expose().to_vec(), true),
+            Stdin::Open(text) => (text.expose().to_vec(), false),
+        };
+        let asks = spec.interrupt.signal.is_some() && spec.interrupt.to != SignalTarget::None;
+        let output = |pipe, kind| Output {
+            pipe: Some(pipe),
+            lines: Lines::new(kind),
+        };
+        Self {
+            number: spec.turn,
+            log,
+            batch: Batch::new(),
+            log_error: None,
+            redactor,
+            begun: false,
+            child,
+            status: None,
+            gone_at: 0,
+            outputs: [
+                output(pipes.stdout, Kind::Stdout),
+                output(pipes.stderr, Kind::Stderr),
+            ],
+            feed: Feed::new(pipes.stdin, first, closing),
+            clients: Clients::new(listener),
+            socket: spec.control_socket.clone(),
+            ending: Ending::new(spec.clock, asks),
+            interrupt: spec.interrupt,
+            started: Instant::now(),
+            buffer: Vec::new(),
+        }
+        // The specification, with what it holds, is dropped and overwritten here.
+    }
+
+    /// Runs the turn to its last record.
+    pub fn run(mut self) {
+        self.feed.advance();
+        while !self.is_over() {
+            let quiet = !self.wait();
+            // The end before requests: who asks a CLI to stop that has ended comes too late.
+            self.look_for_end();
+            self.happens(Event::Time);
+            self.read();
+            self.serve();
+            self.append();
+            self.sync();
+            // Only after what they speak of is in the log.
+            self.clients.flush();
+            self.feed.advance();
+            if self.ending.is_gone() && self.since_gone() >= LINGER_MS {
+                self.child.sweep();
+            }
+            if quiet {
+                self.rest();
+            }
+        }
+        self.finish();
+    }
+
+    fn is_over(&self) -> bool {
+        self.ending.is_gone()
+            && (self.outputs.iter().all(|output| output.pipe.is_none())
+                || self.since_gone() >= DRAIN_MS)
+    }
+
+    /// Waits until something happens or is due; false where nothing happened. What it was is
+    /// found out by trying: all descriptors are non-blocking.
+    fn wait(&self) -> bool {
+        let mut polled: Vec<PollFd<'_>> = Vec::with_capacity(8);
+        for pipe in self
+            .outputs
+            .iter()
+            .filter_map(|output| output.pipe.as_ref())
+        {
+            polled.push(PollFd::new(pipe, PollFlags::IN));
+        }
+        if let Some(pipe) = self.feed.wants() {
+            polled.push(PollFd::new(pipe, PollFlags::OUT));
+        }
+        if !self.ending.is_gone() {
+            polled.push(PollFd::from_borrowed_fd(self.child.pidfd(), PollFlags::IN));
+        }
+        for (client, flags) in self.clients.wants() {
+            polled.push(PollFd::from_borrowed_fd(client, flags));
+        }
+        let timeout = self.patience().map(|patience| Timespec {
+            tv_sec: patience.as_secs().cast_signed(),
+            tv_nsec: patience.subsec_nanos().into(),
+        });
+        matches!(rustix::event::poll(&mut polled, timeout.as_ref()), Ok(1..))
+    }
+
+    /// How long nothing need be done unless something happens.
+    fn patience(&self) -> Option<Duration> {
+        let now = self.now();
+        let due = self.ending.deadline().map(|at| at.saturating_sub(now));
+        let sweep = self.ending.is_gone().then_some(SWEEP_MS);
+        let rest = (self.buffer.capacity() + self.batch.capacity() > 0).then_some(REST_MS);
+        let millis = [due, sweep, rest].into_iter().flatten().min();
+        let sync = self.log.sync_due();
+        match (millis.map(Duration::from_millis), sync) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (one, other) => one.or(other),
+        }
+    }
+
+    fn look_for_end(&mut self) {
+        if self.status.is_none() {
+            self.status = self.child.status();
+            if self.status.is_some() {
+                self.gone_at = self.now();
+                self.happens(Event::Gone);
+                self.feed.abandon();
+            }
+        }
+    }
+
+    fn happens(&mut self, event: Event) {
+        let action = self.ending.apply(self.now(), event);
+        self.act(action);
+    }
+
+    fn act(&self, action: Action) {
+        match action {
+            Action::None => {}
+            Action::Signal => self.child.interrupt(self.interrupt),
+            Action::Kill => self.child.kill(),
+        }
+    }
+
+    /// Reads one block of each stream. Never more than is then written: a CLI that is faster than
+    /// the log waits at its pipe.
+    fn read(&mut self) {
+        let mut active = false;
+        for output in &mut self.outputs {
+            let Some(pipe) = &mut output.pipe else {
+                continue;
+            };
+            if self.buffer.is_empty() {
+                self.buffer = vec![0; SMALL_READ];
+            }
+            let mut sink = Sink {
+                batch: &mut self.batch,
+                redactor: &self.redactor,
+                turn: self.number,
+                time: now_micros(),
+                begun: &mut self.begun,
+            };
+            match pipe.read(&mut self.buffer) {
+                Ok(0) => {
+                    output.pipe = None;
+                    output.lines.finish(&mut sink);
+                }
+                Ok(count) => {
+                    active = true;
+                    output.lines.take(&self.buffer[..count], &mut sink);
+                    if count == self.buffer.len() && count < LARGE_READ {
+                        self.buffer = vec![0; LARGE_READ];
+                    }
+                }
+                Err(error) if is_transient(&error) => {}
+                Err(_) => output.pipe = None,
+            }
+        }
+        if active {
+            self.happens(Event::Activity);
+        }
+    }
+
+    fn serve(&mut self) {
+        let now = self.now();
+        let mut actions = Vec::new();
+        let Self {
+            clients,
+            ending,
+            feed,
+            batch,
+            redactor,
+            number,
+            ..
+        } = self;
+        clients.read(|request| {
+            let done = Reply {
+                ok: true,
+                error: None,
+            };
+            if ending.is_gone() && request != Request::Ping {
+                return refusal("the turn is over");
+            }
+            let event = match request {
+                Request::Ping => return done,
+                Request::CloseStdin => {
+                    feed.close();
+                    return done;
+                }
+                Request::Stdin { data } => {
+                    if let Err(reason) = feed.admits(data.len()) {
+                        return refusal(reason);
+                    }
+                    let meta = Meta::new(Kind::Stdin, *number, now_micros());
+                    if batch.push(meta, &redactor.redact(data.as_bytes())).is_err() {
+                        return refusal("it is too long for one record");
+                    }
+                    feed.add(data.as_bytes());
+                    Event::Activity
+                }
+                Request::ResultSeen => Event::ResultSeen,
+                Request::Interrupt => Event::Interrupt,
+                Request::Terminate => Event::Terminate,
+            };
+            actions.push(ending.apply(now, event));
+            done
+        });
+        for action in actions {
+            self.act(action);
+        }
+    }
+
+    /// Writes what came in with one call.
+    fn append(&mut self) {
+        if self.log_error.is_some() {
+            self.batch.clear();
+        } else if let Err(error) = self.log.append(&mut self.batch) {
+            self.log_failed(&error);
+        }
+        if self.batch.capacity() > KEPT_BATCH {
+            self.batch.shrink_to(0);
+            trim_heap();
+        }
+    }
+
+    fn sync(&mut self) {
+        if self.log_error.is_none()
+            && let Err(error) = self.log.sync_if_due()
+        {
+            self.log_failed(&error);
+        }
+    }
+
+    /// What cannot be recorded must not happen: the CLI is killed, and nobody is told that
+    /// anything was done.
+    fn log_failed(&mut self, error: &aod_log::Error) {
+        let Failure(_, message) = Failure::new(StartFailure::Log, "output was lost", error);
+        self.log_error = Some(message);
+        self.batch.clear();
+        for output in &mut self.outputs {
+            output.pipe = None;
+        }
+        self.feed.abandon();
+        self.clients.drop_all();
+        self.happens(Event::LogFailed);
+    }
+
+    /// Gives back what a busy time needed.
+    fn rest(&mut self) {
+        if self.buffer.capacity() + self.batch.capacity() > 0 {
+            self.buffer = Vec::new();
+            self.batch.shrink_to(0);
+            trim_heap();
+        }
+    }
+
+    fn finish(mut self) {
+        for output in &mut self.outputs {
+            output.pipe = None;
+            output.lines.finish(&mut Sink {
+                batch: &mut self.batch,
+                redactor: &self.redactor,
+                turn: self.number,
+                time: now_micros(),
+                begun: &mut self.begun,
+            });
+        }
+        self.append();
+        let deadline = Instant::now() + LAST_SWEEP;
+        while !self.child.sweep() && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        let [stdout, stderr] = &self.outputs;
+        let exited = Exited {
+            code: self.status.and_then(|status| status.code),
+            signal: self.status.and_then(|status| status.signal),
+            reason: self.ending.reason(),
+            replaced_bytes: stdout.lines.replaced() + stderr.lines.replaced(),
+            output_bytes: stdout.lines.bytes() + stderr.lines.bytes(),
+            error: self.log_error.take(),
+        };
+        record_exited(&mut self.log, self.number, &exited);
+        let _ = std::fs::remove_file(&self.socket);
+        // The log's lock is released with the writer, here.
+    }
+
+    fn now(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    fn since_gone(&self) -> u64 {
+        self.now().saturating_sub(self.gone_at)
+    }
+}
+
+/// Appends the turn's last record, for which the log keeps space back, and syncs. When even that
+/// fails, the host finds a free lock and no such record, and says so.
+fn record_exited(log: &mut Writer, turn: u32, exited: &Exited) {
+    let mut batch = Batch::new();
+    let json = serde_json::to_vec(exited).unwrap_or_default();
+    let _ = batch
+        .push(Meta::new(Kind::Exited, turn, now_micros()), &json)
+        .and_then(|()| log.append_final(&mut batch))
+        .and_then(|_| log.sync());
+}
+
+fn now_micros() -> i64 {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    // A clock before 1970 reads as 1970.
+    i64::try_from(now.unwrap_or_default().as_micros()).unwrap_or(i64::MAX)
+}
+
+fn is_transient(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
+    )
+}
