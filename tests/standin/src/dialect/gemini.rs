@@ -114,9 +114,12 @@ fn tool(declaration: &Value) -> Tool {
     }
 }
 
-/// A tool's output: by convention under `output`, otherwise the whole response.
+/// A tool's output: clients put it under `output` or `content`; otherwise the whole response.
 fn output(response: &Value) -> String {
-    match response["output"].as_str() {
+    match response["output"]
+        .as_str()
+        .or_else(|| response["content"].as_str())
+    {
         Some(text) => text.to_owned(),
         None => response.to_string(),
     }
