@@ -62,6 +62,9 @@ pub enum SandboxError {
         /// The component that is not what it should be, on the host.
         culprit: PathBuf,
     },
+    /// The system call filter cannot be made on this machine.
+    #[error(transparent)]
+    Filter(#[from] crate::seccomp::FilterError),
     /// An operation on the host failed.
     #[error("could not {action}: {source}")]
     Io {

@@ -37,8 +37,11 @@
 
 mod bubblewrap;
 mod cgroup;
+mod check;
 mod error;
 mod launch;
+mod limits;
+mod mount_point;
 mod probe;
 mod process;
 mod run;

@@ -1,9 +1,17 @@
 //! The driver without isolation.
 
+use std::fs;
+use std::io::Write as _;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
+use crate::mount_point::{self, Kind};
 use crate::probe::{Check, Probe, State};
-use crate::{Launch, Network, SandboxDriver, SandboxError, SandboxSpec, Watch};
+use crate::spec::EnvVar;
+use crate::{
+    Launch, Mount, Network, PrivateFile, SandboxDriver, SandboxError, SandboxSpec, Watch, check,
+    limits,
+};
 
 pub(crate) const NAME: &str = "process";
 
@@ -38,10 +46,29 @@ impl SandboxDriver for Process {
         home.join(".aod-private")
     }
 
-    fn launch(&self, _spec: &SandboxSpec) -> Result<Launch, SandboxError> {
-        Err(SandboxError::Unsupported {
-            driver: NAME,
-            what: "launches yet".into(),
+    /// Writes the spec's private files, with their mode, to where they are asked for: they stay
+    /// there until the home is removed.
+    fn launch(&self, spec: &SandboxSpec) -> Result<Launch, SandboxError> {
+        check::check(spec)?;
+        possible(spec)?;
+        // A count of processes would be one of all that the server's user runs.
+        let mut argv = limits::wrap(&spec.argv, &spec.limits, false)?;
+        let program = PathBuf::from(argv.remove(0));
+        for file in &spec.private_files {
+            write(spec, file)?;
+        }
+        Ok(Launch {
+            program,
+            argv,
+            env: environment(spec),
+            cwd: spec.cwd.clone(),
+            data_fds: Vec::new(),
+            main_depth: 0,
+            cgroup: None,
+            watch: Watch {
+                memory_bytes: spec.limits.memory_bytes,
+                pids: spec.limits.pids,
+            },
         })
     }
 
@@ -57,4 +84,70 @@ impl SandboxDriver for Process {
             )],
         }
     }
+}
+
+/// Refuses what would silently be missing.
+fn possible(spec: &SandboxSpec) -> Result<(), SandboxError> {
+    let unsupported = |what: String| Err(SandboxError::Unsupported { driver: NAME, what });
+    if spec.network != Network::Host {
+        return unsupported("a network other than the host's".into());
+    }
+    if let Some((name, _)) = spec.hosts.first() {
+        return unsupported(format!("an address of its own to the name `{name}`"));
+    }
+    let elsewhere = |mount: &&Mount| mount.host != mount.inside;
+    if let Some(mount) = spec.read_only.iter().chain(&spec.writable).find(elsewhere) {
+        return unsupported(format!(
+            "`{}` another place (`{}`)",
+            mount.host.display(),
+            mount.inside.display()
+        ));
+    }
+    Ok(())
+}
+
+fn write(spec: &SandboxSpec, file: &PrivateFile) -> Result<(), SandboxError> {
+    let bases = [&spec.home, &spec.workspace];
+    let below = |base: &&PathBuf| Some(((*base).clone(), file.path.strip_prefix(base).ok()?));
+    let Some((base, below)) = bases.iter().find_map(below) else {
+        return Err(SandboxError::Unsupported {
+            driver: NAME,
+            what: format!(
+                "a private file at `{}`, outside the home and the workspace",
+                file.path.display()
+            ),
+        });
+    };
+    mount_point::prepare(&base, below, Kind::File, true)?;
+    let failed = |source| SandboxError::io(format!("write `{}`", file.path.display()), source);
+    let mut target = fs::OpenOptions::new()
+        .write(true)
+        .truncate(true)
+        .custom_flags(libc::O_NOFOLLOW)
+        .open(&file.path)
+        .map_err(failed)?;
+    target
+        .set_permissions(fs::Permissions::from_mode(file.mode))
+        .map_err(failed)?;
+    target.write_all(&file.content).map_err(failed)
+}
+
+fn environment(spec: &SandboxSpec) -> Vec<EnvVar> {
+    let inherited = |name| std::env::var(name).ok();
+    let home = spec.home.to_str().map(str::to_owned);
+    let mut variables: Vec<EnvVar> = [
+        ("HOME", home),
+        ("USER", inherited("USER")),
+        ("LOGNAME", inherited("LOGNAME")),
+        ("SHELL", Some("/bin/sh".to_owned())),
+        ("PATH", inherited("PATH")),
+        ("TMPDIR", Some("/tmp".to_owned())),
+        ("LANG", Some("C.UTF-8".to_owned())),
+    ]
+    .into_iter()
+    .filter(|(name, _)| spec.env.iter().all(|(given, _)| given != name))
+    .filter_map(|(name, value)| Some((name.to_owned(), value?.into())))
+    .collect();
+    variables.extend(spec.env.iter().cloned());
+    variables
 }

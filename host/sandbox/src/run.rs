@@ -1,7 +1,7 @@
 //! Carrying out a launch to its end: provisioning steps and probes.
 
 use std::io::{self, PipeReader, Read as _, Write as _};
-use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
+use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -291,7 +291,6 @@ impl Drop for Unwatched {
 }
 
 /// Makes the started process find `launch`'s data at their numbers and join its cgroup.
-#[allow(unsafe_code)]
 fn give_descriptors(command: &mut Command, launch: &Launch) -> io::Result<()> {
     let above = launch
         .data_fds
@@ -333,7 +332,6 @@ fn give_descriptors(command: &mut Command, launch: &Launch) -> io::Result<()> {
 
 /// An unnamed file in memory that holds `content`, can no longer be changed, is read from its
 /// beginning, and whose descriptor is `lowest` or more.
-#[allow(unsafe_code)]
 fn memory_file(content: &[u8], lowest: i32) -> io::Result<OwnedFd> {
     let fd = rustix::fs::memfd_create("aod-data", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?;
     let mut file = std::fs::File::from(fd);
@@ -343,9 +341,7 @@ fn memory_file(content: &[u8], lowest: i32) -> io::Result<OwnedFd> {
         &file,
         SealFlags::WRITE | SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL,
     )?;
-    // rustix takes the lower bound as a `RawFd` and is free of unsafe code.
-    let fd = rustix::io::fcntl_dupfd_cloexec(&file, lowest)?;
-    Ok(fd)
+    Ok(rustix::io::fcntl_dupfd_cloexec(&file, lowest)?)
 }
 
 /// Cuts a stream of bytes into lines.

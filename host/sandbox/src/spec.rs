@@ -16,7 +16,8 @@ pub struct SandboxSpec {
     /// list, hence never secret. A command without a slash is looked up in `PATH` inside.
     pub argv: Vec<String>,
     /// The command's environment, whole: nothing is inherited. `HOME`, `USER`, `LOGNAME`, `SHELL`,
-    /// `PATH` and `TMPDIR` are added where they are not given.
+    /// `PATH`, `TMPDIR` and `LANG` are added where they are not given. Of a name given twice the
+    /// last value counts.
     pub env: Vec<EnvVar>,
     /// The working directory, as the sandbox sees it.
     pub cwd: PathBuf,

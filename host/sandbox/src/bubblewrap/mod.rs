@@ -1,10 +1,27 @@
 //! The driver on top of bubblewrap.
+//!
+//! All options go to bubblewrap through a descriptor, with the environment among them: on its
+//! command line they would be visible to every user of the host, and in its own environment a
+//! variable such as `LD_PRELOAD`, which a session may set, would take effect outside the sandbox.
+
+mod arguments;
+mod probe;
+mod system;
 
 use std::path::{Path, PathBuf};
 
-use crate::{Launch, Probe, SandboxDriver, SandboxError, SandboxSpec};
+use self::arguments::{ARGUMENTS_FD, Arguments};
+use crate::cgroup::Delegated;
+use crate::mount_point::{self, Kind};
+use crate::{
+    HOME, Launch, Mount, Network, Probe, SandboxDriver, SandboxError, SandboxSpec, UID, WORKSPACE,
+    Watch, check, limits, seccomp,
+};
 
 pub(crate) const NAME: &str = "bubblewrap";
+
+/// Temporary folders of every sandbox, in which private files can be placed.
+const TEMPORARY: &[&str] = &["/run", "/tmp"];
 
 /// Settings of the `bubblewrap` driver.
 #[derive(Clone, Debug, Default)]
@@ -19,14 +36,34 @@ pub struct BubblewrapConfig {
 /// Runs commands in namespaces of their own, by Linux's `bwrap`.
 #[derive(Clone, Debug)]
 pub struct Bubblewrap {
-    config: BubblewrapConfig,
+    program: Option<PathBuf>,
+    /// The folder for groups, or why there is none.
+    cgroup: Result<Delegated, String>,
 }
 
 impl Bubblewrap {
-    /// The driver with these settings.
+    /// The driver with these settings. Looks for `bwrap` and for a delegated cgroup once, here;
+    /// what it does not find, [`SandboxDriver::launch`] and [`SandboxDriver::probe`] report.
     #[must_use]
     pub fn new(config: BubblewrapConfig) -> Self {
-        Self { config }
+        let cgroup = Delegated::find(config.cgroup.as_deref());
+        Self {
+            program: config.program.or_else(|| in_path("bwrap")),
+            cgroup,
+        }
+    }
+
+    fn program(&self) -> Result<&Path, SandboxError> {
+        self.program
+            .as_deref()
+            .filter(|program| program.is_file())
+            .ok_or_else(|| SandboxError::MissingProgram {
+                program: self
+                    .program
+                    .as_ref()
+                    .map_or_else(|| "bwrap".into(), |program| program.display().to_string()),
+                fix: "install bubblewrap (`apt install bubblewrap`, `dnf install bubblewrap`)",
+            })
     }
 }
 
@@ -43,19 +80,190 @@ impl SandboxDriver for Bubblewrap {
         PathBuf::from("/run/aod")
     }
 
-    fn launch(&self, _spec: &SandboxSpec) -> Result<Launch, SandboxError> {
-        let _ = &self.config;
-        Err(SandboxError::Unsupported {
-            driver: NAME,
-            what: "launches yet".into(),
+    fn launch(&self, spec: &SandboxSpec) -> Result<Launch, SandboxError> {
+        let program = self.program()?;
+        check::check(spec)?;
+        let secret_bytes = spec
+            .env
+            .iter()
+            .map(|(name, value)| name.len() + value.len())
+            .sum();
+        let mut arguments = Arguments::new(secret_bytes);
+        isolate(&mut arguments, spec)?;
+        system::mount(&mut arguments, spec);
+        own_folders(&mut arguments, spec)?;
+        private_files(&mut arguments, spec)?;
+        // Everything that was mounted or made above stays as it is; the root itself, which holds
+        // the mount points, must not become a temporary folder without a limit.
+        arguments.words(["--remount-ro", "/"]);
+        environment(&mut arguments, spec);
+        arguments.option(["--chdir".as_ref(), spec.cwd.as_os_str()]);
+
+        let mut argv: Vec<String> = ["--args", &ARGUMENTS_FD.to_string(), "--"]
+            .map(str::to_owned)
+            .into();
+        argv.extend(limits::wrap(&spec.argv, &spec.limits, true)?);
+        let data_fds = arguments.finish()?;
+        // Last, so that no error leaves a group behind.
+        let cgroup = match &self.cgroup {
+            Ok(delegated) => Some(delegated.create(&spec.limits)?),
+            Err(_) => None,
+        };
+        let watch = match &cgroup {
+            Some(_) => Watch::default(),
+            None => Watch {
+                memory_bytes: spec.limits.memory_bytes,
+                pids: spec.limits.pids.filter(|_| !limits::process_count_holds()),
+            },
+        };
+        Ok(Launch {
+            program: program.to_path_buf(),
+            argv,
+            env: Vec::new(),
+            cwd: PathBuf::from("/"),
+            data_fds,
+            // The started process waits outside, its child is the sandbox's init, and the child of
+            // that is the command.
+            main_depth: 2,
+            cgroup,
+            watch,
         })
     }
 
     fn probe(&self) -> Probe {
-        Probe {
-            driver: NAME.into(),
-            usable: false,
-            checks: Vec::new(),
-        }
+        probe::probe(self)
     }
+}
+
+/// Adds the namespaces, the identity and what is given up.
+fn isolate(arguments: &mut Arguments, spec: &SandboxSpec) -> Result<(), SandboxError> {
+    for namespace in ["user", "pid", "ipc", "uts", "cgroup-try"] {
+        arguments.words([&format!("--unshare-{namespace}")]);
+    }
+    match spec.network {
+        Network::None => arguments.words(["--unshare-net"]),
+        Network::Host => {}
+    }
+    let id = UID.to_string();
+    arguments.words(["--uid", &id, "--gid", &id]);
+    system::name(arguments);
+    arguments.words(["--new-session", "--die-with-parent", "--cap-drop", "ALL"]);
+    let filter = arguments.data(seccomp::filter()?.into());
+    arguments.words(["--seccomp", &filter]);
+    Ok(())
+}
+
+/// Adds the home, the workspace and the spec's mounts, outer ones before those inside them.
+fn own_folders(arguments: &mut Arguments, spec: &SandboxSpec) -> Result<(), SandboxError> {
+    arguments.option(["--bind".as_ref(), spec.home.as_os_str(), HOME.as_ref()]);
+    arguments.option([
+        "--bind".as_ref(),
+        spec.workspace.as_os_str(),
+        WORKSPACE.as_ref(),
+    ]);
+    let mut mounts: Vec<(&Mount, &str)> = Vec::new();
+    mounts.extend(spec.read_only.iter().map(|mount| (mount, "--ro-bind")));
+    mounts.extend(spec.writable.iter().map(|mount| (mount, "--bind")));
+    mounts.sort_by_key(|(mount, _)| mount.inside.components().count());
+    for (mount, option) in mounts {
+        if system::reserved(&mount.inside) {
+            return Err(SandboxError::invalid(format!(
+                "nothing can be mounted at `{}`: it belongs to the sandbox's system",
+                mount.inside.display()
+            )));
+        }
+        let kind = if mount.host.is_dir() {
+            Kind::Folder
+        } else {
+            Kind::File
+        };
+        if let Some(base) = innermost(spec, &mount.inside) {
+            base.prepare(&mount.inside, kind)?;
+        }
+        arguments.option([
+            option.as_ref(),
+            mount.host.as_os_str(),
+            mount.inside.as_os_str(),
+        ]);
+    }
+    Ok(())
+}
+
+fn private_files(arguments: &mut Arguments, spec: &SandboxSpec) -> Result<(), SandboxError> {
+    for file in &spec.private_files {
+        let base = innermost(spec, &file.path);
+        let temporary = TEMPORARY.iter().any(|folder| file.path.starts_with(folder));
+        match &base {
+            Some(base) => base.prepare(&file.path, Kind::File)?,
+            None if temporary => {}
+            None => {
+                return Err(SandboxError::invalid(format!(
+                    "private file `{}`: it must be in the home, the workspace, /run or /tmp",
+                    file.path.display()
+                )));
+            }
+        }
+        let fd = arguments.data(file.content.clone());
+        let mode = format!("{:04o}", file.mode);
+        // In a temporary folder it is a plain file. Over a folder that lies on a disk it has to be
+        // a mount of its own, from a file that bubblewrap keeps in memory.
+        let option = if base.is_some() {
+            "--bind-data"
+        } else {
+            "--file"
+        };
+        arguments.words(["--perms", &mode]);
+        arguments.option([option.as_ref(), fd.as_ref(), file.path.as_os_str()]);
+    }
+    Ok(())
+}
+
+fn environment(arguments: &mut Arguments, spec: &SandboxSpec) {
+    arguments.words(["--clearenv"]);
+    for (name, value) in system::environment() {
+        arguments.words(["--setenv", name, value]);
+    }
+    for (name, value) in &spec.env {
+        arguments.words(["--setenv", name, value]);
+    }
+}
+
+/// A folder of the host that a mount point lies in.
+struct Base<'a> {
+    host: &'a Path,
+    inside: &'a Path,
+    writable: bool,
+}
+
+impl Base<'_> {
+    fn prepare(&self, inside: &Path, kind: Kind) -> Result<(), SandboxError> {
+        let below = inside.strip_prefix(self.inside).unwrap_or(inside);
+        mount_point::prepare(self.host, below, kind, self.writable)
+    }
+}
+
+/// The innermost of the sandbox's folders that contains `inside`, itself excluded.
+fn innermost<'a>(spec: &'a SandboxSpec, inside: &Path) -> Option<Base<'a>> {
+    let base = |mount: &'a Mount, writable| Base {
+        host: &mount.host,
+        inside: &mount.inside,
+        writable,
+    };
+    let own = [(&spec.home, HOME), (&spec.workspace, WORKSPACE)].map(|(host, inside)| Base {
+        host,
+        inside: Path::new(inside),
+        writable: true,
+    });
+    own.into_iter()
+        .chain(spec.read_only.iter().map(|mount| base(mount, false)))
+        .chain(spec.writable.iter().map(|mount| base(mount, true)))
+        .filter(|base| inside != base.inside && inside.starts_with(base.inside))
+        .max_by_key(|base| base.inside.components().count())
+}
+
+fn in_path(program: &str) -> Option<PathBuf> {
+    std::env::split_paths(&std::env::var_os("PATH")?)
+        .filter(|folder| folder.is_absolute())
+        .map(|folder| folder.join(program))
+        .find(|path| path.is_file())
 }

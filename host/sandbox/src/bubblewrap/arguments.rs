@@ -1,0 +1,72 @@
+//! Arguments that bubblewrap reads from a descriptor.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt as _;
+
+use zeroize::Zeroizing;
+
+use crate::{DataFd, SandboxError};
+
+/// The descriptor of the arguments themselves.
+pub(super) const ARGUMENTS_FD: i32 = 3;
+/// bubblewrap's own bound on the number of arguments, less what stands on the command line.
+const MOST: usize = 8_900;
+/// Room that keeps the list from being moved, and copies of secrets from being left behind.
+const ROOM: usize = 64 << 10;
+
+/// A growing list of options, and the data they refer to.
+pub(super) struct Arguments {
+    text: Zeroizing<Vec<u8>>,
+    count: usize,
+    data: Vec<DataFd>,
+}
+
+impl Arguments {
+    /// An empty list for about `secret_bytes` of secret values.
+    pub(super) fn new(secret_bytes: usize) -> Self {
+        let text = Zeroizing::new(Vec::with_capacity(ROOM + secret_bytes));
+        Self {
+            text,
+            count: 0,
+            data: Vec::new(),
+        }
+    }
+
+    /// Appends an option with its values.
+    pub(super) fn option<const N: usize>(&mut self, values: [&OsStr; N]) {
+        for value in values {
+            self.text.extend_from_slice(value.as_bytes());
+            self.text.push(0);
+        }
+        self.count += N;
+    }
+
+    /// Appends an option whose values are plain text.
+    pub(super) fn words<const N: usize>(&mut self, values: [&str; N]) {
+        self.option(values.map(OsStr::new));
+    }
+
+    /// Gives `content` to bubblewrap and answers the descriptor's number as an option's value.
+    pub(super) fn data(&mut self, content: Zeroizing<Vec<u8>>) -> String {
+        let fd = ARGUMENTS_FD + 1 + i32::try_from(self.data.len()).unwrap_or(i32::MAX);
+        self.data.push(DataFd { fd, content });
+        fd.to_string()
+    }
+
+    /// All data, the list itself included.
+    pub(super) fn finish(self) -> Result<Vec<DataFd>, SandboxError> {
+        if self.count > MOST {
+            return Err(SandboxError::invalid(format!(
+                "variables, files and mounts together need {} arguments, and bubblewrap takes at \
+                 most {MOST}",
+                self.count
+            )));
+        }
+        let mut data = self.data;
+        data.push(DataFd {
+            fd: ARGUMENTS_FD,
+            content: self.text,
+        });
+        Ok(data)
+    }
+}

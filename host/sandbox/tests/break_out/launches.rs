@@ -1,0 +1,150 @@
+//! Real command-line programs, ordinary users, and what the probe says.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use aod_sandbox::{Mount, Process, SandboxDriver as _, State};
+
+use crate::Session;
+
+/// A folder with installed agents (`npm install` in it), for checking that they start.
+const AGENTS: &str = "AOD_TEST_AGENTS";
+
+#[test]
+fn installed_agents_start() {
+    let Some(folder) = std::env::var_os(AGENTS).map(PathBuf::from) else {
+        eprintln!("skipped: {AGENTS} names no folder with installed agents");
+        return;
+    };
+    let session = Session::new();
+    let programs = folder.join("node_modules/.bin");
+    let mut started = 0;
+    for name in std::fs::read_dir(&programs)
+        .unwrap()
+        .flatten()
+        .map(|entry| entry.file_name())
+    {
+        let name = name.to_str().unwrap().to_owned();
+        if !["claude", "codex", "gemini", "opencode"].contains(&name.as_str()) {
+            continue;
+        }
+        let (ended, output) = session.run_with("", |spec| {
+            spec.argv = vec![
+                format!("/opt/aod/runtimes/x/node_modules/.bin/{name}"),
+                "--version".into(),
+            ];
+            spec.read_only
+                .push(Mount::new(&folder, "/opt/aod/runtimes/x"));
+        });
+        println!("{name}: {output}");
+        assert!(
+            ended.success() && output.contains('.'),
+            "{name}: {ended:?} {output}"
+        );
+        started += 1;
+    }
+    assert!(started > 0, "no agent in {}", programs.display());
+}
+
+/// Runs this test's own program again as `nobody`, for one test.
+#[test]
+fn works_for_an_ordinary_user() {
+    if !rustix::process::getuid().is_root() {
+        eprintln!("skipped: every test here runs as an ordinary user already");
+        return;
+    }
+    let copy = tempfile::tempdir().unwrap();
+    let program = copy.path().join("tests");
+    std::fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
+    for path in [copy.path(), &program] {
+        std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o755))
+            .unwrap();
+    }
+    let output = Command::new("setpriv")
+        .args([
+            "--reuid=65534",
+            "--regid=65534",
+            "--clear-groups",
+            "--inh-caps=-all",
+        ])
+        .arg(&program)
+        .args(["sight::", "life::", "pids_are_limited_for_ordinary_users"])
+        .env("TMPDIR", "/tmp")
+        .env_remove(AGENTS)
+        .current_dir("/")
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        output.status.success(),
+        "{text}{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    assert!(text.contains("test result: ok"), "{text}");
+}
+
+#[test]
+fn pids_are_limited_for_ordinary_users() {
+    if rustix::process::getuid().is_root() {
+        eprintln!("skipped: the kernel exempts root; see works_for_an_ordinary_user");
+        return;
+    }
+    let session = Session::new();
+    let script = "for i in $(seq 60); do sleep 1000 & done 2>/dev/null; echo unlimited";
+    let (_, output) = session.run_with(script, |spec| {
+        spec.limits.pids = Some(20);
+        spec.argv.insert(0, "timeout".into());
+        spec.argv.insert(1, "5".into());
+    });
+    assert!(!output.contains("unlimited"), "{output}");
+}
+
+#[test]
+fn the_probe_tells_what_is_in_force() {
+    let session = Session::new();
+    let probe = session.driver.probe();
+    assert!(probe.usable, "{probe:#?}");
+    for name in ["isolation", "seccomp", "files"] {
+        let check = probe
+            .checks
+            .iter()
+            .find(|check| check.name == name)
+            .unwrap();
+        assert_eq!(check.state, State::Enforced, "{check:?}");
+    }
+    assert!(probe.shortcomings().any(|check| check.name == "network"));
+    println!("{probe:#?}");
+
+    let missing = aod_sandbox::Bubblewrap::new(aod_sandbox::BubblewrapConfig {
+        program: Some("/nonexistent/bwrap".into()),
+        cgroup: None,
+    });
+    let probe = missing.probe();
+    assert!(!probe.usable && probe.checks[0].detail.contains("apt install bubblewrap"));
+}
+
+#[test]
+fn the_process_driver_isolates_nothing_and_says_so() {
+    let session = Session::new();
+    let driver = Process::new();
+    let (home, workspace) = (session.home(), session.workspace());
+    let mut spec = session.spec("echo $HOME; pwd; cat ~/.tool/key; stat -c %a ~/.tool/key");
+    assert!(
+        driver.launch(&spec).is_err(),
+        "it has no network of its own to give"
+    );
+    spec.network = aod_sandbox::Network::Host;
+    spec.cwd = driver.place(&workspace, Path::new("/workspace"));
+    spec.private_files.push(aod_sandbox::PrivateFile {
+        path: driver
+            .place(&home, Path::new("/home/agent"))
+            .join(".tool/key"),
+        mode: 0o600,
+        content: b"secret\n".to_vec().into(),
+    });
+    let (ended, output) = crate::collect(&driver.launch(&spec).unwrap());
+    assert!(ended.success());
+    let expected = format!("{}\n{}\nsecret\n600\n", home.display(), workspace.display());
+    assert_eq!(output, expected);
+    assert_eq!(driver.probe().checks[0].state, State::NotEnforced);
+}

@@ -1,0 +1,127 @@
+//! Commands that try to get out of a real bubblewrap sandbox, and what they see inside.
+
+mod filter;
+mod launches;
+mod life;
+mod sight;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use aod_sandbox::{
+    Bubblewrap, BubblewrapConfig, Ended, Launch, RunOptions, SandboxDriver, SandboxSpec, run,
+};
+
+/// Longer than any command here takes on a loaded machine.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A data folder with one session's home and workspace in it.
+pub struct Session {
+    pub data: tempfile::TempDir,
+    pub driver: Bubblewrap,
+}
+
+impl Session {
+    pub fn new() -> Self {
+        let data = tempfile::tempdir().unwrap();
+        for folder in [
+            "sessions/own/home",
+            "sessions/own/workspace",
+            "sessions/other/home",
+        ] {
+            fs::create_dir_all(data.path().join(folder)).unwrap();
+        }
+        fs::write(data.path().join("aod.db"), "host-only").unwrap();
+        fs::write(data.path().join("sessions/other/home/key"), "host-only").unwrap();
+        Self {
+            data,
+            driver: Bubblewrap::new(BubblewrapConfig::default()),
+        }
+    }
+
+    pub fn home(&self) -> PathBuf {
+        self.data.path().join("sessions/own/home")
+    }
+
+    pub fn workspace(&self) -> PathBuf {
+        self.data.path().join("sessions/own/workspace")
+    }
+
+    pub fn spec(&self, script: &str) -> SandboxSpec {
+        let argv = ["bash", "-c", script].map(str::to_owned).into();
+        SandboxSpec::new(argv, self.home(), self.workspace())
+    }
+
+    pub fn launch(&self, spec: &SandboxSpec) -> Launch {
+        self.driver.launch(spec).unwrap()
+    }
+
+    /// Runs a script with what `change` makes of its spec; answers how it ended and what it wrote.
+    pub fn run_with(&self, script: &str, change: impl FnOnce(&mut SandboxSpec)) -> (Ended, String) {
+        let mut spec = self.spec(script);
+        change(&mut spec);
+        collect(&self.launch(&spec))
+    }
+
+    pub fn run(&self, script: &str) -> (Ended, String) {
+        self.run_with(script, |_| {})
+    }
+
+    /// Runs a script that has to succeed, and answers what it wrote.
+    pub fn output(&self, script: &str) -> String {
+        let (ended, output) = self.run(script);
+        assert!(ended.success(), "{ended:?}: {output}");
+        output
+    }
+}
+
+pub fn collect(launch: &Launch) -> (Ended, String) {
+    let mut output = Vec::new();
+    let options = RunOptions {
+        timeout: Some(PATIENCE),
+        ..RunOptions::default()
+    };
+    let ended = run(launch, &options, &mut |line| {
+        output.extend_from_slice(line);
+        output.push(b'\n');
+    })
+    .unwrap();
+    (ended, String::from_utf8_lossy(&output).into_owned())
+}
+
+/// Waits until `condition` holds; fails the test when it never does.
+pub fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !condition() {
+        assert!(Instant::now() < deadline, "{what} did not come about");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// The command lines of all processes of the host that contain `needle`.
+pub fn command_lines_with(needle: &str) -> Vec<String> {
+    files_of_processes("cmdline", needle)
+}
+
+/// The given file of all processes of the host, where it contains `needle`.
+pub fn files_of_processes(file: &str, needle: &str) -> Vec<String> {
+    let processes = fs::read_dir("/proc")
+        .unwrap()
+        .flatten()
+        .map(|entry| entry.path());
+    processes
+        .filter(|path| {
+            path.file_name()
+                .is_some_and(|name| is_number(Path::new(name)))
+        })
+        .filter_map(|path| fs::read(path.join(file)).ok())
+        .map(|bytes| String::from_utf8_lossy(&bytes).replace('\0', " "))
+        .filter(|text| text.contains(needle))
+        .collect()
+}
+
+fn is_number(name: &Path) -> bool {
+    name.to_str()
+        .is_some_and(|name| name.bytes().all(|byte| byte.is_ascii_digit()))
+}
