@@ -21,6 +21,10 @@ const WRITERS: [&str; 3] = ["Write", "write", "write_file"];
 pub(crate) const LOOKUP_TOOL: &str = "ToolSearch";
 
 const COMMAND_KEYS: [&str; 2] = ["command", "cmd"];
+/// How long a shell tool waits before it reports a command that still runs.
+const PATIENCE_KEY: &str = "yield_time_ms";
+/// The longest that is granted: a long command should look like one long tool call.
+const PATIENCE_MS: u64 = 30_000;
 const PATH_KEYS: [&str; 4] = ["file_path", "filePath", "path", "absolute_path"];
 const CONTENT_KEYS: [&str; 2] = ["content", "text"];
 
@@ -46,7 +50,11 @@ pub fn shell(tools: &[Tool], command: &str) -> Option<Choice> {
     } else {
         json!(command)
     };
-    Some(choose(tool, Map::from_iter([(key.to_owned(), value)])))
+    let mut input = Map::from_iter([(key.to_owned(), value)]);
+    if property(tool, &[PATIENCE_KEY]).is_some() {
+        input.insert(PATIENCE_KEY.to_owned(), json!(PATIENCE_MS));
+    }
+    Some(choose(tool, input))
 }
 
 /// Chooses the tool that writes files; where none is on offer, the shell writes it.
@@ -190,6 +198,13 @@ mod tests {
         let schema = json!({"properties": {"command": {"type": "array"}}});
         let choice = shell(&[tool("shell", schema)], "ls").expect("a shell is on offer");
         assert_eq!(choice.input, json!({"command": ["bash", "-lc", "ls"]}));
+    }
+
+    #[test]
+    fn a_shell_that_may_wait_is_told_to() {
+        let schema = json!({"properties": {"cmd": {}, "yield_time_ms": {"type": "number"}}});
+        let choice = shell(&[tool("exec_command", schema)], "ls").expect("a shell is on offer");
+        assert_eq!(choice.input, json!({"cmd": "ls", "yield_time_ms": 30_000}));
     }
 
     #[test]
