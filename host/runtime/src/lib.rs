@@ -1,1 +1,40 @@
-//! Runtime adapters: WASM components, runtimes.toml, the model catalog.
+//! Runtime adapters: WASM components, `runtimes.toml`, the model catalog.
+//!
+//! An adapter is a WASM component that knows one coding-agent CLI and can do nothing but compute.
+//! [`Registry`] holds those that `runtimes.toml` declares; an [`Adapter`] plans turns, and a
+//! [`Turn`] reads what the CLI writes. Nothing here does I/O for an adapter, and no secret's value
+//! ever passes through: adapters name secrets, and the host fills them in elsewhere.
+//!
+//! Everything here is synchronous. Loading compiles, and calls compute up to their deadline: run
+//! both off the threads that drive async tasks.
+
+mod adapter;
+mod cache;
+mod check;
+mod component;
+mod digest;
+mod engine;
+mod error;
+mod installation;
+mod limits;
+mod settings;
+mod state;
+mod ticker;
+mod turn;
+pub mod types;
+mod v1;
+mod wasi;
+
+pub use adapter::Adapter;
+pub use cache::CacheError;
+pub use check::Invalid;
+pub use digest::{Digest, DigestSyntax};
+pub use engine::Engine;
+pub use error::{AdapterError, ComponentError, EngineError};
+pub use installation::Cli;
+pub use limits::{
+    Limits, MAX_CALL_DEADLINE, MAX_COMPONENT_BYTES, MAX_FEED_BYTES, MAX_JSON_DEPTH, MAX_MEMORY,
+    MAX_REPLY_BYTES, MAX_REPLY_ITEMS,
+};
+pub use settings::Settings;
+pub use turn::Turn;

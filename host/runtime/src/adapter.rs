@@ -1,0 +1,247 @@
+//! An adapter, and calls to it.
+
+use std::sync::Arc;
+
+use wasmtime::{PoolConcurrencyLimitError, Store, Trap};
+
+use crate::cache::Cache;
+use crate::check::{self, Invalid};
+use crate::component::{self, Binary, Interface};
+use crate::digest::Digest;
+use crate::engine::Engine;
+use crate::error::{AdapterError, ComponentError};
+use crate::installation::Cli;
+use crate::limits::Limits;
+use crate::settings::Settings;
+use crate::state::State;
+use crate::turn::Turn;
+use crate::types::{Description, Plan, TurnContext};
+use crate::v1;
+
+/// A component together with what `runtimes.toml` says of its runtime.
+///
+/// Calls compute for as long as `limits.call_deadline` on the calling thread, and panic where a
+/// guest that was built with WASI is called on a thread that drives async tasks: call from
+/// [`spawn_blocking`](tokio::task::spawn_blocking).
+pub struct Adapter {
+    runtime: String,
+    engine: Engine,
+    interface: Arc<Interface>,
+    digest: Digest,
+    settings: Settings,
+    description: Description,
+    cli: Cli,
+}
+
+impl std::fmt::Debug for Adapter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Adapter")
+            .field("runtime", &self.runtime)
+            .field("digest", &self.digest)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Adapter {
+    /// Loads a component that no `runtimes.toml` names, such as one that is being written.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be read, is no adapter that this host knows, or cannot describe itself.
+    pub fn from_file(
+        engine: &Engine,
+        runtime: &str,
+        path: &std::path::Path,
+        settings: Settings,
+    ) -> Result<Self, ComponentError> {
+        Self::load(engine, None, runtime, &Binary::read(path, None)?, settings)
+    }
+
+    pub(crate) fn load(
+        engine: &Engine,
+        cache: Option<&Cache>,
+        runtime: &str,
+        binary: &Binary,
+        settings: Settings,
+    ) -> Result<Self, ComponentError> {
+        let interface = Arc::new(component::load(engine, cache, binary)?);
+        Self::describe(engine, interface, binary.digest, runtime, settings)
+            .map_err(ComponentError::Describe)
+    }
+
+    /// The same component for another runtime, or with other settings.
+    pub(crate) fn with_settings(
+        &self,
+        runtime: &str,
+        settings: Settings,
+    ) -> Result<Self, ComponentError> {
+        Self::describe(
+            &self.engine,
+            Arc::clone(&self.interface),
+            self.digest,
+            runtime,
+            settings,
+        )
+        .map_err(ComponentError::Describe)
+    }
+
+    fn describe(
+        engine: &Engine,
+        interface: Arc<Interface>,
+        digest: Digest,
+        runtime: &str,
+        settings: Settings,
+    ) -> Result<Self, AdapterError> {
+        let mut call = Call::begin("describe", engine, &settings.limits);
+        let described = call.run(|store| match &*interface {
+            Interface::V1(interface) => interface
+                .instantiate(store)?
+                .describe(store, &settings.options),
+        })?;
+        let description = described.map_err(AdapterError::Refused)?;
+        check::description(&description).map_err(|source| call.invalid(source))?;
+        let cli = Cli::new(&description.cli, &settings);
+        Ok(Self {
+            runtime: runtime.to_owned(),
+            engine: engine.clone(),
+            interface,
+            digest,
+            settings,
+            description,
+            cli,
+        })
+    }
+
+    /// The runtime's name in `runtimes.toml`.
+    #[must_use]
+    pub fn runtime(&self) -> &str {
+        &self.runtime
+    }
+
+    /// The component's digest.
+    #[must_use]
+    pub fn digest(&self) -> Digest {
+        self.digest
+    }
+
+    /// The version of the interface that the component speaks.
+    #[must_use]
+    pub fn interface_version(&self) -> &'static str {
+        match &*self.interface {
+            Interface::V1(_) => v1::VERSION,
+        }
+    }
+
+    /// What the adapter says of itself. It was asked once, when it was loaded.
+    #[must_use]
+    pub fn description(&self) -> &Description {
+        &self.description
+    }
+
+    /// The runtime's `options` as a JSON object, for [`TurnContext::options`].
+    #[must_use]
+    pub fn options(&self) -> &str {
+        &self.settings.options
+    }
+
+    /// What the adapter may take.
+    #[must_use]
+    pub fn limits(&self) -> Limits {
+        self.settings.limits
+    }
+
+    /// How the CLI is installed, found and started.
+    #[must_use]
+    pub fn cli(&self) -> &Cli {
+        &self.cli
+    }
+
+    /// Asks how to run a turn. The reply is checked.
+    ///
+    /// # Errors
+    ///
+    /// [`AdapterError::Refused`] carries the adapter's own words for the user; everything else is
+    /// a fault of the adapter.
+    pub fn plan(&self, context: &TurnContext) -> Result<Plan, AdapterError> {
+        let mut call = Call::begin("plan", &self.engine, &self.settings.limits);
+        let planned = call.run(|store| match &*self.interface {
+            Interface::V1(interface) => interface.instantiate(store)?.plan(store, context),
+        })?;
+        let plan = planned.map_err(AdapterError::Refused)?;
+        check::plan(&plan, context).map_err(|source| call.invalid(source))?;
+        Ok(plan)
+    }
+
+    /// Begins to read a turn, in an instance of its own.
+    ///
+    /// # Errors
+    ///
+    /// No instance is to be had, or the adapter fails to make a turn.
+    pub fn begin_turn(&self, context: &TurnContext) -> Result<Turn, AdapterError> {
+        Turn::begin(&self.engine, &self.interface, self.settings.limits, context)
+    }
+}
+
+/// A call, or several to the same instance, under the limits of its adapter.
+pub(crate) struct Call {
+    pub(crate) name: &'static str,
+    engine: Engine,
+    pub(crate) store: Store<State>,
+    limits: Limits,
+}
+
+impl Call {
+    pub(crate) fn begin(name: &'static str, engine: &Engine, limits: &Limits) -> Self {
+        Self {
+            name,
+            engine: engine.clone(),
+            store: engine.store(limits),
+            limits: *limits,
+        }
+    }
+
+    /// Runs guest code until the deadline.
+    pub(crate) fn run<T>(
+        &mut self,
+        guest: impl FnOnce(&mut Store<State>) -> wasmtime::Result<T>,
+    ) -> Result<T, AdapterError> {
+        let running = self
+            .engine
+            .start_call(&mut self.store, self.limits.call_deadline);
+        let result = guest(&mut self.store);
+        drop(running);
+        result.map_err(|error| self.failure(&error))
+    }
+
+    pub(crate) fn invalid(&self, source: Invalid) -> AdapterError {
+        AdapterError::Invalid {
+            call: self.name,
+            source,
+        }
+    }
+
+    fn failure(&self, error: &wasmtime::Error) -> AdapterError {
+        let call = self.name;
+        if error.is::<PoolConcurrencyLimitError>() {
+            return AdapterError::Exhausted;
+        }
+        if error.downcast_ref::<Trap>() == Some(&Trap::Interrupt) {
+            return AdapterError::Deadline {
+                call,
+                limit: self.limits.call_deadline,
+            };
+        }
+        if self.store.data().limiter.refused {
+            return AdapterError::Memory {
+                call,
+                limit: self.limits.memory,
+            };
+        }
+        let message = format!("{error:#}");
+        // The engine has no type for this that could be asked for.
+        if message.contains("fuel allocated for hostcalls has been exhausted") {
+            return AdapterError::ReplyTooLarge { call };
+        }
+        AdapterError::Trap { call, message }
+    }
+}

@@ -1,0 +1,139 @@
+//! From a file to an interface that can be called: read, check, compile or find compiled.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use wasmtime::component::Component;
+
+use crate::cache::Cache;
+use crate::digest::Digest;
+use crate::engine::Engine;
+use crate::error::ComponentError;
+use crate::limits::MAX_COMPONENT_BYTES;
+use crate::v1;
+
+/// An interface of one of the versions that the host knows.
+pub(crate) enum Interface {
+    V1(v1::Interface),
+}
+
+/// A component as it lies on disk.
+pub(crate) struct Binary {
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) digest: Digest,
+}
+
+/// Names of the versions that the host knows, for messages.
+fn known() -> String {
+    v1::VERSION.to_owned()
+}
+
+impl Binary {
+    /// Reads a component, at most as many bytes as are ever compiled, and checks its digest.
+    pub(crate) fn read(path: &Path, pinned: Option<Digest>) -> Result<Self, ComponentError> {
+        let read_error = |source| ComponentError::Read {
+            path: path.to_owned(),
+            source,
+        };
+        let file = File::open(path).map_err(read_error)?;
+        let metadata = file.metadata().map_err(read_error)?;
+        if !metadata.is_file() {
+            let source = std::io::Error::other("is not a file");
+            return Err(ComponentError::Read {
+                path: path.to_owned(),
+                source,
+            });
+        }
+        let mut bytes = Vec::new();
+        file.take(MAX_COMPONENT_BYTES + 1)
+            .read_to_end(&mut bytes)
+            .map_err(read_error)?;
+        if bytes.len() as u64 > MAX_COMPONENT_BYTES {
+            let bytes = metadata.len().max(MAX_COMPONENT_BYTES + 1);
+            return Err(ComponentError::TooLarge {
+                path: path.to_owned(),
+                bytes,
+            });
+        }
+        let digest = Digest::of(&bytes);
+        match pinned {
+            Some(pinned) if pinned != digest => Err(ComponentError::Digest {
+                pinned,
+                actual: digest,
+            }),
+            _ => Ok(Self { bytes, digest }),
+        }
+    }
+}
+
+/// Compiles a component, or takes it from the cache, and checks what it imports and exports.
+pub(crate) fn load(
+    engine: &Engine,
+    cache: Option<&Cache>,
+    binary: &Binary,
+) -> Result<Interface, ComponentError> {
+    preamble(&binary.bytes)?;
+    let cached = cache.and_then(|cache| cache.load(engine.raw(), binary.digest));
+    if let Some(component) = cached {
+        return link(engine, &component);
+    }
+    let component = Component::new(engine.raw(), &binary.bytes)
+        .map_err(|error| ComponentError::Compile(format!("{error:#}")))?;
+    let interface = link(engine, &component)?;
+    if let Some(cache) = cache {
+        cache.store(binary.digest, &component);
+    }
+    Ok(interface)
+}
+
+/// The first eight bytes tell components, core modules and everything else apart.
+fn preamble(bytes: &[u8]) -> Result<(), ComponentError> {
+    match bytes.get(..8) {
+        Some([0, b'a', b's', b'm', _, _, 1, 0]) => Ok(()),
+        Some([0, b'a', b's', b'm', _, _, 0, 0]) => Err(ComponentError::CoreModule),
+        _ => Err(ComponentError::NotWasm),
+    }
+}
+
+fn link(engine: &Engine, component: &Component) -> Result<Interface, ComponentError> {
+    const ADAPTER: &str = "aod:runtime/adapter";
+    const TYPES: &str = "aod:runtime/types@";
+
+    let ty = component.component_type();
+    let version = ty
+        .exports(engine.raw())
+        .find_map(|(name, _)| match name.split_once('@') {
+            Some((ADAPTER, version)) => Some(version),
+            None if name == ADAPTER => Some("none"),
+            _ => None,
+        })
+        .ok_or_else(|| ComponentError::NotAnAdapter { known: known() })?;
+    if version != v1::VERSION {
+        return Err(ComponentError::Version {
+            found: version.to_owned(),
+            known: known(),
+        });
+    }
+    let mut wasi = false;
+    for (name, _) in ty.imports(engine.raw()) {
+        // The interface's own types are not a thing to be had from the host, only named.
+        match name {
+            _ if name.strip_prefix(TYPES) == Some(version) => {}
+            _ if name.starts_with("wasi:") => wasi = true,
+            _ => return Err(ComponentError::Import(name.to_owned())),
+        }
+    }
+    let pre = engine
+        .linker(wasi)
+        .instantiate_pre(component)
+        .map_err(|error| {
+            // Everything but WASI was refused above, so what is missing is some part of WASI.
+            ComponentError::Import(format!("{error:#}"))
+        })?;
+    let interface = v1::Interface::new(pre).map_err(|error| ComponentError::Shape {
+        version: version.to_owned(),
+        problem: format!("{error:#}"),
+    })?;
+    Ok(Interface::V1(interface))
+}

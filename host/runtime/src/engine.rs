@@ -1,0 +1,160 @@
+//! The WASM engine: how guests are compiled, where they live and how long they may run.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use wasmtime::component::Linker;
+use wasmtime::{Config, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig, Store};
+
+use crate::error::EngineError;
+use crate::limits::{Limits, MAX_MEMORY, MAX_REPLY_BYTES};
+use crate::state::State;
+use crate::ticker::{InFlight, TICK, Ticker};
+use crate::wasi;
+
+/// Instance slots that the pool reserves, largest first. A slot is address space, not memory: one
+/// takes a little more than 4 GiB of it, so that compiled code needs no bounds checks.
+const POOL_SIZES: [u32; 2] = [4096, 256];
+
+/// Core instances, memories and tables that one component may have. Components from toolchains
+/// with shared libraries have several dozen core instances; the others have two or three.
+pub(crate) const CORE_INSTANCES: u32 = 96;
+pub(crate) const MEMORIES: u32 = 4;
+pub(crate) const TABLES: u32 = 16;
+pub(crate) const TABLE_ELEMENTS: usize = 65_536;
+
+/// Stack that a guest may use. Host threads have 2 MiB.
+const WASM_STACK: usize = 512 * 1024;
+
+/// Compiles adapters and gives their instances a place to live. Cheap to clone; everything that
+/// was compiled by one engine runs in that engine only.
+#[derive(Clone)]
+pub struct Engine {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    engine: wasmtime::Engine,
+    bare: Linker<State>,
+    wasi: Linker<State>,
+    ticker: Ticker,
+    pooled: bool,
+}
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Engine")
+            .field("pooled", &self.inner.pooled)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Engine {
+    /// Makes an engine with a pool of instances, or one that allocates each instance on its own
+    /// where the address space for a pool cannot be had.
+    ///
+    /// # Errors
+    ///
+    /// The machine is not one that the compiler knows, or a thread cannot be started.
+    pub fn new() -> Result<Self, EngineError> {
+        for slots in POOL_SIZES {
+            match wasmtime::Engine::new(&config(Some(slots))) {
+                Ok(engine) => return Self::with(engine, true),
+                Err(error) => tracing::debug!(slots, "no instance pool of this size: {error:#}"),
+            }
+        }
+        tracing::warn!("no address space for an instance pool: turns allocate on demand");
+        Self::on_demand()
+    }
+
+    /// Makes an engine without a pool.
+    ///
+    /// # Errors
+    ///
+    /// As [`Engine::new`].
+    pub fn on_demand() -> Result<Self, EngineError> {
+        let engine = wasmtime::Engine::new(&config(None)).map_err(EngineError::Configuration)?;
+        Self::with(engine, false)
+    }
+
+    fn with(engine: wasmtime::Engine, pooled: bool) -> Result<Self, EngineError> {
+        let bare = Linker::new(&engine);
+        let wasi = wasi::linker(&engine).map_err(EngineError::Configuration)?;
+        let ticker = Ticker::start(&engine).map_err(EngineError::Thread)?;
+        Ok(Self {
+            inner: Arc::new(Inner {
+                engine,
+                bare,
+                wasi,
+                ticker,
+                pooled,
+            }),
+        })
+    }
+
+    /// Whether instances come from a pool.
+    #[must_use]
+    pub fn is_pooled(&self) -> bool {
+        self.inner.pooled
+    }
+
+    pub(crate) fn raw(&self) -> &wasmtime::Engine {
+        &self.inner.engine
+    }
+
+    pub(crate) fn linker(&self, wasi: bool) -> &Linker<State> {
+        if wasi {
+            &self.inner.wasi
+        } else {
+            &self.inner.bare
+        }
+    }
+
+    /// An empty store with a guest's limits.
+    pub(crate) fn store(&self, limits: &Limits) -> Store<State> {
+        let mut store = Store::new(&self.inner.engine, State::new(limits));
+        store.limiter(|state| &mut state.limiter);
+        store.set_hostcall_fuel(MAX_REPLY_BYTES);
+        store
+    }
+
+    /// Starts the clock of one call: until the guard is dropped, and at most for `deadline`, the
+    /// store's guest may run.
+    pub(crate) fn start_call(&self, store: &mut Store<State>, deadline: Duration) -> InFlight<'_> {
+        let ticks = deadline.as_millis().div_ceil(TICK.as_millis());
+        // One more, since the current tick has already begun.
+        store.set_epoch_deadline(
+            u64::try_from(ticks)
+                .unwrap_or(u64::MAX - 1)
+                .saturating_add(1),
+        );
+        self.inner.ticker.in_flight()
+    }
+}
+
+fn config(pool: Option<u32>) -> Config {
+    let mut config = Config::new();
+    config
+        .epoch_interruption(true)
+        .max_wasm_stack(WASM_STACK)
+        .cranelift_opt_level(OptLevel::Speed)
+        .memory_init_cow(true)
+        .concurrency_support(false);
+    if let Some(slots) = pool {
+        let mut pooling = PoolingAllocationConfig::new();
+        pooling
+            .total_component_instances(slots)
+            .total_core_instances(slots.saturating_mul(4))
+            .total_memories(slots)
+            .total_tables(slots.saturating_mul(2))
+            .max_core_instances_per_component(CORE_INSTANCES)
+            .max_memories_per_component(MEMORIES)
+            .max_tables_per_component(TABLES)
+            .max_memory_size(MAX_MEMORY)
+            .table_elements(TABLE_ELEMENTS)
+            .max_component_instance_size(4 << 20)
+            .max_core_instance_size(4 << 20);
+        config.allocation_strategy(InstanceAllocationStrategy::Pooling(pooling));
+    }
+    config
+}

@@ -1,0 +1,43 @@
+//! What a guest may take.
+
+use std::time::Duration;
+
+/// The most memory that `runtimes.toml` may grant to one instance, in bytes.
+pub const MAX_MEMORY: usize = 1 << 30;
+
+/// The longest deadline that `runtimes.toml` may grant to a call.
+pub const MAX_CALL_DEADLINE: Duration = Duration::from_secs(30);
+
+/// The most bytes that one reply of an adapter may hold.
+pub const MAX_REPLY_BYTES: usize = 16 << 20;
+
+/// The most actions, or events of a conclusion, in one reply.
+pub const MAX_REPLY_ITEMS: usize = 65_536;
+
+/// The most bytes that [`Turn::feed`](crate::Turn::feed) takes at once, chosen so that a guest
+/// can hold them, what it makes of them, and its reply within the default memory limit.
+pub const MAX_FEED_BYTES: usize = 8 << 20;
+
+/// The largest component that is compiled, in bytes.
+pub const MAX_COMPONENT_BYTES: u64 = 64 << 20;
+
+/// How deep JSON values in replies may be nested.
+pub const MAX_JSON_DEPTH: usize = 100;
+
+/// What one adapter may take: the `limits` table of `runtimes.toml`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Limits {
+    /// Linear memory of one instance, in bytes.
+    pub memory: usize,
+    /// How long a call may run.
+    pub call_deadline: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            memory: 64 << 20,
+            call_deadline: Duration::from_millis(250),
+        }
+    }
+}
