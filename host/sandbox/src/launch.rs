@@ -11,7 +11,7 @@ use crate::spec::EnvVar;
 ///
 /// Whoever starts it, must
 /// - start `program` with exactly `argv`, `env` and `cwd`, and with nothing inherited but stdin,
-///   stdout, stderr and `data_fds`;
+///   stdout, stderr and `data_fds` (`close_range` with `CLOSE_RANGE_CLOEXEC` sees to that);
 /// - give each of `data_fds` at its number, as something that can be read to its end without help
 ///   from the starter (a sealed memory file; a pipe blocks when the content exceeds its buffer);
 /// - where `cgroup` is set, join it between `fork` and `exec`, by writing `0` to its

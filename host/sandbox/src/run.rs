@@ -319,6 +319,11 @@ fn give_descriptors(command: &mut Command, launch: &Launch) -> io::Result<()> {
             if let Some(mut procs) = cgroup.as_ref() {
                 procs.write_all(b"0")?;
             }
+            // What this process has open without the close-on-exec flag must not reach the sandbox.
+            let (first, last, flags) = (3, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC);
+            if libc::syscall(libc::SYS_close_range, first, last, flags) < 0 {
+                return Err(io::Error::last_os_error());
+            }
             for (source, target) in &sources {
                 if libc::dup2(source.as_raw_fd(), *target) < 0 {
                     return Err(io::Error::last_os_error());

@@ -64,8 +64,20 @@ const ETC: &[&str] = &[
 /// Names in `/etc` with a version in them that are shown too.
 const ETC_PREFIXES: &[&str] = &["java-", "python3."];
 
-/// Entries of `/proc` that tell about the host as a whole, or let its owner change it: the sandbox
-/// of a server run by root has root's uid outside.
+/// Entries of `/proc` that change the host when written to. The kernel asks for their owner's uid
+/// and not for a capability, and root's uid is what the sandbox of a server run by root has outside;
+/// bubblewrap itself covers some of them only.
+const PROTECTED: &[&str] = &[
+    "bus",
+    "fs",
+    "irq",
+    "mtrr",
+    "pressure",
+    "sys",
+    "sysrq-trigger",
+];
+
+/// Entries of `/proc` that tell about the host as a whole.
 const MASKED_FILES: &[&str] = &[
     "kcore",
     "keys",
@@ -188,6 +200,12 @@ fn etc(arguments: &mut Arguments, spec: &SandboxSpec) {
 
 fn devices(arguments: &mut Arguments, limits: &Limits) {
     arguments.words(["--proc", "/proc"]);
+    for name in PROTECTED {
+        let path = Path::new("/proc").join(name);
+        if path.exists() {
+            read_only(arguments, &path, &path);
+        }
+    }
     for name in MASKED_FILES {
         let path = Path::new("/proc").join(name);
         if path.exists() {

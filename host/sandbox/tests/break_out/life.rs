@@ -147,7 +147,7 @@ fn parent(process: u32) -> u32 {
 fn limits_hold() {
     let session = Session::new();
     let script =
-        "ulimit -n; ulimit -c; (head -c 3000000 /dev/zero > big) 2>/dev/null; stat -c %s big
+        "ulimit -n; ulimit -c; { bash -c 'head -c 3000000 /dev/zero > big'; } 2>/dev/null; stat -c %s big
                   head -c 5000000 /dev/zero > /tmp/big 2>/dev/null || echo full";
     let (_, output) = session.run_with(script, |spec| {
         spec.limits.open_files = Some(123);

@@ -1,5 +1,7 @@
 //! Commands that try to get out of a real bubblewrap sandbox, and what they see inside.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 mod filter;
 mod launches;
 mod life;
@@ -14,16 +16,16 @@ use aod_sandbox::{
 };
 
 /// Longer than any command here takes on a loaded machine.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A data folder with one session's home and workspace in it.
-pub struct Session {
-    pub data: tempfile::TempDir,
-    pub driver: Bubblewrap,
+pub(crate) struct Session {
+    pub(crate) data: tempfile::TempDir,
+    pub(crate) driver: Bubblewrap,
 }
 
 impl Session {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let data = tempfile::tempdir().unwrap();
         for folder in [
             "sessions/own/home",
@@ -40,43 +42,47 @@ impl Session {
         }
     }
 
-    pub fn home(&self) -> PathBuf {
+    pub(crate) fn home(&self) -> PathBuf {
         self.data.path().join("sessions/own/home")
     }
 
-    pub fn workspace(&self) -> PathBuf {
+    pub(crate) fn workspace(&self) -> PathBuf {
         self.data.path().join("sessions/own/workspace")
     }
 
-    pub fn spec(&self, script: &str) -> SandboxSpec {
+    pub(crate) fn spec(&self, script: &str) -> SandboxSpec {
         let argv = ["bash", "-c", script].map(str::to_owned).into();
         SandboxSpec::new(argv, self.home(), self.workspace())
     }
 
-    pub fn launch(&self, spec: &SandboxSpec) -> Launch {
+    pub(crate) fn launch(&self, spec: &SandboxSpec) -> Launch {
         self.driver.launch(spec).unwrap()
     }
 
     /// Runs a script with what `change` makes of its spec; answers how it ended and what it wrote.
-    pub fn run_with(&self, script: &str, change: impl FnOnce(&mut SandboxSpec)) -> (Ended, String) {
+    pub(crate) fn run_with(
+        &self,
+        script: &str,
+        change: impl FnOnce(&mut SandboxSpec),
+    ) -> (Ended, String) {
         let mut spec = self.spec(script);
         change(&mut spec);
         collect(&self.launch(&spec))
     }
 
-    pub fn run(&self, script: &str) -> (Ended, String) {
+    pub(crate) fn run(&self, script: &str) -> (Ended, String) {
         self.run_with(script, |_| {})
     }
 
     /// Runs a script that has to succeed, and answers what it wrote.
-    pub fn output(&self, script: &str) -> String {
+    pub(crate) fn output(&self, script: &str) -> String {
         let (ended, output) = self.run(script);
         assert!(ended.success(), "{ended:?}: {output}");
         output
     }
 }
 
-pub fn collect(launch: &Launch) -> (Ended, String) {
+pub(crate) fn collect(launch: &Launch) -> (Ended, String) {
     let mut output = Vec::new();
     let options = RunOptions {
         timeout: Some(PATIENCE),
@@ -91,7 +97,7 @@ pub fn collect(launch: &Launch) -> (Ended, String) {
 }
 
 /// Waits until `condition` holds; fails the test when it never does.
-pub fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
+pub(crate) fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
     let deadline = Instant::now() + PATIENCE;
     while !condition() {
         assert!(Instant::now() < deadline, "{what} did not come about");
@@ -100,12 +106,12 @@ pub fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
 }
 
 /// The command lines of all processes of the host that contain `needle`.
-pub fn command_lines_with(needle: &str) -> Vec<String> {
+pub(crate) fn command_lines_with(needle: &str) -> Vec<String> {
     files_of_processes("cmdline", needle)
 }
 
 /// The given file of all processes of the host, where it contains `needle`.
-pub fn files_of_processes(file: &str, needle: &str) -> Vec<String> {
+pub(crate) fn files_of_processes(file: &str, needle: &str) -> Vec<String> {
     let processes = fs::read_dir("/proc")
         .unwrap()
         .flatten()
