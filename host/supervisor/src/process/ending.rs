@@ -191,11 +191,14 @@ mod tests {
         (actions, ending.reason())
     }
 
+    /// What happens, what is done about it, and why the turn then ends.
+    type Row<'t> = (&'t [(u64, Event)], &'t [Action], Reason);
+
     #[test]
     fn races() {
         use Action::{Kill, Signal};
         use Event::{Activity, Gone, Interrupt, LogFailed, ResultSeen, Terminate, Time};
-        let table: &[(&[(u64, Event)], &[Action], Reason)] = &[
+        let table: &[Row<'_>] = &[
             (&[(1, Gone)], &[], Reason::Exit),
             (&[(1, Gone), (1, Interrupt)], &[], Reason::Exit),
             (&[(1, Interrupt), (2, Gone)], &[Signal], Reason::Interrupted),
