@@ -383,13 +383,14 @@ impl Turn {
     fn log_failed(&mut self, error: &aod_log::Error) {
         let Failure(_, message) = Failure::new(StartFailure::Log, "output was lost", error);
         self.log_error = Some(message);
+        // Before its pipes are closed, or it would die of that.
+        self.happens(Event::LogFailed);
         self.batch.clear();
         for output in &mut self.outputs {
             output.pipe = None;
         }
         self.feed.abandon();
         self.clients.drop_all();
-        self.happens(Event::LogFailed);
     }
 
     /// Gives back what a busy time needed.
