@@ -16,7 +16,7 @@ impl Store {
 
     /// Rewrites the database without its free pages and empties the write-ahead log, so that
     /// nothing that was deleted or overwritten is left in either file. Reads and writes wait
-    /// meanwhile.
+    /// meanwhile, for as long as writing the database anew takes; it needs that much disk twice.
     ///
     /// # Errors
     /// [`Error::Busy`] when another process holds the file open and reads.
@@ -25,7 +25,11 @@ impl Store {
         self.inner
             .writer
             .run_alone(|db| {
-                db.execute_batch("VACUUM")?;
+                // Not only a checkpoint: pages that SQLite rebuilt may hold remnants of cells even
+                // with `secure_delete`. The copy that it makes meanwhile can be as large as the
+                // database, so it goes to an unlinked file, not to memory; it holds nothing that
+                // was deleted.
+                db.execute_batch("PRAGMA temp_store = FILE; VACUUM; PRAGMA temp_store = MEMORY")?;
                 let busy: bool =
                     db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
                 if busy { Err(Error::Busy) } else { Ok(()) }

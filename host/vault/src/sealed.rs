@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 
 use crate::{Binding, OpenError};
 
-/// A sealed secret: an age file in its binary form, about 200 bytes longer than the secret and
+/// A sealed secret: an age file in its binary form, 200 to 400 bytes longer than the secret and
 /// its binding.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Sealed(Vec<u8>);

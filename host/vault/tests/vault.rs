@@ -317,7 +317,7 @@ proptest! {
             let inside = text.len() + fields.map(|it| 4 + it.len()).iter().sum::<usize>() + 1;
             // age adds a stanza of random length to catch readers that take its format for less
             // than it is.
-            assert!(stored.as_bytes().len() <= inside + 1024);
+            assert!(stored.as_bytes().len() <= inside + 512);
         });
     }
 
@@ -338,7 +338,7 @@ proptest! {
 struct Records(PathBuf);
 
 impl Records {
-    const COUNT: usize = 24;
+    const COUNT: usize = 8;
 
     fn binding(number: usize) -> Binding {
         Binding::new("ada", "credential", number, "KEY")
@@ -447,9 +447,14 @@ fn a_rotation_killed_at_any_instant_loses_nothing() {
             records.check(&Vault::open(options.clone()).unwrap());
         }
     }
+    // Else the test would not have tested what it says.
     assert!(
         interrupted >= 10,
         "only {interrupted} of 40 kills fell into a rotation"
     );
-    assert_eq!(recipients.len(), 40);
+    assert!(
+        recipients.len() >= 20,
+        "only {} identities in 40 rounds",
+        recipients.len()
+    );
 }

@@ -11,7 +11,7 @@ use crate::support::{Fixture, user};
 async fn every_file_is_for_its_owner_only() {
     let fixture = Fixture::new().await;
     let mut names = vec![];
-    for entry in fixture.folder.path().read_dir().unwrap() {
+    for entry in fixture.folder().read_dir().unwrap() {
         let entry = entry.unwrap();
         let mode = entry.metadata().unwrap().permissions().mode();
         assert_eq!(mode & 0o077, 0, "{:?} has mode {mode:o}", entry.path());

@@ -1,11 +1,10 @@
 //! Sessions and turns, and what a restart finds.
 
-use aod_resources::{Outcome, SessionEvent, SessionState, Status, Timestamp};
+use aod_resources::{Outcome, Status, Timestamp};
 use aod_store::{
     Error, Idempotency, Page, Replay, SealedKind, SecretsUpdate, SessionFilter, StatusCounts,
     StopRequest, Submitted, VersionRef,
 };
-use proptest::prelude::*;
 use serde_json::json;
 use uuid::Uuid;
 
@@ -494,85 +493,4 @@ async fn only_the_current_turn_moves_its_session() {
         .unwrap();
     let record = fixture.store.session_record(id).await.unwrap();
     assert_eq!(record.resume_token.as_deref(), Some("new"));
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Step {
-    Event(SessionEvent),
-    Provisioned,
-    Reopen,
-}
-
-fn step() -> impl Strategy<Value = Step> {
-    use SessionEvent::{End, Prompt, Start};
-    prop_oneof![
-        4 => Just(Step::Event(Prompt)),
-        4 => Just(Step::Event(Start)),
-        2 => Just(Step::Event(End(Outcome::Completed))),
-        2 => Just(Step::Event(End(Outcome::Failed))),
-        2 => Just(Step::Event(End(Outcome::Interrupted))),
-        1 => Just(Step::Event(End(Outcome::Terminated))),
-        1 => Just(Step::Provisioned),
-        1 => Just(Step::Reopen),
-    ]
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
-
-    /// Whatever is asked in whatever order, the store moves exactly where the state machine says
-    /// and nowhere else, and turns agree with their session.
-    #[test]
-    fn transitions_are_those_of_the_state_machine(steps in prop::collection::vec(step(), 1..40)) {
-        let runtime = tokio::runtime::Runtime::new().unwrap();
-        runtime.block_on(async {
-            let mut fixture = Fixture::new().await;
-            let id = fixture.session().await.id;
-            let (mut state, mut turn, mut ended) = (SessionState::NEW, 1, 0);
-            for step in steps {
-                let Step::Event(event) = step else {
-                    match step {
-                        Step::Reopen => fixture.reopen().await,
-                        _ => {
-                            fixture.store.set_provisioned(id, Timestamp::now()).await.unwrap();
-                            state.provisioned = true;
-                        }
-                    }
-                    continue;
-                };
-                let (store, now) = (&fixture.store, Timestamp::now());
-                let result = match event {
-                    SessionEvent::Prompt => store.add_turn(fixture.new_turn(id)).await.map(drop),
-                    SessionEvent::Start => {
-                        store.start_turn(id, turn, "d".to_owned(), now).await.map(drop)
-                    }
-                    SessionEvent::End(outcome) => {
-                        store.end_turn(turn_end(id, turn, outcome)).await.map(drop)
-                    }
-                };
-                match state.apply(event) {
-                    Ok(next) => {
-                        result.unwrap();
-                        state = next;
-                        turn += u32::from(event == SessionEvent::Prompt);
-                        ended += u64::from(matches!(event, SessionEvent::End(_)));
-                    }
-                    Err(illegal) => {
-                        let same = matches!(
-                            &result, Err(Error::IllegalTransition(error)) if *error == illegal
-                        );
-                        assert!(same, "{result:?} instead of {illegal:?}");
-                    }
-                }
-                let record = fixture.store.session_record(id).await.unwrap();
-                assert_eq!(record.state(), state);
-                assert_eq!(record.session.turn_count, turn);
-                assert_eq!(record.session.usage.input_tokens, 10 * ended);
-                let turns = fixture.store.turns(fixture.user, id).await.unwrap();
-                let active = turns.iter().filter(|it| it.status.is_active()).count();
-                assert_eq!(active, usize::from(state.status.is_active()));
-                assert_eq!(turns.iter().filter(|it| it.outcome.is_some()).count() as u64, ended);
-            }
-        });
-    }
 }

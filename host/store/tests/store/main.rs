@@ -3,9 +3,11 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod concurrency;
+mod crash;
 mod files;
 mod life;
 mod records;
 mod scale;
 mod support;
+mod transitions;
 mod wiping;

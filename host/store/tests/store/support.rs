@@ -1,6 +1,9 @@
 //! A store in a temporary folder, with a user and shorthands for records.
 
-use std::path::PathBuf;
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use aod_resources::{Agent, Environment, Networking, Outcome, Session, Timestamp, Usage};
 use aod_store::{
@@ -11,8 +14,9 @@ use serde_json::json;
 use tempfile::TempDir;
 use uuid::Uuid;
 
+#[derive(Clone)]
 pub struct Fixture {
-    pub folder: TempDir,
+    folder: Option<Arc<TempDir>>,
     pub store: Store,
     pub user: Uuid,
     pub agent: Agent,
@@ -20,17 +24,25 @@ pub struct Fixture {
 }
 
 impl Fixture {
+    /// A user and what they need in a new store of its own.
     pub async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(folder.path().join("aod.db")).unwrap();
-        let user = user(&store, "ada").await;
+        let mut fixture = Self::of(store, "ada").await;
+        fixture.folder = Some(Arc::new(folder));
+        fixture
+    }
+
+    /// A new user and what they need in a store.
+    pub async fn of(store: Store, name: &str) -> Self {
+        let user = user(&store, name).await;
         let agent = store.create_agent(user, agent(), vec![]).await.unwrap();
         let environment = store
             .create_environment(user, environment(), vec![])
             .await
             .unwrap();
         Self {
-            folder,
+            folder: None,
             store,
             user,
             agent,
@@ -38,8 +50,12 @@ impl Fixture {
         }
     }
 
+    pub fn folder(&self) -> &Path {
+        self.folder.as_ref().unwrap().path()
+    }
+
     pub fn path(&self) -> PathBuf {
-        self.folder.path().join("aod.db")
+        self.folder().join("aod.db")
     }
 
     /// Closes the store and opens the same file.

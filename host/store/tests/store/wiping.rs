@@ -10,7 +10,7 @@ const OLD: &[u8] = b"ciphertext-for-the-old-identity";
 
 fn holds_old(fixture: &Fixture) -> Vec<String> {
     let mut found = vec![];
-    for entry in fixture.folder.path().read_dir().unwrap() {
+    for entry in fixture.folder().read_dir().unwrap() {
         let path = entry.unwrap().path();
         let bytes = std::fs::read(&path).unwrap();
         if bytes.windows(OLD.len()).any(|window| window == OLD) {
@@ -59,7 +59,7 @@ async fn scrubbing_leaves_nothing_of_replaced_and_deleted_values() {
     );
     store.scrub().await.unwrap();
     assert_eq!(holds_old(&fixture), [""; 0]);
-    let wal = std::fs::metadata(fixture.folder.path().join("aod.db-wal")).unwrap();
+    let wal = std::fs::metadata(fixture.folder().join("aod.db-wal")).unwrap();
     assert_eq!(wal.len(), 0);
     store.ping().await.unwrap();
     assert_eq!(store.sealed_page(None, 1000).await.unwrap().len(), 150);
