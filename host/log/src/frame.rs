@@ -1,16 +1,17 @@
 //! The bytes of one record.
 //!
 //! ```text
-//! length u32 │ crc32c u32 │ id u64 │ time i64 │ turn u32 │ generation u32 │ kind u8 │ flags u8 │ payload
-//!   └ of all after the crc   └ over the length and all after the crc; all little-endian
+//! crc32c u32 │ length u32 │ id u64 │ time i64 │ turn u32 │ generation u32 │ kind u8 │ flags u8 │ payload
+//!   │            └ of all that follows it
+//!   └ of all that follows it; all numbers are little-endian
 //! ```
 
 use crate::record::{Flags, Kind, MAX_PAYLOAD, Meta};
 use crate::segment::{Header, HeaderError, SEGMENT_HEAD};
 
-/// Length and checksum.
+/// Checksum and length.
 const ENVELOPE: usize = 8;
-/// What stands between the checksum and the payload.
+/// What stands between the length and the payload.
 const FIXED: usize = 26;
 /// All that stands before the payload.
 pub(crate) const FRAME_HEAD: usize = ENVELOPE + FIXED;
@@ -43,7 +44,7 @@ pub(crate) enum Decoded {
 pub(crate) fn prepare(frame: &mut [u8], meta: Meta) {
     // A batch refuses payloads that do not fit.
     let length = (frame.len() - ENVELOPE) as u32;
-    frame[0..4].copy_from_slice(&length.to_le_bytes());
+    frame[4..8].copy_from_slice(&length.to_le_bytes());
     frame[16..24].copy_from_slice(&meta.time.to_le_bytes());
     frame[24..28].copy_from_slice(&meta.turn.to_le_bytes());
     frame[32] = meta.kind as u8;
@@ -71,7 +72,7 @@ pub(crate) fn seal(
         frame[8..16].copy_from_slice(&id.to_le_bytes());
         frame[28..32].copy_from_slice(&generation.to_le_bytes());
         let crc = checksum(frame);
-        frame[4..8].copy_from_slice(&crc.to_le_bytes());
+        frame[0..4].copy_from_slice(&crc.to_le_bytes());
         each(offset, id);
         offset += frame.len();
         bytes = rest;
@@ -117,7 +118,7 @@ pub(crate) fn decode(bytes: &[u8]) -> Decoded {
     if bytes.len() < total {
         return Decoded::Needs(total);
     }
-    if checksum(&bytes[..total]) != le32(&bytes[4..]) {
+    if checksum(&bytes[..total]) != le32(bytes) {
         return Decoded::Invalid("its checksum does not fit");
     }
     Decoded::Whole(Head {
@@ -274,11 +275,11 @@ impl Chain {
 }
 
 fn frame_length(bytes: &[u8]) -> usize {
-    le32(bytes) as usize + ENVELOPE
+    le32(&bytes[4..]) as usize + ENVELOPE
 }
 
 fn checksum(frame: &[u8]) -> u32 {
-    crc32c::crc32c_append(crc32c::crc32c(&frame[..4]), &frame[ENVELOPE..])
+    crc32c::crc32c(&frame[4..])
 }
 
 /// Reads a number from the first bytes, which the caller knows to be there.

@@ -264,7 +264,7 @@ fn damage_in_the_middle_names_the_place_and_is_left_alone() {
         Err(Error::Corrupt { offset: 28, .. })
     ));
     // A damaged length must not hide what follows either.
-    file.write_all_at(&[0xff, 0xff, 0xff, 0x00], 28).unwrap();
+    file.write_all_at(&[0xff, 0xff, 0xff, 0x00], 32).unwrap();
     let error = Writer::open(dir.path(), Options::default()).unwrap_err();
     assert!(
         matches!(&error, Error::Corrupt { offset: 28, .. }),

@@ -235,6 +235,75 @@ fn a_killed_supervisor_takes_its_cli_with_it() {
     );
 }
 
+/// A turn in a real sandbox with a pid namespace; None, with a reason printed, where that is not
+/// to be had.
+fn sandboxed(script: &str) -> Option<Case> {
+    let arguments = [
+        "bwrap",
+        "--die-with-parent",
+        "--unshare-pid",
+        "--ro-bind",
+        "/",
+        "/",
+        "--proc",
+        "/proc",
+        "--dev",
+        "/dev",
+        "sh",
+        "-c",
+    ];
+    let tried = Command::new("bwrap")
+        .args(&arguments[1..])
+        .arg(":")
+        .output();
+    if !tried.is_ok_and(|output| output.status.success()) {
+        println!("skipped: bubblewrap does not run here");
+        return None;
+    }
+    let mut case = Case::sh("");
+    case.spec.launch.program = "bwrap".into();
+    case.spec.launch.argv = arguments.map(str::to_owned).to_vec();
+    case.spec.launch.argv.push(script.to_owned());
+    case.spec.interrupt.main_depth = 2;
+    Some(case)
+}
+
+/// A process and all below it.
+fn tree(pid: u32) -> Vec<u32> {
+    let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"));
+    let children = children.unwrap_or_default();
+    let below = children
+        .split_whitespace()
+        .flat_map(|child| tree(child.parse().unwrap()));
+    std::iter::once(pid).chain(below).collect()
+}
+
+#[test]
+fn a_sandboxed_cli_is_interrupted_and_dies_with_its_supervisor() {
+    let script = "trap 'echo asked; exit 4' INT; (trap '' INT; sleep 1000; :) & echo ready; while :; do sleep 0.02; done";
+    let Some(case) = sandboxed(script) else {
+        return;
+    };
+    let started = case.start();
+    case.wait_for_line("ready");
+    let pids = tree(started.pid);
+    assert!(pids.len() >= 4, "{pids:?}");
+    case.send(Request::Interrupt);
+    let (exited, entries) = case.end();
+    assert_eq!((exited.code, exited.reason), (Some(4), Reason::Interrupted));
+    assert_eq!(text(&entries, Kind::Stdout), "ready\nasked\n");
+    assert!(pids.iter().all(|pid| !lives(*pid)));
+
+    let Some(case) = sandboxed(script) else {
+        return;
+    };
+    let started = case.start();
+    case.wait_for_line("ready");
+    let pids = tree(started.pid);
+    kill(started.supervisor_pid);
+    until("the sandbox to die", || pids.iter().all(|pid| !lives(*pid)));
+}
+
 #[test]
 fn signals_to_the_supervisor_change_nothing() {
     let case = Case::sh("echo ready; while [ ! -e go ]; do sleep 0.01; done; echo end");
