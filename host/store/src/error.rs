@@ -121,7 +121,7 @@ pub enum Error {
     /// SQLite refused: the disk is full, the file is locked by another process, or worse.
     #[error("the store is unavailable: {0}")]
     Unavailable(#[source] Arc<rusqlite::Error>),
-    /// Another process kept reading, so that old pages could not be wiped.
+    /// Another process kept reading or writing, so that old pages could not be wiped.
     #[error("another process is using the store; stop it and try again")]
     Busy,
     /// An operation panicked, which is a defect; it was rolled back.

@@ -1,5 +1,7 @@
 //! Liveness, wiping, closing.
 
+use rusqlite::ErrorCode;
+
 use crate::{Error, Result, Store};
 
 impl Store {
@@ -19,7 +21,7 @@ impl Store {
     /// meanwhile, for as long as writing the database anew takes; it needs that much disk twice.
     ///
     /// # Errors
-    /// [`Error::Busy`] when another process holds the file open and reads.
+    /// [`Error::Busy`] when another process reads or writes meanwhile.
     pub async fn scrub(&self) -> Result<()> {
         let _paused = self.inner.readers.pause().await?;
         self.inner
@@ -29,7 +31,15 @@ impl Store {
                 // with `secure_delete`. The copy that it makes meanwhile can be as large as the
                 // database, so it goes to an unlinked file, not to memory; it holds nothing that
                 // was deleted.
-                db.execute_batch("PRAGMA temp_store = FILE; VACUUM; PRAGMA temp_store = MEMORY")?;
+                db.execute_batch("PRAGMA temp_store = FILE")?;
+                let rewritten = db.execute_batch("VACUUM");
+                db.execute_batch("PRAGMA temp_store = MEMORY")?;
+                match rewritten {
+                    Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) => {
+                        return Err(Error::Busy);
+                    }
+                    rewritten => rewritten?,
+                }
                 let busy: bool =
                     db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
                 if busy { Err(Error::Busy) } else { Ok(()) }

@@ -77,5 +77,9 @@ async fn scrubbing_says_so_when_another_process_is_in_the_way() {
     let refused = fixture.store.scrub().await.unwrap_err();
     assert!(matches!(refused, Error::Busy), "{refused:?}");
     drop(reading);
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let refused = fixture.store.scrub().await.unwrap_err();
+    assert!(matches!(refused, Error::Busy), "{refused:?}");
+    other.execute_batch("ROLLBACK").unwrap();
     fixture.store.scrub().await.unwrap();
 }
