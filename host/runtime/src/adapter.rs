@@ -144,6 +144,10 @@ impl Adapter {
         &self.settings.options
     }
 
+    pub(crate) fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
     /// What the adapter may take.
     #[must_use]
     pub fn limits(&self) -> Limits {

@@ -10,6 +10,7 @@
 
 mod adapter;
 mod cache;
+mod catalog;
 mod check;
 mod component;
 mod digest;
@@ -17,6 +18,8 @@ mod engine;
 mod error;
 mod installation;
 mod limits;
+pub mod manifest;
+mod registry;
 mod settings;
 mod state;
 mod ticker;
@@ -27,6 +30,7 @@ mod wasi;
 
 pub use adapter::Adapter;
 pub use cache::CacheError;
+pub use catalog::{Catalog, CatalogModel, ModelError};
 pub use check::Invalid;
 pub use digest::{Digest, DigestSyntax};
 pub use engine::Engine;
@@ -36,5 +40,6 @@ pub use limits::{
     Limits, MAX_CALL_DEADLINE, MAX_COMPONENT_BYTES, MAX_FEED_BYTES, MAX_JSON_DEPTH, MAX_MEMORY,
     MAX_REPLY_BYTES, MAX_REPLY_ITEMS,
 };
+pub use registry::{Change, Health, KeptError, Registry, Report, Runtime, RuntimeError, Snapshot};
 pub use settings::Settings;
 pub use turn::Turn;

@@ -1,0 +1,241 @@
+//! The runtimes of a server.
+
+mod keep;
+mod load;
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use indexmap::IndexMap;
+
+use crate::adapter::Adapter;
+use crate::cache::{Cache, CacheError};
+use crate::catalog::Catalog;
+use crate::digest::Digest;
+use crate::engine::Engine;
+use crate::error::ComponentError;
+use crate::manifest::{Declaration, Location, Manifest, ManifestError};
+
+/// The runtimes that `runtimes.toml` declares, and the adapters that sessions began with.
+///
+/// Reading is cheap and never waits for a reload: it sees one [`Snapshot`] or the next.
+/// [`Registry::load`], [`Registry::reload`] and [`Registry::by_digest`] read files and compile;
+/// run them off the threads that drive async tasks.
+#[derive(Debug)]
+pub struct Registry {
+    manifest: PathBuf,
+    adapters: PathBuf,
+    engine: Engine,
+    cache: Result<Cache, CacheError>,
+    snapshot: RwLock<Arc<Snapshot>>,
+    /// Held by whoever loads, so that two reloads do not compile the same twice.
+    loading: Mutex<()>,
+    kept: keep::Kept,
+}
+
+/// The runtimes at one moment.
+#[derive(Debug, Default)]
+pub struct Snapshot {
+    /// By name, in the order of `runtimes.toml`.
+    pub runtimes: IndexMap<String, Runtime>,
+    /// The models of those that are ready.
+    pub catalog: Catalog,
+    /// Mistakes in `runtimes.toml` that belong to no runtime.
+    pub errors: Vec<ManifestError>,
+}
+
+/// A runtime that `runtimes.toml` declares.
+#[derive(Clone, Debug)]
+pub struct Runtime {
+    /// Its name.
+    pub name: String,
+    /// Its tables. None: they could not be read.
+    pub declaration: Option<Declaration>,
+    /// Whether it can be used.
+    pub health: Health,
+}
+
+/// Whether a runtime can be used.
+#[derive(Clone, Debug)]
+pub enum Health {
+    /// It can.
+    Ready(Arc<Adapter>),
+    /// `runtimes.toml` says that it is not to be.
+    Disabled,
+    /// It cannot.
+    Failed(Arc<RuntimeError>),
+}
+
+/// Why a runtime cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum RuntimeError {
+    /// `runtimes.toml` is wrong.
+    #[error(transparent)]
+    Manifest(#[from] ManifestError),
+    /// Its component is.
+    #[error("{at}: runtime `{runtime}`: {source}")]
+    Component {
+        /// Where `runtimes.toml` names or pins it.
+        at: Location,
+        /// The runtime.
+        runtime: String,
+        /// What is wrong.
+        source: ComponentError,
+    },
+}
+
+/// What a reload did to one runtime.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// The runtime.
+    pub runtime: String,
+    /// What became of it.
+    pub change: Change,
+}
+
+/// What a reload did.
+#[derive(Clone, Debug)]
+pub enum Change {
+    /// It was not there, or not ready, and is now.
+    Added,
+    /// It has another component or other settings.
+    Changed,
+    /// It is as it was.
+    Unchanged,
+    /// It is declared and not to be used.
+    Disabled,
+    /// It is no longer declared.
+    Removed,
+    /// It cannot be used.
+    Failed(Arc<RuntimeError>),
+}
+
+/// No adapter of this digest is to be had.
+#[derive(Debug, thiserror::Error)]
+pub enum KeptError {
+    /// It was never kept, or its file is gone.
+    #[error("adapter {digest} of runtime `{runtime}` is not kept at {path}", path = path.display())]
+    Missing {
+        /// The runtime that a session began with.
+        runtime: String,
+        /// The component's digest.
+        digest: Digest,
+        /// Where it should be.
+        path: PathBuf,
+    },
+    /// It can no longer be loaded.
+    #[error("adapter {digest} of runtime `{runtime}`: {source}")]
+    Component {
+        /// The runtime that a session began with.
+        runtime: String,
+        /// The component's digest.
+        digest: Digest,
+        /// Why.
+        source: ComponentError,
+    },
+}
+
+impl Snapshot {
+    /// A runtime's adapter, if it is ready.
+    #[must_use]
+    pub fn adapter(&self, runtime: &str) -> Option<&Arc<Adapter>> {
+        match &self.runtimes.get(runtime)?.health {
+            Health::Ready(adapter) => Some(adapter),
+            Health::Disabled | Health::Failed(_) => None,
+        }
+    }
+}
+
+impl Registry {
+    /// Reads `runtimes.toml` and loads what it declares. What cannot be loaded is in the snapshot
+    /// with its error; nothing here keeps a server from starting.
+    ///
+    /// `cache` is the folder of compiled components, and `adapters` the one of components that
+    /// sessions may need again. Both are made where they are missing.
+    #[must_use]
+    pub fn load(engine: Engine, manifest: &Path, cache: &Path, adapters: &Path) -> Self {
+        let cache = Cache::open(cache, engine.raw());
+        if let Err(error) = &cache {
+            tracing::warn!("components are compiled at every start: {error}");
+        }
+        let registry = Self {
+            manifest: manifest.to_owned(),
+            adapters: adapters.to_owned(),
+            engine,
+            cache,
+            snapshot: RwLock::default(),
+            loading: Mutex::default(),
+            kept: keep::Kept::default(),
+        };
+        registry.reload();
+        registry
+    }
+
+    /// The runtimes as they are now.
+    #[must_use]
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        Arc::clone(&self.snapshot.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// A runtime's adapter, if it is ready.
+    #[must_use]
+    pub fn get(&self, runtime: &str) -> Option<Arc<Adapter>> {
+        self.snapshot().adapter(runtime).cloned()
+    }
+
+    /// The engine that everything here was compiled by.
+    #[must_use]
+    pub fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// Why compiled components are not kept, if they are not.
+    #[must_use]
+    pub fn cache_problem(&self) -> Option<&CacheError> {
+        self.cache.as_ref().err()
+    }
+
+    /// The files whose change is a reason to reload: `runtimes.toml` and the components.
+    #[must_use]
+    pub fn watched(&self) -> Vec<PathBuf> {
+        let snapshot = self.snapshot();
+        let declared = snapshot
+            .runtimes
+            .values()
+            .filter_map(|r| r.declaration.as_ref());
+        let components = declared.map(|declaration| declaration.component.clone());
+        std::iter::once(self.manifest.clone())
+            .chain(components)
+            .collect()
+    }
+
+    /// Reads `runtimes.toml` again. Adapters that did not change stay as they are, and those that
+    /// turns hold stay alive until they let go. Where the file itself cannot be read, everything
+    /// stays as it is, and the snapshot's errors say why.
+    pub fn reload(&self) -> Vec<Report> {
+        let _loading = self.loading.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = self.snapshot();
+        let (after, reports) = match Manifest::read(&self.manifest) {
+            Ok(manifest) => self.load_all(manifest, &before),
+            Err(error) => {
+                let (runtimes, catalog) = (before.runtimes.clone(), before.catalog.clone());
+                (
+                    Snapshot {
+                        runtimes,
+                        catalog,
+                        errors: vec![error],
+                    },
+                    Vec::new(),
+                )
+            }
+        };
+        for error in &after.errors {
+            tracing::error!("{error}");
+        }
+        *self
+            .snapshot
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = Arc::new(after);
+        reports
+    }
+}

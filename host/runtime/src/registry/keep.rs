@@ -1,0 +1,142 @@
+//! Components that sessions began with.
+//!
+//! A turn that survived a restart of the host must be read by the adapter that it was planned by,
+//! even if `runtimes.toml` names another by now. So every component that is loaded is kept under
+//! its digest, and stays until [`Registry::retain`] says that no session needs it.
+
+use std::collections::{HashMap, HashSet};
+use std::fs::{self, DirBuilder, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use super::{KeptError, Registry};
+use crate::adapter::Adapter;
+use crate::component::Binary;
+use crate::digest::Digest;
+use crate::error::ComponentError;
+
+/// Adapters loaded by digest that are still in use.
+#[derive(Debug, Default)]
+pub(super) struct Kept(Mutex<HashMap<(String, Digest), Weak<Adapter>>>);
+
+impl Registry {
+    /// The adapter of a runtime as a session began with it: the present one if it has the digest,
+    /// or the kept component with the runtime's present settings.
+    ///
+    /// # Errors
+    ///
+    /// The component is not kept, or can no longer be loaded.
+    pub fn by_digest(&self, runtime: &str, digest: Digest) -> Result<Arc<Adapter>, KeptError> {
+        let snapshot = self.snapshot();
+        if let Some(adapter) = snapshot.adapter(runtime)
+            && adapter.digest() == digest
+        {
+            return Ok(Arc::clone(adapter));
+        }
+        let key = (runtime.to_owned(), digest);
+        let mut kept = self.kept.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(adapter) = kept.get(&key).and_then(Weak::upgrade) {
+            return Ok(adapter);
+        }
+        let path = self.kept_path(digest);
+        let binary = Binary::read(&path, Some(digest)).map_err(|source| match source {
+            ComponentError::Read { path, source } if source.kind() == io::ErrorKind::NotFound => {
+                KeptError::Missing {
+                    runtime: runtime.to_owned(),
+                    digest,
+                    path,
+                }
+            }
+            source => KeptError::Component {
+                runtime: runtime.to_owned(),
+                digest,
+                source,
+            },
+        })?;
+        let declared = snapshot
+            .runtimes
+            .get(runtime)
+            .and_then(|r| r.declaration.as_ref());
+        let settings = declared
+            .map(|declared| declared.settings.clone())
+            .unwrap_or_default();
+        let cache = self.cache.as_ref().ok();
+        let adapter =
+            Adapter::load(&self.engine, cache, runtime, &binary, settings).map_err(|source| {
+                KeptError::Component {
+                    runtime: runtime.to_owned(),
+                    digest,
+                    source,
+                }
+            })?;
+        let adapter = Arc::new(adapter);
+        kept.retain(|_, adapter| adapter.strong_count() > 0);
+        kept.insert(key, Arc::downgrade(&adapter));
+        Ok(adapter)
+    }
+
+    /// Removes kept components that are neither in the set nor in use by a runtime.
+    pub fn retain(&self, needed: &HashSet<Digest>) {
+        let _loading = self.loading.lock().unwrap_or_else(PoisonError::into_inner);
+        let snapshot = self.snapshot();
+        let current: HashSet<Digest> = snapshot
+            .runtimes
+            .keys()
+            .filter_map(|name| snapshot.adapter(name))
+            .map(|adapter| adapter.digest())
+            .collect();
+        let Ok(entries) = fs::read_dir(&self.adapters) else {
+            return;
+        };
+        for entry in entries.flatten() {
+            let path = entry.path();
+            let digest = path
+                .file_stem()
+                .and_then(|stem| stem.to_str()?.parse::<Digest>().ok());
+            if digest.is_some_and(|digest| !needed.contains(&digest) && !current.contains(&digest))
+                && let Err(error) = fs::remove_file(&path)
+            {
+                tracing::warn!("{}: cannot be removed: {error}", path.display());
+            }
+        }
+    }
+
+    /// Keeps a component. It is verified by its digest when it is read again, so a failure here
+    /// shows as a missing file there.
+    pub(super) fn keep(&self, binary: &Binary) {
+        let path = self.kept_path(binary.digest);
+        if path.exists() {
+            return;
+        }
+        let temporary = self
+            .adapters
+            .join(format!("{}.{}", binary.digest, std::process::id()));
+        let kept = DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&self.adapters)
+            .and_then(|()| {
+                OpenOptions::new()
+                    .write(true)
+                    .create(true)
+                    .truncate(true)
+                    .mode(0o600)
+                    .open(&temporary)
+            })
+            .and_then(|mut file| {
+                file.write_all(&binary.bytes)?;
+                file.sync_data()
+            })
+            .and_then(|()| fs::rename(&temporary, &path));
+        if let Err(error) = kept {
+            let _ = fs::remove_file(&temporary);
+            tracing::error!("{}: the adapter cannot be kept: {error}", path.display());
+        }
+    }
+
+    fn kept_path(&self, digest: Digest) -> PathBuf {
+        self.adapters.join(format!("{digest}.wasm"))
+    }
+}

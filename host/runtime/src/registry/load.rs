@@ -1,0 +1,197 @@
+//! Loading what a `runtimes.toml` declares.
+
+use std::num::NonZero;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use indexmap::IndexMap;
+
+use super::{Change, Health, Registry, Report, Runtime, RuntimeError, Snapshot};
+use crate::adapter::Adapter;
+use crate::catalog::Catalog;
+use crate::check::split_model;
+use crate::component::Binary;
+use crate::error::ComponentError;
+use crate::manifest::{Declaration, Location, Manifest, ManifestError};
+
+impl Registry {
+    /// Loads every runtime of a manifest, several at once.
+    pub(super) fn load_all(
+        &self,
+        manifest: Manifest,
+        before: &Snapshot,
+    ) -> (Snapshot, Vec<Report>) {
+        let entries: Vec<_> = manifest.runtimes.into_iter().collect();
+        let loaded: Vec<OnceLock<Runtime>> = entries.iter().map(|_| OnceLock::new()).collect();
+        let next = AtomicUsize::new(0);
+        let workers = std::thread::available_parallelism().map_or(1, NonZero::get);
+        std::thread::scope(|scope| {
+            for _ in 0..workers.min(entries.len()) {
+                scope.spawn(|| {
+                    while let Some(((name, declared), slot)) = {
+                        let index = next.fetch_add(1, Ordering::Relaxed);
+                        entries.get(index).zip(loaded.get(index))
+                    } {
+                        let runtime = self.load_one(name, declared, &manifest.path, before);
+                        // Each index is taken once, so the slot is empty.
+                        let _ = slot.set(runtime);
+                    }
+                });
+            }
+        });
+        let runtimes: IndexMap<String, Runtime> = loaded
+            .into_iter()
+            .filter_map(OnceLock::into_inner)
+            .map(|runtime| (runtime.name.clone(), runtime))
+            .collect();
+        let catalog = Catalog::new(
+            runtimes
+                .values()
+                .filter_map(|runtime| match &runtime.health {
+                    Health::Ready(adapter) => {
+                        let models = runtime.declaration.as_ref().map_or(&[][..], |d| &d.models);
+                        Some((runtime.name.as_str(), adapter.description(), models))
+                    }
+                    Health::Disabled | Health::Failed(_) => None,
+                }),
+        );
+        let reports = reports(before, &runtimes);
+        (
+            Snapshot {
+                runtimes,
+                catalog,
+                errors: manifest.errors,
+            },
+            reports,
+        )
+    }
+
+    fn load_one(
+        &self,
+        name: &str,
+        declared: &Result<Declaration, ManifestError>,
+        file: &std::path::Path,
+        before: &Snapshot,
+    ) -> Runtime {
+        let declaration = declared.as_ref().ok().cloned();
+        let health = match declared {
+            Err(error) => Health::Failed(Arc::new(error.clone().into())),
+            Ok(declaration) if !declaration.enabled => Health::Disabled,
+            Ok(declaration) => match self.load_declared(name, declaration, file, before) {
+                Ok(adapter) => Health::Ready(adapter),
+                Err(error) => Health::Failed(Arc::new(error)),
+            },
+        };
+        Runtime {
+            name: name.to_owned(),
+            declaration,
+            health,
+        }
+    }
+
+    fn load_declared(
+        &self,
+        name: &str,
+        declaration: &Declaration,
+        file: &std::path::Path,
+        before: &Snapshot,
+    ) -> Result<Arc<Adapter>, RuntimeError> {
+        let location = |position| Location {
+            file: file.to_owned(),
+            position,
+        };
+        let component_error = |source: ComponentError| {
+            let position = match (&source, declaration.sha256_at) {
+                (ComponentError::Digest { .. }, Some(pinned)) => pinned,
+                _ => declaration.component_at,
+            };
+            RuntimeError::Component {
+                at: location(position),
+                runtime: name.to_owned(),
+                source,
+            }
+        };
+        let binary =
+            Binary::read(&declaration.component, declaration.sha256).map_err(component_error)?;
+        let same = before
+            .adapter(name)
+            .filter(|adapter| adapter.digest() == binary.digest);
+        let adapter = match same {
+            Some(adapter) if *adapter.settings() == declaration.settings => Arc::clone(adapter),
+            Some(adapter) => {
+                let settings = declaration.settings.clone();
+                Arc::new(
+                    adapter
+                        .with_settings(name, settings)
+                        .map_err(component_error)?,
+                )
+            }
+            None => {
+                let settings = declaration.settings.clone();
+                let cache = self.cache.as_ref().ok();
+                let loaded = Adapter::load(&self.engine, cache, name, &binary, settings);
+                Arc::new(loaded.map_err(component_error)?)
+            }
+        };
+        let providers = &adapter.description().providers;
+        for model in &declaration.models {
+            let provider = split_model(&model.id).map_or("", |(provider, _)| provider);
+            if !model.hidden && !providers.iter().any(|served| served.id == provider) {
+                let served: Vec<&str> = providers.iter().map(|p| p.id.as_str()).collect();
+                let problem = format!(
+                    "runtime `{name}` does not serve provider `{provider}`, only {}",
+                    served.join(", ")
+                );
+                return Err(ManifestError {
+                    at: location(model.at),
+                    problem,
+                }
+                .into());
+            }
+        }
+        self.keep(&binary);
+        Ok(adapter)
+    }
+}
+
+fn reports(before: &Snapshot, after: &IndexMap<String, Runtime>) -> Vec<Report> {
+    let mut reports: Vec<Report> = after
+        .values()
+        .map(|runtime| {
+            let change = match (&runtime.health, before.adapter(&runtime.name)) {
+                (Health::Failed(error), _) => {
+                    tracing::error!("{error}");
+                    Change::Failed(Arc::clone(error))
+                }
+                (Health::Disabled, _) => Change::Disabled,
+                (Health::Ready(_), None) => Change::Added,
+                (Health::Ready(new), Some(old)) if Arc::ptr_eq(new, old) => {
+                    let models = |runtime: &Runtime| {
+                        runtime
+                            .declaration
+                            .as_ref()
+                            .map(|declared| declared.models.clone())
+                    };
+                    match before.runtimes.get(&runtime.name) {
+                        Some(old) if models(old) == models(runtime) => Change::Unchanged,
+                        _ => Change::Changed,
+                    }
+                }
+                (Health::Ready(_), Some(_)) => Change::Changed,
+            };
+            Report {
+                runtime: runtime.name.clone(),
+                change,
+            }
+        })
+        .collect();
+    let removed = before
+        .runtimes
+        .keys()
+        .filter(|name| !after.contains_key(*name));
+    reports.extend(removed.map(|name| Report {
+        runtime: name.clone(),
+        change: Change::Removed,
+    }));
+    reports
+}
