@@ -76,7 +76,9 @@ pub fn build(root: &Path, verbose: bool) -> Result<Vec<Built>> {
 fn names(root: &Path) -> Result<Vec<String>> {
     let folder = root.join("plugins");
     let mut names = Vec::new();
-    for entry in fs::read_dir(&folder).with_context(|| format!("cannot list {}", folder.display()))? {
+    for entry in
+        fs::read_dir(&folder).with_context(|| format!("cannot list {}", folder.display()))?
+    {
         let entry = entry?;
         if let Ok(name) = entry.file_name().into_string()
             && name != SDK
@@ -104,7 +106,15 @@ fn compile(
     let mut command = toolchain.command();
     command
         .current_dir(root)
-        .args(["build", "--locked", "--lib", "--target", TARGET, "--profile", PROFILE])
+        .args([
+            "build",
+            "--locked",
+            "--lib",
+            "--target",
+            TARGET,
+            "--profile",
+            PROFILE,
+        ])
         .arg("--target-dir")
         .arg(target_dir)
         .env("CARGO_ENCODED_RUSTFLAGS", RUSTFLAGS)
@@ -118,7 +128,10 @@ fn compile(
     let status = command
         .status()
         .with_context(|| format!("cannot run {}", toolchain.cargo.display()))?;
-    ensure!(status.success(), "the adapters did not compile (with {toolchain})");
+    ensure!(
+        status.success(),
+        "the adapters did not compile (with {toolchain})"
+    );
     Ok(())
 }
 
@@ -214,7 +227,12 @@ impl Toolchain {
             .collect();
 
         for (sysroot, compiler) in &usable {
-            if sysroot.join("lib/rustlib").join(TARGET).join("lib").is_dir() {
+            if sysroot
+                .join("lib/rustlib")
+                .join(TARGET)
+                .join("lib")
+                .is_dir()
+            {
                 return Ok(compiler.with(Library::Installed));
             }
         }
@@ -259,10 +277,23 @@ impl Toolchain {
 /// Whether a variable was set by the Cargo that runs this, or steers how it compiles.
 fn is_cargos(name: &OsString) -> bool {
     let name = name.to_string_lossy();
-    ["RUSTFLAGS", "RUSTDOCFLAGS", "RUSTC", "RUSTC_WRAPPER", "CARGO"].contains(&&*name)
-        || ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_ENCODED_", "CARGO_BUILD_", "CARGO_PROFILE_"]
-            .iter()
-            .any(|prefix| name.starts_with(prefix))
+    [
+        "RUSTFLAGS",
+        "RUSTDOCFLAGS",
+        "RUSTC",
+        "RUSTC_WRAPPER",
+        "CARGO",
+    ]
+    .contains(&&*name)
+        || [
+            "CARGO_PKG_",
+            "CARGO_MANIFEST_",
+            "CARGO_ENCODED_",
+            "CARGO_BUILD_",
+            "CARGO_PROFILE_",
+        ]
+        .iter()
+        .any(|prefix| name.starts_with(prefix))
 }
 
 struct Compiler {
@@ -310,7 +341,11 @@ impl Compiler {
 fn find_linker(compiler: &Compiler) -> Option<PathBuf> {
     let host = compiler.ask(&["--print", "host-tuple"]);
     let bundled = host.and_then(|host| {
-        let path = compiler.sysroot()?.join("lib/rustlib").join(host).join("bin/rust-lld");
+        let path = compiler
+            .sysroot()?
+            .join("lib/rustlib")
+            .join(host)
+            .join("bin/rust-lld");
         path.is_file().then_some(path)
     });
     bundled.or_else(|| {

@@ -28,10 +28,7 @@ pub fn description(name: &str, version: &str, command: &str) -> Description {
 }
 
 /// A plan with nothing but a command line in it, to be filled in; stdin is closed from the start.
-pub fn plan<S: Into<String>>(
-    argv: impl IntoIterator<Item = S>,
-    continuity: Continuity,
-) -> Plan {
+pub fn plan<S: Into<String>>(argv: impl IntoIterator<Item = S>, continuity: Continuity) -> Plan {
     Plan {
         argv: argv.into_iter().map(Into::into).collect(),
         env: Vec::new(),

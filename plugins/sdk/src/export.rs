@@ -64,7 +64,7 @@ macro_rules! export_adapter {
         #[cfg(target_arch = "wasm32")]
         const _: () = {
             type Exported = $crate::Component<$adapter>;
-            $crate::bindings::export_runtime!(Exported with_types_in $crate::bindings);
+    $crate::bindings::export_runtime!(Exported with_types_in $crate::bindings);
         };
     };
 }

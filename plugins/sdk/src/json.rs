@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::ops::Deref;
 
-use serde::de::{Deserialize, Deserializer, Visitor};
+use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 /// A JSON string, borrowed from the line wherever it holds no escapes.
 ///
@@ -54,6 +54,66 @@ impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
     }
 }
 
+/// Text where the value is a string; any other value is accepted and ignored.
+///
+/// For fields that have one name and several types in different lines.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct MaybeText<'a>(pub Option<Text<'a>>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for MaybeText<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct AnyVisitor;
+
+        impl<'de> Visitor<'de> for AnyVisitor {
+            type Value = MaybeText<'de>;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("any value")
+            }
+
+            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
+                Ok(MaybeText(Some(Text(Cow::Borrowed(text)))))
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
+                Ok(MaybeText(Some(Text(Cow::Owned(text.to_owned())))))
+            }
+
+            fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
+                Ok(MaybeText(None))
+            }
+
+            fn visit_i64<E>(self, _: i64) -> Result<Self::Value, E> {
+                Ok(MaybeText(None))
+            }
+
+            fn visit_u64<E>(self, _: u64) -> Result<Self::Value, E> {
+                Ok(MaybeText(None))
+            }
+
+            fn visit_f64<E>(self, _: f64) -> Result<Self::Value, E> {
+                Ok(MaybeText(None))
+            }
+
+            fn visit_unit<E>(self) -> Result<Self::Value, E> {
+                Ok(MaybeText(None))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Self::Value, A::Error> {
+                while items.next_element::<IgnoredAny>()?.is_some() {}
+                Ok(MaybeText(None))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Self::Value, A::Error> {
+                while entries.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+                Ok(MaybeText(None))
+            }
+        }
+
+        deserializer.deserialize_any(AnyVisitor)
+    }
+}
+
 /// Appends `text` as a JSON string, with its quotation marks.
 pub fn write_string(target: &mut String, text: &str) {
     target.push('"');
@@ -81,4 +141,33 @@ pub fn write_string(target: &mut String, text: &str) {
     }
     target.push_str(&text[from..]);
     target.push('"');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_reads_back() {
+        for text in [
+            "",
+            "plain",
+            "q\"b\\s/",
+            "\n\r\t\u{0}\u{1f}\u{7f}",
+            "naïve 日本 🦀",
+        ] {
+            let mut written = String::new();
+            write_string(&mut written, text);
+            assert_eq!(serde_json::from_str::<String>(&written).unwrap(), text);
+        }
+    }
+
+    #[test]
+    fn text_borrows_where_it_can() {
+        let plain: Option<Text<'_>> = serde_json::from_str(r#""plain""#).unwrap();
+        assert!(matches!(plain.unwrap().0, Cow::Borrowed("plain")));
+        let escaped: Text<'_> = serde_json::from_str(r#""a\nb""#).unwrap();
+        assert!(matches!(escaped.0, Cow::Owned(_)));
+        assert_eq!(&*escaped, "a\nb");
+    }
 }

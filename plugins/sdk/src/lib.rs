@@ -39,7 +39,7 @@
 //!     }
 //!
 //!     fn finish(&mut self, _: Exit) -> Conclusion {
-//!         Conclusion::default()
+//!         Conclusion { events: Vec::new(), failure: None, remember: None }
 //!     }
 //! }
 //!
@@ -56,19 +56,22 @@ mod adapter;
 pub mod bindings;
 mod defaults;
 mod driver;
+mod ending;
 mod export;
+mod facts;
 pub mod failure;
 mod fragments;
 pub mod json;
 pub mod mcp;
 mod out;
-#[cfg(not(target_arch = "wasm32"))]
+#[cfg(feature = "testing")]
 pub mod testing;
 
 pub use adapter::{Adapter, NoOptions, Turn};
 pub use bindings::exports::aod::runtime::types::*;
 pub use defaults::{description, file, plan, variable};
 pub use driver::{Driver, describe, plan_turn};
+pub use ending::{Ending, crashed};
 #[doc(hidden)]
 pub use export::Component;
 pub use fragments::{Template, secret, text};

@@ -128,6 +128,11 @@ impl Out {
         self.actions.push(Action::Remember(token.into()));
     }
 
+    /// Makes the next turn start afresh: the conversation that it would resume is not there.
+    pub fn forget(&mut self) {
+        self.remember("");
+    }
+
     /// Writes to the CLI's stdin, which the plan left open.
     pub fn write_stdin(&mut self, fragments: Vec<Fragment>) {
         self.actions.push(Action::WriteStdin(fragments));

@@ -1,0 +1,86 @@
+//! How a turn ended, from its `result` line.
+
+use aod_plugin_sdk::failure::{failure, from_api};
+use aod_plugin_sdk::{Failure, FailureKind, TurnResult};
+
+use crate::wire::Line;
+
+/// What the lines before the result have told of a failure to come.
+#[derive(Debug, Default)]
+pub(crate) struct Omens {
+    /// The word for an API error in the last message made up for it.
+    pub(crate) error: Option<String>,
+    /// When a limit that was hit is reset, in milliseconds since the Unix epoch.
+    pub(crate) reset_at_ms: Option<u64>,
+}
+
+pub(crate) fn outcome(line: Line<'_>, omens: &Omens) -> TurnResult {
+    let failure = why_it_failed(&line, omens);
+    let aborted = line.terminal_reason.filter(|reason| is_abort(reason));
+    TurnResult {
+        failure,
+        stop_reason: aborted
+            .or(line.stop_reason)
+            .or(line.subtype)
+            .map(Into::into),
+        duration_ms: line.duration_ms,
+        text: line.result.0.map(Into::into),
+    }
+}
+
+fn is_abort(terminal_reason: &str) -> bool {
+    terminal_reason.starts_with("aborted")
+}
+
+/// API errors come as a `success` that is an error; stops by the user as an error that is none.
+fn why_it_failed(line: &Line<'_>, omens: &Omens) -> Option<Failure> {
+    let subtype = line.subtype.as_deref().unwrap_or_default();
+    let is_error = line.is_error.unwrap_or(false) || subtype.starts_with("error");
+    if !is_error || line.terminal_reason.as_deref().is_some_and(is_abort) {
+        return None;
+    }
+    let message = message(line, subtype);
+    let kind = match subtype {
+        _ if message.contains("No conversation found") => Some(FailureKind::Resume),
+        "error_max_turns" => Some(FailureKind::Timeout),
+        "error_max_budget_usd" => Some(FailureKind::Quota),
+        _ => omens.error.as_deref().and_then(kind_of_word),
+    };
+    let mut failure = match kind {
+        Some(kind) => failure(kind, message),
+        None => from_api(line.api_error_status, &message, FailureKind::Crash),
+    };
+    if failure.kind == FailureKind::Quota {
+        failure.retry_at_ms = aod_plugin_sdk::failure::reset_time_ms(&failure.message)
+            .or(failure.retry_at_ms)
+            .or(omens.reset_at_ms);
+    }
+    Some(failure)
+}
+
+fn message(line: &Line<'_>, subtype: &str) -> String {
+    if let Some(result) = line.result.0.as_deref().filter(|text| !text.is_empty()) {
+        return result.to_owned();
+    }
+    let errors: Vec<&str> = line
+        .errors
+        .iter()
+        .filter_map(|error| error.0.as_deref())
+        .collect();
+    if errors.is_empty() {
+        subtype.replace('_', " ")
+    } else {
+        errors.join("; ")
+    }
+}
+
+/// The CLI's own words for API errors; `unknown` and newer ones say nothing.
+fn kind_of_word(word: &str) -> Option<FailureKind> {
+    match word {
+        "authentication_failed" | "oauth_org_not_allowed" => Some(FailureKind::Auth),
+        "billing_error" | "rate_limit" => Some(FailureKind::Quota),
+        "server_error" | "overloaded" | "model_not_found" | "invalid_request"
+        | "max_output_tokens" => Some(FailureKind::Provider),
+        _ => None,
+    }
+}
