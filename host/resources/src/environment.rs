@@ -65,6 +65,21 @@ pub enum PackageManager {
     Pip,
 }
 
+impl PackageManager {
+    /// From the word used on the wire.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Some(match name {
+            "apt" => Self::Apt,
+            "cargo" => Self::Cargo,
+            "gem" => Self::Gem,
+            "go" => Self::Go,
+            "npm" => Self::Npm,
+            "pip" => Self::Pip,
+            _ => return None,
+        })
+    }
+}
+
 /// What an environment's sandboxes may reach.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Networking {

@@ -5,6 +5,7 @@
 
 mod agent;
 mod environment;
+mod input;
 mod session;
 mod state;
 mod time;
@@ -12,6 +13,10 @@ mod time;
 pub use agent::{Agent, AgentVersion, McpServer, McpTransport, Skill};
 pub use environment::{
     Environment, EnvironmentVersion, Networking, NetworkingKind, PackageManager,
+};
+pub use input::{
+    AgentChanges, EnvironmentChanges, MASK, McpPart, NewAgent, NewEnvironment, NewPrompt,
+    NewSession, Secrets, mcp_secret_name,
 };
 pub use session::{Resource, Session, Turn, Usage};
 pub use state::{IllegalTransition, Outcome, SessionEvent, SessionState, Status};

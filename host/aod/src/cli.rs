@@ -1,0 +1,153 @@
+//! The command line.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{CommandFactory, Parser, Subcommand};
+use clap_complete::Shell;
+
+use crate::config::{Overrides, Settings};
+use crate::{doctor, run, serve, tokens};
+
+/// Run coding agents in sandboxes and stream what they do.
+#[derive(Debug, Parser)]
+#[command(name = "aod", version, max_term_width = 100)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the server.
+    ///
+    /// Every setting can come from a flag, from the environment (AOD_LISTEN, AOD_DATA_DIR,
+    /// AOD_<SECTION>__<KEY>) or from the configuration file, in this order. SIGTERM and Ctrl-C
+    /// stop the server; running turns go on under their supervisors. SIGHUP reloads runtimes.
+    Serve {
+        #[command(flatten)]
+        place: Place,
+        /// Where to listen. Anything but a loopback address needs a token to exist.
+        #[arg(long, value_name = "ADDRESS:PORT")]
+        listen: Option<SocketAddr>,
+        /// The runtimes' manifest.
+        #[arg(long, value_name = "FILE")]
+        runtimes: Option<PathBuf>,
+        /// Print the effective configuration, with where each value comes from, and exit.
+        #[arg(long)]
+        print_config: bool,
+    },
+    /// Run one prompt in a new session and show what the agent does.
+    ///
+    /// Ctrl-C interrupts the turn, a second one terminates the session. The exit code is the
+    /// session's own.
+    Run(run::Run),
+    /// API tokens. Works on the data folder; no server is needed.
+    Token {
+        #[command(subcommand)]
+        command: tokens::TokenCommand,
+    },
+    /// Users. Works on the data folder; no server is needed.
+    User {
+        #[command(subcommand)]
+        command: tokens::UserCommand,
+    },
+    /// Show what this machine can do, what is enforced, and how to mend what is not.
+    Doctor {
+        #[command(flatten)]
+        place: Place,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print the OpenAPI description of the HTTP API.
+    Openapi,
+    /// Print a completion script for a shell.
+    Completions {
+        /// The shell.
+        shell: Shell,
+    },
+}
+
+/// Where configuration and data are.
+#[derive(Debug, Default, clap::Args)]
+pub(crate) struct Place {
+    /// The configuration file; `aod.toml` in the working directory where there is one.
+    #[arg(long, value_name = "FILE", env = "AOD_CONFIG")]
+    pub(crate) config: Option<PathBuf>,
+    /// The data folder.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+}
+
+impl Place {
+    /// The settings in force, without further flags.
+    pub(crate) fn settings(&self) -> Result<Settings> {
+        self.overridden(None, None)
+    }
+
+    fn overridden(
+        &self,
+        listen: Option<SocketAddr>,
+        runtimes: Option<PathBuf>,
+    ) -> Result<Settings> {
+        let flags = Overrides {
+            listen,
+            data_dir: self.data.clone(),
+            runtimes,
+        };
+        Settings::load(self.config.as_deref(), flags)
+    }
+}
+
+impl Cli {
+    /// Does what was asked for.
+    pub(crate) fn dispatch(self) -> Result<ExitCode> {
+        match self.command {
+            Command::Serve {
+                place,
+                listen,
+                runtimes,
+                print_config,
+            } => {
+                let flags = Overrides {
+                    listen,
+                    data_dir: place.data.clone(),
+                    runtimes,
+                };
+                if print_config {
+                    print!("{}", Settings::explain(place.config.as_deref(), flags)?);
+                    return Ok(ExitCode::SUCCESS);
+                }
+                let settings = Settings::load(place.config.as_deref(), flags)?;
+                serve::serve(settings)?;
+                Ok(ExitCode::SUCCESS)
+            }
+            Command::Run(run) => run.run(),
+            Command::Token { command } => command.run(),
+            Command::User { command } => command.run(),
+            Command::Doctor { place, json } => doctor::run(&place.settings()?, json),
+            Command::Openapi => {
+                println!("{}", serde_json::to_string_pretty(&aod_api::openapi())?);
+                Ok(ExitCode::SUCCESS)
+            }
+            Command::Completions { shell } => {
+                let mut command = Self::command();
+                clap_complete::generate(shell, &mut command, "aod", &mut std::io::stdout());
+                Ok(ExitCode::SUCCESS)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,71 @@
+//! A client of a server, as `aod run` needs it.
+
+use anyhow::{Context as _, Result, bail};
+use reqwest::{Method, Response};
+use serde_json::Value;
+
+/// A connection's settings.
+#[derive(Debug)]
+pub(crate) struct Client {
+    http: reqwest::Client,
+    url: String,
+    token: String,
+}
+
+impl Client {
+    /// From `AOD_API_URL` and `AOD_API_TOKEN`.
+    pub(crate) fn from_env() -> Result<Self> {
+        let url = std::env::var("AOD_API_URL").unwrap_or_else(|_| "http://127.0.0.1:8777".into());
+        let token = std::env::var("AOD_API_TOKEN").context(
+            "AOD_API_TOKEN is not set: make a token with `aod token create NAME` and export it",
+        )?;
+        let http = reqwest::Client::builder().build()?;
+        Ok(Self {
+            http,
+            url: url.trim_end_matches('/').to_owned(),
+            token,
+        })
+    }
+
+    /// Sends a request and fails with the server's own words where it is refused.
+    pub(crate) async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<Response> {
+        let mut request = self
+            .http
+            .request(method, format!("{}{path}", self.url))
+            .bearer_auth(&self.token);
+        if let Some(body) = body {
+            request = request.json(body);
+        }
+        let response = request.send().await.with_context(|| {
+            format!(
+                "cannot reach the server at {}: is it running? (`aod serve`)",
+                self.url
+            )
+        })?;
+        let status = response.status();
+        if status.is_success() {
+            return Ok(response);
+        }
+        let body: Value = response.json().await.unwrap_or_default();
+        match &body["detail"] {
+            Value::String(detail) => bail!("{detail} ({status})"),
+            Value::Null => bail!("the server answered {status}"),
+            problems => bail!("{problems} ({status})"),
+        }
+    }
+
+    /// Sends a request and reads the JSON that comes back.
+    pub(crate) async fn json(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<Value> {
+        Ok(self.send(method, path, body).await?.json().await?)
+    }
+}

@@ -1,0 +1,423 @@
+//! Configuration: defaults, `aod.toml`, the environment, flags; the later ones win.
+
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+use bytesize::ByteSize;
+use figment::Figment;
+use figment::providers::{Env, Format as _, Serialized, Toml};
+use indexmap::IndexMap;
+use serde::{Deserialize, Serialize};
+
+/// What flags say.
+#[derive(Debug, Default, Serialize)]
+pub(crate) struct Overrides {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) listen: Option<SocketAddr>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) data_dir: Option<PathBuf>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) runtimes: Option<PathBuf>,
+}
+
+/// The whole configuration. There are no secrets in it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Settings {
+    pub(crate) listen: SocketAddr,
+    pub(crate) data_dir: PathBuf,
+    /// Beside the program where nothing is said, else in the working directory.
+    pub(crate) runtimes: PathBuf,
+    limits: Limits,
+    turn: Turn,
+    sandbox: Sandbox,
+    egress: Egress,
+    pub(crate) log: Log,
+    admission: Admission,
+    compat: Compat,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Limits {
+    /// Pending and running sessions of one user.
+    sessions_per_user: u32,
+    /// The largest request body.
+    body: ByteSize,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Turn {
+    #[serde(with = "humantime_serde")]
+    timeout: Duration,
+    /// Zero: a turn may be silent for as long as it may run.
+    #[serde(with = "humantime_serde")]
+    idle: Duration,
+    #[serde(with = "humantime_serde")]
+    grace: Duration,
+    #[serde(with = "humantime_serde")]
+    stale: Duration,
+    #[serde(with = "humantime_serde")]
+    step_timeout: Duration,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Sandbox {
+    driver: String,
+    memory: ByteSize,
+    pids: u64,
+    open_files: u64,
+    file_size: ByteSize,
+}
+
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Egress {
+    hosts: Hosts,
+}
+
+/// `{ "name" = "address:port" }`, or `name=address:port,…` from the environment.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(untagged)]
+enum Hosts {
+    Table(IndexMap<String, SocketAddr>),
+    List(String),
+}
+
+impl Default for Hosts {
+    fn default() -> Self {
+        Self::Table(IndexMap::new())
+    }
+}
+
+impl Hosts {
+    fn pairs(&self) -> Result<Vec<(String, SocketAddr)>> {
+        match self {
+            Self::Table(table) => Ok(table
+                .iter()
+                .map(|(name, address)| (name.clone(), *address))
+                .collect()),
+            Self::List(list) => list
+                .split(',')
+                .map(str::trim)
+                .filter(|pair| !pair.is_empty())
+                .map(|pair| {
+                    let (name, address) = pair.split_once('=').unwrap_or((pair, ""));
+                    let address = address.trim().parse().with_context(|| {
+                        format!("egress.hosts: {pair:?} should be NAME=ADDRESS:PORT")
+                    })?;
+                    Ok((name.trim().to_owned(), address))
+                })
+                .collect(),
+        }
+    }
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Log {
+    /// `pretty` or `json`.
+    pub(crate) format: LogFormat,
+    /// A filter such as `info` or `aod_session=debug`.
+    pub(crate) level: String,
+    /// When a session's log is forced to the disk.
+    fsync: Fsync,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum LogFormat {
+    Pretty,
+    Json,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Fsync {
+    Always,
+    Interval,
+    Never,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Admission {
+    max_running: usize,
+}
+
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Compat {
+    /// Whether the stage `create_sandbox` is named as in the public API.
+    stage_names: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8777)),
+            data_dir: "data".into(),
+            runtimes: "runtimes.toml".into(),
+            limits: Limits::default(),
+            turn: Turn::default(),
+            sandbox: Sandbox::default(),
+            egress: Egress::default(),
+            log: Log::default(),
+            admission: Admission::default(),
+            compat: Compat::default(),
+        }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            sessions_per_user: 10,
+            body: ByteSize::mib(2),
+        }
+    }
+}
+
+impl Default for Turn {
+    fn default() -> Self {
+        Self {
+            timeout: Duration::from_secs(600),
+            idle: Duration::ZERO,
+            grace: Duration::from_secs(5),
+            stale: Duration::from_secs(600),
+            step_timeout: Duration::from_secs(900),
+        }
+    }
+}
+
+impl Default for Sandbox {
+    fn default() -> Self {
+        Self {
+            driver: "bubblewrap".to_owned(),
+            memory: ByteSize::gib(4),
+            pids: 2048,
+            open_files: 65_536,
+            file_size: ByteSize::gib(16),
+        }
+    }
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self {
+            format: LogFormat::Pretty,
+            level: "info".to_owned(),
+            fsync: Fsync::Interval,
+        }
+    }
+}
+
+impl Default for Admission {
+    fn default() -> Self {
+        Self { max_running: 64 }
+    }
+}
+
+/// Variables that begin with `AOD_` and are no settings.
+const NO_SETTINGS: [&str; 6] = [
+    "config",
+    "api_url",
+    "api_token",
+    "supervisor",
+    "vault_identity_file",
+    "vault_passphrase_file",
+];
+
+impl Settings {
+    fn figment(file: Option<&Path>, flags: Overrides) -> Result<Figment> {
+        let mut figment = Figment::from(Serialized::defaults(Self::default()));
+        if let Some(manifest) = beside_program("runtimes.toml") {
+            figment = figment.merge(Serialized::default("runtimes", manifest));
+        }
+        match file {
+            Some(file) if !file.is_file() => {
+                bail!("there is no configuration file {}", file.display())
+            }
+            Some(file) => figment = figment.merge(Toml::file_exact(file)),
+            None => figment = figment.merge(Toml::file("aod.toml")),
+        }
+        let env = Env::prefixed("AOD_").ignore(&NO_SETTINGS).split("__");
+        Ok(figment.merge(env).merge(Serialized::defaults(flags)))
+    }
+
+    /// The settings in force.
+    pub(crate) fn load(file: Option<&Path>, flags: Overrides) -> Result<Self> {
+        let settings: Self = Self::figment(file, flags)?
+            .extract()
+            .context("the configuration is wrong")?;
+        settings.check()?;
+        Ok(settings)
+    }
+
+    fn check(&self) -> Result<()> {
+        if !(10..=3600).contains(&self.turn.timeout.as_secs()) {
+            bail!("turn.timeout should be from 10s to 3600s");
+        }
+        if self.admission.max_running == 0 || self.limits.sessions_per_user == 0 {
+            bail!("admission.max_running and limits.sessions_per_user should be 1 or more");
+        }
+        Ok(())
+    }
+
+    /// The settings in force as TOML, with where each comes from.
+    pub(crate) fn explain(file: Option<&Path>, flags: Overrides) -> Result<String> {
+        let figment = Self::figment(file, flags)?;
+        let settings: Self = figment.extract().context("the configuration is wrong")?;
+        let value = toml::Table::try_from(&settings)?;
+        let mut text = String::new();
+        let origin = |key: &str| match figment.find_metadata(key) {
+            Some(metadata) if metadata.name.contains("defaults") => "default".to_owned(),
+            Some(metadata) => match &metadata.source {
+                Some(source) => source.to_string(),
+                None => metadata.name.to_string(),
+            },
+            None => "default".to_owned(),
+        };
+        let (sections, plain): (Vec<_>, Vec<_>) =
+            value.iter().partition(|(_, value)| value.is_table());
+        for (key, value) in plain {
+            writeln!(text, "{key} = {value}  # {}", origin(key))?;
+        }
+        for (section, keys) in sections {
+            writeln!(text, "\n[{section}]")?;
+            for (key, value) in keys.as_table().into_iter().flatten() {
+                writeln!(
+                    text,
+                    "{key} = {value}  # {}",
+                    origin(&format!("{section}.{key}"))
+                )?;
+            }
+        }
+        Ok(text)
+    }
+
+    /// Limits of the HTTP layer.
+    pub(crate) fn http_limits(&self) -> aod_api::Limits {
+        aod_api::Limits {
+            body: usize::try_from(self.limits.body.as_u64()).unwrap_or(usize::MAX),
+        }
+    }
+
+    /// The sandbox driver's name.
+    pub(crate) fn driver(&self) -> &str {
+        &self.sandbox.driver
+    }
+
+    /// What the session crate needs.
+    pub(crate) fn host(&self) -> Result<aod_session::Config> {
+        let positive = |duration: Duration| (!duration.is_zero()).then_some(duration);
+        Ok(aod_session::Config {
+            data_dir: self.data_dir.clone(),
+            runtimes: self.runtimes.clone(),
+            supervisor: supervisor()?,
+            vault_identity: std::env::var_os("AOD_VAULT_IDENTITY_FILE").map(PathBuf::from),
+            vault_passphrase_file: std::env::var_os("AOD_VAULT_PASSPHRASE_FILE").map(PathBuf::from),
+            sessions_per_user: self.limits.sessions_per_user,
+            max_running_turns: self.admission.max_running,
+            log: aod_log::Options {
+                fsync: match self.log.fsync {
+                    Fsync::Always => aod_log::Fsync::Always,
+                    Fsync::Interval => aod_log::Fsync::Interval(Duration::from_secs(1)),
+                    Fsync::Never => aod_log::Fsync::Never,
+                },
+                ..aod_log::Options::default()
+            },
+            turn: aod_session::TurnConfig {
+                timeout: u32::try_from(self.turn.timeout.as_secs()).unwrap_or(3600),
+                idle: positive(self.turn.idle),
+                grace: self.turn.grace,
+                stale: self.turn.stale,
+                step_timeout: self.turn.step_timeout,
+            },
+            sandbox: aod_session::SandboxConfig {
+                driver: self.sandbox.driver.clone(),
+                limits: aod_sandbox::Limits {
+                    memory_bytes: Some(self.sandbox.memory.as_u64()),
+                    pids: Some(self.sandbox.pids),
+                    open_files: Some(self.sandbox.open_files),
+                    file_size: Some(self.sandbox.file_size.as_u64()),
+                    ..aod_sandbox::Limits::default()
+                },
+            },
+            egress_hosts: self.egress.hosts.pairs()?,
+            compat_stage_names: self.compat.stage_names,
+        })
+    }
+}
+
+/// A file of the release folder, in which the program stands.
+fn beside_program(name: &str) -> Option<PathBuf> {
+    let file = std::env::current_exe().ok()?.parent()?.join(name);
+    file.is_file().then_some(file)
+}
+
+/// The supervisor's program: where `AOD_SUPERVISOR` says, else beside this one.
+fn supervisor() -> Result<PathBuf> {
+    if let Some(path) = std::env::var_os("AOD_SUPERVISOR") {
+        return Ok(path.into());
+    }
+    beside_program("aod-supervisor").context(
+        "aod-supervisor is not beside the aod program: install both, or set AOD_SUPERVISOR",
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(text: &str) -> Result<Settings> {
+        let folder = tempfile::tempdir()?;
+        let file = folder.path().join("aod.toml");
+        std::fs::write(&file, text)?;
+        Settings::load(Some(&file), Overrides::default())
+    }
+
+    #[test]
+    fn a_file_changes_what_it_names() {
+        let settings = load(
+            "listen = '127.0.0.1:1'\n[turn]\ntimeout = '20s'\n[sandbox]\nmemory = '1GiB'\n\
+             [egress]\nhosts = { 'model.test' = '127.0.0.1:18999' }\n",
+        )
+        .unwrap();
+        assert_eq!(settings.listen.port(), 1);
+        assert_eq!(settings.turn.timeout, Duration::from_secs(20));
+        assert_eq!(settings.sandbox.memory, ByteSize::gib(1));
+        let hosts = settings.egress.hosts.pairs().unwrap();
+        assert_eq!(
+            hosts[0],
+            ("model.test".to_owned(), "127.0.0.1:18999".parse().unwrap())
+        );
+    }
+
+    #[test]
+    fn hosts_can_be_a_list() {
+        let hosts = Hosts::List("a=127.0.0.1:1, b=[::1]:2".to_owned())
+            .pairs()
+            .unwrap();
+        assert_eq!(hosts.len(), 2);
+        assert!(Hosts::List("a".to_owned()).pairs().is_err());
+    }
+
+    #[test]
+    fn unknown_keys_and_wrong_values_are_errors_that_name_them() {
+        for (text, named) in [
+            ("lisen = 'x'", "lisen"),
+            ("[turn]\ntimout = '1s'", "timout"),
+            ("[turn]\ntimeout = '5s'", "turn.timeout"),
+            ("[limits]\nbody = 'many'", "body"),
+        ] {
+            let error = format!("{:#}", load(text).unwrap_err());
+            assert!(error.contains(named), "{text}: {error}");
+        }
+    }
+}

@@ -1,0 +1,209 @@
+//! `aod doctor`: what this machine can do.
+
+use std::path::Path;
+use std::process::{Command, ExitCode};
+
+use anyhow::Result;
+use serde::Serialize;
+
+use crate::config::Settings;
+
+/// One finding.
+#[derive(Debug, Serialize)]
+struct Finding {
+    what: String,
+    state: State,
+    detail: String,
+    fix: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum State {
+    Ok,
+    Partly,
+    Missing,
+    Broken,
+}
+
+impl State {
+    const fn sign(self) -> &'static str {
+        match self {
+            Self::Ok => "ok     ",
+            Self::Partly => "partly ",
+            Self::Missing => "missing",
+            Self::Broken => "BROKEN ",
+        }
+    }
+}
+
+/// Looks at everything and prints it. Fails where no session could run.
+pub(crate) fn run(settings: &Settings, json: bool) -> Result<ExitCode> {
+    let mut findings = Vec::new();
+    sandbox(settings, &mut findings);
+    findings.push(program(
+        "node",
+        &["--version"],
+        "the CLIs that run on Node.js need it",
+        "apt install nodejs npm",
+    ));
+    findings.push(program(
+        "npm",
+        &["--version"],
+        "CLIs are installed with it",
+        "apt install npm",
+    ));
+    supervisor(settings, &mut findings);
+    runtimes(settings, &mut findings);
+    data(&settings.data_dir, &mut findings);
+    if json {
+        println!("{}", serde_json::to_string_pretty(&findings)?);
+    } else {
+        for finding in &findings {
+            println!(
+                "{}  {:<14} {}",
+                finding.state.sign(),
+                finding.what,
+                finding.detail
+            );
+            if let Some(fix) = &finding.fix {
+                println!("{:24} to mend it: {fix}", "");
+            }
+        }
+    }
+    let broken = findings
+        .iter()
+        .any(|finding| finding.state == State::Broken);
+    Ok(if broken {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
+    })
+}
+
+fn sandbox(settings: &Settings, findings: &mut Vec<Finding>) {
+    match aod_sandbox::driver(settings.driver()) {
+        Ok(driver) => {
+            for check in driver.probe().checks {
+                findings.push(Finding {
+                    what: check.name.to_owned(),
+                    state: match check.state {
+                        aod_sandbox::State::Enforced => State::Ok,
+                        aod_sandbox::State::Partial => State::Partly,
+                        aod_sandbox::State::NotEnforced => State::Missing,
+                        _ => State::Broken,
+                    },
+                    detail: check.detail,
+                    fix: check.fix,
+                });
+            }
+        }
+        Err(error) => findings.push(Finding {
+            what: "sandbox".to_owned(),
+            state: State::Broken,
+            detail: error.to_string(),
+            fix: None,
+        }),
+    }
+}
+
+fn program(name: &str, args: &[&str], why: &str, fix: &str) -> Finding {
+    let version = Command::new(name)
+        .args(args)
+        .output()
+        .ok()
+        .filter(|it| it.status.success());
+    match version {
+        Some(output) => Finding {
+            what: name.to_owned(),
+            state: State::Ok,
+            detail: String::from_utf8_lossy(&output.stdout).trim().to_owned(),
+            fix: None,
+        },
+        None => Finding {
+            what: name.to_owned(),
+            state: State::Missing,
+            detail: format!("not found; {why}"),
+            fix: Some(fix.to_owned()),
+        },
+    }
+}
+
+fn supervisor(settings: &Settings, findings: &mut Vec<Finding>) {
+    let found = settings.host();
+    findings.push(match found {
+        Ok(config) => Finding {
+            what: "supervisor".to_owned(),
+            state: State::Ok,
+            detail: config.supervisor.display().to_string(),
+            fix: None,
+        },
+        Err(error) => Finding {
+            what: "supervisor".to_owned(),
+            state: State::Broken,
+            detail: format!("{error:#}"),
+            fix: Some("cargo build --release -p aod-supervisor".to_owned()),
+        },
+    });
+}
+
+fn runtimes(settings: &Settings, findings: &mut Vec<Finding>) {
+    let path = &settings.runtimes;
+    let there = path.is_file();
+    findings.push(Finding {
+        what: "runtimes".to_owned(),
+        state: if there { State::Ok } else { State::Broken },
+        detail: match there {
+            true => path.display().to_string(),
+            false => format!("there is no {}", path.display()),
+        },
+        fix: (!there).then(|| "name it with --runtimes or AOD_RUNTIMES".to_owned()),
+    });
+}
+
+fn data(dir: &Path, findings: &mut Vec<Finding>) {
+    use std::os::unix::fs::PermissionsExt as _;
+    let finding = |state, detail, fix| Finding {
+        what: "data".to_owned(),
+        state,
+        detail,
+        fix,
+    };
+    let Ok(metadata) = std::fs::metadata(dir) else {
+        findings.push(finding(
+            State::Ok,
+            format!("{} is made at the first start", dir.display()),
+            None,
+        ));
+        return;
+    };
+    let mode = metadata.permissions().mode() & 0o777;
+    findings.push(if mode & 0o077 == 0 {
+        finding(
+            State::Ok,
+            format!("{} is readable by its owner alone", dir.display()),
+            None,
+        )
+    } else {
+        finding(
+            State::Partly,
+            format!("{} can be reached by others (mode {mode:o})", dir.display()),
+            Some(format!("chmod 700 {}", dir.display())),
+        )
+    });
+    if let Ok(space) = rustix::fs::statvfs(dir) {
+        let free = space.f_bavail.saturating_mul(space.f_frsize);
+        let state = if free < 2 << 30 {
+            State::Partly
+        } else {
+            State::Ok
+        };
+        findings.push(Finding {
+            what: "disk".to_owned(),
+            state,
+            detail: format!("{} free", bytesize::ByteSize(free).display().iec()),
+            fix: (state == State::Partly)
+                .then(|| "a CLI takes up to 400 MB, each session its workspace".to_owned()),
+        });
+    }
+}

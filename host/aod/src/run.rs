@@ -1,0 +1,215 @@
+//! `aod run`: one prompt in a new session.
+
+use std::io::{IsTerminal as _, Write as _};
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result};
+use futures::StreamExt as _;
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::client::Client;
+
+/// Run one prompt in a new session and show what the agent does.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Run {
+    /// What the agent is asked.
+    prompt: String,
+    /// The runtime, as declared in runtimes.toml.
+    #[arg(long, default_value = "demo")]
+    runtime: String,
+    /// The canonical model id; the runtime's first where nothing is said.
+    #[arg(long)]
+    model: Option<String>,
+    /// What is added to the CLI's own system prompt.
+    #[arg(long)]
+    system: Option<String>,
+    /// Give the session this variable of yours, by its name. The value is sealed and goes to the
+    /// sandbox alone. Can be given several times.
+    #[arg(long = "env", value_name = "NAME")]
+    env: Vec<String>,
+    /// Seconds that the turn may take.
+    #[arg(long)]
+    timeout: Option<u32>,
+    /// Print the CLI's own lines instead of a rendering.
+    #[arg(long)]
+    raw: bool,
+}
+
+impl Run {
+    pub(crate) fn run(self) -> Result<ExitCode> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        runtime.block_on(self.session())
+    }
+
+    async fn session(self) -> Result<ExitCode> {
+        let client = Client::from_env()?;
+        let model = match &self.model {
+            Some(model) => model.clone(),
+            None => first_model(&client, &self.runtime).await?,
+        };
+        let agent = json!({
+            "name": "aod run", "runtime": self.runtime, "model": model, "system": self.system,
+        });
+        let agent = client.json(Method::POST, "/agents", Some(&agent)).await?;
+        let mut secrets = serde_json::Map::new();
+        for name in &self.env {
+            let value = std::env::var(name)
+                .with_context(|| format!("--env {name}: the variable is not set here"))?;
+            secrets.insert(name.clone(), value.into());
+        }
+        let session = json!({
+            "agent_id": agent["id"], "prompt": self.prompt, "timeout": self.timeout,
+            "secret_env_vars": secrets,
+        });
+        let session = client.json(Method::POST, "/sessions", Some(&session)).await;
+        // The agent was made for this one session, which keeps its own copy.
+        let archive = format!(
+            "/agents/{}/archive",
+            agent["id"].as_str().unwrap_or_default()
+        );
+        client.json(Method::POST, &archive, None).await?;
+        let session = session?;
+        let id = session["id"]
+            .as_str()
+            .context("the server gave no session id")?
+            .to_owned();
+        eprintln!("session {id}");
+        self.watch(&client, &id).await?;
+        let session = client
+            .json(Method::GET, &format!("/sessions/{id}"), None)
+            .await?;
+        Ok(conclude(&session))
+    }
+
+    /// Shows the session's events until its turn has ended.
+    async fn watch(&self, client: &Client, id: &str) -> Result<()> {
+        let response = client
+            .send(Method::GET, &format!("/sessions/{id}/stream"), None)
+            .await?;
+        let mut chunks = response.bytes_stream();
+        let mut pending = Vec::new();
+        let mut screen = Screen::new(self.raw);
+        let mut interrupts = 0;
+        loop {
+            tokio::select! {
+                chunk = chunks.next() => {
+                    let Some(chunk) = chunk else { return Ok(()) };
+                    pending.extend_from_slice(&chunk?);
+                    while let Some(end) = pending.iter().position(|byte| *byte == b'\n') {
+                        let line: Vec<u8> = pending.drain(..=end).collect();
+                        if let Some(data) = line.strip_prefix(b"data: ") {
+                            screen.show(&serde_json::from_slice(data)?)?;
+                        }
+                    }
+                }
+                signal = tokio::signal::ctrl_c() => {
+                    signal?;
+                    interrupts += 1;
+                    let (word, path) = match interrupts {
+                        1 => ("interrupting; Ctrl-C again terminates", "interrupt"),
+                        _ => ("terminating", "terminate"),
+                    };
+                    eprintln!("{word}");
+                    let path = format!("/sessions/{id}/{path}");
+                    if let Err(error) = client.send(Method::POST, &path, None).await {
+                        eprintln!("{error:#}");
+                    }
+                }
+            }
+        }
+    }
+}
+
+async fn first_model(client: &Client, runtime: &str) -> Result<String> {
+    let info = client
+        .json(Method::GET, &format!("/runtimes/{runtime}"), None)
+        .await?;
+    let model = info["models"][0].as_str();
+    model.map(str::to_owned).with_context(|| {
+        let error = info["error"].as_str().unwrap_or("it serves no models");
+        format!("runtime {runtime:?}: {error}")
+    })
+}
+
+/// What the session's end makes of this command: the CLI's own exit code, where there is one.
+fn conclude(session: &Value) -> ExitCode {
+    let status = session["status"].as_str().unwrap_or_default();
+    let usage = &session["usage"];
+    let mut line = format!(
+        "{status}; {} tokens in, {} out",
+        usage["input_tokens"], usage["output_tokens"]
+    );
+    if let Some(cost) = usage["cost_usd"].as_f64() {
+        line.push_str(&format!(", {cost:.4} USD"));
+    }
+    eprintln!("{line}");
+    if let Some(error) = session["error"].as_str() {
+        eprintln!("{error}");
+    }
+    match (status, session["exit_code"].as_i64()) {
+        ("completed", _) => ExitCode::SUCCESS,
+        (_, Some(code @ 1..=255)) => ExitCode::from(u8::try_from(code).unwrap_or(1)),
+        _ => ExitCode::FAILURE,
+    }
+}
+
+/// Shows events on a terminal or in a pipe: output on stdout, everything else on stderr.
+struct Screen {
+    raw: bool,
+    terminal: bool,
+}
+
+impl Screen {
+    fn new(raw: bool) -> Self {
+        Self {
+            raw,
+            terminal: std::io::stderr().is_terminal(),
+        }
+    }
+
+    fn show(&mut self, event: &Value) -> Result<()> {
+        match event["type"].as_str().unwrap_or_default() {
+            "stage" => self.stage(event),
+            "output" => {
+                let data = event["data"].as_str().unwrap_or_default();
+                if event["stream"] == "stderr" {
+                    eprint!("{data}");
+                } else {
+                    let mut out = std::io::stdout().lock();
+                    out.write_all(data.as_bytes())?;
+                    out.flush()?;
+                }
+            }
+            "error" | "terminated" | "stale" => {
+                eprintln!("{}", event["message"].as_str().unwrap_or_default());
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn stage(&self, event: &Value) {
+        let stage = event["stage"].as_str().unwrap_or_default();
+        let (start, end) = if self.terminal {
+            ("\r\x1b[2K", "")
+        } else {
+            ("", "\n")
+        };
+        match event["state"].as_str() {
+            Some("started") if self.terminal && !self.raw => eprint!("{start}{stage} …{end}"),
+            Some("done") => {
+                eprintln!("{start}{stage} ({} ms)", event["duration_ms"]);
+            }
+            Some("failed") => {
+                eprintln!(
+                    "{start}{stage} failed: {}",
+                    event["message"].as_str().unwrap_or("")
+                );
+            }
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! `aod serve`.
+
+use std::net::SocketAddr;
+
+use anyhow::{Context as _, Result, bail};
+use aod_session::Host;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use crate::config::{LogFormat, Settings};
+
+/// Runs the server until it is told to stop.
+pub(crate) fn serve(settings: Settings) -> Result<()> {
+    start_logging(&settings)?;
+    // A core dump or a debugger would show the secrets that are open at the time.
+    rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)
+        .context("cannot protect the process's memory")?;
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?
+        .block_on(run(settings))
+}
+
+async fn run(settings: Settings) -> Result<()> {
+    let host = Host::start(settings.host()?).await?;
+    if !settings.listen.ip().is_loopback() && !host.users.any_valid_token().await? {
+        bail!(
+            "refusing to listen on {}, which others can reach, while there is no token: make one \
+             with `aod token create NAME --data {}`",
+            settings.listen,
+            settings.data_dir.display()
+        );
+    }
+    report(&host);
+    let listener = TcpListener::bind(settings.listen)
+        .await
+        .with_context(|| format!("cannot listen on {}", settings.listen))?;
+    let address = listener.local_addr()?;
+    let services = aod_api::Services {
+        agents: host.agents.clone(),
+        environments: host.environments.clone(),
+        sessions: host.sessions.clone(),
+        users: host.users.clone(),
+        runtimes: host.runtimes.clone(),
+        health: host.health.clone(),
+    };
+    let stop = CancellationToken::new();
+    let signals = tokio::spawn(signals(stop.clone(), host.runtimes.clone()));
+    let app = aod_api::router(services, settings.http_limits())
+        .into_make_service_with_connect_info::<SocketAddr>();
+    tracing::info!("listening on http://{address}");
+    let server = axum::serve(listener, app);
+    // Streams may last for hours: they are cut, and their readers come back by id.
+    tokio::select! {
+        served = server => served?,
+        () = stop.cancelled() => tracing::info!("stopping; running turns go on"),
+    }
+    signals.abort();
+    host.shut_down().await
+}
+
+/// Waits for signals: SIGTERM and SIGINT stop, SIGHUP reloads the runtimes.
+async fn signals(stop: CancellationToken, runtimes: aod_session::runtimes::Runtimes) -> Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut hangup = signal(SignalKind::hangup())?;
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+            _ = hangup.recv() => match runtimes.reload().await {
+                Ok(report) => tracing::info!(runtimes = report.runtimes.len(), "reloaded runtimes"),
+                Err(error) => tracing::error!(%error, "cannot reload runtimes; the old ones stay"),
+            },
+        }
+    }
+    stop.cancel();
+    Ok(())
+}
+
+/// Says at start what an operator should know.
+fn report(host: &Host) {
+    for check in host.probe.shortcomings() {
+        let fix = check.fix.as_deref().unwrap_or("see `aod doctor`");
+        tracing::warn!(check = check.name, state = %check.state, "{}; {fix}", check.detail);
+    }
+    for runtime in host.runtimes.list() {
+        match &runtime.error {
+            Some(error) => tracing::warn!(runtime = runtime.name, "not usable: {error}"),
+            None => tracing::info!(
+                runtime = runtime.name,
+                models = runtime.models.len(),
+                "{}",
+                runtime.health
+            ),
+        }
+    }
+}
+
+fn start_logging(settings: &Settings) -> Result<()> {
+    let filter = tracing_subscriber::EnvFilter::try_new(&settings.log.level)
+        .with_context(|| format!("log.level {:?} is no filter", settings.log.level))?;
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
+    match settings.log.format {
+        LogFormat::Pretty => log.init(),
+        LogFormat::Json => log.json().init(),
+    }
+    Ok(())
+}

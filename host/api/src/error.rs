@@ -1,0 +1,152 @@
+//! The error envelope: `{"detail": …}` with every status, and nothing else.
+
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde_json::{Value, json};
+
+use crate::body::Problem;
+
+/// An error reply. Its texts are for the client: they never hold a secret or a cause inside the
+/// host that is not the client's to mend.
+#[derive(Debug)]
+pub struct ApiError {
+    status: StatusCode,
+    body: Value,
+    headers: Vec<(HeaderName, HeaderValue)>,
+}
+
+impl ApiError {
+    fn new(status: StatusCode, detail: impl Into<String>) -> Self {
+        Self {
+            status,
+            body: json!({ "detail": detail.into() }),
+            headers: Vec::new(),
+        }
+    }
+
+    /// 400: the request as a whole cannot be understood, or names what does not exist by design.
+    pub fn bad_request(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, detail)
+    }
+
+    /// 401, with the challenge that RFC 9110 §11.6.1 asks for.
+    pub fn unauthorized(detail: impl Into<String>) -> Self {
+        let mut error = Self::new(StatusCode::UNAUTHORIZED, detail);
+        error
+            .headers
+            .push((header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")));
+        error
+    }
+
+    /// 404: not there, or another user's.
+    pub fn not_found(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, detail)
+    }
+
+    /// 409: not in the state that the request needs.
+    pub fn conflict(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::CONFLICT, detail)
+    }
+
+    /// 413: larger than the limit.
+    pub fn too_large(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, detail)
+    }
+
+    /// 422 with one sentence.
+    pub fn unprocessable(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, detail)
+    }
+
+    /// 422 with every problem of a body.
+    pub fn invalid(problems: Vec<Problem>) -> Self {
+        Self {
+            status: StatusCode::UNPROCESSABLE_ENTITY,
+            body: json!({ "detail": problems }),
+            headers: Vec::new(),
+        }
+    }
+
+    /// 429: the limit of concurrent sessions, with its numbers.
+    pub fn active_limit(limit: u32, active: u32) -> Self {
+        Self {
+            status: StatusCode::TOO_MANY_REQUESTS,
+            body: json!({
+                "detail": format!(
+                    "{active} of at most {limit} sessions are active: wait for one to end, or terminate one"
+                ),
+                "limit": limit,
+                "active": active,
+            }),
+            headers: Vec::new(),
+        }
+    }
+
+    /// 429: too many failed authentications from one address.
+    pub fn slow_down(seconds: u64) -> Self {
+        let mut error = Self::new(
+            StatusCode::TOO_MANY_REQUESTS,
+            format!("too many failed authentications from this address: try again in {seconds} s"),
+        );
+        error
+            .headers
+            .push((header::RETRY_AFTER, HeaderValue::from(seconds)));
+        error
+    }
+
+    /// 503: something the host needs is broken.
+    pub fn unavailable(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, detail)
+    }
+
+    /// 500. The cause goes to the log, under the request's id; the client is told only that.
+    pub fn internal(cause: &dyn std::fmt::Display) -> Self {
+        tracing::error!(%cause, "internal error");
+        Self::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "the server failed to do this; its log has the cause under this reply's x-request-id",
+        )
+    }
+
+    /// Any other status that the HTTP layer produced.
+    pub fn other(status: StatusCode, detail: impl Into<String>) -> Self {
+        Self::new(status, detail)
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let mut response = (self.status, axum::Json(self.body)).into_response();
+        for (name, value) in self.headers {
+            response.headers_mut().insert(name, value);
+        }
+        response
+    }
+}
+
+/// `{"detail": …}` in a success reply.
+#[derive(Debug, serde::Serialize, utoipa::ToSchema)]
+pub(crate) struct Detail {
+    detail: &'static str,
+}
+
+impl Detail {
+    pub(crate) fn new(detail: &'static str) -> Self {
+        Self { detail }
+    }
+}
+
+impl From<aod_session::Error> for ApiError {
+    fn from(error: aod_session::Error) -> Self {
+        use aod_session::Error;
+        match error {
+            Error::NotFound(what) => Self::not_found(format!("{what} not found")),
+            Error::UnknownRuntime(message) => Self::bad_request(message),
+            Error::Invalid(message) => Self::unprocessable(message),
+            Error::Conflict(message) => Self::conflict(message),
+            Error::ActiveLimit { limit, active } => Self::active_limit(limit, active),
+            Error::Unavailable(message) => Self::unavailable(message),
+            Error::Internal(cause) => Self::internal(&format_args!("{cause:#}")),
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! Settings of sessions. The binary reads them from file, environment and flags.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Settings of sessions.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The data folder.
+    pub data_dir: PathBuf,
+    /// The runtimes' manifest.
+    pub runtimes: PathBuf,
+    /// The supervisor's program.
+    pub supervisor: PathBuf,
+    /// The age identity to use in place of the data folder's own.
+    pub vault_identity: Option<PathBuf>,
+    /// A file that holds the passphrase of the vault's identity.
+    pub vault_passphrase_file: Option<PathBuf>,
+    /// How many sessions of one user may be pending or running.
+    pub sessions_per_user: u32,
+    /// How many turns may run at once; the others wait in order of arrival.
+    pub max_running_turns: usize,
+    /// The log's durability.
+    pub log: aod_log::Options,
+    /// Turns.
+    pub turn: TurnConfig,
+    /// Sandboxes.
+    pub sandbox: SandboxConfig,
+    /// Names that sandboxes may resolve to addresses of the operator's choice.
+    pub egress_hosts: Vec<(String, SocketAddr)>,
+    /// Whether `create_sandbox` is also named as in the public API.
+    pub compat_stage_names: bool,
+}
+
+/// Settings of turns.
+#[derive(Clone, Debug)]
+pub struct TurnConfig {
+    /// Seconds that a turn may take where its session says nothing.
+    pub timeout: u32,
+    /// A turn that writes nothing for so long is stopped.
+    pub idle: Option<Duration>,
+    /// How long a CLI that was asked to stop may take.
+    pub grace: Duration,
+    /// A stream is ended with `stale` after so much silence of a running turn.
+    pub stale: Duration,
+    /// How long each provisioning step may take.
+    pub step_timeout: Duration,
+}
+
+impl Default for TurnConfig {
+    fn default() -> Self {
+        Self {
+            timeout: 600,
+            idle: None,
+            grace: Duration::from_secs(5),
+            stale: Duration::from_secs(600),
+            step_timeout: Duration::from_secs(900),
+        }
+    }
+}
+
+/// Settings of sandboxes.
+#[derive(Clone, Debug)]
+pub struct SandboxConfig {
+    /// The driver's name.
+    pub driver: String,
+    /// What each sandbox may use.
+    pub limits: aod_sandbox::Limits,
+}
+
+impl Default for SandboxConfig {
+    fn default() -> Self {
+        Self {
+            driver: "bubblewrap".to_owned(),
+            limits: aod_sandbox::Limits::default(),
+        }
+    }
+}

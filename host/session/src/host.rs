@@ -1,0 +1,136 @@
+//! Opening everything, and closing it again.
+
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use aod_sandbox::Probe;
+use aod_store::Store;
+use aod_vault::Vault;
+
+use crate::agents::Agents;
+use crate::environments::Environments;
+use crate::health::{Health, SandboxCheck, SandboxHealth};
+use crate::runtimes::Runtimes;
+use crate::seal::Seals;
+use crate::sessions::Sessions;
+use crate::turn::{Parts, Turns};
+use crate::users::Users;
+use crate::watch::LogWatch;
+use crate::{Config, Paths, recover};
+
+/// Everything that a server offers, open.
+#[derive(Debug)]
+pub struct Host {
+    /// Agents.
+    pub agents: Agents,
+    /// Environments.
+    pub environments: Environments,
+    /// Sessions.
+    pub sessions: Sessions,
+    /// Users and their tokens.
+    pub users: Users,
+    /// Runtimes and models.
+    pub runtimes: Runtimes,
+    /// Health and metrics.
+    pub health: Health,
+    /// What the sandbox driver found out about the machine.
+    pub probe: Probe,
+    turns: Turns,
+    store: Store,
+}
+
+impl Host {
+    /// Opens the data folder, loads the runtimes, and goes on with what an earlier host left.
+    ///
+    /// # Errors
+    /// With what could not be opened, and what to do about it.
+    pub async fn start(config: Config) -> anyhow::Result<Self> {
+        let paths = Paths::create(&config.data_dir)
+            .with_context(|| format!("cannot use the data folder {}", config.data_dir.display()))?;
+        let store = Store::open(paths.database())?;
+        let vault = open_vault(&config, &paths)?;
+        let seals = Seals::new(vault);
+        let driver: Arc<dyn aod_sandbox::SandboxDriver> =
+            aod_sandbox::driver(&config.sandbox.driver)?.into();
+        let probe = tokio::task::spawn_blocking({
+            let driver = driver.clone();
+            move || driver.probe()
+        });
+        let runtimes = Runtimes::load(&config, &paths, store.clone()).await?;
+        let probe = probe.await?;
+        let turns = Turns::new(Parts {
+            watch: LogWatch::start()
+                .context("cannot use inotify: raise fs.inotify.max_user_instances")?,
+            paths,
+            store: store.clone(),
+            seals: seals.clone(),
+            runtimes: runtimes.clone(),
+            driver,
+            config,
+        });
+        let sandbox = SandboxHealth {
+            driver: probe.driver.clone(),
+            checks: probe
+                .checks
+                .iter()
+                .map(|check| SandboxCheck {
+                    name: check.name.to_owned(),
+                    state: check.state.to_string(),
+                })
+                .collect(),
+        };
+        let host = Self {
+            agents: Agents {
+                store: store.clone(),
+                seals: seals.clone(),
+                runtimes: runtimes.clone(),
+            },
+            environments: Environments {
+                store: store.clone(),
+                seals: seals.clone(),
+            },
+            sessions: Sessions {
+                store: store.clone(),
+                seals: seals.clone(),
+                runtimes: runtimes.clone(),
+                turns: turns.clone(),
+            },
+            users: Users::new(store.clone()),
+            health: Health {
+                store: store.clone(),
+                seals,
+                runtimes: runtimes.clone(),
+                turns: turns.clone(),
+                sandbox,
+            },
+            runtimes,
+            probe,
+            turns,
+            store,
+        };
+        recover::recover(&host.turns).await?;
+        Ok(host)
+    }
+
+    /// Lets go of everything. Running turns go on under their supervisors.
+    ///
+    /// # Errors
+    /// Where the store cannot be closed.
+    pub async fn shut_down(self) -> anyhow::Result<()> {
+        self.turns.shut_down().await;
+        self.store.close().await?;
+        Ok(())
+    }
+}
+
+fn open_vault(config: &Config, paths: &Paths) -> anyhow::Result<Vault> {
+    let mut options = aod_vault::Options::new(paths.vault());
+    options.identity_file.clone_from(&config.vault_identity);
+    if let Some(file) = &config.vault_passphrase_file {
+        let text = std::fs::read_to_string(file).with_context(|| {
+            format!("cannot read the vault's passphrase from {}", file.display())
+        })?;
+        options.passphrase = Some(text.trim_end_matches(['\r', '\n']).into());
+    }
+    Ok(Vault::open(options)?)
+}

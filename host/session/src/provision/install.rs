@@ -1,0 +1,350 @@
+//! CLIs installed by declared steps: once per version, into a folder that sandboxes see read-only.
+
+use std::collections::HashMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use aod_runtime::Cli;
+use aod_runtime::types::InstallStep;
+use aod_sandbox::{Mount, Network, SandboxDriver, SandboxSpec};
+use uuid::Uuid;
+use zeroize::Zeroizing;
+
+use super::{INSTALLED, Output, Trouble, step};
+use crate::turn::Turns;
+
+/// Staging folders begin so; what an earlier process left half-done is never used.
+const STAGING: &str = ".staging-";
+
+/// The store of installed CLIs.
+pub(crate) struct Installs {
+    root: PathBuf,
+    /// One lock for each CLI: sessions that need the same one wait for the one installation.
+    locks: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
+}
+
+/// A CLI that is there.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Installation {
+    /// What is mounted, and where.
+    mounts: Vec<(PathBuf, PathBuf)>,
+    /// Folders for `PATH`, on the host and inside.
+    path: Vec<(PathBuf, PathBuf)>,
+    /// Its version, where it could be read.
+    pub(crate) version: Option<String>,
+}
+
+impl Installation {
+    /// What a sandbox mounts for it.
+    pub(crate) fn mounts(&self) -> &[(PathBuf, PathBuf)] {
+        &self.mounts
+    }
+
+    /// Folders for `PATH`, as the command sees them.
+    pub(crate) fn path(&self, driver: &dyn SandboxDriver) -> Vec<String> {
+        let place = |(host, inside): &(PathBuf, PathBuf)| {
+            driver.place(host, inside).to_string_lossy().into_owned()
+        };
+        self.path.iter().map(place).collect()
+    }
+
+    /// A CLI that the operator installed: the system's, or one at a path of theirs.
+    fn of_operator(command: &str) -> io::Result<Self> {
+        let path = match command.contains('/') {
+            true => PathBuf::from(command),
+            false => match in_path(command) {
+                Some(path) => path,
+                // The sandbox has a `PATH` of its own, and the CLI says best that it is not there.
+                None => return Ok(Self::default()),
+            },
+        };
+        let folder = path.parent().unwrap_or(Path::new("/")).to_owned();
+        if ["/usr", "/bin", "/sbin"]
+            .iter()
+            .any(|system| folder.starts_with(system))
+        {
+            return Ok(Self::default());
+        }
+        // Links in a `bin` folder lead to packages beside it.
+        let root = match (
+            folder.file_name().and_then(|name| name.to_str()),
+            folder.parent(),
+        ) {
+            (Some("bin" | ".bin"), Some(parent)) => parent.to_owned(),
+            _ => folder.clone(),
+        };
+        let root = std::fs::canonicalize(&root)?;
+        Ok(Self {
+            mounts: vec![(root.clone(), root)],
+            path: vec![(folder.clone(), folder)],
+            version: None,
+        })
+    }
+}
+
+fn in_path(command: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path)
+        .map(|folder| folder.join(command))
+        .find(|file| file.is_file())
+}
+
+impl Installs {
+    pub(crate) fn new(root: PathBuf) -> Self {
+        if let Ok(entries) = std::fs::read_dir(&root) {
+            for entry in entries.flatten() {
+                if entry.file_name().to_string_lossy().starts_with(STAGING) {
+                    // Another start tries again; nothing uses it.
+                    let _ = std::fs::remove_dir_all(entry.path());
+                }
+            }
+        }
+        Self {
+            root,
+            locks: Mutex::default(),
+        }
+    }
+
+    /// The CLI, if nothing has to be done for it.
+    pub(crate) fn find(&self, cli: &Cli, key: Option<&str>) -> io::Result<Option<Installation>> {
+        let Some(key) = key else {
+            return Installation::of_operator(&cli.command).map(Some);
+        };
+        let dir = self.root.join(key);
+        let prefix = dir.join("prefix");
+        if !prefix.is_dir() {
+            return Ok(None);
+        }
+        let version = std::fs::read_to_string(dir.join("version")).ok();
+        Ok(Some(Installation {
+            path: vec![(prefix.join("bin"), Path::new(INSTALLED).join("bin"))],
+            mounts: vec![(prefix, PathBuf::from(INSTALLED))],
+            version: version.filter(|version| !version.is_empty()),
+        }))
+    }
+
+    /// Installs the CLI, or waits for the one that does.
+    pub(crate) async fn install(
+        &self,
+        turns: &Turns,
+        cli: &Cli,
+        key: &str,
+        output: &mut Output,
+        cancelled: impl Future<Output = ()>,
+    ) -> Result<Installation, Trouble> {
+        let lock = {
+            let mut locks = self.locks.lock().unwrap_or_else(PoisonError::into_inner);
+            locks.entry(key.to_owned()).or_default().clone()
+        };
+        tokio::pin!(cancelled);
+        let _guard = tokio::select! {
+            guard = lock.lock() => guard,
+            () = &mut cancelled => return Err(Trouble::Cancelled),
+        };
+        if let Some(found) = self.find(cli, Some(key))? {
+            return Ok(found);
+        }
+        let staging = self.root.join(format!("{STAGING}{key}-{}", Uuid::new_v4()));
+        let done = self.stage(turns, cli, &staging, output, cancelled).await;
+        let finish = staging.clone();
+        let target = self.root.join(key);
+        let moved = tokio::task::spawn_blocking(move || {
+            if done.is_ok() {
+                // The home of the installer: caches, and what it wrote on the way.
+                std::fs::remove_dir_all(finish.join("home"))?;
+                std::fs::remove_dir_all(finish.join("work"))?;
+                std::fs::rename(&finish, &target)?;
+            } else {
+                std::fs::remove_dir_all(&finish)?;
+            }
+            Ok::<_, io::Error>(done)
+        });
+        moved
+            .await
+            .map_err(|error| Trouble::Failed(error.to_string()))???;
+        let found = self.find(cli, Some(key))?;
+        found.ok_or_else(|| Trouble::Failed("the installation went away".to_owned()))
+    }
+
+    async fn stage(
+        &self,
+        turns: &Turns,
+        cli: &Cli,
+        staging: &Path,
+        output: &mut Output,
+        mut cancelled: std::pin::Pin<&mut impl Future<Output = ()>>,
+    ) -> Result<(), Trouble> {
+        for folder in ["home", "work", "prefix/bin"] {
+            std::fs::create_dir_all(staging.join(folder))?;
+        }
+        for install in &cli.install {
+            let prefix = turns
+                .driver
+                .place(&staging.join("prefix"), INSTALLED.as_ref());
+            let argv = command(install, &prefix.to_string_lossy());
+            let what = argv.join(" ");
+            let spec = installer(turns, staging, argv, Network::Host);
+            step::run(turns, spec, Vec::new(), &what, output, cancelled.as_mut()).await?;
+        }
+        let version = self.version(turns, cli, staging).await.unwrap_or_default();
+        std::fs::write(staging.join("version"), version)?;
+        Ok(())
+    }
+
+    /// Asks the CLI for its version, without a network.
+    async fn version(&self, turns: &Turns, cli: &Cli, staging: &Path) -> Option<String> {
+        let argv = [cli.command.clone()]
+            .into_iter()
+            .chain(cli.version_args.clone())
+            .collect();
+        let spec = installer(turns, staging, argv, Network::None);
+        let launch = turns.driver.launch(&spec).ok()?;
+        let mut said = String::new();
+        let said = tokio::task::spawn_blocking(move || {
+            let options = aod_sandbox::RunOptions {
+                stdin: Vec::new(),
+                timeout: Some(std::time::Duration::from_secs(30)),
+                cancel: None,
+            };
+            let _ = aod_sandbox::run(&launch, &options, &mut |line| {
+                if said.len() < 4096 {
+                    said.push_str(&String::from_utf8_lossy(line));
+                    said.push('\n');
+                }
+            });
+            said
+        });
+        find_version(&said.await.ok()?)
+    }
+}
+
+/// A sandbox for an installation: a home of its own, and the prefix to write to.
+fn installer(turns: &Turns, staging: &Path, argv: Vec<String>, network: Network) -> SandboxSpec {
+    let driver = &*turns.driver;
+    let mut spec = SandboxSpec::new(argv, staging.join("home"), staging.join("work"));
+    spec.cwd = driver.place(&staging.join("work"), aod_sandbox::WORKSPACE.as_ref());
+    spec.network = network;
+    spec.limits = turns.config.sandbox.limits.clone();
+    spec.writable
+        .push(Mount::new(staging.join("prefix"), INSTALLED));
+    let prefix = driver.place(&staging.join("prefix"), INSTALLED.as_ref());
+    let mut set = |name: &str, value: String| {
+        spec.env.push((name.to_owned(), Zeroizing::new(value)));
+    };
+    set(
+        "PATH",
+        format!("{}/bin:/usr/local/bin:/usr/bin:/bin", prefix.display()),
+    );
+    set("PREFIX", prefix.to_string_lossy().into_owned());
+    set("LANG", "C.UTF-8".to_owned());
+    set("TERM", "dumb".to_owned());
+    // How this machine reaches its registries is the operator's business: mirrors, proxies,
+    // certificates. The steps are the operator's, too.
+    for (name, value) in std::env::vars() {
+        let lower = name.to_ascii_lowercase();
+        let wanted = lower.starts_with("npm_config_")
+            || [
+                "http_proxy",
+                "https_proxy",
+                "no_proxy",
+                "node_extra_ca_certs",
+                "ssl_cert_file",
+                "ssl_cert_dir",
+            ]
+            .contains(&lower.as_str());
+        if wanted {
+            spec.env.push((name, Zeroizing::new(value)));
+        }
+    }
+    if let Some(npmrc) = std::env::home_dir().map(|home| home.join(".npmrc")) {
+        if npmrc.is_file() {
+            spec.read_only
+                .push(Mount::new(npmrc, format!("{}/.npmrc", aod_sandbox::HOME)));
+        }
+    }
+    spec
+}
+
+/// The command of a step.
+fn command(step: &InstallStep, prefix: &str) -> Vec<String> {
+    match step {
+        InstallStep::Npm(package) => {
+            let words = [
+                "npm",
+                "install",
+                "--global",
+                "--prefix",
+                prefix,
+                "--no-audit",
+                "--no-fund",
+            ];
+            let words = words.into_iter().chain(["--loglevel=warn", "--", package]);
+            words.map(str::to_owned).collect()
+        }
+        InstallStep::Run(argv) => argv
+            .iter()
+            .map(|word| word.replace("$PREFIX", prefix))
+            .collect(),
+    }
+}
+
+/// The first thing in a text that looks like a version.
+fn find_version(text: &str) -> Option<String> {
+    text.split(|c: char| c.is_whitespace() || c == '(' || c == ')' || c == ',')
+        .map(|word| word.trim_start_matches('v'))
+        .find(|word| {
+            let mut numbers = word.split('-').next().unwrap_or_default().split('.');
+            let number = |part: Option<&str>| {
+                part.is_some_and(|part| {
+                    !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit())
+                })
+            };
+            number(numbers.next()) && number(numbers.next()) && number(numbers.next())
+        })
+        .map(str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_found_in_what_clis_say() {
+        for (said, version) in [
+            ("2.1.331 (Claude Code)\n", Some("2.1.331")),
+            ("codex-cli 0.169.0", Some("0.169.0")),
+            ("v1.18.33-beta.1\n", Some("1.18.33-beta.1")),
+            ("no version here, sorry. 1.2", None),
+        ] {
+            assert_eq!(find_version(said).as_deref(), version, "{said}");
+        }
+    }
+
+    #[test]
+    fn steps_name_the_prefix() {
+        let run = InstallStep::Run(vec!["sh".into(), "-c".into(), "cp x $PREFIX/bin".into()]);
+        assert_eq!(command(&run, "/p"), ["sh", "-c", "cp x /p/bin"]);
+        let npm = command(&InstallStep::Npm("@a/b@1.2.3".into()), "/p");
+        assert_eq!(npm.last().unwrap(), "@a/b@1.2.3");
+    }
+
+    #[test]
+    fn a_system_command_needs_no_mount_and_another_does() {
+        assert!(
+            Installation::of_operator("/usr/bin/sh")
+                .unwrap()
+                .mounts
+                .is_empty()
+        );
+        assert!(Installation::of_operator("sh").unwrap().mounts.is_empty());
+        let folder = tempfile::tempdir().unwrap();
+        let bin = folder.path().join("tools/bin");
+        std::fs::create_dir_all(&bin).unwrap();
+        let command = bin.join("cli");
+        std::fs::write(&command, "").unwrap();
+        let found = Installation::of_operator(command.to_str().unwrap()).unwrap();
+        assert!(found.mounts[0].0.ends_with("tools"));
+        assert_eq!(found.path[0].1, bin);
+    }
+}

@@ -1,0 +1,55 @@
+//! What a start of the host does about what an earlier one left.
+
+use aod_log::{Kind, Reader};
+use aod_resources::Status;
+use aod_store::Unsettled;
+
+use crate::turn::{Turns, settle_left};
+use crate::{Error, Result};
+
+/// Takes every turn in hand that waits or runs, and appends the terminal events that are missing.
+/// No session stays `running` without a process: a turn whose supervisor is gone is ended by its
+/// own task, within moments.
+pub(crate) async fn recover(turns: &Turns) -> Result<()> {
+    for unsettled in turns.store.list_unsettled().await? {
+        let (session, number) = (unsettled.turn.session, unsettled.turn.turn.turn_number);
+        if matches!(
+            unsettled.turn.turn.status,
+            Status::Pending | Status::Running
+        ) {
+            tracing::info!(%session, turn = number, "going on with a turn");
+            turns
+                .paths
+                .session(session)
+                .create()
+                .map_err(Error::internal)?;
+            turns.resume(session, number, unsettled.turn.stop_requested);
+            continue;
+        }
+        // One damaged log must not keep the server from starting.
+        if let Err(error) = settle(turns, &unsettled).await {
+            tracing::error!(%session, error = format!("{error:#}"), "cannot settle a turn");
+        }
+    }
+    Ok(())
+}
+
+async fn settle(turns: &Turns, unsettled: &Unsettled) -> Result<()> {
+    let (session, number) = (unsettled.turn.session, unsettled.turn.turn.turn_number);
+    if has_terminal(turns, unsettled).map_err(Error::internal)? {
+        return Ok(turns.store.terminal_logged(session, number).await?);
+    }
+    settle_left(turns, &unsettled.turn).await
+}
+
+fn has_terminal(turns: &Turns, unsettled: &Unsettled) -> aod_log::Result<bool> {
+    let log = turns.paths.session(unsettled.turn.session).log();
+    let mut reader = Reader::open(&log)?;
+    while let Some(record) = reader.next()? {
+        let terminal = matches!(record.kind, Kind::Exit | Kind::Error | Kind::Terminated);
+        if terminal && record.turn == unsettled.turn.turn.turn_number {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}

@@ -1,0 +1,262 @@
+//! From an adapter's plan to what a supervisor is told.
+
+use aod_runtime::types::{
+    self, Description, Encoding, Fragment, Interrupt, Plan, Stdin as PlanStdin,
+};
+use aod_sandbox::{Launch, PrivateFile, SandboxSpec};
+use aod_store::TurnRecord;
+use aod_supervisor::{Clock, DataFd, Secret, SignalTarget, Stdin, TurnSpec};
+use secrecy::ExposeSecret;
+use serde_json::Value;
+use zeroize::Zeroizing;
+
+use super::Turns;
+use crate::paths::SessionPaths;
+use crate::provision::{Folder, Trouble};
+use crate::secrets::TurnSecrets;
+
+/// Writes and deletes what the plan asks for. Files in the private folder are only returned: they
+/// exist for the CLI alone and never on a disk.
+pub(crate) fn place_files(
+    plan: &Plan,
+    places: &types::Paths,
+    paths: &SessionPaths,
+    secrets: &TurnSecrets,
+) -> Result<Vec<PrivateFile>, Trouble> {
+    let mut private = Vec::new();
+    let inside = |path: &str| -> Result<Option<(Folder, String)>, Trouble> {
+        for (root, host) in [
+            (&places.home, paths.home()),
+            (&places.workspace, paths.workspace()),
+        ] {
+            if let Some(rest) = beneath(path, root) {
+                return Ok(Some((Folder::open(&host)?, rest.to_owned())));
+            }
+        }
+        Ok(None)
+    };
+    for path in &plan.delete {
+        if let Some((folder, path)) = inside(path)? {
+            folder.delete(&path)?;
+        }
+    }
+    for file in &plan.files {
+        let content = fill(&file.content, secrets)?;
+        // The private folder may lie within the home, so it is asked first.
+        if beneath(&file.path, &places.private).is_some() {
+            private.push(PrivateFile {
+                path: file.path.clone().into(),
+                mode: file.mode,
+                content: Zeroizing::new(content.as_bytes().to_vec()),
+            });
+        } else if let Some((folder, path)) = inside(&file.path)? {
+            folder.write(&path, file.mode, content.as_bytes())?;
+        } else {
+            return Err(Trouble::Failed(format!(
+                "the runtime's adapter wants to write {:?}, which is outside of the sandbox's own folders",
+                file.path
+            )));
+        }
+    }
+    Ok(private)
+}
+
+fn beneath<'a>(path: &'a str, root: &str) -> Option<&'a str> {
+    path.strip_prefix(root)?.strip_prefix('/')
+}
+
+/// Text with its secrets filled in.
+pub(crate) fn fill(
+    fragments: &[Fragment],
+    secrets: &TurnSecrets,
+) -> Result<Zeroizing<String>, Trouble> {
+    let mut text = Zeroizing::new(String::new());
+    for fragment in fragments {
+        match fragment {
+            Fragment::Text(literal) => text.push_str(literal),
+            Fragment::Secret(reference) => {
+                let secret = secrets.get(&reference.name).ok_or_else(|| {
+                    Trouble::Failed(format!(
+                        "the runtime's adapter asks for the secret {:?}, which this turn does not have",
+                        reference.name
+                    ))
+                })?;
+                let secret = secret.expose_secret();
+                match reference.encoding {
+                    Encoding::Raw => text.push_str(secret),
+                    Encoding::Json => {
+                        let quoted = Zeroizing::new(Value::from(secret).to_string());
+                        text.push_str(&quoted[1..quoted.len() - 1]);
+                    }
+                }
+            }
+        }
+    }
+    Ok(text)
+}
+
+/// Sets the CLI's variables. Who comes first wins: the sandbox's own, what the user gave, the
+/// operator's `runtimes.toml`, the plan.
+pub(crate) fn set_variables(
+    spec: &mut SandboxSpec,
+    plan: &Plan,
+    operator: &indexmap::IndexMap<String, String>,
+    secrets: &TurnSecrets,
+) -> Result<(), Trouble> {
+    let user = secrets
+        .variables
+        .iter()
+        .filter(|(name, _)| !plan.withhold.contains(name))
+        .map(|(name, value)| {
+            (
+                name.clone(),
+                Zeroizing::new(value.expose_secret().to_owned()),
+            )
+        });
+    // A user's PATH replaces the sandbox's; the home is fixed, or no turn would find the last.
+    let user: Vec<_> = user.filter(|(name, _)| name != "HOME").collect();
+    spec.env
+        .retain(|(name, _)| !user.iter().any(|(given, _)| given == name));
+    spec.env.extend(user);
+    let exposed = plan.expose.iter().filter_map(|name| {
+        let value = secrets.mcp.get(name)?;
+        Some((
+            name.clone(),
+            Zeroizing::new(value.expose_secret().to_owned()),
+        ))
+    });
+    spec.env.extend(exposed);
+    for (name, value) in operator {
+        set_default(spec, name, Zeroizing::new(value.clone()));
+    }
+    for variable in &plan.env {
+        let value = fill(&variable.value, secrets)?;
+        set_default(spec, &variable.name, value);
+    }
+    Ok(())
+}
+
+fn set_default(spec: &mut SandboxSpec, name: &str, value: Zeroizing<String>) {
+    if !spec.env.iter().any(|(known, _)| known == name) {
+        spec.env.push((name.to_owned(), value));
+    }
+}
+
+/// What the supervisor is told of a turn, apart from its launch.
+pub(crate) struct Facts<'a> {
+    pub(crate) turn: &'a TurnRecord,
+    pub(crate) description: &'a Description,
+    pub(crate) plan: &'a Plan,
+    pub(crate) begin: Value,
+}
+
+/// Everything a supervisor needs.
+pub(crate) fn turn_spec(
+    turns: &Turns,
+    paths: &SessionPaths,
+    launch: Launch,
+    facts: Facts<'_>,
+    secrets: &TurnSecrets,
+) -> Result<TurnSpec, Trouble> {
+    let settings = &turns.config.turn;
+    let stdin = match &facts.plan.stdin {
+        PlanStdin::None => Stdin::None,
+        PlanStdin::Text(text) => Stdin::Text(fill(text, secrets)?.as_bytes().to_vec().into()),
+        PlanStdin::Open(text) => Stdin::Open(fill(text, secrets)?.as_bytes().to_vec().into()),
+    };
+    let (signal, to) = match facts.description.interrupt {
+        Interrupt::Sigint => (Some(2), SignalTarget::Main),
+        Interrupt::Sigterm => (Some(15), SignalTarget::Main),
+        // A dialogue is asked over its stdin first; the signal is for one that does not listen.
+        Interrupt::Dialogue => (Some(15), SignalTarget::Main),
+        Interrupt::Kill => (None, SignalTarget::None),
+    };
+    let millis =
+        |duration: std::time::Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+    let argv0 = launch.program.to_string_lossy().into_owned();
+    Ok(TurnSpec {
+        session: facts.turn.session.to_string(),
+        turn: facts.turn.turn.turn_number,
+        log_dir: paths.log(),
+        log: turns.config.log,
+        control_socket: paths.control(),
+        begin: facts.begin,
+        stdin,
+        secrets: secrets
+            .iter()
+            .map(|(name, value)| Secret {
+                name: name.to_owned(),
+                value: value.expose_secret().to_owned(),
+            })
+            .collect(),
+        clock: Clock {
+            timeout_ms: u64::from(facts.turn.turn.timeout) * 1000,
+            idle_ms: settings.idle.map_or(0, millis),
+            grace_ms: millis(settings.grace),
+            after_result_grace_ms: u64::from(facts.description.exit_grace_ms),
+        },
+        interrupt: aod_supervisor::Interrupt {
+            signal,
+            to,
+            main_depth: launch.main_depth,
+        },
+        launch: aod_supervisor::Launch {
+            program: launch.program,
+            argv: std::iter::once(argv0).chain(launch.argv).collect(),
+            env: launch
+                .env
+                .into_iter()
+                .map(|(name, value)| (name, value.to_string()))
+                .collect(),
+            cwd: launch.cwd,
+            data_fds: launch
+                .data_fds
+                .into_iter()
+                .map(|data| DataFd {
+                    fd: data.fd,
+                    content: data.content.to_vec().into(),
+                })
+                .collect(),
+        },
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use aod_runtime::types::SecretRef;
+    use secrecy::SecretString;
+
+    use super::*;
+
+    #[test]
+    fn secrets_are_filled_in_as_asked() {
+        let mut secrets = TurnSecrets::default();
+        secrets
+            .variables
+            .insert("KEY".to_owned(), SecretString::from("a\"b\n"));
+        let secret = |encoding| {
+            Fragment::Secret(SecretRef {
+                name: "KEY".to_owned(),
+                encoding,
+            })
+        };
+        let text = [
+            Fragment::Text("<".to_owned()),
+            secret(Encoding::Raw),
+            secret(Encoding::Json),
+        ];
+        assert_eq!(&*fill(&text, &secrets).unwrap(), "<a\"b\na\\\"b\\n");
+        let unknown = Fragment::Secret(SecretRef {
+            name: "NO".to_owned(),
+            encoding: Encoding::Raw,
+        });
+        assert!(fill(&[unknown], &secrets).is_err());
+    }
+
+    #[test]
+    fn a_path_is_beneath_its_root_and_not_beside_it() {
+        assert_eq!(beneath("/home/agent/x", "/home/agent"), Some("x"));
+        assert_eq!(beneath("/home/agentx", "/home/agent"), None);
+        assert_eq!(beneath("/home/agent", "/home/agent"), None);
+    }
+}

@@ -1,0 +1,210 @@
+//! Turns: from an accepted prompt to the terminal event.
+
+mod conclude;
+mod context;
+mod fold;
+mod journal;
+mod launch;
+mod task;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use aod_sandbox::SandboxDriver;
+use aod_store::{StopRequest, Store};
+use tokio::sync::{Semaphore, watch};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use uuid::Uuid;
+
+use crate::provision::Installs;
+use crate::runtimes::Runtimes;
+use crate::seal::Seals;
+use crate::watch::LogWatch;
+use crate::{Config, Error, Paths, Result};
+
+pub(crate) use journal::Journal;
+
+/// All turns of the server that wait or run, and what they are made with.
+#[derive(Clone)]
+pub(crate) struct Turns(Arc<Shared>);
+
+pub(crate) struct Shared {
+    pub(crate) config: Config,
+    pub(crate) paths: Paths,
+    pub(crate) store: Store,
+    pub(crate) seals: Seals,
+    pub(crate) runtimes: Runtimes,
+    pub(crate) driver: Arc<dyn SandboxDriver>,
+    pub(crate) installs: Installs,
+    pub(crate) watch: LogWatch,
+    /// Room for running turns. It is fair: who waits first is served first.
+    pub(crate) room: Arc<Semaphore>,
+    /// Ends the host's part in every turn; their supervisors go on.
+    pub(crate) shutdown: CancellationToken,
+    tasks: TaskTracker,
+    active: Mutex<HashMap<Uuid, Active>>,
+}
+
+/// A turn that waits or runs.
+struct Active {
+    turn: u32,
+    stop: watch::Sender<Option<StopRequest>>,
+    /// Held by the turn's task; closed when that ends.
+    done: watch::Receiver<()>,
+}
+
+impl std::fmt::Debug for Turns {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Turns").finish_non_exhaustive()
+    }
+}
+
+impl std::ops::Deref for Turns {
+    type Target = Shared;
+
+    fn deref(&self) -> &Shared {
+        &self.0
+    }
+}
+
+/// What turns are made with.
+pub(crate) struct Parts {
+    pub(crate) config: Config,
+    pub(crate) paths: Paths,
+    pub(crate) store: Store,
+    pub(crate) seals: Seals,
+    pub(crate) runtimes: Runtimes,
+    pub(crate) driver: Arc<dyn SandboxDriver>,
+    pub(crate) watch: LogWatch,
+}
+
+impl Turns {
+    pub(crate) fn new(parts: Parts) -> Self {
+        let room = Arc::new(Semaphore::new(parts.config.max_running_turns));
+        Self(Arc::new(Shared {
+            installs: Installs::new(parts.paths.runtimes()),
+            config: parts.config,
+            paths: parts.paths,
+            store: parts.store,
+            seals: parts.seals,
+            runtimes: parts.runtimes,
+            driver: parts.driver,
+            watch: parts.watch,
+            room,
+            shutdown: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+            active: Mutex::default(),
+        }))
+    }
+
+    pub(crate) fn config(&self) -> &Config {
+        &self.0.config
+    }
+
+    pub(crate) fn paths(&self) -> &Paths {
+        &self.0.paths
+    }
+
+    pub(crate) fn watch(&self) -> &LogWatch {
+        &self.0.watch
+    }
+
+    fn active(&self) -> MutexGuard<'_, HashMap<Uuid, Active>> {
+        // Nothing can panic while the map is being changed.
+        self.0.active.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes a new turn in hand.
+    pub(crate) fn begin(&self, session: Uuid, turn: u32) {
+        self.take(session, turn, None, false);
+    }
+
+    /// Takes a turn in hand that an earlier host left, with what its user had asked of it.
+    pub(crate) fn resume(&self, session: Uuid, turn: u32, asked: Option<StopRequest>) {
+        self.take(session, turn, asked, true);
+    }
+
+    fn take(&self, session: Uuid, turn: u32, asked: Option<StopRequest>, resumed: bool) {
+        let (stop, stopped) = watch::channel(asked);
+        let (running, done) = watch::channel(());
+        self.active().insert(session, Active { turn, stop, done });
+        let turns = self.clone();
+        self.0.tasks.spawn(async move {
+            task::run(&turns, session, turn, stopped, resumed).await;
+            {
+                let mut active = turns.active();
+                // The next turn may have begun as soon as this one's end was committed.
+                if active
+                    .get(&session)
+                    .is_some_and(|active| active.turn == turn)
+                {
+                    active.remove(&session);
+                }
+            }
+            drop(running);
+        });
+    }
+
+    /// Asks the session's turn to stop, if it is in hand. Terminating outranks interrupting.
+    pub(crate) fn stop(&self, session: Uuid, request: StopRequest) {
+        if let Some(active) = self.active().get(&session) {
+            active.stop.send_if_modified(|asked| {
+                let raise = *asked != Some(StopRequest::Terminate) && *asked != Some(request);
+                if raise {
+                    *asked = Some(request);
+                }
+                raise
+            });
+        }
+    }
+
+    /// Waits until the session's turn is out of hand.
+    pub(crate) async fn ended(&self, session: Uuid) {
+        let done = self
+            .active()
+            .get(&session)
+            .map(|active| active.done.clone());
+        if let Some(mut done) = done {
+            // An error says that the task has ended, which is what is waited for.
+            while done.changed().await.is_ok() {}
+        }
+    }
+
+    /// How many turns are in hand.
+    pub(crate) fn count(&self) -> usize {
+        self.active().len()
+    }
+
+    /// Removes what is left of a deleted session.
+    pub(crate) async fn forget(&self, session: Uuid) -> Result<()> {
+        // The terminal event may still be on its way into the log.
+        self.ended(session).await;
+        self.0.watch.forget(session);
+        let paths = self.0.paths.session(session);
+        tokio::task::spawn_blocking(move || paths.remove())
+            .await
+            .map_err(Error::internal)?
+            .map_err(Error::internal)
+    }
+
+    /// Lets go of all turns and waits until their tasks have ended. Running CLIs go on under
+    /// their supervisors.
+    pub(crate) async fn shut_down(&self) {
+        self.0.shutdown.cancel();
+        self.0.tasks.close();
+        self.0.tasks.wait().await;
+    }
+}
+
+/// Appends the terminal event of a turn whose end an earlier host had committed.
+pub(crate) async fn settle_left(turns: &Turns, turn: &aod_store::TurnRecord) -> Result<()> {
+    let Some(terminal) = turn.terminal.clone() else {
+        return Ok(());
+    };
+    let terminal = serde_json::from_value(terminal).map_err(Error::internal)?;
+    let (session, number) = (turn.session, turn.turn.turn_number);
+    let log = turns.paths.session(session).log();
+    let mut journal = Journal::open(&log, turns.config.log, number).await?;
+    task::settle(turns, session, number, &terminal, &mut journal).await
+}

@@ -1,0 +1,636 @@
+//! One turn from beginning to end. The state lies in the store and the log; this task only moves
+//! it on, and any later one can go on from there.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use aod_log::Reader;
+use aod_resources::{Outcome, Status, Timestamp, Usage};
+use aod_runtime::Adapter;
+use aod_store::{SessionRecord, StopRequest, TurnEnd, TurnRecord};
+use aod_supervisor::{Control, ControlError, Request};
+use tokio::sync::watch;
+use uuid::Uuid;
+
+use super::conclude::{self, End, conclude};
+use super::context::{Facts, context, sandbox_paths};
+use super::fold::{Deed, Fold};
+use super::journal::{Journal, Terminal};
+use super::{Turns, launch};
+use crate::paths::SessionPaths;
+use crate::provision::{self, Installation, Output, Stage, Stages, Stop, Trouble};
+use crate::runtimes::Chosen;
+use crate::secrets::{self, TurnSecrets, missing_credential};
+use crate::{Error, Result};
+
+/// How often it is checked that a silent turn's supervisor lives.
+const PULSE: Duration = Duration::from_secs(1);
+/// How long a supervisor may take to answer.
+const ANSWER: Duration = Duration::from_secs(5);
+
+type Stopped = watch::Receiver<Option<StopRequest>>;
+
+/// Runs a turn that waits, or goes on with one that runs.
+#[tracing::instrument(name = "turn", skip_all, fields(%session, turn))]
+pub(super) async fn run(turns: &Turns, session: Uuid, turn: u32, stopped: Stopped, resumed: bool) {
+    match drive(turns, session, turn, stopped, resumed).await {
+        Ok(()) => {}
+        // The next start of the host goes on with it.
+        Err(Failure::LetGo) => tracing::debug!("let go of a turn"),
+        Err(Failure::Broken(error)) => {
+            tracing::error!(error = format!("{error:#}"), "a turn cannot be run");
+            let end = End::error("the server failed to run this turn; its log has the cause");
+            if let Err(error) = give_up(turns, session, turn, end).await {
+                tracing::error!(error = format!("{error:#}"), "a turn cannot be ended");
+            }
+        }
+    }
+}
+
+enum Failure {
+    /// The host shuts down.
+    LetGo,
+    Broken(Error),
+}
+
+impl<E: Into<Error>> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self::Broken(error.into())
+    }
+}
+
+/// A turn in hand.
+struct Task<'a> {
+    turns: &'a Turns,
+    session: SessionRecord,
+    turn: TurnRecord,
+    paths: SessionPaths,
+    stopped: Stopped,
+    /// Whether an earlier host had it in hand.
+    resumed: bool,
+}
+
+async fn drive(
+    turns: &Turns,
+    session: Uuid,
+    turn: u32,
+    stopped: Stopped,
+    resumed: bool,
+) -> Result<(), Failure> {
+    let task = Task {
+        session: turns.store.session_record(session).await?,
+        turn: turns.store.turn_record(session, turn).await?,
+        paths: turns.paths.session(session),
+        turns,
+        stopped,
+        resumed,
+    };
+    task.drive().await
+}
+
+/// Ends a turn that could not be run, whatever state it is in.
+async fn give_up(turns: &Turns, session: Uuid, turn: u32, end: End) -> Result<()> {
+    let log = turns.paths.session(session).log();
+    let mut journal = Journal::open(&log, turns.config.log, turn).await?;
+    commit(turns, session, turn, end, Told::default(), &mut journal).await
+}
+
+/// Commits a turn's end, and then tells those who follow it: who has seen the terminal event
+/// finds the session in its final state.
+async fn commit(
+    turns: &Turns,
+    session: Uuid,
+    turn: u32,
+    end: End,
+    told: Told,
+    journal: &mut Journal,
+) -> Result<()> {
+    let terminal = serde_json::to_value(&end.terminal).map_err(Error::internal)?;
+    turns
+        .store
+        .end_turn(TurnEnd {
+            session,
+            turn,
+            outcome: end.outcome,
+            exit_code: end.exit_code,
+            error: end.error,
+            usage: told.usage,
+            terminal,
+            resume_token: told.remember,
+            at: Timestamp::now(),
+        })
+        .await?;
+    settle(turns, session, turn, &end.terminal, journal).await
+}
+
+/// Appends the terminal event of a turn that has been committed.
+pub(super) async fn settle(
+    turns: &Turns,
+    session: Uuid,
+    turn: u32,
+    terminal: &Terminal,
+    journal: &mut Journal,
+) -> Result<()> {
+    journal.terminal(terminal)?;
+    Ok(turns.store.terminal_logged(session, turn).await?)
+}
+
+impl Task<'_> {
+    fn id(&self) -> Uuid {
+        self.session.session.id
+    }
+
+    fn number(&self) -> u32 {
+        self.turn.turn.turn_number
+    }
+
+    async fn drive(mut self) -> Result<(), Failure> {
+        if self.turn.turn.status == Status::Running {
+            return self.go_on().await;
+        }
+        // Room is given back when this task ends, with the turn.
+        let room = self.turns.room.clone();
+        let _room = tokio::select! {
+            room = room.acquire_owned() => room.map_err(|_| Failure::LetGo)?,
+            outcome = self.asked_to_stop() => return self.end_unstarted(outcome).await,
+            () = self.turns.shutdown.cancelled() => return Err(Failure::LetGo),
+        };
+        if self.resumed && self.recorded().map_err(Error::internal)?.is_some() {
+            // An earlier host died between the start of the CLI and the note of it.
+            return self.go_on().await;
+        }
+        let log = self.paths.log();
+        let mut journal = Journal::open(&log, self.turns.config.log, self.number()).await?;
+        match self.provision(&mut journal).await {
+            Ok(ready) => self.start(journal, ready).await,
+            Err(Stop::Failed(message)) => {
+                self.commit(End::error(message), Told::default(), &mut journal)
+                    .await
+            }
+            Err(Stop::Cancelled) if self.turns.shutdown.is_cancelled() => Err(Failure::LetGo),
+            Err(Stop::Cancelled) => {
+                let outcome = self.stop_outcome().unwrap_or(Outcome::Terminated);
+                self.commit(End::not_started(outcome), Told::default(), &mut journal)
+                    .await
+            }
+            Err(Stop::Broken(error)) => Err(error.into()),
+        }
+    }
+
+    async fn commit(&self, end: End, told: Told, journal: &mut Journal) -> Result<(), Failure> {
+        Ok(commit(self.turns, self.id(), self.number(), end, told, journal).await?)
+    }
+
+    fn stop_outcome(&self) -> Option<Outcome> {
+        self.stopped.borrow().map(StopRequest::outcome)
+    }
+
+    async fn asked_to_stop(&self) -> Outcome {
+        let mut stopped = self.stopped.clone();
+        let request = stopped
+            .wait_for(Option::is_some)
+            .await
+            .map(|request| *request);
+        match request {
+            Ok(request) => request.map_or(Outcome::Terminated, StopRequest::outcome),
+            // Nobody is left who could ask.
+            Err(_) => std::future::pending().await,
+        }
+    }
+
+    async fn end_unstarted(&self, outcome: Outcome) -> Result<(), Failure> {
+        let mut journal =
+            Journal::open(&self.paths.log(), self.turns.config.log, self.number()).await?;
+        self.commit(End::not_started(outcome), Told::default(), &mut journal)
+            .await
+    }
+
+    /// Ends when provisioning is to be broken off.
+    fn cancelled(&self) -> impl Future<Output = ()> + use<> {
+        let mut stopped = self.stopped.clone();
+        let shutdown = self.turns.shutdown.clone();
+        async move {
+            tokio::select! {
+                Ok(_) = stopped.wait_for(Option::is_some) => {}
+                () = shutdown.cancelled() => {}
+            }
+        }
+    }
+
+    /// Runs the stages and makes ready what the supervisor is told.
+    async fn provision(&mut self, journal: &mut Journal) -> Result<Ready, Stop> {
+        let turns = self.turns;
+        let compat = turns.config.compat_stage_names;
+        let mut stages = Stages::resume(journal, &self.paths, compat)?;
+        if !self.session.provisioned && !stages.is_done(Stage::CreateSandbox) {
+            let paths = self.paths.clone();
+            stages
+                .run(
+                    Stage::CreateSandbox,
+                    async move { Ok(paths.create_sandbox()?) },
+                )
+                .await?;
+        }
+        let chosen = match turns.runtimes.choose(&self.session).await {
+            Ok(chosen) => chosen,
+            Err(error) => return Err(Stop::Failed(error.to_string())),
+        };
+        let description = chosen.adapter.description();
+        let gathered =
+            secrets::gather(&turns.store, &turns.seals, &self.session, description).await;
+        let secrets = match (&gathered, self.session.provisioned) {
+            (Ok(secrets), false)
+                if !secrets.variables.is_empty() && !stages.is_done(Stage::EnvFile) =>
+            {
+                stages.run(Stage::EnvFile, async { Ok(gathered?) }).await?
+            }
+            (Ok(_), _) => gathered?,
+            (Err(_), false) => stages.run(Stage::EnvFile, async { Ok(gathered?) }).await?,
+            (Err(error), true) => return Err(Stop::Failed(error.to_string())),
+        };
+        let installation = self.set_up(&mut stages, &chosen, &secrets).await?;
+        if !self.session.provisioned {
+            if provision::wants_network_policy(&self.session) {
+                stages
+                    .run(Stage::NetworkPolicy, async { provision::network_policy() })
+                    .await?;
+            }
+            if !self.session.agent.mcp_servers.is_empty() && !stages.is_done(Stage::McpConfig) {
+                // The servers' values are open by now; where they go is the plan's to say.
+                stages.run(Stage::McpConfig, async { Ok(()) }).await?;
+            }
+            if !self.session.agent.skills.is_empty() && !stages.is_done(Stage::Skills) {
+                let folder = description.skills_folder.as_deref();
+                let written = provision::skills(&self.session, &self.paths, folder);
+                stages.run(Stage::Skills, async { written }).await?;
+            }
+        }
+        let ready = self.plan(&chosen, &installation, secrets);
+        stages.run(Stage::RuntimeStart, async { ready }).await
+    }
+
+    /// Installs the CLI and carries out what the environment asks for.
+    async fn set_up(
+        &self,
+        stages: &mut Stages<'_>,
+        chosen: &Chosen,
+        secrets: &TurnSecrets,
+    ) -> Result<Installation, Stop> {
+        let turns = self.turns;
+        let key = chosen.install_key.as_deref();
+        let found = turns
+            .installs
+            .find(&chosen.cli, key)
+            .map_err(Error::internal)?;
+        let setup = !self.session.provisioned
+            && !stages.is_done(Stage::ProvisionSetup)
+            && provision::wants_setup(&self.session);
+        if let (Some(found), false) = (&found, setup) {
+            return Ok(found.clone());
+        }
+        let redactor = aod_supervisor::Redactor::new(secrets.iter().map(|(name, value)| {
+            use secrecy::ExposeSecret;
+            (name, value.expose_secret())
+        }));
+        let work = async {
+            let mut output = Output::open(&self.paths.provisioning(), redactor)?;
+            let installation = match (found, key) {
+                (Some(found), _) => found,
+                (None, Some(key)) => {
+                    let cancelled = self.cancelled();
+                    turns
+                        .installs
+                        .install(turns, &chosen.cli, key, &mut output, cancelled)
+                        .await?
+                }
+                (None, None) => Installation::default(),
+            };
+            if setup {
+                let cancelled = self.cancelled();
+                let session = &self.session;
+                provision::setup(turns, session, &self.paths, secrets, &mut output, cancelled)
+                    .await?;
+            }
+            Ok(installation)
+        };
+        stages.run(Stage::ProvisionSetup, work).await
+    }
+
+    /// Asks the adapter how to run the turn, and prepares the sandbox for it.
+    fn plan(
+        &self,
+        chosen: &Chosen,
+        installation: &Installation,
+        secrets: TurnSecrets,
+    ) -> Result<Ready, Trouble> {
+        let turns = self.turns;
+        let adapter = &chosen.adapter;
+        let description = adapter.description();
+        let facts = Facts {
+            adapter: adapter.digest().to_string(),
+            resume: self.session.resume_token.clone(),
+            secrets: secrets.variables.keys().cloned().collect(),
+            endpoints: secrets
+                .endpoints(description)
+                .into_iter()
+                .map(Into::into)
+                .collect(),
+            cli_version: installation.version.clone(),
+            options: adapter.options().to_owned(),
+        };
+        let places = sandbox_paths(&*turns.driver, &self.paths);
+        let context = context(&self.session, &self.turn.turn, &facts, places.clone());
+        let plan = adapter
+            .plan(&context)
+            .map_err(|error| Trouble::Failed(error.to_string()))?;
+        let private = launch::place_files(&plan, &places, &self.paths, &secrets)?;
+        let mut argv = plan.argv.clone();
+        if let Some(program) = argv.first_mut() {
+            if *program == description.cli.command {
+                program.clone_from(&chosen.cli.command);
+            }
+        }
+        let mut spec = provision::sandbox(turns, &self.paths, Some(installation), argv);
+        spec.private_files = private;
+        launch::set_variables(&mut spec, &plan, &chosen.cli.env, &secrets)?;
+        let launch = turns
+            .driver
+            .launch(&spec)
+            .map_err(|error| Trouble::Failed(error.to_string()))?;
+        let begin =
+            serde_json::to_value(&facts).map_err(|error| Trouble::Failed(error.to_string()))?;
+        let details = launch::Facts {
+            turn: &self.turn,
+            description,
+            plan: &plan,
+            begin,
+        };
+        let spec = launch::turn_spec(turns, &self.paths, launch, details, &secrets)?;
+        Ok(Ready {
+            spec: Box::new(spec),
+            fold: Fold::new(adapter.clone(), context),
+            adapter: adapter.clone(),
+            credentials: secrets.credentials,
+        })
+    }
+
+    /// Starts the supervisor and follows it to the end of the turn.
+    async fn start(mut self, journal: Journal, ready: Ready) -> Result<(), Failure> {
+        let turns = self.turns;
+        let mut reader = Reader::open(&self.paths.log()).map_err(Error::internal)?;
+        reader
+            .seek_after(journal.last_id())
+            .map_err(Error::internal)?;
+        drop(journal);
+        let (id, number) = (self.id(), self.number());
+        let digest = ready.adapter.digest().to_string();
+        let at = Timestamp::now();
+        for name in &ready.credentials {
+            let (owner, name) = (self.session.owner, name.clone());
+            turns
+                .store
+                .use_credential(owner, name, "session".to_owned(), id, number, at)
+                .await?;
+        }
+        let binary = turns.config.supervisor.clone();
+        let spec = ready.spec;
+        let spawned =
+            tokio::task::spawn_blocking(move || aod_supervisor::spawn(&binary, &spec)).await;
+        if let Err(error) = spawned.map_err(Error::internal)? {
+            tracing::error!(
+                error = format!("{error:#}"),
+                "a supervisor cannot be started"
+            );
+            let end = End::error(format!("the turn could not be started: {error}"));
+            let mut journal = Journal::open(&self.paths.log(), turns.config.log, number).await?;
+            return self.commit(end, Told::default(), &mut journal).await;
+        }
+        let session = turns
+            .store
+            .start_turn(id, number, digest, Timestamp::now())
+            .await?;
+        self.session.session = session;
+        self.follow(reader, ready.fold).await
+    }
+
+    /// Goes on with a turn whose supervisor an earlier host started.
+    async fn go_on(mut self) -> Result<(), Failure> {
+        let turns = self.turns;
+        let log = self.paths.log();
+        let Some(facts) = self.recorded().map_err(Error::internal)? else {
+            return self.lost(None).await;
+        };
+        if self.turn.turn.status == Status::Pending {
+            let at = Timestamp::now();
+            turns
+                .store
+                .start_turn(self.id(), self.number(), facts.adapter.clone(), at)
+                .await?;
+            self.turn = turns.store.turn_record(self.id(), self.number()).await?;
+        }
+        let adapter = turns
+            .runtimes
+            .by_digest(&self.session, &facts.adapter)
+            .await?;
+        let places = sandbox_paths(&*turns.driver, &self.paths);
+        let context = context(&self.session, &self.turn.turn, &facts, places);
+        let reader = Reader::open(&log).map_err(Error::internal)?;
+        self.follow(reader, Fold::new(adapter, context)).await
+    }
+
+    /// What the log's `Begin` says of this turn.
+    fn recorded(&self) -> aod_log::Result<Option<Facts>> {
+        let mut reader = Reader::open(&self.paths.log())?;
+        while let Some(record) = reader.next()? {
+            if record.kind == aod_log::Kind::Begin && record.turn == self.number() {
+                return Ok(serde_json::from_slice(record.payload).ok());
+            }
+        }
+        Ok(None)
+    }
+
+    /// Follows the log until the supervisor has recorded the end, and ends the turn.
+    async fn follow(self, mut reader: Reader, mut fold: Fold) -> Result<(), Failure> {
+        let turns = self.turns;
+        let log = self.paths.log();
+        let mut wake = turns
+            .watch
+            .subscribe(self.id(), &log)
+            .map_err(Error::internal)?;
+        let mut stopped = self.stopped.clone();
+        let mut asked = None;
+        let mut pulse = tokio::time::interval(PULSE);
+        pulse.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            // Looked at before the log: what was recorded before the lock went is then seen.
+            let alive = aod_log::is_locked(&log).map_err(Error::internal)?;
+            let deeds;
+            (reader, fold, deeds) = advance(reader, fold).await?;
+            if fold.exited.is_some() {
+                return self.finish(fold).await;
+            }
+            if !alive {
+                return self.lost(Some(fold)).await;
+            }
+            for deed in deeds {
+                self.carry_out(deed).await?;
+            }
+            let request = *stopped.borrow_and_update();
+            if request != asked {
+                asked = request;
+                match request {
+                    Some(StopRequest::Interrupt) => self.ask(Request::Interrupt).await?,
+                    Some(StopRequest::Terminate) => self.ask(Request::Terminate).await?,
+                    None => {}
+                }
+            }
+            tokio::select! {
+                _ = wake.changed() => {}
+                _ = pulse.tick() => {}
+                Ok(()) = stopped.changed() => stopped.mark_changed(),
+                () = turns.shutdown.cancelled() => return Err(Failure::LetGo),
+            }
+        }
+    }
+
+    async fn carry_out(&self, deed: Deed) -> Result<(), Failure> {
+        match deed {
+            Deed::Remember(token) => Ok(self
+                .turns
+                .store
+                .set_resume_token(self.id(), self.number(), token)
+                .await?),
+            Deed::EndTurn => self.ask(Request::ResultSeen).await,
+            Deed::CloseStdin => self.ask(Request::CloseStdin).await,
+            Deed::WriteStdin(fragments) => {
+                // Answers of print-mode adapters hold no secrets; a dialogue's that does is
+                // refused here rather than recorded.
+                let none = TurnSecrets::default();
+                match launch::fill(&fragments, &none) {
+                    Ok(text) => {
+                        self.ask(Request::Stdin {
+                            data: text.to_string(),
+                        })
+                        .await
+                    }
+                    Err(_) => {
+                        tracing::warn!("an adapter wants a secret on stdin during a turn");
+                        Ok(())
+                    }
+                }
+            }
+        }
+    }
+
+    /// Asks the supervisor. That it is gone is seen by its lock.
+    async fn ask(&self, request: Request) -> Result<(), Failure> {
+        let path = self.paths.control();
+        let asked = tokio::task::spawn_blocking(move || {
+            Control::connect(&path, ANSWER).and_then(|mut control| control.send(&request))
+        });
+        match asked.await.map_err(Error::internal)? {
+            Ok(()) | Err(ControlError::Gone { .. } | ControlError::Refused { .. }) => Ok(()),
+            Err(error) => {
+                tracing::warn!(%error, "a supervisor does not answer");
+                Ok(())
+            }
+        }
+    }
+
+    /// Ends a turn whose supervisor has recorded its end.
+    async fn finish(&self, mut fold: Fold) -> Result<(), Failure> {
+        let Some(exited) = fold.exited.clone() else {
+            return self.lost(Some(fold)).await;
+        };
+        let fold = tokio::task::spawn_blocking({
+            let exited = exited.clone();
+            move || {
+                fold.finish(&exited);
+                fold
+            }
+        });
+        let fold = fold.await.map_err(Error::internal)?;
+        let settings = &self.turns.config.turn;
+        let facts = conclude::Facts {
+            runtime: &self.session.session.runtime,
+            timeout: self.turn.turn.timeout,
+            idle: settings.idle.map_or(0, |idle| idle.as_secs()),
+            stderr_tail: fold.stderr_tail(),
+        };
+        let mut end = conclude(&exited, fold.failure.as_ref(), &facts);
+        if end.outcome == Outcome::Failed {
+            if let Some(missing) = self.missing_credential(&fold) {
+                end.error = Some(missing);
+            }
+        }
+        let told = Told::by(&fold);
+        drop(fold);
+        let mut journal =
+            Journal::open(&self.paths.log(), self.turns.config.log, self.number()).await?;
+        self.commit(end, told, &mut journal).await
+    }
+
+    fn missing_credential(&self, fold: &Fold) -> Option<String> {
+        let session = &self.session.session;
+        missing_credential(
+            fold.description(),
+            &session.runtime,
+            &session.model,
+            |variable| fold.has_secret(variable),
+        )
+    }
+
+    /// Ends a turn whose supervisor is gone without a word: its sandbox died with it.
+    async fn lost(&self, fold: Option<Fold>) -> Result<(), Failure> {
+        tracing::warn!("a turn's supervisor is gone");
+        let told = fold.as_ref().map(Told::by).unwrap_or_default();
+        drop(fold);
+        let mut journal =
+            Journal::open(&self.paths.log(), self.turns.config.log, self.number()).await?;
+        let end = match self.stop_outcome() {
+            Some(Outcome::Terminated) => End::not_started(Outcome::Terminated),
+            _ => End::error(
+                "the process that watched over this turn died, and the turn with it; the session \
+                 takes another prompt",
+            ),
+        };
+        self.commit(end, told, &mut journal).await
+    }
+}
+
+/// What an adapter has told of a turn that is kept with its end.
+#[derive(Default)]
+struct Told {
+    usage: Usage,
+    remember: Option<String>,
+}
+
+impl Told {
+    fn by(fold: &Fold) -> Self {
+        Self {
+            usage: fold.usage,
+            remember: fold.remember.clone(),
+        }
+    }
+}
+
+/// What is ready to be started.
+struct Ready {
+    spec: Box<aod_supervisor::TurnSpec>,
+    fold: Fold,
+    adapter: Arc<Adapter>,
+    /// The user's credentials that the turn is given.
+    credentials: Vec<String>,
+}
+
+/// Reads on, off the async threads: the adapter may compute for as long as its deadline allows.
+async fn advance(mut reader: Reader, mut fold: Fold) -> Result<(Reader, Fold, Vec<Deed>)> {
+    tokio::task::spawn_blocking(move || {
+        let deeds = fold.advance(&mut reader);
+        deeds
+            .map(|deeds| (reader, fold, deeds))
+            .map_err(Error::internal)
+    })
+    .await
+    .map_err(Error::internal)?
+}
