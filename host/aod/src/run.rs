@@ -15,9 +15,10 @@ use crate::client::Client;
 pub(crate) struct Run {
     /// What the agent is asked.
     prompt: String,
-    /// The runtime, as declared in runtimes.toml.
-    #[arg(long, default_value = "demo")]
-    runtime: String,
+    /// The runtime, as declared in runtimes.toml. Where nothing is said: the first one that has a
+    /// credential in this command's environment, which the session is then given, else `demo`.
+    #[arg(long)]
+    runtime: Option<String>,
     /// The canonical model id; the runtime's first where nothing is said.
     #[arg(long)]
     model: Option<String>,
@@ -46,16 +47,29 @@ impl Run {
 
     async fn session(self) -> Result<ExitCode> {
         let client = Client::from_env()?;
+        let mut variables = self.env.clone();
+        let runtime = match &self.runtime {
+            Some(runtime) => runtime.clone(),
+            None => {
+                let (runtime, found) = at_hand(&client).await?;
+                match found.is_empty() {
+                    true => eprintln!("runtime {runtime}"),
+                    false => eprintln!("runtime {runtime}, with {} from here", found.join(", ")),
+                }
+                variables.extend(found);
+                runtime
+            }
+        };
         let model = match &self.model {
             Some(model) => model.clone(),
-            None => first_model(&client, &self.runtime).await?,
+            None => first_model(&client, &runtime).await?,
         };
         let agent = json!({
-            "name": "aod run", "runtime": self.runtime, "model": model, "system": self.system,
+            "name": "aod run", "runtime": runtime, "model": model, "system": self.system,
         });
         let agent = client.json(Method::POST, "/agents", Some(&agent)).await?;
         let mut secrets = serde_json::Map::new();
-        for name in &self.env {
+        for name in &variables {
             let value = std::env::var(name)
                 .with_context(|| format!("--env {name}: the variable is not set here"))?;
             secrets.insert(name.clone(), value.into());
@@ -121,6 +135,29 @@ impl Run {
             }
         }
     }
+}
+
+/// The first runtime that has a credential in this process's environment, with the variables to
+/// give to its session; else the demo, which needs none.
+async fn at_hand(client: &Client) -> Result<(String, Vec<String>)> {
+    let runtimes = client.json(Method::GET, "/runtimes", None).await?;
+    let is_set = |name: &&str| std::env::var(name).is_ok_and(|value| !value.is_empty());
+    for runtime in runtimes["data"].as_array().into_iter().flatten() {
+        let credentials = runtime["credentials"].as_array().into_iter().flatten();
+        let credentials = credentials.filter_map(|credential| credential["variable"].as_str());
+        let mut found: Vec<&str> = credentials.filter(is_set).collect();
+        if found.is_empty() || runtime["health"] != "ready" {
+            continue;
+        }
+        let endpoints = runtime["endpoint_variables"]
+            .as_array()
+            .into_iter()
+            .flatten();
+        found.extend(endpoints.filter_map(Value::as_str).filter(is_set));
+        let name = runtime["name"].as_str().unwrap_or_default().to_owned();
+        return Ok((name, found.into_iter().map(str::to_owned).collect()));
+    }
+    Ok(("demo".to_owned(), Vec::new()))
 }
 
 async fn first_model(client: &Client, runtime: &str) -> Result<String> {

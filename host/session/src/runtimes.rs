@@ -47,6 +47,8 @@ pub struct RuntimeInfo {
     pub models: Vec<String>,
     /// The credentials that it can use.
     pub credentials: Vec<CredentialInfo>,
+    /// The variables in which its providers' base URLs can be given.
+    pub endpoint_variables: Vec<String>,
 }
 
 /// A credential that a runtime can use.
@@ -287,6 +289,7 @@ fn info(snapshot: &Snapshot, runtime: &Runtime) -> RuntimeInfo {
             .served_by(&runtime.name)
             .unwrap_or_default(),
         credentials: Vec::new(),
+        endpoint_variables: Vec::new(),
     };
     match &runtime.health {
         Health::Ready(adapter) => {
@@ -297,6 +300,11 @@ fn info(snapshot: &Snapshot, runtime: &Runtime) -> RuntimeInfo {
             info.interface_version = Some(adapter.interface_version().to_owned());
             info.command = Some(adapter.cli().command.clone());
             info.tested = Some(description.cli.tested.clone());
+            info.endpoint_variables = description
+                .providers
+                .iter()
+                .filter_map(|provider| provider.endpoint_variable.clone())
+                .collect();
             info.credentials = description
                 .credentials
                 .iter()
