@@ -77,14 +77,14 @@ pub fn crashed(exit: &Exit) -> TurnResult {
         (None, Some(signal)) => format!("signal {signal}"),
         (None, None) => "an unknown status".to_owned(),
     };
-    let last_words = exit.stderr_tail.trim();
+    let last_words = crate::plain(exit.stderr_tail.trim());
     let failure = if last_words.is_empty() {
         failure(
             FailureKind::Crash,
             format!("the CLI ended with {how} and without a result"),
         )
     } else {
-        crate::failure::from_api(None, last_words, FailureKind::Crash)
+        crate::failure::from_api(None, &last_words, FailureKind::Crash)
     };
     TurnResult {
         text: None,

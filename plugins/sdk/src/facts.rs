@@ -32,6 +32,19 @@ impl TurnContext {
             .map(|endpoint| endpoint.url.as_str())
     }
 
+    /// The base URL that the user gave for a provider, with the API's version as its last segment,
+    /// which some variables are meant to have and others not.
+    #[must_use]
+    pub fn versioned_endpoint(&self, provider: &str, version: &str) -> Option<String> {
+        let url = self.endpoint(provider)?.trim_end_matches('/');
+        let has_version = url.rsplit('/').next() == Some(version);
+        Some(if has_version {
+            url.to_owned()
+        } else {
+            format!("{url}/{version}")
+        })
+    }
+
     /// What an earlier turn remembered. An empty token is none: by remembering it, a turn whose
     /// conversation was not found makes the next one start afresh.
     #[must_use]

@@ -64,6 +64,7 @@ mod fragments;
 pub mod json;
 pub mod mcp;
 mod out;
+mod plain;
 #[cfg(feature = "testing")]
 pub mod testing;
 
@@ -76,3 +77,4 @@ pub use ending::{Ending, crashed};
 pub use export::Component;
 pub use fragments::{Template, secret, text};
 pub use out::Out;
+pub use plain::plain;

@@ -115,7 +115,7 @@ impl Out {
 
     /// A line of stderr that means nothing special: worth a look where something went wrong.
     pub fn stderr(&mut self, line: &str) {
-        self.notice(Level::Info, line);
+        self.notice(Level::Info, crate::plain(line));
     }
 
     /// How the turn ended; at most once.

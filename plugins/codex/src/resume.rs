@@ -1,0 +1,98 @@
+//! What a turn leaves to the next.
+
+/// The thread, and the tokens that it had used so far: the CLI goes on counting, and a turn's are
+/// the difference.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Resume {
+    pub(crate) thread: String,
+    pub(crate) used: Used,
+}
+
+/// Tokens of a thread, as the CLI counts them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Used {
+    /// Tokens sent, cached ones included.
+    pub(crate) input: u64,
+    /// Those of them that were cached.
+    pub(crate) cached: u64,
+    /// Tokens received.
+    pub(crate) output: u64,
+}
+
+impl Resume {
+    /// Reads what `write` wrote.
+    pub(crate) fn read(token: &str) -> Self {
+        let mut words = token.split(' ');
+        let thread = words.next().unwrap_or_default().to_owned();
+        let mut number = || words.next().and_then(|word| word.parse().ok()).unwrap_or(0);
+        Self {
+            thread,
+            used: Used {
+                input: number(),
+                cached: number(),
+                output: number(),
+            },
+        }
+    }
+
+    /// The thread's id and three numbers.
+    pub(crate) fn write(&self) -> String {
+        let Used {
+            input,
+            cached,
+            output,
+        } = self.used;
+        format!("{} {input} {cached} {output}", self.thread)
+    }
+}
+
+impl Used {
+    /// What was used since `before`; all of it where less is counted now, since the count then
+    /// began anew.
+    pub(crate) fn since(self, before: Self) -> Self {
+        if self.input < before.input || self.output < before.output {
+            return self;
+        }
+        Self {
+            input: self.input - before.input,
+            cached: self.cached.saturating_sub(before.cached),
+            output: self.output - before.output,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_reads_back() {
+        let used = Used {
+            input: 33,
+            cached: 4,
+            output: 21,
+        };
+        let resume = Resume {
+            thread: "01a20df4-c1ba-7620-a229-08b855435232".to_owned(),
+            used,
+        };
+        assert_eq!(Resume::read(&resume.write()), resume);
+        assert_eq!(Resume::read("id").used, Used::default());
+    }
+
+    #[test]
+    fn a_count_that_began_anew_is_taken_whole() {
+        let small = Used {
+            input: 1,
+            cached: 0,
+            output: 1,
+        };
+        let large = Used {
+            input: 10,
+            cached: 5,
+            output: 10,
+        };
+        assert_eq!(small.since(large), small);
+        assert_eq!(large.since(small).input, 9);
+    }
+}

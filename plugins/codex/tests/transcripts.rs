@@ -1,0 +1,20 @@
+//! The adapter reads what the real CLI has written.
+
+use aod_plugin_codex::Codex;
+use aod_plugin_sdk::testing::{context, laws, recordings, replay};
+
+const RECORDINGS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/transcripts");
+
+#[test]
+fn recorded_turns() {
+    for recording in recordings(RECORDINGS).unwrap() {
+        let replay = replay::<Codex>(context("openai/gpt-4.1", "x"), &recording, []);
+        insta::assert_debug_snapshot!(recording.name.clone(), replay);
+    }
+}
+
+#[test]
+fn the_laws_hold() {
+    let recordings = recordings(RECORDINGS).unwrap();
+    laws::<Codex>(&context("openai/gpt-4.1", "x"), &recordings);
+}
