@@ -1,0 +1,20 @@
+//! The adapter reads what the real CLI has written.
+
+use aod_plugin_gemini::Gemini;
+use aod_plugin_sdk::testing::{context, laws, recordings, replay};
+
+const RECORDINGS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/transcripts");
+
+#[test]
+fn recorded_turns() {
+    for recording in recordings(RECORDINGS).unwrap() {
+        let replay = replay::<Gemini>(context("google/gemini-2.5-flash", "x"), &recording, []);
+        insta::assert_debug_snapshot!(recording.name.clone(), replay);
+    }
+}
+
+#[test]
+fn the_laws_hold() {
+    let recordings = recordings(RECORDINGS).unwrap();
+    laws::<Gemini>(&context("google/gemini-2.5-flash", "x"), &recordings);
+}
