@@ -232,8 +232,10 @@ impl ClaudeTurn {
             }
         });
         let usage = Usage {
-            input_tokens: usage.input_tokens.unwrap_or(0)
-                + usage.cache_creation_input_tokens.unwrap_or(0),
+            input_tokens: usage
+                .input_tokens
+                .unwrap_or(0)
+                .saturating_add(usage.cache_creation_input_tokens.unwrap_or(0)),
             output_tokens: usage.output_tokens.unwrap_or(0),
             cached_tokens: usage.cache_read_input_tokens.unwrap_or(0),
             cost_usd,

@@ -130,7 +130,7 @@ fn after_bar(message: &str) -> Option<u64> {
 #[must_use]
 pub fn epoch_ms(digits: &str) -> Option<u64> {
     match (digits.len(), digits.parse::<u64>().ok()?) {
-        (10, seconds) => Some(seconds * 1000),
+        (10, seconds) => Some(seconds.saturating_mul(1000)),
         (13, milliseconds) => Some(milliseconds),
         _ => None,
     }

@@ -1,0 +1,89 @@
+//! The lines that the CLI writes, as far as the adapter reads them. One structure serves all
+//! kinds of lines, so that each is read once.
+
+use aod_plugin_sdk::json::{MaybeText, Text};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+/// A line of stdout.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, bound(deserialize = "'de: 'a"))]
+pub struct Line<'a> {
+    #[serde(rename = "type")]
+    pub kind: Text<'a>,
+    #[serde(rename = "sessionID")]
+    pub session: Option<Text<'a>>,
+    pub part: Part<'a>,
+    pub error: Option<Error<'a>>,
+}
+
+/// A part of a message.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, bound(deserialize = "'de: 'a"))]
+pub struct Part<'a> {
+    // `text`, `reasoning`
+    pub text: Option<Text<'a>>,
+
+    // `tool_use`
+    pub tool: Text<'a>,
+    #[serde(rename = "callID")]
+    pub call: Text<'a>,
+    pub state: Option<State<'a>>,
+
+    // `step_finish`
+    pub reason: Option<Text<'a>>,
+    pub tokens: Option<Tokens>,
+    pub cost: Option<f64>,
+}
+
+/// A tool's call and its answer.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, bound(deserialize = "'de: 'a"))]
+pub struct State<'a> {
+    pub status: Text<'a>,
+    #[serde(borrow)]
+    pub input: Option<&'a RawValue>,
+    pub output: MaybeText<'a>,
+    pub error: MaybeText<'a>,
+    pub metadata: Option<Metadata>,
+}
+
+/// What the tools that write files tell.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Metadata {
+    /// Whether the file was there before.
+    pub exists: Option<bool>,
+}
+
+/// Tokens of a step.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Tokens {
+    pub input: u64,
+    pub output: u64,
+    pub reasoning: u64,
+    pub cache: Cache,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Cache {
+    pub read: u64,
+    pub write: u64,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, bound(deserialize = "'de: 'a"))]
+pub struct Error<'a> {
+    pub name: Text<'a>,
+    pub data: ErrorData<'a>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, bound(deserialize = "'de: 'a"))]
+pub struct ErrorData<'a> {
+    pub message: MaybeText<'a>,
+    #[serde(rename = "statusCode")]
+    pub status: Option<u16>,
+}

@@ -1,0 +1,21 @@
+//! The adapter reads what the real CLI has written.
+
+use aod_plugin_opencode::Opencode;
+use aod_plugin_sdk::testing::{context, laws, recordings, replay};
+
+const RECORDINGS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/transcripts");
+
+#[test]
+fn recorded_turns() {
+    for recording in recordings(RECORDINGS).unwrap() {
+        let replay =
+            replay::<Opencode>(context("anthropic/claude-sonnet-4-5", "x"), &recording, []);
+        insta::assert_debug_snapshot!(recording.name.clone(), replay);
+    }
+}
+
+#[test]
+fn the_laws_hold() {
+    let recordings = recordings(RECORDINGS).unwrap();
+    laws::<Opencode>(&context("anthropic/claude-sonnet-4-5", "x"), &recordings);
+}
