@@ -1,13 +1,19 @@
 //! Build, run and test the project.
 
+mod dist;
+mod machine;
 mod plugins;
+mod run;
+mod test;
 
 use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
 
+use anyhow::{Context as _, Result, ensure};
 use clap::{Parser, Subcommand};
 
 #[derive(Parser)]
-#[command(about, bin_name = "cargo xtask")]
+#[command(about, bin_name = "cargo xtask", max_term_width = 100)]
 struct Arguments {
     #[command(subcommand)]
     task: Task,
@@ -15,28 +21,71 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Task {
+    /// Build everything, start the server, run a first session and keep serving
+    Run(run::Run),
+    /// Install what the tests need and run everything that CI runs
+    Test(test::Test),
     /// Build the runtime adapters into plugins/*.wasm
     Plugins {
         /// Show what Cargo does
         #[arg(long)]
         verbose: bool,
     },
+    /// Run the benchmarks
+    Bench,
+    /// Build a release folder: aod, aod-supervisor, runtimes.toml, plugins/*.wasm
+    Dist {
+        /// Where to
+        #[arg(long, default_value = "target/dist")]
+        out: PathBuf,
+    },
 }
 
-fn main() -> anyhow::Result<()> {
+fn main() -> Result<ExitCode> {
     let root = root();
     match Arguments::parse().task {
+        Task::Run(run) => return run.run(&root),
+        Task::Test(test) => test.run(&root)?,
         Task::Plugins { verbose } => {
+            machine::prepare(&[machine::Need::Wasm])?;
             for built in plugins::build(&root, verbose)? {
                 println!("{built}");
             }
         }
+        Task::Bench => {
+            machine::prepare(&[machine::Need::Wasm, machine::Need::Bubblewrap])?;
+            plugins::build(&root, false)?;
+            cargo(&root, &["bench", "--workspace", "--benches"])?;
+        }
+        Task::Dist { out } => dist::build(&root, &root.join(out))?,
     }
-    Ok(())
+    Ok(ExitCode::SUCCESS)
 }
 
 /// The workspace's folder.
 fn root() -> PathBuf {
     let xtask = Path::new(env!("CARGO_MANIFEST_DIR"));
     xtask.parent().unwrap_or(xtask).to_owned()
+}
+
+/// Where Cargo puts what it builds.
+fn target(root: &Path) -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from)
+}
+
+/// Runs this toolchain's Cargo and fails when it does.
+fn cargo(root: &Path, args: &[&str]) -> Result<()> {
+    run_command(Command::new(env!("CARGO")).args(args).current_dir(root))
+}
+
+/// Runs a command, says which, and fails when it does.
+fn run_command(command: &mut Command) -> Result<()> {
+    let program = Path::new(command.get_program()).file_stem().unwrap_or_default().to_owned();
+    let words = std::iter::once(program.as_os_str()).chain(command.get_args());
+    let words: Vec<_> = words.map(|word| word.to_string_lossy()).collect();
+    let line = words.join(" ");
+    eprintln!("$ {line}");
+    let status = command.status().with_context(|| format!("cannot run {line}"))?;
+    ensure!(status.success(), "{line}: {status}");
+    Ok(())
 }

@@ -20,14 +20,12 @@ const PROFILE: &str = "guest";
 const SDK: &str = "sdk";
 const INTERFACE: &str = "aod:runtime/adapter@";
 
-/// What is the same in all guests: vector instructions that every engine has had for years.
+/// Vector instructions, which every engine has had for years: text is scanned with them.
 const RUSTFLAGS: &str = "-Ctarget-feature=+simd128";
 
 /// A component that was built.
 #[derive(Debug, Clone)]
 pub struct Built {
-    /// The runtime adapter's name: its folder below `plugins/`.
-    pub name: String,
     /// Where the component is.
     pub path: PathBuf,
     /// Its size in bytes.
@@ -40,7 +38,7 @@ impl fmt::Display for Built {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let kib = self.size.div_ceil(1024);
         let note = if self.changed { "" } else { ", unchanged" };
-        write!(formatter, "plugins/{}.wasm: {kib} KiB{note}", self.name)
+        write!(formatter, "{}: {kib} KiB{note}", self.path.display())
     }
 }
 
@@ -67,9 +65,14 @@ pub fn build(root: &Path, verbose: bool) -> Result<Vec<Built>> {
                 .join(TARGET)
                 .join(PROFILE)
                 .join(format!("{}.wasm", package(&name).replace('-', "_")));
-            wrap(root, name, &module)
+            wrap(root, &name, &module)
         })
         .collect()
+}
+
+/// Whether this machine can build adapters.
+pub fn toolchain_is_there() -> bool {
+    Toolchain::find().is_ok()
 }
 
 /// The adapters' names, sorted.
@@ -136,7 +139,7 @@ fn compile(
 }
 
 /// Makes a component of a core module, and leaves it alone if it is the one already there.
-fn wrap(root: &Path, name: String, module: &Path) -> Result<Built> {
+fn wrap(root: &Path, name: &str, module: &Path) -> Result<Built> {
     let core = fs::read(module).with_context(|| format!("cannot read {}", module.display()))?;
     let component = ComponentEncoder::default()
         .module(&core)
@@ -154,7 +157,6 @@ fn wrap(root: &Path, name: String, module: &Path) -> Result<Built> {
             .with_context(|| format!("cannot write {}", path.display()))?;
     }
     Ok(Built {
-        name,
         path,
         size: component.len(),
         changed,

@@ -1,23 +1,28 @@
 //! The CLI's `config.toml`.
 //!
-//! It lies in `$HOME`, which is kept, so no secret may stand in it: headers and variables of MCP
-//! servers are named in it, and their values come by the environment.
+//! It lies in `$HOME`, which is kept, so no secret may stand in it: the headers of MCP servers come
+//! by the environment, and their variables by files in memory.
 
 use aod_plugin_sdk::json::write_string;
 use aod_plugin_sdk::{
-    File, McpServer, McpStdio, McpTransport, McpUrl, TurnContext, Variable, file, secret, text,
+    File, McpServer, McpStdio, McpTransport, McpUrl, TurnContext, Variable, file, mcp, secret, text,
 };
 
-/// The file, and the variables that it speaks of.
+/// The file, with the files and variables that it speaks of.
 pub(crate) struct Config {
-    pub(crate) file: File,
+    pub(crate) files: Vec<File>,
     pub(crate) variables: Vec<Variable>,
 }
 
 pub(crate) fn config(context: &TurnContext) -> Result<Config, String> {
-    let mut writer = Writer::default();
+    let mut writer = Writer {
+        context,
+        toml: String::new(),
+        files: Vec::new(),
+        variables: Vec::new(),
+    };
     writer.toml.push_str("# Written anew before each turn.\n");
-    if let Some(url) = endpoint(context) {
+    if let Some(url) = context.completed_endpoint("openai", "v1") {
         writer.entry("openai_base_url", &url);
     }
     if let Some(system) = &context.system {
@@ -26,33 +31,24 @@ pub(crate) fn config(context: &TurnContext) -> Result<Config, String> {
     for (index, server) in context.mcp_servers.iter().enumerate() {
         writer.server(index, server)?;
     }
+    writer.files.push(file(
+        format!("{}/.codex/config.toml", context.paths.home),
+        text(writer.toml),
+    ));
     Ok(Config {
-        file: file(
-            format!("{}/.codex/config.toml", context.paths.home),
-            text(writer.toml),
-        ),
+        files: writer.files,
         variables: writer.variables,
     })
 }
 
-/// The variable is meant to hold the API's version, but a bare host is easily given.
-fn endpoint(context: &TurnContext) -> Option<String> {
-    let url = context.endpoint("openai")?;
-    let after_scheme = url.split_once("://").map_or(url, |(_, rest)| rest);
-    if after_scheme.trim_end_matches('/').contains('/') {
-        Some(url.to_owned())
-    } else {
-        context.versioned_endpoint("openai", "v1")
-    }
-}
-
-#[derive(Default)]
-struct Writer {
+struct Writer<'a> {
+    context: &'a TurnContext,
     toml: String,
+    files: Vec<File>,
     variables: Vec<Variable>,
 }
 
-impl Writer {
+impl Writer<'_> {
     /// JSON strings are TOML strings.
     fn entry(&mut self, key: &str, value: &str) {
         self.toml.push_str(key);
@@ -61,7 +57,7 @@ impl Writer {
         self.toml.push('\n');
     }
 
-    fn list<'a>(&mut self, key: &str, values: impl IntoIterator<Item = &'a str>) {
+    fn list<'v>(&mut self, key: &str, values: impl IntoIterator<Item = &'v str>) {
         self.toml.push_str(key);
         self.toml.push_str(" = [");
         for (index, value) in values.into_iter().enumerate() {
@@ -102,36 +98,12 @@ impl Writer {
         self.toml.push_str(" }\n");
     }
 
-    /// Two servers may want different values under one name, so a shell renames what the CLI
-    /// passes on.
     fn local(&mut self, index: usize, name: &str, local: &McpStdio) -> Result<(), String> {
-        if local.env.is_empty() {
-            self.entry("command", &local.command);
-            self.list("args", local.args.iter().map(String::as_str));
-            return Ok(());
-        }
-        let mut script = String::new();
-        let mut passed = Vec::new();
-        for (number, value) in local.env.iter().enumerate() {
-            if !is_shell_name(&value.name) {
-                return Err(format!(
-                    "MCP server {name}: codex cannot set a variable named {:?}; use letters, \
-                     digits and underscores",
-                    value.name
-                ));
-            }
-            let variable = self.variable(index, number, &value.secret);
-            script += &format!("export {}=\"${variable}\"; unset {variable}; ", value.name);
-            passed.push(variable);
-        }
-        script += "exec \"$@\"";
-        self.entry("command", "sh");
-        let words = ["-c", &script, "sh", &local.command];
-        let words = words
-            .into_iter()
-            .chain(local.args.iter().map(String::as_str));
+        let (words, files) = mcp::launcher(self.context, index, name, local)?;
+        self.files.extend(files);
+        let mut words = words.iter().map(String::as_str);
+        self.entry("command", words.next().unwrap_or_default());
         self.list("args", words);
-        self.list("env_vars", passed.iter().map(String::as_str));
         Ok(())
     }
 
@@ -143,12 +115,4 @@ impl Writer {
         });
         name
     }
-}
-
-fn is_shell_name(name: &str) -> bool {
-    !name.is_empty()
-        && !name.starts_with(|first: char| first.is_ascii_digit())
-        && name
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
 }

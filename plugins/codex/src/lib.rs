@@ -87,7 +87,7 @@ impl Adapter for Codex {
 
         let mut plan = aod_plugin_sdk::plan(argv, context.continuity());
         let config = config::config(context)?;
-        plan.files = vec![config.file];
+        plan.files = config.files;
         plan.env = config.variables;
         // `exec` does not look at the key under the name that everybody knows.
         if context.has_secret(API_KEY) {

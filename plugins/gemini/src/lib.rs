@@ -76,7 +76,7 @@ impl Adapter for Gemini {
             .chain(session);
         let mut plan = aod_plugin_sdk::plan(argv, context.continuity());
 
-        let settings = settings::settings(context);
+        let settings = settings::settings(context)?;
         let settings_path = format!("{}/gemini-settings.json", context.paths.private);
         plan.env = settings.variables;
         plan.env.extend([
@@ -85,7 +85,8 @@ impl Adapter for Gemini {
             // Otherwise it starts itself again, and the parent ignores SIGINT and SIGTERM.
             variable("GEMINI_CLI_NO_RELAUNCH", "true"),
         ]);
-        plan.files = vec![file(settings_path, text(settings.json))];
+        plan.files = settings.files;
+        plan.files.push(file(settings_path, text(settings.json)));
 
         let home = format!("{}/{FOLDER}", context.paths.home);
         // It leaves this behind, and a start that finds it waits 13 s.

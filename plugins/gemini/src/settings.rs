@@ -1,11 +1,14 @@
 //! The CLI's settings for one turn.
 //!
 //! They go by a file of their own, which comes before `~/.gemini/settings.json`. The CLI replaces
-//! `$NAME` in every string of it by a variable's value: a secret that holds a dollar sign would
-//! be garbled, so secrets, and texts with dollar signs, come as variables.
+//! `$NAME` in every string of it by a variable's value, so texts with dollar signs come as
+//! variables. In headers and variables of MCP servers it does so twice: variables come by files
+//! instead; a header whose value holds a dollar sign before a letter cannot be saved.
 
 use aod_plugin_sdk::json::write_string;
-use aod_plugin_sdk::{Fragment, McpServer, McpTransport, McpValue, TurnContext, Variable, secret};
+use aod_plugin_sdk::{
+    File, Fragment, McpServer, McpTransport, McpValue, TurnContext, Variable, mcp, secret,
+};
 
 /// The file below `~/.gemini` with what the agent's author adds to the system prompt.
 pub(crate) const INSTRUCTIONS: &str = "agent-instructions.md";
@@ -13,13 +16,14 @@ pub(crate) const INSTRUCTIONS: &str = "agent-instructions.md";
 /// A dead provider ends a turn after some fifteen seconds; without a bound it takes minutes.
 const MAX_ATTEMPTS: u32 = 3;
 
-/// The file's content, and the variables that it speaks of.
+/// The file's content, with the files and variables that it speaks of.
 pub(crate) struct Settings {
     pub(crate) json: String,
+    pub(crate) files: Vec<File>,
     pub(crate) variables: Vec<Variable>,
 }
 
-pub(crate) fn settings(context: &TurnContext) -> Settings {
+pub(crate) fn settings(context: &TurnContext) -> Result<Settings, String> {
     let mut settings = Settings {
         json: format!(
             "{{\"security\":{{\"auth\":{{\"selectedType\":\"gemini-api-key\"}}}},\
@@ -28,52 +32,60 @@ pub(crate) fn settings(context: &TurnContext) -> Settings {
              \"context\":{{\"fileName\":[\"GEMINI.md\",\"{INSTRUCTIONS}\"]}},\
              \"mcpServers\":{{"
         ),
+        files: Vec::new(),
         variables: Vec::new(),
     };
     for (index, server) in context.mcp_servers.iter().enumerate() {
         if index > 0 {
             settings.json.push(',');
         }
-        settings.server(server);
+        settings.server(context, index, server)?;
     }
     settings.json.push_str("}}");
-    settings
+    Ok(settings)
 }
 
 impl Settings {
-    fn server(&mut self, server: &McpServer) {
+    fn server(
+        &mut self,
+        context: &TurnContext,
+        index: usize,
+        server: &McpServer,
+    ) -> Result<(), String> {
         write_string(&mut self.json, &server.name);
         self.json.push_str(":{");
         match &server.transport {
             McpTransport::Url(remote) => {
                 self.json.push_str("\"httpUrl\":");
                 self.text(&remote.url);
-                self.values(",\"headers\":", &remote.headers);
+                self.headers(&remote.headers);
             }
             McpTransport::Stdio(local) => {
-                self.json.push_str("\"command\":");
-                self.text(&local.command);
-                self.json.push_str(",\"args\":[");
-                for (index, argument) in local.args.iter().enumerate() {
-                    if index > 0 {
-                        self.json.push(',');
-                    }
-                    self.text(argument);
+                let (words, files) = mcp::launcher(context, index, &server.name, local)?;
+                self.files.extend(files);
+                for (index, word) in words.iter().enumerate() {
+                    self.json.push_str(match index {
+                        0 => "\"command\":",
+                        1 => ",\"args\":[",
+                        _ => ",",
+                    });
+                    self.text(word);
                 }
-                self.json.push(']');
-                self.values(",\"env\":", &local.env);
+                if words.len() > 1 {
+                    self.json.push(']');
+                }
             }
         }
         self.json.push('}');
+        Ok(())
     }
 
-    fn values(&mut self, before: &str, values: &[McpValue]) {
-        if values.is_empty() {
+    fn headers(&mut self, headers: &[McpValue]) {
+        if headers.is_empty() {
             return;
         }
-        self.json.push_str(before);
-        self.json.push('{');
-        for (index, value) in values.iter().enumerate() {
+        self.json.push_str(",\"headers\":{");
+        for (index, value) in headers.iter().enumerate() {
             if index > 0 {
                 self.json.push(',');
             }

@@ -38,15 +38,7 @@ pub(crate) fn config(context: &TurnContext, system_path: &str) -> Vec<Fragment> 
 fn endpoint(context: &TurnContext) -> Option<String> {
     match context.provider() {
         "google" => context.versioned_endpoint("google", "v1beta"),
-        "openai" => {
-            let url = context.endpoint("openai")?;
-            let after_scheme = url.split_once("://").map_or(url, |(_, rest)| rest);
-            if after_scheme.trim_end_matches('/').contains('/') {
-                Some(url.to_owned())
-            } else {
-                context.versioned_endpoint("openai", "v1")
-            }
-        }
+        "openai" => context.completed_endpoint("openai", "v1"),
         other => context.versioned_endpoint(other, "v1"),
     }
 }

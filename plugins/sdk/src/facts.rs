@@ -45,6 +45,19 @@ impl TurnContext {
         })
     }
 
+    /// The base URL that the user gave for a provider whose variable is meant to hold the API's
+    /// version: as it is, or with the version where it has no path at all.
+    #[must_use]
+    pub fn completed_endpoint(&self, provider: &str, version: &str) -> Option<String> {
+        let url = self.endpoint(provider)?;
+        let after_scheme = url.split_once("://").map_or(url, |(_, rest)| rest);
+        if after_scheme.trim_end_matches('/').contains('/') {
+            Some(url.to_owned())
+        } else {
+            self.versioned_endpoint(provider, version)
+        }
+    }
+
     /// What an earlier turn remembered. An empty token is none: by remembering it, a turn whose
     /// conversation was not found makes the next one start afresh.
     #[must_use]

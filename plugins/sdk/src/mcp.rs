@@ -1,6 +1,7 @@
 //! MCP servers in the form in which many CLIs take them: a JSON object of servers by name.
 
-use crate::{Fragment, McpServer, McpTransport, McpValue, Template};
+use crate::{File, Fragment, McpServer, McpStdio, McpTransport, McpValue, Template};
+use crate::{TurnContext, file, secret, text};
 
 /// How a CLI names the keys of a server that is reached over HTTP.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,4 +82,55 @@ pub fn values(template: &mut Template, before: &str, values: &[McpValue]) {
             .json_secret(&value.secret);
     }
     template.text("}");
+}
+
+/// A command line for a server whose variables a CLI cannot be told without garbling or keeping
+/// them, and the files that it needs: a script sets the variables from files in memory.
+///
+/// `index` tells the servers of a turn apart.
+///
+/// # Errors
+///
+/// A variable's name is none that a shell can set.
+pub fn launcher(
+    context: &TurnContext,
+    index: usize,
+    server: &str,
+    local: &McpStdio,
+) -> Result<(Vec<String>, Vec<File>), String> {
+    let given = [&local.command].into_iter().chain(&local.args).cloned();
+    if local.env.is_empty() {
+        return Ok((given.collect(), Vec::new()));
+    }
+    let path = format!("{}/mcp-{index}", context.paths.private);
+    let mut script = String::new();
+    let mut files = Vec::new();
+    for (number, value) in local.env.iter().enumerate() {
+        if !is_shell_name(&value.name) {
+            return Err(format!(
+                "MCP server {server}: a variable cannot be named {:?} here; use letters, digits \
+                 and underscores",
+                value.name
+            ));
+        }
+        let value_path = format!("{path}-{number}");
+        let (name, quoted) = (&value.name, value_path.replace('\'', "'\\''"));
+        // The x keeps line feeds at the value's end.
+        script += &format!("{name}=$(cat '{quoted}' && echo x)\n");
+        script += &format!("export {name}=\"${{{name}%x}}\"\n");
+        files.push(file(value_path, secret(&value.secret)));
+    }
+    script += "exec \"$@\"\n";
+    let script_path = format!("{path}.sh");
+    let words = ["sh".to_owned(), script_path.clone()];
+    files.push(file(script_path, text(script)));
+    Ok((words.into_iter().chain(given).collect(), files))
+}
+
+fn is_shell_name(name: &str) -> bool {
+    !name.is_empty()
+        && !name.starts_with(|first: char| first.is_ascii_digit())
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
 }

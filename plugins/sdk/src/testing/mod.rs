@@ -9,7 +9,10 @@ pub use laws::laws;
 pub use recording::{Recording, recordings};
 pub use replay::{Replay, replay};
 
-use crate::{Exit, ExitCause, Paths, TurnContext};
+use crate::{
+    Encoding, Exit, ExitCause, Fragment, McpServer, McpStdio, McpTransport, McpUrl, McpValue,
+    Paths, TurnContext,
+};
 
 /// The facts of a first turn with nothing special about it.
 #[must_use]
@@ -46,4 +49,44 @@ pub fn exit(code: i32) -> Exit {
         cause: ExitCause::Own,
         stderr_tail: String::new(),
     }
+}
+
+/// What a host writes for fragments, with `<NAME>` for a raw secret and `<NAME as JSON>` for one
+/// that stands in a JSON string.
+#[must_use]
+pub fn written(fragments: &[Fragment]) -> String {
+    let each = fragments.iter().map(|fragment| match fragment {
+        Fragment::Text(text) => text.clone(),
+        Fragment::Secret(secret) if secret.encoding == Encoding::Json => {
+            format!("<{} as JSON>", secret.name)
+        }
+        Fragment::Secret(secret) => format!("<{}>", secret.name),
+    });
+    each.collect()
+}
+
+/// Two MCP servers, one of each kind, with a secret each and characters that want escaping.
+#[must_use]
+pub fn mcp_servers() -> Vec<McpServer> {
+    let value = |name: &str, secret: &str| McpValue {
+        name: name.to_owned(),
+        secret: secret.to_owned(),
+    };
+    vec![
+        McpServer {
+            name: "docs".to_owned(),
+            transport: McpTransport::Url(McpUrl {
+                url: "https://example.test/mcp?a=$b".to_owned(),
+                headers: vec![value("Authorization", "docs-header")],
+            }),
+        },
+        McpServer {
+            name: "local".to_owned(),
+            transport: McpTransport::Stdio(McpStdio {
+                command: "node".to_owned(),
+                args: vec!["server.mjs".to_owned(), "q\"b\\s".to_owned()],
+                env: vec![value("TOKEN", "local-token")],
+            }),
+        },
+    ]
 }

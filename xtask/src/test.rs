@@ -1,0 +1,69 @@
+//! `cargo xtask test`: everything that CI runs.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use anyhow::Result;
+
+use crate::machine::{self, Need};
+use crate::{cargo, plugins, run_command, target};
+
+/// Install what the tests need and run everything that CI runs.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Test {
+    /// The inner loop: no vendors' CLIs, no published client, no lints
+    #[arg(long)]
+    fast: bool,
+    /// Run only tests whose name contains this
+    filter: Option<String>,
+}
+
+impl Test {
+    pub(crate) fn run(&self, root: &Path) -> Result<()> {
+        machine::prepare(&[Need::Wasm, Need::Bubblewrap, Need::Node, Need::Python])?;
+        for built in plugins::build(root, false)? {
+            eprintln!("{built}");
+        }
+        if !self.fast {
+            cargo(root, &["fmt", "--all", "--check"])?;
+            machine::install_clis(&target(root))?;
+            // Before the tests: what does not lint is not worth the wait.
+            let clippy = ["clippy", "--workspace", "--all-targets", "--all-features"];
+            cargo(root, &[&clippy[..], &["--quiet", "--", "-D", "warnings"]].concat())?;
+            let mut doc = Command::new(env!("CARGO"));
+            doc.args(["doc", "--workspace", "--no-deps", "--quiet"]).current_dir(root);
+            run_command(doc.env("RUSTDOCFLAGS", "-D warnings"))?;
+        }
+        cargo(root, &["build", "--quiet", "-p", "aod", "-p", "aod-supervisor"])?;
+        if !self.fast && self.filter.is_none() {
+            cargo(root, &["test", "--quiet", "--workspace", "--doc"])?;
+        }
+        self.tests(root)
+    }
+
+    /// The tests themselves, last, so that the output ends with the runner's summary.
+    fn tests(&self, root: &Path) -> Result<()> {
+        let nextest = has_nextest();
+        let mut test = Command::new(env!("CARGO"));
+        test.current_dir(root);
+        match nextest {
+            true => test.args(["nextest", "run", "--no-fail-fast"]),
+            false => test.args(["test", "--no-fail-fast", "--tests"]),
+        };
+        test.arg("--workspace");
+        if !self.fast {
+            test.args(["--features", "aod-e2e/clis"]);
+        }
+        if let Some(filter) = &self.filter {
+            test.arg(filter);
+        }
+        test.env("AOD_TEST_CLIS", target(root).join("clis"));
+        run_command(&mut test)
+    }
+}
+
+fn has_nextest() -> bool {
+    let mut probe = Command::new(env!("CARGO"));
+    probe.args(["nextest", "--version"]).stdout(Stdio::null()).stderr(Stdio::null());
+    probe.status().is_ok_and(|status| status.success())
+}
