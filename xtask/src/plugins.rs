@@ -26,6 +26,8 @@ const RUSTFLAGS: &str = "-Ctarget-feature=+simd128";
 /// A component that was built.
 #[derive(Debug, Clone)]
 pub struct Built {
+    /// The runtime adapter's name: its folder below `plugins/`.
+    pub name: String,
     /// Where the component is.
     pub path: PathBuf,
     /// Its size in bytes.
@@ -38,7 +40,7 @@ impl fmt::Display for Built {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let kib = self.size.div_ceil(1024);
         let note = if self.changed { "" } else { ", unchanged" };
-        write!(formatter, "{}: {kib} KiB{note}", self.path.display())
+        write!(formatter, "plugins/{}.wasm: {kib} KiB{note}", self.name)
     }
 }
 
@@ -157,6 +159,7 @@ fn wrap(root: &Path, name: &str, module: &Path) -> Result<Built> {
             .with_context(|| format!("cannot write {}", path.display()))?;
     }
     Ok(Built {
+        name: name.to_owned(),
         path,
         size: component.len(),
         changed,

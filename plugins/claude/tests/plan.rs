@@ -1,5 +1,7 @@
 //! How turns are run.
 
+#![allow(clippy::unwrap_used, reason = "a test may fail")]
+
 use aod_plugin_claude::Claude;
 use aod_plugin_sdk::testing::context;
 use aod_plugin_sdk::{

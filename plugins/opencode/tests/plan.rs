@@ -1,5 +1,7 @@
 //! How turns are run.
 
+#![allow(clippy::unwrap_used, reason = "a test may fail")]
+
 use aod_plugin_opencode::Opencode;
 use aod_plugin_sdk::testing::{context, mcp_servers, written};
 use aod_plugin_sdk::{Continuity, Endpoint, Plan, Stdin, TurnContext, plan_turn};

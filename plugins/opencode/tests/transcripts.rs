@@ -1,5 +1,7 @@
 //! The adapter reads what the real CLI has written.
 
+#![allow(clippy::unwrap_used, reason = "a test may fail")]
+
 use aod_plugin_opencode::Opencode;
 use aod_plugin_sdk::testing::{context, laws, recordings, replay};
 
