@@ -12,7 +12,10 @@ use crate::{cargo, plugins, target};
 pub(crate) fn build(root: &Path, out: &Path) -> Result<()> {
     machine::prepare(&[Need::Wasm])?;
     let built = plugins::build(root, false)?;
-    cargo(root, &["build", "--release", "-p", "aod", "-p", "aod-supervisor"])?;
+    cargo(
+        root,
+        &["build", "--release", "-p", "aod", "-p", "aod-supervisor"],
+    )?;
     let plugins = out.join("plugins");
     fs::create_dir_all(&plugins)?;
     let copy = |from: &Path, to: &Path| {
@@ -20,13 +23,19 @@ pub(crate) fn build(root: &Path, out: &Path) -> Result<()> {
         copied.with_context(|| format!("cannot copy {} to {}", from.display(), to.display()))
     };
     for program in ["aod", "aod-supervisor"] {
-        copy(&target(root).join("release").join(program), &out.join(program))?;
+        copy(
+            &target(root).join("release").join(program),
+            &out.join(program),
+        )?;
     }
     for file in ["runtimes.toml", "LICENSE", "README.md"] {
         copy(&root.join(file), &out.join(file))?;
     }
     for component in built {
-        copy(&component.path, &plugins.join(format!("{}.wasm", component.name)))?;
+        copy(
+            &component.path,
+            &plugins.join(format!("{}.wasm", component.name)),
+        )?;
     }
     println!("{}", out.display());
     Ok(())

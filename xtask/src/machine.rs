@@ -44,25 +44,38 @@ impl Need {
 
 fn answers(program: &str, args: &[&str]) -> bool {
     let mut command = Command::new(program);
-    command.args(args).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command
+        .args(args)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
     command.status().is_ok_and(|status| status.success())
 }
 
 /// Installs what is missing. Asks before it uses sudo, and uses nothing when all is there.
 pub(crate) fn prepare(needs: &[Need]) -> Result<()> {
     let missing = |needs: &[Need]| -> Vec<Need> {
-        needs.iter().copied().filter(|need| !need.is_met()).collect()
+        needs
+            .iter()
+            .copied()
+            .filter(|need| !need.is_met())
+            .collect()
     };
     let mut lacking = missing(needs);
     if lacking.contains(&Need::Wasm) && answers("rustup", &["--version"]) {
         // The usual way; where it cannot be had, the packages below can.
-        let _ = run_command(Command::new("rustup").args(["target", "add", "wasm32-unknown-unknown"]));
+        let _ =
+            run_command(Command::new("rustup").args(["target", "add", "wasm32-unknown-unknown"]));
         lacking = missing(needs);
     }
     if lacking.is_empty() {
         return Ok(());
     }
-    let packages: Vec<&str> = lacking.iter().flat_map(|need| need.packages()).copied().collect();
+    let packages: Vec<&str> = lacking
+        .iter()
+        .flat_map(|need| need.packages())
+        .copied()
+        .collect();
     if !answers("apt-get", &["--version"]) {
         bail!(
             "this machine lacks what {} Debian packages hold ({}): install their like with your \
@@ -76,11 +89,18 @@ pub(crate) fn prepare(needs: &[Need]) -> Result<()> {
         bail!("not installed: {}", packages.join(" "));
     }
     let apt = |args: &[&str]| {
-        let mut command = if root { Command::new("apt-get") } else { Command::new("sudo") };
+        let mut command = if root {
+            Command::new("apt-get")
+        } else {
+            Command::new("sudo")
+        };
         if !root {
             command.arg("apt-get");
         }
-        command.args(args).env("DEBIAN_FRONTEND", "noninteractive").stdout(Stdio::null());
+        command
+            .args(args)
+            .env("DEBIAN_FRONTEND", "noninteractive")
+            .stdout(Stdio::null());
         run_command(&mut command)
     };
     apt(&["update", "-q"])?;
@@ -95,9 +115,15 @@ pub(crate) fn prepare(needs: &[Need]) -> Result<()> {
 
 fn confirm(packages: &[&str]) -> Result<bool> {
     if !std::io::stdin().is_terminal() {
-        bail!("these packages are missing: sudo apt-get install {}", packages.join(" "));
+        bail!(
+            "these packages are missing: sudo apt-get install {}",
+            packages.join(" ")
+        );
     }
-    eprint!("These packages are missing: {}. Install them with sudo? [y/N] ", packages.join(" "));
+    eprint!(
+        "These packages are missing: {}. Install them with sudo? [y/N] ",
+        packages.join(" ")
+    );
     std::io::stderr().flush()?;
     let mut answer = String::new();
     std::io::stdin().read_line(&mut answer)?;
@@ -127,7 +153,14 @@ pub(crate) fn install_clis(target: &Path) -> Result<()> {
     }
     std::fs::create_dir_all(&prefix)?;
     let mut npm = Command::new("npm");
-    npm.args(["install", "--no-audit", "--no-fund", "--loglevel=error", "--prefix"]).arg(&prefix);
+    npm.args([
+        "install",
+        "--no-audit",
+        "--no-fund",
+        "--loglevel=error",
+        "--prefix",
+    ])
+    .arg(&prefix);
     run_command(npm.args(CLIS).stdout(Stdio::null()))?;
     std::fs::write(&stamp, wanted).context("cannot note what was installed")
 }

@@ -80,12 +80,17 @@ fn cargo(root: &Path, args: &[&str]) -> Result<()> {
 
 /// Runs a command, says which, and fails when it does.
 fn run_command(command: &mut Command) -> Result<()> {
-    let program = Path::new(command.get_program()).file_stem().unwrap_or_default().to_owned();
+    let program = Path::new(command.get_program())
+        .file_stem()
+        .unwrap_or_default()
+        .to_owned();
     let words = std::iter::once(program.as_os_str()).chain(command.get_args());
     let words: Vec<_> = words.map(|word| word.to_string_lossy()).collect();
     let line = words.join(" ");
     eprintln!("$ {line}");
-    let status = command.status().with_context(|| format!("cannot run {line}"))?;
+    let status = command
+        .status()
+        .with_context(|| format!("cannot run {line}"))?;
     ensure!(status.success(), "{line}: {status}");
     Ok(())
 }

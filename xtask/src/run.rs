@@ -58,7 +58,11 @@ impl Run {
         eprintln!("  curl -H \"Authorization: Bearer $AOD_API_TOKEN\" $AOD_API_URL/runtimes\n");
         // Ctrl-C reaches the server, too, which then ends by itself.
         let status = server.wait()?;
-        Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        Ok(if status.success() {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::FAILURE
+        })
     }
 
     /// Starts the server and waits until it listens.

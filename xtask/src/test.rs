@@ -29,12 +29,19 @@ impl Test {
             machine::install_clis(&target(root))?;
             // Before the tests: what does not lint is not worth the wait.
             let clippy = ["clippy", "--workspace", "--all-targets", "--all-features"];
-            cargo(root, &[&clippy[..], &["--quiet", "--", "-D", "warnings"]].concat())?;
+            cargo(
+                root,
+                &[&clippy[..], &["--quiet", "--", "-D", "warnings"]].concat(),
+            )?;
             let mut doc = Command::new(env!("CARGO"));
-            doc.args(["doc", "--workspace", "--no-deps", "--quiet"]).current_dir(root);
+            doc.args(["doc", "--workspace", "--no-deps", "--quiet"])
+                .current_dir(root);
             run_command(doc.env("RUSTDOCFLAGS", "-D warnings"))?;
         }
-        cargo(root, &["build", "--quiet", "-p", "aod", "-p", "aod-supervisor"])?;
+        cargo(
+            root,
+            &["build", "--quiet", "-p", "aod", "-p", "aod-supervisor"],
+        )?;
         if !self.fast && self.filter.is_none() {
             cargo(root, &["test", "--quiet", "--workspace", "--doc"])?;
         }
@@ -64,6 +71,9 @@ impl Test {
 
 fn has_nextest() -> bool {
     let mut probe = Command::new(env!("CARGO"));
-    probe.args(["nextest", "--version"]).stdout(Stdio::null()).stderr(Stdio::null());
+    probe
+        .args(["nextest", "--version"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
     probe.status().is_ok_and(|status| status.success())
 }
