@@ -1,0 +1,201 @@
+//! What an adapter costs: `cargo bench -p aod-runtime`.
+//!
+//! Needs the built adapters (`cargo xtask plugins`). Parsing is compared with the same crate
+//! compiled natively, in the same run.
+
+use std::hint::black_box;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use aod_plugin_claude::Claude;
+use aod_plugin_sdk as sdk;
+use aod_runtime::types::{OutputStream, Paths, TurnContext};
+use aod_runtime::{Adapter, Engine, Registry, Settings};
+use criterion::{Criterion, criterion_group, criterion_main};
+
+const TOTAL: usize = 64 << 20;
+const BATCHES: [usize; 3] = [16 << 10, 64 << 10, 256 << 10];
+
+fn plugins() -> PathBuf {
+    std::env::var_os("AOD_TEST_PLUGINS").map_or_else(
+        || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../plugins"),
+        PathBuf::from,
+    )
+}
+
+fn context() -> TurnContext {
+    let id = "0b5f6b9e-5a55-4d1c-9a3e-9d6f0b6f3b1a".to_owned();
+    TurnContext {
+        session_id: id.clone(),
+        turn: 1,
+        turn_id: id,
+        prompt: "Say hello.".into(),
+        system: None,
+        model: "anthropic/claude-sonnet-4-6".into(),
+        mcp_servers: Vec::new(),
+        skills: Vec::new(),
+        resume: None,
+        secrets: vec!["ANTHROPIC_API_KEY".into()],
+        endpoints: Vec::new(),
+        paths: Paths {
+            home: "/home/agent".into(),
+            workspace: "/workspace".into(),
+            private: "/run/aod".into(),
+        },
+        cli_version: None,
+        options: "{}".into(),
+    }
+}
+
+fn native_context() -> sdk::TurnContext {
+    let context = context();
+    sdk::TurnContext {
+        session_id: context.session_id,
+        turn: context.turn,
+        turn_id: context.turn_id,
+        prompt: context.prompt,
+        system: context.system,
+        model: context.model,
+        mcp_servers: Vec::new(),
+        skills: Vec::new(),
+        resume: context.resume,
+        secrets: context.secrets,
+        endpoints: Vec::new(),
+        paths: sdk::Paths {
+            home: context.paths.home,
+            workspace: context.paths.workspace,
+            private: context.paths.private,
+        },
+        cli_version: context.cli_version,
+        options: context.options,
+    }
+}
+
+/// Lines of recorded transcripts without those that end a turn, up to a size.
+fn batch(size: usize) -> String {
+    let recorded = concat!(
+        include_str!("../tests/transcripts/first.jsonl"),
+        include_str!("../tests/transcripts/partial.jsonl")
+    );
+    let lines: Vec<&str> = recorded
+        .split_inclusive('\n')
+        .filter(|line| !line.contains("\"type\":\"result\""))
+        .collect();
+    let mut batch = String::with_capacity(size);
+    for line in lines.iter().cycle() {
+        if batch.len() + line.len() > size {
+            return batch;
+        }
+        batch.push_str(line);
+    }
+    batch
+}
+
+fn rate(feed: impl Fn(&str), batch: &str) -> f64 {
+    let begun = Instant::now();
+    let mut fed = 0;
+    while fed < TOTAL {
+        feed(batch);
+        fed += batch.len();
+    }
+    fed as f64 / begun.elapsed().as_secs_f64() / f64::from(1 << 20)
+}
+
+/// 64 MiB of recorded lines through WASM, epochs on, against the same crate natively.
+fn parsing(adapter: &Adapter) {
+    println!("parsing 64 MiB of recorded lines, MiB/s (best of 3)");
+    for size in BATCHES {
+        let batch = batch(size);
+        let (mut wasm, mut native) = (0.0_f64, 0.0_f64);
+        for _ in 0..3 {
+            let turn = adapter.begin_turn(&context()).unwrap();
+            let turn = std::cell::RefCell::new(turn);
+            wasm = wasm.max(rate(
+                |lines| {
+                    let reaction = turn.borrow_mut().feed(OutputStream::Stdout, lines).unwrap();
+                    black_box(reaction);
+                },
+                &batch,
+            ));
+            let driver = std::cell::RefCell::new(sdk::Driver::<Claude>::new(native_context()));
+            native = native.max(rate(
+                |lines| {
+                    black_box(driver.borrow_mut().feed(sdk::OutputStream::Stdout, lines));
+                },
+                &batch,
+            ));
+        }
+        println!(
+            "  batches of {:>3} KiB: WASM {wasm:>6.1}, native {native:>6.1}, ratio {:.2}",
+            size >> 10,
+            wasm / native
+        );
+    }
+}
+
+fn registry(engine: &Engine, folder: &Path) -> Registry {
+    let registry = Registry::load(
+        engine.clone(),
+        &folder.join("runtimes.toml"),
+        &folder.join("cwasm"),
+        &folder.join("adapters"),
+    );
+    assert!(registry.get("claude").is_some() && registry.get("demo").is_some());
+    registry
+}
+
+fn benches(criterion: &mut Criterion) {
+    let begun = Instant::now();
+    let engine = Engine::new().unwrap();
+    println!(
+        "engine: {:?}, pooled: {}",
+        begun.elapsed(),
+        engine.is_pooled()
+    );
+    let claude = plugins().join("claude.wasm");
+    let adapter = Adapter::from_file(&engine, "claude", &claude, Settings::default()).unwrap();
+
+    parsing(&adapter);
+
+    let context = context();
+    criterion.bench_function("plan, warm", |b| b.iter(|| adapter.plan(&context).unwrap()));
+    let native = native_context();
+    criterion.bench_function("plan, native", |b| {
+        b.iter(|| sdk::plan_turn::<Claude>(black_box(&native)).unwrap());
+    });
+    criterion.bench_function("begin a turn", |b| {
+        b.iter(|| adapter.begin_turn(&context).unwrap());
+    });
+
+    let folder = tempfile::tempdir().unwrap();
+    let demo = plugins().join("demo.wasm");
+    let toml =
+        format!("[runtime.claude]\ncomponent = {claude:?}\n[runtime.demo]\ncomponent = {demo:?}\n");
+    std::fs::write(folder.path().join("runtimes.toml"), toml).unwrap();
+    criterion.bench_function("start, nothing cached", |b| {
+        b.iter_custom(|iterations| {
+            let mut spent = Duration::ZERO;
+            for _ in 0..iterations {
+                std::fs::remove_dir_all(folder.path().join("cwasm")).ok();
+                let begun = Instant::now();
+                black_box(registry(&engine, folder.path()));
+                spent += begun.elapsed();
+            }
+            spent
+        });
+    });
+    registry(&engine, folder.path());
+    criterion.bench_function("start, all cached", |b| {
+        b.iter(|| registry(&engine, folder.path()));
+    });
+}
+
+criterion_group! {
+    name = adapter;
+    config = Criterion::default()
+        .sample_size(20)
+        .warm_up_time(Duration::from_secs(1))
+        .measurement_time(Duration::from_secs(3));
+    targets = benches
+}
+criterion_main!(adapter);

@@ -1,0 +1,134 @@
+//! Small components, written by hand, that do what no good adapter does.
+
+use std::path::{Path, PathBuf};
+
+use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
+use wit_parser::Resolve;
+
+/// The bodies of a component's functions, as WAT instructions. Each returns an address, at which
+/// the canonical ABI's form of the result lies.
+pub struct Guest {
+    pub describe: &'static str,
+    pub plan: &'static str,
+    pub constructor: &'static str,
+    pub feed: &'static str,
+    pub tick: &'static str,
+    /// Pages of memory to begin with.
+    pub pages: u32,
+    /// More imports.
+    pub extra: &'static str,
+    /// The version of the interface that is claimed.
+    pub version: &'static str,
+}
+
+/// A description named "guest" whose CLI is "cat", and nothing else.
+const DESCRIBED: &str = "i32.const 1024";
+
+/// A reaction with no actions.
+pub const NOTHING: &str = "i32.const 2048";
+
+impl Default for Guest {
+    fn default() -> Self {
+        Self {
+            describe: DESCRIBED,
+            plan: "unreachable",
+            constructor: "i32.const 1 call $new",
+            feed: NOTHING,
+            tick: NOTHING,
+            pages: 2,
+            extra: "",
+            version: "1.0.0",
+        }
+    }
+}
+
+impl Guest {
+    /// The core module.
+    pub fn module(&self) -> Vec<u8> {
+        let adapter = format!("aod:runtime/adapter@{}", self.version);
+        let Self {
+            describe,
+            plan,
+            constructor,
+            feed,
+            tick,
+            pages,
+            extra,
+            ..
+        } = self;
+        let wat = format!(
+            r#"(module
+                (import "[export]{adapter}" "[resource-new]turn" (func $new (param i32) (result i32)))
+                {extra}
+                (memory (export "memory") {pages})
+                (global $top (mut i32) (i32.const 65536))
+                (global $calls (mut i32) (i32.const 0))
+                ;; ok; name, version, cli.command; everything else is empty, none or the first.
+                (data (i32.const 1024) "\00\00\00\00" "\00\06\00\00\05\00\00\00" "\10\06\00\00\05\00\00\00" "\20\06\00\00\03\00\00\00")
+                (data (i32.const 1536) "guest")
+                (data (i32.const 1552) "0.0.1")
+                (data (i32.const 1568) "cat")
+                (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32)
+                    (local $address i32)
+                    (local.set $address (i32.and (i32.add (global.get $top) (i32.const 15)) (i32.const -16)))
+                    (global.set $top (i32.add (local.get $address) (local.get 3)))
+                    (if (i32.gt_u (global.get $top) (i32.mul (memory.size) (i32.const 65536)))
+                        (then (if (i32.eq (i32.const -1) (memory.grow
+                            (i32.add (i32.const 1) (i32.div_u (local.get 3) (i32.const 65536)))))
+                            (then unreachable))))
+                    (local.get $address))
+                (func (export "{adapter}#describe") (param i32 i32) (result i32) {describe})
+                (func (export "{adapter}#plan") (param i32) (result i32) {plan})
+                (func (export "{adapter}#[constructor]turn") (param i32) (result i32) {constructor})
+                (func (export "{adapter}#[method]turn.feed") (param i32 i32 i32 i32) (result i32) {feed})
+                (func (export "{adapter}#[method]turn.answer") (param i32 i32 i32 i32 i32 i32) (result i32) unreachable)
+                (func (export "{adapter}#[method]turn.tick") (param i32 i64) (result i32) {tick})
+                (func (export "{adapter}#[method]turn.interrupt") (param i32) (result i32) unreachable)
+                (func (export "{adapter}#[method]turn.finish") (param i32 i32 i32 i32 i32 i32 i32 i32) (result i32) unreachable)
+                (func $deeper (param i32) (result i32)
+                    (i32.add (i32.const 1) (call $deeper (i32.add (local.get 0) (i32.const 1)))))
+            )"#
+        );
+        wat::parse_str(&wat).unwrap_or_else(|error| panic!("{error}\n{wat}"))
+    }
+
+    /// The component.
+    pub fn component(&self) -> Vec<u8> {
+        let interface = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../wit/1.0.0/runtime.wit");
+        let mut text = std::fs::read_to_string(interface).unwrap();
+        text = text.replace(
+            "package aod:runtime@1.0.0",
+            &format!("package aod:runtime@{}", self.version),
+        );
+        let imports = self.extra.contains("(import \"test:");
+        if imports {
+            text = text.replace(
+                "world runtime {",
+                "world runtime {\n import test:evil/files@0.1.0;",
+            );
+        }
+        let mut resolve = Resolve::default();
+        if imports {
+            let evil = "package test:evil@0.1.0; interface files { open: func(n: u32) -> u32; }";
+            resolve.push_str("evil.wit", evil).unwrap();
+        }
+        let package = resolve.push_str("runtime.wit", &text).unwrap();
+        let world = resolve.select_world(&[package], Some("runtime")).unwrap();
+        let mut module = self.module();
+        embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8, false)
+            .unwrap();
+        ComponentEncoder::default()
+            .module(&module)
+            .unwrap()
+            .validate(true)
+            .encode()
+            .unwrap()
+    }
+
+    /// The component in a file.
+    pub fn write(&self, folder: &Path, name: &str) -> PathBuf {
+        let path = folder.join(format!("{name}.wasm"));
+        std::fs::write(&path, self.component()).unwrap();
+        path
+    }
+}

@@ -1,0 +1,59 @@
+//! Tests of the crate as its users see it, with real components only.
+
+mod cache;
+mod guest;
+mod hostile;
+mod manifest;
+mod plugins;
+mod registry;
+
+use std::path::PathBuf;
+use std::sync::OnceLock;
+
+use aod_runtime::Engine;
+use aod_runtime::types::{Paths, TurnContext};
+
+/// One engine for all tests: each reserves a good part of the address space.
+pub fn engine() -> &'static Engine {
+    static ENGINE: OnceLock<Engine> = OnceLock::new();
+    ENGINE.get_or_init(|| Engine::new().unwrap())
+}
+
+/// A built adapter. `cargo xtask plugins` makes them.
+pub fn plugin(name: &str) -> PathBuf {
+    let folder = std::env::var_os("AOD_TEST_PLUGINS").map_or_else(
+        || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../plugins"),
+        PathBuf::from,
+    );
+    let path = folder.join(format!("{name}.wasm"));
+    assert!(
+        path.exists(),
+        "{} is missing: run `cargo xtask plugins` first",
+        path.display()
+    );
+    path
+}
+
+/// The facts of a first turn.
+pub fn context(model: &str) -> TurnContext {
+    TurnContext {
+        session_id: "0b5f6b9e-5a55-4d1c-9a3e-9d6f0b6f3b1a".into(),
+        turn: 1,
+        turn_id: "0b5f6b9e-5a55-4d1c-9a3e-9d6f0b6f3b1a".into(),
+        prompt: "Say hello.".into(),
+        system: None,
+        model: model.into(),
+        mcp_servers: Vec::new(),
+        skills: Vec::new(),
+        resume: None,
+        secrets: vec!["ANTHROPIC_API_KEY".into()],
+        endpoints: Vec::new(),
+        paths: Paths {
+            home: "/home/agent".into(),
+            workspace: "/workspace".into(),
+            private: "/run/aod".into(),
+        },
+        cli_version: None,
+        options: "{}".into(),
+    }
+}

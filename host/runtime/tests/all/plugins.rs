@@ -1,0 +1,168 @@
+//! The adapters that the project ships, through the same door as any other.
+
+use aod_runtime::types::{Action, Continuity, Event, Exit, ExitCause, OutputStream, Stdin};
+use aod_runtime::{Adapter, ModelError, Registry, Settings};
+
+use crate::{context, engine, plugin};
+
+fn load(name: &str) -> Adapter {
+    Adapter::from_file(engine(), name, &plugin(name), Settings::default()).unwrap()
+}
+
+fn clean_exit() -> Exit {
+    Exit {
+        code: Some(0),
+        signal: None,
+        cause: ExitCause::Own,
+        stderr_tail: String::new(),
+    }
+}
+
+#[test]
+fn claude_is_described_and_plans_a_first_turn() {
+    let adapter = load("claude");
+    assert_eq!(adapter.interface_version(), "1.0.0");
+    let description = adapter.description();
+    assert_eq!(description.name, "claude");
+    assert!(
+        description
+            .models
+            .iter()
+            .any(|model| model.id == "anthropic/claude-sonnet-4-6")
+    );
+    assert!(adapter.cli().install_key().unwrap().starts_with("claude-"));
+
+    let plan = adapter
+        .plan(&context("anthropic/claude-sonnet-4-6"))
+        .unwrap();
+    assert_eq!(plan.argv[0], adapter.description().cli.command);
+    assert!(
+        plan.argv.iter().any(|word| word == "claude-sonnet-4-6"),
+        "{:?}",
+        plan.argv
+    );
+    assert!(
+        !plan.argv.iter().any(|word| word.contains("Say hello")),
+        "the prompt goes by stdin"
+    );
+    assert!(!matches!(plan.stdin, Stdin::None));
+    assert_eq!(plan.continuity, Continuity::First);
+}
+
+#[test]
+fn claude_reads_a_transcript_the_same_however_it_is_cut() {
+    let adapter = load("claude");
+    for transcript in [
+        include_str!("../transcripts/first.jsonl"),
+        include_str!("../transcripts/partial.jsonl"),
+    ] {
+        let read = |batches: Vec<&str>| -> Vec<String> {
+            let mut turn = adapter
+                .begin_turn(&context("anthropic/claude-sonnet-4-6"))
+                .unwrap();
+            let mut told = Vec::new();
+            for batch in batches {
+                let reaction = turn.feed(OutputStream::Stdout, batch).unwrap();
+                for action in reaction.actions {
+                    match action {
+                        Action::Emit(emitted) => {
+                            assert!(!matches!(emitted.event, Event::Unparsed(_)), "{emitted:?}");
+                            told.push(serde_json::to_string(&emitted.event).unwrap());
+                        }
+                        other => told.push(serde_json::to_string(&other).unwrap()),
+                    }
+                }
+            }
+            let conclusion = turn.finish(&clean_exit()).unwrap();
+            assert!(conclusion.failure.is_none(), "{conclusion:?}");
+            told.push(serde_json::to_string(&conclusion).unwrap());
+            told
+        };
+        let whole = read(vec![transcript]);
+        let lines = read(transcript.split_inclusive('\n').collect());
+        assert_eq!(whole, lines);
+        assert!(
+            whole.iter().any(|told| told.contains("turn_result")),
+            "{whole:#?}"
+        );
+        assert!(
+            whole.iter().any(|told| told.contains("remember")),
+            "{whole:#?}"
+        );
+    }
+}
+
+#[test]
+fn the_demo_plans() {
+    let adapter = load("demo");
+    let model = adapter.description().models[0].id.clone();
+    let plan = adapter.plan(&context(&model)).unwrap();
+    assert!(!plan.argv.is_empty());
+}
+
+#[test]
+fn the_catalog_joins_adapters_and_runtimes_toml() {
+    let folder = tempfile::tempdir().unwrap();
+    let manifest = folder.path().join("runtimes.toml");
+    let (claude, demo) = (plugin("claude"), plugin("demo"));
+    std::fs::write(
+        &manifest,
+        format!(
+            "[runtime.claude]\ncomponent = {claude:?}\n\
+             [[runtime.claude.models]]\nid = \"anthropic/claude-next-1\"\nlabel = \"Next\"\n\
+             [[runtime.claude.models]]\nid = \"anthropic/claude-opus-4-6\"\nhidden = true\n\
+             [runtime.demo]\ncomponent = {demo:?}\n"
+        ),
+    )
+    .unwrap();
+    let registry = Registry::load(
+        engine().clone(),
+        &manifest,
+        &folder.path().join("cwasm"),
+        &folder.path().join("adapters"),
+    );
+    let catalog = &registry.snapshot().catalog;
+    assert_eq!(
+        catalog.validate_model("claude", "anthropic/claude-sonnet-4-6"),
+        Ok(())
+    );
+    assert_eq!(
+        catalog.validate_model("claude", "anthropic/claude-next-1"),
+        Ok(())
+    );
+    let next = catalog
+        .models()
+        .into_iter()
+        .find(|m| m.id == "anthropic/claude-next-1")
+        .unwrap();
+    assert_eq!(
+        (next.label.as_deref(), next.provider.as_str()),
+        (Some("Next"), "anthropic")
+    );
+    assert_eq!(next.runtimes, ["claude"]);
+
+    let error = catalog
+        .validate_model("claude", "anthropic/claude-opus-4-6")
+        .unwrap_err();
+    assert!(matches!(error, ModelError::Unknown { .. }), "{error}");
+    let error = catalog
+        .validate_model("claude", "claude-sonnet-4-6")
+        .unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .contains("did you mean `anthropic/claude-sonnet-4-6`?"),
+        "{error}"
+    );
+    let error = catalog.validate_model("claude", "openai/o3").unwrap_err();
+    assert!(matches!(error, ModelError::Provider { .. }), "{error}");
+    assert!(
+        error.to_string().contains("anthropic/claude-sonnet-4-6"),
+        "{error}"
+    );
+    let error = catalog.validate_model("none", "openai/o3").unwrap_err();
+    assert!(
+        matches!(error, ModelError::UnknownRuntime { .. }),
+        "{error}"
+    );
+}
