@@ -41,9 +41,19 @@ enum Task {
     },
 }
 
-fn main() -> Result<ExitCode> {
+fn main() -> ExitCode {
+    match work(Arguments::parse().task) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn work(task: Task) -> Result<ExitCode> {
     let root = root();
-    match Arguments::parse().task {
+    match task {
         Task::Run(run) => return run.run(&root),
         Task::Test(test) => test.run(&root)?,
         Task::Plugins { verbose } => {
