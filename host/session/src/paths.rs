@@ -109,7 +109,9 @@ impl SessionPaths {
 
     /// Makes the folders that a log needs.
     pub(crate) fn create(&self) -> io::Result<()> {
-        private_dir(&self.root)
+        private_dir(&self.root)?;
+        // Readers may come before the first record does, and watch this folder.
+        private_dir(&self.log())
     }
 
     /// Makes the folders that the sandbox sees.
@@ -159,6 +161,10 @@ mod tests {
         let paths = Paths::create(&folder.path().join("data")).unwrap();
         let session = paths.session(Uuid::new_v4());
         session.create().unwrap();
+        assert!(
+            session.log().is_dir(),
+            "a reader may come before the first record"
+        );
         session.create_sandbox().unwrap();
         let locked = session.workspace().join("a/b");
         fs::create_dir_all(&locked).unwrap();
