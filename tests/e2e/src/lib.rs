@@ -1,1 +1,27 @@
 //! End-to-end tests: the real server, the real CLIs, real sandboxes.
+//!
+//! This library is what the tests under `tests/` share. It starts the `aod` program that lies
+//! beside the test's own target folder, so build it first: `cargo build -p aod -p aod-supervisor`,
+//! and the adapters with `cargo xtask plugins`. `cargo xtask test` does all of it.
+
+mod api;
+mod client;
+mod gate;
+mod process;
+mod program;
+mod runtimes;
+mod search;
+mod server;
+mod stream;
+mod wait;
+
+pub use api::{DEMO_MODEL, Ended, Session};
+pub use client::{Client, Reply};
+pub use gate::Gate;
+pub use process::{Process, Tree};
+pub use program::{CLIS, cli, plugin, program, repository, target};
+pub use runtimes::Runtimes;
+pub use search::{files_with, processes_with};
+pub use server::{Server, ServerOptions, serve_until_exit};
+pub use stream::{Event, Stream, check_ids, output, types};
+pub use wait::{DEADLINE, eventually, within};

@@ -1,0 +1,86 @@
+//! Where the things under test lie.
+
+use std::path::{Path, PathBuf};
+
+/// The vendors' CLIs that the tests run, as npm knows them.
+pub const CLIS: [(&str, &str); 4] = [
+    ("claude", "@anthropic-ai/claude-code@2.1.331"),
+    ("codex", "@openai/codex@0.169.0"),
+    ("gemini", "@google/gemini-cli@0.61.0"),
+    ("opencode", "opencode-ai@1.18.33"),
+];
+
+/// The repository's root.
+#[must_use]
+pub fn repository() -> PathBuf {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    // tests/e2e has two parents.
+    here.ancestors().nth(2).unwrap_or(here).to_owned()
+}
+
+/// The folder of the profile in which the running test was built: `target/debug` and its like.
+///
+/// # Panics
+/// When the test's executable is not in `deps`, as Cargo places it.
+fn profile() -> PathBuf {
+    let exe = std::env::current_exe().unwrap_or_default();
+    match exe.parent().and_then(Path::parent) {
+        Some(folder) => folder.to_owned(),
+        None => panic!("{} is not where Cargo places a test", exe.display()),
+    }
+}
+
+/// Cargo's target folder.
+#[must_use]
+pub fn target() -> PathBuf {
+    let profile = profile();
+    profile.parent().unwrap_or(&profile).to_owned()
+}
+
+/// One of the project's own programs.
+///
+/// # Panics
+/// When it was not built.
+#[must_use]
+pub fn program(name: &str) -> PathBuf {
+    let path = profile().join(name);
+    assert!(
+        path.is_file(),
+        "there is no {}: run `cargo build -p aod -p aod-supervisor` first, or `cargo xtask test`",
+        path.display()
+    );
+    path
+}
+
+/// A runtime adapter.
+///
+/// # Panics
+/// When it was not built.
+#[must_use]
+pub fn plugin(name: &str) -> PathBuf {
+    let path = repository().join("plugins").join(format!("{name}.wasm"));
+    assert!(path.is_file(), "there is no {}: run `cargo xtask plugins` first", path.display());
+    path
+}
+
+/// A vendor's CLI: in `target/clis`, or in the folder that `AOD_TEST_CLIS` names.
+///
+/// # Panics
+/// When it is not installed.
+#[must_use]
+pub fn cli(name: &str) -> PathBuf {
+    let folder = match std::env::var_os("AOD_TEST_CLIS") {
+        Some(folder) => PathBuf::from(folder),
+        None => target().join("clis"),
+    };
+    let path = folder.join("node_modules/.bin").join(name);
+    let packages: Vec<&str> = CLIS.iter().map(|(_, package)| *package).collect();
+    assert!(
+        path.exists(),
+        "there is no {}: run `cargo xtask test`, or `npm install --prefix {} {}`",
+        path.display(),
+        folder.display(),
+        packages.join(" ")
+    );
+    path
+}

@@ -1,0 +1,155 @@
+//! HTTP itself: who may ask, and how everything that cannot be done is refused.
+
+use std::collections::HashSet;
+
+use aod_e2e::{Client, serve_until_exit};
+use reqwest::Method;
+use serde_json::json;
+
+use crate::{agent, server};
+
+#[tokio::test]
+async fn every_error_is_in_the_envelope_with_a_request_id() {
+    let server = server().await;
+    let client = server.client();
+    let id = uuid::Uuid::new_v4();
+    let mut request_ids = HashSet::new();
+    let big = "x".repeat(3 << 20);
+    let text = |path: &str, body: &str| client.request(Method::POST, path).body(body.to_owned());
+    for (status, reply) in [
+        (404, client.get("/nowhere").await),
+        (404, client.get("/").await),
+        (404, client.get(&format!("/agents/{id}")).await),
+        (404, client.get(&format!("/agents/{id}/nowhere")).await),
+        (404, client.get("/agents/%ff").await),
+        (404, client.get("/runtimes/nope").await),
+        (405, client.delete("/agents").await),
+        (405, client.put("/sessions", &json!({})).await),
+        (405, client.send(client.request(Method::PATCH, "/health")).await),
+        (405, client.post_empty(&format!("/sessions/{id}/stream")).await),
+        (400, client.send(text("/agents", "{")).await),
+        (400, client.send(text("/agents", "")).await),
+        (400, client.send(text("/agents", "{\"name\": \"\u{1}\"}")).await),
+        (413, client.send(text("/agents", &big)).await),
+        (413, client.post("/sessions", &json!({"agent_id": id, "prompt": big})).await),
+        (422, client.post("/agents", &json!([])).await),
+        (422, client.post("/agents", &json!(null)).await),
+        (422, client.post("/agents", &json!("text")).await),
+    ] {
+        assert_eq!(reply.status, status, "{}: {}", reply.request, reply.text);
+        reply.check_envelope();
+        let id = reply.headers["x-request-id"].to_str().unwrap().to_owned();
+        assert!(request_ids.insert(id), "a request id was used twice");
+    }
+    let reply = client.send(text("/agents", "{\"a\":")).await;
+    assert_eq!(reply.refusal(400), "Invalid JSON");
+    let reply = client.send(client.request(Method::POST, "/agents").body(vec![0xff, 0xfe])).await;
+    assert_eq!(reply.refusal(400), "Invalid JSON");
+    // The id under which it is in the log.
+    let id = reply.headers["x-request-id"].to_str().unwrap();
+    assert!(server.log().contains(id), "the log does not know {id}");
+}
+
+#[tokio::test]
+async fn a_deeply_nested_body_is_refused() {
+    let server = server().await;
+    let client = server.client();
+    let deep = "[".repeat(500_000);
+    let request = client.request(Method::POST, "/agents").body(deep);
+    assert_eq!(client.send(request).await.refusal(400), "Invalid JSON");
+    client.get("/health").await.expect(200);
+}
+
+#[tokio::test]
+async fn a_client_does_not_choose_its_request_id() {
+    let server = server().await;
+    let client = server.client();
+    let request = client.request(Method::GET, "/nowhere").header("x-request-id", "chosen");
+    let reply = client.send(request).await;
+    assert_ne!(reply.headers["x-request-id"], "chosen");
+}
+
+#[tokio::test]
+async fn a_token_is_needed_for_all_but_health_and_the_description() {
+    let server = server().await;
+    let base = server.client().base();
+    let nobody = Client::new(base, None);
+    let stranger = Client::new(base, Some("aod_0000000000000000000000000000000000000000000"));
+    nobody.get("/health").await.expect(200);
+    let document = nobody.get("/openapi.json").await.expect(200);
+    let id = uuid::Uuid::new_v4().to_string();
+    for (path, routes) in document["paths"].as_object().unwrap() {
+        if path == "/health" {
+            continue;
+        }
+        for method in routes.as_object().unwrap().keys() {
+            let Ok(verb) = Method::from_bytes(method.to_uppercase().as_bytes()) else { continue };
+            let path = path.replace("{id}", &id).replace("{name}", "x").replace("{path}", "x");
+            for client in [&nobody, &stranger] {
+                let reply = client.send(client.request(verb.clone(), &path)).await;
+                // A guesser is slowed down in the end.
+                if reply.status == 429 {
+                    assert!(reply.headers.contains_key("retry-after"));
+                    reply.check_envelope();
+                    continue;
+                }
+                reply.refused(401);
+                assert_eq!(reply.headers["www-authenticate"], "Bearer", "{method} {path}");
+            }
+        }
+    }
+    for wrong in ["", "Basic YTpi", "Bearer", "Bearer ", "aod_x"] {
+        let request = nobody.request(Method::GET, "/agents").header("Authorization", wrong);
+        assert!(matches!(nobody.send(request).await.status.as_u16(), 401 | 429), "{wrong:?}");
+    }
+    // Whoever has a good token is let in all the same.
+    server.client().get("/agents").await.expect(200);
+}
+
+#[tokio::test]
+async fn guessing_tokens_is_slowed_down() {
+    let server = server().await;
+    let guesser = Client::new(server.client().base(), Some("aod_guess"));
+    let mut slowed = None;
+    for _ in 0..200 {
+        let reply = guesser.get("/agents").await;
+        if reply.status == 429 {
+            slowed = Some(reply);
+            break;
+        }
+        reply.refused(401);
+    }
+    let slowed = slowed.expect("two hundred guesses went through");
+    let seconds: u64 = slowed.headers["retry-after"].to_str().unwrap().parse().unwrap();
+    assert!((1..=120).contains(&seconds), "{seconds}");
+    server.client().get("/agents").await.expect(200);
+}
+
+#[tokio::test]
+async fn the_server_does_not_open_itself_to_others_without_a_token() {
+    let (success, said) = serve_until_exit(&["--listen", "0.0.0.0:0"]).await;
+    assert!(!success);
+    assert!(said.contains("aod token create"), "{said}");
+    assert!(!said.contains("listening on"), "{said}");
+}
+
+#[tokio::test]
+async fn an_unknown_setting_stops_the_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("aod.toml");
+    std::fs::write(&config, "[limits]\nsesions_per_user = 3\n").unwrap();
+    let (success, said) = serve_until_exit(&["--config", config.to_str().unwrap()]).await;
+    assert!(!success);
+    assert!(said.contains("sesions_per_user"), "{said}");
+}
+
+#[tokio::test]
+async fn a_method_that_is_not_served_is_told_which_are() {
+    let server = server().await;
+    let client = server.client();
+    let path = format!("/agents/{}", client.create_agent(&agent()).await);
+    let reply = client.delete(&path).await;
+    reply.refused(405);
+    let allow = reply.headers["allow"].to_str().unwrap();
+    assert!(allow.contains("GET") && allow.contains("PUT"), "{allow}");
+}

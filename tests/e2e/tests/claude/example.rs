@@ -1,0 +1,172 @@
+//! The example of the API's documentation, and what follows from it.
+
+use aod_e2e::{Runtimes, Server, ServerOptions, types};
+use aod_standin::{DEFAULT_ANSWER, Options, Standin};
+use serde_json::{Value, json};
+
+use crate::{Lab, lines, result, secret};
+
+/// The requests are those of the documentation, to the letter; the model's address is the one
+/// thing that is added, by the operator.
+#[tokio::test]
+async fn the_documented_example_works_as_it_stands() {
+    let model = Standin::start(Options::default()).await.unwrap();
+    let runtimes = Runtimes::default().with(
+        "claude",
+        &aod_e2e::plugin("claude"),
+        &format!(
+            "command = {:?}\nenv = {{ ANTHROPIC_BASE_URL = {:?} }}\n",
+            aod_e2e::cli("claude"),
+            model.url()
+        ),
+    );
+    let server = Server::start(ServerOptions::new(runtimes)).await;
+    let client = server.client();
+    let agent = client
+        .post(
+            "/agents",
+            &json!({"name": "hello", "runtime": "claude", "model": "anthropic/claude-sonnet-4-6"}),
+        )
+        .await
+        .expect(201);
+    assert_eq!(agent["type"], "agent");
+    assert_eq!(agent["version"], 1);
+    let key = secret();
+    let environment = client
+        .post(
+            "/environments",
+            &json!({"name": "with-anthropic-key", "env_vars": {"ANTHROPIC_API_KEY": key}}),
+        )
+        .await
+        .expect(201);
+    assert_eq!(environment["type"], "environment");
+    assert!(environment.get("env_vars").is_none());
+    let session = client
+        .create_session(&json!({
+            "agent_id": agent["id"],
+            "environment_id": environment["id"],
+            "prompt": "Say hello",
+        }))
+        .await;
+    let ended = session.ended().await.completed();
+    let kinds = types(&ended.events);
+    assert_eq!(kinds[0], "start");
+    assert_eq!(ended.events[0].data["runtime"], "claude");
+    assert_eq!(kinds[1], "stage");
+    let turn_start = kinds.iter().position(|kind| *kind == "turn_start").unwrap();
+    assert!(kinds[1..turn_start].iter().all(|kind| *kind == "stage"), "{kinds:?}");
+    let (last, outputs) = kinds[turn_start + 1..].split_last().unwrap();
+    assert_eq!(*last, "exit");
+    assert!(!outputs.is_empty() && outputs.iter().all(|kind| *kind == "output"), "{kinds:?}");
+
+    let lines = lines(&ended.stdout());
+    assert_eq!(lines[0]["type"], "system");
+    assert_eq!(lines[0]["subtype"], "init");
+    assert_eq!(lines[0]["model"], "claude-sonnet-4-6");
+    let last = lines.last().unwrap();
+    assert_eq!(last["type"], "result");
+    assert_eq!(last["is_error"], false);
+    assert_eq!(last["result"], DEFAULT_ANSWER);
+    let asked = &model.requests()[0];
+    assert_eq!(asked.headers["x-api-key"], key);
+    assert_eq!(asked.model.as_deref(), Some("claude-sonnet-4-6"));
+}
+
+#[tokio::test]
+async fn two_turns_remember() {
+    let lab = Lab::new().await;
+    let session = lab.session("the word is tangerine").await;
+    session.ended().await.completed();
+    session.prompt("which word? [[recall]]").await;
+    let ended = session.ended().await.completed();
+    let answer = result(&ended.last_stdout());
+    assert!(answer.contains("the word is tangerine"), "{answer}");
+    let ids: Vec<Value> = lines(&ended.stdout())
+        .into_iter()
+        .filter(|line| line["subtype"] == "init")
+        .map(|line| line["session_id"].clone())
+        .collect();
+    assert_eq!(ids.len(), 2);
+    assert_eq!(ids[0], ids[1], "a conversation of its own would have forgotten");
+}
+
+#[tokio::test]
+async fn a_tool_call_writes_a_file_into_the_workspace() {
+    let lab = Lab::new().await;
+    let session = lab.session("[[write note.txt from-the-model]] [[say written]]").await;
+    let ended = session.ended().await.completed();
+    assert_eq!(result(&ended.stdout()), "written");
+    let note = lab.server.workspace_file(&session.id, "note.txt").unwrap();
+    assert_eq!(note.trim(), "from-the-model");
+    session.prompt("[[bash cat note.txt && pwd && id -u]]").await;
+    let ended = session.ended().await.completed();
+    let answer = result(&ended.last_stdout());
+    assert!(answer.contains("from-the-model"), "{answer}");
+    assert!(answer.contains("/workspace"), "{answer}");
+    assert!(!answer.lines().any(|line| line == "0"), "root inside: {answer}");
+}
+
+#[tokio::test]
+async fn usage_is_what_the_provider_counted() {
+    let lab = Lab::new().await;
+    let session = lab.session("[[bash true]] [[say one]]").await;
+    session.ended().await.completed();
+    session.prompt("[[say two]]").await;
+    let ended = session.ended().await.completed();
+    let counted = lab.model.usage();
+    assert!(counted.replies >= 3, "{counted:?}");
+    let usage = &ended.session["usage"];
+    assert_eq!(usage["input_tokens"], counted.input_tokens, "{usage} {counted:?}");
+    assert_eq!(usage["output_tokens"], counted.output_tokens, "{usage} {counted:?}");
+    assert_eq!(usage["cached_tokens"], 0);
+    assert!(usage["cost_usd"].as_f64().unwrap() > 0.0, "{usage}");
+    let turns = session.turns().await;
+    let input = |turn: &Value| turn["usage"]["input_tokens"].as_u64().unwrap();
+    assert_eq!(turns.iter().map(input).sum::<u64>(), counted.input_tokens);
+    assert!(turns.iter().all(|turn| input(turn) > 0));
+}
+
+#[tokio::test]
+async fn the_model_is_reached_under_the_name_that_the_operator_gave() {
+    let model = Standin::start(Options::default()).await.unwrap();
+    let address = model.address();
+    let options = ServerOptions::new(Runtimes::vendor("claude"))
+        .set("AOD_EGRESS__HOSTS", format!("model.test={address}"));
+    let server = Server::start(options).await;
+    let client = server.client();
+    let body = json!({"name": "hello", "runtime": "claude", "model": crate::MODEL});
+    let agent = client.create_agent(&body).await;
+    let environment = client
+        .create_environment(&json!({
+            "name": "e",
+            "env_vars": {
+                "ANTHROPIC_API_KEY": secret(),
+                "ANTHROPIC_BASE_URL": format!("http://model.test:{}", address.port()),
+            },
+        }))
+        .await;
+    let body = json!({"agent_id": agent, "environment_id": environment, "prompt": "[[say hi]]"});
+    let ended = client.create_session(&body).await.ended().await.completed();
+    assert_eq!(result(&ended.stdout()), "hi");
+    assert!(model.requests()[0].headers["host"].starts_with("model.test"));
+}
+
+#[tokio::test]
+async fn text_is_streamed_as_it_comes() {
+    let lab = Lab::new().await;
+    let session = lab.session("[[slow 20]] [[words 100]]").await;
+    let mut stream = session.stream().await;
+    let delta = |word: &str| format!("\"text\":\"{word}");
+    let first = delta("word1 ");
+    let seen = stream
+        .until(|event| event.data["data"].as_str().is_some_and(|data| data.contains(&first)))
+        .await;
+    assert_eq!(session.read().await["status"], "running", "it came only with the end");
+    let rest = stream.rest().await;
+    assert!(seen.iter().all(|event| event.kind() != "exit"));
+    let deltas = rest.iter().filter(|event| {
+        event.data["data"].as_str().is_some_and(|data| data.contains("stream_event"))
+    });
+    assert!(deltas.count() > 5, "{rest:#?}");
+    session.ended().await.completed();
+}

@@ -1,0 +1,10 @@
+//! The life of sessions, with the demo runtime: quick, and without a vendor's CLI.
+
+mod crashes;
+mod limits;
+mod provisioning;
+mod secrets;
+mod states;
+mod stops;
+mod stream;
+mod turns;
