@@ -39,6 +39,8 @@ pub enum Reason {
     Interrupted,
     /// It was terminated on request.
     Terminated,
+    /// It used more than its sandbox may.
+    OverLimit,
     /// The log could not be written.
     LogError,
     /// It could not be started.

@@ -20,6 +20,6 @@ pub use exited::{Exited, Reason};
 pub use redact::{Redactor, Stream};
 pub use socket::listen;
 pub use spec::{
-    Clock, DataFd, Interrupt, Launch, Secret, SecretBytes, SignalTarget, Stdin, TurnSpec,
+    Clock, DataFd, Interrupt, Launch, Secret, SecretBytes, SignalTarget, Stdin, TurnSpec, Watch,
 };
 pub use start::{Report, SpawnError, StartFailure, Started, spawn};

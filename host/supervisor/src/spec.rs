@@ -36,6 +36,18 @@ pub struct TurnSpec {
     pub clock: Clock,
     /// How it is asked to stop.
     pub interrupt: Interrupt,
+    /// Limits that the kernel was not told.
+    #[serde(default)]
+    pub watch: Watch,
+}
+
+/// Limits that only a watching parent can hold; beyond them the whole tree is killed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Watch {
+    /// Memory of all processes together, in bytes.
+    pub memory_bytes: Option<u64>,
+    /// Number of processes and threads.
+    pub pids: Option<u64>,
 }
 
 /// A command, complete: nothing of the host's environment is added.
@@ -49,6 +61,9 @@ pub struct Launch {
     pub env: Vec<(String, String)>,
     /// The working directory.
     pub cwd: PathBuf,
+    /// A cgroup v2 folder that it joins.
+    #[serde(default)]
+    pub cgroup: Option<PathBuf>,
     /// Files without a name that the command finds open.
     #[serde(default)]
     pub data_fds: Vec<DataFd>,

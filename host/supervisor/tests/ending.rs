@@ -563,3 +563,15 @@ fn started_session(pid: u32) -> String {
         .as_raw_nonzero()
         .to_string()
 }
+
+#[test]
+fn a_tree_that_uses_too_much_is_killed_and_it_is_said_why() {
+    let mut case = Case::sh("for n in 1 2 3 4 5 6; do sleep 60 & done; echo $! > last; wait");
+    case.spec.watch.pids = Some(5);
+    case.start();
+    let last = pids(&case, "last", 1)[0];
+    let (exited, _) = case.end();
+    assert_eq!(exited.reason, Reason::OverLimit);
+    assert!(exited.error.unwrap().contains("limit is 5"));
+    assert!(!lives(last));
+}

@@ -1,6 +1,6 @@
 //! The launched process and its tree.
 
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::process::CommandExt as _;
@@ -59,11 +59,20 @@ impl Child {
             })
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
+        // Opened here: between fork and exec nothing may be allocated.
+        let cgroup = match &launch.cgroup {
+            Some(folder) => Some(
+                OpenOptions::new()
+                    .write(true)
+                    .open(folder.join("cgroup.procs"))?,
+            ),
+            None => None,
+        };
         let parent = rustix::process::getpid();
         // SAFETY: between fork and exec this makes system calls only, and allocates nothing but
         // on the path of an error, in a process that had one thread.
         unsafe {
-            command.pre_exec(move || prepare(parent, umask, &kept));
+            command.pre_exec(move || prepare(parent, umask, &kept, cgroup.as_ref()));
         }
         let mut child = command.spawn()?;
         let pid = Pid::from_child(&child);
@@ -162,7 +171,7 @@ impl Child {
 }
 
 /// In the child, between fork and exec.
-fn prepare(parent: Pid, umask: Mode, kept: &[i32]) -> io::Result<()> {
+fn prepare(parent: Pid, umask: Mode, kept: &[i32], cgroup: Option<&File>) -> io::Result<()> {
     rustix::process::setsid()?;
     rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
     if rustix::process::getppid() != Some(parent) {
@@ -172,6 +181,10 @@ fn prepare(parent: Pid, umask: Mode, kept: &[i32]) -> io::Result<()> {
     for signal in IGNORED {
         // SAFETY: the default action installs no handler.
         unsafe { libc::signal(signal, libc::SIG_DFL) };
+    }
+    if let Some(cgroup) = cgroup {
+        // 0 is whoever writes it.
+        rustix::io::write(cgroup, b"0")?;
     }
     rustix::process::umask(umask);
     kept.iter().try_for_each(|fd| data_fds::keep(*fd))

@@ -19,6 +19,8 @@ pub enum Event {
     Interrupt,
     /// It shall be killed.
     Terminate,
+    /// It uses more than it may.
+    OverLimit,
     /// Its output can no longer be recorded.
     LogFailed,
     /// The launched process has ended.
@@ -118,6 +120,7 @@ impl Ending {
             (State::Killing { .. }, _) => same,
             (_, Event::Terminate) => kill(Reason::Terminated),
             (_, Event::LogFailed) => kill(Reason::LogError),
+            (_, Event::OverLimit) => kill(Reason::OverLimit),
             (State::Stopping { reason, kill_at }, Event::Time) if now >= kill_at => kill(reason),
             (State::Stopping { .. }, _) => same,
             (State::Running { .. }, Event::Interrupt) => self.stop(now, Reason::Interrupted),
@@ -256,6 +259,7 @@ mod tests {
             Event::Interrupt,
             Event::Terminate,
             Event::LogFailed,
+            Event::OverLimit,
             Event::Gone,
         ])
     }
@@ -279,7 +283,7 @@ mod tests {
                 let after = ending.reason();
                 prop_assert!(
                     before == after || before == Reason::Exit
-                        || matches!(after, Reason::Terminated | Reason::LogError)
+                        || matches!(after, Reason::Terminated | Reason::LogError | Reason::OverLimit)
                 );
                 prop_assert!(before != Reason::Terminated || after == Reason::Terminated);
                 prop_assert!(after == Reason::Exit || ending.is_gone() || signals + kills > 0);

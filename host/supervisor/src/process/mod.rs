@@ -8,6 +8,7 @@ mod feed;
 pub mod harden;
 mod output;
 mod turn;
+mod watch;
 
 use std::fs::File;
 use std::io::Write as _;

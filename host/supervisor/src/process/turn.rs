@@ -21,6 +21,7 @@ use super::ending::{Action, Ending, Event};
 use super::feed::Feed;
 use super::harden::trim_heap;
 use super::output::{Lines, Sink};
+use super::watch::Watchman;
 
 /// How much is read from a pipe at once, when it has much.
 const LARGE_READ: usize = 256 << 10;
@@ -55,6 +56,8 @@ pub struct Turn {
     socket: PathBuf,
     ending: Ending,
     interrupt: Interrupt,
+    watchman: Watchman,
+    over_limit: Option<String>,
     started: Instant,
     buffer: Vec<u8>,
 }
@@ -167,6 +170,8 @@ impl Turn {
             socket: spec.control_socket.clone(),
             ending: Ending::new(spec.clock, asks),
             interrupt: spec.interrupt,
+            watchman: Watchman::new(spec.watch),
+            over_limit: None,
             started: Instant::now(),
             buffer: Vec::new(),
         }
@@ -181,6 +186,7 @@ impl Turn {
             // The end before requests: who asks a CLI to stop that has ended comes too late.
             self.look_for_end();
             self.happens(Event::Time);
+            self.watch();
             self.read();
             self.serve();
             self.append();
@@ -237,11 +243,24 @@ impl Turn {
         let due = self.ending.deadline().map(|at| at.saturating_sub(now));
         let sweep = self.ending.is_gone().then_some(SWEEP_MS);
         let rest = (self.buffer.capacity() + self.batch.capacity() > 0).then_some(REST_MS);
-        let millis = [due, sweep, rest].into_iter().flatten().min();
+        let looks = self.over_limit.is_none() && !self.ending.is_gone();
+        let look = self.watchman.due().filter(|_| looks);
+        let look = look.map(|at| at.saturating_sub(now));
+        let millis = [due, sweep, rest, look].into_iter().flatten().min();
         let sync = self.log.sync_due();
         match (millis.map(Duration::from_millis), sync) {
             (Some(a), Some(b)) => Some(a.min(b)),
             (one, other) => one.or(other),
+        }
+    }
+
+    fn watch(&mut self) {
+        if self.ending.is_gone() || self.over_limit.is_some() {
+            return;
+        }
+        self.over_limit = self.watchman.look(self.now(), self.child.id());
+        if self.over_limit.is_some() {
+            self.happens(Event::OverLimit);
         }
     }
 
@@ -425,7 +444,7 @@ impl Turn {
             reason: self.ending.reason(),
             replaced_bytes: stdout.lines.replaced() + stderr.lines.replaced(),
             output_bytes: stdout.lines.bytes() + stderr.lines.bytes(),
-            error: self.log_error.take(),
+            error: self.log_error.take().or(self.over_limit.take()),
         };
         record_exited(&mut self.log, self.number, &exited);
         let _ = std::fs::remove_file(&self.socket);

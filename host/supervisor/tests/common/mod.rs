@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use aod_log::{Flags, Fsync, Kind, Options, Reader, is_locked};
 use aod_supervisor::{
     Clock, Control, DataFd, Exited, Interrupt, Launch, Request, Secret, SignalTarget, SpawnError,
-    Started, Stdin, TurnSpec, spawn,
+    Started, Stdin, TurnSpec, Watch, spawn,
 };
 
 pub const BINARY: &str = env!("CARGO_BIN_EXE_aod-supervisor");
@@ -49,6 +49,7 @@ impl Case {
                 argv: vec!["sh".to_owned(), "-c".to_owned(), script.to_owned()],
                 env: vec![("PATH".to_owned(), "/usr/bin:/bin".to_owned())],
                 cwd: folder.path().to_owned(),
+                cgroup: None,
                 data_fds: Vec::new(),
             },
             stdin: Stdin::None,
@@ -60,6 +61,7 @@ impl Case {
                 after_result_grace_ms: 0,
             },
             interrupt: Interrupt::default(),
+            watch: Watch::default(),
         };
         Self { folder, spec }
     }
