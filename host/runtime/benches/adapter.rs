@@ -3,6 +3,8 @@
 //! Needs the built adapters (`cargo xtask plugins`). Parsing is compared with the same crate
 //! compiled natively, in the same run.
 
+#![allow(clippy::unwrap_used, reason = "what fails here is told by its panic")]
+
 use std::hint::black_box;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -133,6 +135,29 @@ fn parsing(adapter: &Adapter) {
     }
 }
 
+/// What a turn that has begun and read a little keeps in memory.
+fn memory(adapter: &Adapter) {
+    const TURNS: usize = 500;
+    let resident = || -> usize {
+        let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
+        statm.split(' ').nth(1).unwrap().parse::<usize>().unwrap() * 4
+    };
+    let line = batch(2 << 10);
+    let before = resident();
+    let turns: Vec<_> = (0..TURNS)
+        .map(|_| {
+            let mut turn = adapter.begin_turn(&context()).unwrap();
+            turn.feed(OutputStream::Stdout, &line).unwrap();
+            turn
+        })
+        .collect();
+    println!(
+        "memory: {} KiB for each of {TURNS} turns",
+        (resident() - before) / TURNS
+    );
+    drop(turns);
+}
+
 fn registry(engine: &Engine, folder: &Path) -> Registry {
     let registry = Registry::load(
         engine.clone(),
@@ -156,6 +181,7 @@ fn benches(criterion: &mut Criterion) {
     let adapter = Adapter::from_file(&engine, "claude", &claude, Settings::default()).unwrap();
 
     parsing(&adapter);
+    memory(&adapter);
 
     let context = context();
     criterion.bench_function("plan, warm", |b| b.iter(|| adapter.plan(&context).unwrap()));

@@ -22,7 +22,7 @@ use crate::v1;
 ///
 /// Calls compute for as long as `limits.call_deadline` on the calling thread, and panic where a
 /// guest that was built with WASI is called on a thread that drives async tasks: call from
-/// [`spawn_blocking`](tokio::task::spawn_blocking).
+/// `tokio::task::spawn_blocking`.
 pub struct Adapter {
     runtime: String,
     engine: Engine,

@@ -71,6 +71,26 @@ pub(crate) fn reaction(given: &Reaction, secrets: &HashSet<String>) -> Result<()
     Ok(())
 }
 
+/// Whether a reaction speaks of lines that were fed.
+pub(crate) fn lines(given: &Reaction, fed: &str) -> Result<(), Invalid> {
+    let whole = fed.bytes().filter(|byte| *byte == b'\n').count();
+    let count = whole + usize::from(!fed.is_empty() && !fed.ends_with('\n'));
+    let emitted = given.actions.iter().filter_map(|action| match action {
+        Action::Emit(emitted) => Some(emitted.line),
+        _ => None,
+    });
+    match emitted
+        .chain(given.absorbed.iter().copied())
+        .find(|line| *line as usize >= count)
+    {
+        Some(line) => {
+            let problem = format!("line {line} of a batch of {count} lines, counted from 0");
+            Err(Invalid::new("reaction", problem))
+        }
+        None => Ok(()),
+    }
+}
+
 /// Takes a text as JSON, without another copy.
 pub(crate) fn json(field: &str, text: String) -> Result<Box<RawValue>, Invalid> {
     if json_depth(&text) > MAX_JSON_DEPTH {

@@ -80,7 +80,7 @@ pub enum RuntimeError {
         /// The runtime.
         runtime: String,
         /// What is wrong.
-        source: ComponentError,
+        source: Box<ComponentError>,
     },
 }
 
@@ -131,7 +131,7 @@ pub enum KeptError {
         /// The component's digest.
         digest: Digest,
         /// Why.
-        source: ComponentError,
+        source: Box<ComponentError>,
     },
 }
 

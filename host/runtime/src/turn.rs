@@ -91,11 +91,13 @@ impl Turn {
                 limit,
             });
         }
-        self.react("turn.feed", |live| match &live.instance {
+        let reaction = self.react("turn.feed", |live| match &live.instance {
             Instance::V1(v1) => live
                 .call
                 .run_reply(|store| v1.feed(store, live.turn, source, lines)),
-        })
+        })?;
+        self.accept("turn.feed", check::lines(&reaction, lines))?;
+        Ok(reaction)
     }
 
     /// Gives the answer to a question.
@@ -154,11 +156,20 @@ impl Turn {
         call: impl FnOnce(&mut Live) -> Result<Reaction, AdapterError>,
     ) -> Result<Reaction, AdapterError> {
         let reaction = self.attempt(name, call)?;
-        if let Err(source) = check::reaction(&reaction, &self.secrets) {
-            self.live = None;
-            return Err(AdapterError::Invalid { call: name, source });
-        }
+        self.accept(name, check::reaction(&reaction, &self.secrets))?;
         Ok(reaction)
+    }
+
+    /// Ends the turn where a reply broke a rule.
+    fn accept(
+        &mut self,
+        call: &'static str,
+        checked: Result<(), check::Invalid>,
+    ) -> Result<(), AdapterError> {
+        checked.map_err(|source| {
+            self.live = None;
+            AdapterError::Invalid { call, source }
+        })
     }
 
     fn attempt<T>(

@@ -41,6 +41,11 @@ impl Registry {
             return Ok(adapter);
         }
         let path = self.kept_path(digest);
+        let component_error = |source| KeptError::Component {
+            runtime: runtime.to_owned(),
+            digest,
+            source: Box::new(source),
+        };
         let binary = Binary::read(&path, Some(digest)).map_err(|source| match source {
             ComponentError::Read { path, source } if source.kind() == io::ErrorKind::NotFound => {
                 KeptError::Missing {
@@ -49,11 +54,7 @@ impl Registry {
                     path,
                 }
             }
-            source => KeptError::Component {
-                runtime: runtime.to_owned(),
-                digest,
-                source,
-            },
+            source => component_error(source),
         })?;
         let declared = snapshot
             .runtimes
@@ -63,14 +64,8 @@ impl Registry {
             .map(|declared| declared.settings.clone())
             .unwrap_or_default();
         let cache = self.cache.as_ref().ok();
-        let adapter =
-            Adapter::load(&self.engine, cache, runtime, &binary, settings).map_err(|source| {
-                KeptError::Component {
-                    runtime: runtime.to_owned(),
-                    digest,
-                    source,
-                }
-            })?;
+        let adapter = Adapter::load(&self.engine, cache, runtime, &binary, settings)
+            .map_err(component_error)?;
         let adapter = Arc::new(adapter);
         kept.retain(|_, adapter| adapter.strong_count() > 0);
         kept.insert(key, Arc::downgrade(&adapter));

@@ -108,7 +108,7 @@ impl Registry {
             RuntimeError::Component {
                 at: location(position),
                 runtime: name.to_owned(),
-                source,
+                source: Box::new(source),
             }
         };
         let binary =

@@ -101,6 +101,13 @@ impl Guest {
             &format!("package aod:runtime@{}", self.version),
         );
         let imports = self.extra.contains("(import \"test:");
+        let wasi = self.extra.contains("(import \"wasi:");
+        if wasi {
+            text = text.replace(
+                "world runtime {",
+                "world runtime {\n import wasi:io/poll@0.2.0; import wasi:clocks/monotonic-clock@0.2.0;",
+            );
+        }
         if imports {
             text = text.replace(
                 "world runtime {",
@@ -111,6 +118,17 @@ impl Guest {
         if imports {
             let evil = "package test:evil@0.1.0; interface files { open: func(n: u32) -> u32; }";
             resolve.push_str("evil.wit", evil).unwrap();
+        }
+        if wasi {
+            let io =
+                "package wasi:io@0.2.0; interface poll { resource pollable { block: func(); } }";
+            resolve.push_str("io.wit", io).unwrap();
+            let clocks = "package wasi:clocks@0.2.0; interface monotonic-clock {
+                use wasi:io/poll@0.2.0.{pollable};
+                now: func() -> u64;
+                subscribe-duration: func(when: u64) -> pollable;
+            }";
+            resolve.push_str("clocks.wit", clocks).unwrap();
         }
         let package = resolve.push_str("runtime.wit", &text).unwrap();
         let world = resolve.select_world(&[package], Some("runtime")).unwrap();

@@ -273,6 +273,34 @@ fn a_small_reply_that_unfolds_into_a_giant_one_is_not_copied() {
 }
 
 #[test]
+fn a_reaction_to_a_line_that_was_not_fed_is_invalid() {
+    // Absorbs line 7 of a batch of one.
+    const ELSEWHERE: &str = r"
+        (i32.store (i32.const 4104) (i32.const 4200))
+        (i32.store (i32.const 4108) (i32.const 1))
+        (i32.store (i32.const 4200) (i32.const 7))
+        i32.const 4096";
+    let error = feed_error(&Guest {
+        feed: ELSEWHERE,
+        ..Guest::default()
+    });
+    assert!(
+        matches!(
+            error,
+            AdapterError::Invalid {
+                call: "turn.feed",
+                ..
+            }
+        ),
+        "{error}"
+    );
+    assert!(
+        error.to_string().contains("line 7 of a batch of 1"),
+        "{error}"
+    );
+}
+
+#[test]
 fn a_reply_outside_of_memory_is_a_trap() {
     let error = feed_error(&Guest {
         feed: "i32.const -16",

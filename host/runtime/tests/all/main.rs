@@ -1,11 +1,14 @@
 //! Tests of the crate as its users see it, with real components only.
 
+#![allow(clippy::unwrap_used, reason = "what fails here is told by its panic")]
+
 mod cache;
 mod guest;
 mod hostile;
 mod manifest;
 mod plugins;
 mod registry;
+mod wasi;
 
 use std::path::PathBuf;
 use std::sync::OnceLock;
