@@ -57,10 +57,7 @@ impl Test {
             true => test.args(["nextest", "run", "--no-fail-fast"]),
             false => test.args(["test", "--no-fail-fast", "--tests"]),
         };
-        test.arg("--workspace");
-        if !self.fast {
-            test.args(["--features", "aod-e2e/clis"]);
-        }
+        test.arg("--workspace").args(self.features());
         if let Some(filter) = &self.filter {
             test.arg(filter);
         }
