@@ -38,14 +38,23 @@ impl Test {
                 .current_dir(root);
             run_command(doc.env("RUSTDOCFLAGS", "-D warnings"))?;
         }
-        cargo(
-            root,
-            &["build", "--quiet", "-p", "aod", "-p", "aod-supervisor"],
-        )?;
+        // The programs that the tests start, built with the tests: a selection of its own would
+        // have other features of the dependencies, and build them all once more.
+        let build = ["build", "--quiet", "--workspace", "--bins", "--tests"];
+        cargo(root, &[&build[..], self.features()].concat())?;
         if !self.fast && self.filter.is_none() {
-            cargo(root, &["test", "--quiet", "--workspace", "--doc"])?;
+            let doc = ["test", "--quiet", "--workspace", "--doc"];
+            cargo(root, &[&doc[..], self.features()].concat())?;
         }
         self.tests(root)
+    }
+
+    fn features(&self) -> &'static [&'static str] {
+        if self.fast {
+            &[]
+        } else {
+            &["--features", "aod-e2e/clis"]
+        }
     }
 
     /// The tests themselves, last, so that the output ends with the runner's summary.
