@@ -44,7 +44,10 @@ impl Client {
     pub async fn create_session(&self, body: &Value) -> Session {
         let ack = self.post("/sessions", body).await.expect(202);
         assert_eq!(ack["status"], "pending", "{ack}");
-        Session { client: self.clone(), id: id(&ack) }
+        Session {
+            client: self.clone(),
+            id: id(&ack),
+        }
     }
 
     /// Starts a session of the demo runtime.
@@ -53,7 +56,8 @@ impl Client {
     /// When it is refused.
     pub async fn demo_session(&self, prompt: &str) -> Session {
         let agent = self.demo_agent().await;
-        self.create_session(&json!({"agent_id": agent, "prompt": prompt})).await
+        self.create_session(&json!({"agent_id": agent, "prompt": prompt}))
+            .await
     }
 }
 
@@ -95,8 +99,12 @@ impl Ended {
     #[must_use]
     pub fn last_stdout(&self) -> String {
         let turn = &self.turn["turn_number"];
-        let of_turn: Vec<Event> =
-            self.events.iter().filter(|event| event.data["turn"] == *turn).cloned().collect();
+        let of_turn: Vec<Event> = self
+            .events
+            .iter()
+            .filter(|event| event.data["turn"] == *turn)
+            .cloned()
+            .collect();
         output(&of_turn, "stdout")
     }
 
@@ -148,7 +156,10 @@ impl Session {
     /// # Panics
     /// When it cannot be read.
     pub async fn read(&self) -> Value {
-        self.client.get(&format!("/sessions/{}", self.id)).await.expect(200)
+        self.client
+            .get(&format!("/sessions/{}", self.id))
+            .await
+            .expect(200)
     }
 
     /// Its turns.
@@ -156,7 +167,11 @@ impl Session {
     /// # Panics
     /// When they cannot be read.
     pub async fn turns(&self) -> Vec<Value> {
-        let body = self.client.get(&format!("/sessions/{}/turns", self.id)).await.expect(200);
+        let body = self
+            .client
+            .get(&format!("/sessions/{}/turns", self.id))
+            .await
+            .expect(200);
         match &body["data"] {
             Value::Array(turns) => turns.clone(),
             _ => panic!("no list: {body}"),
@@ -184,7 +199,10 @@ impl Session {
     /// # Panics
     /// When it is refused.
     pub async fn prompt_with(&self, body: &Value) -> Value {
-        self.client.post(&format!("/sessions/{}/prompt", self.id), body).await.expect(202)
+        self.client
+            .post(&format!("/sessions/{}/prompt", self.id), body)
+            .await
+            .expect(202)
     }
 
     /// Waits until the session stands so.
@@ -224,12 +242,19 @@ impl Session {
         assert!(terminal, "no terminal event at the end: {events:#?}");
         let session = self.read().await;
         let turn = self.turns().await.pop().unwrap_or_default();
-        Ended { events, session, turn }
+        Ended {
+            events,
+            session,
+            turn,
+        }
     }
 
     /// The session behind a server that was started again.
     #[must_use]
     pub fn at(&self, client: &Client) -> Self {
-        Self { client: client.clone(), id: self.id.clone() }
+        Self {
+            client: client.clone(),
+            id: self.id.clone(),
+        }
     }
 }

@@ -55,7 +55,13 @@ impl Reply {
     /// When it is another.
     #[track_caller]
     pub fn expect(&self, status: u16) -> Value {
-        assert_eq!(self.status.as_u16(), status, "{}: {}", self.request, self.text);
+        assert_eq!(
+            self.status.as_u16(),
+            status,
+            "{}: {}",
+            self.request,
+            self.text
+        );
         self.json()
     }
 
@@ -74,7 +80,6 @@ impl Reply {
     ///
     /// # Panics
     /// As [`Reply::refused`], or when `detail` is a list.
-    #[must_use]
     #[track_caller]
     pub fn refusal(&self, status: u16) -> String {
         match self.refused(status) {
@@ -105,7 +110,10 @@ impl Reply {
             }
             _ => panic!("no envelope: {about}"),
         }
-        assert!(self.headers.contains_key("x-request-id"), "no x-request-id: {about}");
+        assert!(
+            self.headers.contains_key("x-request-id"),
+            "no x-request-id: {about}"
+        );
     }
 }
 
@@ -117,7 +125,11 @@ impl Client {
     #[must_use]
     pub fn new(base: &str, token: Option<&str>) -> Self {
         match reqwest::Client::builder().no_proxy().build() {
-            Ok(http) => Self { base: base.to_owned(), token: token.map(str::to_owned), http },
+            Ok(http) => Self {
+                base: base.to_owned(),
+                token: token.map(str::to_owned),
+                http,
+            },
             Err(error) => panic!("no HTTP client: {error}"),
         }
     }
@@ -135,7 +147,6 @@ impl Client {
     }
 
     /// A request that was not sent yet.
-    #[must_use]
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
         let request = self.http.request(method, format!("{}{path}", self.base));
         match &self.token {
@@ -151,7 +162,11 @@ impl Client {
     pub async fn try_send(&self, request: RequestBuilder) -> Result<Reply> {
         let request = request.timeout(REPLY).build()?;
         let about = format!("{} {}", request.method(), request.url().path());
-        let reply = self.http.execute(request).await.with_context(|| about.clone())?;
+        let reply = self
+            .http
+            .execute(request)
+            .await
+            .with_context(|| about.clone())?;
         Ok(Reply {
             status: reply.status(),
             headers: reply.headers().clone(),
@@ -214,7 +229,11 @@ impl Client {
     /// When it is refused.
     pub async fn stream_after(&self, session: &str, last: u64) -> Stream {
         let path = format!("/sessions/{session}/stream");
-        self.open(self.request(Method::GET, &path).header("Last-Event-ID", last)).await
+        self.open(
+            self.request(Method::GET, &path)
+                .header("Last-Event-ID", last),
+        )
+        .await
     }
 
     async fn open(&self, request: RequestBuilder) -> Stream {

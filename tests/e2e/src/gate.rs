@@ -36,15 +36,19 @@ impl Gate {
     /// When it does not get there.
     pub async fn reached(&self, server: &Server, session: &Session) {
         let what = format!("the gate {:?} is reached", self.0);
-        eventually(&what, DEADLINE, async || (self.arrivals(server, session) > 0).then_some(()))
-            .await;
+        eventually(&what, DEADLINE, async || {
+            (self.arrivals(server, session) > 0).then_some(())
+        })
+        .await;
     }
 
     /// How often the gate was reached.
     #[must_use]
     pub fn arrivals(&self, server: &Server, session: &Session) -> usize {
         let name = format!("{}.reached", self.0);
-        server.workspace_file(&session.id, &name).map_or(0, |text| text.lines().count())
+        server
+            .workspace_file(&session.id, &name)
+            .map_or(0, |text| text.lines().count())
     }
 
     /// Lets the agent through.

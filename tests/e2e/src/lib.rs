@@ -19,7 +19,7 @@ pub use api::{DEMO_MODEL, Ended, Session};
 pub use client::{Client, Reply};
 pub use gate::Gate;
 pub use process::{Process, Tree};
-pub use program::{CLIS, cli, plugin, program, repository, target};
+pub use program::{CLIS, cli, cli_if_installed, plugin, program, repository, target};
 pub use runtimes::Runtimes;
 pub use search::{files_with, processes_with};
 pub use server::{Server, ServerOptions, serve_until_exit};

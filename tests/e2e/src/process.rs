@@ -20,7 +20,10 @@ impl Process {
     #[must_use]
     pub fn find(pid: i32) -> Option<Self> {
         let stat = Stat::read(pid)?;
-        (stat.state != 'Z').then_some(Self { pid, begun: stat.begun })
+        (stat.state != 'Z').then_some(Self {
+            pid,
+            begun: stat.begun,
+        })
     }
 
     /// Whether it still runs.
@@ -79,7 +82,9 @@ impl Stat {
 /// All processes of this machine that can be seen, without zombies.
 #[must_use]
 pub fn all() -> Vec<Process> {
-    let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
+    let Ok(entries) = fs::read_dir("/proc") else {
+        return Vec::new();
+    };
     entries
         .flatten()
         .filter_map(|entry| entry.file_name().to_str()?.parse().ok())

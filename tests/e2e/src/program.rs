@@ -59,8 +59,27 @@ pub fn program(name: &str) -> PathBuf {
 #[must_use]
 pub fn plugin(name: &str) -> PathBuf {
     let path = repository().join("plugins").join(format!("{name}.wasm"));
-    assert!(path.is_file(), "there is no {}: run `cargo xtask plugins` first", path.display());
+    assert!(
+        path.is_file(),
+        "there is no {}: run `cargo xtask plugins` first",
+        path.display()
+    );
     path
+}
+
+/// The folder into which npm has installed the vendors' CLIs.
+fn clis() -> PathBuf {
+    match std::env::var_os("AOD_TEST_CLIS") {
+        Some(folder) => PathBuf::from(folder),
+        None => target().join("clis"),
+    }
+}
+
+/// A vendor's CLI, if it is installed.
+#[must_use]
+pub fn cli_if_installed(name: &str) -> Option<PathBuf> {
+    let path = clis().join("node_modules/.bin").join(name);
+    path.exists().then_some(path)
 }
 
 /// A vendor's CLI: in `target/clis`, or in the folder that `AOD_TEST_CLIS` names.
@@ -69,18 +88,17 @@ pub fn plugin(name: &str) -> PathBuf {
 /// When it is not installed.
 #[must_use]
 pub fn cli(name: &str) -> PathBuf {
-    let folder = match std::env::var_os("AOD_TEST_CLIS") {
-        Some(folder) => PathBuf::from(folder),
-        None => target().join("clis"),
-    };
-    let path = folder.join("node_modules/.bin").join(name);
-    let packages: Vec<&str> = CLIS.iter().map(|(_, package)| *package).collect();
-    assert!(
-        path.exists(),
-        "there is no {}: run `cargo xtask test`, or `npm install --prefix {} {}`",
-        path.display(),
-        folder.display(),
-        packages.join(" ")
-    );
-    path
+    match cli_if_installed(name) {
+        Some(path) => path,
+        None => {
+            let folder = clis();
+            let packages: Vec<&str> = CLIS.iter().map(|(_, package)| *package).collect();
+            panic!(
+                "{name} is not in {folder}: run `cargo xtask test`, or `npm install --prefix \
+                 {folder} {}`",
+                packages.join(" "),
+                folder = folder.display()
+            )
+        }
+    }
 }

@@ -38,7 +38,10 @@ impl Runtimes {
     #[must_use]
     pub fn with(mut self, name: &str, component: &Path, more: &str) -> Self {
         // Writing to a string cannot fail.
-        let _ = write!(self.0, "[runtime.{name}]\ncomponent = {component:?}\n{more}\n");
+        let _ = write!(
+            self.0,
+            "[runtime.{name}]\ncomponent = {component:?}\n{more}\n"
+        );
         self
     }
 

@@ -21,7 +21,9 @@ pub fn files_with(folder: &Path, text: &str, skip: &dyn Fn(&Path) -> bool) -> Ve
     };
     for entry in entries.flatten() {
         let path = entry.path();
-        let Ok(kind) = entry.file_type() else { continue };
+        let Ok(kind) = entry.file_type() else {
+            continue;
+        };
         if kind.is_dir() {
             if !skip(&path) {
                 found.extend(files_with(&path, text, skip));
@@ -44,5 +46,7 @@ pub fn processes_with(text: &str) -> Vec<String> {
 }
 
 fn contains(content: &[u8], text: &str) -> bool {
-    content.windows(text.len()).any(|window| window == text.as_bytes())
+    content
+        .windows(text.len())
+        .any(|window| window == text.as_bytes())
 }

@@ -24,7 +24,10 @@ impl ServerOptions {
     /// With these runtimes.
     #[must_use]
     pub fn new(runtimes: Runtimes) -> Self {
-        Self { runtimes, environment: Vec::new() }
+        Self {
+            runtimes,
+            environment: Vec::new(),
+        }
     }
 
     /// With a setting, as a variable such as `AOD_LIMITS__SESSIONS_PER_USER`.
@@ -54,7 +57,10 @@ impl Server {
             Ok(folder) => folder,
             Err(error) => panic!("no temporary folder: {error}"),
         };
-        write(&folder.path().join("runtimes.toml"), options.runtimes.text());
+        write(
+            &folder.path().join("runtimes.toml"),
+            options.runtimes.text(),
+        );
         let mut server = Self {
             options,
             folder,
@@ -160,7 +166,10 @@ impl Server {
 
     async fn launch(&mut self) {
         let before = self.log().len();
-        let log = OpenOptions::new().create(true).append(true).open(self.log_file());
+        let log = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(self.log_file());
         let log = match log {
             Ok(log) => log,
             Err(error) => panic!("no file for the server's log: {error}"),
@@ -187,7 +196,9 @@ impl Server {
             let (_, line) = log.get(before..)?.split_once("listening on ")?;
             // Only a whole line has the whole address.
             let (url, _) = line.split_once('\n')?;
-            let end = url.find(|c: char| c.is_whitespace() || c == '\u{1b}').unwrap_or(url.len());
+            let end = url
+                .find(|c: char| c.is_whitespace() || c == '\u{1b}')
+                .unwrap_or(url.len());
             Some(url[..end].to_owned())
         })
         .await;
@@ -200,7 +211,10 @@ impl Server {
     /// When it does not run.
     #[must_use]
     pub fn process(&self) -> Process {
-        let found = self.process.as_ref().and_then(|child| i32::try_from(child.id()).ok());
+        let found = self
+            .process
+            .as_ref()
+            .and_then(|child| i32::try_from(child.id()).ok());
         match found.and_then(Process::find) {
             Some(process) => process,
             None => panic!("the server does not run: {}", self.log()),
@@ -229,13 +243,21 @@ impl Server {
             let sent = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
             assert!(sent.is_ok(), "the server cannot be asked to end: {sent:?}");
         }
-        let Some(mut child) = self.process.take() else { return };
-        let status = eventually("the server ends", DEADLINE, async || match child.try_wait() {
-            Ok(status) => status,
-            Err(error) => panic!("the server cannot be waited for: {error}"),
+        let Some(mut child) = self.process.take() else {
+            return;
+        };
+        let status = eventually("the server ends", DEADLINE, async || {
+            match child.try_wait() {
+                Ok(status) => status,
+                Err(error) => panic!("the server cannot be waited for: {error}"),
+            }
         })
         .await;
-        assert!(status.success(), "the server ended with {status}: {}", self.log());
+        assert!(
+            status.success(),
+            "the server ended with {status}: {}",
+            self.log()
+        );
     }
 
     /// Starts the server again on the same data.
@@ -294,11 +316,14 @@ impl Drop for Server {
 /// Supervisors are told from others' by the log that they hold open.
 fn supervisors(data: &Path) -> Vec<Tree> {
     let wanted = program("aod-supervisor");
-    let name = wanted.file_name().map(|name| name.to_string_lossy().into_owned());
+    let name = wanted
+        .file_name()
+        .map(|name| name.to_string_lossy().into_owned());
     all()
         .into_iter()
         .filter(|process| {
-            name.as_deref().is_some_and(|name| process.command().contains(name))
+            name.as_deref()
+                .is_some_and(|name| process.command().contains(name))
                 && holds_open(*process, data)
         })
         .map(Tree::under)
@@ -306,8 +331,12 @@ fn supervisors(data: &Path) -> Vec<Tree> {
 }
 
 fn holds_open(process: Process, folder: &Path) -> bool {
-    let Ok(descriptors) = fs::read_dir(format!("/proc/{}/fd", process.pid)) else { return false };
-    let mut files = descriptors.flatten().filter_map(|entry| fs::read_link(entry.path()).ok());
+    let Ok(descriptors) = fs::read_dir(format!("/proc/{}/fd", process.pid)) else {
+        return false;
+    };
+    let mut files = descriptors
+        .flatten()
+        .filter_map(|entry| fs::read_link(entry.path()).ok());
     files.any(|file| file.starts_with(folder))
 }
 
@@ -346,12 +375,18 @@ pub async fn serve_until_exit(arguments: &[&str]) -> (bool, String) {
     let end = tokio::time::Instant::now() + Duration::from_secs(20);
     loop {
         if let Ok(Some(status)) = child.try_wait() {
-            return (status.success(), fs::read_to_string(&log).unwrap_or_default());
+            return (
+                status.success(),
+                fs::read_to_string(&log).unwrap_or_default(),
+            );
         }
         if tokio::time::Instant::now() > end {
             let _ = child.kill();
             let _ = child.wait();
-            panic!("the server runs on: {}", fs::read_to_string(&log).unwrap_or_default());
+            panic!(
+                "the server runs on: {}",
+                fs::read_to_string(&log).unwrap_or_default()
+            );
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
@@ -365,8 +400,15 @@ fn command(options: &ServerOptions) -> Command {
             command.env_remove(name);
         }
     }
-    command.env("NO_COLOR", "1").env("AOD_LOG__LEVEL", "debug,hyper=info,h2=info");
-    command.envs(options.environment.iter().map(|(name, value)| (name, value)));
+    command
+        .env("NO_COLOR", "1")
+        .env("AOD_LOG__LEVEL", "debug,hyper=info,h2=info");
+    command.envs(
+        options
+            .environment
+            .iter()
+            .map(|(name, value)| (name, value)),
+    );
     command
 }
 
@@ -376,7 +418,11 @@ fn succeeded(what: &str, output: std::io::Result<Output>) -> String {
             String::from_utf8_lossy(&output.stdout).into_owned()
         }
         Ok(output) => {
-            panic!("aod {what}: {}: {}", output.status, String::from_utf8_lossy(&output.stderr))
+            panic!(
+                "aod {what}: {}: {}",
+                output.status,
+                String::from_utf8_lossy(&output.stderr)
+            )
         }
         Err(error) => panic!("aod {what}: {error}"),
     }

@@ -48,8 +48,15 @@ pub struct Stream {
 impl Stream {
     pub(crate) fn new(reply: reqwest::Response) -> Self {
         let headers = reply.headers().clone();
-        let body = reply.bytes_stream().map(|chunk| chunk.map(Vec::from)).boxed();
-        Self { headers, body, buffer: Vec::new() }
+        let body = reply
+            .bytes_stream()
+            .map(|chunk| chunk.map(Vec::from))
+            .boxed();
+        Self {
+            headers,
+            body,
+            buffer: Vec::new(),
+        }
     }
 
     /// The next event; none when the server has closed the stream, or its host was killed.
@@ -140,7 +147,10 @@ fn parse(message: &str) -> Option<Event> {
             data = serde_json::from_str(json).ok();
             assert!(data.is_some(), "data that is no JSON: {line:?}");
         } else {
-            assert!(line.starts_with(':'), "a line that clients do not know: {line:?}");
+            assert!(
+                line.starts_with(':'),
+                "a line that clients do not know: {line:?}"
+            );
         }
     }
     data.map(|data| Event { line_id, data })
@@ -158,7 +168,9 @@ pub fn output(events: &[Event], stream: &str) -> String {
     let outputs = events
         .iter()
         .filter(|event| event.kind() == "output" && event.data["stream"] == stream);
-    outputs.filter_map(|event| event.data["data"].as_str()).collect()
+    outputs
+        .filter_map(|event| event.data["data"].as_str())
+        .collect()
 }
 
 /// Checks what holds for every stream: it begins with `start`, which has no id; the numbered
@@ -169,19 +181,33 @@ pub fn output(events: &[Event], stream: &str) -> String {
 /// When one of these does not hold.
 #[track_caller]
 pub fn check_ids(events: &[Event], after: u64) -> u64 {
-    const KNOWN: [&str; 8] =
-        ["start", "stage", "turn_start", "output", "exit", "error", "terminated", "stale"];
+    const KNOWN: [&str; 8] = [
+        "start",
+        "stage",
+        "turn_start",
+        "output",
+        "exit",
+        "error",
+        "terminated",
+        "stale",
+    ];
     assert_eq!(types(events).first(), Some(&"start"), "{events:#?}");
     let mut last = after;
     for (index, event) in events.iter().enumerate() {
-        assert!(KNOWN.contains(&event.kind()), "a type that clients do not know: {event:?}");
+        assert!(
+            KNOWN.contains(&event.kind()),
+            "a type that clients do not know: {event:?}"
+        );
         match event.kind() {
             "start" => {
                 assert_eq!(index, 0, "a second start: {events:#?}");
                 assert_eq!((event.line_id, event.id()), (None, None), "{event:?}");
             }
             "turn_start" => {
-                assert_eq!(event.line_id, None, "a resume would skip the event behind: {event:?}");
+                assert_eq!(
+                    event.line_id, None,
+                    "a resume would skip the event behind: {event:?}"
+                );
                 assert_eq!(event.id(), Some(last + 1), "{events:#?}");
             }
             // A stale stream ends with the id at which it stands.

@@ -8,7 +8,10 @@ use crate::{ids, server};
 async fn an_environment_is_returned_as_documented() {
     let server = server().await;
     let client = server.client();
-    let created = client.post("/environments", &json!({"name": "e"})).await.expect(201);
+    let created = client
+        .post("/environments", &json!({"name": "e"}))
+        .await
+        .expect(201);
     let expected = json!({
         "id": created["id"], "type": "environment", "name": "e", "packages": {},
         "setup_script": null, "networking": {"type": "unrestricted", "allowed_hosts": []},
@@ -33,26 +36,50 @@ async fn variables_are_replaced_as_a_whole_and_never_returned() {
     let server = server().await;
     let client = server.client();
     let (one, two) = ("variable-value-one", "variable-value-two");
-    let created =
-        client.post("/environments", &json!({"name": "e", "env_vars": {"A": one, "B": ""}})).await;
+    let created = client
+        .post(
+            "/environments",
+            &json!({"name": "e", "env_vars": {"A": one, "B": ""}}),
+        )
+        .await;
     assert!(!created.text.contains(one));
     let created = created.expect(201);
     assert!(created.get("env_vars").is_none(), "{created}");
     let path = format!("/environments/{}", created["id"].as_str().unwrap());
-    let changed = client.put(&path, &json!({"version": 1, "env_vars": {"A": two}})).await;
+    let changed = client
+        .put(&path, &json!({"version": 1, "env_vars": {"A": two}}))
+        .await;
     assert!(!changed.text.contains(two));
-    assert_eq!(changed.expect(200)["version"], 2, "a changed value is a change");
-    let cleared = client.put(&path, &json!({"version": 2, "env_vars": {}})).await.expect(200);
+    assert_eq!(
+        changed.expect(200)["version"],
+        2,
+        "a changed value is a change"
+    );
+    let cleared = client
+        .put(&path, &json!({"version": 2, "env_vars": {}}))
+        .await
+        .expect(200);
     assert_eq!(cleared["version"], 3);
-    for path in [path.clone(), format!("{path}/versions"), "/environments".to_owned()] {
+    for path in [
+        path.clone(),
+        format!("{path}/versions"),
+        "/environments".to_owned(),
+    ] {
         let text = client.get(&path).await.text;
-        assert!(!text.contains("variable-value") && !text.contains("env_vars"), "{text}");
+        assert!(
+            !text.contains("variable-value") && !text.contains("env_vars"),
+            "{text}"
+        );
     }
     // What is refused is not repeated either.
     let body = json!({"name": "", "env_vars": {"bad name": "variable-value-three", "C": 17171717}});
     let refused = client.post("/environments", &body).await;
     refused.refused(422);
-    assert!(!refused.text.contains("variable-value-three"), "{}", refused.text);
+    assert!(
+        !refused.text.contains("variable-value-three"),
+        "{}",
+        refused.text
+    );
     assert!(!refused.text.contains("17171717"), "{}", refused.text);
     assert!(!server.log().contains("variable-value"));
     let files = aod_e2e::files_with(&server.data(), "variable-value", &|_| false);
@@ -66,23 +93,48 @@ async fn versions_archive_and_delete() {
     let id = client.create_environment(&json!({"name": "e"})).await;
     let path = format!("/environments/{id}");
     let before = client.get(&path).await.expect(200);
-    assert_eq!(client.put(&path, &json!({"version": 1, "name": "e"})).await.expect(200), before);
+    assert_eq!(
+        client
+            .put(&path, &json!({"version": 1, "name": "e"}))
+            .await
+            .expect(200),
+        before
+    );
     let script = json!({"version": 1, "setup_script": "true"});
     client.put(&path, &script).await.expect(200);
     let refusal = client.put(&path, &script).await.refusal(409);
     assert_eq!(refusal, "Version mismatch: expected 2, got 1");
-    client.put(&path, &json!({"version": 2, "setup_script": null})).await.expect(200);
+    client
+        .put(&path, &json!({"version": 2, "setup_script": null}))
+        .await
+        .expect(200);
     let versions = client.get(&format!("{path}/versions")).await.expect(200);
-    let scripts: Vec<_> =
-        versions["data"].as_array().unwrap().iter().map(|v| v["setup_script"].clone()).collect();
+    let scripts: Vec<_> = versions["data"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|v| v["setup_script"].clone())
+        .collect();
     assert_eq!(scripts, [Value::Null, json!("true"), Value::Null]);
     assert!(ids(&versions).iter().all(|of| *of == id));
 
-    client.post_empty(&format!("{path}/archive")).await.expect(200);
-    assert_eq!(ids(&client.get("/environments").await.expect(200)), Vec::<String>::new());
+    client
+        .post_empty(&format!("{path}/archive"))
+        .await
+        .expect(200);
+    assert_eq!(
+        ids(&client.get("/environments").await.expect(200)),
+        Vec::<String>::new()
+    );
     client.get(&path).await.expect(200);
-    client.post_empty(&format!("{path}/archive")).await.refused(409);
-    client.put(&path, &json!({"version": 3, "name": "x"})).await.refused(409);
+    client
+        .post_empty(&format!("{path}/archive"))
+        .await
+        .refused(409);
+    client
+        .put(&path, &json!({"version": 3, "name": "x"}))
+        .await
+        .refused(409);
     let reply = client.delete(&format!("{path}/delete")).await.expect(200);
     assert!(reply["detail"].is_string());
     client.get(&path).await.refused(404);
@@ -98,5 +150,8 @@ async fn an_agents_environment_must_be_there() {
     let refusal = client.post("/agents", &body).await.refusal(404);
     assert!(refusal.contains("Environment"), "{refusal}");
     let path = format!("/agents/{}", client.create_agent(&crate::agent()).await);
-    client.put(&path, &json!({"version": 1, "environment_id": nowhere})).await.refused(404);
+    client
+        .put(&path, &json!({"version": 1, "environment_id": nowhere}))
+        .await
+        .refused(404);
 }

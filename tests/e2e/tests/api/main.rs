@@ -36,5 +36,8 @@ fn with(mut body: Value, more: Value) -> Value {
 
 fn ids(listing: &Value) -> Vec<String> {
     let listed = listing["data"].as_array().expect("a list");
-    listed.iter().map(|item| item["id"].as_str().expect("an id").to_owned()).collect()
+    listed
+        .iter()
+        .map(|item| item["id"].as_str().expect("an id").to_owned())
+        .collect()
 }

@@ -45,35 +45,56 @@ const ROUTES: [(&str, &str); 34] = [
 
 /// Routes of the contract that come with later work; each is taken off this list by the work
 /// that adds it.
-const LATER: [&str; 3] =
-    ["/sessions/{id}/provisioning", "/sessions/{id}/events", "/credentials"];
+const LATER: [&str; 3] = [
+    "/sessions/{id}/provisioning",
+    "/sessions/{id}/events",
+    "/credentials",
+];
 
 #[tokio::test]
 async fn it_describes_the_contracts_routes_and_each_of_them_answers() {
     let server = server().await;
     let client = server.client();
     let document = client.get("/openapi.json").await.expect(200);
-    assert!(document["openapi"].as_str().unwrap().starts_with("3.1"), "{}", document["openapi"]);
+    assert!(
+        document["openapi"].as_str().unwrap().starts_with("3.1"),
+        "{}",
+        document["openapi"]
+    );
     assert!(document["info"]["title"].is_string() && document["info"]["version"].is_string());
     let paths = document["paths"].as_object().unwrap();
     for (method, path) in ROUTES {
-        let there = paths.get(path).is_some_and(|routes| routes.get(method).is_some());
-        assert!(there || LATER.contains(&path), "{method} {path} is not described");
+        let there = paths
+            .get(path)
+            .is_some_and(|routes| routes.get(method).is_some());
+        assert!(
+            there || LATER.contains(&path),
+            "{method} {path} is not described"
+        );
     }
     let id = uuid::Uuid::new_v4().to_string();
     for (path, routes) in paths {
         for (method, route) in routes.as_object().unwrap() {
             let about = format!("{method} {path}");
             let verb = Method::from_bytes(method.to_uppercase().as_bytes()).unwrap();
-            let asked = path.replace("{id}", &id).replace("{name}", "x").replace("{path}", "x");
+            let asked = path
+                .replace("{id}", &id)
+                .replace("{name}", "x")
+                .replace("{path}", "x");
             let request = client.request(verb, &asked).json(&serde_json::json!({}));
             let reply = client.send(request).await;
             assert_ne!(reply.status, 405, "{about}");
             assert!(reply.status.as_u16() < 500, "{about}: {}", reply.text);
-            assert!(!reply.text.contains("there is nothing at"), "{about} is not served");
+            assert!(
+                !reply.text.contains("there is nothing at"),
+                "{about} is not served"
+            );
             let responses = route["responses"].as_object().unwrap();
             let status = reply.status.as_str();
-            assert!(responses.contains_key(status), "{about}: {status} is not described");
+            assert!(
+                responses.contains_key(status),
+                "{about}: {status} is not described"
+            );
             assert!(route["operationId"].is_string(), "{about}");
         }
     }
@@ -87,8 +108,13 @@ async fn its_references_lead_somewhere_and_its_ids_differ() {
     collect(&document, &mut references);
     assert!(references.len() > 10, "{references:?}");
     for reference in references {
-        let pointer = reference.strip_prefix('#').expect("a reference within the document");
-        assert!(document.pointer(pointer).is_some(), "{reference} leads nowhere");
+        let pointer = reference
+            .strip_prefix('#')
+            .expect("a reference within the document");
+        assert!(
+            document.pointer(pointer).is_some(),
+            "{reference} leads nowhere"
+        );
     }
     let paths = document["paths"].as_object().unwrap();
     let mut operations: Vec<_> = paths

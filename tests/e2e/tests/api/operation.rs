@@ -12,17 +12,37 @@ async fn health_says_what_is_in_force() {
     let health = nobody.get("/health").await.expect(200);
     assert_eq!(health["status"], "ok");
     assert_eq!(health["sandbox"]["driver"], "bubblewrap");
-    assert!(!health["sandbox"]["checks"].as_array().unwrap().is_empty(), "{health}");
+    assert!(
+        !health["sandbox"]["checks"].as_array().unwrap().is_empty(),
+        "{health}"
+    );
 }
 
 #[tokio::test]
 async fn figures_are_for_administrators() {
     let server = server().await;
-    server.client().demo_session("hello").await.ended().await.completed();
+    server
+        .client()
+        .demo_session("hello")
+        .await
+        .ended()
+        .await
+        .completed();
     let reply = server.client().get("/metrics").await;
     assert_eq!(reply.status, 200);
-    assert!(reply.headers["content-type"].to_str().unwrap().starts_with("text/plain"));
-    assert!(reply.text.contains("aod_sessions{status=\"completed\"} 1\n"), "{}", reply.text);
+    assert!(
+        reply.headers["content-type"]
+            .to_str()
+            .unwrap()
+            .starts_with("text/plain")
+    );
+    assert!(
+        reply
+            .text
+            .contains("aod_sessions{status=\"completed\"} 1\n"),
+        "{}",
+        reply.text
+    );
     for line in reply.text.lines().filter(|line| !line.starts_with('#')) {
         let (_, value) = line.rsplit_once(' ').expect(line);
         assert!(value.parse::<f64>().is_ok(), "{line}");
@@ -37,21 +57,37 @@ async fn runtimes_and_models_are_told() {
     let server = server().await;
     let client = server.client();
     let listed = client.get("/runtimes").await.expect(200);
-    let names: Vec<_> =
-        listed["data"].as_array().unwrap().iter().map(|it| it["name"].clone()).collect();
+    let names: Vec<_> = listed["data"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|it| it["name"].clone())
+        .collect();
     assert_eq!(names, ["demo", "claude"]);
     let claude = client.get("/runtimes/claude").await.expect(200);
     assert_eq!(claude, listed["data"][1]);
     assert_eq!(claude["health"], "ready");
     assert_eq!(claude["adapter_digest"].as_str().unwrap().len(), 64);
     assert!(claude["adapter_version"].is_string());
-    assert!(claude["interface_version"].as_str().unwrap().starts_with("1."));
-    let variables: Vec<_> =
-        claude["credentials"].as_array().unwrap().iter().map(|it| it["variable"].clone()).collect();
+    assert!(
+        claude["interface_version"]
+            .as_str()
+            .unwrap()
+            .starts_with("1.")
+    );
+    let variables: Vec<_> = claude["credentials"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|it| it["variable"].clone())
+        .collect();
     assert_eq!(variables, ["ANTHROPIC_API_KEY", "CLAUDE_CODE_OAUTH_TOKEN"]);
     let models = client.get("/models").await.expect(200);
     let models = models["data"].as_array().unwrap();
-    let sonnet = models.iter().find(|it| it["id"] == "anthropic/claude-sonnet-4-6").unwrap();
+    let sonnet = models
+        .iter()
+        .find(|it| it["id"] == "anthropic/claude-sonnet-4-6")
+        .unwrap();
     assert_eq!(sonnet["provider"], "anthropic");
     assert_eq!(sonnet["runtimes"], json!(["claude"]));
     assert!(claude["models"].as_array().unwrap().contains(&sonnet["id"]));
@@ -63,30 +99,40 @@ async fn a_runtime_is_dropped_in_changed_and_removed_by_a_reload() {
     let client = server.client().clone();
     let broken = std::env::temp_dir().join("aod-e2e-no-such-component.wasm");
     server.write_runtimes(
-        runtimes().with(
-            "second",
-            &plugin("demo"),
-            "[[runtime.second.models]]\nid = \"demo/added\"\n",
-        )
-        .with("broken", &broken, ""),
+        runtimes()
+            .with(
+                "second",
+                &plugin("demo"),
+                "[[runtime.second.models]]\nid = \"demo/added\"\n",
+            )
+            .with("broken", &broken, ""),
     );
     let report = client.post_empty("/runtimes/reload").await.expect(200);
     let change = |report: &Value, name: &str| {
         let runtimes = report["runtimes"].as_array().unwrap();
         let found = runtimes.iter().find(|runtime| runtime["name"] == name);
-        found.unwrap_or_else(|| panic!("{name} is not in {report}")).clone()
+        found
+            .unwrap_or_else(|| panic!("{name} is not in {report}"))
+            .clone()
     };
     assert_eq!(change(&report, "second")["change"], "added");
     assert_eq!(change(&report, "demo")["change"], "unchanged");
     assert_eq!(change(&report, "broken")["change"], "failed");
-    assert!(change(&report, "broken")["error"].as_str().unwrap().contains("no-such-component"));
+    assert!(
+        change(&report, "broken")["error"]
+            .as_str()
+            .unwrap()
+            .contains("no-such-component")
+    );
     let read = client.get("/runtimes/broken").await.expect(200);
     assert_eq!(read["health"], "failed");
     assert!(read["error"].is_string());
     // One bad runtime does not take down the others.
     let body = json!({"name": "a", "runtime": "second", "model": "demo/added"});
     let agent = client.create_agent(&body).await;
-    let session = client.create_session(&json!({"agent_id": agent, "prompt": "hi"})).await;
+    let session = client
+        .create_session(&json!({"agent_id": agent, "prompt": "hi"}))
+        .await;
     session.ended().await.completed();
     let body = json!({"name": "a", "runtime": "broken", "model": "demo/echo"});
     client.post("/agents", &body).await.refused(400);
@@ -95,7 +141,10 @@ async fn a_runtime_is_dropped_in_changed_and_removed_by_a_reload() {
     let report = client.post_empty("/runtimes/reload").await.expect(200);
     assert_eq!(change(&report, "second")["change"], "removed");
     client.get("/runtimes/second").await.refused(404);
-    client.post("/sessions", &json!({"agent_id": agent, "prompt": "hi"})).await.refused(400);
+    client
+        .post("/sessions", &json!({"agent_id": agent, "prompt": "hi"}))
+        .await
+        .refused(400);
     // What a session is made of is fixed when it is created.
     session.prompt("still there?").await;
     session.ended().await.completed();
@@ -105,7 +154,10 @@ async fn a_runtime_is_dropped_in_changed_and_removed_by_a_reload() {
 async fn tokens_are_made_listed_and_revoked() {
     let server = server().await;
     let client = server.client();
-    let made = client.post("/tokens", &json!({"name": "laptop"})).await.expect(201);
+    let made = client
+        .post("/tokens", &json!({"name": "laptop"}))
+        .await
+        .expect(201);
     let secret = made["token"].as_str().unwrap();
     assert!(secret.starts_with("aod_") && secret.len() >= 46, "{secret}");
     let holder = Client::new(client.base(), Some(secret));
@@ -113,19 +165,35 @@ async fn tokens_are_made_listed_and_revoked() {
     let listed = client.get("/tokens").await;
     assert!(!listed.text.contains(secret), "a secret is shown once");
     let listed = listed.expect(200);
-    let found = listed["data"].as_array().unwrap().iter().find(|it| it["id"] == made["id"]);
+    let found = listed["data"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|it| it["id"] == made["id"]);
     let found = found.unwrap();
     assert_eq!(found["name"], "laptop");
-    assert!(found["last_used_at"].is_string() && found["revoked_at"].is_null(), "{found}");
-    client.delete(&format!("/tokens/{}", made["id"].as_str().unwrap())).await.expect(200);
+    assert!(
+        found["last_used_at"].is_string() && found["revoked_at"].is_null(),
+        "{found}"
+    );
+    client
+        .delete(&format!("/tokens/{}", made["id"].as_str().unwrap()))
+        .await
+        .expect(200);
     holder.get("/agents").await.refused(401);
 
     let past = json!({"name": "old", "expires_at": "2020-01-01T00:00:00.000000+00:00"});
     let old = client.post("/tokens", &past).await.expect(201);
     let holder = Client::new(client.base(), old["token"].as_str());
     holder.get("/agents").await.refused(401);
-    client.post("/tokens", &json!({"name": ""})).await.refused(422);
-    client.post("/tokens", &json!({"name": "x", "expires_at": "soon"})).await.refused(422);
+    client
+        .post("/tokens", &json!({"name": ""}))
+        .await
+        .refused(422);
+    client
+        .post("/tokens", &json!({"name": "x", "expires_at": "soon"}))
+        .await
+        .refused(422);
     for secret in [secret, old["token"].as_str().unwrap()] {
         let files = aod_e2e::files_with(&server.data(), secret, &|_| false);
         assert!(files.is_empty(), "a token lies open in {files:?}");

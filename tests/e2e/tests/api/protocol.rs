@@ -25,13 +25,27 @@ async fn every_error_is_in_the_envelope_with_a_request_id() {
         (404, client.get("/runtimes/nope").await),
         (405, client.delete("/agents").await),
         (405, client.put("/sessions", &json!({})).await),
-        (405, client.send(client.request(Method::PATCH, "/health")).await),
-        (405, client.post_empty(&format!("/sessions/{id}/stream")).await),
+        (
+            405,
+            client.send(client.request(Method::PATCH, "/health")).await,
+        ),
+        (
+            405,
+            client.post_empty(&format!("/sessions/{id}/stream")).await,
+        ),
         (400, client.send(text("/agents", "{")).await),
         (400, client.send(text("/agents", "")).await),
-        (400, client.send(text("/agents", "{\"name\": \"\u{1}\"}")).await),
+        (
+            400,
+            client.send(text("/agents", "{\"name\": \"\u{1}\"}")).await,
+        ),
         (413, client.send(text("/agents", &big)).await),
-        (413, client.post("/sessions", &json!({"agent_id": id, "prompt": big})).await),
+        (
+            413,
+            client
+                .post("/sessions", &json!({"agent_id": id, "prompt": big}))
+                .await,
+        ),
         (422, client.post("/agents", &json!([])).await),
         (422, client.post("/agents", &json!(null)).await),
         (422, client.post("/agents", &json!("text")).await),
@@ -43,7 +57,13 @@ async fn every_error_is_in_the_envelope_with_a_request_id() {
     }
     let reply = client.send(text("/agents", "{\"a\":")).await;
     assert_eq!(reply.refusal(400), "Invalid JSON");
-    let reply = client.send(client.request(Method::POST, "/agents").body(vec![0xff, 0xfe])).await;
+    let reply = client
+        .send(
+            client
+                .request(Method::POST, "/agents")
+                .body(vec![0xff, 0xfe]),
+        )
+        .await;
     assert_eq!(reply.refusal(400), "Invalid JSON");
     // The id under which it is in the log.
     let id = reply.headers["x-request-id"].to_str().unwrap();
@@ -64,7 +84,9 @@ async fn a_deeply_nested_body_is_refused() {
 async fn a_client_does_not_choose_its_request_id() {
     let server = server().await;
     let client = server.client();
-    let request = client.request(Method::GET, "/nowhere").header("x-request-id", "chosen");
+    let request = client
+        .request(Method::GET, "/nowhere")
+        .header("x-request-id", "chosen");
     let reply = client.send(request).await;
     assert_ne!(reply.headers["x-request-id"], "chosen");
 }
@@ -74,7 +96,10 @@ async fn a_token_is_needed_for_all_but_health_and_the_description() {
     let server = server().await;
     let base = server.client().base();
     let nobody = Client::new(base, None);
-    let stranger = Client::new(base, Some("aod_0000000000000000000000000000000000000000000"));
+    let stranger = Client::new(
+        base,
+        Some("aod_0000000000000000000000000000000000000000000"),
+    );
     nobody.get("/health").await.expect(200);
     let document = nobody.get("/openapi.json").await.expect(200);
     let id = uuid::Uuid::new_v4().to_string();
@@ -83,8 +108,13 @@ async fn a_token_is_needed_for_all_but_health_and_the_description() {
             continue;
         }
         for method in routes.as_object().unwrap().keys() {
-            let Ok(verb) = Method::from_bytes(method.to_uppercase().as_bytes()) else { continue };
-            let path = path.replace("{id}", &id).replace("{name}", "x").replace("{path}", "x");
+            let Ok(verb) = Method::from_bytes(method.to_uppercase().as_bytes()) else {
+                continue;
+            };
+            let path = path
+                .replace("{id}", &id)
+                .replace("{name}", "x")
+                .replace("{path}", "x");
             for client in [&nobody, &stranger] {
                 let reply = client.send(client.request(verb.clone(), &path)).await;
                 // A guesser is slowed down in the end.
@@ -94,13 +124,21 @@ async fn a_token_is_needed_for_all_but_health_and_the_description() {
                     continue;
                 }
                 reply.refused(401);
-                assert_eq!(reply.headers["www-authenticate"], "Bearer", "{method} {path}");
+                assert_eq!(
+                    reply.headers["www-authenticate"], "Bearer",
+                    "{method} {path}"
+                );
             }
         }
     }
     for wrong in ["", "Basic YTpi", "Bearer", "Bearer ", "aod_x"] {
-        let request = nobody.request(Method::GET, "/agents").header("Authorization", wrong);
-        assert!(matches!(nobody.send(request).await.status.as_u16(), 401 | 429), "{wrong:?}");
+        let request = nobody
+            .request(Method::GET, "/agents")
+            .header("Authorization", wrong);
+        assert!(
+            matches!(nobody.send(request).await.status.as_u16(), 401 | 429),
+            "{wrong:?}"
+        );
     }
     // Whoever has a good token is let in all the same.
     server.client().get("/agents").await.expect(200);
@@ -120,7 +158,11 @@ async fn guessing_tokens_is_slowed_down() {
         reply.refused(401);
     }
     let slowed = slowed.expect("two hundred guesses went through");
-    let seconds: u64 = slowed.headers["retry-after"].to_str().unwrap().parse().unwrap();
+    let seconds: u64 = slowed.headers["retry-after"]
+        .to_str()
+        .unwrap()
+        .parse()
+        .unwrap();
     assert!((1..=120).contains(&seconds), "{seconds}");
     server.client().get("/agents").await.expect(200);
 }

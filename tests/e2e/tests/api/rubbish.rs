@@ -10,10 +10,33 @@ use crate::{agent, server};
 
 /// The fields that the API knows, so that rubbish gets past the first check.
 const FIELDS: [&str; 27] = [
-    "name", "runtime", "model", "system", "description", "environment_id", "skills",
-    "mcp_servers", "metadata", "version", "packages", "setup_script", "networking",
-    "env_vars", "agent_id", "prompt", "timeout", "resources", "secret_env_vars", "type", "url",
-    "command", "args", "env", "allowed_hosts", "apt", "expires_at",
+    "name",
+    "runtime",
+    "model",
+    "system",
+    "description",
+    "environment_id",
+    "skills",
+    "mcp_servers",
+    "metadata",
+    "version",
+    "packages",
+    "setup_script",
+    "networking",
+    "env_vars",
+    "agent_id",
+    "prompt",
+    "timeout",
+    "resources",
+    "secret_env_vars",
+    "type",
+    "url",
+    "command",
+    "args",
+    "env",
+    "allowed_hosts",
+    "apt",
+    "expires_at",
 ];
 
 /// Values that are nearly right, or that break what is written carelessly.
@@ -51,7 +74,10 @@ fn leaf() -> impl Strategy<Value = Value> {
 
 fn rubbish() -> impl Strategy<Value = Value> {
     leaf().prop_recursive(5, 64, 8, |inner| {
-        let key = prop_oneof![prop::sample::select(&FIELDS[..]).prop_map(str::to_owned), word()];
+        let key = prop_oneof![
+            prop::sample::select(&FIELDS[..]).prop_map(str::to_owned),
+            word()
+        ];
         prop_oneof![
             prop::collection::vec(inner.clone(), 0..8).prop_map(Value::from),
             prop::collection::vec((key, inner), 0..8)
@@ -65,7 +91,11 @@ fn spoilt(good: Value) -> impl Strategy<Value = Value> {
     let change = (prop::sample::select(&FIELDS[..]), rubbish());
     prop::collection::vec(change, 1..4).prop_map(move |changes| {
         let mut body = good.as_object().cloned().unwrap_or_else(Map::new);
-        body.extend(changes.into_iter().map(|(key, value)| (key.to_owned(), value)));
+        body.extend(
+            changes
+                .into_iter()
+                .map(|(key, value)| (key.to_owned(), value)),
+        );
         Value::Object(body)
     })
 }
@@ -82,18 +112,45 @@ async fn targets(server: &Server) -> Vec<Target> {
     let environment = client.create_environment(&json!({"name": "e"})).await;
     let session = client.demo_session("hello").await;
     session.ended().await.completed();
-    client.post_empty(&format!("/agents/{}/archive", client.demo_agent().await)).await.expect(200);
+    client
+        .post_empty(&format!("/agents/{}/archive", client.demo_agent().await))
+        .await
+        .expect(200);
     // Terminated, so that no rubbish is run.
     let target = |method: Method, path: String, good: Value| Target { method, path, good };
     vec![
         target(Method::POST, "/agents".to_owned(), agent()),
-        target(Method::PUT, format!("/agents/{agent_id}"), json!({"version": 1})),
-        target(Method::POST, format!("/agents/{agent_id}/versions"), json!({})),
-        target(Method::POST, "/environments".to_owned(), json!({"name": "e"})),
-        target(Method::PUT, format!("/environments/{environment}"), json!({"version": 1})),
+        target(
+            Method::PUT,
+            format!("/agents/{agent_id}"),
+            json!({"version": 1}),
+        ),
+        target(
+            Method::POST,
+            format!("/agents/{agent_id}/versions"),
+            json!({}),
+        ),
+        target(
+            Method::POST,
+            "/environments".to_owned(),
+            json!({"name": "e"}),
+        ),
+        target(
+            Method::PUT,
+            format!("/environments/{environment}"),
+            json!({"version": 1}),
+        ),
         // The agent's runtime has no CLI here: sessions would be made, and fail.
-        target(Method::POST, "/sessions".to_owned(), json!({"agent_id": uuid::Uuid::nil(), "prompt": "x"})),
-        target(Method::POST, format!("/sessions/{}/prompt", session.id), json!({"prompt": ""})),
+        target(
+            Method::POST,
+            "/sessions".to_owned(),
+            json!({"agent_id": uuid::Uuid::nil(), "prompt": "x"}),
+        ),
+        target(
+            Method::POST,
+            format!("/sessions/{}/prompt", session.id),
+            json!({"prompt": ""}),
+        ),
         target(Method::POST, "/tokens".to_owned(), json!({"name": "t"})),
     ]
 }
@@ -103,9 +160,15 @@ async fn send(client: &Client, target: &Target, body: Vec<u8>) -> Result<(), Tes
         .request(target.method.clone(), &target.path)
         .header("content-type", "application/json")
         .body(body);
-    let reply = client.try_send(request).await.map_err(|error| fail(format!("{error:#}")))?;
+    let reply = client
+        .try_send(request)
+        .await
+        .map_err(|error| fail(format!("{error:#}")))?;
     if reply.status.as_u16() >= 500 {
-        return Err(fail(format!("{}: {} {}", reply.request, reply.status, reply.text)));
+        return Err(fail(format!(
+            "{}: {} {}",
+            reply.request, reply.status, reply.text
+        )));
     }
     if reply.status.as_u16() >= 400 {
         reply.check_envelope();
@@ -123,14 +186,19 @@ fn no_body_gives_a_server_error() {
     let server = runtime.block_on(server());
     let targets = runtime.block_on(targets(&server));
     for target in &targets {
-        let config = Config { cases: 150, failure_persistence: None, ..Config::default() };
+        let config = Config {
+            cases: 150,
+            failure_persistence: None,
+            ..Config::default()
+        };
         let bodies = prop_oneof![
             3 => spoilt(target.good.clone()).prop_map(|body| body.to_string().into_bytes()),
             1 => rubbish().prop_map(|body| body.to_string().into_bytes()),
             1 => prop::collection::vec(any::<u8>(), 0..200),
         ];
-        let done = TestRunner::new(config)
-            .run(&bodies, |body| runtime.block_on(send(server.client(), target, body)));
+        let done = TestRunner::new(config).run(&bodies, |body| {
+            runtime.block_on(send(server.client(), target, body))
+        });
         if let Err(error) = done {
             panic!("{} {}: {error}", target.method, target.path);
         }
@@ -149,18 +217,35 @@ fn no_query_or_path_gives_a_server_error() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let server = runtime.block_on(server());
     let paths = prop::sample::select(vec![
-        "/agents", "/agents/{}", "/environments/{}/versions", "/sessions", "/sessions/{}/stream",
-        "/sessions/{}/turns", "/runtimes/{}", "/{}",
+        "/agents",
+        "/agents/{}",
+        "/environments/{}/versions",
+        "/sessions",
+        "/sessions/{}/stream",
+        "/sessions/{}/turns",
+        "/runtimes/{}",
+        "/{}",
     ]);
     let queries = prop::collection::vec(
-        (prop::sample::select(vec!["limit", "after", "since", "follow", "status", "agent_id"]), word()),
+        (
+            prop::sample::select(vec![
+                "limit", "after", "since", "follow", "status", "agent_id",
+            ]),
+            word(),
+        ),
         0..3,
     );
-    let config = Config { cases: 300, failure_persistence: None, ..Config::default() };
+    let config = Config {
+        cases: 300,
+        failure_persistence: None,
+        ..Config::default()
+    };
     let done = TestRunner::new(config).run(&(paths, word(), queries), |(path, part, queries)| {
         let path = path.replace("{}", &escape(&part));
-        let query: Vec<_> =
-            queries.iter().map(|(key, value)| format!("{key}={}", escape(value))).collect();
+        let query: Vec<_> = queries
+            .iter()
+            .map(|(key, value)| format!("{key}={}", escape(value)))
+            .collect();
         let target = Target {
             method: Method::GET,
             path: format!("{path}?{}", query.join("&")),

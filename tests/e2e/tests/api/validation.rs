@@ -48,9 +48,17 @@ async fn all_problems_are_told_at_once() {
     expected.sort_by_key(Value::to_string);
     assert_eq!(found, expected);
     let problems = reply.json();
-    let name = problems["detail"].as_array().unwrap().iter().find(|it| it["loc"][1] == "name");
+    let name = problems["detail"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|it| it["loc"][1] == "name");
     assert_eq!(name.unwrap()["input"], "");
-    let model = problems["detail"].as_array().unwrap().iter().find(|it| it["loc"][1] == "model");
+    let model = problems["detail"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|it| it["loc"][1] == "model");
     assert_eq!(model.unwrap()["type"], "missing");
 }
 
@@ -58,13 +66,22 @@ async fn all_problems_are_told_at_once() {
 async fn rules_of_agents() {
     let server = server().await;
     let client = server.client();
-    let skill = |more: Value| with(json!({"name": "s", "description": "d", "content": "c"}), more);
+    let skill = |more: Value| {
+        with(
+            json!({"name": "s", "description": "d", "content": "c"}),
+            more,
+        )
+    };
     let mcp = |more: Value| with(json!({"name": "m", "type": "stdio", "command": "c"}), more);
     let skills = |number: usize| -> Vec<Value> {
-        (0..number).map(|n| skill(json!({"name": format!("s{n}")}))).collect()
+        (0..number)
+            .map(|n| skill(json!({"name": format!("s{n}")})))
+            .collect()
     };
     let servers = |number: usize| -> Vec<Value> {
-        (0..number).map(|n| mcp(json!({"name": format!("m{n}")}))).collect()
+        (0..number)
+            .map(|n| mcp(json!({"name": format!("m{n}")})))
+            .collect()
     };
     for (more, loc) in [
         (json!({"name": long(201)}), json!(["name"])),
@@ -81,9 +98,18 @@ async fn rules_of_agents() {
         (json!({"skills": skills(21)}), json!(["skills"])),
         (json!({"skills": {}}), json!(["skills"])),
         (json!({"skills": [1]}), json!(["skills", 0])),
-        (json!({"skills": [skill(json!({"name": "../x"}))]}), json!(["skills", 0, "name"])),
-        (json!({"skills": [skill(json!({"name": "-x"}))]}), json!(["skills", 0, "name"])),
-        (json!({"skills": [skill(json!({"name": long(65)}))]}), json!(["skills", 0, "name"])),
+        (
+            json!({"skills": [skill(json!({"name": "../x"}))]}),
+            json!(["skills", 0, "name"]),
+        ),
+        (
+            json!({"skills": [skill(json!({"name": "-x"}))]}),
+            json!(["skills", 0, "name"]),
+        ),
+        (
+            json!({"skills": [skill(json!({"name": long(65)}))]}),
+            json!(["skills", 0, "name"]),
+        ),
         (
             json!({"skills": [skill(json!({"content": long((256 << 10) + 1)}))]}),
             json!(["skills", 0, "content"]),
@@ -96,10 +122,19 @@ async fn rules_of_agents() {
             json!({"skills": [{"type": "github", "source": "a/../b", "description": ""}]}),
             json!(["skills", 0, "source"]),
         ),
-        (json!({"skills": [{"type": "web"}]}), json!(["skills", 0, "type"])),
+        (
+            json!({"skills": [{"type": "web"}]}),
+            json!(["skills", 0, "type"]),
+        ),
         (json!({"mcp_servers": servers(21)}), json!(["mcp_servers"])),
-        (json!({"mcp_servers": [mcp(json!({})), mcp(json!({}))]}), json!(["mcp_servers"])),
-        (json!({"mcp_servers": [mcp(json!({"args": "x"}))]}), json!(["mcp_servers", 0, "args"])),
+        (
+            json!({"mcp_servers": [mcp(json!({})), mcp(json!({}))]}),
+            json!(["mcp_servers"]),
+        ),
+        (
+            json!({"mcp_servers": [mcp(json!({"args": "x"}))]}),
+            json!(["mcp_servers", 0, "args"]),
+        ),
         (
             json!({"mcp_servers": [mcp(json!({"env": {"A-B": "x"}}))]}),
             json!(["mcp_servers", 0, "env", "A-B"]),
@@ -124,7 +159,10 @@ async fn rules_of_agents() {
         json!({"skills": [skill(json!({"content": long(256 << 10)}))]}),
         json!({"description": null, "environment_id": null, "unknown_field": 1}),
     ] {
-        client.post("/agents", &with(agent(), more)).await.expect(201);
+        client
+            .post("/agents", &with(agent(), more))
+            .await
+            .expect(201);
     }
 }
 
@@ -136,27 +174,54 @@ async fn rules_of_environments() {
     for (more, loc) in [
         (json!({"name": ""}), json!(["name"])),
         (json!({"name": long(201)}), json!(["name"])),
-        (json!({"packages": {"brew": ["x"]}}), json!(["packages", "brew"])),
-        (json!({"packages": {"apt": "x"}}), json!(["packages", "apt"])),
-        (json!({"packages": {"apt": [1]}}), json!(["packages", "apt", 0])),
-        (json!({"packages": {"apt": ["-o x"]}}), json!(["packages", "apt", 0])),
+        (
+            json!({"packages": {"brew": ["x"]}}),
+            json!(["packages", "brew"]),
+        ),
+        (
+            json!({"packages": {"apt": "x"}}),
+            json!(["packages", "apt"]),
+        ),
+        (
+            json!({"packages": {"apt": [1]}}),
+            json!(["packages", "apt", 0]),
+        ),
+        (
+            json!({"packages": {"apt": ["-o x"]}}),
+            json!(["packages", "apt", 0]),
+        ),
         (json!({"packages": []}), json!(["packages"])),
         (json!({"setup_script": 1}), json!(["setup_script"])),
         (json!({"networking": "limited"}), json!(["networking"])),
         (json!({"networking": {}}), json!(["networking", "type"])),
-        (json!({"networking": {"type": "none"}}), json!(["networking", "type"])),
-        (json!({"networking": limited(json!("x"))}), json!(["networking", "allowed_hosts"])),
+        (
+            json!({"networking": {"type": "none"}}),
+            json!(["networking", "type"]),
+        ),
+        (
+            json!({"networking": limited(json!("x"))}),
+            json!(["networking", "allowed_hosts"]),
+        ),
         (
             json!({"networking": limited(json!(["https://x"]))}),
             json!(["networking", "allowed_hosts", 0]),
         ),
-        (json!({"networking": limited(json!(["a.*.b"]))}), json!(["networking", "allowed_hosts", 0])),
-        (json!({"networking": limited(json!(["*"]))}), json!(["networking", "allowed_hosts", 0])),
+        (
+            json!({"networking": limited(json!(["a.*.b"]))}),
+            json!(["networking", "allowed_hosts", 0]),
+        ),
+        (
+            json!({"networking": limited(json!(["*"]))}),
+            json!(["networking", "allowed_hosts", 0]),
+        ),
         (json!({"env_vars": {"1A": "x"}}), json!(["env_vars", "1A"])),
         (json!({"env_vars": {"": "x"}}), json!(["env_vars", ""])),
         (json!({"env_vars": {"A": null}}), json!(["env_vars", "A"])),
         (json!({"env_vars": ["A"]}), json!(["env_vars"])),
-        (json!({"env_vars": {"A": "x\u{0}y"}}), json!(["env_vars", "A"])),
+        (
+            json!({"env_vars": {"A": "x\u{0}y"}}),
+            json!(["env_vars", "A"]),
+        ),
     ] {
         let mut full = vec![json!("body")];
         full.extend(loc.as_array().unwrap().clone());
@@ -173,7 +238,10 @@ async fn rules_of_sessions() {
     let client = server.client();
     let agent = client.demo_agent().await;
     let repository = |more: Value| {
-        with(json!({"type": "github_repository", "url": "https://github.com/o/r"}), more)
+        with(
+            json!({"type": "github_repository", "url": "https://github.com/o/r"}),
+            more,
+        )
     };
     let many: Vec<Value> = (0..11)
         .map(|n| repository(json!({"mount_path": format!("m{n}")})))
@@ -185,20 +253,44 @@ async fn rules_of_sessions() {
         (json!({"prompt": 1}), json!(["prompt"])),
         (json!({"prompt": long((1 << 20) + 1)}), json!(["prompt"])),
         // A megabyte is a matter of bytes.
-        (json!({"prompt": "ä".repeat((1 << 19) + 1)}), json!(["prompt"])),
+        (
+            json!({"prompt": "ä".repeat((1 << 19) + 1)}),
+            json!(["prompt"]),
+        ),
         (json!({"timeout": 9}), json!(["timeout"])),
         (json!({"timeout": 3601}), json!(["timeout"])),
         (json!({"timeout": "60"}), json!(["timeout"])),
         (json!({"timeout": 60.5}), json!(["timeout"])),
         (json!({"environment_id": "x"}), json!(["environment_id"])),
-        (json!({"secret_env_vars": {"a b": "x"}}), json!(["secret_env_vars", "a b"])),
+        (
+            json!({"secret_env_vars": {"a b": "x"}}),
+            json!(["secret_env_vars", "a b"]),
+        ),
         (json!({"resources": many}), json!(["resources"])),
-        (json!({"resources": [{"type": "zip", "url": "https://x/y"}]}), json!(["resources", 0, "type"])),
-        (json!({"resources": [repository(json!({"url": "git@github.com:o/r"}))]}), json!(["resources", 0, "url"])),
-        (json!({"resources": [repository(json!({"url": "http://github.com/o/r"}))]}), json!(["resources", 0, "url"])),
-        (json!({"resources": [repository(json!({"mount_path": "../x"}))]}), json!(["resources", 0, "mount_path"])),
-        (json!({"resources": [repository(json!({"mount_path": "/etc"}))]}), json!(["resources", 0, "mount_path"])),
-        (json!({"resources": [repository(json!({})), repository(json!({}))]}), json!(["resources"])),
+        (
+            json!({"resources": [{"type": "zip", "url": "https://x/y"}]}),
+            json!(["resources", 0, "type"]),
+        ),
+        (
+            json!({"resources": [repository(json!({"url": "git@github.com:o/r"}))]}),
+            json!(["resources", 0, "url"]),
+        ),
+        (
+            json!({"resources": [repository(json!({"url": "http://github.com/o/r"}))]}),
+            json!(["resources", 0, "url"]),
+        ),
+        (
+            json!({"resources": [repository(json!({"mount_path": "../x"}))]}),
+            json!(["resources", 0, "mount_path"]),
+        ),
+        (
+            json!({"resources": [repository(json!({"mount_path": "/etc"}))]}),
+            json!(["resources", 0, "mount_path"]),
+        ),
+        (
+            json!({"resources": [repository(json!({})), repository(json!({}))]}),
+            json!(["resources"]),
+        ),
     ] {
         let mut full = vec![json!("body")];
         full.extend(loc.as_array().unwrap().clone());
@@ -206,11 +298,27 @@ async fn rules_of_sessions() {
         refuses(client, "/sessions", body, json!(full)).await;
     }
     let body = json!({"agent_id": uuid::Uuid::new_v4(), "prompt": "x"});
-    assert!(client.post("/sessions", &body).await.refusal(404).contains("Agent"));
+    assert!(
+        client
+            .post("/sessions", &body)
+            .await
+            .refusal(404)
+            .contains("Agent")
+    );
     let nowhere = uuid::Uuid::new_v4();
     let body = json!({"agent_id": agent, "prompt": "x", "environment_id": nowhere});
-    assert!(client.post("/sessions", &body).await.refusal(404).contains("Environment"));
-    assert_eq!(client.get("/sessions").await.expect(200)["data"], json!([]), "one was made");
+    assert!(
+        client
+            .post("/sessions", &body)
+            .await
+            .refusal(404)
+            .contains("Environment")
+    );
+    assert_eq!(
+        client.get("/sessions").await.expect(200)["data"],
+        json!([]),
+        "one was made"
+    );
 
     let secret = "a-token-of-a-repository";
     let resource = repository(json!({"url": "bad", "authorization_token": secret}));
@@ -223,8 +331,20 @@ async fn rules_of_sessions() {
     session.ended().await.completed();
     let path = format!("/sessions/{}/prompt", session.id);
     refuses(client, &path, json!({}), json!(["body", "prompt"])).await;
-    refuses(client, &path, json!({"prompt": ""}), json!(["body", "prompt"])).await;
-    refuses(client, &path, json!({"prompt": "x", "timeout": 5}), json!(["body", "timeout"])).await;
+    refuses(
+        client,
+        &path,
+        json!({"prompt": ""}),
+        json!(["body", "prompt"]),
+    )
+    .await;
+    refuses(
+        client,
+        &path,
+        json!({"prompt": "x", "timeout": 5}),
+        json!(["body", "timeout"]),
+    )
+    .await;
 }
 
 #[tokio::test]
@@ -244,7 +364,10 @@ async fn an_acknowledgement_is_as_documented() {
         "environment_id": environment, "resources": [], "current_turn": 1,
     });
     assert_eq!(ack, expected);
-    let session = aod_e2e::Session { client: client.clone(), id: id.to_owned() };
+    let session = aod_e2e::Session {
+        client: client.clone(),
+        id: id.to_owned(),
+    };
     let ended = session.ended().await.completed();
     let read = ended.session;
     for (field, value) in [

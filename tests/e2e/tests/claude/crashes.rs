@@ -8,12 +8,19 @@ use crate::{Lab, result};
 async fn a_turn_outlives_the_host_and_its_reader_misses_nothing() {
     let mut lab = Lab::new().await;
     let gate = Gate::new("gate");
-    let prompt = format!("[[slow 10]] [[words 60]] [[bash {}]] [[say through]]", gate.command());
+    let prompt = format!(
+        "[[slow 10]] [[words 60]] [[bash {}]] [[say through]]",
+        gate.command()
+    );
     let mut session = lab.session(&prompt).await;
     let mut stream = session.stream().await;
     // Killed in the middle of a streamed answer.
     let mut seen = stream
-        .until(|event| event.data["data"].as_str().is_some_and(|data| data.contains("word9 ")))
+        .until(|event| {
+            event.data["data"]
+                .as_str()
+                .is_some_and(|data| data.contains("word9 "))
+        })
         .await;
     lab.server.kill();
     seen.extend(stream.rest().await);
@@ -31,7 +38,12 @@ async fn a_turn_outlives_the_host_and_its_reader_misses_nothing() {
     gate.open(&lab.server, &session);
     lab.server.start_again().await;
     session = session.at(lab.server.client());
-    let more = session.client.stream(&session.id, Some(last)).await.rest().await;
+    let more = session
+        .client
+        .stream(&session.id, Some(last))
+        .await
+        .rest()
+        .await;
     check_ids(&more, last);
     seen.extend(more.into_iter().skip(1));
     let ended = session.ended().await.completed();
@@ -39,8 +51,14 @@ async fn a_turn_outlives_the_host_and_its_reader_misses_nothing() {
     assert_eq!(seen, ended.events);
     assert_eq!(result(&ended.stdout()), "through");
     let counted = lab.model.usage();
-    assert_eq!(ended.session["usage"]["input_tokens"], counted.input_tokens, "counted once");
-    assert_eq!(ended.session["usage"]["output_tokens"], counted.output_tokens);
+    assert_eq!(
+        ended.session["usage"]["input_tokens"], counted.input_tokens,
+        "counted once"
+    );
+    assert_eq!(
+        ended.session["usage"]["output_tokens"],
+        counted.output_tokens
+    );
 }
 
 #[tokio::test]

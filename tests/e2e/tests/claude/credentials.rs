@@ -25,7 +25,10 @@ async fn an_oauth_token_is_sent_as_a_bearer() {
     assert_eq!(result(&ended.stdout()), "hi");
     assert_eq!(ended.session["runtime"], "claude");
     let requests = model.requests();
-    let asked: Vec<_> = requests.iter().filter(|it| it.path == "/v1/messages").collect();
+    let asked: Vec<_> = requests
+        .iter()
+        .filter(|it| it.path == "/v1/messages")
+        .collect();
     assert!(!asked.is_empty());
     for request in asked {
         assert_eq!(request.headers["authorization"], format!("Bearer {token}"));
@@ -60,9 +63,15 @@ async fn a_missing_key_is_named_with_the_ways_to_supply_it() {
         "version": 1,
         "env_vars": {"ANTHROPIC_API_KEY": secret(), "ANTHROPIC_BASE_URL": model.url()},
     });
-    client.put(&format!("/environments/{environment}"), &changes).await.expect(200);
+    client
+        .put(&format!("/environments/{environment}"), &changes)
+        .await
+        .expect(200);
     session.prompt("[[say hi]]").await;
-    assert_eq!(result(&session.ended().await.completed().last_stdout()), "hi");
+    assert_eq!(
+        result(&session.ended().await.completed().last_stdout()),
+        "hi"
+    );
 }
 
 #[tokio::test]
@@ -75,7 +84,11 @@ async fn a_key_is_nowhere_but_in_the_sandbox() {
     assert_eq!(processes_with(&lab.key), Vec::<String>::new());
     gate.open(&lab.server, &session);
     let ended = session.ended().await.completed();
-    assert_eq!(lab.messages()[0].headers["x-api-key"], lab.key, "it arrives");
+    assert_eq!(
+        lab.messages()[0].headers["x-api-key"],
+        lab.key,
+        "it arrives"
+    );
     let stdout = ended.stdout();
     assert!(stdout.contains("[redacted:ANTHROPIC_API_KEY]"), "{stdout}");
 
@@ -91,7 +104,10 @@ async fn a_key_is_nowhere_but_in_the_sandbox() {
         let reply = client.get(&path).await;
         assert!(!reply.text.contains(&lab.key), "{path}: {}", reply.text);
     }
-    assert!(!lab.server.log().contains(&lab.key), "it is in the server's log");
+    assert!(
+        !lab.server.log().contains(&lab.key),
+        "it is in the server's log"
+    );
     let private = |path: &std::path::Path| path.ends_with("workspace") || path.ends_with("home");
     let files = files_with(&lab.server.data(), &lab.key, &private);
     assert!(files.is_empty(), "the key is in {files:?}");

@@ -54,10 +54,16 @@ async fn the_documented_example_works_as_it_stands() {
     assert_eq!(ended.events[0].data["runtime"], "claude");
     assert_eq!(kinds[1], "stage");
     let turn_start = kinds.iter().position(|kind| *kind == "turn_start").unwrap();
-    assert!(kinds[1..turn_start].iter().all(|kind| *kind == "stage"), "{kinds:?}");
+    assert!(
+        kinds[1..turn_start].iter().all(|kind| *kind == "stage"),
+        "{kinds:?}"
+    );
     let (last, outputs) = kinds[turn_start + 1..].split_last().unwrap();
     assert_eq!(*last, "exit");
-    assert!(!outputs.is_empty() && outputs.iter().all(|kind| *kind == "output"), "{kinds:?}");
+    assert!(
+        !outputs.is_empty() && outputs.iter().all(|kind| *kind == "output"),
+        "{kinds:?}"
+    );
 
     let lines = lines(&ended.stdout());
     assert_eq!(lines[0]["type"], "system");
@@ -87,23 +93,33 @@ async fn two_turns_remember() {
         .map(|line| line["session_id"].clone())
         .collect();
     assert_eq!(ids.len(), 2);
-    assert_eq!(ids[0], ids[1], "a conversation of its own would have forgotten");
+    assert_eq!(
+        ids[0], ids[1],
+        "a conversation of its own would have forgotten"
+    );
 }
 
 #[tokio::test]
 async fn a_tool_call_writes_a_file_into_the_workspace() {
     let lab = Lab::new().await;
-    let session = lab.session("[[write note.txt from-the-model]] [[say written]]").await;
+    let session = lab
+        .session("[[write note.txt from-the-model]] [[say written]]")
+        .await;
     let ended = session.ended().await.completed();
     assert_eq!(result(&ended.stdout()), "written");
     let note = lab.server.workspace_file(&session.id, "note.txt").unwrap();
     assert_eq!(note.trim(), "from-the-model");
-    session.prompt("[[bash cat note.txt && pwd && id -u]]").await;
+    session
+        .prompt("[[bash cat note.txt && pwd && id -u]]")
+        .await;
     let ended = session.ended().await.completed();
     let answer = result(&ended.last_stdout());
     assert!(answer.contains("from-the-model"), "{answer}");
     assert!(answer.contains("/workspace"), "{answer}");
-    assert!(!answer.lines().any(|line| line == "0"), "root inside: {answer}");
+    assert!(
+        !answer.lines().any(|line| line == "0"),
+        "root inside: {answer}"
+    );
 }
 
 #[tokio::test]
@@ -116,8 +132,14 @@ async fn usage_is_what_the_provider_counted() {
     let counted = lab.model.usage();
     assert!(counted.replies >= 3, "{counted:?}");
     let usage = &ended.session["usage"];
-    assert_eq!(usage["input_tokens"], counted.input_tokens, "{usage} {counted:?}");
-    assert_eq!(usage["output_tokens"], counted.output_tokens, "{usage} {counted:?}");
+    assert_eq!(
+        usage["input_tokens"], counted.input_tokens,
+        "{usage} {counted:?}"
+    );
+    assert_eq!(
+        usage["output_tokens"], counted.output_tokens,
+        "{usage} {counted:?}"
+    );
     assert_eq!(usage["cached_tokens"], 0);
     assert!(usage["cost_usd"].as_f64().unwrap() > 0.0, "{usage}");
     let turns = session.turns().await;
@@ -159,13 +181,23 @@ async fn text_is_streamed_as_it_comes() {
     let delta = |word: &str| format!("\"text\":\"{word}");
     let first = delta("word1 ");
     let seen = stream
-        .until(|event| event.data["data"].as_str().is_some_and(|data| data.contains(&first)))
+        .until(|event| {
+            event.data["data"]
+                .as_str()
+                .is_some_and(|data| data.contains(&first))
+        })
         .await;
-    assert_eq!(session.read().await["status"], "running", "it came only with the end");
+    assert_eq!(
+        session.read().await["status"],
+        "running",
+        "it came only with the end"
+    );
     let rest = stream.rest().await;
     assert!(seen.iter().all(|event| event.kind() != "exit"));
     let deltas = rest.iter().filter(|event| {
-        event.data["data"].as_str().is_some_and(|data| data.contains("stream_event"))
+        event.data["data"]
+            .as_str()
+            .is_some_and(|data| data.contains("stream_event"))
     });
     assert!(deltas.count() > 5, "{rest:#?}");
     session.ended().await.completed();

@@ -27,26 +27,45 @@ async fn an_mcp_server_is_really_called_and_given_its_sealed_values() {
         json!({"setup_script": place_server()}),
     )
     .await;
-    let read = lab.client().get(&format!("/agents/{}", lab.agent)).await.expect(200);
+    let read = lab
+        .client()
+        .get(&format!("/agents/{}", lab.agent))
+        .await
+        .expect(200);
     assert_eq!(read["mcp_servers"][0]["env"]["MCP_TOKEN"], "***");
     let session = lab.session("[[mcp echo {\"text\": \"plum\"}]]").await;
     let ended = session.ended().await.completed();
-    assert!(result(&ended.stdout()).contains("echo: plum"), "{}", ended.stdout());
     assert!(
-        ended.events.iter().any(|e| e.data["stage"] == "mcp_config" && e.data["state"] == "done"),
+        result(&ended.stdout()).contains("echo: plum"),
+        "{}",
+        ended.stdout()
+    );
+    assert!(
+        ended
+            .events
+            .iter()
+            .any(|e| e.data["stage"] == "mcp_config" && e.data["state"] == "done"),
         "{:#?}",
         ended.events
     );
-    let calls = lab.server.workspace_file(&session.id, "calls.jsonl").unwrap();
+    let calls = lab
+        .server
+        .workspace_file(&session.id, "calls.jsonl")
+        .unwrap();
     let call: Value = serde_json::from_str(calls.lines().next().unwrap()).unwrap();
     assert_eq!(call["tool"], "echo");
     assert_eq!(call["arguments"], json!({"text": "plum"}));
     assert_eq!(call["env"]["MCP_TOKEN"], value);
     assert_eq!(call["env"]["MCP_ODD"], "a \"quoted\" \\ value");
     // And again in a later turn.
-    session.prompt("[[mcp remember {\"text\": \"pear\"}]]").await;
+    session
+        .prompt("[[mcp remember {\"text\": \"pear\"}]]")
+        .await;
     session.ended().await.completed();
-    let calls = lab.server.workspace_file(&session.id, "calls.jsonl").unwrap();
+    let calls = lab
+        .server
+        .workspace_file(&session.id, "calls.jsonl")
+        .unwrap();
     assert_eq!(calls.lines().count(), 2);
     let private = |path: &std::path::Path| path.ends_with("workspace") || path.ends_with("home");
     let files = files_with(&lab.server.data(), &value, &private);
@@ -71,13 +90,26 @@ async fn a_system_prompt_and_skills_arrive() {
     let ended = session.ended().await.completed();
     let asked = &lab.messages()[0].body;
     let system = asked["system"].to_string();
-    assert!(system.contains("You are a pomologist; 'quote' \\\"this\\\"."), "{system}");
+    assert!(
+        system.contains("You are a pomologist; 'quote' \\\"this\\\"."),
+        "{system}"
+    );
     // The CLI itself found the skill, and tells the model of it.
     let whole = asked.to_string();
-    assert!(whole.contains("How tangerines are peeled without a knife."), "{whole}");
-    assert!(ended.stdout().contains("The secret word is zest."), "{}", ended.stdout());
+    assert!(
+        whole.contains("How tangerines are peeled without a knife."),
+        "{whole}"
+    );
+    assert!(
+        ended.stdout().contains("The secret word is zest."),
+        "{}",
+        ended.stdout()
+    );
     let done = |stage: &str| {
-        ended.events.iter().any(|e| e.data["stage"] == stage && e.data["state"] == "done")
+        ended
+            .events
+            .iter()
+            .any(|e| e.data["stage"] == stage && e.data["state"] == "done")
     };
     assert!(done("skills") && !done("mcp_config"));
 }

@@ -24,7 +24,10 @@ async fn a_refused_key_fails_the_turn() {
     let session = lab.session("[[status 401]]").await;
     let ended = session.ended().await;
     let error = ended.failed();
-    assert!(error.contains("401") || error.to_lowercase().contains("auth"), "{error}");
+    assert!(
+        error.contains("401") || error.to_lowercase().contains("auth"),
+        "{error}"
+    );
     // It has a key, so that none is missing is no news.
     assert!(!error.contains("aod credential set"), "{error}");
     assert_eq!(ended.session["exit_code"], 1);
@@ -57,7 +60,11 @@ async fn a_connection_that_breaks_off_leaves_a_true_state() {
     // Whether the CLI makes do with half an answer is its own affair; the outcome says which.
     let last = crate::lines(&ended.stdout()).pop().unwrap();
     assert_eq!(last["type"], "result");
-    let expected = if last["is_error"] == true { "failed" } else { "completed" };
+    let expected = if last["is_error"] == true {
+        "failed"
+    } else {
+        "completed"
+    };
     assert_eq!(ended.session["status"], expected, "{last}");
     assert_eq!(ended.session["error"].is_string(), expected == "failed");
     goes_on(&lab, &ended).await;
@@ -66,7 +73,9 @@ async fn a_connection_that_breaks_off_leaves_a_true_state() {
 #[tokio::test]
 async fn a_provider_that_hangs_is_ended_by_the_clock() {
     let lab = Lab::new().await;
-    let session = lab.session_with(json!({"prompt": "[[hang]]", "timeout": 10})).await;
+    let session = lab
+        .session_with(json!({"prompt": "[[hang]]", "timeout": 10}))
+        .await;
     session.wait_for("running").await;
     let tree = lab.server.supervisor();
     let ended = session.ended().await;

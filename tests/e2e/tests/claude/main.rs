@@ -1,7 +1,7 @@
 //! The real Claude Code against the stand-in for its model's API.
 
-mod credentials;
 mod crashes;
+mod credentials;
 mod example;
 mod extras;
 mod failures;
@@ -43,7 +43,13 @@ impl Lab {
         });
         extend(&mut body, environment);
         let environment = client.create_environment(&body).await;
-        Self { server, model, key, agent, environment }
+        Self {
+            server,
+            model,
+            key,
+            agent,
+            environment,
+        }
     }
 
     fn client(&self) -> &Client {
@@ -64,7 +70,10 @@ impl Lab {
     /// What the model was asked to answer.
     fn messages(&self) -> Vec<Request> {
         let requests = self.model.requests();
-        requests.into_iter().filter(|request| request.path == "/v1/messages").collect()
+        requests
+            .into_iter()
+            .filter(|request| request.path == "/v1/messages")
+            .collect()
     }
 }
 
@@ -81,12 +90,17 @@ fn secret() -> String {
 
 /// The lines of Claude Code's own format.
 fn lines(stdout: &str) -> Vec<Value> {
-    stdout.lines().map(|line| serde_json::from_str(line).expect(line)).collect()
+    stdout
+        .lines()
+        .map(|line| serde_json::from_str(line).expect(line))
+        .collect()
 }
 
 /// The text of the last result.
 fn result(stdout: &str) -> String {
-    let results = lines(stdout).into_iter().filter(|line| line["type"] == "result");
+    let results = lines(stdout)
+        .into_iter()
+        .filter(|line| line["type"] == "result");
     let last = results.last().expect("a result");
     last["result"].as_str().unwrap_or_default().to_owned()
 }

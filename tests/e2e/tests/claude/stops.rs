@@ -12,8 +12,16 @@ async fn in_a_tool(lab: &Lab, gate: &Gate) -> (Session, Tree) {
     gate.reached(&lab.server, &session).await;
     let tree = lab.server.supervisor();
     let commands: Vec<_> = tree.below.iter().map(|process| process.command()).collect();
-    assert!(commands.iter().any(|command| command.contains("sleep 4321")), "{commands:#?}");
-    assert!(commands.iter().any(|command| command.contains("claude")), "{commands:#?}");
+    assert!(
+        commands
+            .iter()
+            .any(|command| command.contains("sleep 4321")),
+        "{commands:#?}"
+    );
+    assert!(
+        commands.iter().any(|command| command.contains("claude")),
+        "{commands:#?}"
+    );
     (session, tree)
 }
 
@@ -22,7 +30,10 @@ async fn terminating_within_a_tool_leaves_no_process() {
     let lab = Lab::new().await;
     let gate = Gate::new("gate");
     let (session, tree) = in_a_tool(&lab, &gate).await;
-    lab.client().post_empty(&format!("/sessions/{}/terminate", session.id)).await.expect(200);
+    lab.client()
+        .post_empty(&format!("/sessions/{}/terminate", session.id))
+        .await
+        .expect(200);
     let left: Vec<_> = tree.survivors().into_iter().map(Process::command).collect();
     assert!(left.is_empty(), "still running: {left:#?}");
     let ended = session.ended().await;
@@ -35,7 +46,10 @@ async fn interrupting_within_a_tool_keeps_the_session() {
     let lab = Lab::new().await;
     let gate = Gate::new("gate");
     let (session, tree) = in_a_tool(&lab, &gate).await;
-    lab.client().post_empty(&format!("/sessions/{}/interrupt", session.id)).await.expect(202);
+    lab.client()
+        .post_empty(&format!("/sessions/{}/interrupt", session.id))
+        .await
+        .expect(202);
     let ended = session.ended().await;
     assert_eq!(ended.session["status"], "completed", "{ended:#?}");
     assert_eq!(ended.turn["outcome"], "interrupted");
@@ -47,7 +61,10 @@ async fn interrupting_within_a_tool_keeps_the_session() {
     session.prompt("and now? [[recall]]").await;
     let ended = session.ended().await.completed();
     let answer = result(&ended.last_stdout());
-    assert!(answer.contains("gate.open"), "the interrupted turn is forgotten: {answer}");
+    assert!(
+        answer.contains("gate.open"),
+        "the interrupted turn is forgotten: {answer}"
+    );
 }
 
 #[tokio::test]
@@ -56,13 +73,23 @@ async fn interrupting_within_an_answer_keeps_the_session() {
     let session = lab.session("[[slow 50]] [[words 2000]]").await;
     let mut stream = session.stream().await;
     stream
-        .until(|event| event.data["data"].as_str().is_some_and(|data| data.contains("word2 ")))
+        .until(|event| {
+            event.data["data"]
+                .as_str()
+                .is_some_and(|data| data.contains("word2 "))
+        })
         .await;
-    lab.client().post_empty(&format!("/sessions/{}/interrupt", session.id)).await.expect(202);
+    lab.client()
+        .post_empty(&format!("/sessions/{}/interrupt", session.id))
+        .await
+        .expect(202);
     stream.rest().await;
     let ended = session.ended().await;
     assert_eq!(ended.session["status"], "completed", "{ended:#?}");
     assert_eq!(ended.turn["outcome"], "interrupted");
     session.prompt("[[say on]]").await;
-    assert_eq!(result(&session.ended().await.completed().last_stdout()), "on");
+    assert_eq!(
+        result(&session.ended().await.completed().last_stdout()),
+        "on"
+    );
 }

@@ -11,7 +11,9 @@ const SOON: Duration = Duration::from_secs(10);
 #[tokio::test]
 async fn a_turn_outlives_the_host_and_no_event_is_lost_or_repeated() {
     let mut server = Server::demo().await;
-    let gates: Vec<_> = (0..3).map(|number| Gate::new(&format!("gate{number}"))).collect();
+    let gates: Vec<_> = (0..3)
+        .map(|number| Gate::new(&format!("gate{number}")))
+        .collect();
     let mut prompt = String::new();
     let mut line = 0;
     for gate in &gates {
@@ -42,7 +44,11 @@ async fn a_turn_outlives_the_host_and_no_event_is_lost_or_repeated() {
         gate.open(&server, &session);
         server.start_again().await;
         session = session.at(server.client());
-        assert_eq!(session.read().await["status"], "running", "the turn goes on");
+        assert_eq!(
+            session.read().await["status"],
+            "running",
+            "the turn goes on"
+        );
     }
     let mut stream = session.client.stream(&session.id, Some(last)).await;
     last_gate.open(&server, &session);
@@ -81,8 +87,15 @@ async fn a_turn_that_ends_while_there_is_no_host_is_finished_by_the_next() {
     server.start_again().await;
     let session = session.at(server.client());
     let ended = session.ended().await.completed();
-    assert!(ended.stdout().contains("\"output\":\"after\""), "{}", ended.stdout());
-    assert!(ended.turn["usage"]["input_tokens"].as_u64().unwrap() > 0, "usage is counted");
+    assert!(
+        ended.stdout().contains("\"output\":\"after\""),
+        "{}",
+        ended.stdout()
+    );
+    assert!(
+        ended.turn["usage"]["input_tokens"].as_u64().unwrap() > 0,
+        "usage is counted"
+    );
 }
 
 #[tokio::test]
@@ -93,12 +106,19 @@ async fn an_orderly_stop_leaves_running_turns_alone() {
     gate.reached(&server, &session).await;
     let supervisor = server.supervisor();
     server.stop().await;
-    assert!(supervisor.root.is_alive(), "the turn was stopped with the host");
+    assert!(
+        supervisor.root.is_alive(),
+        "the turn was stopped with the host"
+    );
     server.start_again().await;
     let session = session.at(server.client());
     gate.open(&server, &session);
     session.ended().await.completed();
-    assert_eq!(gate.arrivals(&server, &session), 1, "the prompt was sent twice");
+    assert_eq!(
+        gate.arrivals(&server, &session),
+        1,
+        "the prompt was sent twice"
+    );
 }
 
 #[tokio::test]
@@ -116,8 +136,10 @@ async fn a_turn_whose_supervisor_dies_fails_soon() {
     assert!(error.contains("died"), "{error}");
     assert_eq!(ended.last().kind(), "error");
     assert_eq!(ended.session["resumable"], true);
-    eventually("its sandbox is gone", SOON, async || tree.survivors().is_empty().then_some(()))
-        .await;
+    eventually("its sandbox is gone", SOON, async || {
+        tree.survivors().is_empty().then_some(())
+    })
+    .await;
     session.prompt("go on").await;
     session.ended().await.completed();
 }
@@ -131,8 +153,10 @@ async fn when_both_die_the_next_host_says_so() {
     let tree = server.supervisor();
     server.kill();
     tree.root.kill();
-    eventually("its sandbox is gone", SOON, async || tree.survivors().is_empty().then_some(()))
-        .await;
+    eventually("its sandbox is gone", SOON, async || {
+        tree.survivors().is_empty().then_some(())
+    })
+    .await;
     server.start_again().await;
     let session = session.at(server.client());
     session.wait_within("failed", SOON).await;
@@ -148,8 +172,9 @@ async fn provisioning_goes_on_after_a_restart() {
     let client = server.client();
     let gate = Gate::new("gate");
     let script = format!("cd /workspace; {}; echo made >made", gate.command());
-    let environment =
-        client.create_environment(&json!({"name": "gate", "setup_script": script})).await;
+    let environment = client
+        .create_environment(&json!({"name": "gate", "setup_script": script}))
+        .await;
     let agent = client.demo_agent().await;
     let body = json!({"agent_id": agent, "prompt": "$ cat made", "environment_id": environment});
     let session = client.create_session(&body).await;
@@ -163,11 +188,16 @@ async fn provisioning_goes_on_after_a_restart() {
     .await;
     gate.open(&server, &session);
     let ended = session.ended().await.completed();
-    assert!(ended.stdout().contains("\"output\":\"made\""), "{}", ended.stdout());
+    assert!(
+        ended.stdout().contains("\"output\":\"made\""),
+        "{}",
+        ended.stdout()
+    );
     for stage in ["create_sandbox", "provision_setup", "runtime_start"] {
-        let done = ended.events.iter().filter(|event| {
-            event.data["stage"] == stage && event.data["state"] == "done"
-        });
+        let done = ended
+            .events
+            .iter()
+            .filter(|event| event.data["stage"] == stage && event.data["state"] == "done");
         assert_eq!(done.count(), 1, "{stage}: {:#?}", ended.events);
     }
 }
@@ -179,9 +209,20 @@ async fn a_session_resumes_after_a_restart_between_turns() {
     let first = session.ended().await.completed();
     server.kill_and_start_again().await;
     let session = session.at(server.client());
-    assert_eq!(session.ended().await.events, first.events, "history is as it was");
+    assert_eq!(
+        session.ended().await.events,
+        first.events,
+        "history is as it was"
+    );
     session.prompt("which word?").await;
-    assert!(session.ended().await.completed().last_stdout().contains("tangerine"));
+    assert!(
+        session
+            .ended()
+            .await
+            .completed()
+            .last_stdout()
+            .contains("tangerine")
+    );
 }
 
 #[tokio::test]

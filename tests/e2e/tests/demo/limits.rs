@@ -18,7 +18,12 @@ async fn a_user_has_so_many_active_sessions_and_no_more() {
     let second = client.create_session(&body).await;
     for refused in [
         client.post("/sessions", &body).await,
-        client.post(&format!("/sessions/{}/prompt", done.id), &json!({"prompt": "more"})).await,
+        client
+            .post(
+                &format!("/sessions/{}/prompt", done.id),
+                &json!({"prompt": "more"}),
+            )
+            .await,
     ] {
         let refusal = refused.expect(429);
         assert_eq!(refusal["limit"], 2, "{refusal}");
@@ -35,7 +40,10 @@ async fn a_user_has_so_many_active_sessions_and_no_more() {
     first.ended().await.completed();
     let third = client.create_session(&body).await;
     for session in [&second, &third] {
-        client.post_empty(&format!("/sessions/{}/terminate", session.id)).await.expect(200);
+        client
+            .post_empty(&format!("/sessions/{}/terminate", session.id))
+            .await
+            .expect(200);
     }
 }
 
@@ -77,7 +85,10 @@ async fn sessions_are_listed_filtered_and_paged() {
     let ids = async |query: &str| -> Vec<String> {
         let body = client.get(&format!("/sessions{query}")).await.expect(200);
         let listed = body["data"].as_array().unwrap().clone();
-        listed.iter().map(|session| session["id"].as_str().unwrap().to_owned()).collect()
+        listed
+            .iter()
+            .map(|session| session["id"].as_str().unwrap().to_owned())
+            .collect()
     };
     assert_eq!(ids("").await, sessions, "newest first");
     assert_eq!(ids("?status=failed").await, [sessions[4].clone()]);
@@ -85,7 +96,12 @@ async fn sessions_are_listed_filtered_and_paged() {
     assert_eq!(ids(&format!("?agent_id={agent}")).await, sessions[1..]);
     assert_eq!(ids("?runtime=demo").await, sessions);
     assert_eq!(ids("?runtime=other").await, Vec::<String>::new());
-    assert_eq!(ids(&format!("?agent_id={agent}&status=completed")).await.len(), 4);
+    assert_eq!(
+        ids(&format!("?agent_id={agent}&status=completed"))
+            .await
+            .len(),
+        4
+    );
 
     let whole = client.get("/sessions").await.expect(200);
     assert_eq!(whole.get("next").unwrap_or(&Value::Null), &Value::Null);
@@ -95,7 +111,10 @@ async fn sessions_are_listed_filtered_and_paged() {
         let body = client.get(&format!("/sessions{query}")).await.expect(200);
         let data = body["data"].as_array().unwrap();
         assert!(data.len() <= 4);
-        paged.extend(data.iter().map(|session| session["id"].as_str().unwrap().to_owned()));
+        paged.extend(
+            data.iter()
+                .map(|session| session["id"].as_str().unwrap().to_owned()),
+        );
         match body["next"].as_str() {
             Some(next) => query = format!("?limit=4&after={next}"),
             None => {
@@ -105,7 +124,14 @@ async fn sessions_are_listed_filtered_and_paged() {
         }
     }
     assert_eq!(paged, sessions);
-    for bad in ["limit=0", "limit=201", "limit=x", "after=x", "status=x", "agent_id=x"] {
+    for bad in [
+        "limit=0",
+        "limit=201",
+        "limit=x",
+        "after=x",
+        "status=x",
+        "agent_id=x",
+    ] {
         client.get(&format!("/sessions?{bad}")).await.refused(400);
     }
 }
@@ -117,7 +143,10 @@ async fn a_request_that_is_sent_twice_is_done_once() {
     let agent = client.demo_agent().await;
     let body = json!({"agent_id": agent, "prompt": "hello"});
     let send = async |client: &aod_e2e::Client, path: &str, key: &str, body: &Value| {
-        let request = client.request(Method::POST, path).header("Idempotency-Key", key).json(body);
+        let request = client
+            .request(Method::POST, path)
+            .header("Idempotency-Key", key)
+            .json(body);
         client.send(request).await
     };
     let first = send(&client, "/sessions", "k1", &body).await;
@@ -125,31 +154,64 @@ async fn a_request_that_is_sent_twice_is_done_once() {
     let again = send(&client, "/sessions", "k1", &body).await;
     assert_eq!((again.status, &again.text), (first.status, &first.text));
     let another = json!({"agent_id": agent, "prompt": "other"});
-    send(&client, "/sessions", "k1", &another).await.refused(422);
-    assert_ne!(send(&client, "/sessions", "k2", &body).await.expect(202)["id"], ack["id"]);
+    send(&client, "/sessions", "k1", &another)
+        .await
+        .refused(422);
+    assert_ne!(
+        send(&client, "/sessions", "k2", &body).await.expect(202)["id"],
+        ack["id"]
+    );
     // Another user's keys are their own.
     let other = server.add_user("other");
     let agent = other.demo_agent().await;
-    send(&other, "/sessions", "k1", &json!({"agent_id": agent, "prompt": "x"})).await.expect(202);
-    assert_eq!(client.get("/sessions").await.expect(200)["data"].as_array().unwrap().len(), 2);
+    send(
+        &other,
+        "/sessions",
+        "k1",
+        &json!({"agent_id": agent, "prompt": "x"}),
+    )
+    .await
+    .expect(202);
+    assert_eq!(
+        client.get("/sessions").await.expect(200)["data"]
+            .as_array()
+            .unwrap()
+            .len(),
+        2
+    );
 
-    let session = aod_e2e::Session { client, id: ack["id"].as_str().unwrap().to_owned() };
+    let session = aod_e2e::Session {
+        client,
+        id: ack["id"].as_str().unwrap().to_owned(),
+    };
     session.ended().await.completed();
     let path = format!("/sessions/{}/prompt", session.id);
     let more = json!({"prompt": "more"});
     let first = send(&session.client, &path, "k3", &more).await;
     first.expect(202);
-    assert_eq!(send(&session.client, &path, "k3", &more).await.text, first.text);
+    assert_eq!(
+        send(&session.client, &path, "k3", &more).await.text,
+        first.text
+    );
     session.ended().await.completed();
     // Also when the turn is long over, and after a restart.
     server.kill_and_start_again().await;
     let session = session.at(server.client());
-    assert_eq!(send(&session.client, &path, "k3", &more).await.text, first.text);
+    assert_eq!(
+        send(&session.client, &path, "k3", &more).await.text,
+        first.text
+    );
     assert_eq!(session.turns().await.len(), 2);
-    send(&session.client, &path, "k3", &json!({"prompt": "x"})).await.refused(422);
-    send(&session.client, "/sessions", "", &body).await.refused(400);
+    send(&session.client, &path, "k3", &json!({"prompt": "x"}))
+        .await
+        .refused(422);
+    send(&session.client, "/sessions", "", &body)
+        .await
+        .refused(400);
     let long = "k".repeat(300);
-    send(&session.client, "/sessions", &long, &body).await.refused(400);
+    send(&session.client, "/sessions", &long, &body)
+        .await
+        .refused(400);
 }
 
 #[tokio::test]
@@ -159,15 +221,25 @@ async fn two_equal_requests_at_once_make_one_session() {
     let agent = client.demo_agent().await;
     let body = json!({"agent_id": agent, "prompt": "hello"});
     let send = || {
-        let request = client.request(Method::POST, "/sessions").header("Idempotency-Key", "k");
+        let request = client
+            .request(Method::POST, "/sessions")
+            .header("Idempotency-Key", "k");
         client.send(request.json(&body))
     };
     let replies = futures::future::join_all((0..8).map(|_| send())).await;
     for reply in &replies {
         assert_eq!(reply.expect(202), replies[0].expect(202));
     }
-    assert_eq!(client.get("/sessions").await.expect(200)["data"].as_array().unwrap().len(), 1);
+    assert_eq!(
+        client.get("/sessions").await.expect(200)["data"]
+            .as_array()
+            .unwrap()
+            .len(),
+        1
+    );
     // The folders of those that were not made are gone.
-    let folders = std::fs::read_dir(server.data().join("sessions")).unwrap().count();
+    let folders = std::fs::read_dir(server.data().join("sessions"))
+        .unwrap()
+        .count();
     assert_eq!(folders, 1);
 }

@@ -15,9 +15,10 @@ async fn run(server: &Server, environment: &Value, prompt: &str) -> Ended {
 async fn a_setup_script_prepares_the_workspace() {
     let server = Server::demo().await;
     let script = "echo \"$FLAVOUR from $PWD\" >made\necho tool >$HOME/tool";
-    let environment =
-        json!({"name": "e", "setup_script": script, "env_vars": {"FLAVOUR": "plum"}});
-    let ended = run(&server, &environment, "$ cat made $HOME/tool").await.completed();
+    let environment = json!({"name": "e", "setup_script": script, "env_vars": {"FLAVOUR": "plum"}});
+    let ended = run(&server, &environment, "$ cat made $HOME/tool")
+        .await
+        .completed();
     let stdout = ended.stdout();
     assert!(stdout.contains("plum from /workspace\\ntool"), "{stdout}");
 }
@@ -26,28 +27,49 @@ async fn a_setup_script_prepares_the_workspace() {
 async fn a_setup_script_that_fails_says_how() {
     let server = Server::demo().await;
     let script = "echo first line; echo the last line >&2; exit 23";
-    let ended = run(&server, &json!({"name": "e", "setup_script": script}), "hello").await;
+    let ended = run(
+        &server,
+        &json!({"name": "e", "setup_script": script}),
+        "hello",
+    )
+    .await;
     let error = ended.failed();
     for part in ["setup_script", "23", "first line", "the last line"] {
         assert!(error.contains(part), "{part:?} is not in {error:?}");
     }
-    let failed: Vec<_> =
-        ended.events.iter().filter(|event| event.data["state"] == "failed").collect();
+    let failed: Vec<_> = ended
+        .events
+        .iter()
+        .filter(|event| event.data["state"] == "failed")
+        .collect();
     assert_eq!(failed.len(), 1, "{failed:#?}");
     assert_eq!(failed[0].data["stage"], "provision_setup");
     let message = failed[0].data["message"].as_str().unwrap();
-    assert!(message.contains("23") && message.contains("the last line"), "{message}");
+    assert!(
+        message.contains("23") && message.contains("the last line"),
+        "{message}"
+    );
     assert_eq!(ended.last().kind(), "error");
     assert_eq!(ended.session["resumable"], false);
     assert_eq!(ended.session["exit_code"], Value::Null);
-    assert!(!ended.events.iter().any(|event| event.data["stage"] == "runtime_start"));
+    assert!(
+        !ended
+            .events
+            .iter()
+            .any(|event| event.data["stage"] == "runtime_start")
+    );
 }
 
 #[tokio::test]
 async fn a_setup_script_stops_at_its_first_failure() {
     let server = Server::demo().await;
     let script = "echo one\nfalse\necho two >/workspace/two";
-    let ended = run(&server, &json!({"name": "e", "setup_script": script}), "hello").await;
+    let ended = run(
+        &server,
+        &json!({"name": "e", "setup_script": script}),
+        "hello",
+    )
+    .await;
     ended.failed();
     let id = ended.session["id"].as_str().unwrap();
     assert_eq!(server.workspace_file(id, "two"), None);
@@ -84,7 +106,10 @@ async fn declared_steps_install_a_cli_once() {
     }
     let third = client.create_session(&body).await.ended().await.completed();
     assert!(
-        !third.events.iter().any(|event| event.data["stage"] == "provision_setup"),
+        !third
+            .events
+            .iter()
+            .any(|event| event.data["stage"] == "provision_setup"),
         "there was nothing to set up: {:#?}",
         third.events
     );
@@ -92,9 +117,7 @@ async fn declared_steps_install_a_cli_once() {
 
 #[tokio::test]
 async fn an_installation_that_fails_is_never_used_and_tried_again() {
-    let step = |script: &str| {
-        format!("install = {{ steps = [[\"sh\", \"-c\", {script:?}]] }}\n")
-    };
+    let step = |script: &str| format!("install = {{ steps = [[\"sh\", \"-c\", {script:?}]] }}\n");
     let runtimes = Runtimes::default().with(
         "demo",
         &plugin("demo"),
@@ -107,8 +130,13 @@ async fn an_installation_that_fails_is_never_used_and_tried_again() {
     for _ in 0..2 {
         let ended = client.create_session(&body).await.ended().await;
         let error = ended.failed();
-        assert!(error.contains("no such package") && error.contains('9'), "{error}");
-        let kept = std::fs::read_dir(server.data().join("runtimes")).unwrap().count();
+        assert!(
+            error.contains("no such package") && error.contains('9'),
+            "{error}"
+        );
+        let kept = std::fs::read_dir(server.data().join("runtimes"))
+            .unwrap()
+            .count();
         assert_eq!(kept, 0, "half an installation was kept");
     }
 }

@@ -38,11 +38,18 @@ async fn a_secret_is_seen_by_the_agent_and_by_nobody_else() {
     gate.open(&server, &session);
     let ended = session.ended().await;
     ended.failed();
-    assert_eq!(server.workspace_file(&session.id, "two").unwrap().trim(), two, "it arrives");
+    assert_eq!(
+        server.workspace_file(&session.id, "two").unwrap().trim(),
+        two,
+        "it arrives"
+    );
     let stdout = ended.stdout();
     assert!(stdout.contains("KEY_ONE=[redacted:KEY_ONE]"), "{stdout}");
     assert!(stdout.contains("KEY_TWO=[redacted:KEY_TWO]"), "{stdout}");
-    assert!(stdout.contains("PLAIN_URL=http://127.0.0.1:1/path"), "no secret: {stdout}");
+    assert!(
+        stdout.contains("PLAIN_URL=http://127.0.0.1:1/path"),
+        "no secret: {stdout}"
+    );
 
     let mut replies = Vec::new();
     for path in [
@@ -61,7 +68,10 @@ async fn a_secret_is_seen_by_the_agent_and_by_nobody_else() {
     }
     let outside = |path: &std::path::Path| path.ends_with("workspace") || path.ends_with("home");
     for secret in [&one, &two] {
-        assert!(replies.iter().all(|reply| !reply.contains(secret)), "{replies:#?}");
+        assert!(
+            replies.iter().all(|reply| !reply.contains(secret)),
+            "{replies:#?}"
+        );
         assert!(!server.log().contains(secret), "it is in the server's log");
         let files = files_with(&server.data(), secret, &outside);
         assert!(files.is_empty(), "{secret} is in {files:?}");
@@ -70,7 +80,10 @@ async fn a_secret_is_seen_by_the_agent_and_by_nobody_else() {
     assert_eq!(files_with(&server.data(), &two, &|_| false).len(), 1);
     let provisioning = server.session_folder(&session.id).join("provisioning.log");
     let provisioning = std::fs::read_to_string(provisioning).unwrap();
-    assert!(provisioning.contains("setup saw [redacted:KEY_ONE]"), "{provisioning}");
+    assert!(
+        provisioning.contains("setup saw [redacted:KEY_ONE]"),
+        "{provisioning}"
+    );
 }
 
 #[tokio::test]
@@ -118,12 +131,19 @@ async fn the_session_wins_over_the_environment_and_changes_work_in_the_next_turn
     assert_eq!(vars, "environment-a session-b\n");
     // The whole map is replaced, and read anew at each turn.
     let changes = json!({"version": 1, "env_vars": {"B": "changed-b", "C": "changed-c"}});
-    client.put(&format!("/environments/{environment}"), &changes).await.expect(200);
+    client
+        .put(&format!("/environments/{environment}"), &changes)
+        .await
+        .expect(200);
     session.prompt(step).await;
     let ended = session.ended().await.completed();
     let vars = server.workspace_file(&session.id, "vars").unwrap();
     assert_eq!(vars, "session-b changed-c\n");
-    assert!(ended.last_stdout().contains("unset."), "{}", ended.last_stdout());
+    assert!(
+        ended.last_stdout().contains("unset."),
+        "{}",
+        ended.last_stdout()
+    );
 }
 
 /// Something that stands nowhere else.

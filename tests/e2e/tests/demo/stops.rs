@@ -18,11 +18,20 @@ async fn with_stragglers(server: &Server, gate: &Gate) -> (Session, Tree) {
     let session = server.client().demo_session(&prompt).await;
     gate.reached(server, &session).await;
     let file = session.id.clone();
-    eventually("the daemon runs", DEADLINE, async || server.workspace_file(&file, "daemon")).await;
+    eventually("the daemon runs", DEADLINE, async || {
+        server.workspace_file(&file, "daemon")
+    })
+    .await;
     let tree = server.supervisor();
     let commands: Vec<_> = tree.below.iter().map(|process| process.command()).collect();
-    let sleeps = commands.iter().filter(|command| command.contains("sleep 1000")).count();
-    assert!(sleeps >= 2, "the stragglers are not seen, so their end could not be: {commands:#?}");
+    let sleeps = commands
+        .iter()
+        .filter(|command| command.contains("sleep 1000"))
+        .count();
+    assert!(
+        sleeps >= 2,
+        "the stragglers are not seen, so their end could not be: {commands:#?}"
+    );
     (session, tree)
 }
 
@@ -37,8 +46,11 @@ async fn terminating_leaves_no_process() {
     let server = Server::demo().await;
     let gate = Gate::new("gate");
     let (session, tree) = with_stragglers(&server, &gate).await;
-    let reply =
-        session.client.post_empty(&format!("/sessions/{}/terminate", session.id)).await.expect(200);
+    let reply = session
+        .client
+        .post_empty(&format!("/sessions/{}/terminate", session.id))
+        .await
+        .expect(200);
     assert_eq!(reply, json!({"id": session.id, "status": "terminated"}));
     // It answers once nothing is left, so nothing is waited for here.
     none_left(&tree);
@@ -48,7 +60,11 @@ async fn terminating_leaves_no_process() {
     assert!(ended.last().data["message"].is_string());
     assert_eq!(ended.turn["status"], "failed");
     assert_eq!(ended.turn["outcome"], "terminated");
-    session.client.post_empty(&format!("/sessions/{}/terminate", session.id)).await.refused(409);
+    session
+        .client
+        .post_empty(&format!("/sessions/{}/terminate", session.id))
+        .await
+        .refused(409);
 }
 
 #[tokio::test]
@@ -70,18 +86,34 @@ async fn a_pending_session_is_terminated_too() {
     let client = server.client();
     let gate = Gate::new("gate");
     let script = format!("cd /workspace; {}", gate.command());
-    let environment =
-        client.create_environment(&json!({"name": "gate", "setup_script": script})).await;
+    let environment = client
+        .create_environment(&json!({"name": "gate", "setup_script": script}))
+        .await;
     let agent = client.demo_agent().await;
     let body = json!({"agent_id": agent, "prompt": "hello", "environment_id": environment});
     let session = client.create_session(&body).await;
     gate.reached(&server, &session).await;
     let tree = Tree::under(server.process());
-    assert!(tree.below.iter().any(|process| process.command().contains("sleep")), "{tree:?}");
+    assert!(
+        tree.below
+            .iter()
+            .any(|process| process.command().contains("sleep")),
+        "{tree:?}"
+    );
     // There is no turn to be kept yet.
-    client.post_empty(&format!("/sessions/{}/interrupt", session.id)).await.refused(409);
-    client.post_empty(&format!("/sessions/{}/terminate", session.id)).await.expect(200);
-    let left: Vec<_> = tree.below.iter().filter(|process| process.is_alive()).collect();
+    client
+        .post_empty(&format!("/sessions/{}/interrupt", session.id))
+        .await
+        .refused(409);
+    client
+        .post_empty(&format!("/sessions/{}/terminate", session.id))
+        .await
+        .expect(200);
+    let left: Vec<_> = tree
+        .below
+        .iter()
+        .filter(|process| process.is_alive())
+        .collect();
     assert!(left.is_empty(), "still running: {left:?}");
     let ended = session.ended().await;
     assert_eq!(ended.session["status"], "terminated");
@@ -103,7 +135,11 @@ async fn an_interrupted_turn_keeps_its_session() {
     assert_eq!(ended.turn["outcome"], "interrupted");
     assert_eq!(ended.session["error"], serde_json::Value::Null);
     // The agent was asked first, and had its say.
-    assert!(ended.stdout().contains("\"interrupted\""), "{}", ended.stdout());
+    assert!(
+        ended.stdout().contains("\"interrupted\""),
+        "{}",
+        ended.stdout()
+    );
     assert_eq!(ended.last().kind(), "exit");
     assert_eq!(ended.last().data["code"], 130);
     eventually("all processes are gone", DEADLINE, async || {
@@ -127,7 +163,10 @@ async fn a_turn_that_takes_too_long_is_stopped() {
     let tree = server.supervisor();
     let ended = session.ended().await;
     let took = begun.elapsed();
-    assert!(took >= Duration::from_secs(10) && took < Duration::from_secs(30), "{took:?}");
+    assert!(
+        took >= Duration::from_secs(10) && took < Duration::from_secs(30),
+        "{took:?}"
+    );
     let error = ended.failed();
     assert!(error.contains("timeout of 10 s"), "{error}");
     assert_eq!(ended.last().kind(), "error");
@@ -147,7 +186,9 @@ async fn a_turn_may_have_a_timeout_of_its_own() {
     let session = server.client().demo_session("hello").await;
     session.ended().await.completed();
     assert_eq!(session.turns().await[0]["timeout"], 600);
-    session.prompt_with(&json!({"prompt": "sleep 1000", "timeout": 10})).await;
+    session
+        .prompt_with(&json!({"prompt": "sleep 1000", "timeout": 10}))
+        .await;
     let ended = session.ended().await;
     assert!(ended.failed().contains("10 s"));
     assert_eq!(ended.turn["timeout"], 10);

@@ -1,6 +1,6 @@
 //! The native stream.
 
-use aod_e2e::{Event, Gate, Server, ServerOptions, Runtimes, check_ids, output, types};
+use aod_e2e::{Event, Gate, Runtimes, Server, ServerOptions, check_ids, output, types};
 use futures::future::join_all;
 use reqwest::Method;
 
@@ -32,7 +32,10 @@ async fn a_first_turn_streams_stages_then_output_then_its_exit() {
     assert_eq!(start["runtime"], "demo");
     assert_eq!(start["model"], "demo/echo");
 
-    let stages: Vec<_> = events.iter().filter(|event| event.kind() == "stage").collect();
+    let stages: Vec<_> = events
+        .iter()
+        .filter(|event| event.kind() == "stage")
+        .collect();
     assert_eq!(stages.len() % 2, 0, "{stages:#?}");
     let mut names = Vec::new();
     for pair in stages.chunks(2) {
@@ -44,23 +47,44 @@ async fn a_first_turn_streams_stages_then_output_then_its_exit() {
     }
     let places: Vec<_> = names
         .iter()
-        .map(|name| STAGES.iter().position(|stage| stage == name).expect("a documented stage"))
+        .map(|name| {
+            STAGES
+                .iter()
+                .position(|stage| stage == name)
+                .expect("a documented stage")
+        })
         .collect();
     assert!(places.is_sorted_by(|a, b| a < b), "out of order: {names:?}");
-    assert!(names.contains(&"create_sandbox") && names.contains(&"runtime_start"), "{names:?}");
+    assert!(
+        names.contains(&"create_sandbox") && names.contains(&"runtime_start"),
+        "{names:?}"
+    );
 
     let turn_starts: Vec<_> = events.iter().filter(|e| e.kind() == "turn_start").collect();
     assert_eq!(turn_starts.len(), 1, "{events:#?}");
     assert_eq!(turn_starts[0].data["turn"], 1);
-    let first_output = events.iter().position(|event| event.kind() == "output").unwrap();
+    let first_output = events
+        .iter()
+        .position(|event| event.kind() == "output")
+        .unwrap();
     assert_eq!(events[first_output - 1].kind(), "turn_start", "{events:#?}");
     for event in events.iter().filter(|event| event.kind() == "output") {
         assert_eq!(event.data["turn"], 1, "{event:?}");
         // Whole lines wherever possible.
-        assert!(event.data["data"].as_str().unwrap().ends_with('\n'), "{event:?}");
+        assert!(
+            event.data["data"].as_str().unwrap().ends_with('\n'),
+            "{event:?}"
+        );
     }
-    assert!(ended.stdout().contains("You said: hello there"), "{}", ended.stdout());
-    assert_eq!(server.workspace_file(&session.id, "demo-1.txt").unwrap(), "hello there\n");
+    assert!(
+        ended.stdout().contains("You said: hello there"),
+        "{}",
+        ended.stdout()
+    );
+    assert_eq!(
+        server.workspace_file(&session.id, "demo-1.txt").unwrap(),
+        "hello there\n"
+    );
 }
 
 #[tokio::test]
@@ -70,7 +94,9 @@ async fn output_is_streamed_while_the_turn_runs() {
     let prompt = format!("$ echo before\n{}\n$ echo after", gate.step());
     let session = server.client().demo_session(&prompt).await;
     let mut stream = session.stream().await;
-    let mut events = stream.until(|event| has(event, "before\\n") || has(event, "\"before\"")).await;
+    let mut events = stream
+        .until(|event| has(event, "before\\n") || has(event, "\"before\""))
+        .await;
     session.wait_for("running").await;
     assert!(!output(&events, "stdout").contains("\"after\""));
     gate.open(&server, &session);
@@ -82,13 +108,19 @@ async fn output_is_streamed_while_the_turn_runs() {
 }
 
 fn has(event: &Event, text: &str) -> bool {
-    event.kind() == "output" && event.data["data"].as_str().is_some_and(|data| data.contains(text))
+    event.kind() == "output"
+        && event.data["data"]
+            .as_str()
+            .is_some_and(|data| data.contains(text))
 }
 
 #[tokio::test]
 async fn a_stream_resumes_at_every_id() {
     let server = Server::demo().await;
-    let session = server.client().demo_session("one two three\n$ echo four >&2; echo five").await;
+    let session = server
+        .client()
+        .demo_session("one two three\n$ echo four >&2; echo five")
+        .await;
     let first = session.ended().await.completed();
     session.prompt("and again").await;
     session.wait_for("completed").await;
@@ -99,9 +131,19 @@ async fn a_stream_resumes_at_every_id() {
         // `turn_start` goes with the event behind it.
         let mut expected = vec![whole[0].clone()];
         expected.extend(whole[1..].iter().filter(|e| e.id() > Some(after)).cloned());
-        let by_query = session.client.stream(&session.id, Some(after)).await.rest().await;
+        let by_query = session
+            .client
+            .stream(&session.id, Some(after))
+            .await
+            .rest()
+            .await;
         assert_eq!(by_query, expected, "since={after}");
-        let by_header = session.client.stream_after(&session.id, after).await.rest().await;
+        let by_header = session
+            .client
+            .stream_after(&session.id, after)
+            .await
+            .rest()
+            .await;
         assert_eq!(by_header, expected, "Last-Event-ID: {after}");
         check_ids(&by_query, after);
     }
@@ -112,8 +154,14 @@ async fn the_header_wins_over_the_query() {
     let server = Server::demo().await;
     let session = server.client().demo_session("hello").await;
     let whole = session.ended().await.completed().events;
-    let request = session.client.request(Method::GET, &format!("/sessions/{}/stream?since=0", session.id));
-    let reply = session.client.send(request.header("Last-Event-ID", "3")).await;
+    let request = session.client.request(
+        Method::GET,
+        &format!("/sessions/{}/stream?since=0", session.id),
+    );
+    let reply = session
+        .client
+        .send(request.header("Last-Event-ID", "3"))
+        .await;
     assert!(!reply.text.contains("id: 3\n"), "{}", reply.text);
     assert!(reply.text.contains("id: 4\n"), "{}", reply.text);
     assert!(whole.len() > 4);
@@ -125,11 +173,22 @@ async fn what_is_no_id_is_refused() {
     let session = server.client().demo_session("hello").await;
     let path = format!("/sessions/{}/stream", session.id);
     for bad in ["-1", "x", "1.5", "", "%201", "18446744073709551616", "1e3"] {
-        session.client.get(&format!("{path}?since={bad}")).await.refused(400);
+        session
+            .client
+            .get(&format!("{path}?since={bad}"))
+            .await
+            .refused(400);
     }
-    session.client.get(&format!("{path}?since=1&since=2")).await.refused(400);
+    session
+        .client
+        .get(&format!("{path}?since=1&since=2"))
+        .await
+        .refused(400);
     for bad in ["-1", "x", "1.5", "18446744073709551616"] {
-        let request = session.client.request(Method::GET, &path).header("Last-Event-ID", bad);
+        let request = session
+            .client
+            .request(Method::GET, &path)
+            .header("Last-Event-ID", bad);
         session.client.send(request).await.refused(400);
     }
 }
@@ -145,7 +204,10 @@ async fn a_reader_at_the_end_waits_for_the_next_turn() {
     let mut events = vec![session.ended().await.events[0].clone()];
     events.extend(stream.rest().await);
     check_ids(&events, last);
-    assert!(output(&events, "stdout").contains("You said: again"), "{events:#?}");
+    assert!(
+        output(&events, "stdout").contains("You said: again"),
+        "{events:#?}"
+    );
     assert!(events.last().unwrap().is_terminal());
 }
 
@@ -157,9 +219,21 @@ async fn an_earlier_turns_end_keeps_its_place_and_closes_nothing() {
     session.prompt("second").await;
     let ended = session.ended().await.completed();
     let kinds = types(&ended.events);
-    assert_eq!(kinds.iter().filter(|kind| **kind == "exit").count(), 2, "{kinds:?}");
-    assert_eq!(kinds.iter().filter(|kind| **kind == "turn_start").count(), 2, "{kinds:?}");
-    let turns: Vec<_> = ended.events.iter().filter_map(|e| e.data["turn"].as_u64()).collect();
+    assert_eq!(
+        kinds.iter().filter(|kind| **kind == "exit").count(),
+        2,
+        "{kinds:?}"
+    );
+    assert_eq!(
+        kinds.iter().filter(|kind| **kind == "turn_start").count(),
+        2,
+        "{kinds:?}"
+    );
+    let turns: Vec<_> = ended
+        .events
+        .iter()
+        .filter_map(|e| e.data["turn"].as_u64())
+        .collect();
     assert!(turns.is_sorted(), "{turns:?}");
 }
 
@@ -178,7 +252,11 @@ async fn many_readers_see_the_same() {
     gate.open(&server, &session);
     let live = join_all(streams.iter_mut().map(aod_e2e::Stream::rest)).await;
     let whole = session.ended().await.completed().events;
-    let place = whole.iter().position(|event| event.kind() == "turn_start").unwrap() + 1;
+    let place = whole
+        .iter()
+        .position(|event| event.kind() == "turn_start")
+        .unwrap()
+        + 1;
     for events in live {
         assert_eq!(events, whole[place..]);
     }
@@ -190,7 +268,14 @@ async fn megabytes_of_output_are_all_there() {
     let session = server.client().demo_session("bytes 4000000").await;
     let ended = session.ended().await.completed();
     let piece = "x".repeat(1000);
-    assert_eq!(ended.stdout().lines().filter(|line| line.contains(&piece)).count(), 4000);
+    assert_eq!(
+        ended
+            .stdout()
+            .lines()
+            .filter(|line| line.contains(&piece))
+            .count(),
+        4000
+    );
 }
 
 #[tokio::test]
@@ -206,7 +291,12 @@ async fn a_long_silence_ends_the_connection_and_not_the_turn() {
     assert!(stale.data["message"].is_string());
     session.wait_for("running").await;
     gate.open(&server, &session);
-    let rest = session.client.stream(&session.id, Some(last)).await.rest().await;
+    let rest = session
+        .client
+        .stream(&session.id, Some(last))
+        .await
+        .rest()
+        .await;
     check_ids(&rest, last);
     assert_eq!(rest.last().unwrap().kind(), "exit");
 }
@@ -217,7 +307,10 @@ async fn a_replay_need_not_follow() {
     let gate = Gate::new("gate");
     let session = server.client().demo_session(&gate.step()).await;
     gate.reached(&server, &session).await;
-    let reply = session.client.get(&format!("/sessions/{}/stream?follow=false", session.id)).await;
+    let reply = session
+        .client
+        .get(&format!("/sessions/{}/stream?follow=false", session.id))
+        .await;
     assert!(reply.text.contains("turn_start"), "{}", reply.text);
     assert!(!reply.text.contains("\"exit\""), "{}", reply.text);
 }

@@ -6,16 +6,29 @@ use serde_json::{Value, json};
 #[tokio::test]
 async fn turns_share_a_workspace_and_a_memory() {
     let server = Server::demo().await;
-    let session = server.client().demo_session("remember the word tangerine").await;
+    let session = server
+        .client()
+        .demo_session("remember the word tangerine")
+        .await;
     session.ended().await.completed();
     let ack = session.prompt("what did I say?").await;
     assert_eq!(ack["status"], "pending");
     assert_eq!(ack["current_turn"], 2);
     assert_eq!(ack["id"], session.id.as_str());
-    assert_eq!(ack["stream_url"], format!("/sessions/{}/stream", session.id));
+    assert_eq!(
+        ack["stream_url"],
+        format!("/sessions/{}/stream", session.id)
+    );
     let ended = session.ended().await.completed();
-    assert!(ended.last_stdout().contains("tangerine"), "{}", ended.last_stdout());
-    assert!(ended.last_stdout().contains("demo-1.txt"), "the first turn's file is gone");
+    assert!(
+        ended.last_stdout().contains("tangerine"),
+        "{}",
+        ended.last_stdout()
+    );
+    assert!(
+        ended.last_stdout().contains("demo-1.txt"),
+        "the first turn's file is gone"
+    );
 
     let turns = session.turns().await;
     assert_eq!(turns.len(), 2);
@@ -26,10 +39,19 @@ async fn turns_share_a_workspace_and_a_memory() {
         assert_eq!(turn["exit_code"], 0);
         for time in ["created_at", "started_at", "ended_at"] {
             let text = turn[time].as_str().unwrap();
-            assert!(text.len() == 32 && text.ends_with("+00:00"), "{time}: {text}");
+            assert!(
+                text.len() == 32 && text.ends_with("+00:00"),
+                "{time}: {text}"
+            );
         }
-        assert!(turn["created_at"].as_str() <= turn["started_at"].as_str(), "{turn}");
-        assert!(turn["started_at"].as_str() <= turn["ended_at"].as_str(), "{turn}");
+        assert!(
+            turn["created_at"].as_str() <= turn["started_at"].as_str(),
+            "{turn}"
+        );
+        assert!(
+            turn["started_at"].as_str() <= turn["ended_at"].as_str(),
+            "{turn}"
+        );
     }
     assert_eq!(turns[0]["prompt"], "remember the word tangerine");
     let session = session.read().await;
@@ -103,10 +125,16 @@ async fn a_session_is_made_of_what_its_agent_was() {
     let session = client.create_session(&body).await;
     session.ended().await.completed();
     client
-        .put(&format!("/agents/{agent}"), &json!({"version": 1, "system": "be brief"}))
+        .put(
+            &format!("/agents/{agent}"),
+            &json!({"version": 1, "system": "be brief"}),
+        )
         .await
         .expect(200);
-    client.post_empty(&format!("/agents/{agent}/archive")).await.expect(200);
+    client
+        .post_empty(&format!("/agents/{agent}/archive"))
+        .await
+        .expect(200);
     // Running sessions go on; new ones are refused.
     session.prompt("b").await;
     let ended = session.ended().await.completed();
@@ -121,6 +149,9 @@ async fn an_unusual_prompt_arrives_as_it_is() {
     let prompt = "--help; $(id) `id` \"'\\ \u{1F980} ä\nsecond line\t!";
     let session = server.client().demo_session(prompt).await;
     session.ended().await.completed();
-    assert_eq!(server.workspace_file(&session.id, "demo-1.txt").unwrap(), format!("{prompt}\n"));
+    assert_eq!(
+        server.workspace_file(&session.id, "demo-1.txt").unwrap(),
+        format!("{prompt}\n")
+    );
     assert_eq!(session.turns().await[0]["prompt"], prompt);
 }
