@@ -6,14 +6,17 @@
 
 use std::cell::RefCell;
 
+use axum::body::HttpBody as _;
 use axum::extract::{FromRequest, Request};
-use axum::http::StatusCode;
-use bytes::Bytes;
+use axum::http::header::EXPECT;
+use bytes::{Bytes, BytesMut};
+use futures::StreamExt as _;
 use indexmap::IndexMap;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
+use crate::Limits;
 use crate::error::ApiError;
 
 /// One thing wrong with a body.
@@ -59,20 +62,54 @@ pub struct Body {
 impl<S: Send + Sync> FromRequest<S> for Body {
     type Rejection = ApiError;
 
-    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
-        let bytes = Bytes::from_request(request, state)
-            .await
-            .map_err(|rejection| {
-                if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
-                    ApiError::too_large("the request body is larger than the server takes")
-                } else {
-                    ApiError::bad_request("the request body ended before it was whole")
-                }
-            })?;
+    async fn from_request(request: Request, _: &S) -> Result<Self, ApiError> {
+        let bytes = read(request).await?;
         // The parser's own message would quote the position only, but nothing more is promised.
         let value =
             serde_json::from_slice(&bytes).map_err(|_| ApiError::bad_request("Invalid JSON"))?;
         Ok(Self { bytes, value })
+    }
+}
+
+/// The limit where the server has set none.
+const DEFAULT_LIMIT: usize = 2 << 20;
+/// How much of a body that is too large is read and thrown away, in multiples of the limit.
+const DRAINED: usize = 8;
+
+/// Reads a body. One that is too large is read on for a while before it is refused: a connection
+/// that is closed while its client still writes is reset, and the client never sees the reply.
+async fn read(request: Request) -> Result<Bytes, ApiError> {
+    let limit = request
+        .extensions()
+        .get::<Limits>()
+        .map_or(DEFAULT_LIMIT, |limits| limits.body);
+    // Such a client waits for leave before it writes, and is refused instead.
+    let waits = request.headers().contains_key(EXPECT);
+    let announced = request.body().size_hint().lower();
+    let too_large = || ApiError::too_large("the request body is larger than the server takes");
+    if waits && usize::try_from(announced).is_ok_and(|announced| announced > limit) {
+        return Err(too_large());
+    }
+    let mut stream = request.into_body().into_data_stream();
+    let mut whole = BytesMut::new();
+    let mut seen = 0usize;
+    while let Some(chunk) = stream.next().await {
+        let chunk = chunk
+            .map_err(|_| ApiError::bad_request("the request body ended before it was whole"))?;
+        seen = seen.saturating_add(chunk.len());
+        if seen <= limit {
+            whole.extend_from_slice(&chunk);
+        } else {
+            whole = BytesMut::new();
+        }
+        if seen > limit.saturating_mul(DRAINED) {
+            break;
+        }
+    }
+    if seen > limit {
+        Err(too_large())
+    } else {
+        Ok(whole.freeze())
     }
 }
 
@@ -400,6 +437,22 @@ mod tests {
         });
         let text = serde_json::to_string(&problems.0.into_inner()).unwrap();
         assert!(text.contains("KEY") && !text.contains("17171717"), "{text}");
+    }
+
+    fn request(length: usize, limit: usize) -> Request {
+        let mut request = Request::new(axum::body::Body::from(vec![b' '; length]));
+        request.extensions_mut().insert(Limits { body: limit });
+        request
+    }
+
+    #[tokio::test]
+    async fn a_body_is_as_large_as_the_limit_and_no_larger() {
+        assert_eq!(read(request(100, 100)).await.unwrap().len(), 100);
+        assert!(read(request(101, 100)).await.is_err());
+        let mut asks = request(101, 100);
+        asks.headers_mut()
+            .insert(EXPECT, "100-continue".parse().unwrap());
+        assert!(read(asks).await.is_err());
     }
 
     #[test]

@@ -53,6 +53,7 @@ pub(crate) fn apply(router: Router, limits: Limits) -> Router {
             .layer(trace)
             .layer(PropagateRequestIdLayer::new(REQUEST_ID))
             .layer(CatchPanicLayer::custom(panicked))
+            .layer(axum::Extension(limits))
             .layer(DefaultBodyLimit::max(limits.body)),
     )
 }

@@ -11,6 +11,7 @@ mod error;
 mod failures;
 mod health;
 mod layers;
+mod operations;
 mod page;
 mod path;
 mod repository;
@@ -120,6 +121,7 @@ fn describe(mut document: utoipa::openapi::OpenApi) -> utoipa::openapi::OpenApi 
         .components
         .get_or_insert_default()
         .add_security_scheme("token", SecurityScheme::Http(bearer));
+    operations::qualify(&mut document);
     document
 }
 
