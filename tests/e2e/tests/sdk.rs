@@ -1,5 +1,7 @@
 //! The published Python client, unmodified, against the real server.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+
 use std::path::PathBuf;
 use std::time::Duration;
 
