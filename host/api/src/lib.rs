@@ -8,6 +8,7 @@ mod auth;
 mod body;
 mod environments;
 mod error;
+mod events;
 mod failures;
 mod health;
 mod layers;
@@ -101,6 +102,7 @@ fn documented() -> OpenApiRouter<Api> {
         .merge(environments::routes())
         .merge(sessions::routes())
         .merge(stream::routes())
+        .merge(events::routes())
         .merge(runtimes::routes())
         .merge(tokens::routes())
         .merge(health::routes())

@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::time::Duration;
 
-use aod_session::follow::{Batch, Follower, From};
+use aod_session::follow::{Batch, Feed, From};
 use axum::body::Body;
 use axum::extract::{FromRequestParts, Query, State};
 use axum::http::request::Parts;
@@ -39,14 +39,28 @@ struct Since {
     follow: Option<bool>,
 }
 
+/// An id to resume after.
+pub(crate) trait ResumeId: Sized {
+    /// Before everything.
+    const START: Self;
+    /// What an id should be, for those who gave another thing.
+    const SHOULD_BE: &str;
+    /// Reads what a client gave.
+    fn read(text: &str) -> Option<Self>;
+}
+
+impl ResumeId for u64 {
+    const START: Self = 0;
+    const SHOULD_BE: &str = "a non-negative whole number";
+
+    fn read(text: &str) -> Option<Self> {
+        event_id(text)
+    }
+}
+
 /// Where a stream begins and whether it goes on.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Resume {
-    /// After this id.
-    pub(crate) after: u64,
-    /// Whether to wait for what comes.
-    pub(crate) follow: bool,
-}
+pub(crate) struct Resume<Id = u64>(pub(crate) From<Id>);
 
 #[derive(Deserialize)]
 struct Raw {
@@ -62,7 +76,7 @@ pub(crate) fn event_id(text: &str) -> Option<u64> {
     text.parse().ok()
 }
 
-impl<S: Send + Sync> FromRequestParts<S> for Resume {
+impl<S: Send + Sync, Id: ResumeId> FromRequestParts<S> for Resume<Id> {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
@@ -72,23 +86,21 @@ impl<S: Send + Sync> FromRequestParts<S> for Resume {
                 "the query cannot be read: since and follow may each be given once",
             )
         })?;
-        let after = match parts.headers.get(LAST_EVENT_ID) {
-            Some(value) => value.to_str().ok().and_then(event_id).ok_or_else(|| {
-                ApiError::bad_request("Last-Event-ID should be a non-negative whole number")
-            })?,
-            None => match &raw.since {
-                Some(since) => event_id(since).ok_or_else(|| {
-                    ApiError::bad_request("since should be a non-negative whole number")
-                })?,
-                None => 0,
-            },
+        let read = |name: &str, text: Option<&str>| {
+            text.and_then(Id::read)
+                .ok_or_else(|| ApiError::bad_request(format!("{name} should be {}", Id::SHOULD_BE)))
+        };
+        let after = match (parts.headers.get(LAST_EVENT_ID), &raw.since) {
+            (Some(value), _) => read("Last-Event-ID", value.to_str().ok())?,
+            (None, Some(since)) => read("since", Some(since))?,
+            (None, None) => Id::START,
         };
         let follow = match raw.follow.as_deref() {
             None | Some("true" | "1") => true,
             Some("false" | "0") => false,
             Some(_) => return Err(ApiError::bad_request("follow should be true or false")),
         };
-        Ok(Self { after, follow })
+        Ok(Self(From { after, follow }))
     }
 }
 
@@ -100,12 +112,8 @@ async fn stream(
     State(api): State<Api>,
     caller: Caller,
     id: ResourceId,
-    resume: Resume,
+    Resume(from): Resume,
 ) -> Result<Response, ApiError> {
-    let from = From {
-        after: resume.after,
-        follow: resume.follow,
-    };
     let follower = api
         .sessions
         .follow(caller.user, id.session()?, from)
@@ -117,14 +125,14 @@ async fn stream(
 ///
 /// The batch arrives encoded: one frame per wake-up instead of one per event, which is what lets
 /// a reader keep up with a CLI that writes as fast as it can.
-fn sse(follower: Follower) -> Response {
-    let body = stream::unfold(follower, |mut follower| async move {
-        let bytes = match tokio::time::timeout(HEARTBEAT, follower.next()).await {
+pub(crate) fn sse(feed: impl Feed + 'static) -> Response {
+    let body = stream::unfold(feed, |mut feed| async move {
+        let bytes = match tokio::time::timeout(HEARTBEAT, feed.next()).await {
             Err(_) => Bytes::from_static(b": heartbeat\n\n"),
             Ok(Batch::Events(bytes)) => bytes.into(),
             Ok(Batch::End) => return None,
         };
-        Some((Ok::<_, Infallible>(bytes), follower))
+        Some((Ok::<_, Infallible>(bytes), feed))
     });
     (
         [

@@ -5,6 +5,7 @@
 
 mod agent;
 mod environment;
+pub mod event;
 mod input;
 mod session;
 mod state;

@@ -13,13 +13,13 @@ use crate::watch::Subscription;
 use crate::{Error, Result};
 
 /// A batch is handed over when it has grown to this many bytes.
-const BATCH: usize = 256 << 10;
+pub(crate) const BATCH: usize = 256 << 10;
 
 /// Where a reader begins and whether it goes on.
 #[derive(Clone, Copy, Debug)]
-pub struct From {
+pub struct From<Id = u64> {
     /// After the event with this id.
-    pub after: u64,
+    pub after: Id,
     /// Whether to wait for what comes after what is there.
     pub follow: bool,
 }
@@ -33,7 +33,13 @@ pub enum Batch {
     End,
 }
 
-/// One reader of one session.
+/// A reader as it is served.
+pub trait Feed: Send {
+    /// The next batch. Cancel-safe: what was read is returned without another wait.
+    fn next(&mut self) -> impl Future<Output = Batch> + Send;
+}
+
+/// One reader of one session's native stream.
 ///
 /// It costs nothing while it waits, and reads only when it is asked to: a slow client slows its
 /// own reader and nothing else.
@@ -100,9 +106,10 @@ impl Follower {
             stage: Stage::Reading,
         })
     }
+}
 
-    /// The next batch. Cancel-safe: what was read is returned without another wait.
-    pub async fn next(&mut self) -> Batch {
+impl Feed for Follower {
+    async fn next(&mut self) -> Batch {
         loop {
             match self.stage {
                 Stage::Ended => return Batch::End,
@@ -141,7 +148,9 @@ impl Follower {
             }
         }
     }
+}
 
+impl Follower {
     /// Reads what is there, up to a batch or a terminal event.
     fn fill(&mut self, batch: &mut Vec<u8>) -> aod_log::Result<()> {
         while batch.len() < BATCH {
@@ -252,7 +261,7 @@ fn encode(batch: &mut Vec<u8>, record: &Record<'_>) {
 /// Escapes what Unicode calls a line's end and JSON does not: U+0085, U+2028 and U+2029. The
 /// standard ends lines at CR and LF only, but clients are out there that split the stream as
 /// Python's `splitlines` does, and would lose the event.
-fn escape_line_ends(batch: &mut Vec<u8>, start: usize) {
+pub(crate) fn escape_line_ends(batch: &mut Vec<u8>, start: usize) {
     if memchr::memchr2(0xC2, 0xE2, &batch[start..]).is_none() {
         return;
     }
@@ -276,7 +285,7 @@ fn string(batch: &mut Vec<u8>, text: &str) {
     let _ = serde_json::to_writer(batch, text);
 }
 
-fn put(batch: &mut Vec<u8>, text: std::fmt::Arguments<'_>) {
+pub(crate) fn put(batch: &mut Vec<u8>, text: std::fmt::Arguments<'_>) {
     // Writing to a vector cannot fail.
     let _ = batch.write_fmt(text);
 }

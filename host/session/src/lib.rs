@@ -8,6 +8,7 @@ pub mod agents;
 mod config;
 pub mod environments;
 mod error;
+pub mod events;
 pub mod follow;
 pub mod health;
 mod host;

@@ -87,6 +87,11 @@ impl SessionPaths {
         self.root.join("log")
     }
 
+    /// The normalized events.
+    pub fn events(&self) -> PathBuf {
+        self.root.join("events")
+    }
+
     /// The sandbox's `$HOME`.
     pub fn home(&self) -> PathBuf {
         self.root.join("home")

@@ -1,6 +1,7 @@
 //! Sessions as their users see them: made, prompted, read, stopped, deleted.
 
 use aod_log::Reader;
+use aod_resources::event::EventId;
 use aod_resources::{NewPrompt, NewSession, Resource, Session, Status, Timestamp, Turn};
 use aod_store::{
     Idempotency, NewTurn, Page, SealedKind, StopRequest, Store, Submitted, VersionRef,
@@ -8,6 +9,7 @@ use aod_store::{
 use serde_json::json;
 use uuid::Uuid;
 
+use crate::events::{EventFollower, EventPage};
 use crate::follow::{Follower, From};
 use crate::runtimes::Runtimes;
 use crate::seal::Seals;
@@ -287,7 +289,7 @@ impl Sessions {
         self.turns.forget(id).await
     }
 
-    /// Opens a reader of a session's events.
+    /// Opens a reader of a session's native stream.
     ///
     /// # Errors
     /// [`Error::NotFound`].
@@ -310,6 +312,40 @@ impl Sessions {
             from,
             stale,
         )
+    }
+
+    /// Opens a reader of a session's normalized events.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`].
+    pub async fn follow_events(
+        &self,
+        owner: Uuid,
+        id: Uuid,
+        from: From<EventId>,
+    ) -> Result<EventFollower> {
+        let listener = self.turns.bell().listen(id);
+        self.store.session(owner, id).await?;
+        let dir = self.turns.paths().session(id).events();
+        EventFollower::new(self.store.clone(), owner, id, &dir, listener, from)
+    }
+
+    /// Up to `limit` of a session's normalized events, behind `after`.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`].
+    pub async fn events(
+        &self,
+        owner: Uuid,
+        id: Uuid,
+        after: EventId,
+        limit: usize,
+    ) -> Result<EventPage> {
+        self.store.session(owner, id).await?;
+        let dir = self.turns.paths().session(id).events();
+        tokio::task::spawn_blocking(move || EventPage::read(&dir, after, limit))
+            .await
+            .map_err(Error::internal)?
     }
 
     fn body_mac(&self, request: &Idempotent) -> [u8; 32] {

@@ -1,16 +1,28 @@
 //! An adapter's turn as a fold over the log: what is recorded goes in, what it means comes out.
 
-use aod_log::{Kind, Reader};
+mod lines;
+mod tell;
+#[cfg(test)]
+mod tests;
+
+use std::io;
+use std::sync::Arc;
+
+use aod_log::{Kind, Reader, Record};
 use aod_resources::Usage;
+use aod_resources::event::{EventBody, Level};
 use aod_runtime::types::{
-    Action, Answer, Description, Event, Exit, Failure, Fragment, Level, Notice, OutputStream,
-    Reaction, TurnContext,
+    Action, Answer, Description, Event, Exit, Failure, Fragment, OutputStream, Question, Reaction,
+    TurnContext,
 };
 use aod_runtime::{Adapter, AdapterError};
 use aod_supervisor::Exited;
-use std::sync::Arc;
 
+use self::lines::{Lines, Origin, Pending};
+use self::tell::{Account, Numbers};
 use super::conclude::cause;
+use crate::events::EventWriter;
+use crate::{Error, Result};
 
 /// Lines are handed over in batches of about this many bytes.
 const BATCH: usize = 256 << 10;
@@ -38,45 +50,38 @@ pub(crate) struct Fold {
     context: TurnContext,
     turn: Option<aod_runtime::Turn>,
     failed_calls: u32,
-    number: u32,
     begun: bool,
-    /// Lines that have not been handed over: whole ones of `current`, and of either stream the
-    /// beginning of a line that goes on.
-    pending: [String; 2],
+    pending: [Pending; 2],
+    /// The stream that has whole lines pending, if any has.
     current: OutputStream,
+    numbers: Numbers,
     pub(crate) usage: Usage,
     pub(crate) failure: Option<Failure>,
     pub(crate) remember: Option<String>,
     pub(crate) exited: Option<Exited>,
+    /// Where that stands.
+    end: Origin,
     stderr_tail: String,
-    notices: Vec<Notice>,
 }
 
 impl Fold {
     /// Begins at the turn's `Begin` record, wherever in front of it the reader stands.
     pub(crate) fn new(adapter: Arc<Adapter>, context: TurnContext) -> Self {
-        let turn = match adapter.begin_turn(&context) {
-            Ok(turn) => Some(turn),
-            Err(error) => {
-                tracing::warn!(%error, "an adapter cannot begin a turn");
-                None
-            }
-        };
         Self {
             adapter,
-            number: context.turn,
+            numbers: Numbers::new(context.turn),
             context,
-            turn,
+            turn: None,
             failed_calls: 0,
             begun: false,
-            pending: [String::new(), String::new()],
+            pending: Default::default(),
             current: OutputStream::Stdout,
             usage: Usage::default(),
             failure: None,
             remember: None,
             exited: None,
+            end: Origin::default(),
             stderr_tail: String::new(),
-            notices: Vec::new(),
         }
     }
 
@@ -95,154 +100,293 @@ impl Fold {
         &self.stderr_tail
     }
 
-    /// Reads what is there, up to the turn's `Exited`, and returns what is to be done. Blocks for
-    /// as long as the adapter computes.
-    pub(crate) fn advance(&mut self, reader: &mut Reader) -> aod_log::Result<Vec<Deed>> {
-        let mut deeds = Vec::new();
+    /// Reads what is there, up to the turn's `Exited`, stores the events that it gives, and
+    /// returns what is to be done. Blocks for as long as the adapter computes.
+    pub(crate) fn advance(
+        &mut self,
+        reader: &mut Reader,
+        events: &mut EventWriter,
+    ) -> Result<Vec<Deed>> {
+        let mut step = Step::new(events);
         while self.exited.is_none() {
-            let Some(record) = reader.next()? else { break };
-            if record.turn != self.number {
-                continue;
-            }
-            match record.kind {
-                Kind::Begin => self.begun = true,
-                Kind::Stdout | Kind::Stderr if self.begun => {
-                    let stream = match record.kind {
-                        Kind::Stdout => OutputStream::Stdout,
-                        _ => OutputStream::Stderr,
-                    };
-                    if stream != self.current || self.pending[slot(stream)].len() > BATCH {
-                        self.hand_over(&mut deeds);
-                        self.current = stream;
-                    }
-                    if stream == OutputStream::Stderr {
-                        keep_tail(&mut self.stderr_tail, record.text());
-                    }
-                    self.pending[slot(stream)].push_str(record.text());
-                }
-                Kind::Exited if self.begun => {
-                    // What cannot be read is judged as a death without a word.
-                    self.exited = Some(serde_json::from_slice(record.payload).unwrap_or(Exited {
-                        code: None,
-                        signal: None,
-                        reason: aod_supervisor::Reason::LogError,
-                        replaced_bytes: 0,
-                        output_bytes: 0,
-                        error: Some("the record of the turn's end cannot be read".to_owned()),
-                    }));
-                }
-                _ => {}
-            }
-        }
-        self.hand_over(&mut deeds);
-        if self.exited.is_some() {
-            // The other stream may have ended within a line.
-            self.current = match self.current {
-                OutputStream::Stdout => OutputStream::Stderr,
-                OutputStream::Stderr => OutputStream::Stdout,
+            let Some(record) = reader.next().map_err(Error::internal)? else {
+                break;
             };
-            self.hand_over(&mut deeds);
+            if record.turn == self.context.turn {
+                self.take(&record, &mut step).map_err(Error::internal)?;
+            }
         }
-        Ok(deeds)
+        self.hand_over(&mut step).map_err(Error::internal)?;
+        if self.exited.is_some() {
+            self.hand_over_rest(&mut step).map_err(Error::internal)?;
+        }
+        step.events.flush().map_err(Error::internal)?;
+        Ok(step.deeds)
+    }
+
+    fn take(&mut self, record: &Record<'_>, step: &mut Step<'_>) -> io::Result<()> {
+        let origin = Origin {
+            entry: record.id,
+            time: record.time,
+        };
+        match record.kind {
+            Kind::Begin => {
+                self.begun = true;
+                self.numbers.begin(origin);
+                self.begin_turn(step)?;
+            }
+            Kind::Stdout | Kind::Stderr if self.begun => {
+                let stream = match record.kind {
+                    Kind::Stdout => OutputStream::Stdout,
+                    _ => OutputStream::Stderr,
+                };
+                let text = record.text();
+                if stream != self.current || self.pending().bytes() + text.len() > BATCH {
+                    self.hand_over(step)?;
+                    self.current = stream;
+                }
+                if stream == OutputStream::Stderr {
+                    keep_tail(&mut self.stderr_tail, text);
+                }
+                self.pending().push(text, origin);
+            }
+            Kind::Exited if self.begun => {
+                self.end = origin;
+                // What cannot be read is judged as a death without a word.
+                self.exited = Some(serde_json::from_slice(record.payload).unwrap_or(Exited {
+                    code: None,
+                    signal: None,
+                    reason: aod_supervisor::Reason::LogError,
+                    replaced_bytes: 0,
+                    output_bytes: 0,
+                    error: Some("the record of the turn's end cannot be read".to_owned()),
+                }));
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn pending(&mut self) -> &mut Pending {
+        &mut self.pending[slot(self.current)]
     }
 
     /// Whole lines only: a line that goes on in a record to come waits for its end.
-    fn hand_over(&mut self, deeds: &mut Vec<Deed>) {
-        let stream = self.current;
-        let pending = &mut self.pending[slot(stream)];
-        let end = match self.exited {
-            Some(_) => pending.len(),
-            None => pending.rfind('\n').map_or(0, |at| at + 1),
+    fn hand_over(&mut self, step: &mut Step<'_>) -> io::Result<()> {
+        let lines = self.pending().take();
+        self.feed_all(self.current, lines, step)
+    }
+
+    /// Either stream may have ended within a line.
+    fn hand_over_rest(&mut self, step: &mut Step<'_>) -> io::Result<()> {
+        let other = match self.current {
+            OutputStream::Stdout => OutputStream::Stderr,
+            OutputStream::Stderr => OutputStream::Stdout,
         };
-        if end == 0 {
-            return;
+        for stream in [self.current, other] {
+            let lines = self.pending[slot(stream)].take_rest();
+            self.feed_all(stream, lines, step)?;
         }
-        let rest = pending.split_off(end);
-        let lines = std::mem::replace(pending, rest);
-        if let Some(reaction) = self.call(|turn| turn.feed(stream, &lines)) {
-            self.react(reaction, deeds);
-        }
+        Ok(())
     }
 
-    /// Calls the adapter. A call that fails costs the turn's instance; a new one goes on from
-    /// here, until there have been too many.
-    fn call<T>(
+    fn feed_all(
         &mut self,
-        call: impl FnOnce(&mut aod_runtime::Turn) -> Result<T, AdapterError>,
-    ) -> Option<T> {
-        match call(self.turn.as_mut()?) {
-            Ok(done) => Some(done),
+        stream: OutputStream,
+        lines: Lines,
+        step: &mut Step<'_>,
+    ) -> io::Result<()> {
+        if lines.len() == 0 {
+            return Ok(());
+        }
+        for lines in lines.stretches() {
+            self.feed(stream, &lines, step)?;
+        }
+        Ok(())
+    }
+
+    /// Feeds lines. Where that fails they are fed one by one to a new instance, so that one bad
+    /// line costs no other, and the same one costs the same however lines were batched.
+    fn feed(
+        &mut self,
+        stream: OutputStream,
+        lines: &Lines,
+        step: &mut Step<'_>,
+    ) -> io::Result<()> {
+        let is_fed = lines.lines.first().is_some_and(|line| !line.too_long);
+        let fed = match &mut self.turn {
+            Some(turn) if is_fed => turn.feed(stream, &lines.text),
+            _ => return self.pass_on(lines, 0..lines.len(), step),
+        };
+        match fed {
+            Ok(reaction) => self.react_to(reaction, lines, step),
+            Err(error) if lines.len() > 1 => {
+                tracing::debug!(%error, "an adapter's call failed; once more, line by line");
+                self.turn = None;
+                self.begin_turn(step)?;
+                for line in 0..lines.len() {
+                    self.feed(stream, &lines.part(line..line + 1), step)?;
+                }
+                Ok(())
+            }
             Err(error) => {
-                self.failed_calls += 1;
-                tracing::warn!(%error, session = self.context.session_id, "an adapter's call failed");
-                self.notices.push(Notice {
-                    level: Level::Warning,
-                    text: format!("the runtime's adapter failed: {error}"),
-                });
-                self.turn = match self.failed_calls < MAX_FAILURES {
-                    true => self.adapter.begin_turn(&self.context).ok(),
-                    false => None,
-                };
-                None
+                self.numbers.reach(lines.lines[0].origin);
+                self.fail(&error, step)?;
+                self.pass_on(lines, 0..1, step)?;
+                self.begin_turn(step)
             }
         }
     }
 
-    fn react(&mut self, reaction: Reaction, deeds: &mut Vec<Deed>) {
+    /// Passes lines on as they stand.
+    fn pass_on(
+        &mut self,
+        lines: &Lines,
+        which: impl IntoIterator<Item = usize>,
+        step: &mut Step<'_>,
+    ) -> io::Result<()> {
+        for line in which {
+            self.numbers.reach(lines.lines[line].origin);
+            self.tell(tell::unparsed(lines.line(line)), step)?;
+        }
+        Ok(())
+    }
+
+    /// Begins with a new instance of the adapter, unless there were too many.
+    fn begin_turn(&mut self, step: &mut Step<'_>) -> io::Result<()> {
+        while self.turn.is_none() && self.failed_calls < MAX_FAILURES {
+            match self.adapter.begin_turn(&self.context) {
+                Ok(turn) => self.turn = Some(turn),
+                Err(error) => self.fail(&error, step)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// A call that fails costs the turn's instance.
+    fn fail(&mut self, error: &AdapterError, step: &mut Step<'_>) -> io::Result<()> {
+        let session = &self.context.session_id;
+        tracing::warn!(%error, session, "an adapter's call failed");
+        self.failed_calls += 1;
+        self.turn = None;
+        let consequence = match self.failed_calls {
+            ..MAX_FAILURES => "",
+            _ => "; what follows is passed on as it stands",
+        };
+        let notice = EventBody::Notice {
+            level: Level::Warning,
+            text: format!("the runtime's adapter failed: {error}{consequence}"),
+        };
+        self.tell(notice, step)
+    }
+
+    /// What the adapter makes of lines, and an event for each line that it has forgotten.
+    fn react_to(
+        &mut self,
+        reaction: Reaction,
+        lines: &Lines,
+        step: &mut Step<'_>,
+    ) -> io::Result<()> {
+        let mut account = Account::new(lines, &reaction);
         for action in reaction.actions {
-            match action {
-                Action::Emit(emitted) => self.note(emitted.event),
-                Action::Remember(token) => {
-                    self.remember = Some(token.clone());
-                    deeds.push(Deed::Remember(token));
+            if let Action::Emit(emitted) = &action {
+                let (forgotten, origin) = account.before(emitted.line);
+                self.pass_on(lines, forgotten, step)?;
+                if let Some(origin) = origin {
+                    self.numbers.reach(origin);
                 }
-                Action::WriteStdin(text) => deeds.push(Deed::WriteStdin(text)),
-                Action::CloseStdin => deeds.push(Deed::CloseStdin),
-                Action::EndTurn => deeds.push(Deed::EndTurn),
-                // The API has no way to answer yet, so the adapter's own default stands at once.
-                Action::Ask(question) => {
-                    let answer = Answer {
-                        question: question.id,
-                        value: question.default,
-                        by_default: true,
-                    };
-                    if let Some(reaction) = self.call(|turn| turn.answer(&answer)) {
-                        self.react(reaction, deeds);
-                    }
+            }
+            self.act(action, step)?;
+        }
+        self.pass_on(lines, account.rest(), step)
+    }
+
+    fn act(&mut self, action: Action, step: &mut Step<'_>) -> io::Result<()> {
+        match action {
+            Action::Emit(emitted) => self.note(emitted.event, step)?,
+            Action::Remember(token) => {
+                self.remember = Some(token.clone());
+                step.deeds.push(Deed::Remember(token));
+            }
+            Action::WriteStdin(text) => step.deeds.push(Deed::WriteStdin(text)),
+            Action::CloseStdin => step.deeds.push(Deed::CloseStdin),
+            Action::EndTurn => step.deeds.push(Deed::EndTurn),
+            Action::Ask(question) => self.ask(question, step)?,
+            Action::WakeAfter(_) => {}
+        }
+        Ok(())
+    }
+
+    /// The API has no way to answer yet, so the adapter's own default stands at once.
+    fn ask(&mut self, question: Question, step: &mut Step<'_>) -> io::Result<()> {
+        self.tell(tell::request(&question), step)?;
+        let answer = Answer {
+            question: question.id,
+            value: question.default,
+            by_default: true,
+        };
+        let answered = match &mut self.turn {
+            Some(turn) => turn.answer(&answer),
+            None => return Ok(()),
+        };
+        match answered {
+            Ok(reaction) => {
+                for action in reaction.actions {
+                    self.act(action, step)?;
                 }
-                Action::WakeAfter(_) => {}
+                Ok(())
+            }
+            Err(error) => {
+                self.fail(&error, step)?;
+                self.begin_turn(step)
             }
         }
     }
 
-    fn note(&mut self, event: Event) {
-        match event {
-            Event::Usage(usage) => {
-                self.usage += Usage {
-                    input_tokens: usage.input_tokens,
-                    output_tokens: usage.output_tokens,
-                    cached_tokens: usage.cached_tokens,
-                    cost_usd: usage.cost_usd.filter(|cost| cost.is_finite()),
-                };
-            }
-            Event::TurnResult(result) => self.failure = result.failure,
+    fn note(&mut self, event: Event, step: &mut Step<'_>) -> io::Result<()> {
+        match &event {
+            Event::Usage(usage) => self.usage += tell::usage(usage),
+            Event::TurnResult(result) => self.failure.clone_from(&result.failure),
             _ => {}
         }
+        self.tell(self.numbers.body(event), step)
     }
 
-    /// Tells the adapter that the process has ended, and takes its last word.
-    pub(crate) fn finish(&mut self, exited: &Exited) {
+    fn tell(&mut self, body: EventBody, step: &mut Step<'_>) -> io::Result<()> {
+        step.events.push(&self.numbers.event(body))
+    }
+
+    /// Takes the end of a turn whose supervisor has gone without recording one: what came last
+    /// may lack its line end.
+    pub(crate) fn break_off(&mut self, events: &mut EventWriter) -> Result<()> {
+        let mut step = Step::new(events);
+        self.hand_over_rest(&mut step).map_err(Error::internal)?;
+        step.events.sync().map_err(Error::internal)
+    }
+
+    /// Tells the adapter that the process has ended, takes its last word, and forces the turn's
+    /// events to the disk.
+    pub(crate) fn finish(&mut self, exited: &Exited, events: &mut EventWriter) -> Result<()> {
+        let mut step = Step::new(events);
+        self.conclude(exited, &mut step).map_err(Error::internal)?;
+        step.events.sync().map_err(Error::internal)
+    }
+
+    fn conclude(&mut self, exited: &Exited, step: &mut Step<'_>) -> io::Result<()> {
         let exit = Exit {
             code: exited.code,
             signal: exited.signal,
             cause: cause(exited.reason),
             stderr_tail: self.stderr_tail.clone(),
         };
-        let Some(turn) = self.turn.take() else { return };
+        let Some(turn) = self.turn.take() else {
+            return Ok(());
+        };
+        self.numbers.reach(self.end);
         match turn.finish(&exit) {
             Ok(conclusion) => {
                 for event in conclusion.events {
-                    self.note(event);
+                    self.note(event, step)?;
                 }
                 if conclusion.failure.is_some() {
                     self.failure = conclusion.failure;
@@ -250,8 +394,24 @@ impl Fold {
                 if conclusion.remember.is_some() {
                     self.remember = conclusion.remember;
                 }
+                Ok(())
             }
-            Err(error) => tracing::warn!(%error, "an adapter cannot conclude a turn"),
+            Err(error) => self.fail(&error, step),
+        }
+    }
+}
+
+/// Where the results of a step go.
+struct Step<'a> {
+    events: &'a mut EventWriter,
+    deeds: Vec<Deed>,
+}
+
+impl<'a> Step<'a> {
+    fn new(events: &'a mut EventWriter) -> Self {
+        Self {
+            events,
+            deeds: Vec::new(),
         }
     }
 }
@@ -272,20 +432,5 @@ fn keep_tail(tail: &mut String, more: &str) {
             cut += 1;
         }
         tail.drain(..cut);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_tail_keeps_whole_characters() {
-        let mut tail = String::new();
-        for _ in 0..3000 {
-            keep_tail(&mut tail, "äb");
-        }
-        assert!(tail.len() <= STDERR_TAIL && tail.len() > STDERR_TAIL - 4);
-        assert!(tail.ends_with("äb"));
     }
 }

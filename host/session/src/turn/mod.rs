@@ -2,6 +2,7 @@
 
 mod conclude;
 mod context;
+mod derive;
 mod fold;
 mod journal;
 mod launch;
@@ -17,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
+use crate::events::Bell;
 use crate::provision::Installs;
 use crate::runtimes::Runtimes;
 use crate::seal::Seals;
@@ -38,6 +40,8 @@ pub(crate) struct Shared {
     pub(crate) driver: Arc<dyn SandboxDriver>,
     pub(crate) installs: Installs,
     pub(crate) watch: LogWatch,
+    /// Wakes readers of normalized events.
+    pub(crate) bell: Bell,
     /// Room for running turns. It is fair: who waits first is served first.
     pub(crate) room: Arc<Semaphore>,
     /// Ends the host's part in every turn; their supervisors go on.
@@ -91,6 +95,7 @@ impl Turns {
             runtimes: parts.runtimes,
             driver: parts.driver,
             watch: parts.watch,
+            bell: Bell::default(),
             room,
             shutdown: CancellationToken::new(),
             tasks: TaskTracker::new(),
@@ -108,6 +113,10 @@ impl Turns {
 
     pub(crate) fn watch(&self) -> &LogWatch {
         &self.0.watch
+    }
+
+    pub(crate) fn bell(&self) -> &Bell {
+        &self.0.bell
     }
 
     fn active(&self) -> MutexGuard<'_, HashMap<Uuid, Active>> {
@@ -181,6 +190,7 @@ impl Turns {
         // The terminal event may still be on its way into the log.
         self.ended(session).await;
         self.0.watch.forget(session);
+        self.0.bell.forget(session);
         let paths = self.0.paths.session(session);
         tokio::task::spawn_blocking(move || paths.remove())
             .await

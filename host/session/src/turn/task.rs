@@ -8,12 +8,13 @@ use aod_log::Reader;
 use aod_resources::{Outcome, Status, Timestamp, Usage};
 use aod_runtime::Adapter;
 use aod_store::{SessionRecord, StopRequest, TurnEnd, TurnRecord};
-use aod_supervisor::{Control, ControlError, Request};
+use aod_supervisor::{Control, ControlError, Exited, Request};
 use tokio::sync::watch;
 use uuid::Uuid;
 
 use super::conclude::{self, End, conclude};
 use super::context::{Facts, context, sandbox_paths};
+use super::derive::Derivation;
 use super::fold::{Deed, Fold};
 use super::journal::{Journal, Terminal};
 use super::{Turns, launch};
@@ -120,6 +121,7 @@ async fn commit(
             at: Timestamp::now(),
         })
         .await?;
+    turns.bell.turn_ended(session);
     settle(turns, session, turn, &end.terminal, journal).await
 }
 
@@ -410,7 +412,8 @@ impl Task<'_> {
             .start_turn(id, number, digest, Timestamp::now())
             .await?;
         self.session.session = session;
-        self.follow(reader, ready.fold).await
+        let derivation = Derivation::open(turns, (id, number), reader, ready.fold, 0).await?;
+        self.follow(derivation).await
     }
 
     /// Goes on with a turn whose supervisor an earlier host started.
@@ -435,7 +438,11 @@ impl Task<'_> {
         let places = sandbox_paths(&*turns.driver, &self.paths);
         let context = context(&self.session, &self.turn.turn, &facts, places);
         let reader = Reader::open(&log).map_err(Error::internal)?;
-        self.follow(reader, Fold::new(adapter, context)).await
+        let fold = Fold::new(adapter, context);
+        let entries = aod_log::tail(&log).map_err(Error::internal)?.last_id;
+        let turn = (self.id(), self.number());
+        let derivation = Derivation::open(turns, turn, reader, fold, entries).await?;
+        self.follow(derivation).await
     }
 
     /// What the log's `Begin` says of this turn.
@@ -450,7 +457,7 @@ impl Task<'_> {
     }
 
     /// Follows the log until the supervisor has recorded the end, and ends the turn.
-    async fn follow(self, mut reader: Reader, mut fold: Fold) -> Result<(), Failure> {
+    async fn follow(self, mut derivation: Derivation) -> Result<(), Failure> {
         let turns = self.turns;
         let log = self.paths.log();
         let mut wake = turns
@@ -465,12 +472,12 @@ impl Task<'_> {
             // Looked at before the log: what was recorded before the lock went is then seen.
             let alive = aod_log::is_locked(&log).map_err(Error::internal)?;
             let deeds;
-            (reader, fold, deeds) = advance(reader, fold).await?;
-            if fold.exited.is_some() {
-                return self.finish(fold).await;
+            (derivation, deeds) = derivation.advance().await?;
+            if let Some(exited) = derivation.fold.exited.clone() {
+                return self.finish(derivation, exited).await;
             }
             if !alive {
-                return self.lost(Some(fold)).await;
+                return self.lost(Some(derivation)).await;
             }
             for deed in deeds {
                 self.carry_out(deed).await?;
@@ -538,18 +545,8 @@ impl Task<'_> {
     }
 
     /// Ends a turn whose supervisor has recorded its end.
-    async fn finish(&self, mut fold: Fold) -> Result<(), Failure> {
-        let Some(exited) = fold.exited.clone() else {
-            return self.lost(Some(fold)).await;
-        };
-        let fold = tokio::task::spawn_blocking({
-            let exited = exited.clone();
-            move || {
-                fold.finish(&exited);
-                fold
-            }
-        });
-        let fold = fold.await.map_err(Error::internal)?;
+    async fn finish(&self, derivation: Derivation, exited: Exited) -> Result<(), Failure> {
+        let fold = derivation.finish(exited.clone()).await?;
         let settings = &self.turns.config.turn;
         let facts = conclude::Facts {
             runtime: &self.session.session.runtime,
@@ -581,10 +578,12 @@ impl Task<'_> {
     }
 
     /// Ends a turn whose supervisor is gone without a word: its sandbox died with it.
-    async fn lost(&self, fold: Option<Fold>) -> Result<(), Failure> {
+    async fn lost(&self, derivation: Option<Derivation>) -> Result<(), Failure> {
         tracing::warn!("a turn's supervisor is gone");
-        let told = fold.as_ref().map(Told::by).unwrap_or_default();
-        drop(fold);
+        let told = match derivation {
+            Some(derivation) => Told::by(&derivation.break_off().await?),
+            None => Told::default(),
+        };
         let mut journal =
             Journal::open(&self.paths.log(), self.turns.config.log, self.number()).await?;
         let end = match self.stop_outcome() {
@@ -621,16 +620,4 @@ struct Ready {
     adapter: Arc<Adapter>,
     /// The user's credentials that the turn is given.
     credentials: Vec<String>,
-}
-
-/// Reads on, off the async threads: the adapter may compute for as long as its deadline allows.
-async fn advance(mut reader: Reader, mut fold: Fold) -> Result<(Reader, Fold, Vec<Deed>)> {
-    tokio::task::spawn_blocking(move || {
-        let deeds = fold.advance(&mut reader);
-        deeds
-            .map(|deeds| (reader, fold, deeds))
-            .map_err(Error::internal)
-    })
-    .await
-    .map_err(Error::internal)?
 }

@@ -1,0 +1,217 @@
+//! `/sessions/{id}/events`: the normalized events (`2-stream.md`).
+
+use aod_resources::event::{Event, EventId};
+use aod_session::events::EventPage;
+use axum::extract::{FromRequestParts, Query, State};
+use axum::http::header::{ACCEPT, CONTENT_TYPE, VARY};
+use axum::http::request::Parts;
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::Api;
+use crate::auth::Caller;
+use crate::error::ApiError;
+use crate::path::ResourceId;
+use crate::stream::{Resume, ResumeId, sse};
+
+/// The most events on a page, and as many as there are where nothing is said.
+const PAGE: usize = 200;
+
+/// The routes of normalized events.
+pub(crate) fn routes() -> OpenApiRouter<Api> {
+    OpenApiRouter::new().routes(routes!(events))
+}
+
+impl ResumeId for EventId {
+    const START: Self = Self::START;
+    const SHOULD_BE: &str = "an event's id, such as 12.0, or the number of a log entry";
+
+    fn read(text: &str) -> Option<Self> {
+        text.parse().ok()
+    }
+}
+
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[allow(dead_code, reason = "the schema of what `Wanted` reads by hand")]
+struct Params {
+    /// Stream: resume after the event with this id, or after all that came from the log entry with
+    /// this number. The header `Last-Event-ID` wins over it.
+    since: Option<String>,
+    /// Stream: `false` replays what there is now, and ends there.
+    follow: Option<bool>,
+    /// Page: begin after the event with this id, or after all that came from the log entry with
+    /// this number.
+    after: Option<String>,
+    /// Page: the most events to give, 1 to 200.
+    #[param(minimum = 1, maximum = 200, default = 200)]
+    limit: Option<u32>,
+}
+
+/// A page of normalized events.
+#[derive(Debug, Serialize, ToSchema)]
+#[allow(dead_code, reason = "the schema of what is put together as text")]
+struct Events {
+    data: Vec<Event>,
+    /// Pass as `after` for the next page. Absent where there is nothing more by now.
+    #[schema(required = false)]
+    next: Option<EventId>,
+}
+
+/// How a client wants its events.
+enum Wanted {
+    Stream(Resume<EventId>),
+    Page { after: EventId, limit: usize },
+}
+
+#[derive(Deserialize)]
+struct Raw {
+    after: Option<String>,
+    limit: Option<String>,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Wanted {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let Query(raw) = Query::<Raw>::try_from_uri(&parts.uri).map_err(|_| {
+            ApiError::bad_request(
+                "the query cannot be read: after and limit may each be given once",
+            )
+        })?;
+        let accepts = |kind: &str| {
+            let values = parts.headers.get_all(ACCEPT).iter();
+            values
+                .filter_map(|value| value.to_str().ok())
+                .flat_map(|value| value.split(','))
+                .any(|range| {
+                    let range = range.split(';').next().unwrap_or_default();
+                    range.trim().eq_ignore_ascii_case(kind)
+                })
+        };
+        let is_page = !accepts("text/event-stream")
+            && (accepts("application/json") || raw.after.is_some() || raw.limit.is_some());
+        if !is_page {
+            return Resume::from_request_parts(parts, state)
+                .await
+                .map(Self::Stream);
+        }
+        let after = match raw.after {
+            None => EventId::START,
+            Some(after) => EventId::read(&after).ok_or_else(|| {
+                ApiError::bad_request(format!("after should be {}", EventId::SHOULD_BE))
+            })?,
+        };
+        let limit = match raw.limit.map(|limit| limit.parse()) {
+            None => PAGE,
+            Some(Ok(limit @ 1..=PAGE)) => limit,
+            Some(_) => {
+                return Err(ApiError::bad_request(
+                    "limit should be a number from 1 to 200",
+                ));
+            }
+        };
+        Ok(Self::Page { after, limit })
+    }
+}
+
+/// A session's normalized events: one vocabulary for all runtimes.
+///
+/// As a stream of server-sent events, or, with `Accept: application/json` or where `after` or
+/// `limit` is given, as a page.
+#[utoipa::path(get, path = "/sessions/{id}/events", tag = "sessions",
+    params(ResourceId, Params, ("Last-Event-ID" = Option<String>, Header, description = "Stream: resume after the event with this id")),
+    responses(
+        (status = 200, description = "Each message of the stream has an `Event` as its data.", content(
+            (Event = "text/event-stream"),
+            (Events = "application/json"),
+        )),
+        (status = 400), (status = 401), (status = 404)))]
+async fn events(
+    State(api): State<Api>,
+    caller: Caller,
+    id: ResourceId,
+    wanted: Wanted,
+) -> Result<Response, ApiError> {
+    let id = id.session()?;
+    let mut response = match wanted {
+        Wanted::Stream(Resume(from)) => {
+            sse(api.sessions.follow_events(caller.user, id, from).await?)
+        }
+        Wanted::Page { after, limit } => {
+            page(api.sessions.events(caller.user, id, after, limit).await?)
+        }
+    };
+    response
+        .headers_mut()
+        .insert(VARY, axum::http::HeaderValue::from_static("accept"));
+    Ok(response)
+}
+
+/// The events are passed on as they are stored.
+fn page(page: EventPage) -> Response {
+    let mut body = b"{\"data\":".to_vec();
+    body.extend_from_slice(&page.data);
+    if let Some(next) = page.next {
+        body.extend_from_slice(format!(",\"next\":\"{next}\"").as_bytes());
+    }
+    body.push(b'}');
+    ([(CONTENT_TYPE, "application/json")], body).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::Request;
+
+    use super::*;
+
+    async fn wanted(query: &str, accept: Option<&str>) -> Result<Wanted, ApiError> {
+        let mut request = Request::get(format!("/sessions/x/events{query}"));
+        if let Some(accept) = accept {
+            request = request.header(ACCEPT, accept);
+        }
+        let (mut parts, ()) = request.body(()).unwrap().into_parts();
+        Wanted::from_request_parts(&mut parts, &()).await
+    }
+
+    #[tokio::test]
+    async fn a_page_is_given_to_who_asks_for_one() {
+        let json = Some("application/json;q=0.9, text/plain");
+        let stream = Some("text/event-stream");
+        for (query, accept, is_page) in [
+            ("", None, false),
+            ("", Some("*/*"), false),
+            ("", stream, false),
+            ("?limit=1", stream, false),
+            ("?limit=1", Some("*/*"), true),
+            ("?after=3.1", None, true),
+            ("", json, true),
+        ] {
+            let wanted = wanted(query, accept).await.unwrap();
+            let found = matches!(wanted, Wanted::Page { .. });
+            assert_eq!(found, is_page, "{query} {accept:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_no_id_and_no_limit_is_refused() {
+        for query in [
+            "?since=x",
+            "?since=-1",
+            "?since=1.",
+            "?follow=maybe",
+            "?since=1&since=2",
+            "?after=x",
+            "?limit=0",
+            "?limit=201",
+            "?limit=-1",
+            "?limit=x",
+            "?limit=1&limit=2",
+        ] {
+            assert!(wanted(query, None).await.is_err(), "{query}");
+        }
+    }
+}

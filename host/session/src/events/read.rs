@@ -1,0 +1,260 @@
+//! Reading stored events, in order, from any place on.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
+
+use aod_resources::event::EventId;
+
+use super::{ID_PREFIX, file_of, id_of, turns_in};
+
+/// So much is read at once, and more where a line is longer.
+const CHUNK: usize = 256 << 10;
+
+/// A place among a session's events. At the end of what is there it keeps its place, and holds no
+/// buffer meanwhile.
+#[derive(Debug)]
+pub(crate) struct EventReader {
+    dir: PathBuf,
+    place: Option<Place>,
+}
+
+#[derive(Debug)]
+struct Place {
+    turn: u32,
+    file: File,
+    offset: u64,
+}
+
+impl EventReader {
+    /// Stands behind the event `after`, whether it is there or not.
+    pub(crate) fn open(dir: &Path, after: EventId) -> io::Result<Self> {
+        let turns = turns_in(dir)?;
+        let mut reader = Self {
+            dir: dir.to_owned(),
+            place: None,
+        };
+        // Newest first, since that is where most resume. A file whose first event is yet to come
+        // says nothing: what we look for is then in it or before it.
+        for turn in turns.into_iter().rev() {
+            let file = File::open(file_of(dir, turn))?;
+            let first = id_at(&file, 0)?;
+            let offset = match first {
+                Some(first) if first <= after => find(&file, after)?,
+                _ => 0,
+            };
+            reader.place = Some(Place { turn, file, offset });
+            if first.is_some_and(|first| first <= after) {
+                break;
+            }
+        }
+        Ok(reader)
+    }
+
+    /// Reads whole lines, about `bytes` bytes of them, and gives each to `take` without its line
+    /// end until that says false. Returns whether there were any.
+    pub(crate) fn read(
+        &mut self,
+        bytes: usize,
+        mut take: impl FnMut(&[u8]) -> bool,
+    ) -> io::Result<bool> {
+        let mut given = 0;
+        while given < bytes {
+            let Some(chunk) = self.chunk()? else { break };
+            for line in chunk.split_inclusive(|byte| *byte == b'\n') {
+                if !take(&line[..line.len() - 1]) {
+                    return Ok(given > 0);
+                }
+                given += line.len();
+                if let Some(place) = &mut self.place {
+                    place.offset += line.len() as u64;
+                }
+            }
+        }
+        Ok(given > 0)
+    }
+
+    /// The lines that follow; none at the end of what is there. The place is not moved.
+    fn chunk(&mut self) -> io::Result<Option<Vec<u8>>> {
+        loop {
+            if let Some(place) = &self.place
+                && let Some(lines) = lines_at(&place.file, place.offset)?
+            {
+                return Ok(Some(lines));
+            }
+            let current = self.place.as_ref().map_or(0, |place| place.turn);
+            let Some(next) = turns_in(&self.dir)?.into_iter().find(|turn| *turn > current) else {
+                return Ok(None);
+            };
+            // A turn begins when the one before it is complete: what came between the two looks
+            // above must be read first.
+            if let Some(place) = &self.place
+                && let Some(lines) = lines_at(&place.file, place.offset)?
+            {
+                return Ok(Some(lines));
+            }
+            self.place = Some(Place {
+                turn: next,
+                file: File::open(file_of(&self.dir, next))?,
+                offset: 0,
+            });
+        }
+    }
+}
+
+/// The whole lines at `offset`, if there are any.
+fn lines_at(file: &File, offset: u64) -> io::Result<Option<Vec<u8>>> {
+    let mut size = CHUNK;
+    loop {
+        let mut chunk = read_at(file, offset, size)?;
+        if let Some(end) = memchr::memrchr(b'\n', &chunk) {
+            chunk.truncate(end + 1);
+            return Ok(Some(chunk));
+        }
+        if chunk.len() < size {
+            return Ok(None);
+        }
+        size *= 4;
+    }
+}
+
+/// Up to `size` bytes.
+fn read_at(file: &File, offset: u64, size: usize) -> io::Result<Vec<u8>> {
+    let there = file.metadata()?.len().saturating_sub(offset);
+    let size = size.min(usize::try_from(there).unwrap_or(usize::MAX));
+    let mut bytes = vec![0; size];
+    let mut filled = 0;
+    while filled < size {
+        match file.read_at(&mut bytes[filled..], offset + filled as u64) {
+            Ok(0) => break,
+            Ok(more) => filled += more,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    bytes.truncate(filled);
+    Ok(bytes)
+}
+
+fn id_at(file: &File, offset: u64) -> io::Result<Option<EventId>> {
+    Ok(id_of(&read_at(file, offset, ID_PREFIX)?))
+}
+
+/// Where the first line ends that begins at `offset` or behind it; `None` for none.
+fn line_end(file: &File, mut offset: u64) -> io::Result<Option<u64>> {
+    // Most lines are short.
+    let mut size = 1 << 10;
+    loop {
+        let chunk = read_at(file, offset, size)?;
+        if let Some(end) = memchr::memchr(b'\n', &chunk) {
+            return Ok(Some(offset + end as u64 + 1));
+        }
+        if chunk.is_empty() {
+            return Ok(None);
+        }
+        offset += chunk.len() as u64;
+        size = CHUNK;
+    }
+}
+
+/// Where the first line with a greater id than `after` begins, or will.
+fn find(file: &File, after: EventId) -> io::Result<u64> {
+    // Lines that begin before `low` are not greater, those that begin at `high` or behind it are,
+    // or are not whole yet.
+    let (mut low, mut high) = (0, file.metadata()?.len());
+    while low < high {
+        let middle = low + (high - low) / 2;
+        let start = match middle == low {
+            true => Some(low),
+            false => line_end(file, middle - 1)?,
+        };
+        match start {
+            Some(start) if start < high => match (id_at(file, start)?, line_end(file, start)?) {
+                (Some(id), Some(next)) if id <= after => low = next,
+                _ => high = middle,
+            },
+            _ => high = middle,
+        }
+    }
+    Ok(low)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Write as _;
+    use std::fs;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn ids(reader: &mut EventReader, bytes: usize) -> Vec<String> {
+        let mut ids = Vec::new();
+        while reader
+            .read(bytes, |line| {
+                let line: serde_json::Value = serde_json::from_slice(line).unwrap();
+                ids.push(line["id"].as_str().unwrap().to_owned());
+                true
+            })
+            .unwrap()
+        {}
+        ids
+    }
+
+    proptest! {
+        /// Behind every id, given or between two, begins exactly the rest; a line that is not
+        /// whole is not there; empty files of turns without events do no harm.
+        #[test]
+        fn every_place_is_found(
+            turns in prop::collection::vec(
+                prop::collection::vec((1..3u64, 1..4u32, 0..3000usize), 0..12), 0..4),
+            torn in any::<bool>(),
+        ) {
+            let folder = tempfile::tempdir().unwrap();
+            let mut all: Vec<EventId> = Vec::new();
+            let mut entry = 0;
+            for (number, turn) in turns.iter().enumerate() {
+                let mut text = String::new();
+                for (step, count, size) in turn {
+                    entry += step;
+                    for index in 0..*count {
+                        let id = EventId { entry, index };
+                        let filling = "x".repeat(*size);
+                        writeln!(text, "{{\"id\":\"{id}\",\"f\":\"{filling}\"}}").unwrap();
+                        all.push(id);
+                    }
+                }
+                if torn && number + 1 == turns.len() {
+                    write!(text, "{{\"id\":\"{}.0\"", entry + 1).unwrap();
+                }
+                fs::write(file_of(folder.path(), u32::try_from(number).unwrap() * 2 + 1), text).unwrap();
+            }
+            let places = (0..entry + 3).flat_map(|entry| {
+                [0, 1, 2, u32::MAX].map(|index| EventId { entry, index })
+            });
+            for after in places {
+                let mut reader = EventReader::open(folder.path(), after).unwrap();
+                let rest: Vec<String> =
+                    all.iter().filter(|id| **id > after).map(EventId::to_string).collect();
+                prop_assert_eq!(ids(&mut reader, 1), rest, "after {}", after);
+            }
+        }
+    }
+
+    #[test]
+    fn goes_on_when_there_is_more_and_into_the_next_turn() {
+        let folder = tempfile::tempdir().unwrap();
+        let dir = folder.path().join("events");
+        let mut reader = EventReader::open(&dir, EventId::START).unwrap();
+        assert!(ids(&mut reader, 100).is_empty());
+        fs::create_dir(&dir).unwrap();
+        fs::write(file_of(&dir, 1), "{\"id\":\"1.0\"}\n{\"id\":\"2").unwrap();
+        assert_eq!(ids(&mut reader, 100), ["1.0"]);
+        fs::write(file_of(&dir, 1), "{\"id\":\"1.0\"}\n{\"id\":\"2.0\"}\n").unwrap();
+        fs::write(file_of(&dir, 10), "{\"id\":\"4.0\"}\n").unwrap();
+        fs::write(file_of(&dir, 2), "{\"id\":\"3.0\"}\n").unwrap();
+        assert_eq!(ids(&mut reader, 100), ["2.0", "3.0", "4.0"]);
+        assert!(ids(&mut reader, 100).is_empty());
+    }
+}
