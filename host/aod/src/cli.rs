@@ -9,7 +9,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 
 use crate::config::{Overrides, Settings};
-use crate::{doctor, run, serve, tokens};
+use crate::{credentials, doctor, run, serve, tokens, vault};
 
 /// Run coding agents in sandboxes and stream what they do.
 #[derive(Debug, Parser)]
@@ -44,6 +44,20 @@ enum Command {
     /// Ctrl-C interrupts the turn, a second one terminates the session. The exit code is the
     /// session's own.
     Run(run::Run),
+    /// Registered credentials: given once, used by all of your sessions.
+    ///
+    /// Asks the server at AOD_API_URL with the token in AOD_API_TOKEN. Values go in and never come
+    /// out again.
+    Credential {
+        #[command(subcommand)]
+        command: credentials::CredentialCommand,
+    },
+    /// The vault, in which all secrets are sealed. Works on the data folder, with or without a
+    /// running server.
+    Vault {
+        #[command(subcommand)]
+        command: vault::VaultCommand,
+    },
     /// API tokens. Works on the data folder; no server is needed.
     Token {
         #[command(subcommand)]
@@ -126,6 +140,8 @@ impl Cli {
                 Ok(ExitCode::SUCCESS)
             }
             Command::Run(run) => run.run(),
+            Command::Credential { command } => command.run(),
+            Command::Vault { command } => command.run(),
             Command::Token { command } => command.run(),
             Command::User { command } => command.run(),
             Command::Doctor { place, json } => doctor::run(&place.settings()?, json),

@@ -320,8 +320,7 @@ impl Settings {
             data_dir: self.data_dir.clone(),
             runtimes: self.runtimes.clone(),
             supervisor: supervisor()?,
-            vault_identity: std::env::var_os("AOD_VAULT_IDENTITY_FILE").map(PathBuf::from),
-            vault_passphrase_file: std::env::var_os("AOD_VAULT_PASSPHRASE_FILE").map(PathBuf::from),
+            vault: crate::vault::configuration()?,
             sessions_per_user: self.limits.sessions_per_user,
             max_running_turns: self.admission.max_running,
             log: aod_log::Options {

@@ -3,22 +3,34 @@
 mod cli;
 mod client;
 mod config;
+mod credentials;
 mod doctor;
 mod run;
 mod serve;
 mod tokens;
+mod vault;
 
 use std::process::ExitCode;
 
+use anyhow::{Context as _, Result};
 use clap::Parser;
 
 fn main() -> ExitCode {
     let cli = cli::Cli::parse();
-    match cli.dispatch() {
+    match protect_memory().and_then(|()| cli.dispatch()) {
         Ok(code) => code,
         Err(error) => {
             eprintln!("aod: {error:#}");
             ExitCode::FAILURE
         }
     }
+}
+
+/// Nearly every command holds secrets at some time, if only the token in its environment: neither
+/// a core dump nor a debugger of the same user's is to show them.
+fn protect_memory() -> Result<()> {
+    use rustix::process::{DumpableBehavior, set_dumpable_behavior};
+
+    set_dumpable_behavior(DumpableBehavior::NotDumpable)
+        .context("cannot protect the process's memory")
 }

@@ -1,9 +1,11 @@
 //! `aod serve`.
 
+use std::io::IsTerminal as _;
 use std::net::SocketAddr;
 
 use anyhow::{Context as _, Result, bail};
 use aod_session::Host;
+use aod_session::vault::wants_passphrase;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -13,9 +15,6 @@ use crate::config::{LogFormat, Settings};
 /// Runs the server until it is told to stop.
 pub(crate) fn serve(settings: Settings) -> Result<()> {
     start_logging(&settings)?;
-    // A core dump or a debugger would show the secrets that are open at the time.
-    rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)
-        .context("cannot protect the process's memory")?;
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?
@@ -23,7 +22,14 @@ pub(crate) fn serve(settings: Settings) -> Result<()> {
 }
 
 async fn run(settings: Settings) -> Result<()> {
-    let host = Host::start(settings.host()?).await?;
+    let mut config = settings.host()?;
+    let host = match Host::start(config.clone()).await {
+        Err(error) if wants_passphrase(&error) && std::io::stdin().is_terminal() => {
+            config.vault.passphrase = Some(crate::vault::ask_passphrase()?);
+            Host::start(config).await?
+        }
+        started => started?,
+    };
     if !settings.listen.ip().is_loopback() && !host.users.any_valid_token().await? {
         bail!(
             "refusing to listen on {}, which others can reach, while there is no token: make one \
@@ -40,6 +46,7 @@ async fn run(settings: Settings) -> Result<()> {
     let services = aod_api::Services {
         agents: host.agents.clone(),
         environments: host.environments.clone(),
+        credentials: host.credentials.clone(),
         sessions: host.sessions.clone(),
         users: host.users.clone(),
         runtimes: host.runtimes.clone(),

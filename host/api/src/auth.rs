@@ -11,17 +11,19 @@ use crate::Api;
 use crate::error::ApiError;
 
 /// An authenticated caller.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Caller {
     /// The user that the token stands for.
     pub(crate) user: Uuid,
     /// Whether they may reload runtimes and read metrics.
     pub(crate) admin: bool,
+    /// The token's name: what the user's trail of credentials says of who did something.
+    pub(crate) token: String,
 }
 
 impl Caller {
     /// Refuses callers that are no administrators.
-    pub(crate) fn administrator(self) -> Result<(), ApiError> {
+    pub(crate) fn administrator(&self) -> Result<(), ApiError> {
         if self.admin {
             return Ok(());
         }
@@ -51,9 +53,10 @@ impl FromRequestParts<Api> for Caller {
             ));
         };
         match api.users.authenticate(token).await? {
-            Some(user) => Ok(Self {
-                user: user.id,
-                admin: user.admin,
+            Some(found) => Ok(Self {
+                user: found.user.id,
+                admin: found.user.admin,
+                token: found.token,
             }),
             None => Err(refusal(api, parts)),
         }

@@ -6,6 +6,7 @@
 mod agents;
 mod auth;
 mod body;
+mod credentials;
 mod environments;
 mod error;
 mod events;
@@ -32,6 +33,7 @@ use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa_axum::router::OpenApiRouter;
 
 use aod_session::agents::Agents;
+use aod_session::credentials::Credentials;
 use aod_session::environments::Environments;
 use aod_session::health::Health;
 use aod_session::runtimes::Runtimes;
@@ -47,6 +49,8 @@ pub struct Services {
     pub agents: Agents,
     /// Environments.
     pub environments: Environments,
+    /// Registered credentials.
+    pub credentials: Credentials,
     /// Sessions.
     pub sessions: Sessions,
     /// Users and their tokens.
@@ -104,6 +108,7 @@ fn documented() -> OpenApiRouter<Api> {
         .merge(stream::routes())
         .merge(events::routes())
         .merge(runtimes::routes())
+        .merge(credentials::routes())
         .merge(tokens::routes())
         .merge(health::routes())
 }

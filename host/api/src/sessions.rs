@@ -4,7 +4,7 @@ use aod_resources::{NewPrompt, NewSession, Resource, Secrets, Session, Status, T
 use aod_session::{Ack, Idempotent, SessionFilter};
 use axum::Json;
 use axum::extract::{FromRequestParts, Query, State};
-use axum::http::header::CONTENT_TYPE;
+use axum::http::header::{CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
 use axum::http::request::Parts;
 use axum::http::{HeaderName, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -29,6 +29,7 @@ pub(crate) fn routes() -> OpenApiRouter<Api> {
         .routes(routes!(read))
         .routes(routes!(prompt))
         .routes(routes!(turns))
+        .routes(routes!(provisioning))
         .routes(routes!(interrupt))
         .routes(routes!(terminate))
         .routes(routes!(delete))
@@ -210,6 +211,28 @@ async fn turns(
     Ok(Json(Listing::whole(
         api.sessions.turns(caller.user, id.session()?).await?,
     )))
+}
+
+/// The full output of a session's provisioning steps, its secrets redacted; empty where no step
+/// printed anything.
+#[utoipa::path(get, path = "/sessions/{id}/provisioning", tag = "sessions", params(ResourceId),
+    responses((status = 200, body = String, content_type = "text/plain"), (status = 401), (status = 404)))]
+async fn provisioning(
+    State(api): State<Api>,
+    caller: Caller,
+    id: ResourceId,
+) -> Result<Response, ApiError> {
+    let output = api
+        .sessions
+        .provisioning(caller.user, id.session()?)
+        .await?;
+    let plain = [
+        (CONTENT_TYPE, "text/plain; charset=utf-8"),
+        // What a session printed is never to be taken for a page of the server's.
+        (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    ];
+    let text = String::from_utf8_lossy(&output).into_owned();
+    Ok((plain, text).into_response())
 }
 
 /// Stops the running turn and keeps the session, which then takes another prompt.

@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use secrecy::SecretString;
+
 /// Settings of sessions.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -13,10 +15,8 @@ pub struct Config {
     pub runtimes: PathBuf,
     /// The supervisor's program.
     pub supervisor: PathBuf,
-    /// The age identity to use in place of the data folder's own.
-    pub vault_identity: Option<PathBuf>,
-    /// A file that holds the passphrase of the vault's identity.
-    pub vault_passphrase_file: Option<PathBuf>,
+    /// The vault.
+    pub vault: VaultConfig,
     /// How many sessions of one user may be pending or running.
     pub sessions_per_user: u32,
     /// How many turns may run at once; the others wait in order of arrival.
@@ -31,6 +31,15 @@ pub struct Config {
     pub egress_hosts: Vec<(String, SocketAddr)>,
     /// Whether `create_sandbox` is also named as in the public API.
     pub compat_stage_names: bool,
+}
+
+/// Settings of the vault.
+#[derive(Clone, Debug, Default)]
+pub struct VaultConfig {
+    /// The age identity to use in place of the data folder's own.
+    pub identity_file: Option<PathBuf>,
+    /// Opens a protected identity, and protects one that is made.
+    pub passphrase: Option<SecretString>,
 }
 
 /// Settings of turns.

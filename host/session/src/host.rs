@@ -5,9 +5,9 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use aod_sandbox::Probe;
 use aod_store::Store;
-use aod_vault::Vault;
 
 use crate::agents::Agents;
+use crate::credentials::Credentials;
 use crate::environments::Environments;
 use crate::health::{Health, SandboxCheck, SandboxHealth};
 use crate::runtimes::Runtimes;
@@ -25,6 +25,8 @@ pub struct Host {
     pub agents: Agents,
     /// Environments.
     pub environments: Environments,
+    /// Registered credentials.
+    pub credentials: Credentials,
     /// Sessions.
     pub sessions: Sessions,
     /// Users and their tokens.
@@ -48,7 +50,7 @@ impl Host {
         let paths = Paths::create(&config.data_dir)
             .with_context(|| format!("cannot use the data folder {}", config.data_dir.display()))?;
         let store = Store::open(paths.database())?;
-        let vault = open_vault(&config, &paths)?;
+        let vault = crate::vault::open(&paths, &config.vault)?;
         let seals = Seals::new(vault);
         let driver: Arc<dyn aod_sandbox::SandboxDriver> =
             aod_sandbox::driver(&config.sandbox.driver)?.into();
@@ -89,6 +91,11 @@ impl Host {
                 store: store.clone(),
                 seals: seals.clone(),
             },
+            credentials: Credentials {
+                store: store.clone(),
+                seals: seals.clone(),
+                runtimes: runtimes.clone(),
+            },
             sessions: Sessions {
                 store: store.clone(),
                 seals: seals.clone(),
@@ -121,16 +128,4 @@ impl Host {
         self.store.close().await?;
         Ok(())
     }
-}
-
-fn open_vault(config: &Config, paths: &Paths) -> anyhow::Result<Vault> {
-    let mut options = aod_vault::Options::new(paths.vault());
-    options.identity_file.clone_from(&config.vault_identity);
-    if let Some(file) = &config.vault_passphrase_file {
-        let text = std::fs::read_to_string(file).with_context(|| {
-            format!("cannot read the vault's passphrase from {}", file.display())
-        })?;
-        options.passphrase = Some(text.trim_end_matches(['\r', '\n']).into());
-    }
-    Ok(Vault::open(options)?)
 }

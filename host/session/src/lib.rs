@@ -6,6 +6,7 @@
 
 pub mod agents;
 mod config;
+pub mod credentials;
 pub mod environments;
 mod error;
 pub mod events;
@@ -21,10 +22,11 @@ mod secrets;
 pub mod sessions;
 mod turn;
 pub mod users;
+pub mod vault;
 mod watch;
 
 pub use aod_store::Page as Range;
-pub use config::{Config, SandboxConfig, TurnConfig};
+pub use config::{Config, SandboxConfig, TurnConfig, VaultConfig};
 pub use error::{Error, Result};
 pub use host::Host;
 pub use paths::Paths;

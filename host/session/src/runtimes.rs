@@ -162,6 +162,25 @@ impl Runtimes {
             .map(|runtime| info(&snapshot, runtime))
     }
 
+    /// What the adapters in use declare as credentials, by name. Where two declare the same one,
+    /// the first in the order of `runtimes.toml` speaks for it.
+    pub(crate) fn credentials(&self) -> Vec<aod_runtime::types::Credential> {
+        let snapshot = self.registry.snapshot();
+        let mut declared: Vec<aod_runtime::types::Credential> = Vec::new();
+        for name in snapshot.runtimes.keys() {
+            let Some(adapter) = snapshot.adapter(name) else {
+                continue;
+            };
+            for credential in &adapter.description().credentials {
+                if !declared.iter().any(|known| known.name == credential.name) {
+                    declared.push(credential.clone());
+                }
+            }
+        }
+        declared.sort_by(|a, b| a.name.cmp(&b.name));
+        declared
+    }
+
     /// The catalog of models.
     pub fn models(&self) -> Vec<ModelInfo> {
         let models = self.registry.snapshot().catalog.models();

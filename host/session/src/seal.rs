@@ -12,7 +12,8 @@ use crate::{Error, Result};
 #[derive(Clone, Debug)]
 pub(crate) struct Seals(Vault);
 
-fn binding(key: &SealedKey) -> Binding {
+/// What a sealed value is bound to.
+pub(crate) fn binding(key: &SealedKey) -> Binding {
     Binding {
         owner: key.owner.to_string(),
         kind: key.kind.as_str().to_owned(),
@@ -48,17 +49,19 @@ impl Seals {
                     record,
                     name: name.clone(),
                 };
-                let sealed = self
-                    .0
-                    .seal(&binding(&key), secret)
-                    .map_err(Error::internal)?;
                 Ok(SealedValue {
                     kind,
+                    blob: self.seal(&key, secret)?,
                     name: key.name,
-                    blob: sealed.into_bytes(),
                 })
             })
             .collect()
+    }
+
+    /// Seals a secret to its place.
+    pub(crate) fn seal(&self, key: &SealedKey, secret: &SecretString) -> Result<Vec<u8>> {
+        let sealed = self.0.seal(&binding(key), secret);
+        Ok(sealed.map_err(Error::internal)?.into_bytes())
     }
 
     /// Opens a record, if it is where it was sealed to.

@@ -3,7 +3,8 @@
 use std::collections::HashSet;
 
 use aod_runtime::types::{self, Description, McpStdio, McpTransport, McpUrl, McpValue};
-use aod_store::{Credential, SealedKind, SessionRecord, Store};
+use aod_store::{Credential, SealedKind, SealedRecord, SessionRecord, Store};
+use aod_supervisor::Redactor;
 use indexmap::IndexMap;
 use secrecy::{ExposeSecret, SecretString};
 
@@ -35,6 +36,14 @@ impl TurnSecrets {
             .iter()
             .chain(&self.mcp)
             .map(|(name, value)| (name.as_str(), value))
+    }
+
+    /// Finds them in what is about to be written.
+    pub(crate) fn redactor(&self) -> Redactor {
+        Redactor::new(
+            self.iter()
+                .map(|(name, value)| (name, value.expose_secret())),
+        )
     }
 
     /// Base URLs that the user gave for the providers' endpoints.
@@ -77,30 +86,35 @@ pub(crate) async fn gather(
 ) -> Result<TurnSecrets> {
     let owner = session.owner;
     let mut secrets = TurnSecrets::default();
-    let mut sources = vec![(SealedKind::SessionVariable, session.session.id)];
-    if let Some(environment) = session.session.environment_id {
-        sources.push((SealedKind::EnvironmentVariable, environment));
-    }
-    for (kind, record) in sources {
-        for sealed in store.list_sealed(owner, kind, record).await? {
-            if !secrets.variables.contains_key(&sealed.key.name) {
-                secrets
-                    .variables
-                    .insert(sealed.key.name.clone(), seals.open(&sealed)?);
-            }
+    let own = store
+        .list_sealed(owner, SealedKind::SessionVariable, session.session.id)
+        .await?;
+    let environment = match session.session.environment_id {
+        Some(id) => {
+            store
+                .list_sealed(owner, SealedKind::EnvironmentVariable, id)
+                .await?
         }
-    }
+        None => Vec::new(),
+    };
     let registered = store.list_credentials(owner).await?;
-    for (name, variable) in chosen(&registered, description, &session.session.model) {
-        if secrets.variables.contains_key(&variable) {
-            continue;
-        }
-        let key = Credential::key(owner, name.clone());
-        let Some(sealed) = store.sealed(key).await? else {
-            continue;
+    let candidates = Candidates {
+        session: names(&own),
+        environment: names(&environment),
+        credentials: registered.iter().map(|it| it.name.as_str()).collect(),
+    };
+    for (variable, source) in winners(&candidates, description, &session.session.model) {
+        let sealed = match &source {
+            Source::Session => find(&own, &variable),
+            Source::Environment => find(&environment, &variable),
+            Source::Credential(name) => store.sealed(Credential::key(owner, name)).await?,
         };
+        // A credential may have been deleted since it was listed.
+        let Some(sealed) = sealed else { continue };
         secrets.variables.insert(variable, seals.open(&sealed)?);
-        secrets.credentials.push(name);
+        if let Source::Credential(name) = source {
+            secrets.credentials.push(name);
+        }
     }
     for (index, server) in session.agent.mcp_servers.iter().enumerate() {
         for (position, (_, sealed)) in mcp_names(server).enumerate() {
@@ -156,36 +170,95 @@ pub(crate) fn mcp_servers(agent: &aod_resources::Agent) -> Vec<types::McpServer>
         .collect()
 }
 
-/// Which registered credentials a turn with this model is given, and as which variables: those
-/// that open the model's provider, without those that another of them displaces, and every
-/// `env:NAME`.
-fn chosen(
-    registered: &[Credential],
+fn names(sealed: &[SealedRecord]) -> Vec<&str> {
+    sealed.iter().map(|it| it.key.name.as_str()).collect()
+}
+
+fn find(sealed: &[SealedRecord], name: &str) -> Option<SealedRecord> {
+    sealed.iter().find(|it| it.key.name == name).cloned()
+}
+
+/// The names of all that a turn could be given.
+#[derive(Debug, Default)]
+struct Candidates<'a> {
+    /// Variables of the session.
+    session: Vec<&'a str>,
+    /// Variables of its environment.
+    environment: Vec<&'a str>,
+    /// Credentials that its owner has registered.
+    credentials: Vec<&'a str>,
+}
+
+/// Where a variable's value comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Source {
+    Session,
+    Environment,
+    /// The registered credential of that name.
+    Credential(String),
+}
+
+/// Who wins for each variable: the session, then its environment, then the user's credentials.
+fn winners(
+    candidates: &Candidates<'_>,
     description: &Description,
     model: &str,
-) -> Vec<(String, String)> {
+) -> IndexMap<String, Source> {
+    let mut winners = IndexMap::new();
+    let mut offer = |variable: &str, source: Source| {
+        winners.entry(variable.to_owned()).or_insert(source);
+    };
+    for variable in &candidates.session {
+        offer(variable, Source::Session);
+    }
+    for variable in &candidates.environment {
+        offer(variable, Source::Environment);
+    }
+    for (name, variable) in chosen(&candidates.credentials, description, model) {
+        offer(variable, Source::Credential(name.to_owned()));
+    }
+    winners
+}
+
+/// Which registered credentials a turn with this model could use, and as which variables: those
+/// that open the model's provider and every `env:NAME`, without what another of them displaces.
+/// A credential's variable is displaced with it, under whatever name its value was registered.
+fn chosen<'a>(
+    registered: &[&'a str],
+    description: &'a Description,
+    model: &str,
+) -> Vec<(&'a str, &'a str)> {
     let provider = model.split('/').next().unwrap_or_default();
     let useful: Vec<_> = description
         .credentials
         .iter()
         .filter(|kind| kind.providers.iter().any(|opened| opened == provider))
-        .filter(|kind| {
-            registered
-                .iter()
-                .any(|credential| credential.name == kind.name)
-        })
+        .filter(|kind| registered.contains(&kind.name.as_str()))
         .collect();
-    let displaced: HashSet<&String> = useful.iter().flat_map(|kind| &kind.displaces).collect();
+    let displaced: HashSet<&str> = useful
+        .iter()
+        .flat_map(|kind| &kind.displaces)
+        .map(String::as_str)
+        .collect();
+    let displaced_variables: HashSet<&str> = description
+        .credentials
+        .iter()
+        .filter(|kind| displaced.contains(kind.name.as_str()))
+        .map(|kind| kind.variable.as_str())
+        .collect();
     let declared = useful
         .iter()
-        .filter(|kind| !displaced.contains(&kind.name))
-        .map(|kind| (kind.name.clone(), kind.variable.clone()));
-    let plain = registered.iter().filter_map(|credential| {
-        let variable = credential.name.strip_prefix("env:")?;
-        Some((credential.name.clone(), variable.to_owned()))
+        .filter(|kind| !displaced.contains(kind.name.as_str()))
+        .map(|kind| (kind.name.as_str(), kind.variable.as_str()));
+    let plain = registered.iter().filter_map(|name| {
+        let variable = name.strip_prefix(PLAIN)?;
+        (!displaced_variables.contains(variable)).then_some((*name, variable))
     });
     declared.chain(plain).collect()
 }
+
+/// What the names of credentials begin with that are no more than a variable.
+pub(crate) const PLAIN: &str = "env:";
 
 /// What a user is told whose CLI had no credential: which is missing, and the ways to supply it.
 pub(crate) fn missing_credential(
@@ -235,5 +308,106 @@ mod tests {
         }
         // An @ in the path is no user information.
         assert!(is_plain_url("https://x.example/@scope"));
+    }
+
+    const MODEL: &str = "acme/large";
+    const KEY: &str = "provider_key:acme";
+    const TOKEN: &str = "runtime_token:acme-oauth";
+
+    /// A CLI that takes a key or, in its stead, a token.
+    fn description() -> Description {
+        let credential = |name: &str, variable: &str, displaces: &[&str]| types::Credential {
+            name: name.to_owned(),
+            variable: variable.to_owned(),
+            providers: vec!["acme".to_owned()],
+            displaces: displaces.iter().map(|&name| name.to_owned()).collect(),
+            prefix: None,
+            label: String::new(),
+        };
+        let mut other = credential("provider_key:other", "OTHER_KEY", &[]);
+        other.providers = vec!["other".to_owned()];
+        Description {
+            name: "acme".to_owned(),
+            version: String::new(),
+            cli: types::Cli {
+                command: "acme".to_owned(),
+                version_args: Vec::new(),
+                tested: String::new(),
+                install: Vec::new(),
+            },
+            providers: Vec::new(),
+            models: Vec::new(),
+            credentials: vec![
+                credential(KEY, "ACME_KEY", &[]),
+                credential(TOKEN, "ACME_TOKEN", &[KEY]),
+                other,
+            ],
+            skills_folder: None,
+            resume: types::ResumeStrategy::None,
+            interrupt: types::Interrupt::Kill,
+            exit_grace_ms: 0,
+            capabilities: types::Capabilities::default(),
+        }
+    }
+
+    #[test]
+    fn who_wins_for_a_variable() {
+        let by = |name: &str| Source::Credential(name.to_owned());
+        type Case<'a> = (
+            &'a [&'a str],
+            &'a [&'a str],
+            &'a [&'a str],
+            Vec<(&'a str, Source)>,
+        );
+        // The session's variables, the environment's, credentials, and what a turn gets.
+        #[rustfmt::skip]
+        let table: &[Case<'_>] = &[
+            (&[], &[], &[], vec![]),
+            // Each alone.
+            (&["ACME_KEY"], &[], &[], vec![("ACME_KEY", Source::Session)]),
+            (&[], &["ACME_KEY"], &[], vec![("ACME_KEY", Source::Environment)]),
+            (&[], &[], &[KEY], vec![("ACME_KEY", by(KEY))]),
+            (&[], &[], &[TOKEN], vec![("ACME_TOKEN", by(TOKEN))]),
+            (&[], &[], &["env:ACME_KEY"], vec![("ACME_KEY", by("env:ACME_KEY"))]),
+            // Every pair.
+            (&["ACME_KEY"], &["ACME_KEY"], &[], vec![("ACME_KEY", Source::Session)]),
+            (&["ACME_KEY"], &[], &[KEY], vec![("ACME_KEY", Source::Session)]),
+            (&["ACME_KEY"], &[], &["env:ACME_KEY"], vec![("ACME_KEY", Source::Session)]),
+            (&[], &["ACME_KEY"], &[KEY], vec![("ACME_KEY", Source::Environment)]),
+            (&[], &["ACME_KEY"], &["env:ACME_KEY"], vec![("ACME_KEY", Source::Environment)]),
+            (&["ACME_TOKEN"], &["ACME_TOKEN"], &[TOKEN], vec![("ACME_TOKEN", Source::Session)]),
+            (&[], &["ACME_TOKEN"], &[TOKEN], vec![("ACME_TOKEN", Source::Environment)]),
+            // All three.
+            (&["ACME_KEY"], &["ACME_KEY"], &[KEY], vec![("ACME_KEY", Source::Session)]),
+            // A declared credential comes before a plain one for the same variable.
+            (&[], &[], &["env:ACME_KEY", KEY], vec![("ACME_KEY", by(KEY))]),
+            // The token displaces the key among credentials, whatever name the key has there,
+            (&[], &[], &[KEY, TOKEN], vec![("ACME_TOKEN", by(TOKEN))]),
+            (&[], &[], &["env:ACME_KEY", TOKEN], vec![("ACME_TOKEN", by(TOKEN))]),
+            // and nothing that comes from elsewhere; nor does one from elsewhere displace any.
+            (&["ACME_KEY"], &[], &[KEY, TOKEN],
+                vec![("ACME_KEY", Source::Session), ("ACME_TOKEN", by(TOKEN))]),
+            (&[], &["ACME_KEY"], &[KEY, TOKEN],
+                vec![("ACME_KEY", Source::Environment), ("ACME_TOKEN", by(TOKEN))]),
+            (&["ACME_TOKEN"], &[], &[KEY],
+                vec![("ACME_TOKEN", Source::Session), ("ACME_KEY", by(KEY))]),
+            (&[], &["ACME_TOKEN"], &[KEY],
+                vec![("ACME_TOKEN", Source::Environment), ("ACME_KEY", by(KEY))]),
+            // A plain variable reaches every session, another provider's key none of these.
+            (&[], &[], &["env:X", "provider_key:other"], vec![("X", by("env:X"))]),
+        ];
+        for (session, environment, credentials, wanted) in table {
+            let candidates = Candidates {
+                session: session.to_vec(),
+                environment: environment.to_vec(),
+                credentials: credentials.to_vec(),
+            };
+            let won = winners(&candidates, &description(), MODEL);
+            let won: Vec<_> = won
+                .iter()
+                .map(|(name, source)| (name.as_str(), source.clone()))
+                .collect();
+            assert_eq!(&won, wanted, "{candidates:?}");
+        }
     }
 }

@@ -41,6 +41,15 @@ pub struct TokenInfo {
     pub revoked_at: Option<Timestamp>,
 }
 
+/// Who was let in, and by what.
+#[derive(Clone, Debug)]
+pub struct Authenticated {
+    /// The user.
+    pub user: User,
+    /// The token's name.
+    pub token: String,
+}
+
 impl From<Token> for TokenInfo {
     fn from(token: Token) -> Self {
         Self {
@@ -72,11 +81,11 @@ impl Users {
         }
     }
 
-    /// The user that a token stands for; none where it is unknown, expired or revoked.
+    /// Whom a token lets in; nobody where it is unknown, expired or revoked.
     ///
     /// # Errors
     /// [`Error::Internal`] where the store does not answer.
-    pub async fn authenticate(&self, secret: &str) -> Result<Option<User>> {
+    pub async fn authenticate(&self, secret: &str) -> Result<Option<Authenticated>> {
         let hash = token::hash(secret);
         let found = match self.store.token_by_hash(hash).await {
             Err(aod_store::Error::NotFound { .. }) => return Ok(None),
@@ -89,7 +98,10 @@ impl Users {
         if self.due(found.token.id) {
             self.store.touch_token(found.token.id, now).await?;
         }
-        Ok(Some(found.user))
+        Ok(Some(Authenticated {
+            user: found.user,
+            token: found.token.name,
+        }))
     }
 
     fn due(&self, token: Uuid) -> bool {

@@ -155,10 +155,11 @@ impl Store {
         .await
     }
 
-    /// Notes that a turn was given a credential, in its row and in its trail.
+    /// Notes that a turn was given a credential, in its row and in its trail. Where it was deleted
+    /// since the turn opened it, the trail alone tells of it.
     ///
     /// # Errors
-    /// [`Error::NotFound`].
+    /// [`Error::Unavailable`].
     pub async fn use_credential(
         &self,
         owner: Uuid,
@@ -169,14 +170,10 @@ impl Store {
         at: Timestamp,
     ) -> Result<()> {
         self.write(move |db| {
-            let touched = db
-                .prepare_cached(
-                    "UPDATE credentials SET last_used_at = ?3 WHERE owner = ?1 AND name = ?2",
-                )?
-                .execute((Id(owner), &name, At(at)))?;
-            if touched == 0 {
-                return Err(Error::not_found("credential", name));
-            }
+            db.prepare_cached(
+                "UPDATE credentials SET last_used_at = ?3 WHERE owner = ?1 AND name = ?2",
+            )?
+            .execute((Id(owner), &name, At(at)))?;
             audit::append(
                 db,
                 &NewAuditEntry {

@@ -7,7 +7,7 @@ use rusqlite::{Connection, OptionalExtension, Row, named_params};
 use uuid::Uuid;
 
 use crate::{
-    Result, Store,
+    NewAuditEntry, Result, Store, audit,
     sql::{self, At, Id},
 };
 
@@ -249,8 +249,8 @@ impl Store {
         .await
     }
 
-    /// Puts `new` where `old` is; false, with nothing changed, when something else is there by
-    /// now.
+    /// Puts `new`, which seals the same value, where `old` is; false, with nothing changed, when
+    /// something else is there by now. A credential's trail gets an entry, `rotate`, by `actor`.
     ///
     /// # Errors
     /// [`crate::Error::Unavailable`].
@@ -259,6 +259,7 @@ impl Store {
         key: SealedKey,
         old: Vec<u8>,
         new: Vec<u8>,
+        actor: String,
         at: Timestamp,
     ) -> Result<bool> {
         self.write(move |db| {
@@ -277,6 +278,18 @@ impl Store {
                     ":new": new,
                     ":at": At(at),
                 })?;
+            if swapped > 0 && key.kind == SealedKind::Credential {
+                let entry = NewAuditEntry {
+                    at,
+                    owner: key.owner,
+                    actor,
+                    credential: key.name,
+                    action: "rotate".to_owned(),
+                    session: None,
+                    turn: None,
+                };
+                audit::append(db, &entry)?;
+            }
             Ok(swapped > 0)
         })
         .await

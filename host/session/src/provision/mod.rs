@@ -11,6 +11,7 @@ use aod_log::{Kind, Reader};
 use aod_resources::{NetworkingKind, Skill};
 use aod_sandbox::{Mount, Network, SandboxSpec};
 use aod_store::SessionRecord;
+use aod_supervisor::Redactor;
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
@@ -98,6 +99,7 @@ pub(crate) struct Stages<'a> {
     journal: &'a mut Journal,
     compat: bool,
     done: HashSet<String>,
+    redactor: Redactor,
 }
 
 impl<'a> Stages<'a> {
@@ -128,7 +130,13 @@ impl<'a> Stages<'a> {
             journal,
             compat,
             done,
+            redactor: Redactor::new([]),
         })
+    }
+
+    /// Keeps a turn's secrets out of what failures say from now on.
+    pub(crate) fn redact(&mut self, redactor: Redactor) {
+        self.redactor = redactor;
     }
 
     /// Whether a stage is done already.
@@ -162,6 +170,7 @@ impl<'a> Stages<'a> {
                 Ok(done)
             }
             Err(Trouble::Failed(message)) => {
+                let message = self.redactor.redact_str(&message);
                 self.journal.stage(&json!({
                     "stage": name, "state": "failed", "duration_ms": millis, "message": message,
                 }))?;

@@ -2,7 +2,7 @@
 
 use aod_resources::Outcome;
 use aod_runtime::types::{ExitCause, Failure};
-use aod_supervisor::{Exited, Reason};
+use aod_supervisor::{Exited, Reason, Redactor};
 
 use super::journal::Terminal;
 
@@ -26,6 +26,17 @@ impl End {
             error: Some(message.clone()),
             terminal: Terminal::Error { message },
         }
+    }
+
+    /// Without secrets in what it says.
+    pub(crate) fn redacted(mut self, redactor: &Redactor) -> Self {
+        let clean = |text: &mut String| *text = redactor.redact_str(text).into_owned();
+        self.error.as_mut().map(clean);
+        match &mut self.terminal {
+            Terminal::Error { message } | Terminal::Terminated { message } => clean(message),
+            Terminal::Exit { .. } => {}
+        }
+        self
     }
 
     /// Its user stopped it before its CLI was started.

@@ -8,7 +8,7 @@ use aod_log::Reader;
 use aod_resources::{Outcome, Status, Timestamp, Usage};
 use aod_runtime::Adapter;
 use aod_store::{SessionRecord, StopRequest, TurnEnd, TurnRecord};
-use aod_supervisor::{Control, ControlError, Exited, Request};
+use aod_supervisor::{Control, ControlError, Exited, Redactor, Request};
 use tokio::sync::watch;
 use uuid::Uuid;
 
@@ -69,6 +69,9 @@ struct Task<'a> {
     stopped: Stopped,
     /// Whether an earlier host had it in hand.
     resumed: bool,
+    /// Finds the turn's secrets, as soon as they are open. What the supervisor has recorded is
+    /// free of them, so a turn that is gone on with needs none.
+    redactor: Redactor,
 }
 
 async fn drive(
@@ -85,6 +88,7 @@ async fn drive(
         turns,
         stopped,
         resumed,
+        redactor: Redactor::new([]),
     };
     task.drive().await
 }
@@ -180,6 +184,7 @@ impl Task<'_> {
     }
 
     async fn commit(&self, end: End, told: Told, journal: &mut Journal) -> Result<(), Failure> {
+        let end = end.redacted(&self.redactor);
         Ok(commit(self.turns, self.id(), self.number(), end, told, journal).await?)
     }
 
@@ -250,6 +255,8 @@ impl Task<'_> {
             (Err(_), false) => stages.run(Stage::EnvFile, async { Ok(gathered?) }).await?,
             (Err(error), true) => return Err(Stop::Failed(error.to_string())),
         };
+        self.redactor = secrets.redactor();
+        stages.redact(self.redactor.clone());
         let installation = self.set_up(&mut stages, &chosen, &secrets).await?;
         if !self.session.provisioned {
             if provision::wants_network_policy(&self.session) {
@@ -290,12 +297,8 @@ impl Task<'_> {
         if let (Some(found), false) = (&found, setup) {
             return Ok(found.clone());
         }
-        let redactor = aod_supervisor::Redactor::new(secrets.iter().map(|(name, value)| {
-            use secrecy::ExposeSecret;
-            (name, value.expose_secret())
-        }));
         let work = async {
-            let mut output = Output::open(&self.paths.provisioning(), redactor)?;
+            let mut output = Output::open(&self.paths.provisioning(), self.redactor.clone())?;
             let installation = match (found, key) {
                 (Some(found), _) => found,
                 (None, Some(key)) => {

@@ -306,7 +306,9 @@ async fn sealed_values_are_paged_in_full_and_swapped_only_for_what_was_seen() {
     assert_eq!(seen, keys);
 
     let key = &keys[0];
-    let swap = |old: Vec<u8>, new: Vec<u8>| store.swap_sealed(key.clone(), old, new, at(2));
+    let swap = |old: Vec<u8>, new: Vec<u8>| {
+        store.swap_sealed(key.clone(), old, new, "operator".to_owned(), at(2))
+    };
     assert!(!swap(vec![9], vec![3]).await.unwrap());
     assert!(swap(vec![1, 2], vec![3]).await.unwrap());
     assert!(!swap(vec![1, 2], vec![4]).await.unwrap());
@@ -357,11 +359,24 @@ async fn a_credential_leaves_a_trail_that_nothing_can_change() {
     let key = Credential::key(owner, "key");
     assert_eq!(store.sealed(key.clone()).await.unwrap().unwrap().blob, b"2");
 
+    let swap =
+        |old: &[u8]| store.swap_sealed(key.clone(), old.to_vec(), b"3".to_vec(), by(), at(10));
+    assert!(swap(b"2").await.unwrap());
+    assert!(
+        !swap(b"2").await.unwrap(),
+        "a swap that fails leaves no entry"
+    );
+
     store
         .delete_credential(owner, "key".to_owned(), by(), at(11))
         .await
         .unwrap();
-    assert_eq!(store.sealed(key).await.unwrap(), None);
+    assert_eq!(store.sealed(key.clone()).await.unwrap(), None);
+    // A turn that had opened it by then has used it nevertheless.
+    store
+        .use_credential(owner, "key".to_owned(), by(), session, 5, at(12))
+        .await
+        .unwrap();
     let again = store
         .delete_credential(owner, "key".to_owned(), by(), at(12))
         .await;
@@ -369,13 +384,16 @@ async fn a_credential_leaves_a_trail_that_nothing_can_change() {
 
     let trail = store.audit(owner, None, 100).await.unwrap();
     let actions: Vec<_> = trail.iter().map(|it| it.entry.action.as_str()).collect();
-    assert_eq!(actions, ["delete", "use", "update", "create"]);
     assert_eq!(
-        (trail[1].entry.session, trail[1].entry.turn),
+        actions,
+        ["use", "delete", "rotate", "use", "update", "create"]
+    );
+    assert_eq!(
+        (trail[3].entry.session, trail[3].entry.turn),
         (Some(session), Some(4))
     );
-    let older = store.audit(owner, Some(trail[1].seq), 1).await.unwrap();
-    assert_eq!(older, [trail[2].clone()]);
+    let older = store.audit(owner, Some(trail[3].seq), 1).await.unwrap();
+    assert_eq!(older, [trail[4].clone()]);
     assert!(
         store
             .audit(user(store, "bob").await, None, 9)

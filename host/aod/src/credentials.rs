@@ -1,0 +1,161 @@
+//! `aod credential`: a client of `/credentials`.
+
+use std::fmt::Write as _;
+use std::io::{IsTerminal as _, Read as _};
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result, ensure};
+use clap::Subcommand;
+use reqwest::Method;
+use serde_json::{Value, json};
+use zeroize::Zeroizing;
+
+use crate::client::Client;
+
+/// The largest value that the server takes, in bytes.
+const MAX_VALUE: u64 = 64 << 10;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum CredentialCommand {
+    /// Register a credential, or give it a new value.
+    ///
+    /// The value is read from standard input, or asked for without being shown; it is never an
+    /// argument, which every process of the machine could read.
+    Set {
+        /// `provider_key:<provider>`, `runtime_token:<name>` or `env:<NAME>`.
+        name: String,
+    },
+    /// List what is registered, and when it was last used.
+    Ls {
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Delete a credential with its value.
+    Rm {
+        /// Its name.
+        name: String,
+    },
+}
+
+impl CredentialCommand {
+    pub(crate) fn run(self) -> Result<ExitCode> {
+        let client = Client::from_env()?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        match self {
+            Self::Set { name } => {
+                let value = read_value(&name)?;
+                let body = json!({ "value": *value });
+                let path = path(&name);
+                let set = runtime.block_on(client.json(Method::PUT, &path, Some(&body)))?;
+                eprintln!("set {name}");
+                if let Value::String(hint) = &set["hint"] {
+                    eprintln!("aod: warning: {hint}");
+                }
+            }
+            Self::Ls { json } => {
+                let listed = runtime.block_on(client.json(Method::GET, "/credentials", None))?;
+                match json {
+                    true => println!("{}", serde_json::to_string_pretty(&listed["data"])?),
+                    false => print!("{}", table(&listed["data"])),
+                }
+            }
+            Self::Rm { name } => {
+                runtime.block_on(client.send(Method::DELETE, &path(&name), None))?;
+                eprintln!("deleted {name}");
+            }
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// Reads a value without its last line's end.
+fn read_value(name: &str) -> Result<Zeroizing<String>> {
+    let stdin = std::io::stdin();
+    let value = if stdin.is_terminal() {
+        let prompt = format!("Value of {name} (not shown): ");
+        Zeroizing::new(rpassword::prompt_password(prompt).context("cannot ask for the value")?)
+    } else {
+        // With room for the largest: growing would leave copies behind.
+        let mut text = Zeroizing::new(String::with_capacity(MAX_VALUE as usize + 64));
+        stdin
+            .lock()
+            .take(MAX_VALUE + 3)
+            .read_to_string(&mut text)
+            .context("cannot read the value from standard input")?;
+        let end = text.strip_suffix('\n').map_or(text.len(), str::len);
+        let end = text[..end].strip_suffix('\r').map_or(end, str::len);
+        text.truncate(end);
+        text
+    };
+    ensure!(
+        !value.is_empty(),
+        "the value is empty: pipe it in, as in `aod credential set {name} < FILE`"
+    );
+    ensure!(
+        value.len() as u64 <= MAX_VALUE,
+        "the value is longer than {MAX_VALUE} bytes"
+    );
+    Ok(value)
+}
+
+fn path(name: &str) -> String {
+    let mut path = "/credentials/".to_owned();
+    for byte in name.bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' | b':' => {
+                path.push(char::from(byte));
+            }
+            // Writing to a string does not fail.
+            byte => drop(write!(path, "%{byte:02X}")),
+        }
+    }
+    path
+}
+
+fn table(credentials: &Value) -> String {
+    let mut text = String::new();
+    for credential in credentials.as_array().into_iter().flatten() {
+        let get = |key: &str| credential[key].as_str();
+        let used = match get("last_used_at") {
+            Some(at) => format!("last used {at}"),
+            None => "never used".to_owned(),
+        };
+        let line = format!(
+            "{:<32}  {:<28}  set {}  {used}\n",
+            get("name").unwrap_or_default(),
+            get("variable").unwrap_or("-"),
+            get("updated_at").unwrap_or_default(),
+        );
+        text.push_str(&line);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_one_segment_of_the_path() {
+        assert_eq!(path("provider_key:x"), "/credentials/provider_key:x");
+        assert_eq!(
+            path("env:a/b?c#d ä"),
+            "/credentials/env:a%2Fb%3Fc%23d%20%C3%A4"
+        );
+    }
+
+    #[test]
+    fn a_table_has_no_row_for_nothing() {
+        assert_eq!(table(&json!([])), "");
+        let row = json!([{"name": "env:X", "variable": "X", "updated_at": "then"}]);
+        assert!(table(&row).starts_with("env:X "), "{}", table(&row));
+        assert!(
+            table(&row).ends_with("set then  never used\n"),
+            "{}",
+            table(&row)
+        );
+    }
+}

@@ -1,0 +1,193 @@
+//! `aod vault`: works on the data folder, with or without a running server.
+
+use std::io::IsTerminal as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use aod_session::VaultConfig;
+use aod_session::vault::{Keeper, Rotation, wants_passphrase};
+use clap::Subcommand;
+use secrecy::SecretString;
+use serde::Serialize;
+use zeroize::Zeroizing;
+
+use crate::cli::Place;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum VaultCommand {
+    /// Seal everything to a new identity and retire the old one, for good.
+    ///
+    /// A running server notices by itself. A rotation that was cut short is gone on with when this
+    /// is run again; until then everything opens as before. With AOD_VAULT_PASSPHRASE_FILE set, the
+    /// new identity is protected by that passphrase, which a running server must have been
+    /// started with.
+    Rotate {
+        /// Delete values that do not open, instead of refusing to go on without them.
+        #[arg(long)]
+        discard_broken: bool,
+        /// How long to wait for values that a running server has sealed and not stored yet.
+        #[arg(long, default_value = "2s", value_parser = humantime::parse_duration)]
+        grace: Duration,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Open every sealed value and name those that do not open; fails where there are any.
+    Verify {
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Show where the identity is, how it is protected, and what is sealed to it.
+    Status {
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Print the public half of the identity, `age1…`, alone: with it others can seal, and not
+    /// open.
+    ExportRecipient {
+        #[command(flatten)]
+        place: Place,
+    },
+}
+
+/// The vault's settings, from `AOD_VAULT_IDENTITY_FILE` and `AOD_VAULT_PASSPHRASE_FILE`.
+pub(crate) fn configuration() -> Result<VaultConfig> {
+    let file = |name: &str| std::env::var_os(name).map(PathBuf::from);
+    let passphrase = match file("AOD_VAULT_PASSPHRASE_FILE") {
+        Some(file) => {
+            let text = std::fs::read_to_string(&file).with_context(|| {
+                format!("cannot read the vault's passphrase from {}", file.display())
+            })?;
+            let text = Zeroizing::new(text);
+            Some(SecretString::from(text.trim_end_matches(['\r', '\n'])))
+        }
+        None => None,
+    };
+    Ok(VaultConfig {
+        identity_file: file("AOD_VAULT_IDENTITY_FILE"),
+        passphrase,
+    })
+}
+
+/// Asks for the vault's passphrase on the terminal.
+pub(crate) fn ask_passphrase() -> Result<SecretString> {
+    rpassword::prompt_password("Passphrase of the vault: ")
+        .map(SecretString::from)
+        .context("cannot ask for the vault's passphrase")
+}
+
+fn open(place: &Place) -> Result<Keeper> {
+    let data = place.settings()?.data_dir;
+    let mut config = configuration()?;
+    match Keeper::open(&data, &config) {
+        Err(error) if wants_passphrase(&error) && std::io::stdin().is_terminal() => {
+            config.passphrase = Some(ask_passphrase()?);
+            Keeper::open(&data, &config)
+        }
+        opened => opened,
+    }
+}
+
+fn with_keeper<T>(place: &Place, work: impl AsyncFnOnce(Keeper) -> Result<T>) -> Result<T> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(async { work(open(place)?).await })
+}
+
+fn print_json(value: &impl Serialize) -> Result<()> {
+    println!("{}", serde_json::to_string_pretty(value)?);
+    Ok(())
+}
+
+impl VaultCommand {
+    pub(crate) fn run(self) -> Result<ExitCode> {
+        match self {
+            Self::Rotate {
+                discard_broken,
+                grace,
+                json,
+                place,
+            } => with_keeper(&place, async |keeper| {
+                let rotation = Rotation {
+                    grace,
+                    discard_broken,
+                };
+                let done = keeper.rotate(rotation).await?;
+                if json {
+                    print_json(&done)?;
+                    return Ok(ExitCode::SUCCESS);
+                }
+                println!("sealed {} values to {}", done.resealed, done.recipient);
+                if done.discarded > 0 {
+                    println!("deleted {} values that did not open", done.discarded);
+                }
+                println!("the old identity opens nothing any more: delete your copies of it");
+                Ok(ExitCode::SUCCESS)
+            }),
+            Self::Verify { json, place } => with_keeper(&place, async |keeper| {
+                let verified = keeper.verify().await?;
+                if json {
+                    print_json(&verified)?;
+                } else {
+                    for it in &verified.broken {
+                        println!(
+                            "{} {} {:?} of {}: {}",
+                            it.kind, it.record, it.name, it.owner, it.problem
+                        );
+                    }
+                    let broken = verified.broken.len();
+                    println!("{} values open, {broken} do not", verified.opened);
+                }
+                Ok(match verified.broken.is_empty() {
+                    true => ExitCode::SUCCESS,
+                    false => ExitCode::FAILURE,
+                })
+            }),
+            Self::Status { json, place } => with_keeper(&place, async |keeper| {
+                let status = keeper.status().await?;
+                if json {
+                    print_json(&status)?;
+                    return Ok(ExitCode::SUCCESS);
+                }
+                let protection = match status.protected {
+                    true => "protected by a passphrase",
+                    false => "not protected by a passphrase",
+                };
+                println!(
+                    "identity   {} ({protection})",
+                    status.identity_file.display()
+                );
+                println!("recipient  {}", status.recipient);
+                println!("sealed     {} values", status.sealed);
+                if status.rotating {
+                    println!(
+                        "rotation   under way, {} values to go: `aod vault rotate` goes on with it",
+                        status.left
+                    );
+                } else if status.left > 0 {
+                    println!(
+                        "warning    {} values are sealed to another identity and do not open: see \
+                         `aod vault verify`",
+                        status.left
+                    );
+                }
+                Ok(ExitCode::SUCCESS)
+            }),
+            Self::ExportRecipient { place } => with_keeper(&place, async |keeper| {
+                println!("{}", keeper.recipient());
+                Ok(ExitCode::SUCCESS)
+            }),
+        }
+    }
+}
