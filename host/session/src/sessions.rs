@@ -1,5 +1,7 @@
 //! Sessions as their users see them: made, prompted, read, stopped, deleted.
 
+use std::time::Duration;
+
 use aod_log::Reader;
 use aod_resources::event::EventId;
 use aod_resources::{NewPrompt, NewSession, Resource, Session, Status, Timestamp, Turn};
@@ -18,6 +20,9 @@ use crate::{Error, Result};
 
 /// An idempotency key is remembered for so long.
 const REMEMBERED_MICROS: i64 = 24 * 60 * 60 * 1_000_000;
+
+/// How long a request to terminate waits for the end of it.
+const TERMINATED_IN: Duration = Duration::from_secs(20);
 
 /// The sessions of all users.
 #[derive(Clone, Debug)]
@@ -270,7 +275,15 @@ impl Sessions {
     /// [`Error::NotFound`]; [`Error::Conflict`] where it has ended already.
     pub async fn terminate(&self, owner: Uuid, id: Uuid) -> Result<Status> {
         self.stop(owner, id, StopRequest::Terminate).await?;
-        self.turns.ended(id).await;
+        if tokio::time::timeout(TERMINATED_IN, self.turns.ended(id))
+            .await
+            .is_err()
+        {
+            return Err(Error::Unavailable(
+                "the session is being terminated, and that takes longer than it should: look again later"
+                    .to_owned(),
+            ));
+        }
         Ok(Status::Terminated)
     }
 

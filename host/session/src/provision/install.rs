@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use aod_runtime::Cli;
 use aod_runtime::types::InstallStep;
@@ -36,17 +36,46 @@ pub(crate) struct Installation {
 }
 
 impl Installation {
-    /// What a sandbox mounts for it.
-    pub(crate) fn mounts(&self) -> &[(PathBuf, PathBuf)] {
-        &self.mounts
-    }
-
-    /// Folders for `PATH`, as the command sees them.
-    pub(crate) fn path(&self, driver: &dyn SandboxDriver) -> Vec<String> {
+    /// Adds to `mounts` what a sandbox mounts for it, and says what comes into `PATH`: folders as
+    /// the command sees them, each with a colon behind it.
+    pub(crate) fn enter(&self, driver: &dyn SandboxDriver, mounts: &mut Vec<Mount>) -> String {
+        for (host, inside) in &self.mounts {
+            let mount = Mount::new(host, inside);
+            if !mounts.contains(&mount) {
+                mounts.push(mount);
+            }
+        }
         let place = |(host, inside): &(PathBuf, PathBuf)| {
-            driver.place(host, inside).to_string_lossy().into_owned()
+            format!("{}:", driver.place(host, inside).display())
         };
         self.path.iter().map(place).collect()
+    }
+
+    /// A program of it, as the command sees it. Where it has none of that name, the sandbox's
+    /// `PATH` decides.
+    pub(crate) fn program(&self, driver: &dyn SandboxDriver, name: &str) -> Option<String> {
+        if name.contains('/') {
+            return None;
+        }
+        let (host, inside) = self
+            .path
+            .iter()
+            .find(|(host, _)| host.join(name).exists())?;
+        Some(
+            driver
+                .place(host, inside)
+                .join(name)
+                .to_string_lossy()
+                .into_owned(),
+        )
+    }
+
+    /// The Node.js of this machine, where it is not among what every sandbox sees: most CLIs are
+    /// run by it, and so is what installs them.
+    pub(crate) fn node() -> &'static Self {
+        static NODE: LazyLock<Installation> =
+            LazyLock::new(|| Installation::of_operator("node").unwrap_or_default());
+        &NODE
     }
 
     /// A CLI that the operator installed: the system's, or one at a path of theirs.
@@ -74,9 +103,8 @@ impl Installation {
             (Some("bin" | ".bin"), Some(parent)) => parent.to_owned(),
             _ => folder.clone(),
         };
-        let root = std::fs::canonicalize(&root)?;
         Ok(Self {
-            mounts: vec![(root.clone(), root)],
+            mounts: vec![(std::fs::canonicalize(&root)?, root)],
             path: vec![(folder.clone(), folder)],
             version: None,
         })
@@ -229,12 +257,16 @@ fn installer(turns: &Turns, staging: &Path, argv: Vec<String>, network: Network)
     spec.writable
         .push(Mount::new(staging.join("prefix"), INSTALLED));
     let prefix = driver.place(&staging.join("prefix"), INSTALLED.as_ref());
+    let node = Installation::node().enter(driver, &mut spec.read_only);
     let mut set = |name: &str, value: String| {
         spec.env.push((name.to_owned(), Zeroizing::new(value)));
     };
     set(
         "PATH",
-        format!("{}/bin:/usr/local/bin:/usr/bin:/bin", prefix.display()),
+        format!(
+            "{}/bin:{node}/usr/local/bin:/usr/bin:/bin",
+            prefix.display()
+        ),
     );
     set("PREFIX", prefix.to_string_lossy().into_owned());
     set("LANG", "C.UTF-8".to_owned());

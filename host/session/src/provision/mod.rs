@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use aod_log::{Kind, Reader};
 use aod_resources::{NetworkingKind, Skill};
-use aod_sandbox::{Mount, Network, SandboxSpec};
+use aod_sandbox::{Network, SandboxSpec};
 use aod_store::SessionRecord;
 use aod_supervisor::Redactor;
 use serde_json::{Value, json};
@@ -208,14 +208,8 @@ pub(crate) fn sandbox(
         .map(|(name, address)| (name.clone(), address.ip()))
         .collect();
     let mut path = String::new();
-    if let Some(installation) = installation {
-        for (host, inside) in installation.mounts() {
-            spec.read_only.push(Mount::new(host, inside));
-        }
-        for folder in installation.path(driver) {
-            path.push_str(&folder);
-            path.push(':');
-        }
+    for installation in installation.into_iter().chain([Installation::node()]) {
+        path.push_str(&installation.enter(driver, &mut spec.read_only));
     }
     let home = driver.place(&paths.home(), aod_sandbox::HOME.as_ref());
     path.push_str(&format!("{}/.local/bin:", home.display()));

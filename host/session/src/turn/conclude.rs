@@ -61,9 +61,11 @@ impl End {
 /// Why the process ended, as adapters are told.
 pub(crate) fn cause(reason: Reason) -> ExitCause {
     match reason {
-        Reason::Exit | Reason::AfterResult | Reason::LogError | Reason::StartFailed => {
-            ExitCause::Own
-        }
+        Reason::Exit
+        | Reason::AfterResult
+        | Reason::OverLimit
+        | Reason::LogError
+        | Reason::StartFailed => ExitCause::Own,
         Reason::Interrupted => ExitCause::Interrupted,
         Reason::Terminated => ExitCause::Terminated,
         Reason::Timeout => ExitCause::Timeout,
@@ -120,6 +122,13 @@ pub(crate) fn conclude(exited: &Exited, failure: Option<&Failure>, facts: &Facts
                 facts.idle
             ))
         },
+        Reason::OverLimit => End::error(format!(
+            "runtime {runtime:?} was stopped: {}; the session takes another prompt",
+            exited
+                .error
+                .as_deref()
+                .unwrap_or("it used more than its sandbox may")
+        )),
         Reason::LogError | Reason::StartFailed => End::error(
             exited
                 .error
@@ -247,6 +256,7 @@ mod tests {
         for reason in [
             Reason::Timeout,
             Reason::Idle,
+            Reason::OverLimit,
             Reason::LogError,
             Reason::StartFailed,
         ] {

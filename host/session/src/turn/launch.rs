@@ -5,7 +5,7 @@ use aod_runtime::types::{
 };
 use aod_sandbox::{Launch, PrivateFile, SandboxSpec};
 use aod_store::TurnRecord;
-use aod_supervisor::{Clock, DataFd, Secret, SignalTarget, Stdin, TurnSpec};
+use aod_supervisor::{Clock, DataFd, Secret, SignalTarget, Stdin, TurnSpec, Watch};
 use secrecy::ExposeSecret;
 use serde_json::Value;
 use zeroize::Zeroizing;
@@ -195,6 +195,10 @@ pub(crate) fn turn_spec(
             grace_ms: millis(settings.grace),
             after_result_grace_ms: u64::from(facts.description.exit_grace_ms),
         },
+        watch: Watch {
+            memory_bytes: launch.watch.memory_bytes,
+            pids: launch.watch.pids,
+        },
         interrupt: aod_supervisor::Interrupt {
             signal,
             to,
@@ -209,6 +213,7 @@ pub(crate) fn turn_spec(
                 .map(|(name, value)| (name, value.to_string()))
                 .collect(),
             cwd: launch.cwd,
+            cgroup: launch.cgroup,
             data_fds: launch
                 .data_fds
                 .into_iter()

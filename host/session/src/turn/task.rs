@@ -354,6 +354,10 @@ impl Task<'_> {
             if *program == description.cli.command {
                 program.clone_from(&chosen.cli.command);
             }
+            // By its path, so that a `PATH` of the user's own does not hide it.
+            if let Some(path) = installation.program(&*turns.driver, program) {
+                *program = path;
+            }
         }
         let mut spec = provision::sandbox(turns, &self.paths, Some(installation), argv);
         spec.private_files = private;
