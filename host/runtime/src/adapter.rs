@@ -94,9 +94,7 @@ impl Adapter {
     ) -> Result<Self, AdapterError> {
         let mut call = Call::begin("describe", engine, &settings.limits);
         let described = call.run(|store| match &*interface {
-            Interface::V1(interface) => interface
-                .instantiate(store)?
-                .describe(store, &settings.options),
+            Interface::V1(interface) => interface.describe(store, &settings.options),
         })?;
         let description = described.map_err(AdapterError::Refused)?;
         check::description(&description).map_err(|source| call.invalid(source))?;
@@ -169,7 +167,7 @@ impl Adapter {
     pub fn plan(&self, context: &TurnContext) -> Result<Plan, AdapterError> {
         let mut call = Call::begin("plan", &self.engine, &self.settings.limits);
         let planned = call.run(|store| match &*self.interface {
-            Interface::V1(interface) => interface.instantiate(store)?.plan(store, context),
+            Interface::V1(interface) => interface.plan(store, context),
         })?;
         let plan = planned.map_err(AdapterError::Refused)?;
         check::plan(&plan, context).map_err(|source| call.invalid(source))?;
@@ -228,6 +226,9 @@ impl Call {
         let call = self.name;
         if error.is::<PoolConcurrencyLimitError>() {
             return AdapterError::Exhausted;
+        }
+        if let Some(wrong) = error.downcast_ref::<v1::WrongShape>() {
+            return self.invalid(Invalid::new("aod:runtime/adapter", wrong.to_string()));
         }
         if error.downcast_ref::<Trap>() == Some(&Trap::Interrupt) {
             return AdapterError::Deadline {

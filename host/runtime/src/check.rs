@@ -73,7 +73,7 @@ pub(crate) fn reaction(given: &Reaction, secrets: &HashSet<String>) -> Result<()
 
 /// Whether a reaction speaks of lines that were fed.
 pub(crate) fn lines(given: &Reaction, fed: &str) -> Result<(), Invalid> {
-    let whole = fed.bytes().filter(|byte| *byte == b'\n').count();
+    let whole = memchr::memchr_iter(b'\n', fed.as_bytes()).count();
     let count = whole + usize::from(!fed.is_empty() && !fed.ends_with('\n'));
     let emitted = given.actions.iter().filter_map(|action| match action {
         Action::Emit(emitted) => Some(emitted.line),

@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use wasmtime::component::Linker;
-use wasmtime::{Config, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig, Store};
+use wasmtime::{
+    Config, Enabled, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig, Store,
+};
 
 use crate::error::EngineError;
 use crate::limits::{Limits, MAX_MEMORY, MAX_REPLY_BYTES};
@@ -22,6 +24,10 @@ pub(crate) const CORE_INSTANCES: u32 = 96;
 pub(crate) const MEMORIES: u32 = 4;
 pub(crate) const TABLES: u32 = 16;
 pub(crate) const TABLE_ELEMENTS: usize = 65_536;
+
+/// Bytes of memory and of tables that an unused slot keeps, and how many unused slots do.
+const KEEP_RESIDENT: usize = 256 << 10;
+const WARM_SLOTS: u32 = 32;
 
 /// Stack that a guest may use. Host threads have 2 MiB.
 const WASM_STACK: usize = 512 * 1024;
@@ -152,6 +158,12 @@ fn config(pool: Option<u32>) -> Config {
             .max_tables_per_component(TABLES)
             .max_memory_size(MAX_MEMORY)
             .table_elements(TABLE_ELEMENTS)
+            // Cleaning a small instance by hand is cheaper than giving its pages back to the kernel
+            // and faulting them in again; what is kept is bounded by the number of warm slots.
+            .linear_memory_keep_resident(KEEP_RESIDENT)
+            .table_keep_resident(KEEP_RESIDENT)
+            .max_unused_warm_slots(WARM_SLOTS)
+            .pagemap_scan(Enabled::Auto)
             .max_component_instance_size(4 << 20)
             .max_core_instance_size(4 << 20);
         config.allocation_strategy(InstanceAllocationStrategy::Pooling(pooling));

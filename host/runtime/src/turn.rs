@@ -2,8 +2,6 @@
 
 use std::collections::HashSet;
 
-use wasmtime::component::ResourceAny;
-
 use crate::adapter::Call;
 use crate::check;
 use crate::component::Interface;
@@ -26,12 +24,11 @@ pub struct Turn {
 
 struct Live {
     call: Call,
-    instance: Instance,
-    turn: ResourceAny,
+    guest: Guest,
 }
 
-enum Instance {
-    V1(v1::Instance),
+enum Guest {
+    V1(v1::Turn),
 }
 
 impl std::fmt::Debug for Turn {
@@ -50,23 +47,15 @@ impl Turn {
         context: &TurnContext,
     ) -> Result<Self, AdapterError> {
         let mut call = Call::begin("turn.constructor", engine, &limits);
-        let (instance, turn) = call.run(|store| match interface {
-            Interface::V1(interface) => {
-                let instance = interface.instantiate(store)?;
-                let turn = instance.begin_turn(store, context)?;
-                Ok((Instance::V1(instance), turn))
-            }
+        let guest = call.run(|store| match interface {
+            Interface::V1(v1) => v1.begin_turn(store, context).map(Guest::V1),
         })?;
         let secrets = check::known_secrets(context)
             .into_iter()
             .map(str::to_owned)
             .collect();
         Ok(Self {
-            live: Some(Live {
-                call,
-                instance,
-                turn,
-            }),
+            live: Some(Live { call, guest }),
             secrets,
         })
     }
@@ -91,10 +80,8 @@ impl Turn {
                 limit,
             });
         }
-        let reaction = self.react("turn.feed", |live| match &live.instance {
-            Instance::V1(v1) => live
-                .call
-                .run_reply(|store| v1.feed(store, live.turn, source, lines)),
+        let reaction = self.react("turn.feed", |live| match &mut live.guest {
+            Guest::V1(v1) => live.call.run_reply(|store| v1.feed(store, source, lines)),
         })?;
         self.accept("turn.feed", check::lines(&reaction, lines))?;
         Ok(reaction)
@@ -106,10 +93,8 @@ impl Turn {
     ///
     /// The adapter failed; the turn is over.
     pub fn answer(&mut self, answer: &Answer) -> Result<Reaction, AdapterError> {
-        self.react("turn.answer", |live| match &live.instance {
-            Instance::V1(v1) => live
-                .call
-                .run_reply(|store| v1.answer(store, live.turn, answer)),
+        self.react("turn.answer", |live| match &mut live.guest {
+            Guest::V1(v1) => live.call.run_reply(|store| v1.answer(store, answer)),
         })
     }
 
@@ -119,10 +104,8 @@ impl Turn {
     ///
     /// As [`Turn::answer`].
     pub fn tick(&mut self, elapsed_ms: u64) -> Result<Reaction, AdapterError> {
-        self.react("turn.tick", |live| match &live.instance {
-            Instance::V1(v1) => live
-                .call
-                .run_reply(|store| v1.tick(store, live.turn, elapsed_ms)),
+        self.react("turn.tick", |live| match &mut live.guest {
+            Guest::V1(v1) => live.call.run_reply(|store| v1.tick(store, elapsed_ms)),
         })
     }
 
@@ -132,8 +115,8 @@ impl Turn {
     ///
     /// As [`Turn::answer`].
     pub fn interrupt(&mut self) -> Result<Reaction, AdapterError> {
-        self.react("turn.interrupt", |live| match &live.instance {
-            Instance::V1(v1) => live.call.run_reply(|store| v1.interrupt(store, live.turn)),
+        self.react("turn.interrupt", |live| match &mut live.guest {
+            Guest::V1(v1) => live.call.run_reply(|store| v1.interrupt(store)),
         })
     }
 
@@ -143,10 +126,8 @@ impl Turn {
     ///
     /// The adapter failed, now or in an earlier call.
     pub fn finish(mut self, exit: &Exit) -> Result<Conclusion, AdapterError> {
-        self.attempt("turn.finish", |live| match &live.instance {
-            Instance::V1(v1) => live
-                .call
-                .run_reply(|store| v1.finish(store, live.turn, exit)),
+        self.attempt("turn.finish", |live| match &mut live.guest {
+            Guest::V1(v1) => live.call.run_reply(|store| v1.finish(store, exit)),
         })
     }
 

@@ -13,6 +13,8 @@ pub struct Guest {
     pub constructor: &'static str,
     pub feed: &'static str,
     pub tick: &'static str,
+    /// What the interface says, and what this component says instead.
+    pub instead: (&'static str, &'static str),
     /// Pages of memory to begin with.
     pub pages: u32,
     /// More imports.
@@ -35,6 +37,7 @@ impl Default for Guest {
             constructor: "i32.const 1 call $new",
             feed: NOTHING,
             tick: NOTHING,
+            instead: ("package", "package"),
             pages: 2,
             extra: "",
             version: "1.0.0",
@@ -100,6 +103,8 @@ impl Guest {
             "package aod:runtime@1.0.0",
             &format!("package aod:runtime@{}", self.version),
         );
+        let (said, instead) = self.instead;
+        text = text.replace(said, instead);
         let imports = self.extra.contains("(import \"test:");
         let wasi = self.extra.contains("(import \"wasi:");
         if wasi {

@@ -342,6 +342,29 @@ fn a_description_that_makes_no_sense_is_invalid() {
 }
 
 #[test]
+fn a_function_of_another_type_is_found_when_it_is_loaded() {
+    let instead = (
+        "interrupt: func() -> reaction",
+        "interrupt: func() -> conclusion",
+    );
+    let error = describe_error(&Guest {
+        instead,
+        ..Guest::default()
+    });
+    assert!(
+        matches!(
+            error,
+            AdapterError::Invalid {
+                call: "describe",
+                ..
+            }
+        ),
+        "{error}"
+    );
+    assert!(error.to_string().contains("type"), "{error}");
+}
+
+#[test]
 fn another_version_is_refused_with_both_named() {
     let error = load(&Guest {
         version: "7.3.1",

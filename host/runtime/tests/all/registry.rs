@@ -16,6 +16,7 @@ const TRAP: Guest = Guest {
     constructor: "unreachable",
     feed: NOTHING,
     tick: NOTHING,
+    instead: ("package", "package"),
     pages: 2,
     extra: "",
     version: "1.0.0",
