@@ -159,6 +159,19 @@ impl Server {
         succeeded(&arguments.join(" "), output)
     }
 
+    /// One of the program's commands, told of this server and its data by its environment.
+    #[must_use]
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = command(&self.options);
+        command
+            .current_dir(self.folder.path())
+            .args(arguments)
+            .env("AOD_DATA_DIR", self.data())
+            .env("AOD_API_URL", self.client.base())
+            .env("AOD_API_TOKEN", &self.token);
+        command
+    }
+
     fn create_token(&self, more: &[&str]) -> String {
         let arguments = [&["token", "create", "e2e"], more].concat();
         self.run(&arguments).trim().to_owned()

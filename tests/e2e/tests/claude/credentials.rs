@@ -37,6 +37,65 @@ async fn an_oauth_token_is_sent_as_a_bearer() {
 }
 
 #[tokio::test]
+async fn a_registered_token_goes_before_the_registered_key() {
+    let model = Standin::start(Options::default()).await.unwrap();
+    let server = Server::start(ServerOptions::new(Runtimes::vendor("claude"))).await;
+    let client = server.client();
+    let (key, token) = (
+        secret(),
+        format!("sk-ant-oat01-{}", uuid::Uuid::new_v4().simple()),
+    );
+    for (name, value) in [
+        ("provider_key:anthropic", key.as_str()),
+        ("runtime_token:claude-oauth", &token),
+        ("env:ANTHROPIC_BASE_URL", &model.url()),
+    ] {
+        let set = client
+            .put(&format!("/credentials/{name}"), &json!({"value": value}))
+            .await
+            .expect(200);
+        assert_eq!(set["hint"], serde_json::Value::Null, "{set}");
+    }
+    let body = json!({"name": "hello", "runtime": "claude", "model": MODEL});
+    let agent = client.create_agent(&body).await;
+    let asked = || {
+        let requests = model.requests();
+        let asked = requests
+            .into_iter()
+            .filter(|it| it.path == "/v1/messages")
+            .collect::<Vec<_>>();
+        assert!(!asked.is_empty());
+        asked
+    };
+    // No environment: the session has the registered credentials and nothing else.
+    let body = json!({"agent_id": agent, "prompt": "[[say hi]]"});
+    let session = client.create_session(&body).await;
+    let ended = session.ended().await.completed();
+    assert_eq!(ended.session["environment_id"], serde_json::Value::Null);
+    let before = asked();
+    for request in &before {
+        assert_eq!(request.headers["authorization"], format!("Bearer {token}"));
+        assert!(!request.headers.contains_key("x-api-key"));
+    }
+    // Without the token the next turn of the same session goes back to the key.
+    client
+        .delete("/credentials/runtime_token:claude-oauth")
+        .await
+        .expect(200);
+    session.prompt("[[say again]]").await;
+    assert_eq!(
+        result(&session.ended().await.completed().last_stdout()),
+        "again"
+    );
+    let after = asked().split_off(before.len());
+    assert!(!after.is_empty());
+    for request in &after {
+        assert_eq!(request.headers["x-api-key"], key);
+        assert!(!request.headers.contains_key("authorization"));
+    }
+}
+
+#[tokio::test]
 async fn a_missing_key_is_named_with_the_ways_to_supply_it() {
     let model = Standin::start(Options::default()).await.unwrap();
     let server = Server::start(ServerOptions::new(Runtimes::vendor("claude"))).await;
