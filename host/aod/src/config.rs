@@ -223,15 +223,9 @@ impl Default for Admission {
     }
 }
 
-/// Variables that begin with `AOD_` and are no settings.
-const NO_SETTINGS: [&str; 6] = [
-    "config",
-    "api_url",
-    "api_token",
-    "supervisor",
-    "vault_identity_file",
-    "vault_passphrase_file",
-];
+/// Settings that have no section. Other variables that begin with `AOD_` are settings only where
+/// they name a section and a key: the clients have variables of their own, and so may the user.
+const PLAIN: [&str; 3] = ["listen", "data_dir", "runtimes"];
 
 impl Settings {
     fn figment(file: Option<&Path>, flags: Overrides) -> Result<Figment> {
@@ -246,7 +240,9 @@ impl Settings {
             Some(file) => figment = figment.merge(Toml::file_exact(file)),
             None => figment = figment.merge(Toml::file("aod.toml")),
         }
-        let env = Env::prefixed("AOD_").ignore(&NO_SETTINGS).split("__");
+        let env = Env::prefixed("AOD_")
+            .filter(|key| key.as_str().contains("__") || PLAIN.iter().any(|plain| key == *plain))
+            .split("__");
         Ok(figment.merge(env).merge(Serialized::defaults(flags)))
     }
 
