@@ -84,7 +84,10 @@ impl EventReader {
                 return Ok(Some(lines));
             }
             let current = self.place.as_ref().map_or(0, |place| place.turn);
-            let Some(next) = turns_in(&self.dir)?.into_iter().find(|turn| *turn > current) else {
+            let Some(next) = turns_in(&self.dir)?
+                .into_iter()
+                .find(|turn| *turn > current)
+            else {
                 return Ok(None);
             };
             // A turn begins when the one before it is complete: what came between the two looks

@@ -171,7 +171,12 @@ mod tests {
     #[test]
     fn what_the_log_has_lost_is_dropped() {
         let folder = tempfile::tempdir().unwrap();
-        let events = [event(1, 0, "a"), event(2, 0, "b"), event(2, 1, "c"), event(3, 0, "d")];
+        let events = [
+            event(1, 0, "a"),
+            event(2, 0, "b"),
+            event(2, 1, "c"),
+            event(3, 0, "d"),
+        ];
         store(folder.path(), 9, &events);
         let kept = store(folder.path(), 2, &[event(3, 0, "another")]);
         assert_eq!(kept.lines().count(), 4);

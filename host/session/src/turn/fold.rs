@@ -207,12 +207,7 @@ impl Fold {
 
     /// Feeds lines. Where that fails they are fed one by one to a new instance, so that one bad
     /// line costs no other, and the same one costs the same however lines were batched.
-    fn feed(
-        &mut self,
-        stream: OutputStream,
-        lines: &Lines,
-        step: &mut Step<'_>,
-    ) -> io::Result<()> {
+    fn feed(&mut self, stream: OutputStream, lines: &Lines, step: &mut Step<'_>) -> io::Result<()> {
         let is_fed = lines.lines.first().is_some_and(|line| !line.too_long);
         let fed = match &mut self.turn {
             Some(turn) if is_fed => turn.feed(stream, &lines.text),

@@ -175,7 +175,10 @@ mod tests {
             .iter()
             .map(|lines| (lines.lines[0].too_long, lines.len(), lines.text.len()))
             .collect();
-        assert_eq!(sizes, [(false, 1, 6), (true, 2, LONGEST + 2 + 5), (false, 1, 6)]);
+        assert_eq!(
+            sizes,
+            [(false, 1, 6), (true, 2, LONGEST + 2 + 5), (false, 1, 6)]
+        );
         assert_eq!(stretches[1].line(1), "rest\n");
     }
 
