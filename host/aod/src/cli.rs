@@ -24,7 +24,7 @@ enum Command {
     /// Run the server.
     ///
     /// Every setting can come from a flag, from the environment (AOD_LISTEN, AOD_DATA_DIR,
-    /// AOD_<SECTION>__<KEY>) or from the configuration file, in this order. SIGTERM and Ctrl-C
+    /// `AOD_<SECTION>__<KEY>`) or from the configuration file, in this order. SIGTERM and Ctrl-C
     /// stop the server; running turns go on under their supervisors. SIGHUP reloads runtimes.
     Serve {
         #[command(flatten)]

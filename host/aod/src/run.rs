@@ -1,6 +1,8 @@
 //! `aod run`: one prompt in a new session.
 
-use std::io::{IsTerminal as _, Write as _};
+mod screen;
+
+use std::ops::ControlFlow;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
@@ -8,6 +10,7 @@ use futures::StreamExt as _;
 use reqwest::Method;
 use serde_json::{Value, json};
 
+use self::screen::Screen;
 use crate::client::Client;
 
 /// Run one prompt in a new session and show what the agent does.
@@ -98,41 +101,96 @@ impl Run {
         Ok(conclude(&session))
     }
 
-    /// Shows the session's events until its turn has ended.
+    /// Shows the session until its turn has ended.
     async fn watch(&self, client: &Client, id: &str) -> Result<()> {
-        let response = client
-            .send(Method::GET, &format!("/sessions/{id}/stream"), None)
+        let mut screen = Screen::new();
+        let mut watch = Watch {
+            client,
+            session: id,
+            interrupts: 0,
+        };
+        if self.raw {
+            return watch
+                .each("stream", |event| {
+                    screen.native(event)?;
+                    Ok(ControlFlow::Continue(()))
+                })
+                .await;
+        }
+        // Stages are over when the CLI says its first word, and what it says is told better by
+        // the normalized events.
+        watch
+            .each("stream", |event| match event["type"].as_str() {
+                Some("stage") => {
+                    screen.stage(event);
+                    Ok(ControlFlow::Continue(()))
+                }
+                Some("turn_start") => Ok(ControlFlow::Break(())),
+                _ => Ok(ControlFlow::Continue(())),
+            })
             .await?;
+        watch
+            .each("events", |event| {
+                screen.event(event)?;
+                Ok(ControlFlow::Continue(()))
+            })
+            .await?;
+        screen.end_line()
+    }
+}
+
+/// A session that is looked at.
+struct Watch<'a> {
+    client: &'a Client,
+    session: &'a str,
+    interrupts: u32,
+}
+
+impl Watch<'_> {
+    /// Hands over the events of a stream until it ends, or `show` has seen enough.
+    async fn each(
+        &mut self,
+        stream: &str,
+        mut show: impl FnMut(&Value) -> Result<ControlFlow<()>>,
+    ) -> Result<()> {
+        let path = format!("/sessions/{}/{stream}", self.session);
+        let response = self.client.send(Method::GET, &path, None).await?;
         let mut chunks = response.bytes_stream();
         let mut pending = Vec::new();
-        let mut screen = Screen::new(self.raw);
-        let mut interrupts = 0;
         loop {
             tokio::select! {
                 chunk = chunks.next() => {
                     let Some(chunk) = chunk else { return Ok(()) };
                     pending.extend_from_slice(&chunk?);
-                    while let Some(end) = pending.iter().position(|byte| *byte == b'\n') {
-                        let line: Vec<u8> = pending.drain(..=end).collect();
-                        if let Some(data) = line.strip_prefix(b"data: ") {
-                            screen.show(&serde_json::from_slice(data)?)?;
+                    let whole = pending.iter().rposition(|byte| *byte == b'\n');
+                    let rest = pending.split_off(whole.map_or(0, |end| end + 1));
+                    for line in std::mem::replace(&mut pending, rest).split(|byte| *byte == b'\n') {
+                        if let Some(data) = line.strip_prefix(b"data: ")
+                            && show(&serde_json::from_slice(data)?)?.is_break()
+                        {
+                            return Ok(());
                         }
                     }
                 }
                 signal = tokio::signal::ctrl_c() => {
                     signal?;
-                    interrupts += 1;
-                    let (word, path) = match interrupts {
-                        1 => ("interrupting; Ctrl-C again terminates", "interrupt"),
-                        _ => ("terminating", "terminate"),
-                    };
-                    eprintln!("{word}");
-                    let path = format!("/sessions/{id}/{path}");
-                    if let Err(error) = client.send(Method::POST, &path, None).await {
-                        eprintln!("{error:#}");
-                    }
+                    self.stop().await;
                 }
             }
+        }
+    }
+
+    /// Interrupts the turn, or terminates the session where that was asked for before.
+    async fn stop(&mut self) {
+        self.interrupts += 1;
+        let (word, path) = match self.interrupts {
+            1 => ("interrupting; Ctrl-C again terminates", "interrupt"),
+            _ => ("terminating", "terminate"),
+        };
+        eprintln!("{word}");
+        let path = format!("/sessions/{}/{path}", self.session);
+        if let Err(error) = self.client.send(Method::POST, &path, None).await {
+            eprintln!("{error:#}");
         }
     }
 }
@@ -190,63 +248,5 @@ fn conclude(session: &Value) -> ExitCode {
         ("completed", _) => ExitCode::SUCCESS,
         (_, Some(code @ 1..=255)) => ExitCode::from(u8::try_from(code).unwrap_or(1)),
         _ => ExitCode::FAILURE,
-    }
-}
-
-/// Shows events on a terminal or in a pipe: output on stdout, everything else on stderr.
-struct Screen {
-    raw: bool,
-    terminal: bool,
-}
-
-impl Screen {
-    fn new(raw: bool) -> Self {
-        Self {
-            raw,
-            terminal: std::io::stderr().is_terminal(),
-        }
-    }
-
-    fn show(&mut self, event: &Value) -> Result<()> {
-        match event["type"].as_str().unwrap_or_default() {
-            "stage" => self.stage(event),
-            "output" => {
-                let data = event["data"].as_str().unwrap_or_default();
-                if event["stream"] == "stderr" {
-                    eprint!("{data}");
-                } else {
-                    let mut out = std::io::stdout().lock();
-                    out.write_all(data.as_bytes())?;
-                    out.flush()?;
-                }
-            }
-            "error" | "terminated" | "stale" => {
-                eprintln!("{}", event["message"].as_str().unwrap_or_default());
-            }
-            _ => {}
-        }
-        Ok(())
-    }
-
-    fn stage(&self, event: &Value) {
-        let stage = event["stage"].as_str().unwrap_or_default();
-        let (start, end) = if self.terminal {
-            ("\r\x1b[2K", "")
-        } else {
-            ("", "\n")
-        };
-        match event["state"].as_str() {
-            Some("started") if self.terminal && !self.raw => eprint!("{start}{stage} …{end}"),
-            Some("done") => {
-                eprintln!("{start}{stage} ({} ms)", event["duration_ms"]);
-            }
-            Some("failed") => {
-                eprintln!(
-                    "{start}{stage} failed: {}",
-                    event["message"].as_str().unwrap_or("")
-                );
-            }
-            _ => {}
-        }
     }
 }

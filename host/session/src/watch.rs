@@ -140,11 +140,11 @@ impl Drop for Subscription {
             return;
         }
         watched.users -= 1;
-        if watched.users == 0 {
-            if let Some(watched) = state.sessions.remove(&self.session) {
-                state.by_descriptor.remove(&watched.descriptor);
-                let _ = state.watches.remove(watched.descriptor);
-            }
+        if watched.users == 0
+            && let Some(watched) = state.sessions.remove(&self.session)
+        {
+            state.by_descriptor.remove(&watched.descriptor);
+            let _ = state.watches.remove(watched.descriptor);
         }
     }
 }

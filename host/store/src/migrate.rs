@@ -58,6 +58,11 @@ fn version(connection: &Connection, path: &Path) -> Result<i64> {
         })
     };
     if application != APPLICATION_ID && !(found == 0 && application == 0 && is_empty()?) {
+        // What was read above may be from before another process made the file, and the tables
+        // from after: then it is ours by now.
+        if pragma("application_id")? == APPLICATION_ID {
+            return version(connection, path);
+        }
         return Err(Error::ForeignDatabase {
             path: path.to_owned(),
         });

@@ -289,11 +289,10 @@ fn installer(turns: &Turns, staging: &Path, argv: Vec<String>, network: Network)
             spec.env.push((name, Zeroizing::new(value)));
         }
     }
-    if let Some(npmrc) = std::env::home_dir().map(|home| home.join(".npmrc")) {
-        if npmrc.is_file() {
-            spec.read_only
-                .push(Mount::new(npmrc, format!("{}/.npmrc", aod_sandbox::HOME)));
-        }
+    let npmrc = std::env::home_dir().map(|home| home.join(".npmrc"));
+    if let Some(npmrc) = npmrc.filter(|npmrc| npmrc.is_file()) {
+        spec.read_only
+            .push(Mount::new(npmrc, format!("{}/.npmrc", aod_sandbox::HOME)));
     }
     spec
 }

@@ -562,10 +562,10 @@ impl Task<'_> {
             stderr_tail: fold.stderr_tail(),
         };
         let mut end = conclude(&exited, fold.failure.as_ref(), &facts);
-        if end.outcome == Outcome::Failed {
-            if let Some(missing) = self.missing_credential(&fold) {
-                end.error = Some(missing);
-            }
+        if end.outcome == Outcome::Failed
+            && let Some(missing) = self.missing_credential(&fold)
+        {
+            end.error = Some(missing);
         }
         let told = Told::by(&fold);
         drop(fold);
