@@ -144,6 +144,7 @@ impl Reader {
     }
 
     fn advance(&mut self) -> Result<Option<(Head, Range<usize>)>> {
+        let mut suspected = false;
         loop {
             let Some(place) = &mut self.current else {
                 // From the oldest: the log did not exist when this reader was opened.
@@ -183,7 +184,13 @@ impl Reader {
                     self.next = self.following()?;
                     if self.next.is_none() {
                         return match problem {
-                            Some(what) if self.is_damaged()? => Err(self.corrupt(at, what)),
+                            Some(what) if suspected => Err(self.corrupt(at, what)),
+                            // The writer may have gone on since the step above, and what follows
+                            // be whole for that reason: then the next step is whole, too.
+                            Some(_) if self.is_damaged()? => {
+                                suspected = true;
+                                continue;
+                            }
                             // A record that is being written, or one that was torn.
                             _ => Ok(None),
                         };
