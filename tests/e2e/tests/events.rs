@@ -1,5 +1,7 @@
 //! Normalized events: `GET /sessions/{id}/events`, as a stream and in pages.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 use std::collections::BTreeSet;
 
 use aod_e2e::{Client, DEADLINE, Gate, Server, Session, eventually};
