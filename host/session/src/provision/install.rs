@@ -343,8 +343,8 @@ mod tests {
     #[test]
     fn versions_are_found_in_what_clis_say() {
         for (said, version) in [
-            ("2.1.331 (Claude Code)\n", Some("2.1.331")),
-            ("codex-cli 0.169.0", Some("0.169.0")),
+            ("2.1.331 (Some CLI)\n", Some("2.1.331")),
+            ("some-cli 0.169.0", Some("0.169.0")),
             ("v1.18.33-beta.1\n", Some("1.18.33-beta.1")),
             ("no version here, sorry. 1.2", None),
         ] {
