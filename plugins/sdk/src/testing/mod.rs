@@ -2,10 +2,12 @@
 //! that hold for every adapter. With the feature `testing`.
 
 mod laws;
+mod plans;
 mod recording;
 mod replay;
 
 pub use laws::laws;
+pub use plans::{keeps_secrets_apart, shown, starts_afresh, with_everything};
 pub use recording::{Recording, recordings};
 pub use replay::{Replay, replay};
 
