@@ -116,10 +116,6 @@ async fn versions(
     )))
 }
 
-fn name(field: Field<'_>) -> Option<String> {
-    field.string(1, 200).map(str::to_owned)
-}
-
 fn text(max: usize) -> impl Fn(Field<'_>) -> Option<String> {
     move |field| field.string(0, max).map(str::to_owned)
 }
@@ -133,7 +129,7 @@ const MAX_TEXT: usize = 1 << 20;
 
 fn new_agent(object: &Object<'_>) -> Option<NewAgent> {
     let mut mcp_secrets = Secrets::new();
-    let name = object.required("name", name);
+    let name = object.required("name", |field| field.name());
     let runtime = object.required("runtime", word);
     let model = object.required("model", word);
     let description = object.optional("description", text(MAX_TEXT));
@@ -159,7 +155,7 @@ fn new_agent(object: &Object<'_>) -> Option<NewAgent> {
 fn agent_changes(object: &Object<'_>) -> Option<AgentChanges> {
     let mut mcp_secrets = Secrets::new();
     let version = object.required("version", |field| field.integer(1, i64::MAX));
-    let name = object.optional("name", name);
+    let name = object.optional("name", |field| field.name());
     let runtime = object.optional("runtime", word);
     let model = object.optional("model", word);
     let description = object.nullable("description", text(MAX_TEXT));

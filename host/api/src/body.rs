@@ -226,6 +226,11 @@ impl<'a> Field<'a> {
         Some(text)
     }
 
+    /// A name for people, of 1 to 200 characters.
+    pub fn name(&self) -> Option<String> {
+        self.string(1, 200).map(str::to_owned)
+    }
+
     /// A whole number from `min` to `max`.
     pub fn integer(&self, min: i64, max: i64) -> Option<i64> {
         let Some(number) = self.value.as_i64() else {

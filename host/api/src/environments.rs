@@ -140,16 +140,12 @@ async fn delete(
     Ok(Json(Detail::new("Environment deleted")))
 }
 
-fn name(field: Field<'_>) -> Option<String> {
-    field.string(1, 200).map(str::to_owned)
-}
-
 fn setup_script(field: Field<'_>) -> Option<String> {
     field.string(0, 1 << 20).map(str::to_owned)
 }
 
 fn new_environment(object: &Object<'_>) -> Option<NewEnvironment> {
-    let name = object.required("name", name);
+    let name = object.required("name", |field| field.name());
     let packages = object.optional("packages", packages);
     let setup_script = object.optional("setup_script", setup_script);
     let networking = object.optional("networking", networking);
@@ -165,7 +161,7 @@ fn new_environment(object: &Object<'_>) -> Option<NewEnvironment> {
 
 fn environment_changes(object: &Object<'_>) -> Option<EnvironmentChanges> {
     let version = object.required("version", |field| field.integer(1, i64::MAX));
-    let name = object.optional("name", name);
+    let name = object.optional("name", |field| field.name());
     let packages = object.optional("packages", packages);
     let setup_script = object.nullable("setup_script", setup_script);
     let networking = object.optional("networking", networking);

@@ -86,7 +86,7 @@ async fn revoke(
 }
 
 fn new_token(object: &Object<'_>) -> Option<NewToken> {
-    let name = object.required("name", |field| field.string(1, 200).map(str::to_owned));
+    let name = object.required("name", |field| field.name());
     let expires_at = object.optional("expires_at", |field| {
         let text = field.string(1, 64)?;
         match serde_json::from_value(serde_json::json!(text)) {
