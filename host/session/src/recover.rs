@@ -1,6 +1,6 @@
 //! What a start of the host does about what an earlier one left.
 
-use aod_log::{Kind, Reader};
+use aod_log::Reader;
 use aod_resources::Status;
 use aod_store::Unsettled;
 
@@ -46,8 +46,7 @@ fn has_terminal(turns: &Turns, unsettled: &Unsettled) -> aod_log::Result<bool> {
     let log = turns.paths.session(unsettled.turn.session).log();
     let mut reader = Reader::open(&log)?;
     while let Some(record) = reader.next()? {
-        let terminal = matches!(record.kind, Kind::Exit | Kind::Error | Kind::Terminated);
-        if terminal && record.turn == unsettled.turn.turn.turn_number {
+        if record.kind.is_terminal() && record.turn == unsettled.turn.turn.turn_number {
             return Ok(true);
         }
     }

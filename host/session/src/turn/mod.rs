@@ -6,6 +6,7 @@ mod derive;
 mod fold;
 mod journal;
 mod launch;
+mod prepare;
 mod task;
 
 use std::collections::HashMap;
@@ -214,7 +215,6 @@ pub(crate) async fn settle_left(turns: &Turns, turn: &aod_store::TurnRecord) -> 
     };
     let terminal = serde_json::from_value(terminal).map_err(Error::internal)?;
     let (session, number) = (turn.session, turn.turn.turn_number);
-    let log = turns.paths.session(session).log();
-    let mut journal = Journal::open(&log, turns.config.log, number).await?;
+    let mut journal = task::journal(turns, session, number).await?;
     task::settle(turns, session, number, &terminal, &mut journal).await
 }

@@ -1,12 +1,10 @@
 //! One turn from beginning to end. The state lies in the store and the log; this task only moves
 //! it on, and any later one can go on from there.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use aod_log::Reader;
 use aod_resources::{Outcome, Status, Timestamp, Usage};
-use aod_runtime::Adapter;
 use aod_store::{SessionRecord, StopRequest, TurnEnd, TurnRecord};
 use aod_supervisor::{Control, ControlError, Exited, Redactor, Request};
 use tokio::sync::watch;
@@ -17,11 +15,11 @@ use super::context::{Facts, context, sandbox_paths};
 use super::derive::Derivation;
 use super::fold::{Deed, Fold};
 use super::journal::{Journal, Terminal};
+use super::prepare::Ready;
 use super::{Turns, launch};
 use crate::paths::SessionPaths;
-use crate::provision::{self, Installation, Output, Stage, Stages, Stop, Trouble};
-use crate::runtimes::Chosen;
-use crate::secrets::{self, TurnSecrets, missing_credential};
+use crate::provision::Stop;
+use crate::secrets::{TurnSecrets, missing_credential};
 use crate::{Error, Result};
 
 /// How often it is checked that a silent turn's supervisor lives.
@@ -61,17 +59,17 @@ impl<E: Into<Error>> From<E> for Failure {
 }
 
 /// A turn in hand.
-struct Task<'a> {
-    turns: &'a Turns,
-    session: SessionRecord,
-    turn: TurnRecord,
-    paths: SessionPaths,
-    stopped: Stopped,
+pub(super) struct Task<'a> {
+    pub(super) turns: &'a Turns,
+    pub(super) session: SessionRecord,
+    pub(super) turn: TurnRecord,
+    pub(super) paths: SessionPaths,
+    pub(super) stopped: Stopped,
     /// Whether an earlier host had it in hand.
     resumed: bool,
     /// Finds the turn's secrets, as soon as they are open. What the supervisor has recorded is
     /// free of them, so a turn that is gone on with needs none.
-    redactor: Redactor,
+    pub(super) redactor: Redactor,
 }
 
 async fn drive(
@@ -93,10 +91,14 @@ async fn drive(
     task.drive().await
 }
 
+/// Takes the log of a session between turns, or once a turn's supervisor lets go of it.
+pub(super) async fn journal(turns: &Turns, session: Uuid, turn: u32) -> Result<Journal> {
+    Journal::open(&turns.paths.session(session).log(), turns.config.log, turn).await
+}
+
 /// Ends a turn that could not be run, whatever state it is in.
 async fn give_up(turns: &Turns, session: Uuid, turn: u32, end: End) -> Result<()> {
-    let log = turns.paths.session(session).log();
-    let mut journal = Journal::open(&log, turns.config.log, turn).await?;
+    let mut journal = journal(turns, session, turn).await?;
     commit(turns, session, turn, end, Told::default(), &mut journal).await
 }
 
@@ -158,15 +160,16 @@ impl Task<'_> {
         let room = self.turns.room.clone();
         let _room = tokio::select! {
             room = room.acquire_owned() => room.map_err(|_| Failure::LetGo)?,
-            outcome = self.asked_to_stop() => return self.end_unstarted(outcome).await,
+            outcome = self.asked_to_stop() => {
+                return self.end(End::not_started(outcome), Told::default()).await;
+            }
             () = self.turns.shutdown.cancelled() => return Err(Failure::LetGo),
         };
         if self.resumed && self.recorded().map_err(Error::internal)?.is_some() {
             // An earlier host died between the start of the CLI and the note of it.
             return self.go_on().await;
         }
-        let log = self.paths.log();
-        let mut journal = Journal::open(&log, self.turns.config.log, self.number()).await?;
+        let mut journal = self.journal().await?;
         match self.provision(&mut journal).await {
             Ok(ready) => self.start(journal, ready).await,
             Err(Stop::Failed(message)) => {
@@ -181,6 +184,15 @@ impl Task<'_> {
             }
             Err(Stop::Broken(error)) => Err(error.into()),
         }
+    }
+
+    async fn journal(&self) -> Result<Journal> {
+        journal(self.turns, self.id(), self.number()).await
+    }
+
+    /// Ends the turn, when nobody holds the log.
+    async fn end(&self, end: End, told: Told) -> Result<(), Failure> {
+        self.commit(end, told, &mut self.journal().await?).await
     }
 
     async fn commit(&self, end: End, told: Told, journal: &mut Journal) -> Result<(), Failure> {
@@ -203,184 +215,6 @@ impl Task<'_> {
             // Nobody is left who could ask.
             Err(_) => std::future::pending().await,
         }
-    }
-
-    async fn end_unstarted(&self, outcome: Outcome) -> Result<(), Failure> {
-        let mut journal =
-            Journal::open(&self.paths.log(), self.turns.config.log, self.number()).await?;
-        self.commit(End::not_started(outcome), Told::default(), &mut journal)
-            .await
-    }
-
-    /// Ends when provisioning is to be broken off.
-    fn cancelled(&self) -> impl Future<Output = ()> + use<> {
-        let mut stopped = self.stopped.clone();
-        let shutdown = self.turns.shutdown.clone();
-        async move {
-            tokio::select! {
-                Ok(_) = stopped.wait_for(Option::is_some) => {}
-                () = shutdown.cancelled() => {}
-            }
-        }
-    }
-
-    /// Runs the stages and makes ready what the supervisor is told.
-    async fn provision(&mut self, journal: &mut Journal) -> Result<Ready, Stop> {
-        let turns = self.turns;
-        let compat = turns.config.compat_stage_names;
-        let mut stages = Stages::resume(journal, &self.paths, compat)?;
-        if !self.session.provisioned && !stages.is_done(Stage::CreateSandbox) {
-            let paths = self.paths.clone();
-            stages
-                .run(
-                    Stage::CreateSandbox,
-                    async move { Ok(paths.create_sandbox()?) },
-                )
-                .await?;
-        }
-        let chosen = match turns.runtimes.choose(&self.session).await {
-            Ok(chosen) => chosen,
-            Err(error) => return Err(Stop::Failed(error.to_string())),
-        };
-        let description = chosen.adapter.description();
-        let gathered =
-            secrets::gather(&turns.store, &turns.seals, &self.session, description).await;
-        let secrets = match (&gathered, self.session.provisioned) {
-            (Ok(secrets), false)
-                if !secrets.variables.is_empty() && !stages.is_done(Stage::EnvFile) =>
-            {
-                stages.run(Stage::EnvFile, async { Ok(gathered?) }).await?
-            }
-            (Ok(_), _) => gathered?,
-            (Err(_), false) => stages.run(Stage::EnvFile, async { Ok(gathered?) }).await?,
-            (Err(error), true) => return Err(Stop::Failed(error.to_string())),
-        };
-        self.redactor = secrets.redactor();
-        stages.redact(self.redactor.clone());
-        let installation = self.set_up(&mut stages, &chosen, &secrets).await?;
-        if !self.session.provisioned {
-            if provision::wants_network_policy(&self.session) {
-                stages
-                    .run(Stage::NetworkPolicy, async { provision::network_policy() })
-                    .await?;
-            }
-            if !self.session.agent.mcp_servers.is_empty() && !stages.is_done(Stage::McpConfig) {
-                // The servers' values are open by now; where they go is the plan's to say.
-                stages.run(Stage::McpConfig, async { Ok(()) }).await?;
-            }
-            if !self.session.agent.skills.is_empty() && !stages.is_done(Stage::Skills) {
-                let folder = description.skills_folder.as_deref();
-                let written = provision::skills(&self.session, &self.paths, folder);
-                stages.run(Stage::Skills, async { written }).await?;
-            }
-        }
-        let ready = self.plan(&chosen, &installation, secrets);
-        stages.run(Stage::RuntimeStart, async { ready }).await
-    }
-
-    /// Installs the CLI and carries out what the environment asks for.
-    async fn set_up(
-        &self,
-        stages: &mut Stages<'_>,
-        chosen: &Chosen,
-        secrets: &TurnSecrets,
-    ) -> Result<Installation, Stop> {
-        let turns = self.turns;
-        let key = chosen.install_key.as_deref();
-        let found = turns
-            .installs
-            .find(&chosen.cli, key)
-            .map_err(Error::internal)?;
-        let setup = !self.session.provisioned
-            && !stages.is_done(Stage::ProvisionSetup)
-            && provision::wants_setup(&self.session);
-        if let (Some(found), false) = (&found, setup) {
-            return Ok(found.clone());
-        }
-        let work = async {
-            let mut output = Output::open(&self.paths.provisioning(), self.redactor.clone())?;
-            let installation = match (found, key) {
-                (Some(found), _) => found,
-                (None, Some(key)) => {
-                    let cancelled = self.cancelled();
-                    turns
-                        .installs
-                        .install(turns, &chosen.cli, key, &mut output, cancelled)
-                        .await?
-                }
-                (None, None) => Installation::default(),
-            };
-            if setup {
-                let cancelled = self.cancelled();
-                let session = &self.session;
-                provision::setup(turns, session, &self.paths, secrets, &mut output, cancelled)
-                    .await?;
-            }
-            Ok(installation)
-        };
-        stages.run(Stage::ProvisionSetup, work).await
-    }
-
-    /// Asks the adapter how to run the turn, and prepares the sandbox for it.
-    fn plan(
-        &self,
-        chosen: &Chosen,
-        installation: &Installation,
-        secrets: TurnSecrets,
-    ) -> Result<Ready, Trouble> {
-        let turns = self.turns;
-        let adapter = &chosen.adapter;
-        let description = adapter.description();
-        let facts = Facts {
-            adapter: adapter.digest().to_string(),
-            resume: self.session.resume_token.clone(),
-            secrets: secrets.variables.keys().cloned().collect(),
-            endpoints: secrets
-                .endpoints(description)
-                .into_iter()
-                .map(Into::into)
-                .collect(),
-            cli_version: installation.version.clone(),
-            options: adapter.options().to_owned(),
-        };
-        let places = sandbox_paths(&*turns.driver, &self.paths);
-        let context = context(&self.session, &self.turn.turn, &facts, places.clone());
-        let plan = adapter
-            .plan(&context)
-            .map_err(|error| Trouble::Failed(error.to_string()))?;
-        let private = launch::place_files(&plan, &places, &self.paths, &secrets)?;
-        let mut argv = plan.argv.clone();
-        if let Some(program) = argv.first_mut() {
-            if *program == description.cli.command {
-                program.clone_from(&chosen.cli.command);
-            }
-            // By its path, so that a `PATH` of the user's own does not hide it.
-            if let Some(path) = installation.program(&*turns.driver, program) {
-                *program = path;
-            }
-        }
-        let mut spec = provision::sandbox(turns, &self.paths, Some(installation), argv);
-        spec.private_files = private;
-        launch::set_variables(&mut spec, &plan, &chosen.cli.env, &secrets)?;
-        let launch = turns
-            .driver
-            .launch(&spec)
-            .map_err(|error| Trouble::Failed(error.to_string()))?;
-        let begin =
-            serde_json::to_value(&facts).map_err(|error| Trouble::Failed(error.to_string()))?;
-        let details = launch::Facts {
-            turn: &self.turn,
-            description,
-            plan: &plan,
-            begin,
-        };
-        let spec = launch::turn_spec(turns, &self.paths, launch, details, &secrets)?;
-        Ok(Ready {
-            spec: Box::new(spec),
-            fold: Fold::new(adapter.clone(), context),
-            adapter: adapter.clone(),
-            credentials: secrets.credentials,
-        })
     }
 
     /// Starts the supervisor and follows it to the end of the turn.
@@ -411,8 +245,7 @@ impl Task<'_> {
                 "a supervisor cannot be started"
             );
             let end = End::error(format!("the turn could not be started: {error}"));
-            let mut journal = Journal::open(&self.paths.log(), turns.config.log, number).await?;
-            return self.commit(end, Told::default(), &mut journal).await;
+            return self.end(end, Told::default()).await;
         }
         let session = turns
             .store
@@ -543,12 +376,10 @@ impl Task<'_> {
             Control::connect(&path, ANSWER).and_then(|mut control| control.send(&request))
         });
         match asked.await.map_err(Error::internal)? {
-            Ok(()) | Err(ControlError::Gone { .. } | ControlError::Refused { .. }) => Ok(()),
-            Err(error) => {
-                tracing::warn!(%error, "a supervisor does not answer");
-                Ok(())
-            }
+            Ok(()) | Err(ControlError::Gone { .. } | ControlError::Refused { .. }) => {}
+            Err(error) => tracing::warn!(%error, "a supervisor does not answer"),
         }
+        Ok(())
     }
 
     /// Ends a turn whose supervisor has recorded its end.
@@ -569,9 +400,7 @@ impl Task<'_> {
         }
         let told = Told::by(&fold);
         drop(fold);
-        let mut journal =
-            Journal::open(&self.paths.log(), self.turns.config.log, self.number()).await?;
-        self.commit(end, told, &mut journal).await
+        self.end(end, told).await
     }
 
     fn missing_credential(&self, fold: &Fold) -> Option<String> {
@@ -591,8 +420,7 @@ impl Task<'_> {
             Some(derivation) => Told::by(&derivation.break_off().await?),
             None => Told::default(),
         };
-        let mut journal =
-            Journal::open(&self.paths.log(), self.turns.config.log, self.number()).await?;
+        let mut journal = self.journal().await?;
         let end = match self.stop_outcome() {
             Some(Outcome::Terminated) => End::not_started(Outcome::Terminated),
             _ => End::error(
@@ -618,13 +446,4 @@ impl Told {
             remember: fold.remember.clone(),
         }
     }
-}
-
-/// What is ready to be started.
-struct Ready {
-    spec: Box<aod_supervisor::TurnSpec>,
-    fold: Fold,
-    adapter: Arc<Adapter>,
-    /// The user's credentials that the turn is given.
-    credentials: Vec<String>,
 }
