@@ -105,8 +105,13 @@ fn report(host: &Host) {
     }
 }
 
+/// A plain `debug` is meant for this program, not for each pass of the compiler in it.
+const UNASKED: &str = "cranelift=warn,wasmtime=warn,regalloc2=warn,hyper=info,h2=info";
+
 fn start_logging(settings: &Settings) -> Result<()> {
-    let filter = tracing_subscriber::EnvFilter::try_new(&settings.log.level)
+    // What comes last goes first: a filter that names one of them is heeded.
+    let filter = format!("{UNASKED},{}", settings.log.level);
+    let filter = tracing_subscriber::EnvFilter::try_new(filter)
         .with_context(|| format!("log.level {:?} is no filter", settings.log.level))?;
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)

@@ -77,18 +77,16 @@ impl Adapter for Gemini {
         let mut plan = aod_plugin_sdk::plan(argv, context.continuity());
 
         let settings = settings::settings(context)?;
-        let settings_path = format!("{}/gemini-settings.json", context.paths.private);
         plan.env = settings.variables;
         plan.env.extend([
-            variable("GEMINI_CLI_SYSTEM_SETTINGS_PATH", &settings_path),
             variable("GEMINI_CLI_TRUST_WORKSPACE", "true"),
             // Otherwise it starts itself again, and the parent ignores SIGINT and SIGTERM.
             variable("GEMINI_CLI_NO_RELAUNCH", "true"),
         ]);
         plan.files = settings.files;
-        plan.files.push(file(settings_path, text(settings.json)));
-
         let home = format!("{}/{FOLDER}", context.paths.home);
+        plan.files
+            .push(file(format!("{home}/settings.json"), text(settings.json)));
         // It leaves this behind, and a start that finds it waits 13 s.
         plan.delete = vec![format!("{home}/projects.json.lock")];
         let instructions = format!("{home}/{}", settings::INSTRUCTIONS);

@@ -1,8 +1,9 @@
 //! The CLI's settings for one turn.
 //!
-//! They go by a file of their own, which comes before `~/.gemini/settings.json`. The CLI replaces
-//! `$NAME` in every string of it by a variable's value, so texts with dollar signs come as
-//! variables. In headers and variables of MCP servers it does so twice: variables come by files
+//! They are its user's settings, `~/.gemini/settings.json`, written anew before each turn: it takes
+//! system settings only from folders of root's, of whom nothing is seen in a sandbox. The file is
+//! kept, so no secret may stand in it. The CLI replaces `$NAME` in every string of it by a
+//! variable's value, so secrets, and texts with dollar signs, come as variables. In headers and variables of MCP servers it does so twice: variables come by files
 //! instead; a header whose value holds a dollar sign before a letter cannot be saved.
 
 use aod_plugin_sdk::json::write_string;

@@ -413,9 +413,7 @@ fn command(options: &ServerOptions) -> Command {
             command.env_remove(name);
         }
     }
-    command
-        .env("NO_COLOR", "1")
-        .env("AOD_LOG__LEVEL", "debug,hyper=info,h2=info");
+    command.env("NO_COLOR", "1").env("AOD_LOG__LEVEL", "debug");
     command.envs(
         options
             .environment

@@ -19,6 +19,7 @@
 pub mod conversation;
 mod dialect;
 pub mod directive;
+mod mcp;
 pub mod play;
 pub mod record;
 pub mod script;

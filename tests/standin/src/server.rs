@@ -16,6 +16,7 @@ use crate::dialect::anthropic::Messages;
 use crate::dialect::chat::Chat;
 use crate::dialect::gemini::Gemini;
 use crate::dialect::responses::Responses;
+use crate::mcp;
 use crate::play;
 use crate::record::{INPUT_TOKENS, Records, Request};
 use crate::script::{self, End, Outcome};
@@ -87,6 +88,9 @@ async fn provider(State(shared): State<Arc<Shared>>, request: HttpRequest) -> Re
 }
 
 fn route(shared: &Shared, method: &Method, request: &Request) -> Response {
+    if request.path == mcp::PATH {
+        return mcp::serve(method, request);
+    }
     match *method {
         Method::GET | Method::HEAD => route_get(request),
         Method::POST => route_post(shared, request),
@@ -214,7 +218,7 @@ fn keyed<D: Dialect>(dialect: D, request: &Request, value: impl FnOnce() -> Valu
 fn check_key<D: Dialect>(dialect: D, request: &Request) -> Result<(), Response> {
     let problem = match &request.credential {
         None => "no API key was given",
-        Some(key) if key.contains("bad") => "the API key is not valid",
+        Some(key) if key.contains("-bad-") => "the API key is not valid",
         Some(_) => return Ok(()),
     };
     Err(failure(dialect, StatusCode::UNAUTHORIZED, problem))

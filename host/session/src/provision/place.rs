@@ -7,7 +7,7 @@
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Write as _};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::path::{Component, Path};
 
 use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags};
@@ -30,10 +30,7 @@ impl Folder {
     /// Writes a file, in the place of whatever is there, making folders as needed.
     pub(crate) fn write(&self, path: &str, mode: u32, content: &[u8]) -> io::Result<()> {
         let (parent, name) = self.parent(path, true)?;
-        match rustix::fs::unlinkat(&parent, name, AtFlags::empty()) {
-            Ok(()) | Err(rustix::io::Errno::NOENT) => {}
-            Err(error) => return Err(explained(path, error.into())),
-        }
+        remove(&parent, name).map_err(|error| explained(path, error))?;
         let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
         let mode = Mode::from_raw_mode(mode & 0o777);
         let file = rustix::fs::openat2(&parent, name, flags, mode, INSIDE)
@@ -45,16 +42,13 @@ impl Folder {
             .map_err(|error| explained(path, error))
     }
 
-    /// Deletes a file; one that is not there is no error.
+    /// Deletes a file, or a folder with all that is in it; one that is not there is no error.
     pub(crate) fn delete(&self, path: &str) -> io::Result<()> {
-        let found = match self.parent(path, false) {
+        let (parent, name) = match self.parent(path, false) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             found => found?,
         };
-        match rustix::fs::unlinkat(&found.0, found.1, AtFlags::empty()) {
-            Ok(()) | Err(rustix::io::Errno::NOENT) => Ok(()),
-            Err(error) => Err(explained(path, error.into())),
-        }
+        remove(&parent, name).map_err(|error| explained(path, error))
     }
 
     /// The folder of a path and the path's last part.
@@ -83,6 +77,19 @@ impl Folder {
                 .map_err(|error| explained(path, error.into()))?;
         }
         Ok((folder, name))
+    }
+}
+
+/// Removes whatever has that name in a folder.
+fn remove(parent: &OwnedFd, name: &OsStr) -> io::Result<()> {
+    match rustix::fs::unlinkat(parent, name, AtFlags::empty()) {
+        Ok(()) | Err(rustix::io::Errno::NOENT) => Ok(()),
+        // The standard library follows no link below the path; that leads to the folder held open.
+        Err(rustix::io::Errno::ISDIR) => {
+            let folder = Path::new("/proc/self/fd").join(parent.as_raw_fd().to_string());
+            std::fs::remove_dir_all(folder.join(name))
+        }
+        Err(error) => Err(error.into()),
     }
 }
 
@@ -115,6 +122,28 @@ mod tests {
         home.delete(".x/y/settings.json").unwrap();
         home.delete("not/there").unwrap();
         assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_folder_in_the_way_is_removed_with_all_in_it() {
+        let outside = tempfile::tempdir().unwrap();
+        std::fs::write(outside.path().join("victim"), "kept").unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let home = Folder::open(folder.path()).unwrap();
+        let place = folder.path().join("place");
+        let in_the_way = || {
+            std::fs::create_dir_all(place.join("deep/er")).unwrap();
+            std::fs::write(place.join("deep/file"), "").unwrap();
+            symlink(outside.path(), place.join("deep/link")).unwrap();
+        };
+        in_the_way();
+        home.delete("place").unwrap();
+        assert!(!place.exists());
+        in_the_way();
+        home.write("place", 0o600, b"file").unwrap();
+        assert_eq!(std::fs::read(&place).unwrap(), b"file");
+        let kept = std::fs::read(outside.path().join("victim")).unwrap();
+        assert_eq!(kept, b"kept");
     }
 
     #[test]

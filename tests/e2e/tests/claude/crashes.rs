@@ -60,16 +60,3 @@ async fn a_turn_outlives_the_host_and_its_reader_misses_nothing() {
         counted.output_tokens
     );
 }
-
-#[tokio::test]
-async fn a_conversation_resumes_after_a_restart_of_the_host() {
-    let mut lab = Lab::new().await;
-    let session = lab.session("the word is tangerine").await;
-    session.ended().await.completed();
-    lab.server.kill_and_start_again().await;
-    let session = session.at(lab.server.client());
-    session.prompt("which word? [[recall]]").await;
-    let ended = session.ended().await.completed();
-    let answer = result(&ended.last_stdout());
-    assert!(answer.contains("the word is tangerine"), "{answer}");
-}

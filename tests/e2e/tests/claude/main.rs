@@ -5,13 +5,11 @@
 mod crashes;
 mod credentials;
 mod example;
-mod extras;
 mod failures;
 mod install;
-mod stops;
 
 use aod_e2e::{Client, Runtimes, Server, ServerOptions, Session};
-use aod_standin::{Options, Request, Standin};
+use aod_standin::{Options, Standin};
 use serde_json::{Value, json};
 
 const MODEL: &str = "anthropic/claude-sonnet-4-6";
@@ -20,7 +18,6 @@ const MODEL: &str = "anthropic/claude-sonnet-4-6";
 struct Lab {
     server: Server,
     model: Standin,
-    key: String,
     agent: String,
     environment: String,
 }
@@ -48,7 +45,6 @@ impl Lab {
         Self {
             server,
             model,
-            key,
             agent,
             environment,
         }
@@ -67,15 +63,6 @@ impl Lab {
         let mut body = json!({"agent_id": self.agent, "environment_id": self.environment});
         extend(&mut body, more);
         self.client().create_session(&body).await
-    }
-
-    /// What the model was asked to answer.
-    fn messages(&self) -> Vec<Request> {
-        let requests = self.model.requests();
-        requests
-            .into_iter()
-            .filter(|request| request.path == "/v1/messages")
-            .collect()
     }
 }
 

@@ -1,0 +1,150 @@
+//! What an agent brings: MCP servers of both kinds, skills, a system prompt.
+
+use aod_e2e::{Ended, files_with, repository};
+use serde_json::{Value, json};
+
+use crate::lab::{Lab, Vendor, said, secret};
+
+each_vendor!(
+    an_mcp_server_in_the_sandbox_is_called,
+    an_mcp_server_over_http_is_called,
+    a_system_prompt_and_skills_arrive,
+);
+
+/// A setup script that places the fixture of an MCP server in the workspace.
+fn place_server() -> String {
+    let source = repository().join("tests/standin/fixtures/mcp-server.mjs");
+    let source = std::fs::read_to_string(source).unwrap();
+    format!("cat >/workspace/server.mjs <<'END-OF-SERVER'\n{source}\nEND-OF-SERVER\n")
+}
+
+async fn an_mcp_server_in_the_sandbox_is_called(vendor: &'static Vendor) {
+    let lab = Lab::new(vendor).await;
+    let value = secret(vendor);
+    let servers = json!([{
+        "name": "notes",
+        "type": "stdio",
+        "command": "node",
+        "args": ["/workspace/server.mjs", "/workspace/calls.jsonl"],
+        "env": {"MCP_TOKEN": value, "MCP_ODD": "a \"quoted\" \\ $value"},
+    }]);
+    let agent = lab.agent(json!({"mcp_servers": servers})).await;
+    let environment = lab
+        .client()
+        .create_environment(&json!({"name": "e", "setup_script": place_server()}))
+        .await;
+    let session = lab
+        .session_with(json!({
+            "agent_id": agent,
+            "environment_id": environment,
+            "prompt": "[[mcp echo {\"text\": \"plum\"}]]",
+        }))
+        .await;
+    let ended = session.ended().await.completed();
+    let answer = said(&session, &ended).await;
+    assert!(answer.contains("echo: plum"), "{answer}");
+    assert_eq!(stages(&ended), ["mcp_config"]);
+    let calls = || {
+        let calls = lab.server.workspace_file(&session.id, "calls.jsonl");
+        let lines = calls.unwrap_or_default();
+        let read = |line| serde_json::from_str(line).unwrap();
+        lines.lines().map(read).collect::<Vec<Value>>()
+    };
+    let call = &calls()[0];
+    assert_eq!(call["tool"], "echo");
+    assert_eq!(call["arguments"], json!({"text": "plum"}));
+    assert_eq!(call["env"]["MCP_TOKEN"], value);
+    assert_eq!(call["env"]["MCP_ODD"], "a \"quoted\" \\ $value");
+    // And again in a later turn.
+    session
+        .prompt("[[mcp remember {\"text\": \"pear\"}]]")
+        .await;
+    session.ended().await.completed();
+    assert_eq!(calls().len(), 2);
+    let private = |path: &std::path::Path| path.ends_with("workspace") || path.ends_with("home");
+    let files = files_with(&lab.server.data(), &value, &private);
+    assert!(files.is_empty(), "the sealed value is in {files:?}");
+    assert!(!lab.server.log().contains(&value));
+}
+
+/// The stages that an agent's extras have brought.
+fn stages(ended: &Ended) -> Vec<&str> {
+    let done = ended.events.iter().filter(|it| it.data["state"] == "done");
+    done.filter_map(|event| event.data["stage"].as_str())
+        .filter(|stage| matches!(*stage, "mcp_config" | "skills"))
+        .collect()
+}
+
+async fn an_mcp_server_over_http_is_called(vendor: &'static Vendor) {
+    let lab = Lab::new(vendor).await;
+    let value = secret(vendor);
+    let servers = json!([{
+        "name": "far-notes",
+        "type": "url",
+        "url": format!("{}/mcp", lab.model.url()),
+        "headers": {"X-Notes-Token": value},
+    }]);
+    let agent = lab.agent(json!({"mcp_servers": servers})).await;
+    let prompt = "[[mcp echo {\"text\": \"plum\"}]]";
+    let session = lab
+        .session_with(json!({"agent_id": agent, "prompt": prompt}))
+        .await;
+    let ended = session.ended().await.completed();
+    let answer = said(&session, &ended).await;
+    assert!(answer.contains("echo: plum"), "{answer}");
+    let requests = lab.model.requests();
+    let calls: Vec<_> = requests
+        .iter()
+        .filter(|it| it.path == "/mcp" && it.body["method"] == "tools/call")
+        .collect();
+    assert_eq!(calls.len(), 1, "{calls:#?}");
+    assert_eq!(
+        calls[0].body["params"]["arguments"],
+        json!({"text": "plum"})
+    );
+    assert_eq!(calls[0].headers["x-notes-token"], value);
+    let private = |path: &std::path::Path| path.ends_with("workspace");
+    let files = files_with(&lab.server.data(), &value, &private);
+    assert!(files.is_empty(), "the header's value is in {files:?}");
+}
+
+async fn a_system_prompt_and_skills_arrive(vendor: &'static Vendor) {
+    let lab = Lab::new(vendor).await;
+    let skill = json!({
+        "name": "tangerine-peeling",
+        "description": "How tangerines are peeled without a knife.",
+        "content": "Start at the top. The secret word is zest.",
+    });
+    let system = "You are a pomologist; 'quote' \"this\".\n$HOME stays as it is.";
+    let agent = lab
+        .agent(json!({"system": system, "skills": [skill]}))
+        .await;
+    let prompt = format!(
+        "[[bash cat ~/{}/tangerine-peeling/SKILL.md]]",
+        vendor.skills
+    );
+    let session = lab
+        .session_with(json!({"agent_id": agent, "prompt": prompt}))
+        .await;
+    let ended = session.ended().await.completed();
+    assert_eq!(stages(&ended), ["skills"]);
+    let whole = lab.asked("pomologist")[0].body.to_string();
+    // As it stands inside of a JSON string.
+    let system = json!(system).to_string();
+    assert!(whole.contains(system.trim_matches('"')), "{whole}");
+    // The CLI itself found the skill, and tells the model of it.
+    assert!(
+        whole.contains("How tangerines are peeled without a knife."),
+        "{whole}"
+    );
+    assert!(
+        ended.stdout().contains("The secret word is zest."),
+        "{}",
+        ended.stdout()
+    );
+    // What an agent is told holds in later turns too.
+    session.prompt("[[say still]] here").await;
+    session.ended().await.completed();
+    let later = lab.asked("[[say still]]")[0].body.to_string();
+    assert!(later.contains(system.trim_matches('"')), "{later}");
+}

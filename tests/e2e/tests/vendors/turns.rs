@@ -1,0 +1,141 @@
+//! Turns as they should be: remembered, counted, told in one vocabulary.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use crate::lab::{CLAUDE, CODEX, GEMINI, Lab, OPENCODE, Vendor, events, said};
+
+each_vendor!(
+    two_turns_remember,
+    a_tool_changes_a_file,
+    usage_is_what_the_provider_counted,
+    a_conversation_survives_a_restart_of_the_host,
+);
+
+async fn two_turns_remember(vendor: &'static Vendor) {
+    let lab = Lab::new(vendor).await;
+    let session = lab.session("the word is tangerine").await;
+    session.ended().await.completed();
+    session.prompt("which word? [[recall]]").await;
+    let ended = session.ended().await.completed();
+    let answer = said(&session, &ended).await;
+    assert!(answer.contains("the word is tangerine"), "{answer}");
+    assert_eq!(ended.session["turn_count"], 2);
+}
+
+async fn a_tool_changes_a_file(vendor: &'static Vendor) {
+    let lab = Lab::new(vendor).await;
+    let session = lab
+        .session("[[bash echo plum >note.txt; pwd; id -u]] [[say written]]")
+        .await;
+    let ended = session.ended().await.completed();
+    assert_eq!(said(&session, &ended).await, "written");
+    let note = lab.server.workspace_file(&session.id, "note.txt").unwrap();
+    assert_eq!(note.trim(), "plum");
+    let events = events(&session, &ended).await;
+    let call = the(&events, "tool.call");
+    assert!(call["input"].to_string().contains("note.txt"), "{call}");
+    let result = the(&events, "tool.result");
+    assert_eq!(call["call_id"], result["call_id"]);
+    assert_eq!(result["is_error"], false, "{result}");
+    let output = result["output"].as_str().unwrap();
+    assert!(output.contains("/workspace"), "{output}");
+    assert!(
+        !output.lines().any(|line| line == "0"),
+        "root inside: {output}"
+    );
+    // A failing tool is no failure of the turn.
+    session
+        .prompt("[[bash cat missing.txt]] [[say none]]")
+        .await;
+    let ended = session.ended().await.completed();
+    assert_eq!(said(&session, &ended).await, "none");
+}
+
+fn the<'a>(events: &'a [Value], kind: &str) -> &'a Value {
+    let found: Vec<_> = events
+        .iter()
+        .filter(|event| event["type"] == kind)
+        .collect();
+    assert_eq!(found.len(), 1, "one {kind} of {events:#?}");
+    found[0]
+}
+
+async fn usage_is_what_the_provider_counted(vendor: &'static Vendor) {
+    let lab = Lab::new(vendor).await;
+    let session = lab.session("[[bash true]] [[say one]]").await;
+    session.ended().await.completed();
+    session.prompt("[[say two]]").await;
+    let ended = session.ended().await.completed();
+    let counted = lab.model.usage();
+    assert!(counted.replies >= 3, "{counted:?}");
+    let usage = &ended.session["usage"];
+    let about = || format!("{usage} {counted:?} {:#?}", ended.events);
+    assert_eq!(usage["input_tokens"], counted.input_tokens, "{}", about());
+    assert_eq!(usage["output_tokens"], counted.output_tokens, "{}", about());
+    let turns = session.turns().await;
+    for kind in ["input_tokens", "output_tokens"] {
+        let of = |turn: &Value| turn["usage"][kind].as_u64().unwrap();
+        assert!(turns.iter().all(|turn| of(turn) > 0), "{turns:#?}");
+        let sum: u64 = turns.iter().map(of).sum();
+        assert_eq!(usage[kind], sum, "{turns:#?}");
+    }
+}
+
+async fn a_conversation_survives_a_restart_of_the_host(vendor: &'static Vendor) {
+    let mut lab = Lab::new(vendor).await;
+    let session = lab.session("the word is tangerine").await;
+    session.ended().await.completed();
+    lab.server.kill_and_start_again().await;
+    let session = session.at(lab.server.client());
+    session.prompt("which word? [[recall]]").await;
+    let ended = session.ended().await.completed();
+    let answer = said(&session, &ended).await;
+    assert!(answer.contains("the word is tangerine"), "{answer}");
+}
+
+/// The types of a turn's events, without repetitions, and without what a CLI may or may not say.
+fn story(events: &[Value]) -> Vec<String> {
+    let mut story: Vec<String> = events
+        .iter()
+        .map(|event| event["type"].as_str().unwrap().to_owned())
+        // Pieces of text are some CLIs' alone; when tokens are told is each one's own affair.
+        .filter(|kind| !matches!(kind.as_str(), "message.delta" | "usage" | "notice"))
+        .collect();
+    story.dedup();
+    story
+}
+
+#[tokio::test]
+async fn the_same_prompt_gives_the_same_events() {
+    let mut stories = BTreeMap::new();
+    for vendor in [&CLAUDE, &CODEX, &GEMINI, &OPENCODE] {
+        let lab = Lab::new(vendor).await;
+        let session = lab
+            .session("[[say first]] [[bash echo plum]] [[say through]]")
+            .await;
+        let ended = session.ended().await.completed();
+        let events = events(&session, &ended).await;
+        let has = |kind: &str| events.iter().any(|event| event["type"] == kind);
+        assert!(has("usage"), "{}: {events:#?}", vendor.runtime);
+        assert!(!has("unparsed"), "{}: {events:#?}", vendor.runtime);
+        assert_eq!(has("message.delta"), vendor.deltas, "{}", vendor.runtime);
+        let result = the(&events, "turn.result");
+        assert_eq!(result["is_error"], json!(false), "{result}");
+        let text = result["text"].as_str().unwrap_or_default();
+        assert!(text.contains("through"), "{}: {result}", vendor.runtime);
+        stories.insert(vendor.runtime, story(&events));
+    }
+    let expected = [
+        "session.started",
+        "message",
+        "tool.call",
+        "tool.result",
+        "message",
+        "turn.result",
+    ];
+    for (runtime, story) in stories {
+        assert_eq!(story, expected, "{runtime}");
+    }
+}
