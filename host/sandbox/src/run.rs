@@ -13,8 +13,6 @@ use rustix::process::{Pid, PidfdFlags, Signal};
 
 use crate::{Launch, SandboxError};
 
-/// A line longer than this is reported in pieces.
-const LONGEST_LINE: usize = 1 << 20;
 /// How long output is still read after the command ended, when something keeps the pipe open.
 const DRAIN: Duration = Duration::from_secs(2);
 
@@ -73,7 +71,7 @@ impl Cancel {
     }
 }
 
-/// Starts `launch`, hands every line of its combined output (without its newline) to `on_line`,
+/// Starts `launch`, hands its combined output to `on_output` as it comes, in pieces cut anywhere,
 /// and returns when it and all that it started have ended. Blocks; the command dies when the
 /// calling thread does.
 ///
@@ -83,7 +81,7 @@ impl Cancel {
 pub fn run(
     launch: &Launch,
     options: &RunOptions,
-    on_line: &mut dyn FnMut(&[u8]),
+    on_output: &mut dyn FnMut(&[u8]),
 ) -> Result<Ended, SandboxError> {
     let deadline = options.timeout.map(|timeout| Instant::now() + timeout);
     let (mut running, mut output) = Running::start(launch, &options.stdin)?;
@@ -92,7 +90,7 @@ pub fn run(
         &mut output,
         deadline,
         options.cancel.as_ref(),
-        on_line,
+        on_output,
     );
     running.kill();
     let status = running.child.wait();
@@ -110,9 +108,8 @@ fn follow(
     output: &mut PipeReader,
     mut deadline: Option<Instant>,
     cancel: Option<&Cancel>,
-    on_line: &mut dyn FnMut(&[u8]),
+    on_output: &mut dyn FnMut(&[u8]),
 ) -> Result<Option<Ended>, SandboxError> {
-    let mut lines = Lines::default();
     let mut buffer = vec![0; 64 << 10];
     let (mut open, mut alive, mut cut) = (true, true, None);
     while open || alive {
@@ -128,7 +125,7 @@ fn follow(
         if ready.output {
             match output.read(&mut buffer) {
                 Ok(0) => open = false,
-                Ok(read) => lines.feed(&buffer[..read], on_line),
+                Ok(read) => on_output(&buffer[..read]),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(source) => return Err(SandboxError::io("read a command's output", source)),
             }
@@ -152,7 +149,6 @@ fn follow(
             deadline = Some(Instant::now() + DRAIN);
         }
     }
-    lines.finish(on_line);
     Ok(cut)
 }
 
@@ -347,38 +343,4 @@ fn memory_file(content: &[u8], lowest: i32) -> io::Result<OwnedFd> {
         SealFlags::WRITE | SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL,
     )?;
     Ok(rustix::io::fcntl_dupfd_cloexec(&file, lowest)?)
-}
-
-/// Cuts a stream of bytes into lines.
-#[derive(Default)]
-struct Lines {
-    partial: Vec<u8>,
-}
-
-impl Lines {
-    fn feed(&mut self, mut bytes: &[u8], on_line: &mut dyn FnMut(&[u8])) {
-        while let Some(end) = bytes.iter().position(|byte| *byte == b'\n') {
-            let (line, rest) = bytes.split_at(end);
-            if self.partial.is_empty() {
-                on_line(line);
-            } else {
-                self.partial.extend_from_slice(line);
-                on_line(&self.partial);
-                self.partial.clear();
-            }
-            bytes = &rest[1..];
-        }
-        self.partial.extend_from_slice(bytes);
-        if self.partial.len() >= LONGEST_LINE {
-            on_line(&self.partial);
-            self.partial.clear();
-        }
-    }
-
-    fn finish(&mut self, on_line: &mut dyn FnMut(&[u8])) {
-        if !self.partial.is_empty() {
-            on_line(&self.partial);
-            self.partial.clear();
-        }
-    }
 }

@@ -49,12 +49,12 @@ fn try_out(driver: &Bubblewrap) -> Result<String, String> {
         timeout: Some(PATIENCE),
         ..RunOptions::default()
     };
-    let mut output = String::new();
-    let ended = run(&launch, &options, &mut |line| {
-        output.push_str(&String::from_utf8_lossy(line));
-        output.push('\n');
+    let mut output = Vec::new();
+    let ended = run(&launch, &options, &mut |piece| {
+        output.extend_from_slice(piece)
     })
     .map_err(|error| error.to_string())?;
+    let output = String::from_utf8_lossy(&output).into_owned();
     if ended.success() {
         Ok(output)
     } else {

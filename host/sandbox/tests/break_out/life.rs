@@ -53,8 +53,8 @@ fn cancelling_ends_daemons_at_once() {
     };
     let started = Instant::now();
     let mut seen = 0;
-    let ended = run(&launch, &options, &mut |line| {
-        if line == b"ready" {
+    let ended = run(&launch, &options, &mut |piece| {
+        if piece.ends_with(b"ready\n") {
             seen = command_lines_with(&name).len();
             cancel.trigger();
         }
@@ -83,13 +83,13 @@ fn exit_codes_signals_and_stdin_come_through() {
         stdin: vec![b'x'; 300_000],
         ..RunOptions::default()
     };
-    let mut lines = Vec::new();
-    let ended = run(&launch, &options, &mut |line| lines.push(line.to_vec())).unwrap();
+    let mut output = Vec::new();
+    let ended = run(&launch, &options, &mut |piece| {
+        output.extend_from_slice(piece)
+    })
+    .unwrap();
     assert!(ended.success());
-    assert_eq!(
-        lines,
-        [b"300000".to_vec(), b"err".to_vec(), b"partial".to_vec()]
-    );
+    assert_eq!(output, b"300000\nerr\npartial");
 }
 
 #[test]

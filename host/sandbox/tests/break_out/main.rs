@@ -88,9 +88,8 @@ pub(crate) fn collect(launch: &Launch) -> (Ended, String) {
         timeout: Some(PATIENCE),
         ..RunOptions::default()
     };
-    let ended = run(launch, &options, &mut |line| {
-        output.extend_from_slice(line);
-        output.push(b'\n');
+    let ended = run(launch, &options, &mut |piece| {
+        output.extend_from_slice(piece)
     })
     .unwrap();
     (ended, String::from_utf8_lossy(&output).into_owned())

@@ -312,8 +312,8 @@ fn secrets_are_in_no_command_line_and_outside_in_no_environment() {
         ..Default::default()
     };
     let mut seen = Vec::new();
-    aod_sandbox::run(&launch, &options, &mut |line| {
-        if line == b"ready" {
+    aod_sandbox::run(&launch, &options, &mut |piece| {
+        if piece.ends_with(b"ready\n") {
             assert!(!crate::command_lines_with(&marker).is_empty());
             seen.extend(crate::command_lines_with(secret));
             // The command itself has it, inside its own user namespace; bubblewrap outside has not.

@@ -1,11 +1,10 @@
 //! One command of provisioning, run in a sandbox, its output kept and redacted.
 
-use std::collections::VecDeque;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use aod_sandbox::{Cancel, Ended, RunOptions, SandboxSpec};
 use aod_supervisor::Redactor;
@@ -15,6 +14,10 @@ use crate::turn::Turns;
 
 /// How many of the last lines a failure quotes.
 const QUOTED: usize = 20;
+/// How many characters of each.
+const QUOTED_WIDTH: usize = 500;
+/// How many bytes are kept for that.
+const TAIL: usize = 64 << 10;
 
 /// The step was stopped.
 pub(crate) struct Cancelled;
@@ -60,34 +63,26 @@ pub(crate) async fn run(
         timeout: Some(turns.config.turn.step_timeout),
         cancel: Some(cancel.clone()),
     };
-    let mut file = output.file.as_ref().map(File::try_clone).transpose()?;
+    let mut kept = Kept {
+        file: output.file.as_ref().map(File::try_clone).transpose()?,
+        tail: Vec::new(),
+    };
     let redactor = output.redactor.clone();
     let header = format!("$ {what}\n");
-    let last = Arc::new(Mutex::new(VecDeque::with_capacity(QUOTED)));
-    let lines = last.clone();
     let run = tokio::task::spawn_blocking(move || {
-        if let Some(file) = &mut file {
-            // Kept for people; a full disk will show in what follows.
-            let _ = file.write_all(header.as_bytes());
-        }
-        aod_sandbox::run(&launch, &options, &mut |line| {
-            let mut line = redactor.redact(line).into_owned();
-            if let Some(file) = &mut file {
-                line.push(b'\n');
-                let _ = file.write_all(&line);
-                line.pop();
-            }
-            let mut lines = lines.lock().unwrap_or_else(PoisonError::into_inner);
-            if lines.len() == QUOTED {
-                lines.pop_front();
-            }
-            lines.push_back(
-                String::from_utf8_lossy(&line)
-                    .chars()
-                    .take(500)
-                    .collect::<String>(),
-            );
-        })
+        kept.keep_in_file(header.as_bytes());
+        // Redacted as one text: a secret may be cut by any read, however long its line is.
+        let mut stream = redactor.stream();
+        let mut redacted = Vec::new();
+        let ended = aod_sandbox::run(&launch, &options, &mut |piece| {
+            stream.push(piece, &mut redacted);
+            kept.keep(&redacted);
+            redacted.clear();
+        });
+        stream.finish(&mut redacted);
+        kept.keep(&redacted);
+        kept.end_line();
+        (ended, kept.last_lines())
     });
     tokio::pin!(run, cancelled);
     let ended = tokio::select! {
@@ -97,9 +92,8 @@ pub(crate) async fn run(
             run.await
         }
     };
-    let ended = ended
-        .map_err(|error| failed(&error))?
-        .map_err(|error| failed(&error))?;
+    let (ended, tail) = ended.map_err(|error| failed(&error))?;
+    let ended = ended.map_err(|error| failed(&error))?;
     let how = match ended {
         Ended::Exited(0) => return Ok(()),
         Ended::Cancelled => return Err(Trouble::Cancelled),
@@ -112,10 +106,48 @@ pub(crate) async fn run(
             )
         }
     };
-    let last = last.lock().unwrap_or_else(PoisonError::into_inner);
-    let tail: Vec<&str> = last.iter().map(String::as_str).collect();
-    Err(Trouble::Failed(match tail.join("\n").trim_end() {
+    Err(Trouble::Failed(match tail.trim_end() {
         "" => format!("{what} {how} and said nothing"),
         tail => format!("{what} {how}; its last lines:\n{tail}"),
     }))
+}
+
+/// What becomes of a step's output, which is free of secrets by now.
+struct Kept {
+    file: Option<File>,
+    tail: Vec<u8>,
+}
+
+impl Kept {
+    fn keep(&mut self, text: &[u8]) {
+        self.keep_in_file(text);
+        self.tail.extend_from_slice(text);
+        if self.tail.len() > 2 * TAIL {
+            self.tail.drain(..self.tail.len() - TAIL);
+        }
+    }
+
+    fn keep_in_file(&mut self, text: &[u8]) {
+        if let Some(file) = &mut self.file {
+            // Kept for people; a full disk will show in what follows.
+            let _ = file.write_all(text);
+        }
+    }
+
+    /// What the next step says begins a line of its own.
+    fn end_line(&mut self) {
+        if self.tail.last().is_some_and(|last| *last != b'\n') {
+            self.keep_in_file(b"\n");
+        }
+    }
+
+    fn last_lines(&self) -> String {
+        let text = String::from_utf8_lossy(&self.tail);
+        let lines: Vec<&str> = text.lines().collect();
+        let last = &lines[lines.len().saturating_sub(QUOTED)..];
+        let short = last
+            .iter()
+            .map(|line| line.chars().take(QUOTED_WIDTH).collect::<String>());
+        short.collect::<Vec<_>>().join("\n")
+    }
 }

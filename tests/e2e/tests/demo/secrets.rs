@@ -150,3 +150,36 @@ async fn the_session_wins_over_the_environment_and_changes_work_in_the_next_turn
 fn secret() -> String {
     format!("sk-test-{}", uuid::Uuid::new_v4().simple())
 }
+
+/// Each half is a write, and so a read, of its own, at the end of a line longer than any buffer.
+#[tokio::test]
+async fn a_secret_that_a_step_writes_in_halves_is_found() {
+    let server = Server::demo().await;
+    let client = server.client();
+    let key = secret();
+    let (first, second) = key.split_at(key.len() / 2);
+    let script = "head -c 3000000 /dev/zero | tr '\\0' x; printf %s \"${KEY%\"$SECOND\"}\"; \
+                  sleep 0.3; printf '%s\\n' \"$SECOND\"; exit 3";
+    let script = format!("SECOND={second}; {script}");
+    let environment = client
+        .create_environment(&json!({
+            "name": "e", "env_vars": {"KEY": key}, "setup_script": script,
+        }))
+        .await;
+    let agent = client.demo_agent().await;
+    let body = json!({"agent_id": agent, "prompt": "hi", "environment_id": environment});
+    let session = client.create_session(&body).await;
+    let ended = session.ended().await;
+    let error = ended.failed();
+    let kept = client
+        .get(&format!("/sessions/{}/provisioning", session.id))
+        .await
+        .text;
+    for text in [&kept, &error] {
+        assert!(!text.contains(&key) && !text.contains(first), "let through");
+    }
+    assert!(kept.contains("xxx[redacted:KEY]\n"), "it was never there");
+    assert!(error.contains("exited with code 3"), "{error}");
+    let outside = |path: &std::path::Path| path.ends_with("workspace") || path.ends_with("home");
+    assert!(files_with(&server.data(), first, &outside).is_empty());
+}
