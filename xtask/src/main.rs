@@ -1,5 +1,6 @@
 //! Build, run and test the project.
 
+mod chaos;
 mod dist;
 mod machine;
 mod plugins;
@@ -31,6 +32,8 @@ enum Task {
         #[arg(long)]
         verbose: bool,
     },
+    /// Kill hosts, supervisors and CLIs under load, and fill the disk
+    Chaos(chaos::Chaos),
     /// Run the benchmarks
     Bench,
     /// Build a release folder: aod, aod-supervisor, runtimes.toml, plugins/*.wasm
@@ -56,6 +59,7 @@ fn work(task: Task) -> Result<ExitCode> {
     match task {
         Task::Run(run) => return run.run(&root),
         Task::Test(test) => test.run(&root)?,
+        Task::Chaos(chaos) => chaos.run(&root)?,
         Task::Plugins { verbose } => {
             machine::prepare(&[machine::Need::Wasm])?;
             for built in plugins::build(&root, verbose)? {

@@ -8,6 +8,9 @@ use anyhow::Result;
 use crate::machine::{self, Need};
 use crate::{cargo, plugins, run_command, target};
 
+/// What the whole set of tests is built with; another selection would build all once more.
+pub(crate) const FEATURES: &[&str] = &["--features", "aod-e2e/clis"];
+
 /// Install what the tests need and run everything that CI runs.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Test {
@@ -50,11 +53,7 @@ impl Test {
     }
 
     fn features(&self) -> &'static [&'static str] {
-        if self.fast {
-            &[]
-        } else {
-            &["--features", "aod-e2e/clis"]
-        }
+        if self.fast { &[] } else { FEATURES }
     }
 
     /// The tests themselves, last, so that the output ends with the runner's summary.

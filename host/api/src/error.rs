@@ -146,6 +146,10 @@ impl From<aod_session::Error> for ApiError {
             Error::Conflict(message) => Self::conflict(message),
             Error::ActiveLimit { limit, active } => Self::active_limit(limit, active),
             Error::Unavailable(message) => Self::unavailable(message),
+            Error::FullDisk(ref cause) => {
+                tracing::error!(%cause, "the disk is full");
+                Self::other(StatusCode::INSUFFICIENT_STORAGE, error.to_string())
+            }
             Error::Internal(cause) => Self::internal(&format_args!("{cause:#}")),
         }
     }

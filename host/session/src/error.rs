@@ -33,6 +33,9 @@ pub enum Error {
     /// Something that the host needs does not answer.
     #[error("{0}")]
     Unavailable(String),
+    /// The server's disk, or its quota, has no room left.
+    #[error("the server's disk is full: make room, or ask its operator to, and try again")]
+    FullDisk(#[source] anyhow::Error),
     /// Anything that is not the user's to mend.
     #[error("{0:#}")]
     Internal(anyhow::Error),
@@ -40,8 +43,21 @@ pub enum Error {
 
 impl Error {
     pub(crate) fn internal(error: impl Into<anyhow::Error>) -> Self {
-        Self::Internal(error.into())
+        let error = error.into();
+        match error.chain().any(is_full_disk) {
+            true => Self::FullDisk(error),
+            false => Self::Internal(error),
+        }
     }
+}
+
+fn is_full_disk(cause: &(dyn std::error::Error + 'static)) -> bool {
+    use std::io::ErrorKind::{QuotaExceeded, StorageFull};
+    let file = |error: &std::io::Error| matches!(error.kind(), StorageFull | QuotaExceeded);
+    cause.downcast_ref().is_some_and(file)
+        || cause
+            .downcast_ref()
+            .is_some_and(aod_store::Error::is_full_disk)
 }
 
 /// The API's word for what the store calls by a table's name.

@@ -14,6 +14,7 @@ mod idempotency;
 mod maintenance;
 mod migrate;
 mod readers;
+mod reserve;
 mod sealed;
 mod sessions;
 mod sql;
@@ -39,6 +40,7 @@ pub use turns::{NewTurn, StopRequest, TurnEnd, TurnRecord, Unsettled};
 pub use users::User;
 
 use readers::Readers;
+use reserve::Reserve;
 use writer::Writer;
 
 /// A part of a list, newest first.
@@ -66,6 +68,7 @@ pub struct Store {
 struct Inner {
     writer: Writer,
     readers: Readers,
+    reserve: Reserve,
 }
 
 impl std::fmt::Debug for Store {
@@ -86,8 +89,28 @@ impl Store {
         let writer = Writer::start(connection::writer(path)?)?;
         let readers = Readers::open(path)?;
         Ok(Self {
-            inner: Arc::new(Inner { writer, readers }),
+            inner: Arc::new(Inner {
+                writer,
+                readers,
+                reserve: Reserve::beside(path),
+            }),
         })
+    }
+
+    /// Writes what must not fail for want of disk space.
+    async fn write_at_all_costs<T, F>(&self, body: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> Result<T> + Clone + Send + 'static,
+    {
+        match self.write(body.clone()).await {
+            Err(error) if error.is_full_disk() && self.inner.reserve.release() => {
+                let written = self.write(body).await;
+                self.inner.reserve.refill();
+                written
+            }
+            written => written,
+        }
     }
 
     async fn write<T, F>(&self, body: F) -> Result<T>

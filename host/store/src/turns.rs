@@ -204,13 +204,14 @@ impl Store {
         .await
     }
 
-    /// Ends a turn, and with it moves its session. The caller then appends `terminal` to the log
-    /// and says so with [`Store::terminal_logged`].
+    /// Ends a turn, and with it moves its session; also on a full disk, for which some space is
+    /// kept back. The caller then appends `terminal` to the log and says so with
+    /// [`Store::terminal_logged`].
     ///
     /// # Errors
     /// [`Error::NotFound`], [`Error::NotCurrentTurn`], [`Error::IllegalTransition`].
     pub async fn end_turn(&self, end: TurnEnd) -> Result<Session> {
-        self.write(move |db| self::end(db, &end)).await
+        self.write_at_all_costs(move |db| self::end(db, &end)).await
     }
 
     /// Keeps a user's wish to stop the current turn, so that a host that dies now carries it out

@@ -6,6 +6,7 @@
 
 mod api;
 mod client;
+mod disk;
 mod gate;
 mod process;
 mod program;

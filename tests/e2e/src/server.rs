@@ -8,6 +8,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use crate::client::Client;
+use crate::disk::Disk;
 use crate::process::{Process, Tree, all};
 use crate::program::program;
 use crate::runtimes::Runtimes;
@@ -18,6 +19,7 @@ use crate::wait::{DEADLINE, eventually};
 pub struct ServerOptions {
     runtimes: Runtimes,
     environment: Vec<(String, String)>,
+    disk: Option<Disk>,
 }
 
 impl ServerOptions {
@@ -27,7 +29,19 @@ impl ServerOptions {
         Self {
             runtimes,
             environment: Vec::new(),
+            disk: None,
         }
+    }
+
+    /// With its data on a disk of its own of that `size`, as a mount option of tmpfs; none where
+    /// mounting is not permitted.
+    ///
+    /// # Panics
+    /// When no folder can be made for it.
+    #[must_use]
+    pub fn on_a_disk_of(mut self, size: &str) -> Option<Self> {
+        self.disk = Some(Disk::mount(size)?);
+        Some(self)
     }
 
     /// With a setting, as a variable such as `AOD_LIMITS__SESSIONS_PER_USER`.
@@ -96,7 +110,10 @@ impl Server {
     /// The data folder.
     #[must_use]
     pub fn data(&self) -> PathBuf {
-        self.folder.path().join("data")
+        match &self.options.disk {
+            Some(disk) => disk.path().join("data"),
+            None => self.folder.path().join("data"),
+        }
     }
 
     /// A session's own folder.
@@ -179,6 +196,25 @@ impl Server {
 
     async fn launch(&mut self) {
         let before = self.log().len();
+        self.spawn();
+        let base = eventually("the server listens", DEADLINE, async || {
+            if let Some(Ok(Some(status))) = self.process.as_mut().map(Child::try_wait) {
+                panic!("the server ended with {status}: {}", self.log());
+            }
+            let log = self.log();
+            let (_, line) = log.get(before..)?.split_once("listening on ")?;
+            // Only a whole line has the whole address.
+            let (url, _) = line.split_once('\n')?;
+            let end = url
+                .find(|c: char| c.is_whitespace() || c == '\u{1b}')
+                .unwrap_or(url.len());
+            Some(url[..end].to_owned())
+        })
+        .await;
+        self.client = Client::new(&base, Some(&self.token));
+    }
+
+    fn spawn(&mut self) {
         let log = OpenOptions::new()
             .create(true)
             .append(true)
@@ -201,21 +237,6 @@ impl Server {
             Ok(process) => self.process = Some(process),
             Err(error) => panic!("the server does not start: {error}"),
         }
-        let base = eventually("the server listens", DEADLINE, async || {
-            if let Some(Ok(Some(status))) = self.process.as_mut().map(Child::try_wait) {
-                panic!("the server ended with {status}: {}", self.log());
-            }
-            let log = self.log();
-            let (_, line) = log.get(before..)?.split_once("listening on ")?;
-            // Only a whole line has the whole address.
-            let (url, _) = line.split_once('\n')?;
-            let end = url
-                .find(|c: char| c.is_whitespace() || c == '\u{1b}')
-                .unwrap_or(url.len());
-            Some(url[..end].to_owned())
-        })
-        .await;
-        self.client = Client::new(&base, Some(&self.token));
     }
 
     /// The server's process.
@@ -279,6 +300,16 @@ impl Server {
     /// When it does not start.
     pub async fn start_again(&mut self) {
         self.launch().await;
+    }
+
+    /// Starts the server and kills it after so long, ready or not.
+    ///
+    /// # Panics
+    /// When it cannot be started or killed.
+    pub async fn start_and_kill(&mut self, after: Duration) {
+        self.spawn();
+        tokio::time::sleep(after).await;
+        self.kill();
     }
 
     /// Kills the server and starts it again on the same data.

@@ -38,7 +38,18 @@ pub(super) async fn run(turns: &Turns, session: Uuid, turn: u32, stopped: Stoppe
         Err(Failure::LetGo) => tracing::debug!("let go of a turn"),
         Err(Failure::Broken(error)) => {
             tracing::error!(error = format!("{error:#}"), "a turn cannot be run");
-            let end = End::error("the server failed to run this turn; its log has the cause");
+            // Nobody would follow what the CLI goes on to do.
+            if let Err(Failure::Broken(error)) =
+                ask(&turns.paths.session(session), Request::Terminate).await
+            {
+                tracing::warn!(%error, "a turn's supervisor cannot be asked to end it");
+            }
+            let end = End::error(match error {
+                Error::FullDisk(_) => {
+                    "the server's disk is full, and the turn was stopped; make room and prompt again"
+                }
+                _ => "the server failed to run this turn; its log has the cause",
+            });
             if let Err(error) = give_up(turns, session, turn, end).await {
                 tracing::error!(error = format!("{error:#}"), "a turn cannot be ended");
             }
@@ -131,6 +142,19 @@ async fn commit(
     settle(turns, session, turn, &end.terminal, journal).await
 }
 
+/// Asks a session's supervisor. That it is gone is seen by its lock.
+async fn ask(paths: &SessionPaths, request: Request) -> Result<(), Failure> {
+    let path = paths.control();
+    let asked = tokio::task::spawn_blocking(move || {
+        Control::connect(&path, ANSWER).and_then(|mut control| control.send(&request))
+    });
+    match asked.await.map_err(Error::internal)? {
+        Ok(()) | Err(ControlError::Gone { .. } | ControlError::Refused { .. }) => {}
+        Err(error) => tracing::warn!(%error, "a supervisor does not answer"),
+    }
+    Ok(())
+}
+
 /// Appends the terminal event of a turn that has been committed.
 pub(super) async fn settle(
     turns: &Turns,
@@ -140,7 +164,11 @@ pub(super) async fn settle(
     journal: &mut Journal,
 ) -> Result<()> {
     journal.terminal(terminal)?;
-    Ok(turns.store.terminal_logged(session, turn).await?)
+    if let Err(error) = turns.store.terminal_logged(session, turn).await {
+        // The next start looks at the log instead.
+        tracing::warn!(%error, "it cannot be noted that a turn's end is in the log");
+    }
+    Ok(())
 }
 
 impl Task<'_> {
@@ -369,17 +397,8 @@ impl Task<'_> {
         }
     }
 
-    /// Asks the supervisor. That it is gone is seen by its lock.
     async fn ask(&self, request: Request) -> Result<(), Failure> {
-        let path = self.paths.control();
-        let asked = tokio::task::spawn_blocking(move || {
-            Control::connect(&path, ANSWER).and_then(|mut control| control.send(&request))
-        });
-        match asked.await.map_err(Error::internal)? {
-            Ok(()) | Err(ControlError::Gone { .. } | ControlError::Refused { .. }) => {}
-            Err(error) => tracing::warn!(%error, "a supervisor does not answer"),
-        }
-        Ok(())
+        ask(&self.paths, request).await
     }
 
     /// Ends a turn whose supervisor has recorded its end.

@@ -1,0 +1,69 @@
+//! A client that follows a session whatever happens to the server, as the documentation says:
+//! where the connection breaks off, it resumes after the last id that it saw.
+
+use std::time::Duration;
+
+use eventsource_stream::Eventsource as _;
+use futures::StreamExt as _;
+use reqwest::Method;
+use serde_json::Value;
+
+use crate::Address;
+
+/// How long to wait before the next try. A server that is being started refuses connections.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// One of a session's two streams, read to the end of turn after turn.
+pub(crate) struct Reader {
+    address: Address,
+    path: String,
+    /// The last id that was seen.
+    last: Option<String>,
+}
+
+impl Reader {
+    pub(crate) fn new(address: &Address, session: &str, stream: &str) -> Self {
+        Self {
+            address: address.clone(),
+            path: format!("/sessions/{session}/{stream}"),
+            last: None,
+        }
+    }
+
+    /// Reads on until the server ends the stream, however often it is killed meanwhile. Only
+    /// events with an id are returned: the others may come with each connection.
+    pub(crate) async fn to_the_end(&mut self) -> Vec<Value> {
+        let mut seen = Vec::new();
+        while !self.read(&mut seen).await {
+            tokio::time::sleep(PAUSE).await;
+        }
+        seen
+    }
+
+    /// Reads until the connection ends; says whether the server meant it to.
+    async fn read(&mut self, seen: &mut Vec<Value>) -> bool {
+        let client = self.address.borrow().clone();
+        let mut request = client.request(Method::GET, &self.path);
+        if let Some(last) = &self.last {
+            request = request.header("Last-Event-ID", last);
+        }
+        let Ok(reply) = request.send().await else {
+            return false;
+        };
+        assert_eq!(reply.status(), 200, "{}", self.path);
+        let mut events = reply.bytes_stream().eventsource();
+        while let Some(event) = events.next().await {
+            // A server that is killed breaks off in the middle of its reply.
+            let Ok(event) = event else { return false };
+            let event: Value = serde_json::from_str(&event.data).unwrap();
+            let id = match &event["id"] {
+                Value::Number(id) if event["type"] != "turn_start" => id.to_string(),
+                Value::String(id) => id.clone(),
+                _ => continue,
+            };
+            self.last = Some(id);
+            seen.push(event);
+        }
+        true
+    }
+}
