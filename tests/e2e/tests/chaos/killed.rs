@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use aod_e2e::{Runtimes, Server, ServerOptions, eventually, within};
+use aod_e2e::{Process, Runtimes, Server, ServerOptions, Tree, eventually, within};
 use rand::Rng as _;
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom as _;
@@ -130,9 +130,7 @@ async fn kill(victim: Victim, server: &mut Server, dice: &mut StdRng) {
         }
         Victim::Cli => {
             let trees = supervisors();
-            let clis = trees.iter().flat_map(|tree| &tree.below);
-            // Any of the processes of a turn: the sandbox's own, the CLI, its tools.
-            if let Some(process) = clis.collect::<Vec<_>>().choose(dice) {
+            if let Some(process) = trees.choose(dice).and_then(|tree| main_process(tree, dice)) {
                 process.kill();
             }
         }
@@ -144,4 +142,24 @@ async fn kill(victim: Victim, server: &mut Server, dice: &mut StdRng) {
         }
         server.start_again().await;
     }
+}
+
+/// One of the processes without which a turn cannot go on: the sandbox's own and the CLI. That a
+/// tool is killed is the CLI's affair.
+fn main_process(tree: &Tree, dice: &mut StdRng) -> Option<Process> {
+    let with = |start: &str| {
+        let of_the_kind = tree
+            .below
+            .iter()
+            .filter(|it| it.command().starts_with(start));
+        of_the_kind.copied().collect::<Vec<_>>()
+    };
+    let mut main = with("/usr/bin/bwrap");
+    // Its subshells are younger.
+    main.extend(
+        with("sh /run/aod/")
+            .into_iter()
+            .min_by_key(|process| process.pid),
+    );
+    main.choose(dice).copied()
 }

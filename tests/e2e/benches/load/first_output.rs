@@ -1,0 +1,71 @@
+//! From `POST /sessions` to the first byte that the CLI says, against the same script in the same
+//! sandbox without a server.
+
+use std::time::{Duration, Instant};
+
+use aod_e2e::{DEMO_MODEL, Server, repository};
+use aod_sandbox::{Bubblewrap, RunOptions, SandboxDriver as _, SandboxSpec};
+use serde_json::json;
+
+use crate::{median, milliseconds, row, server};
+
+const ROUNDS: usize = 40;
+const PROMPT: &str = "hello";
+
+pub(crate) async fn measure() {
+    let server = server().await;
+    let agent = server.client().demo_agent().await;
+    let (mut through, mut bare) = (Vec::new(), Vec::new());
+    for _ in 0..ROUNDS {
+        bare.push(tokio::task::spawn_blocking(in_a_sandbox).await.unwrap());
+        through.push(through_the_server(&server, &agent).await);
+    }
+    let (through, bare) = (median(through), median(bare));
+    row(
+        &format!("`POST /sessions` of `{DEMO_MODEL}` to its first output"),
+        &milliseconds(through),
+        &format!(
+            "the same script in the same sandbox, {}",
+            milliseconds(bare)
+        ),
+        &format!("{:.2}×", through.as_secs_f64() / bare.as_secs_f64()),
+        "≤ 1.25×",
+    );
+}
+
+async fn through_the_server(server: &Server, agent: &str) -> Duration {
+    let begun = Instant::now();
+    let session = server
+        .client()
+        .create_session(&json!({"agent_id": agent, "prompt": PROMPT}))
+        .await;
+    let mut stream = session.stream().await;
+    stream.until(|event| event.kind() == "output").await;
+    let took = begun.elapsed();
+    stream.rest().await;
+    took
+}
+
+fn in_a_sandbox() -> Duration {
+    let folder = tempfile::tempdir().unwrap();
+    let (home, workspace) = (folder.path().join("home"), folder.path().join("workspace"));
+    std::fs::create_dir_all(&home).unwrap();
+    std::fs::create_dir_all(&workspace).unwrap();
+    let script = repository().join("plugins/demo/src/agent.sh");
+    std::fs::copy(script, workspace.join("agent.sh")).unwrap();
+    let argv = ["sh", "/workspace/agent.sh"].map(str::to_owned).into();
+    let launch = Bubblewrap::default()
+        .launch(&SandboxSpec::new(argv, &home, &workspace))
+        .unwrap();
+    let options = RunOptions {
+        stdin: PROMPT.into(),
+        ..RunOptions::default()
+    };
+    let begun = Instant::now();
+    let mut first = None;
+    aod_sandbox::run(&launch, &options, &mut |_| {
+        first.get_or_insert_with(|| begun.elapsed());
+    })
+    .unwrap();
+    first.unwrap()
+}
