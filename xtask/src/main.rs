@@ -1,5 +1,6 @@
 //! Build, run and test the project.
 
+mod bench;
 mod chaos;
 mod dist;
 mod machine;
@@ -34,8 +35,8 @@ enum Task {
     },
     /// Kill hosts, supervisors and CLIs under load, and fill the disk
     Chaos(chaos::Chaos),
-    /// Run the benchmarks
-    Bench,
+    /// Run the benchmarks and write their table to docs/performance.md
+    Bench(bench::Bench),
     /// Build a release folder: aod, aod-supervisor, runtimes.toml, plugins/*.wasm
     Dist {
         /// Where to
@@ -66,11 +67,7 @@ fn work(task: Task) -> Result<ExitCode> {
                 println!("{built}");
             }
         }
-        Task::Bench => {
-            machine::prepare(&[machine::Need::Wasm, machine::Need::Bubblewrap])?;
-            plugins::build(&root, false)?;
-            cargo(&root, &["bench", "--workspace", "--benches"])?;
-        }
+        Task::Bench(bench) => bench.run(&root)?,
         Task::Dist { out } => dist::build(&root, &root.join(out))?,
     }
     Ok(ExitCode::SUCCESS)

@@ -105,7 +105,6 @@ fn rate(feed: impl Fn(&str), batch: &str) -> f64 {
 
 /// 64 MiB of recorded lines through WASM, epochs on, against the same crate natively.
 fn parsing(adapter: &Adapter) {
-    println!("parsing 64 MiB of recorded lines, MiB/s (best of 3)");
     for size in BATCHES {
         let batch = batch(size);
         let (mut wasm, mut native) = (0.0_f64, 0.0_f64);
@@ -128,11 +127,26 @@ fn parsing(adapter: &Adapter) {
             ));
         }
         println!(
-            "  batches of {:>3} KiB: WASM {wasm:>6.1}, native {native:>6.1}, ratio {:.2}",
+            "| parsing 64 MiB of recorded lines in WASM, epochs on, batches of {} KiB \
+             | {wasm:.0} MiB/s | the same crate natively, {native:.0} MiB/s | {:.2} | ≥ 0.5 |",
             size >> 10,
             wasm / native
         );
     }
+}
+
+/// The median of many tries.
+fn typical(work: impl Fn()) -> Duration {
+    const TRIES: usize = 301;
+    let mut times: Vec<_> = (0..TRIES)
+        .map(|_| {
+            let begun = Instant::now();
+            work();
+            begun.elapsed()
+        })
+        .collect();
+    times.sort();
+    times[TRIES / 2]
 }
 
 /// What a turn that has begun and read a little keeps in memory.
@@ -152,7 +166,7 @@ fn memory(adapter: &Adapter) {
         })
         .collect();
     println!(
-        "memory: {} KiB for each of {TURNS} turns",
+        "| an adapter's turn that has read a little | {} KiB | – | | – |",
         (resident() - before) / TURNS
     );
     drop(turns);
@@ -184,8 +198,20 @@ fn benches(criterion: &mut Criterion) {
     memory(&adapter);
 
     let context = context();
-    criterion.bench_function("plan, warm", |b| b.iter(|| adapter.plan(&context).unwrap()));
     let native = native_context();
+    let warm = typical(|| drop(black_box(adapter.plan(&context).unwrap())));
+    let bare = typical(|| {
+        drop(black_box(
+            sdk::plan_turn::<Claude>(black_box(&native)).unwrap(),
+        ))
+    });
+    println!(
+        "| `plan`, warm | {warm:.1?} | a native call, {bare:.1?} | {:.1?} more | ≤ 50 µs more |",
+        warm.saturating_sub(bare)
+    );
+    let begin = typical(|| drop(black_box(adapter.begin_turn(&context).unwrap())));
+    println!("| a new instance for a turn | {begin:.1?} | – | | ≤ 30 µs |");
+    criterion.bench_function("plan, warm", |b| b.iter(|| adapter.plan(&context).unwrap()));
     criterion.bench_function("plan, native", |b| {
         b.iter(|| sdk::plan_turn::<Claude>(black_box(&native)).unwrap());
     });
@@ -198,6 +224,15 @@ fn benches(criterion: &mut Criterion) {
     let toml =
         format!("[runtime.claude]\ncomponent = {claude:?}\n[runtime.demo]\ncomponent = {demo:?}\n");
     std::fs::write(folder.path().join("runtimes.toml"), toml).unwrap();
+    let begun = Instant::now();
+    registry(&engine, folder.path());
+    let compiling = begun.elapsed();
+    let cached = typical(|| drop(registry(&engine, folder.path())));
+    println!(
+        "| loading two adapters, cached | {cached:.1?} | compiling them, {compiling:.0?} | {:.0}× faster \
+         | ≥ 10× faster, well under 100 ms |",
+        compiling.as_secs_f64() / cached.as_secs_f64()
+    );
     criterion.bench_function("start, nothing cached", |b| {
         b.iter_custom(|iterations| {
             let mut spent = Duration::ZERO;

@@ -7,7 +7,6 @@ mod crash;
 mod files;
 mod life;
 mod records;
-mod scale;
 mod support;
 mod transitions;
 mod wiping;

@@ -1,0 +1,71 @@
+//! `cargo xtask bench`: the benchmarks, and the table of their ratios in `docs/performance.md`.
+
+use std::io::{BufRead as _, BufReader};
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use anyhow::{Context as _, Result, ensure};
+
+use crate::machine::{self, Need};
+use crate::{cargo, plugins};
+
+/// Run the benchmarks and write their table to docs/performance.md
+#[derive(Debug, clap::Args)]
+pub(crate) struct Bench {
+    /// Run only the bench target of this name, and leave the table as it is
+    only: Option<String>,
+}
+
+/// The targets that print rows of the table, in its order.
+const TARGETS: [&str; 4] = ["adapter", "ingest", "scale", "load"];
+/// Everything behind this line is written anew.
+const TABLE: &str = "| what | measured | against | ratio | bar |\n|---|---|---|---|---|\n";
+
+impl Bench {
+    pub(crate) fn run(&self, root: &Path) -> Result<()> {
+        machine::prepare(&[Need::Wasm, Need::Bubblewrap])?;
+        plugins::build(root, false)?;
+        // The programs that the load driver starts.
+        cargo(root, &["build", "--release", "--workspace", "--bins"])?;
+        if let Some(only) = &self.only {
+            return rows(root, only).map(drop);
+        }
+        let mut table = String::new();
+        for target in TARGETS {
+            for row in rows(root, target)? {
+                table.push_str(&row);
+                table.push('\n');
+            }
+        }
+        let path = root.join("docs/performance.md");
+        let page = std::fs::read_to_string(&path).context("cannot read docs/performance.md")?;
+        let (text, _) = page
+            .split_once(TABLE)
+            .context("docs/performance.md has no table to replace")?;
+        std::fs::write(&path, format!("{text}{TABLE}{table}"))
+            .context("cannot write docs/performance.md")
+    }
+}
+
+/// Runs one target, shows what it prints, and returns the rows among it.
+fn rows(root: &Path, target: &str) -> Result<Vec<String>> {
+    let mut bench = Command::new(env!("CARGO"))
+        .args(["bench", "--workspace", "--bench", target])
+        .current_dir(root)
+        .stdout(Stdio::piped())
+        .spawn()
+        .context("cannot run cargo bench")?;
+    let mut rows = Vec::new();
+    if let Some(output) = bench.stdout.take() {
+        for line in BufReader::new(output).lines() {
+            let line = line?;
+            println!("{line}");
+            if line.starts_with("| ") {
+                rows.push(line);
+            }
+        }
+    }
+    let status = bench.wait()?;
+    ensure!(status.success(), "the bench {target} failed: {status}");
+    Ok(rows)
+}
