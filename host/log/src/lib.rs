@@ -33,6 +33,8 @@ mod reader;
 mod record;
 mod reserve;
 mod segment;
+mod syncer;
+mod newest;
 mod writer;
 
 pub use error::{Error, Result};
