@@ -7,7 +7,7 @@ use std::path::Path;
 use crate::cursor::{Cursor, Step};
 use crate::frame::Chain;
 use crate::segment::{self, Header, Index, SEGMENT_HEAD};
-use crate::writer::failure;
+use crate::writer::{MOST_BEHIND, failure};
 use crate::{Error, Result};
 
 /// The newest segment, and where it ends.
@@ -23,17 +23,24 @@ pub(crate) struct Newest {
 /// power loss has left behind a hole. None where there is no segment yet.
 pub(crate) fn find(dir: &Path) -> Result<Option<Newest>> {
     let mut segments = segment::list(dir)?;
+    let checked = segments.len().saturating_sub(2 * MOST_BEHIND + 2);
+    let end = (checked + 1..segments.len())
+        .map(|at| Ok((at, ends_before(dir, segments[at - 1], segments[at] - 1)?)))
+        .find_map(|found: Result<_>| match found {
+            Ok((_, false)) => None,
+            Ok((at, true)) => Some(Ok(at)),
+            Err(error) => Some(Err(error)),
+        })
+        .transpose()?;
+    // A power loss took the end of a segment that had not been synced, and syncs are in order, so
+    // nothing that follows it was ever safe. It is kept for whoever wants to look.
+    for first_id in segments.drain(end.unwrap_or(segments.len())..).rev() {
+        let path = segment::path(dir, first_id);
+        let aside = path.with_extension("lost");
+        fs::rename(&path, &aside).map_err(Error::io("set aside", &path))?;
+    }
     while let Some(first_id) = segments.pop() {
         let path = segment::path(dir, first_id);
-        if let Some(before) = segments.last()
-            && ends_before(dir, *before, first_id - 1)?
-        {
-            // A power loss took the end of the segment before, which had not been synced, and
-            // so nothing that follows it was ever safe. It is kept for whoever wants to look.
-            let aside = path.with_extension("lost");
-            fs::rename(&path, &aside).map_err(Error::io("set aside", &path))?;
-            continue;
-        }
         if let Some(tail) = mend(dir, first_id)? {
             return Ok(Some(tail));
         }
@@ -176,4 +183,3 @@ pub(crate) fn begin(dir: &Path, chain: Chain, synced: bool) -> Result<Newest> {
         index,
     })
 }
-

@@ -34,7 +34,16 @@ impl Job {
         self
     }
 
-    fn run(&self) -> Result<(), Failed> {
+    /// How many files and folders it has.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Does it here and now.
+    ///
+    /// # Errors
+    /// With the first that cannot be done.
+    pub fn run(&self) -> Result<(), Failed> {
         self.0.iter().try_for_each(|(file, path)| {
             file.sync_all().map_err(|source| Failed {
                 path: path.clone(),

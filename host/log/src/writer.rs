@@ -11,11 +11,15 @@ use serde::{Deserialize, Serialize};
 use crate::error::is_full;
 use crate::frame::{self, Chain};
 use crate::lock::Lock;
+use crate::newest;
 use crate::reserve::Reserve;
 use crate::segment::{self, Index};
 use crate::syncer::{Failed, Job, LOOK_AGAIN, Syncer};
-use crate::newest;
 use crate::{Batch, Error, Result};
+
+/// So many finished segments may wait for their sync, beside those whose sync runs, before the
+/// writer waits for the disk.
+pub(crate) const MOST_BEHIND: usize = 16;
 
 /// How a log is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -69,6 +73,8 @@ pub struct Writer {
     reserve: Reserve,
     dirty_since: Option<Instant>,
     syncer: Syncer,
+    /// Finished segments that wait for the next sync.
+    behind: Job,
     // Last, so that all else is closed when the lock is released.
     _lock: Lock,
 }
@@ -108,6 +114,7 @@ impl Writer {
             reserve,
             dirty_since: None,
             syncer: Syncer::default(),
+            behind: Job::default(),
             _lock: lock,
         })
     }
@@ -186,28 +193,30 @@ impl Writer {
         if self.sync_due() != Some(Duration::ZERO) {
             return Ok(());
         }
-        let job = self.sync_job(Job::default())?;
-        self.begin_sync(job)
-    }
-
-    /// Adds the current segment to a job.
-    fn sync_job(&self, job: Job) -> Result<Job> {
-        let file = self.file.try_clone();
-        let file = file.map_err(|source| self.failed("sync", source))?;
-        Ok(job.then(file, self.path.clone()))
-    }
-
-    fn begin_sync(&mut self, job: Job) -> Result<()> {
-        let begun = self.syncer.begin(job);
-        begun.map_err(|failed| self.sync_failed(failed))?;
+        let file = self.current()?;
+        let job = std::mem::take(&mut self.behind).then(file, self.path.clone());
+        self.begin_sync(job)?;
         self.dirty_since = None;
         Ok(())
     }
 
-    /// Waits for the sync that runs beside.
+    /// The current segment's file once more.
+    fn current(&self) -> Result<File> {
+        let file = self.file.try_clone();
+        file.map_err(|source| self.failed("sync", source))
+    }
+
+    fn begin_sync(&mut self, job: Job) -> Result<()> {
+        let begun = self.syncer.begin(job);
+        begun.map_err(|failed| self.sync_failed(failed))
+    }
+
+    /// Waits until all finished segments are safe.
     fn synced(&mut self) -> Result<()> {
+        let behind = std::mem::take(&mut self.behind);
         self.syncer
             .wait()
+            .and_then(|()| behind.run())
             .map_err(|failed| self.sync_failed(failed))
     }
 
@@ -290,20 +299,16 @@ impl Writer {
         }
     }
 
-    /// Goes on in a new segment. The old one is synced beside it, and so is the new one's name
-    /// after that: of what was never synced, a power loss may then leave the newest two segments
-    /// torn, which the next writer mends.
+    /// Goes on in a new segment. By an interval, the old one is synced when that is over: of what
+    /// was never synced, a power loss may then take the ends of the newest few segments, which the
+    /// next writer mends.
     fn roll(&mut self) -> Result<()> {
         let beside = matches!(self.options.fsync, Fsync::Interval(_));
-        if beside {
-            // At most one segment that is not yet safe lies behind the current one.
-            self.synced()?;
-        } else if self.options.fsync == Fsync::Always {
+        if self.options.fsync == Fsync::Always {
             self.sync()?;
         }
-        let old = self.sync_job(Job::default())?;
-        let synced = self.options.fsync == Fsync::Always;
-        let next = newest::begin(&self.dir, self.chain, synced)?;
+        let (old, path) = (self.current()?, self.path.clone());
+        let next = newest::begin(&self.dir, self.chain, self.options.fsync == Fsync::Always)?;
         self.path = segment::path(&self.dir, next.first_id);
         self.first_id = next.first_id;
         self.file = next.file;
@@ -311,8 +316,12 @@ impl Writer {
         self.index = next.index;
         if beside {
             let folder = File::open(&self.dir).map_err(Error::io("open", &self.dir))?;
-            let job = self.sync_job(old)?.then(folder, self.dir.clone());
-            self.begin_sync(job)?;
+            let behind = std::mem::take(&mut self.behind).then(old, path);
+            self.behind = behind.then(folder, self.dir.clone());
+            if self.behind.len() >= 2 * MOST_BEHIND {
+                let job = std::mem::take(&mut self.behind);
+                self.begin_sync(job)?;
+            }
         }
         Ok(())
     }
