@@ -28,11 +28,13 @@ mod cursor;
 mod error;
 mod frame;
 mod lock;
+mod newest;
 mod purge;
 mod reader;
 mod record;
 mod reserve;
 mod segment;
+mod syncer;
 mod writer;
 
 pub use error::{Error, Result};

@@ -1,20 +1,25 @@
 //! The one writer.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{DirBuilder, File};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, FileExt as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
-use crate::cursor::{Cursor, Step};
 use crate::error::is_full;
 use crate::frame::{self, Chain};
 use crate::lock::Lock;
+use crate::newest;
 use crate::reserve::Reserve;
-use crate::segment::{self, Header, Index, SEGMENT_HEAD};
+use crate::segment::{self, Index};
+use crate::syncer::{Failed, Job, LOOK_AGAIN, Syncer};
 use crate::{Batch, Error, Result};
+
+/// So many finished segments may wait for their sync, beside those whose sync runs, before the
+/// writer waits for the disk.
+pub(crate) const MOST_BEHIND: usize = 16;
 
 /// How a log is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,7 +47,7 @@ impl Default for Options {
 pub enum Fsync {
     /// With every batch.
     Always,
-    /// At most so long after a batch.
+    /// At most so long after a batch, beside the writer, which does not wait for it.
     Interval(Duration),
     /// When [`Writer::sync`] is called.
     Never,
@@ -67,6 +72,9 @@ pub struct Writer {
     index: Index,
     reserve: Reserve,
     dirty_since: Option<Instant>,
+    syncer: Syncer,
+    /// Finished segments that wait for the next sync.
+    behind: Job,
     // Last, so that all else is closed when the lock is released.
     _lock: Lock,
 }
@@ -86,25 +94,13 @@ impl Writer {
             .map_err(Error::io("create", dir))?;
         let lock = Lock::take(dir)?;
         let reserve = Reserve::open(dir);
-        let tail = loop {
-            let Some(first_id) = segment::list(dir)?.pop() else {
-                break None;
-            };
-            match find_tail(dir, first_id)? {
-                Some(tail) => break Some(tail),
-                // A segment whose header never reached the disk holds nothing.
-                None => {
-                    let path = segment::path(dir, first_id);
-                    fs::remove_file(&path).map_err(Error::io("remove", &path))?;
-                }
-            }
-        };
+        let tail = newest::find(dir)?;
         let tail = match tail {
             Some(mut tail) => {
                 tail.chain.generation = tail.chain.generation.saturating_add(1);
                 tail
             }
-            None => new_segment(dir, Chain::new(0, 1), options.fsync)?,
+            None => newest::begin(dir, Chain::new(0, 1), options.fsync != Fsync::Never)?,
         };
         Ok(Self {
             dir: dir.to_owned(),
@@ -117,6 +113,8 @@ impl Writer {
             index: tail.index,
             reserve,
             dirty_since: None,
+            syncer: Syncer::default(),
+            behind: Job::default(),
             _lock: lock,
         })
     }
@@ -159,11 +157,12 @@ impl Writer {
         }
     }
 
-    /// Forces all that was appended to the disk.
+    /// Forces all that was appended to the disk, and waits until it is there.
     ///
     /// # Errors
     /// When the disk fails.
     pub fn sync(&mut self) -> Result<()> {
+        self.synced()?;
         if self.dirty_since.take().is_some() {
             self.file
                 .sync_data()
@@ -172,24 +171,57 @@ impl Writer {
         Ok(())
     }
 
-    /// How long the policy lets what was appended wait for a [`Writer::sync`]; `None` where there
-    /// is nothing to wait for.
+    /// How long the policy lets what was appended wait for a [`Writer::sync_if_due`]; `None`
+    /// where there is nothing to wait for.
     pub fn sync_due(&self) -> Option<Duration> {
         let Fsync::Interval(interval) = self.options.fsync else {
             return None;
         };
-        Some(interval.saturating_sub(self.dirty_since?.elapsed()))
+        let due = interval.saturating_sub(self.dirty_since?.elapsed());
+        Some(if self.syncer.is_busy() {
+            due.max(LOOK_AGAIN)
+        } else {
+            due
+        })
     }
 
-    /// Syncs if it is due.
+    /// Begins to sync if it is due, and does not wait for the end.
     ///
     /// # Errors
-    /// When the disk fails.
+    /// When the disk fails, or has failed since the last call.
     pub fn sync_if_due(&mut self) -> Result<()> {
-        match self.sync_due() {
-            Some(Duration::ZERO) => self.sync(),
-            _ => Ok(()),
+        if self.sync_due() != Some(Duration::ZERO) {
+            return Ok(());
         }
+        let file = self.current()?;
+        let job = std::mem::take(&mut self.behind).then(file, self.path.clone());
+        self.begin_sync(job)?;
+        self.dirty_since = None;
+        Ok(())
+    }
+
+    /// The current segment's file once more.
+    fn current(&self) -> Result<File> {
+        let file = self.file.try_clone();
+        file.map_err(|source| self.failed("sync", source))
+    }
+
+    fn begin_sync(&mut self, job: Job) -> Result<()> {
+        let begun = self.syncer.begin(job);
+        begun.map_err(|failed| self.sync_failed(failed))
+    }
+
+    /// Waits until all finished segments are safe.
+    fn synced(&mut self) -> Result<()> {
+        let behind = std::mem::take(&mut self.behind);
+        self.syncer
+            .wait()
+            .and_then(|()| behind.run())
+            .map_err(|failed| self.sync_failed(failed))
+    }
+
+    fn sync_failed(&self, Failed { path, source }: Failed) -> Error {
+        failure(&self.dir, "sync", &path, source)
     }
 
     fn write(&mut self, batch: &mut Batch) -> Result<u64> {
@@ -267,17 +299,30 @@ impl Writer {
         }
     }
 
+    /// Goes on in a new segment. By an interval, the old one is synced when that is over: of what
+    /// was never synced, a power loss may then take the ends of the newest few segments, which the
+    /// next writer mends.
     fn roll(&mut self) -> Result<()> {
-        if self.options.fsync != Fsync::Never {
-            // Only the newest segment may have a torn tail.
+        let beside = matches!(self.options.fsync, Fsync::Interval(_));
+        if self.options.fsync == Fsync::Always {
             self.sync()?;
         }
-        let next = new_segment(&self.dir, self.chain, self.options.fsync)?;
+        let (old, path) = (self.current()?, self.path.clone());
+        let next = newest::begin(&self.dir, self.chain, self.options.fsync == Fsync::Always)?;
         self.path = segment::path(&self.dir, next.first_id);
         self.first_id = next.first_id;
         self.file = next.file;
         self.size = next.size;
         self.index = next.index;
+        if beside {
+            let folder = File::open(&self.dir).map_err(Error::io("open", &self.dir))?;
+            let behind = std::mem::take(&mut self.behind).then(old, path);
+            self.behind = behind.then(folder, self.dir.clone());
+            if self.behind.len() >= 2 * MOST_BEHIND {
+                let job = std::mem::take(&mut self.behind);
+                self.begin_sync(job)?;
+            }
+        }
         Ok(())
     }
 
@@ -286,126 +331,7 @@ impl Writer {
     }
 }
 
-/// The end of a log.
-struct Tail {
-    first_id: u64,
-    file: File,
-    size: u64,
-    chain: Chain,
-    index: Index,
-}
-
-/// Finds the end of the newest segment and cuts a torn record there. None where the segment's
-/// header is not whole and nothing follows it.
-fn find_tail(dir: &Path, first_id: u64) -> Result<Option<Tail>> {
-    let path = segment::path(dir, first_id);
-    let file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .open(&path)
-        .map_err(Error::io("open", &path))?;
-    let length = file.metadata().map_err(Error::io("inspect", &path))?.len();
-    let Some(header) = segment::read_header(&file, &path, first_id)? else {
-        if length > SEGMENT_HEAD as u64 {
-            return Err(Error::Corrupt {
-                segment: path,
-                offset: 0,
-                what: "its header is missing",
-            });
-        }
-        return Ok(None);
-    };
-    let trusted = segment::indexed(dir, first_id, &file, u64::MAX);
-    let (id, offset) = trusted.unwrap_or((first_id, SEGMENT_HEAD as u64));
-    let mut chain = Chain::new(id - 1, header.generation);
-    let mut index = Index::open(dir, first_id, trusted.map(|(_, offset)| offset));
-    let reading = file.try_clone().map_err(Error::io("open", &path))?;
-    let mut cursor = Cursor::new(reading, offset);
-    let torn = loop {
-        let at = cursor.offset();
-        match cursor.step(&path)? {
-            Step::Whole(head, _) => {
-                chain.accept(&head).map_err(|what| Error::Corrupt {
-                    segment: path.clone(),
-                    offset: at,
-                    what,
-                })?;
-                if head.id != 0 {
-                    index.note(head.id, at);
-                }
-            }
-            Step::End => break None,
-            Step::Partial => break Some("it goes on past the end"),
-            Step::Invalid(what) => break Some(what),
-        }
-    };
-    let size = cursor.offset();
-    if let Some(what) = torn {
-        if cursor.record_follows(&chain, &path)? {
-            return Err(Error::Corrupt {
-                segment: path,
-                offset: size,
-                what,
-            });
-        }
-        file.set_len(size)
-            .map_err(Error::io("cut the torn end of", &path))?;
-    }
-    index.flush();
-    index.trim();
-    Ok(Some(Tail {
-        first_id,
-        file,
-        size,
-        chain,
-        index,
-    }))
-}
-
-/// Begins a segment after `chain`. It gets its name once its header is whole.
-fn new_segment(dir: &Path, chain: Chain, fsync: Fsync) -> Result<Tail> {
-    let first_id = chain.last_id + 1;
-    let path = segment::path(dir, first_id);
-    let draft = path.with_extension("new");
-    let header = Header {
-        generation: chain.generation,
-        first_id,
-    };
-    let make = || {
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&draft)?;
-        file.write_all_at(&header.encode(), 0)?;
-        if fsync != Fsync::Never {
-            file.sync_all()?;
-        }
-        fs::rename(&draft, &path)?;
-        if fsync != Fsync::Never {
-            File::open(dir)?.sync_all()?;
-        }
-        Ok(file)
-    };
-    let file = make().map_err(|source| {
-        // Nothing refers to it; the next attempt would overwrite it anyway.
-        let _ = fs::remove_file(&draft);
-        failure(dir, "begin", &path, source)
-    })?;
-    let index = Index::open(dir, first_id, None);
-    index.trim();
-    Ok(Tail {
-        first_id,
-        file,
-        size: SEGMENT_HEAD as u64,
-        chain,
-        index,
-    })
-}
-
-fn failure(dir: &Path, action: &'static str, path: &Path, source: io::Error) -> Error {
+pub(crate) fn failure(dir: &Path, action: &'static str, path: &Path, source: io::Error) -> Error {
     if is_full(&source) {
         Error::DiskFull {
             dir: dir.to_owned(),

@@ -1,11 +1,12 @@
 //! Keeping secrets out of what is written.
 
 mod forms;
+mod search;
 
 use std::borrow::Cow;
 use std::fmt;
 
-use aho_corasick::{AhoCorasick, AhoCorasickBuilder, AhoCorasickKind, MatchKind};
+use self::search::Search;
 
 /// Replaces secrets by `[redacted:NAME]`, in all the forms in which they may be printed: raw,
 /// JSON-escaped once and twice. One scan finds them all; the longest wins.
@@ -17,8 +18,8 @@ pub struct Redactor(Option<Searcher>);
 
 #[derive(Clone)]
 struct Searcher {
-    automaton: AhoCorasick,
-    /// Sorted; by the automaton's numbers.
+    search: Search,
+    /// Sorted; by the search's numbers.
     forms: Vec<Vec<u8>>,
     replacements: Vec<String>,
     longest: usize,
@@ -41,14 +42,8 @@ impl Redactor {
         if forms.is_empty() {
             return Self(None);
         }
-        let automaton = AhoCorasickBuilder::new()
-            .match_kind(MatchKind::LeftmostLongest)
-            // The faster automaton takes megabytes for a few dozen keys.
-            .kind(Some(AhoCorasickKind::ContiguousNFA))
-            .build(&forms);
-        // Building fails only beyond two billion states.
-        Self(automaton.ok().map(|automaton| Searcher {
-            automaton,
+        Self(Search::new(&forms).map(|search| Searcher {
+            search,
             forms,
             replacements,
             longest,
@@ -68,7 +63,7 @@ impl Redactor {
         };
         let mut out = Vec::new();
         let mut done = 0;
-        for found in searcher.automaton.find_iter(text) {
+        for found in searcher.search.all(text) {
             out.extend_from_slice(&text[done..found.start()]);
             out.extend_from_slice(searcher.replacements[found.pattern()].as_bytes());
             done = found.end();
@@ -120,7 +115,7 @@ impl Redactor {
         let mut held = text.len();
         if let Some(searcher) = &self.0 {
             held = searcher.held_from(text, 0);
-            for found in searcher.automaton.find_iter(text) {
+            for found in searcher.search.all(text) {
                 if held < done {
                     held = searcher.held_from(text, done);
                 }

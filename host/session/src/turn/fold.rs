@@ -131,9 +131,10 @@ impl Fold {
         };
         match record.kind {
             Kind::Begin => {
+                // The adapter begins with the first thing that it is fed: most of the time a
+                // silent turn's instance would be all that it costs.
                 self.begun = true;
                 self.numbers.begin(origin);
-                self.begin_turn(step)?;
             }
             Kind::Stdout | Kind::Stderr if self.begun => {
                 let stream = match record.kind {
@@ -208,7 +209,11 @@ impl Fold {
     /// Feeds lines. Where that fails they are fed one by one to a new instance, so that one bad
     /// line costs no other, and the same one costs the same however lines were batched.
     fn feed(&mut self, stream: OutputStream, lines: &Lines, step: &mut Step<'_>) -> io::Result<()> {
-        let is_fed = lines.lines.first().is_some_and(|line| !line.too_long);
+        let first = lines.lines.first().filter(|line| !line.too_long);
+        let is_fed = first.is_some();
+        if let Some(first) = first.filter(|_| self.turn.is_none()) {
+            self.begin_turn_at(first.origin, step)?;
+        }
         let fed = match &mut self.turn {
             Some(turn) if is_fed => turn.feed(stream, &lines.text),
             _ => return self.pass_on(lines, 0..lines.len(), step),
@@ -254,6 +259,15 @@ impl Fold {
                 Ok(turn) => self.turn = Some(turn),
                 Err(error) => self.fail(&error, step)?,
             }
+        }
+        Ok(())
+    }
+
+    /// [`Fold::begin_turn`], told as what came of a record.
+    fn begin_turn_at(&mut self, origin: Origin, step: &mut Step<'_>) -> io::Result<()> {
+        if self.failed_calls < MAX_FAILURES {
+            self.numbers.reach(origin);
+            self.begin_turn(step)?;
         }
         Ok(())
     }
@@ -374,6 +388,9 @@ impl Fold {
             cause: cause(exited.reason),
             stderr_tail: self.stderr_tail.clone(),
         };
+        if self.turn.is_none() {
+            self.begin_turn_at(self.end, step)?;
+        }
         let Some(turn) = self.turn.take() else {
             return Ok(());
         };

@@ -91,8 +91,6 @@ impl Child {
             stdout: pipe(child.stdout.take().map(Into::into))?,
             stderr: pipe(child.stderr.take().map(Into::into))?,
         };
-        // Fewer, larger reads; where the user's pipes have used up their quota it stays as it is.
-        let _ = rustix::pipe::fcntl_setpipe_size(&pipes.stdout, 512 << 10);
         let child = Self {
             pid,
             pidfd,

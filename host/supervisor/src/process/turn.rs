@@ -26,6 +26,10 @@ use super::watch::Watchman;
 /// How much is read from a pipe at once, when it has much.
 const LARGE_READ: usize = 256 << 10;
 const SMALL_READ: usize = 8 << 10;
+/// What a pipe holds while its writer is busy, and otherwise. All pipes of a user share a quota,
+/// so that a silent turn's must not be large.
+const LARGE_PIPE: usize = 1 << 20;
+const SMALL_PIPE: usize = 64 << 10;
 /// A larger batch buffer is given back.
 const KEPT_BATCH: usize = 512 << 10;
 /// Once the CLI has ended, what it left behind may write for so long before it is killed …
@@ -64,7 +68,19 @@ pub struct Turn {
 
 struct Output {
     pipe: Option<File>,
+    is_large: bool,
     lines: Lines,
+}
+
+impl Output {
+    /// Fewer and larger reads, or less of the quota. Where the kernel refuses, the pipe stays as
+    /// it is and works all the same.
+    fn resize(&mut self, bytes: usize) {
+        if let Some(pipe) = &self.pipe {
+            let _ = rustix::pipe::fcntl_setpipe_size(pipe, bytes);
+            self.is_large = bytes > SMALL_PIPE;
+        }
+    }
 }
 
 impl Turn {
@@ -149,6 +165,7 @@ impl Turn {
         let asks = spec.interrupt.signal.is_some() && spec.interrupt.to != SignalTarget::None;
         let output = |pipe, kind| Output {
             pipe: Some(pipe),
+            is_large: false,
             lines: Lines::new(kind),
         };
         Self {
@@ -316,6 +333,7 @@ impl Turn {
                     output.lines.take(&self.buffer[..count], &mut sink);
                     if count == self.buffer.len() && count < LARGE_READ {
                         self.buffer = vec![0; LARGE_READ];
+                        output.resize(LARGE_PIPE);
                     }
                 }
                 Err(error) if is_transient(&error) => {}
@@ -418,6 +436,11 @@ impl Turn {
             self.buffer = Vec::new();
             self.batch.shrink_to(0);
             trim_heap();
+        }
+        for output in &mut self.outputs {
+            if output.is_large {
+                output.resize(SMALL_PIPE);
+            }
         }
     }
 
