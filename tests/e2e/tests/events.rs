@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 
-use aod_e2e::{Client, DEADLINE, Gate, Server, Session, eventually};
+use aod_e2e::{Client, DEADLINE, Gate, Server, Session, check_events, eventually};
 use reqwest::Method;
 use serde_json::Value;
 
@@ -68,6 +68,7 @@ fn kinds(events: &[Value]) -> Vec<&str> {
 /// Checks that ids rise and that each line of the native stream has an event of its own; the demo
 /// agent writes none that needs none.
 async fn check(session: &Session, events: &[Value]) {
+    check_events(events);
     let ids: Vec<_> = events.iter().map(id).collect();
     assert!(ids.is_sorted_by(|a, b| a < b), "{ids:?}");
     let native = session.ended().await.events;

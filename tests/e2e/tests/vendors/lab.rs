@@ -1,6 +1,6 @@
 //! What differs between the vendors, and a server to try one of them on.
 
-use aod_e2e::{Client, Ended, Runtimes, Server, ServerOptions, Session};
+use aod_e2e::{Client, Ended, Runtimes, Server, ServerOptions, Session, check_events};
 use aod_standin::{Options, Request, Standin};
 use reqwest::Method;
 use reqwest::header::ACCEPT;
@@ -176,6 +176,7 @@ pub(crate) async fn events(session: &Session, ended: &Ended) -> Vec<Value> {
     let page = session.client.send(request).await.expect(200);
     let turn = &ended.turn["turn_number"];
     let events = page["data"].as_array().unwrap();
+    check_events(events);
     events
         .iter()
         .filter(|event| event["turn"] == *turn)
