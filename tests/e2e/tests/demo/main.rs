@@ -4,8 +4,10 @@
 
 mod admission;
 mod crashes;
+mod hostile;
 mod limits;
 mod provisioning;
+mod races;
 mod readers;
 mod retention;
 mod secrets;
