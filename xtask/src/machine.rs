@@ -20,6 +20,8 @@ pub(crate) enum Need {
     Node,
     /// Python 3 with `venv`, for the published client.
     Python,
+    /// nginx, to stand in front of the server.
+    Nginx,
 }
 
 impl Need {
@@ -29,6 +31,8 @@ impl Need {
             Self::Bubblewrap => answers("bwrap", &["--version"]),
             Self::Node => answers("node", &["--version"]) && answers("npm", &["--version"]),
             Self::Python => answers("python3", &["-c", "import venv, ensurepip"]),
+            // Debian has it in a folder that only root has in its path.
+            Self::Nginx => answers("nginx", &["-v"]) || answers("/usr/sbin/nginx", &["-v"]),
         }
     }
 
@@ -38,6 +42,7 @@ impl Need {
             Self::Bubblewrap => &["bubblewrap"],
             Self::Node => &["nodejs", "npm"],
             Self::Python => &["python3", "python3-venv"],
+            Self::Nginx => &["nginx"],
         }
     }
 }

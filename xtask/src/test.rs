@@ -14,7 +14,7 @@ pub(crate) const FEATURES: &[&str] = &["--features", "aod-e2e/clis"];
 /// Install what the tests need and run everything that CI runs.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Test {
-    /// The inner loop: no vendors' CLIs, no published client, no lints
+    /// The inner loop: no vendors' CLIs, no published client, no proxy, no lints
     #[arg(long)]
     fast: bool,
     /// Run only tests whose name contains this
@@ -24,6 +24,9 @@ pub(crate) struct Test {
 impl Test {
     pub(crate) fn run(&self, root: &Path) -> Result<()> {
         machine::prepare(&[Need::Wasm, Need::Bubblewrap, Need::Node, Need::Python])?;
+        if !self.fast {
+            machine::prepare(&[Need::Nginx])?;
+        }
         for built in plugins::build(root, false)? {
             eprintln!("{built}");
         }

@@ -37,6 +37,8 @@ pub(crate) struct Settings {
     egress: Egress,
     pub(crate) log: Log,
     admission: Admission,
+    retention: Retention,
+    pub(crate) stream: Stream,
     compat: Compat,
 }
 
@@ -147,7 +149,33 @@ enum Fsync {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct Admission {
+    /// Turns that run at once.
     max_running: usize,
+    /// What they may need together; nothing: as much as there is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    memory: Option<ByteSize>,
+    /// What a turn is taken to need where its runtime says nothing.
+    turn_memory: ByteSize,
+}
+
+/// What is kept of each session's history. Nothing is deleted where nothing is said.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Retention {
+    /// What is older may be deleted.
+    #[serde(with = "humantime_serde", skip_serializing_if = "Option::is_none")]
+    age: Option<Duration>,
+    /// What a session's log has beyond this may be deleted, oldest first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bytes: Option<ByteSize>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Stream {
+    /// A connection whose client takes nothing for so long is closed. Zero: never.
+    #[serde(with = "humantime_serde")]
+    pub(crate) stall: Duration,
 }
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -169,6 +197,8 @@ impl Default for Settings {
             egress: Egress::default(),
             log: Log::default(),
             admission: Admission::default(),
+            retention: Retention::default(),
+            stream: Stream::default(),
             compat: Compat::default(),
         }
     }
@@ -219,7 +249,19 @@ impl Default for Log {
 
 impl Default for Admission {
     fn default() -> Self {
-        Self { max_running: 64 }
+        Self {
+            max_running: 64,
+            memory: None,
+            turn_memory: ByteSize::mib(600),
+        }
+    }
+}
+
+impl Default for Stream {
+    fn default() -> Self {
+        Self {
+            stall: Duration::from_secs(60),
+        }
     }
 }
 
@@ -309,6 +351,14 @@ impl Settings {
         &self.sandbox.driver
     }
 
+    /// How large the parts are in which a log is written, and deleted: eight of them are kept
+    /// where the size of a log is limited.
+    fn segment_bytes(&self) -> u64 {
+        let usual = aod_log::Options::default().segment_bytes;
+        let bytes = self.retention.bytes.map(|bytes| bytes.as_u64() / 8);
+        bytes.map_or(usual, |bytes| bytes.clamp(64 << 10, usual))
+    }
+
     /// What the session crate needs.
     pub(crate) fn host(&self) -> Result<aod_session::Config> {
         let positive = |duration: Duration| (!duration.is_zero()).then_some(duration);
@@ -318,14 +368,22 @@ impl Settings {
             supervisor: supervisor()?,
             vault: crate::vault::configuration()?,
             sessions_per_user: self.limits.sessions_per_user,
-            max_running_turns: self.admission.max_running,
+            admission: aod_session::AdmissionConfig {
+                max_running: self.admission.max_running,
+                memory: self.admission.memory.map(|memory| memory.as_u64()),
+                turn_memory: self.admission.turn_memory.as_u64(),
+            },
+            retention: aod_session::RetentionConfig {
+                age: self.retention.age,
+                bytes: self.retention.bytes.map(|bytes| bytes.as_u64()),
+            },
             log: aod_log::Options {
                 fsync: match self.log.fsync {
                     Fsync::Always => aod_log::Fsync::Always,
                     Fsync::Interval => aod_log::Fsync::Interval(Duration::from_secs(1)),
                     Fsync::Never => aod_log::Fsync::Never,
                 },
-                ..aod_log::Options::default()
+                segment_bytes: self.segment_bytes(),
             },
             turn: aod_session::TurnConfig {
                 timeout: u32::try_from(self.turn.timeout.as_secs()).unwrap_or(3600),

@@ -2,11 +2,15 @@
 
 use std::io::IsTerminal as _;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use aod_session::Host;
 use aod_session::vault::wants_passphrase;
-use tokio::net::TcpListener;
+use axum::serve::ListenerExt as _;
+use rustix::net::sockopt::set_tcp_user_timeout;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -15,6 +19,7 @@ use crate::config::{LogFormat, Settings};
 /// Runs the server until it is told to stop.
 pub(crate) fn serve(settings: Settings) -> Result<()> {
     start_logging(&settings)?;
+    raise_open_files();
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?
@@ -57,6 +62,8 @@ async fn run(settings: Settings) -> Result<()> {
     let app = aod_api::router(services, settings.http_limits())
         .into_make_service_with_connect_info::<SocketAddr>();
     tracing::info!("listening on http://{address}");
+    let stall = settings.stream.stall;
+    let listener = listener.tap_io(move |connection| prepare(connection, stall));
     let server = axum::serve(listener, app);
     // Streams may last for hours: they are cut, and their readers come back by id.
     tokio::select! {
@@ -65,6 +72,31 @@ async fn run(settings: Settings) -> Result<()> {
     }
     signals.abort();
     host.shut_down().await
+}
+
+/// As many open files as this process may have: each running turn and each reader takes a few, and
+/// the usual limit is 1024.
+fn raise_open_files() {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: limit.maximum,
+        ..limit
+    };
+    if let Err(error) = setrlimit(Resource::Nofile, raised) {
+        tracing::warn!(%error, current = ?limit.current, "cannot raise the limit on open files");
+    }
+}
+
+/// What is true of every connection: what is written goes out at once, and a client that takes
+/// nothing of it for a while is cut off by the kernel. It loses nothing: it resumes by id.
+fn prepare(connection: &TcpStream, stall: Duration) {
+    let stall = u32::try_from(stall.as_millis()).unwrap_or(u32::MAX);
+    let prepared = connection
+        .set_nodelay(true)
+        .and_then(|()| Ok(set_tcp_user_timeout(connection, stall)?));
+    if let Err(error) = prepared {
+        tracing::debug!(%error, "a connection cannot be prepared");
+    }
 }
 
 /// Waits for signals: SIGTERM and SIGINT stop, SIGHUP reloads the runtimes.

@@ -25,6 +25,8 @@ pub struct Purged {
     pub segments: u32,
     /// How many bytes they had.
     pub bytes: u64,
+    /// The number with which the oldest surviving segment begins; none where there is no log.
+    pub first_id: Option<u64>,
 }
 
 /// Deletes what `policy` allows as of `now`. Needs no lock: writers append to the newest segment,
@@ -43,7 +45,10 @@ pub fn purge(dir: &Path, policy: &PurgePolicy, now: SystemTime) -> Result<Purged
         }
     }
     let mut total: u64 = segments.iter().map(|(_, _, meta)| meta.len()).sum();
-    let mut purged = Purged::default();
+    let mut purged = Purged {
+        first_id: segments.first().map(|(first_id, ..)| *first_id),
+        ..Purged::default()
+    };
     for pair in segments.windows(2) {
         let [(first_id, path, meta), (next_id, ..)] = pair else {
             break;
@@ -70,6 +75,7 @@ pub fn purge(dir: &Path, policy: &PurgePolicy, now: SystemTime) -> Result<Purged
         total -= meta.len();
         purged.segments += 1;
         purged.bytes += meta.len();
+        purged.first_id = Some(*next_id);
     }
     Ok(purged)
 }

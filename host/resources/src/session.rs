@@ -44,6 +44,10 @@ pub struct Session {
     pub agent_version: Option<i64>,
     /// The environment's version it was made with.
     pub environment_version: Option<i64>,
+    /// Where its turn stands among those that wait for room, from 1; absent for one that does not
+    /// wait.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub queue_position: Option<u32>,
 }
 
 /// A repository cloned into a session's workspace. Its token goes in, never out.

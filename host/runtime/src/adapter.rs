@@ -146,6 +146,12 @@ impl Adapter {
         &self.settings
     }
 
+    /// The memory that a turn's processes need, as `runtimes.toml` says it.
+    #[must_use]
+    pub fn turn_memory(&self) -> Option<u64> {
+        self.settings.turn_memory
+    }
+
     /// What the adapter may take.
     #[must_use]
     pub fn limits(&self) -> Limits {

@@ -16,6 +16,8 @@ pub struct Settings {
     pub env: IndexMap<String, String>,
     /// What the adapter may take.
     pub limits: Limits,
+    /// The memory that a turn's processes need, in bytes, for the host to plan with.
+    pub turn_memory: Option<u64>,
     /// The `options` table, as a JSON object.
     pub options: String,
 }
@@ -27,6 +29,7 @@ impl Default for Settings {
             install: None,
             env: IndexMap::new(),
             limits: Limits::default(),
+            turn_memory: None,
             options: "{}".to_owned(),
         }
     }

@@ -19,10 +19,12 @@ pub struct Config {
     pub vault: VaultConfig,
     /// How many sessions of one user may be pending or running.
     pub sessions_per_user: u32,
-    /// How many turns may run at once; the others wait in order of arrival.
-    pub max_running_turns: usize,
+    /// Which turns may run at once; the others wait in order of arrival.
+    pub admission: AdmissionConfig,
     /// The log's durability.
     pub log: aod_log::Options,
+    /// What is kept of a session's history.
+    pub retention: RetentionConfig,
     /// Turns.
     pub turn: TurnConfig,
     /// Sandboxes.
@@ -40,6 +42,33 @@ pub struct VaultConfig {
     pub identity_file: Option<PathBuf>,
     /// Opens a protected identity, and protects one that is made.
     pub passphrase: Option<SecretString>,
+}
+
+/// How many turns may run at once.
+#[derive(Clone, Debug)]
+pub struct AdmissionConfig {
+    /// So many.
+    pub max_running: usize,
+    /// As long as they need no more memory than this between them.
+    pub memory: Option<u64>,
+    /// What a turn needs where its runtime says nothing, in bytes.
+    pub turn_memory: u64,
+}
+
+/// What is kept of a session's history. The newest part always is, and what a running turn needs.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct RetentionConfig {
+    /// What is older may be deleted.
+    pub age: Option<Duration>,
+    /// What is more may be deleted, oldest first.
+    pub bytes: Option<u64>,
+}
+
+impl RetentionConfig {
+    /// Whether anything is ever deleted.
+    pub(crate) const fn is_set(&self) -> bool {
+        self.age.is_some() || self.bytes.is_some()
+    }
 }
 
 /// Settings of turns.

@@ -8,6 +8,7 @@
 
 mod bell;
 mod follow;
+mod purge;
 mod read;
 mod write;
 
@@ -19,6 +20,7 @@ use aod_resources::event::EventId;
 
 pub(crate) use bell::Bell;
 pub use follow::{EventFollower, EventPage};
+pub(crate) use purge::purge_events;
 pub(crate) use read::EventReader;
 pub(crate) use write::EventWriter;
 

@@ -86,6 +86,11 @@ impl Health {
             "Turns that wait or run under this process.",
             &[("", self.turns.count() as u64)],
         );
+        family(
+            "aod_turns_waiting",
+            "Turns that wait for room.",
+            &[("", self.turns.waiting() as u64)],
+        );
         let (ready, failed) = self.runtimes.counts();
         family(
             "aod_runtimes",

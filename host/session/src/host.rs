@@ -116,6 +116,7 @@ impl Host {
             store,
         };
         recover::recover(&host.turns).await?;
+        host.turns.watch_over();
         Ok(host)
     }
 

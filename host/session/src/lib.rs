@@ -4,6 +4,7 @@
 //! runtime says what to run, the sandbox how, and the supervisor runs it. Its services are what
 //! the API calls; [`Host::start`] opens everything and picks up what an earlier process left.
 
+mod admission;
 pub mod agents;
 mod config;
 pub mod credentials;
@@ -16,6 +17,7 @@ mod host;
 mod paths;
 mod provision;
 mod recover;
+mod retention;
 pub mod runtimes;
 mod seal;
 mod secrets;
@@ -26,7 +28,9 @@ pub mod vault;
 mod watch;
 
 pub use aod_store::Page as Range;
-pub use config::{Config, SandboxConfig, TurnConfig, VaultConfig};
+pub use config::{
+    AdmissionConfig, Config, RetentionConfig, SandboxConfig, TurnConfig, VaultConfig,
+};
 pub use error::{Error, Result};
 pub use host::Host;
 pub use paths::Paths;

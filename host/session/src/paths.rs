@@ -62,6 +62,19 @@ impl Paths {
         self.root.join("sessions")
     }
 
+    /// The ids of all sessions that have a folder.
+    ///
+    /// # Errors
+    /// When the folder of sessions cannot be read.
+    pub(crate) fn list_sessions(&self) -> io::Result<Vec<Uuid>> {
+        let mut ids = Vec::new();
+        for entry in fs::read_dir(self.sessions())? {
+            let name = entry?.file_name();
+            ids.extend(name.to_str().and_then(|name| Uuid::parse_str(name).ok()));
+        }
+        Ok(ids)
+    }
+
     /// What belongs to one session.
     pub fn session(&self, id: Uuid) -> SessionPaths {
         SessionPaths {

@@ -4,14 +4,25 @@ use aod_log::Reader;
 use aod_resources::Status;
 use aod_store::Unsettled;
 
-use crate::turn::{Turns, settle_left};
+use crate::turn::{Left, Turns, settle_left};
 use crate::{Error, Result};
 
 /// Takes every turn in hand that waits or runs, and appends the terminal events that are missing.
 /// No session stays `running` without a process: a turn whose supervisor is gone is ended by its
 /// own task, within moments.
 pub(crate) async fn recover(turns: &Turns) -> Result<()> {
-    for unsettled in turns.store.list_unsettled().await? {
+    // Those that run have room already, and take it before the others queue up for the rest.
+    let (running, others): (Vec<_>, Vec<_>) = turns
+        .store
+        .list_unsettled()
+        .await?
+        .into_iter()
+        .partition(|unsettled| runs(turns, unsettled));
+    for (unsettled, runs) in running
+        .into_iter()
+        .map(|running| (running, true))
+        .chain(others.into_iter().map(|other| (other, false)))
+    {
         let (session, number) = (unsettled.turn.session, unsettled.turn.turn.turn_number);
         if matches!(
             unsettled.turn.turn.status,
@@ -23,7 +34,14 @@ pub(crate) async fn recover(turns: &Turns) -> Result<()> {
                 .session(session)
                 .create()
                 .map_err(Error::internal)?;
-            turns.resume(session, number, unsettled.turn.stop_requested);
+            let record = turns.store.session_record(session).await?;
+            turns.resume(Left {
+                session,
+                turn: number,
+                runtime: &record.session.runtime,
+                runs,
+                asked: unsettled.turn.stop_requested,
+            });
             continue;
         }
         // One damaged log must not keep the server from starting.
@@ -32,6 +50,19 @@ pub(crate) async fn recover(turns: &Turns) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Whether a turn runs. An earlier host may have died between the start of the CLI and the note of
+/// it, but not without its supervisor holding the log.
+fn runs(turns: &Turns, unsettled: &Unsettled) -> bool {
+    match unsettled.turn.turn.status {
+        Status::Running => true,
+        Status::Pending => {
+            let log = turns.paths.session(unsettled.turn.session).log();
+            aod_log::is_locked(&log).unwrap_or(false)
+        }
+        _ => false,
+    }
 }
 
 async fn settle(turns: &Turns, unsettled: &Unsettled) -> Result<()> {

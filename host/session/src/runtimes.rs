@@ -115,6 +115,11 @@ impl Runtimes {
         })
     }
 
+    /// The memory that `runtimes.toml` says a turn of this runtime needs.
+    pub(crate) fn turn_memory(&self, runtime: &str) -> Option<u64> {
+        self.registry.get(runtime)?.turn_memory()
+    }
+
     /// Checks that a runtime is there and serves a model.
     pub(crate) fn check(&self, runtime: &str, model: &str) -> Result<()> {
         let snapshot = self.registry.snapshot();

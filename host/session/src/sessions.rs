@@ -127,6 +127,7 @@ impl Sessions {
             version: it.version,
         });
         let ack = create_ack(id, environment.map(|it| it.id), &new.resources);
+        let runtime = agent.runtime.clone();
         let session = aod_store::NewSession {
             id,
             owner,
@@ -152,7 +153,7 @@ impl Sessions {
         paths.create().map_err(Error::internal)?;
         match self.store.create_session(session).await {
             Ok(Submitted::New(_)) => {
-                self.turns.begin(id, 1);
+                self.turns.begin(id, 1, &runtime);
                 Ok(ack)
             }
             Ok(Submitted::Replayed(replay)) => {
@@ -184,7 +185,8 @@ impl Sessions {
         if let Some(ack) = self.replayed(owner, request.as_ref()).await? {
             return Ok(ack);
         }
-        let next = self.store.session(owner, id).await?.turn_count + 1;
+        let session = self.store.session(owner, id).await?;
+        let next = session.turn_count + 1;
         let ack = Ack::accepted(&json!({
             "id": id,
             "status": Status::Pending,
@@ -203,7 +205,7 @@ impl Sessions {
         match self.store.add_turn(turn).await? {
             // Two prompts cannot both be accepted at once: the second finds the session pending.
             Submitted::New(turn) => {
-                self.turns.begin(id, turn.turn_number);
+                self.turns.begin(id, turn.turn_number, &session.runtime);
                 Ok(ack)
             }
             Submitted::Replayed(replay) => Ok(Ack {
@@ -229,7 +231,11 @@ impl Sessions {
             runtime: filter.runtime,
             page,
         };
-        Ok(self.store.list_sessions(owner, filter).await?)
+        let sessions = self.store.list_sessions(owner, filter).await?;
+        Ok(sessions
+            .into_iter()
+            .map(|session| self.in_queue(session))
+            .collect())
     }
 
     /// One session.
@@ -237,7 +243,16 @@ impl Sessions {
     /// # Errors
     /// [`Error::NotFound`].
     pub async fn get(&self, owner: Uuid, id: Uuid) -> Result<Session> {
-        Ok(self.store.session(owner, id).await?)
+        Ok(self.in_queue(self.store.session(owner, id).await?))
+    }
+
+    /// Adds where a session's turn stands among those that wait for room.
+    fn in_queue(&self, mut session: Session) -> Session {
+        if session.status == Status::Pending {
+            let position = self.turns.queue_position(session.id);
+            session.queue_position = position.and_then(|position| position.try_into().ok());
+        }
+        session
     }
 
     /// A session's turns, in order.

@@ -468,5 +468,6 @@ pub(crate) fn session_from_row(row: &Row<'_>) -> rusqlite::Result<Session> {
         resumable: state.resumable(),
         agent_version: row.get("agent_version")?,
         environment_version: row.get("environment_version")?,
+        queue_position: None,
     })
 }

@@ -61,6 +61,19 @@ impl Client {
     }
 }
 
+impl Client {
+    /// Starts a session of the runtime `raw`, whose CLI is this script.
+    ///
+    /// # Panics
+    /// When it is refused.
+    pub async fn raw_session(&self, script: &str) -> Session {
+        let body = json!({"name": "raw", "runtime": "raw", "model": DEMO_MODEL});
+        let agent = self.create_agent(&body).await;
+        self.create_session(&json!({"agent_id": agent, "prompt": script}))
+            .await
+    }
+}
+
 fn id(body: &Value) -> String {
     match body["id"].as_str() {
         Some(id) => id.to_owned(),

@@ -20,7 +20,7 @@ mod wait;
 pub use api::{DEMO_MODEL, Ended, Session};
 pub use client::{Client, Reply};
 pub use gate::Gate;
-pub use process::{Process, Tree};
+pub use process::{Process, Tree, raise_open_files};
 pub use program::{CLIS, cli, cli_if_installed, plugin, program, repository, target};
 pub use runtimes::Runtimes;
 pub use schema::check_events;

@@ -6,6 +6,22 @@ use std::path::PathBuf;
 
 use rustix::process::{Pid, Signal, kill_process};
 
+/// Lets this process have as many open files as it may: one for each of a thousand readers.
+///
+/// # Panics
+/// When it may not.
+pub fn raise_open_files() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: limit.maximum,
+        ..limit
+    };
+    if let Err(error) = setrlimit(Resource::Nofile, raised) {
+        panic!("the limit on open files cannot be raised: {error}");
+    }
+}
+
 /// A process that cannot be taken for a later one with the same id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Process {

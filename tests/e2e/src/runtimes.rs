@@ -28,6 +28,14 @@ impl Runtimes {
         self.with("demo", &plugin("demo"), "")
     }
 
+    /// Adds the runtime `raw`, whose CLI does what the prompt says, as a script, and writes
+    /// nothing of its own before that.
+    #[must_use]
+    pub fn with_raw(self) -> Self {
+        let agent = Path::new(env!("CARGO_MANIFEST_DIR")).join("raw-agent.sh");
+        self.with("raw", &plugin("demo"), &format!("command = {agent:?}\n"))
+    }
+
     /// Adds a vendor's runtime.
     #[must_use]
     pub fn with_vendor(self, name: &str) -> Self {

@@ -312,6 +312,15 @@ impl Server {
         self.kill();
     }
 
+    /// Starts the server again on the same data, with other settings.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub async fn start_again_with(&mut self, options: ServerOptions) {
+        self.options = options;
+        self.launch().await;
+    }
+
     /// Kills the server and starts it again on the same data.
     ///
     /// # Panics

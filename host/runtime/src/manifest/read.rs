@@ -153,6 +153,7 @@ struct RawRuntime {
     #[serde(default)]
     env: IndexMap<Spanned<String>, Spanned<String>>,
     limits: Option<RawLimits>,
+    turn_memory: Option<Spanned<String>>,
     options: Option<Spanned<toml::Table>>,
     #[serde(default)]
     models: Vec<RawModel>,
@@ -221,6 +222,7 @@ fn declaration(
             install: raw.install.map(install).transpose()?,
             env: raw.env.into_iter().map(env).collect::<Result<_, _>>()?,
             limits: raw.limits.map(limits).transpose()?.unwrap_or_default(),
+            turn_memory: raw.turn_memory.map(turn_memory).transpose()?,
             options: raw.options.map_or(Ok("{}".to_owned()), options)?,
         },
         models: models(source, raw.models)?,
@@ -309,6 +311,16 @@ fn limits(raw: RawLimits) -> Result<Limits, Mistake> {
             })?;
     }
     Ok(limits)
+}
+
+fn turn_memory(size: Spanned<String>) -> Result<u64, Mistake> {
+    units::size(size.get_ref())
+        .filter(|bytes| *bytes > 0)
+        .and_then(|bytes| u64::try_from(bytes).ok())
+        .ok_or_else(|| {
+            let problem = "`turn_memory` is a size such as \"600MiB\"";
+            Mistake::new(size.span(), problem)
+        })
 }
 
 fn options(table: Spanned<toml::Table>) -> Result<String, Mistake> {

@@ -38,7 +38,7 @@ impl EventReader {
         // Newest first, since that is where most resume. A file whose first event is yet to come
         // says nothing: what we look for is then in it or before it.
         for turn in turns.into_iter().rev() {
-            let file = File::open(file_of(dir, turn))?;
+            let Some(file) = open(dir, turn)? else { break };
             let first = id_at(&file, 0)?;
             let offset = match first {
                 Some(first) if first <= after => find(&file, after)?,
@@ -97,12 +97,23 @@ impl EventReader {
             {
                 return Ok(Some(lines));
             }
-            self.place = Some(Place {
-                turn: next,
-                file: File::open(file_of(&self.dir, next))?,
-                offset: 0,
-            });
+            if let Some(file) = open(&self.dir, next)? {
+                self.place = Some(Place {
+                    turn: next,
+                    file,
+                    offset: 0,
+                });
+            }
         }
+    }
+}
+
+/// Opens a turn's events; none where they were purged since they were seen.
+pub(super) fn open(dir: &Path, turn: u32) -> io::Result<Option<File>> {
+    match File::open(file_of(dir, turn)) {
+        Ok(file) => Ok(Some(file)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
     }
 }
 
@@ -140,7 +151,7 @@ fn read_at(file: &File, offset: u64, size: usize) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-fn id_at(file: &File, offset: u64) -> io::Result<Option<EventId>> {
+pub(super) fn id_at(file: &File, offset: u64) -> io::Result<Option<EventId>> {
     Ok(id_of(&read_at(file, offset, ID_PREFIX)?))
 }
 

@@ -14,6 +14,9 @@ use crate::follow::escape_line_ends;
 /// Events are written in batches of about this many bytes.
 const BATCH: usize = 256 << 10;
 
+/// So much of the buffer is kept between batches.
+const KEPT: usize = 4 << 10;
+
 /// Stores the events of one turn. The turn's task is the only one that has it.
 pub(crate) struct EventWriter {
     file: File,
@@ -88,7 +91,8 @@ impl EventWriter {
         }
         self.file.write_all(&self.buffer)?;
         self.buffer.clear();
-        self.buffer.shrink_to(BATCH * 2);
+        // There may be a thousand of these that have nothing to say for now.
+        self.buffer.shrink_to(KEPT);
         (self.written)();
         Ok(())
     }

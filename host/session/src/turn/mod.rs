@@ -14,17 +14,18 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use aod_sandbox::SandboxDriver;
 use aod_store::{StopRequest, Store};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
+use crate::admission::{Admission, Place};
 use crate::events::Bell;
 use crate::provision::Installs;
 use crate::runtimes::Runtimes;
 use crate::seal::Seals;
 use crate::watch::LogWatch;
-use crate::{Config, Error, Paths, Result};
+use crate::{Config, Error, Paths, Result, retention};
 
 pub(crate) use journal::Journal;
 
@@ -43,8 +44,8 @@ pub(crate) struct Shared {
     pub(crate) watch: LogWatch,
     /// Wakes readers of normalized events.
     pub(crate) bell: Bell,
-    /// Room for running turns. It is fair: who waits first is served first.
-    pub(crate) room: Arc<Semaphore>,
+    /// Room for running turns.
+    admission: Admission,
     /// Ends the host's part in every turn; their supervisors go on.
     pub(crate) shutdown: CancellationToken,
     tasks: TaskTracker,
@@ -73,6 +74,15 @@ impl std::ops::Deref for Turns {
     }
 }
 
+/// A turn that an earlier host left.
+pub(crate) struct Left<'a> {
+    pub(crate) session: Uuid,
+    pub(crate) turn: u32,
+    pub(crate) runtime: &'a str,
+    pub(crate) runs: bool,
+    pub(crate) asked: Option<StopRequest>,
+}
+
 /// What turns are made with.
 pub(crate) struct Parts {
     pub(crate) config: Config,
@@ -86,7 +96,7 @@ pub(crate) struct Parts {
 
 impl Turns {
     pub(crate) fn new(parts: Parts) -> Self {
-        let room = Arc::new(Semaphore::new(parts.config.max_running_turns));
+        let admission = Admission::new(&parts.config.admission);
         Self(Arc::new(Shared {
             installs: Installs::new(parts.paths.runtimes()),
             config: parts.config,
@@ -97,7 +107,7 @@ impl Turns {
             driver: parts.driver,
             watch: parts.watch,
             bell: Bell::default(),
-            room,
+            admission,
             shutdown: CancellationToken::new(),
             tasks: TaskTracker::new(),
             active: Mutex::default(),
@@ -125,23 +135,68 @@ impl Turns {
         self.0.active.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes a new turn in hand.
-    pub(crate) fn begin(&self, session: Uuid, turn: u32) {
-        self.take(session, turn, None, false);
+    /// Begins what goes on beside the turns; it ends with [`Turns::shut_down`].
+    pub(crate) fn watch_over(&self) {
+        self.0.tasks.spawn(retention::run(self.clone()));
     }
 
-    /// Takes a turn in hand that an earlier host left, with what its user had asked of it.
-    pub(crate) fn resume(&self, session: Uuid, turn: u32, asked: Option<StopRequest>) {
-        self.take(session, turn, asked, true);
+    /// Takes a new turn of a session with this runtime in hand. The order of these calls is the
+    /// order in which turns get room.
+    pub(crate) fn begin(&self, session: Uuid, turn: u32, runtime: &str) {
+        let place = self.0.admission.enter(session, self.need(runtime));
+        self.take(session, turn, None, place, false);
     }
 
-    fn take(&self, session: Uuid, turn: u32, asked: Option<StopRequest>, resumed: bool) {
+    /// Takes a turn in hand that an earlier host left, with what its user had asked of it. One
+    /// that runs has room already.
+    pub(crate) fn resume(&self, left: Left<'_>) {
+        let need = self.need(left.runtime);
+        let place = match left.runs {
+            true => self.0.admission.occupy(need),
+            false => self.0.admission.enter(left.session, need),
+        };
+        self.take(left.session, left.turn, left.asked, place, true);
+    }
+
+    /// The memory that a turn of a runtime counts for.
+    fn need(&self, runtime: &str) -> u64 {
+        let declared = self.0.runtimes.turn_memory(runtime);
+        let need = declared.unwrap_or(self.0.config.admission.turn_memory);
+        let limit = self.0.config.sandbox.limits.memory_bytes;
+        limit.map_or(need, |limit| need.min(limit))
+    }
+
+    /// Where a session's turn stands among those that wait for room, from 1.
+    pub(crate) fn queue_position(&self, session: Uuid) -> Option<usize> {
+        self.0.admission.position(session)
+    }
+
+    /// How many turns wait for room.
+    pub(crate) fn waiting(&self) -> usize {
+        self.0.admission.waiting()
+    }
+
+    /// Whether a turn of the session waits or runs.
+    pub(crate) fn is_in_hand(&self, session: Uuid) -> bool {
+        self.active().contains_key(&session)
+    }
+
+    fn take(
+        &self,
+        session: Uuid,
+        turn: u32,
+        asked: Option<StopRequest>,
+        mut place: Place,
+        resumed: bool,
+    ) {
         let (stop, stopped) = watch::channel(asked);
         let (running, done) = watch::channel(());
         self.active().insert(session, Active { turn, stop, done });
         let turns = self.clone();
         self.0.tasks.spawn(async move {
-            task::run(&turns, session, turn, stopped, resumed).await;
+            task::run(&turns, session, turn, stopped, &mut place, resumed).await;
+            drop(place);
+            turns.purge(session).await;
             {
                 let mut active = turns.active();
                 // The next turn may have begun as soon as this one's end was committed.
@@ -178,6 +233,16 @@ impl Turns {
         if let Some(mut done) = done {
             // An error says that the task has ended, which is what is waited for.
             while done.changed().await.is_ok() {}
+        }
+    }
+
+    async fn purge(&self, session: Uuid) {
+        let retention = self.0.config.retention;
+        if retention.is_set() && !self.0.shutdown.is_cancelled() {
+            let paths = self.0.paths.session(session);
+            let work = move || retention::purge(&retention, session, &paths);
+            // It has logged what went wrong.
+            let _ = tokio::task::spawn_blocking(work).await;
         }
     }
 

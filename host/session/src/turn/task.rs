@@ -17,6 +17,7 @@ use super::fold::{Deed, Fold};
 use super::journal::{Journal, Terminal};
 use super::prepare::Ready;
 use super::{Turns, launch};
+use crate::admission::Place;
 use crate::paths::SessionPaths;
 use crate::provision::Stop;
 use crate::secrets::{TurnSecrets, missing_credential};
@@ -24,6 +25,9 @@ use crate::{Error, Result};
 
 /// How often it is checked that a silent turn's supervisor lives.
 const PULSE: Duration = Duration::from_secs(1);
+/// How soon it is tried again to end a turn that cannot be ended, at first and at last.
+const FIRST_RETRY: Duration = Duration::from_secs(1);
+const LAST_RETRY: Duration = Duration::from_secs(60);
 /// How long a supervisor may take to answer.
 const ANSWER: Duration = Duration::from_secs(5);
 
@@ -31,29 +35,45 @@ type Stopped = watch::Receiver<Option<StopRequest>>;
 
 /// Runs a turn that waits, or goes on with one that runs.
 #[tracing::instrument(name = "turn", skip_all, fields(%session, turn))]
-pub(super) async fn run(turns: &Turns, session: Uuid, turn: u32, stopped: Stopped, resumed: bool) {
-    match drive(turns, session, turn, stopped, resumed).await {
-        Ok(()) => {}
+pub(super) async fn run(
+    turns: &Turns,
+    session: Uuid,
+    turn: u32,
+    stopped: Stopped,
+    place: &mut Place,
+    resumed: bool,
+) {
+    let error = match drive(turns, session, turn, stopped, place, resumed).await {
+        Ok(()) => return,
         // The next start of the host goes on with it.
-        Err(Failure::LetGo) => tracing::debug!("let go of a turn"),
-        Err(Failure::Broken(error)) => {
-            tracing::error!(error = format!("{error:#}"), "a turn cannot be run");
-            // Nobody would follow what the CLI goes on to do.
-            if let Err(Failure::Broken(error)) =
-                ask(&turns.paths.session(session), Request::Terminate).await
-            {
-                tracing::warn!(%error, "a turn's supervisor cannot be asked to end it");
-            }
-            let end = End::error(match error {
-                Error::FullDisk(_) => {
-                    "the server's disk is full, and the turn was stopped; make room and prompt again"
-                }
-                _ => "the server failed to run this turn; its log has the cause",
-            });
-            if let Err(error) = give_up(turns, session, turn, end).await {
-                tracing::error!(error = format!("{error:#}"), "a turn cannot be ended");
-            }
+        Err(Failure::LetGo) => return tracing::debug!("let go of a turn"),
+        Err(Failure::Broken(error)) => error,
+    };
+    tracing::error!(error = format!("{error:#}"), "a turn cannot be run");
+    // Nobody would follow what the CLI goes on to do.
+    let paths = turns.paths.session(session);
+    if let Err(Failure::Broken(error)) = ask(&paths, Request::Terminate).await {
+        tracing::warn!(%error, "a turn's supervisor cannot be asked to end it");
+    }
+    let end = End::error(match error {
+        Error::FullDisk(_) => {
+            "the server's disk is full, and the turn was stopped; make room and prompt again"
         }
+        _ => "the server failed to run this turn; its log has the cause",
+    });
+    // A turn that nobody drives must not stay as it is: a full disk has room again some day.
+    let mut wait = FIRST_RETRY;
+    while let Err(error) = give_up(turns, session, turn, end.clone()).await {
+        tracing::error!(
+            error = format!("{error:#}"),
+            ?wait,
+            "a turn cannot be ended"
+        );
+        tokio::select! {
+            () = tokio::time::sleep(wait) => {}
+            () = turns.shutdown.cancelled() => return,
+        }
+        wait = (wait * 2).min(LAST_RETRY);
     }
 }
 
@@ -88,6 +108,7 @@ async fn drive(
     session: Uuid,
     turn: u32,
     stopped: Stopped,
+    place: &mut Place,
     resumed: bool,
 ) -> Result<(), Failure> {
     let task = Task {
@@ -99,7 +120,7 @@ async fn drive(
         resumed,
         redactor: Redactor::new([]),
     };
-    task.drive().await
+    task.drive(place).await
 }
 
 /// Takes the log of a session between turns, or once a turn's supervisor lets go of it.
@@ -109,6 +130,11 @@ pub(super) async fn journal(turns: &Turns, session: Uuid, turn: u32) -> Result<J
 
 /// Ends a turn that could not be run, whatever state it is in.
 async fn give_up(turns: &Turns, session: Uuid, turn: u32, end: End) -> Result<()> {
+    let record = turns.store.turn_record(session, turn).await?;
+    if !record.turn.status.is_active() {
+        // What failed came after the commit.
+        return super::settle_left(turns, &record).await;
+    }
     let mut journal = journal(turns, session, turn).await?;
     commit(turns, session, turn, end, Told::default(), &mut journal).await
 }
@@ -180,25 +206,24 @@ impl Task<'_> {
         self.turn.turn.turn_number
     }
 
-    async fn drive(mut self) -> Result<(), Failure> {
+    async fn drive(mut self, place: &mut Place) -> Result<(), Failure> {
         if self.turn.turn.status == Status::Running {
             return self.go_on().await;
         }
-        // Room is given back when this task ends, with the turn.
-        let room = self.turns.room.clone();
-        let _room = tokio::select! {
-            room = room.acquire_owned() => room.map_err(|_| Failure::LetGo)?,
+        tokio::select! {
+            () = place.admitted() => {}
             outcome = self.asked_to_stop() => {
                 return self.end(End::not_started(outcome), Told::default()).await;
             }
             () = self.turns.shutdown.cancelled() => return Err(Failure::LetGo),
-        };
+        }
         if self.resumed && self.recorded().map_err(Error::internal)?.is_some() {
             // An earlier host died between the start of the CLI and the note of it.
             return self.go_on().await;
         }
         let mut journal = self.journal().await?;
-        match self.provision(&mut journal).await {
+        // Apart, so that a running turn does not keep the memory of what came before.
+        match Box::pin(self.provision(&mut journal)).await {
             Ok(ready) => self.start(journal, ready).await,
             Err(Stop::Failed(message)) => {
                 self.commit(End::error(message), Told::default(), &mut journal)
@@ -220,7 +245,29 @@ impl Task<'_> {
 
     /// Ends the turn, when nobody holds the log.
     async fn end(&self, end: End, told: Told) -> Result<(), Failure> {
-        self.commit(end, told, &mut self.journal().await?).await
+        self.commit(end, told, &mut self.last_journal().await?)
+            .await
+    }
+
+    /// Takes the log to record the turn's end, however long somebody else keeps it: what the turn
+    /// came to must not be lost for that.
+    async fn last_journal(&self) -> Result<Journal, Failure> {
+        let log = self.paths.log();
+        loop {
+            let journal = tokio::select! {
+                journal = self.journal() => journal,
+                () = self.turns.shutdown.cancelled() => return Err(Failure::LetGo),
+            };
+            match journal {
+                Err(error) if aod_log::is_locked(&log).unwrap_or(false) => {
+                    tracing::warn!(
+                        error = format!("{error:#}"),
+                        "a turn has ended, and its log is kept from the host"
+                    );
+                }
+                journal => return Ok(journal?),
+            }
+        }
     }
 
     async fn commit(&self, end: End, told: Told, journal: &mut Journal) -> Result<(), Failure> {
@@ -334,13 +381,16 @@ impl Task<'_> {
             .map_err(Error::internal)?;
         let mut stopped = self.stopped.clone();
         let mut asked = None;
+        let mut has_grown = true;
         let mut pulse = tokio::time::interval(PULSE);
         pulse.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             // Looked at before the log: what was recorded before the lock went is then seen.
             let alive = aod_log::is_locked(&log).map_err(Error::internal)?;
-            let deeds;
-            (derivation, deeds) = derivation.advance().await?;
+            let mut deeds = Vec::new();
+            if has_grown || !alive {
+                (derivation, deeds) = derivation.advance().await?;
+            }
             if let Some(exited) = derivation.fold.exited.clone() {
                 return self.finish(derivation, exited).await;
             }
@@ -359,8 +409,9 @@ impl Task<'_> {
                     None => {}
                 }
             }
+            has_grown = false;
             tokio::select! {
-                _ = wake.changed() => {}
+                _ = wake.changed() => has_grown = true,
                 _ = pulse.tick() => {}
                 Ok(()) = stopped.changed() => stopped.mark_changed(),
                 () = turns.shutdown.cancelled() => return Err(Failure::LetGo),
@@ -439,7 +490,7 @@ impl Task<'_> {
             Some(derivation) => Told::by(&derivation.break_off().await?),
             None => Told::default(),
         };
-        let mut journal = self.journal().await?;
+        let mut journal = self.last_journal().await?;
         let end = match self.stop_outcome() {
             Some(Outcome::Terminated) => End::not_started(Outcome::Terminated),
             _ => End::error(

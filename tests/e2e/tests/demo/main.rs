@@ -2,10 +2,16 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
+mod admission;
 mod crashes;
+mod hostile;
 mod limits;
 mod provisioning;
+mod races;
+mod readers;
+mod retention;
 mod secrets;
+mod silent;
 mod states;
 mod stops;
 mod stream;

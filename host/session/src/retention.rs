@@ -1,0 +1,86 @@
+//! What is kept of sessions' history, and for how long.
+
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+use aod_log::PurgePolicy;
+use uuid::Uuid;
+
+use crate::config::RetentionConfig;
+use crate::events::purge_events;
+use crate::paths::SessionPaths;
+use crate::turn::Turns;
+
+/// How often all sessions are looked at.
+const PERIOD: Duration = Duration::from_secs(600);
+
+/// Looks at all sessions now and then, until the server stops. Turns purge their own session when
+/// they end.
+pub(crate) async fn run(turns: Turns) {
+    if !turns.config().retention.is_set() {
+        return;
+    }
+    let mut period = tokio::time::interval(PERIOD);
+    period.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = period.tick() => {}
+            () = turns.shutdown.cancelled() => return,
+        }
+        let all = turns.clone();
+        // It has logged what went wrong.
+        let _ = tokio::task::spawn_blocking(move || purge_all(&all)).await;
+    }
+}
+
+fn purge_all(turns: &Turns) {
+    let sessions = match turns.paths().list_sessions() {
+        Ok(sessions) => sessions,
+        Err(error) => {
+            tracing::warn!(%error, "cannot list the sessions to purge");
+            return;
+        }
+    };
+    for session in sessions {
+        if turns.shutdown.is_cancelled() {
+            return;
+        }
+        // One that has a turn in hand is purged at that turn's end. Where one begins just now, its
+        // records stand in the newest segment or behind it, which is never deleted.
+        if !turns.is_in_hand(session) {
+            purge(
+                &turns.config().retention,
+                session,
+                &turns.paths().session(session),
+            );
+        }
+    }
+}
+
+/// Deletes what a session whose turn has ended need not keep. Blocks.
+pub(crate) fn purge(config: &RetentionConfig, session: Uuid, paths: &SessionPaths) {
+    if !config.is_set() {
+        return;
+    }
+    match try_purge(config, &paths.log(), &paths.events()) {
+        Ok(0) => {}
+        Ok(bytes) => tracing::info!(%session, bytes, "purged old history"),
+        // History that stays for longer is no reason to fail anything.
+        Err(error) => {
+            tracing::warn!(%session, error = format!("{error:#}"), "cannot purge old history");
+        }
+    }
+}
+
+fn try_purge(config: &RetentionConfig, log: &Path, events: &Path) -> anyhow::Result<u64> {
+    let policy = PurgePolicy {
+        max_bytes: config.bytes,
+        max_age: config.age,
+        keep_from: None,
+    };
+    let purged = aod_log::purge(log, &policy, SystemTime::now())?;
+    if let Some(first_id) = purged.first_id {
+        purge_events(events, first_id)?;
+    }
+    Ok(purged.bytes)
+}
