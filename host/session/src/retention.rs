@@ -11,16 +11,19 @@ use crate::events::purge_events;
 use crate::paths::SessionPaths;
 use crate::turn::Turns;
 
-/// How often all sessions are looked at.
-const PERIOD: Duration = Duration::from_secs(600);
+/// How often all sessions are looked at: as often as what is kept may grow old, within these.
+const SHORTEST: Duration = Duration::from_secs(1);
+const LONGEST: Duration = Duration::from_secs(600);
 
 /// Looks at all sessions now and then, until the server stops. Turns purge their own session when
 /// they end.
 pub(crate) async fn run(turns: Turns) {
-    if !turns.config().retention.is_set() {
+    let retention = turns.config().retention;
+    if !retention.is_set() {
         return;
     }
-    let mut period = tokio::time::interval(PERIOD);
+    let often = retention.age.unwrap_or(LONGEST);
+    let mut period = tokio::time::interval(often.clamp(SHORTEST, LONGEST));
     period.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         tokio::select! {
