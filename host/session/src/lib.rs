@@ -5,6 +5,7 @@
 //! the API calls; [`Host::start`] opens everything and picks up what an earlier process left.
 
 pub mod agents;
+mod answers;
 mod config;
 pub mod credentials;
 pub mod environments;
@@ -25,9 +26,10 @@ pub mod users;
 pub mod vault;
 mod watch;
 
+pub use answers::AnswerRefused;
 pub use aod_store::Page as Range;
 pub use config::{Config, SandboxConfig, TurnConfig, VaultConfig};
 pub use error::{Error, Result};
 pub use host::Host;
 pub use paths::Paths;
-pub use sessions::{Ack, Idempotent, SessionFilter};
+pub use sessions::{Ack, Idempotent, SessionFilter, Sessions};

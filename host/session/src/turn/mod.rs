@@ -1,8 +1,10 @@
 //! Turns: from an accepted prompt to the terminal event.
 
+mod answers;
 mod conclude;
 mod context;
 mod derive;
+mod follow;
 mod fold;
 mod journal;
 mod launch;
@@ -14,7 +16,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use aod_sandbox::SandboxDriver;
 use aod_store::{StopRequest, Store};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
@@ -26,7 +28,11 @@ use crate::seal::Seals;
 use crate::watch::LogWatch;
 use crate::{Config, Error, Paths, Result};
 
+pub(crate) use answers::Refusal;
 pub(crate) use journal::Journal;
+
+/// So many answers wait for a turn to take them; whoever has more waits with them.
+const WAITING_ANSWERS: usize = 16;
 
 /// All turns of the server that wait or run, and what they are made with.
 #[derive(Clone)]
@@ -55,6 +61,7 @@ pub(crate) struct Shared {
 struct Active {
     turn: u32,
     stop: watch::Sender<Option<StopRequest>>,
+    answers: mpsc::Sender<answers::Attempt>,
     /// Held by the turn's task; closed when that ends.
     done: watch::Receiver<()>,
 }
@@ -137,11 +144,22 @@ impl Turns {
 
     fn take(&self, session: Uuid, turn: u32, asked: Option<StopRequest>, resumed: bool) {
         let (stop, stopped) = watch::channel(asked);
+        let (answers, attempts) = mpsc::channel(WAITING_ANSWERS);
         let (running, done) = watch::channel(());
-        self.active().insert(session, Active { turn, stop, done });
+        let active = Active {
+            turn,
+            stop,
+            answers,
+            done,
+        };
+        self.active().insert(session, active);
+        let asks = task::Asks {
+            stop: stopped,
+            answers: attempts,
+        };
         let turns = self.clone();
         self.0.tasks.spawn(async move {
-            task::run(&turns, session, turn, stopped, resumed).await;
+            task::run(&turns, session, turn, asks, resumed).await;
             {
                 let mut active = turns.active();
                 // The next turn may have begun as soon as this one's end was committed.
