@@ -156,10 +156,7 @@ fn who_is_asked_by_dialogue_gets_no_signal_and_is_killed_after_the_grace() {
     case.send(write(0, "stop\n"));
     case.send(deed(1, Deed::EndTurn));
     let (exited, entries) = case.end();
-    assert_eq!(
-        (exited.code, exited.reason),
-        (Some(3), Reason::Interrupted)
-    );
+    assert_eq!((exited.code, exited.reason), (Some(3), Reason::Interrupted));
     assert_eq!(text(&entries, Kind::Stdout), "ready\ngot stop\n");
     let interrupts = entries.iter().filter(|entry| entry.kind == Kind::Interrupt);
     assert_eq!(interrupts.count(), 1);

@@ -233,8 +233,6 @@ pub(crate) fn filled(text: &str, context: &TurnContext) -> Option<String> {
 mod tests {
     use aod_plugin_sdk::testing::context;
 
-    use super::*;
-
     #[test]
     fn placeholders_are_filled_in_and_other_braces_left_alone() {
         let context = context("acme/m-1", "p");

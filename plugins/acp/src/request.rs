@@ -37,7 +37,11 @@ pub(crate) fn plain(id: u64, method: &str, parameters: &[(&str, &str)]) -> Vec<F
     let mut request = begin(id, method);
     for (index, (name, value)) in parameters.iter().enumerate() {
         let comma = if index > 0 { "," } else { "" };
-        request.text(comma).json_text(name).text(":").json_text(value);
+        request
+            .text(comma)
+            .json_text(name)
+            .text(":")
+            .json_text(value);
     }
     end(request)
 }
@@ -52,10 +56,7 @@ pub(crate) fn session(
 ) -> Vec<Fragment> {
     let mut request = begin(id, method);
     if let Some(session) = session {
-        request
-            .text("\"sessionId\":")
-            .json_text(session)
-            .text(",");
+        request.text("\"sessionId\":").json_text(session).text(",");
     }
     request
         .text("\"cwd\":")
@@ -146,7 +147,8 @@ pub(crate) fn cancel(session: &str) -> Vec<Fragment> {
 
 /// The reply to a request for permission: an option's id, or none where the turn is stopped.
 pub(crate) fn permission(id: &str, option: Option<&str>) -> Vec<Fragment> {
-    let mut line = format!("{{\"jsonrpc\":\"2.0\",\"id\":{id},\"result\":{{\"outcome\":{{\"outcome\":");
+    let mut line =
+        format!("{{\"jsonrpc\":\"2.0\",\"id\":{id},\"result\":{{\"outcome\":{{\"outcome\":");
     match option {
         Some(option) => {
             line.push_str("\"selected\",\"optionId\":");
@@ -160,7 +162,8 @@ pub(crate) fn permission(id: &str, option: Option<&str>) -> Vec<Fragment> {
 
 /// The reply to a request that was not offered to be served.
 pub(crate) fn not_found(id: &RawValue, method: &str) -> Vec<Fragment> {
-    let mut line = format!("{{\"jsonrpc\":\"2.0\",\"id\":{id},\"error\":{{\"code\":-32601,\"message\":");
+    let mut line =
+        format!("{{\"jsonrpc\":\"2.0\",\"id\":{id},\"error\":{{\"code\":-32601,\"message\":");
     write_string(&mut line, &format!("this client has no method {method}"));
     line.push_str("}}\n");
     aod_plugin_sdk::text(line)

@@ -66,7 +66,9 @@ impl AcpTurn {
             }
             (None, Some("session/update")) => {
                 // Of another form than is known: it is told as it stands.
-                let notified = message.params.map(|params| serde_json::from_str(params.get()));
+                let notified = message
+                    .params
+                    .map(|params| serde_json::from_str(params.get()));
                 if let Some(Ok(Notified { update })) = notified {
                     self.update(&update, out);
                 }

@@ -8,14 +8,14 @@ use aod_supervisor::{Exited, Redactor};
 use tokio::sync::{mpsc, watch};
 use uuid::Uuid;
 
+use super::Turns;
+use super::answers::Attempt;
 use super::conclude::{self, End, conclude};
 use super::context::{Facts, context, sandbox_paths};
 use super::derive::Derivation;
-use super::answers::Attempt;
 use super::fold::Fold;
 use super::journal::{Journal, Terminal};
 use super::prepare::Ready;
-use super::Turns;
 use crate::paths::SessionPaths;
 use crate::provision::Stop;
 use crate::secrets::missing_credential;
@@ -297,7 +297,11 @@ impl Task<'_> {
     }
 
     /// Ends a turn whose supervisor has recorded its end.
-    pub(super) async fn finish(&self, derivation: Derivation, exited: Exited) -> Result<(), Failure> {
+    pub(super) async fn finish(
+        &self,
+        derivation: Derivation,
+        exited: Exited,
+    ) -> Result<(), Failure> {
         let fold = derivation.finish(exited.clone()).await?;
         let settings = &self.turns.config.turn;
         let facts = conclude::Facts {

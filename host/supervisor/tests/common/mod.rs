@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 
 use aod_log::{Flags, Fsync, Kind, Options, Reader, is_locked};
 use aod_supervisor::{
-    Clock, Control, DataFd, Deed, Exited, Fragment, Interrupt, Launch, Request, Secret, SignalTarget, SpawnError,
-    Started, Stdin, TurnSpec, Watch, spawn,
+    Clock, Control, DataFd, Deed, Exited, Fragment, Interrupt, Launch, Request, Secret,
+    SignalTarget, SpawnError, Started, Stdin, TurnSpec, Watch, spawn,
 };
 
 pub const BINARY: &str = env!("CARGO_BIN_EXE_aod-supervisor");

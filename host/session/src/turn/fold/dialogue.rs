@@ -214,8 +214,7 @@ impl Fold {
         let Ok(answer) = serde_json::from_slice::<aod_supervisor::Answer>(record.payload) else {
             return Ok(());
         };
-        let Some(asked @ Asked::Pending { .. }) =
-            self.dialogue.questions.get_mut(&answer.question)
+        let Some(asked @ Asked::Pending { .. }) = self.dialogue.questions.get_mut(&answer.question)
         else {
             return Ok(());
         };
