@@ -4,6 +4,7 @@
 //! HTTP into their calls and their results into HTTP.
 
 mod agents;
+mod answers;
 mod auth;
 mod body;
 mod credentials;
@@ -105,6 +106,7 @@ fn documented() -> OpenApiRouter<Api> {
         .merge(agents::routes())
         .merge(environments::routes())
         .merge(sessions::routes())
+        .merge(answers::routes())
         .merge(stream::routes())
         .merge(events::routes())
         .merge(runtimes::routes())

@@ -37,11 +37,13 @@ pub enum Kind {
     Tick = 36,
     /// Unnumbered. Anything else that recovery must know: JSON.
     Note = 37,
+    /// Unnumbered. The user wishes to stop the turn: JSON.
+    Interrupt = 38,
 }
 
 impl Kind {
     /// All kinds.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Stage,
         Self::Stdout,
         Self::Stderr,
@@ -54,6 +56,7 @@ impl Kind {
         Self::Answer,
         Self::Tick,
         Self::Note,
+        Self::Interrupt,
     ];
 
     /// Whether records of this kind are numbered, and seen by clients.

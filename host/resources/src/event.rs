@@ -203,7 +203,7 @@ pub enum EventBody {
         #[schema(required = false, nullable = false)]
         failure: Option<Failure>,
     },
-    /// The CLI asks its user.
+    /// The CLI asks its user, who answers by `POST /sessions/{id}/answers`.
     #[serde(rename = "permission.request")]
     PermissionRequest {
         /// Unique within the turn.
@@ -221,6 +221,16 @@ pub enum EventBody {
         default: String,
         /// Milliseconds to answer in.
         deadline_ms: u32,
+    },
+    /// A question of the CLI was answered.
+    #[serde(rename = "permission.answer")]
+    PermissionAnswer {
+        /// The question's id.
+        request_id: String,
+        /// A choice's id, or text.
+        answer: String,
+        /// Whether nobody answered in time and this is the default.
+        by_default: bool,
     },
     /// What the adapter did not know, as it stood.
     #[serde(rename = "unparsed")]

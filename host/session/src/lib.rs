@@ -6,6 +6,7 @@
 
 mod admission;
 pub mod agents;
+mod answers;
 mod config;
 pub mod credentials;
 pub mod environments;
@@ -27,6 +28,7 @@ pub mod users;
 pub mod vault;
 mod watch;
 
+pub use answers::AnswerRefused;
 pub use aod_store::Page as Range;
 pub use config::{
     AdmissionConfig, Config, RetentionConfig, SandboxConfig, TurnConfig, VaultConfig,
@@ -34,4 +36,4 @@ pub use config::{
 pub use error::{Error, Result};
 pub use host::Host;
 pub use paths::Paths;
-pub use sessions::{Ack, Idempotent, SessionFilter};
+pub use sessions::{Ack, Idempotent, SessionFilter, Sessions};

@@ -8,10 +8,11 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::deed::{Answer, Deed};
 use crate::socket;
 
 /// The longest request that a supervisor takes, in bytes of JSON.
-pub const MAX_REQUEST: usize = 4 << 20;
+pub const MAX_REQUEST: usize = 16 << 20;
 /// Replies are short.
 const MAX_REPLY: u64 = 4 << 10;
 
@@ -19,19 +20,27 @@ const MAX_REPLY: u64 = 4 << 10;
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "op", rename_all = "snake_case")]
 pub enum Request {
-    /// Ask the CLI to stop; force follows after the grace.
+    /// Ask the CLI to stop; force follows after the grace. Recorded, the first time.
     Interrupt,
     /// Kill it now, with all it started.
     Terminate,
-    /// Record these bytes and write them to the CLI's stdin.
-    Stdin {
-        /// The text.
-        data: String,
+    /// Do what an adapter wants done, if it is the next deed; an earlier one has been done.
+    Deed {
+        /// Its number within the turn, from 0.
+        seq: u64,
+        /// What to do.
+        deed: Deed,
     },
-    /// Close the CLI's stdin once all is written.
-    CloseStdin,
-    /// The turn's result was seen: the CLI has the after-result grace to exit.
-    ResultSeen,
+    /// Record the answer to a question, unless it has one.
+    Answer(Answer),
+    /// Record that time has passed, unless the CLI wrote more than the host has read or this tick
+    /// was recorded before.
+    Tick {
+        /// Its number within the turn, from 0.
+        seq: u64,
+        /// The number of the last entry of the log that the host has read.
+        after: u64,
+    },
     /// Nothing; the reply shows that the supervisor lives.
     Ping,
 }
@@ -41,9 +50,9 @@ impl std::fmt::Debug for Request {
         match self {
             Self::Interrupt => f.write_str("Interrupt"),
             Self::Terminate => f.write_str("Terminate"),
-            Self::Stdin { data } => write!(f, "Stdin([{} bytes])", data.len()),
-            Self::CloseStdin => f.write_str("CloseStdin"),
-            Self::ResultSeen => f.write_str("ResultSeen"),
+            Self::Deed { seq, deed } => write!(f, "Deed({seq}, {deed:?})"),
+            Self::Answer(answer) => write!(f, "Answer({:?})", answer.question),
+            Self::Tick { seq, after } => write!(f, "Tick({seq}, after {after})"),
             Self::Ping => f.write_str("Ping"),
         }
     }

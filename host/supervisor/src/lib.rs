@@ -9,6 +9,7 @@
 //! provisioning steps, too.
 
 mod control;
+mod deed;
 mod exited;
 mod redact;
 mod socket;
@@ -16,6 +17,7 @@ mod spec;
 mod start;
 
 pub use control::{Control, ControlError, MAX_REQUEST, Reply, Request};
+pub use deed::{Answer, Deed, Fragment, Note};
 pub use exited::{Exited, Reason};
 pub use redact::{Redactor, Stream};
 pub use socket::listen;

@@ -220,6 +220,8 @@ pub struct Interrupt {
     /// How many processes stand between the launched one and the CLI: 0 where the CLI itself was
     /// launched, 2 for a sandbox launcher with an init of its own.
     pub main_depth: u32,
+    /// Whether the CLI is asked over its stdin where its user stops it, instead of by the signal.
+    pub by_dialogue: bool,
 }
 
 impl Default for Interrupt {
@@ -228,6 +230,7 @@ impl Default for Interrupt {
             signal: Some(2),
             to: SignalTarget::Main,
             main_depth: 0,
+            by_dialogue: false,
         }
     }
 }

@@ -11,9 +11,9 @@ use std::time::{Duration, Instant};
 
 use aod_log::Kind;
 use aod_supervisor::{
-    Control, ControlError, Reason, Request, SignalTarget, SpawnError, StartFailure, Stdin,
+    Control, ControlError, Deed, Reason, Request, SignalTarget, SpawnError, StartFailure, Stdin,
 };
-use common::{BINARY, Case, kill, lives, text, until};
+use common::{BINARY, Case, deed, kill, lives, text, until, write};
 
 /// The pids that a script wrote, one a line.
 fn pids(case: &Case, name: &str, count: usize) -> Vec<u32> {
@@ -208,7 +208,7 @@ fn a_result_starts_the_last_grace() {
     case.spec.clock.after_result_grace_ms = 100;
     case.start();
     case.wait_for_line("result");
-    case.send(Request::ResultSeen);
+    case.send(deed(0, Deed::EndTurn));
     let (exited, _) = case.end();
     assert_eq!(
         (exited.signal, exited.reason),
@@ -391,16 +391,12 @@ fn hostile_clients_hurt_nobody() {
     let mut deaf = connect();
     deaf.set_nonblocking(true).unwrap();
     while deaf.write(b"{\"op\":\"ping\"}\n").is_ok() {}
-    case.send(Request::Stdin {
-        data: "hello\n".to_owned(),
-    });
+    case.send(write(0, "hello\n"));
     case.wait_for_line("hello");
     let mut control = case.control();
-    control.send(&Request::CloseStdin).unwrap();
+    control.send(&deed(1, Deed::CloseStdin)).unwrap();
     drop(crowd);
-    let refused = control.send(&Request::Stdin {
-        data: "late".to_owned(),
-    });
+    let refused = control.send(&write(2, "late"));
     assert!(matches!(
         refused,
         Err(ControlError::Refused { .. } | ControlError::Gone { .. })
@@ -418,11 +414,13 @@ fn a_cli_that_does_not_read_its_stdin_blocks_nobody() {
     let mut control = case.control();
     let mut sent = 0;
     let data = "x".repeat(1 << 20);
-    while control.send(&Request::Stdin { data: data.clone() }).is_ok() {
+    let mut seq = 0;
+    while control.send(&write(seq, &data)).is_ok() {
+        seq += 1;
         sent += data.len();
         assert!(sent < 64 << 20);
     }
-    control.send(&Request::CloseStdin).unwrap();
+    control.send(&deed(seq + 1, Deed::CloseStdin)).unwrap();
     std::fs::write(case.path("go"), "").unwrap();
     let (_, entries) = case.end();
     assert!(text(&entries, Kind::Stdout).ends_with(&format!("{sent}\n")));

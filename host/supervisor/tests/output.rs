@@ -117,29 +117,6 @@ fn stdin_as_text_of_any_size() {
 }
 
 #[test]
-fn a_dialogue_over_the_control_socket() {
-    let mut case = Case::sh("while read line; do echo got $line; done; echo end")
-        .secret("KEY", "sk-0123456789");
-    case.spec.stdin = Stdin::Open(b"one\n".to_vec().into());
-    case.start();
-    case.wait_for_line("got one");
-    let mut control = case.control();
-    for data in ["two\n", "three ", "sk-0123456789\n"] {
-        let data = data.to_owned();
-        control.send(&Request::Stdin { data }).unwrap();
-    }
-    case.wait_for_line("got three [redacted:KEY]");
-    control.send(&Request::CloseStdin).unwrap();
-    let (exited, entries) = case.end();
-    assert_eq!(exited.code, Some(0));
-    assert_eq!(
-        text(&entries, Kind::Stdout),
-        "got one\ngot two\ngot three [redacted:KEY]\nend\n"
-    );
-    assert_eq!(text(&entries, Kind::Stdin), "two\nthree [redacted:KEY]\n");
-}
-
-#[test]
 fn data_fds_are_read_where_they_were_wanted() {
     let case = Case::sh("cat <&3 <&9; cat /dev/fd/3 /dev/fd/11; ls /proc/self/fd | tr '\\n' ' '")
         .data(9, "nine\n")

@@ -12,6 +12,8 @@ pub struct Out {
     line: u32,
     told: bool,
     understood: bool,
+    /// Where a wish to be woken stands among the actions.
+    wake: Option<usize>,
 }
 
 impl Out {
@@ -150,7 +152,16 @@ impl Out {
 
     /// Asks for one call of `tick`, unless output comes first.
     pub fn wake_after(&mut self, milliseconds: u32) {
+        self.cancel_wake();
+        self.wake = Some(self.actions.len());
         self.actions.push(Action::WakeAfter(milliseconds));
+    }
+
+    /// Output has come first: within a batch as well as between batches.
+    fn cancel_wake(&mut self) {
+        if let Some(at) = self.wake.take() {
+            self.actions.remove(at);
+        }
     }
 
     /// Says that the turn is over as far as its output tells.
@@ -171,6 +182,7 @@ impl Out {
             rest = after;
             self.told = false;
             self.understood = false;
+            self.cancel_wake();
             if is_blank(line) {
                 self.understood = true;
             } else {

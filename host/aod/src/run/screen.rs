@@ -104,8 +104,9 @@ impl Screen {
             "notice" => self.aside("!", text(event, "text"))?,
             "permission.request" => {
                 let (title, default) = (text(event, "title"), text(event, "default"));
-                self.aside("?", &format!("{} (answered: {default})", short(title)))?;
+                self.aside("?", &format!("{} (by default: {default})", short(title)))?;
             }
+            "permission.answer" => self.aside("=", &short(text(event, "answer")))?,
             "unparsed" => self.aside("|", text(event, "data"))?,
             // Usage and result are told once, at the end, from the session.
             _ => {}

@@ -48,6 +48,11 @@ impl Derivation {
         .await
     }
 
+    /// The number of the last entry of the log that was read.
+    pub(super) fn last_id(&self) -> u64 {
+        self.reader.last_id()
+    }
+
     /// Ends with the adapter's last word.
     pub(super) async fn finish(mut self, exited: Exited) -> Result<Fold> {
         blocking(move || {

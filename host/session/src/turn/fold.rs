@@ -1,5 +1,6 @@
 //! An adapter's turn as a fold over the log: what is recorded goes in, what it means comes out.
 
+mod dialogue;
 mod lines;
 mod tell;
 #[cfg(test)]
@@ -12,17 +13,19 @@ use aod_log::{Kind, Reader, Record};
 use aod_resources::Usage;
 use aod_resources::event::{EventBody, Level};
 use aod_runtime::types::{
-    Action, Answer, Description, Event, Exit, Failure, Fragment, OutputStream, Question, Reaction,
-    TurnContext,
+    Action, Description, Event, Exit, Failure, OutputStream, Reaction, TurnContext,
 };
 use aod_runtime::{Adapter, AdapterError};
 use aod_supervisor::Exited;
 
+use self::dialogue::Dialogue;
 use self::lines::{Lines, Origin, Pending};
 use self::tell::{Account, Numbers};
 use super::conclude::cause;
 use crate::events::EventWriter;
 use crate::{Error, Result};
+
+pub(super) use self::dialogue::{Standing, Wanted};
 
 /// Lines are handed over in batches of about this many bytes.
 const BATCH: usize = 256 << 10;
@@ -36,12 +39,8 @@ const MAX_FAILURES: u32 = 3;
 pub(crate) enum Deed {
     /// Keep this for the next turn.
     Remember(String),
-    /// Write to the CLI's stdin.
-    WriteStdin(Vec<Fragment>),
-    /// Close it.
-    CloseStdin,
-    /// The turn is over as far as the output tells.
-    EndTurn,
+    /// Have the supervisor do this, the deed of this number in the turn.
+    Outside(u64, aod_supervisor::Deed),
 }
 
 /// The state of a fold.
@@ -55,6 +54,7 @@ pub(crate) struct Fold {
     /// The stream that has whole lines pending, if any has.
     current: OutputStream,
     numbers: Numbers,
+    dialogue: Dialogue,
     pub(crate) usage: Usage,
     pub(crate) failure: Option<Failure>,
     pub(crate) remember: Option<String>,
@@ -76,6 +76,7 @@ impl Fold {
             begun: false,
             pending: Default::default(),
             current: OutputStream::Stdout,
+            dialogue: Dialogue::default(),
             usage: Usage::default(),
             failure: None,
             remember: None,
@@ -150,6 +151,15 @@ impl Fold {
                     keep_tail(&mut self.stderr_tail, text);
                 }
                 self.pending().push(text, origin);
+                self.dialogue.heard();
+            }
+            Kind::Answer | Kind::Tick | Kind::Interrupt | Kind::Stdin | Kind::Note
+                if self.begun =>
+            {
+                // What was said before it is heard before it.
+                self.hand_over(step)?;
+                self.numbers.reach(origin);
+                self.take_dialogue(record, step)?;
             }
             Kind::Exited if self.begun => {
                 self.end = origin;
@@ -317,39 +327,15 @@ impl Fold {
                 self.remember = Some(token.clone());
                 step.deeds.push(Deed::Remember(token));
             }
-            Action::WriteStdin(text) => step.deeds.push(Deed::WriteStdin(text)),
-            Action::CloseStdin => step.deeds.push(Deed::CloseStdin),
-            Action::EndTurn => step.deeds.push(Deed::EndTurn),
+            Action::WriteStdin(text) => self.outside(dialogue::write(text), step),
+            Action::CloseStdin => self.outside(aod_supervisor::Deed::CloseStdin, step),
+            Action::EndTurn => self.outside(aod_supervisor::Deed::EndTurn, step),
             Action::Ask(question) => self.ask(question, step)?,
-            Action::WakeAfter(_) => {}
+            Action::WakeAfter(milliseconds) => {
+                self.dialogue.wake(self.numbers.time(), milliseconds);
+            }
         }
         Ok(())
-    }
-
-    /// The API has no way to answer yet, so the adapter's own default stands at once.
-    fn ask(&mut self, question: Question, step: &mut Step<'_>) -> io::Result<()> {
-        self.tell(tell::request(&question), step)?;
-        let answer = Answer {
-            question: question.id,
-            value: question.default,
-            by_default: true,
-        };
-        let answered = match &mut self.turn {
-            Some(turn) => turn.answer(&answer),
-            None => return Ok(()),
-        };
-        match answered {
-            Ok(reaction) => {
-                for action in reaction.actions {
-                    self.act(action, step)?;
-                }
-                Ok(())
-            }
-            Err(error) => {
-                self.fail(&error, step)?;
-                self.begin_turn(step)
-            }
-        }
     }
 
     fn note(&mut self, event: Event, step: &mut Step<'_>) -> io::Result<()> {

@@ -167,7 +167,7 @@ pub(crate) fn turn_spec(
     let (signal, to) = match facts.description.interrupt {
         Interrupt::Sigint => (Some(2), SignalTarget::Main),
         Interrupt::Sigterm => (Some(15), SignalTarget::Main),
-        // A dialogue is asked over its stdin first; the signal is for one that does not listen.
+        // Its user's wish to stop goes by its stdin; the signal is for when its time is over.
         Interrupt::Dialogue => (Some(15), SignalTarget::Main),
         Interrupt::Kill => (None, SignalTarget::None),
     };
@@ -203,6 +203,7 @@ pub(crate) fn turn_spec(
             signal,
             to,
             main_depth: launch.main_depth,
+            by_dialogue: facts.description.interrupt == Interrupt::Dialogue,
         },
         launch: aod_supervisor::Launch {
             program: launch.program,

@@ -1,9 +1,11 @@
 //! Turns: from an accepted prompt to the terminal event.
 
+mod answers;
 mod conclude;
 mod context;
 mod derive;
 mod fold;
+mod follow;
 mod journal;
 mod launch;
 mod prepare;
@@ -14,7 +16,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use aod_sandbox::SandboxDriver;
 use aod_store::{StopRequest, Store};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
@@ -27,7 +29,11 @@ use crate::seal::Seals;
 use crate::watch::LogWatch;
 use crate::{Config, Error, Paths, Result, retention};
 
+pub(crate) use answers::Refusal;
 pub(crate) use journal::Journal;
+
+/// So many answers wait for a turn to take them; whoever has more waits with them.
+const WAITING_ANSWERS: usize = 16;
 
 /// All turns of the server that wait or run, and what they are made with.
 #[derive(Clone)]
@@ -56,6 +62,7 @@ pub(crate) struct Shared {
 struct Active {
     turn: u32,
     stop: watch::Sender<Option<StopRequest>>,
+    answers: mpsc::Sender<answers::Attempt>,
     /// Held by the turn's task; closed when that ends.
     done: watch::Receiver<()>,
 }
@@ -190,11 +197,22 @@ impl Turns {
         resumed: bool,
     ) {
         let (stop, stopped) = watch::channel(asked);
+        let (answers, attempts) = mpsc::channel(WAITING_ANSWERS);
         let (running, done) = watch::channel(());
-        self.active().insert(session, Active { turn, stop, done });
+        let active = Active {
+            turn,
+            stop,
+            answers,
+            done,
+        };
+        self.active().insert(session, active);
+        let asks = task::Asks {
+            stop: stopped,
+            answers: attempts,
+        };
         let turns = self.clone();
         self.0.tasks.spawn(async move {
-            task::run(&turns, session, turn, stopped, &mut place, resumed).await;
+            task::run(&turns, session, turn, asks, &mut place, resumed).await;
             drop(place);
             turns.purge(session).await;
             {

@@ -6,32 +6,34 @@ use std::time::Duration;
 use aod_log::Reader;
 use aod_resources::{Outcome, Status, Timestamp, Usage};
 use aod_store::{SessionRecord, StopRequest, TurnEnd, TurnRecord};
-use aod_supervisor::{Control, ControlError, Exited, Redactor, Request};
-use tokio::sync::watch;
+use aod_supervisor::{Exited, Redactor, Request};
+use tokio::sync::{mpsc, watch};
 use uuid::Uuid;
 
+use super::Turns;
+use super::answers::Attempt;
 use super::conclude::{self, End, conclude};
 use super::context::{Facts, context, sandbox_paths};
 use super::derive::Derivation;
-use super::fold::{Deed, Fold};
+use super::fold::Fold;
+use super::follow::ask;
 use super::journal::{Journal, Terminal};
 use super::prepare::Ready;
-use super::{Turns, launch};
 use crate::admission::Place;
 use crate::paths::SessionPaths;
 use crate::provision::Stop;
-use crate::secrets::{TurnSecrets, missing_credential};
+use crate::secrets::missing_credential;
 use crate::{Error, Result};
 
-/// How often it is checked that a silent turn's supervisor lives.
-const PULSE: Duration = Duration::from_secs(1);
 /// How soon it is tried again to end a turn that cannot be ended, at first and at last.
 const FIRST_RETRY: Duration = Duration::from_secs(1);
 const LAST_RETRY: Duration = Duration::from_secs(60);
-/// How long a supervisor may take to answer.
-const ANSWER: Duration = Duration::from_secs(5);
 
-type Stopped = watch::Receiver<Option<StopRequest>>;
+/// What users ask of a turn.
+pub(super) struct Asks {
+    pub(super) stop: watch::Receiver<Option<StopRequest>>,
+    pub(super) answers: mpsc::Receiver<Attempt>,
+}
 
 /// Runs a turn that waits, or goes on with one that runs.
 #[tracing::instrument(name = "turn", skip_all, fields(%session, turn))]
@@ -39,11 +41,11 @@ pub(super) async fn run(
     turns: &Turns,
     session: Uuid,
     turn: u32,
-    stopped: Stopped,
+    asks: Asks,
     place: &mut Place,
     resumed: bool,
 ) {
-    let error = match drive(turns, session, turn, stopped, place, resumed).await {
+    let error = match drive(turns, session, turn, asks, place, resumed).await {
         Ok(()) => return,
         // The next start of the host goes on with it.
         Err(Failure::LetGo) => return tracing::debug!("let go of a turn"),
@@ -77,7 +79,7 @@ pub(super) async fn run(
     }
 }
 
-enum Failure {
+pub(super) enum Failure {
     /// The host shuts down.
     LetGo,
     Broken(Error),
@@ -95,7 +97,8 @@ pub(super) struct Task<'a> {
     pub(super) session: SessionRecord,
     pub(super) turn: TurnRecord,
     pub(super) paths: SessionPaths,
-    pub(super) stopped: Stopped,
+    pub(super) stopped: watch::Receiver<Option<StopRequest>>,
+    pub(super) answers: mpsc::Receiver<Attempt>,
     /// Whether an earlier host had it in hand.
     resumed: bool,
     /// Finds the turn's secrets, as soon as they are open. What the supervisor has recorded is
@@ -107,7 +110,7 @@ async fn drive(
     turns: &Turns,
     session: Uuid,
     turn: u32,
-    stopped: Stopped,
+    asks: Asks,
     place: &mut Place,
     resumed: bool,
 ) -> Result<(), Failure> {
@@ -116,7 +119,8 @@ async fn drive(
         turn: turns.store.turn_record(session, turn).await?,
         paths: turns.paths.session(session),
         turns,
-        stopped,
+        stopped: asks.stop,
+        answers: asks.answers,
         resumed,
         redactor: Redactor::new([]),
     };
@@ -168,19 +172,6 @@ async fn commit(
     settle(turns, session, turn, &end.terminal, journal).await
 }
 
-/// Asks a session's supervisor. That it is gone is seen by its lock.
-async fn ask(paths: &SessionPaths, request: Request) -> Result<(), Failure> {
-    let path = paths.control();
-    let asked = tokio::task::spawn_blocking(move || {
-        Control::connect(&path, ANSWER).and_then(|mut control| control.send(&request))
-    });
-    match asked.await.map_err(Error::internal)? {
-        Ok(()) | Err(ControlError::Gone { .. } | ControlError::Refused { .. }) => {}
-        Err(error) => tracing::warn!(%error, "a supervisor does not answer"),
-    }
-    Ok(())
-}
-
 /// Appends the terminal event of a turn that has been committed.
 pub(super) async fn settle(
     turns: &Turns,
@@ -198,11 +189,11 @@ pub(super) async fn settle(
 }
 
 impl Task<'_> {
-    fn id(&self) -> Uuid {
+    pub(super) fn id(&self) -> Uuid {
         self.session.session.id
     }
 
-    fn number(&self) -> u32 {
+    pub(super) fn number(&self) -> u32 {
         self.turn.turn.turn_number
     }
 
@@ -371,89 +362,12 @@ impl Task<'_> {
         Ok(None)
     }
 
-    /// Follows the log until the supervisor has recorded the end, and ends the turn.
-    async fn follow(self, mut derivation: Derivation) -> Result<(), Failure> {
-        let turns = self.turns;
-        let log = self.paths.log();
-        let mut wake = turns
-            .watch
-            .subscribe(self.id(), &log)
-            .map_err(Error::internal)?;
-        let mut stopped = self.stopped.clone();
-        let mut asked = None;
-        let mut has_grown = true;
-        let mut pulse = tokio::time::interval(PULSE);
-        pulse.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        loop {
-            // Looked at before the log: what was recorded before the lock went is then seen.
-            let alive = aod_log::is_locked(&log).map_err(Error::internal)?;
-            let mut deeds = Vec::new();
-            if has_grown || !alive {
-                (derivation, deeds) = derivation.advance().await?;
-            }
-            if let Some(exited) = derivation.fold.exited.clone() {
-                return self.finish(derivation, exited).await;
-            }
-            if !alive {
-                return self.lost(Some(derivation)).await;
-            }
-            for deed in deeds {
-                self.carry_out(deed).await?;
-            }
-            let request = *stopped.borrow_and_update();
-            if request != asked {
-                asked = request;
-                match request {
-                    Some(StopRequest::Interrupt) => self.ask(Request::Interrupt).await?,
-                    Some(StopRequest::Terminate) => self.ask(Request::Terminate).await?,
-                    None => {}
-                }
-            }
-            has_grown = false;
-            tokio::select! {
-                _ = wake.changed() => has_grown = true,
-                _ = pulse.tick() => {}
-                Ok(()) = stopped.changed() => stopped.mark_changed(),
-                () = turns.shutdown.cancelled() => return Err(Failure::LetGo),
-            }
-        }
-    }
-
-    async fn carry_out(&self, deed: Deed) -> Result<(), Failure> {
-        match deed {
-            Deed::Remember(token) => Ok(self
-                .turns
-                .store
-                .set_resume_token(self.id(), self.number(), token)
-                .await?),
-            Deed::EndTurn => self.ask(Request::ResultSeen).await,
-            Deed::CloseStdin => self.ask(Request::CloseStdin).await,
-            Deed::WriteStdin(fragments) => {
-                // Answers of print-mode adapters hold no secrets; a dialogue's that does is
-                // refused here rather than recorded.
-                let none = TurnSecrets::default();
-                match launch::fill(&fragments, &none) {
-                    Ok(text) => {
-                        self.ask(Request::Stdin {
-                            data: text.to_string(),
-                        })
-                        .await
-                    }
-                    Err(_) => {
-                        tracing::warn!("an adapter wants a secret on stdin during a turn");
-                        Ok(())
-                    }
-                }
-            }
-        }
-    }
-
-    async fn ask(&self, request: Request) -> Result<(), Failure> {
-        ask(&self.paths, request).await
-    }
-
     /// Ends a turn whose supervisor has recorded its end.
-    async fn finish(&self, derivation: Derivation, exited: Exited) -> Result<(), Failure> {
+    pub(super) async fn finish(
+        &self,
+        derivation: Derivation,
+        exited: Exited,
+    ) -> Result<(), Failure> {
         let fold = derivation.finish(exited.clone()).await?;
         let settings = &self.turns.config.turn;
         let facts = conclude::Facts {
@@ -484,7 +398,7 @@ impl Task<'_> {
     }
 
     /// Ends a turn whose supervisor is gone without a word: its sandbox died with it.
-    async fn lost(&self, derivation: Option<Derivation>) -> Result<(), Failure> {
+    pub(super) async fn lost(&self, derivation: Option<Derivation>) -> Result<(), Failure> {
         tracing::warn!("a turn's supervisor is gone");
         let told = match derivation {
             Some(derivation) => Told::by(&derivation.break_off().await?),

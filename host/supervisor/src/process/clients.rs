@@ -96,6 +96,8 @@ impl Client {
         if self.closing || self.output.len() >= MOST_REPLIES {
             return;
         }
+        // What is there holds no line end, and is not looked through again.
+        let mut from = self.input.len();
         let mut block = [0; BLOCK];
         match self.stream.read(&mut block) {
             Ok(0) => self.closing = true,
@@ -107,9 +109,11 @@ impl Client {
             }
         }
         let mut start = 0;
-        while let Some(length) = memchr::memchr(b'\n', &self.input[start..]) {
-            let line = &self.input[start..start + length];
-            start += length + 1;
+        while let Some(length) = memchr::memchr(b'\n', &self.input[from..]) {
+            let end = from + length;
+            let line = &self.input[start..end];
+            start = end + 1;
+            from = start;
             let reply = match serde_json::from_slice(line) {
                 Ok(request) => answer(request),
                 // Not the parser's words: they may quote what it stumbled over.

@@ -3,6 +3,7 @@
 mod child;
 mod clients;
 mod data_fds;
+mod desk;
 mod ending;
 mod feed;
 pub mod harden;

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 use aod_log::{Batch, Kind, Meta, Writer};
 use aod_supervisor::{
-    Exited, Interrupt, Reason, Redactor, Reply, Request, SignalTarget, StartFailure, Started,
-    Stdin, TurnSpec, listen,
+    Exited, Interrupt, Reason, Redactor, Request, SignalTarget, StartFailure, Started, Stdin,
+    TurnSpec, listen,
 };
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::fs::Mode;
@@ -17,6 +17,7 @@ use rustix::fs::Mode;
 use super::Failure;
 use super::child::{Child, Pipes, Status};
 use super::clients::{Clients, refusal};
+use super::desk::{Desk, Hands};
 use super::ending::{Action, Ending, Event};
 use super::feed::Feed;
 use super::harden::trim_heap;
@@ -57,6 +58,7 @@ pub struct Turn {
     outputs: [Output; 2],
     feed: Feed,
     clients: Clients,
+    desk: Desk,
     socket: PathBuf,
     ending: Ending,
     interrupt: Interrupt,
@@ -150,7 +152,7 @@ impl Turn {
     }
 
     fn new(
-        spec: TurnSpec,
+        mut spec: TurnSpec,
         child: Child,
         pipes: Pipes,
         listener: std::os::unix::net::UnixListener,
@@ -161,6 +163,11 @@ impl Turn {
             Stdin::None => (Vec::new(), true),
             Stdin::Text(text) => (text.expose().to_vec(), true),
             Stdin::Open(text) => (text.expose().to_vec(), false),
+        };
+        // What can never be written is not kept.
+        let secrets = match closing {
+            true => Vec::new(),
+            false => std::mem::take(&mut spec.secrets),
         };
         let asks = spec.interrupt.signal.is_some() && spec.interrupt.to != SignalTarget::None;
         let output = |pipe, kind| Output {
@@ -184,6 +191,7 @@ impl Turn {
             ],
             feed: Feed::new(pipes.stdin, first, closing),
             clients: Clients::new(listener),
+            desk: Desk::new(spec.turn, secrets),
             socket: spec.control_socket.clone(),
             ending: Ending::new(spec.clock, asks),
             interrupt: spec.interrupt,
@@ -300,6 +308,9 @@ impl Turn {
     fn act(&self, action: Action) {
         match action {
             Action::None => {}
+            // Its adapter asks it: the host feeds it what was recorded.
+            Action::Signal
+                if self.interrupt.by_dialogue && self.ending.reason() == Reason::Interrupted => {}
             Action::Signal => self.child.interrupt(self.interrupt),
             Action::Kill => self.child.kill(),
         }
@@ -354,40 +365,24 @@ impl Turn {
             feed,
             batch,
             redactor,
-            number,
+            desk,
+            log,
             ..
         } = self;
+        let last_id = log.last_id();
         clients.read(|request| {
-            let done = Reply {
-                ok: true,
-                error: None,
-            };
             if ending.is_gone() && request != Request::Ping {
                 return refusal("the turn is over");
             }
-            let event = match request {
-                Request::Ping => return done,
-                Request::CloseStdin => {
-                    feed.close();
-                    return done;
-                }
-                Request::Stdin { data } => {
-                    if let Err(reason) = feed.admits(data.len()) {
-                        return refusal(reason);
-                    }
-                    let meta = Meta::new(Kind::Stdin, *number, now_micros());
-                    if batch.push(meta, &redactor.redact(data.as_bytes())).is_err() {
-                        return refusal("it is too long for one record");
-                    }
-                    feed.add(data.as_bytes());
-                    Event::Activity
-                }
-                Request::ResultSeen => Event::ResultSeen,
-                Request::Interrupt => Event::Interrupt,
-                Request::Terminate => Event::Terminate,
+            let mut hands = Hands {
+                feed,
+                batch,
+                redactor,
+                last_id,
             };
-            actions.push(ending.apply(now, event));
-            done
+            let (reply, event) = desk.take(request, &mut hands);
+            actions.extend(event.map(|event| ending.apply(now, event)));
+            reply
         });
         for action in actions {
             self.act(action);
@@ -494,7 +489,7 @@ fn record_exited(log: &mut Writer, turn: u32, exited: &Exited) {
         .and_then(|_| log.sync());
 }
 
-fn now_micros() -> i64 {
+pub fn now_micros() -> i64 {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     // A clock before 1970 reads as 1970.
     i64::try_from(now.unwrap_or_default().as_micros()).unwrap_or(i64::MAX)

@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 
 use aod_log::{Flags, Fsync, Kind, Options, Reader, is_locked};
 use aod_supervisor::{
-    Clock, Control, DataFd, Exited, Interrupt, Launch, Request, Secret, SignalTarget, SpawnError,
-    Started, Stdin, TurnSpec, Watch, spawn,
+    Clock, Control, DataFd, Deed, Exited, Fragment, Interrupt, Launch, Request, Secret,
+    SignalTarget, SpawnError, Started, Stdin, TurnSpec, Watch, spawn,
 };
 
 pub const BINARY: &str = env!("CARGO_BIN_EXE_aod-supervisor");
@@ -153,6 +153,14 @@ impl Case {
         assert!(!self.spec.control_socket.exists());
         (serde_json::from_slice(&last.payload).unwrap(), entries)
     }
+}
+
+pub fn deed(seq: u64, deed: Deed) -> Request {
+    Request::Deed { seq, deed }
+}
+
+pub fn write(seq: u64, text: &str) -> Request {
+    deed(seq, Deed::Write(vec![Fragment::Text(text.to_owned())]))
 }
 
 pub fn text(entries: &[Entry], kind: Kind) -> String {

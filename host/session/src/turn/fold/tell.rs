@@ -48,7 +48,15 @@ impl Numbers {
         if origin.entry > self.origin.entry {
             self.origin = origin;
             self.index = 0;
+        } else {
+            // A record without a number stands behind the entry whose number it has.
+            self.origin.time = self.origin.time.max(origin.time);
         }
+    }
+
+    /// When what is told next was written, in microseconds since the Unix epoch.
+    pub(super) fn time(&self) -> i64 {
+        self.origin.time
     }
 
     pub(super) fn event(&mut self, body: EventBody) -> Event {
@@ -66,7 +74,7 @@ impl Numbers {
     }
 
     /// Milliseconds from the turn's beginning to now.
-    fn elapsed(&self) -> u64 {
+    pub(super) fn elapsed(&self) -> u64 {
         let micros = self.origin.time.saturating_sub(self.began);
         u64::try_from(micros / 1000).unwrap_or(0)
     }

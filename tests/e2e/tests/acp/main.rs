@@ -1,0 +1,211 @@
+//! Agents that speak the Agent Client Protocol: the real Gemini CLI and the real opencode, each a
+//! row in `runtimes.toml`, against the stand-in for their models' APIs.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+
+mod crashes;
+mod permissions;
+mod stops;
+mod turns;
+
+use aod_e2e::{
+    Client, DEADLINE, Ended, Runtimes, Server, ServerOptions, Session, cli, eventually, plugin,
+};
+use aod_standin::{Options, Standin};
+use serde_json::{Value, json};
+
+/// An agent and how it is declared.
+#[derive(Clone, Copy)]
+struct Agent {
+    runtime: &'static str,
+    cli: &'static str,
+    model: &'static str,
+    key: &'static str,
+    endpoint: &'static str,
+    /// The table, up to its further options.
+    table: &'static str,
+}
+
+const GEMINI: Agent = Agent {
+    runtime: "gemini-acp",
+    cli: "gemini",
+    model: "google/gemini-2.5-flash",
+    key: "GEMINI_API_KEY",
+    endpoint: "GOOGLE_GEMINI_BASE_URL",
+    table: r#"
+[[runtime.gemini-acp.models]]
+id = "google/gemini-2.5-flash"
+
+[runtime.gemini-acp.options]
+argv = ["gemini", "--acp", "-m", "{model}"]
+auth_method = "gemini-api-key"
+delete = ["{home}/.gemini/projects.json.lock"]
+skills_folder = ".gemini/skills"
+providers = [{ id = "google", endpoint_variable = "GOOGLE_GEMINI_BASE_URL" }]
+credentials = [{ name = "provider_key:google", variable = "GEMINI_API_KEY", providers = ["google"] }]
+env = { GEMINI_CLI_TRUST_WORKSPACE = "true", GEMINI_CLI_NO_RELAUNCH = "true" }
+"#,
+};
+
+const OPENCODE: Agent = Agent {
+    runtime: "opencode-acp",
+    cli: "opencode",
+    model: "anthropic/claude-sonnet-4-6",
+    key: "ANTHROPIC_API_KEY",
+    endpoint: "ANTHROPIC_BASE_URL",
+    table: r#"
+[[runtime.opencode-acp.models]]
+id = "anthropic/claude-sonnet-4-6"
+
+[runtime.opencode-acp.options]
+argv = ["opencode", "acp"]
+select_model = "{canonical}"
+skills_folder = ".config/opencode/skills"
+providers = [{ id = "anthropic", endpoint_variable = "ANTHROPIC_BASE_URL" }]
+credentials = [{ name = "provider_key:anthropic", variable = "ANTHROPIC_API_KEY", providers = ["anthropic"] }]
+
+[runtime.opencode-acp.options.env]
+OPENCODE_DISABLE_AUTOUPDATE = "1"
+OPENCODE_DISABLE_MODELS_FETCH = "1"
+OPENCODE_DISABLE_LSP_DOWNLOAD = "1"
+OPENCODE_CONFIG_CONTENT = '{"share":"disabled","permission":{"edit":"ask","bash":"ask"},"provider":{"anthropic":{"options":{"baseURL":"{endpoint:anthropic}/v1"}}}}'
+"#,
+};
+
+/// Declares a test for each agent.
+macro_rules! with_each_agent {
+    ($($test:ident),* $(,)?) => {
+        mod gemini {
+            $(#[tokio::test] async fn $test() { super::$test(crate::GEMINI).await; })*
+        }
+        mod opencode {
+            $(#[tokio::test] async fn $test() { super::$test(crate::OPENCODE).await; })*
+        }
+    };
+}
+use with_each_agent;
+
+/// A server with one agent, a stand-in for its model, and the objects to start sessions with.
+struct Lab {
+    server: Server,
+    model: Standin,
+    agent: String,
+    environment: String,
+}
+
+impl Lab {
+    /// With further options, as lines such as `permissions = "allow"`.
+    async fn new(agent: Agent, options: &str) -> Self {
+        Self::with(agent, options, json!({}), json!({})).await
+    }
+
+    /// With more fields of the agent and of the environment.
+    async fn with(agent: Agent, options: &str, of_agent: Value, of_environment: Value) -> Self {
+        let header = format!("[runtime.{}.options]\n", agent.runtime);
+        let table = agent
+            .table
+            .replace(&header, &format!("{header}{options}\n"));
+        let more = format!("command = {:?}\n{table}", cli(agent.cli));
+        let runtimes = Runtimes::default().with(agent.runtime, &plugin("acp"), &more);
+        let server = Server::start(ServerOptions::new(runtimes)).await;
+        let model = Standin::start(Options::default()).await.unwrap();
+        let client = server.client();
+        let mut body = json!({"name": "a", "runtime": agent.runtime, "model": agent.model});
+        extend(&mut body, of_agent);
+        let id = client.create_agent(&body).await;
+        let mut body = json!({
+            "name": "with-key",
+            "env_vars": {(agent.key): secret(), (agent.endpoint): model.url()},
+        });
+        extend(&mut body, of_environment);
+        let environment = client.create_environment(&body).await;
+        Self {
+            server,
+            model,
+            agent: id,
+            environment,
+        }
+    }
+
+    fn client(&self) -> &Client {
+        self.server.client()
+    }
+
+    async fn session(&self, prompt: &str) -> Session {
+        let body = json!({
+            "agent_id": self.agent,
+            "environment_id": self.environment,
+            "prompt": prompt,
+        });
+        self.client().create_session(&body).await
+    }
+}
+
+fn extend(body: &mut Value, more: Value) {
+    if let (Value::Object(body), Value::Object(more)) = (body, more) {
+        body.extend(more);
+    }
+}
+
+/// A value that stands nowhere else.
+fn secret() -> String {
+    format!("AIza{}", uuid::Uuid::new_v4().simple())
+}
+
+/// The session's normalized events, up to now.
+async fn events(session: &Session) -> Vec<Value> {
+    let path = format!("/sessions/{}/events?limit=200", session.id);
+    let mut all: Vec<Value> = Vec::new();
+    let mut after = String::new();
+    loop {
+        let page = session
+            .client
+            .get(&format!("{path}{after}"))
+            .await
+            .expect(200);
+        all.extend(page["data"].as_array().unwrap().iter().cloned());
+        match page.get("next").and_then(Value::as_str) {
+            Some(next) => after = format!("&after={next}"),
+            None => return all,
+        }
+    }
+}
+
+fn of_type<'a>(events: &'a [Value], kind: &str) -> Vec<&'a Value> {
+    events
+        .iter()
+        .filter(|event| event["type"] == kind)
+        .collect()
+}
+
+/// Waits until the running turn has asked so many questions in all, and returns the last.
+async fn question(session: &Session, count: usize) -> Value {
+    eventually("a question is asked", DEADLINE, async || {
+        let now = session.read().await["status"].clone();
+        let all = events(session).await;
+        assert!(now == "pending" || now == "running", "{now}: {all:#?}");
+        let asked = of_type(&all, "permission.request");
+        (asked.len() >= count).then(|| asked[count - 1].clone())
+    })
+    .await
+}
+
+/// The id of a question's choice to allow it once.
+fn allow_once(question: &Value) -> &str {
+    let choices = question["choices"].as_array().unwrap();
+    let found = choices.iter().find(|choice| {
+        let id = choice["id"].as_str().unwrap();
+        id == "once" || id == "proceed_once"
+    });
+    found.unwrap()["id"].as_str().unwrap()
+}
+
+/// The text of the last turn's result.
+async fn result(ended: &Ended, session: &Session) -> String {
+    let turn = &ended.turn["turn_number"];
+    let all = events(session).await;
+    let mut results = of_type(&all, "turn.result");
+    results.retain(|event| event["turn"] == *turn);
+    assert_eq!(results.len(), 1, "{all:#?}");
+    results[0]["text"].as_str().unwrap_or_default().to_owned()
+}
