@@ -7,7 +7,7 @@ use aod_runtime::{
     Adapter, AdapterError, ComponentError, Engine, Limits, MAX_FEED_BYTES, Settings,
 };
 
-use crate::guest::Guest;
+use aod_guests::Guest;
 use crate::{context, engine};
 
 fn load(guest: &Guest) -> Result<Adapter, ComponentError> {

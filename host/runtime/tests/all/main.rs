@@ -3,7 +3,6 @@
 #![allow(clippy::unwrap_used, reason = "what fails here is told by its panic")]
 
 mod cache;
-mod guest;
 mod hostile;
 mod manifest;
 mod plugins;

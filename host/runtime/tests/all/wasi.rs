@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use aod_runtime::types::OutputStream;
 use aod_runtime::{Adapter, Settings, Turn};
 
-use crate::guest::Guest;
+use aod_guests::Guest;
 use crate::{context, engine};
 
 const IMPORTS: &str = r#"

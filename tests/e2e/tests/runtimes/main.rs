@@ -1,0 +1,6 @@
+//! Runtimes as files: dropped in, changed, broken, hostile, and the commands about them.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+
+mod hostile;
+mod reload;
