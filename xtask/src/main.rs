@@ -30,6 +30,10 @@ enum Task {
         /// Show what Cargo does
         #[arg(long)]
         verbose: bool,
+        /// Build the project that `aod runtime new` wrote there instead, with whatever compiler
+        /// this machine has, and print where the core module is
+        #[arg(long, value_name = "DIR")]
+        project: Option<PathBuf>,
     },
     /// Run the benchmarks
     Bench,
@@ -56,7 +60,18 @@ fn work(task: Task) -> Result<ExitCode> {
     match task {
         Task::Run(run) => return run.run(&root),
         Task::Test(test) => test.run(&root)?,
-        Task::Plugins { verbose } => {
+        Task::Plugins {
+            verbose,
+            project: Some(project),
+        } => {
+            machine::prepare(&[machine::Need::Wasm])?;
+            let module = plugins::build_elsewhere(&root, &project, verbose)?;
+            println!("{}", module.display());
+        }
+        Task::Plugins {
+            verbose,
+            project: None,
+        } => {
             machine::prepare(&[machine::Need::Wasm])?;
             for built in plugins::build(&root, verbose)? {
                 println!("{built}");

@@ -7,8 +7,8 @@ use std::path::Path;
 use aod_runtime::types::OutputStream;
 use aod_runtime::{Change, Digest, Health, KeptError, Registry, RuntimeError};
 
-use aod_guests::Guest;
 use crate::{context, engine};
+use aod_guests::Guest;
 
 fn load(folder: &Path, toml: &str) -> Registry {
     let manifest = folder.join("runtimes.toml");
