@@ -32,6 +32,10 @@ enum Task {
         /// Show what Cargo does
         #[arg(long)]
         verbose: bool,
+        /// Build the project that `aod runtime new` wrote there instead, with whatever compiler
+        /// this machine has, and print where the core module is
+        #[arg(long, value_name = "DIR")]
+        project: Option<PathBuf>,
     },
     /// Kill hosts, supervisors and CLIs under load, and fill the disk
     Chaos(chaos::Chaos),
@@ -61,7 +65,18 @@ fn work(task: Task) -> Result<ExitCode> {
         Task::Run(run) => return run.run(&root),
         Task::Test(test) => test.run(&root)?,
         Task::Chaos(chaos) => chaos.run(&root)?,
-        Task::Plugins { verbose } => {
+        Task::Plugins {
+            verbose,
+            project: Some(project),
+        } => {
+            machine::prepare(&[machine::Need::Wasm])?;
+            let module = plugins::build_elsewhere(&root, &project, verbose)?;
+            println!("{}", module.display());
+        }
+        Task::Plugins {
+            verbose,
+            project: None,
+        } => {
             machine::prepare(&[machine::Need::Wasm])?;
             for built in plugins::build(&root, verbose)? {
                 println!("{built}");

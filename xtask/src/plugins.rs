@@ -56,9 +56,7 @@ impl fmt::Display for Built {
 pub fn build(root: &Path, verbose: bool) -> Result<Vec<Built>> {
     let names = names(root)?;
     let toolchain = Toolchain::find()?;
-    let target_dir = env::var_os("CARGO_TARGET_DIR")
-        .map_or_else(|| root.join("target"), PathBuf::from)
-        .join("guest");
+    let target_dir = target_dir(root);
     compile(root, &names, &toolchain, &target_dir, verbose)?;
     names
         .into_iter()
@@ -70,6 +68,45 @@ pub fn build(root: &Path, verbose: bool) -> Result<Vec<Built>> {
             wrap(root, &name, &module)
         })
         .collect()
+}
+
+/// Builds an adapter whose project lies anywhere, with whatever compiler this machine has, in the
+/// profile `release` and by the lock file that lies there. Returns the core module.
+///
+/// # Errors
+///
+/// As [`build`].
+pub fn build_elsewhere(root: &Path, project: &Path, verbose: bool) -> Result<PathBuf> {
+    let toolchain = Toolchain::find()?;
+    let target_dir = target_dir(root);
+    let mut command = toolchain.command();
+    command
+        .current_dir(project)
+        .args(["build", "--lib", "--release", "--target", TARGET])
+        .arg("--target-dir")
+        .arg(&target_dir)
+        .env("CARGO_ENCODED_RUSTFLAGS", RUSTFLAGS)
+        .stdin(Stdio::null());
+    if !verbose {
+        command.arg("--quiet");
+    }
+    let status = command
+        .status()
+        .with_context(|| format!("cannot run {}", toolchain.cargo.display()))?;
+    ensure!(
+        status.success(),
+        "the adapter in {} did not compile (with {toolchain})",
+        project.display()
+    );
+    Ok(target_dir.join(TARGET).join("release").join("adapter.wasm"))
+}
+
+/// Where adapters are built.
+fn target_dir(root: &Path) -> PathBuf {
+    let target = env::var_os("CARGO_TARGET_DIR");
+    target
+        .map_or_else(|| root.join("target"), PathBuf::from)
+        .join("guest")
 }
 
 /// Whether this machine can build adapters.

@@ -9,7 +9,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 
 use crate::config::{Overrides, Settings};
-use crate::{credentials, doctor, run, serve, tokens, vault};
+use crate::{credentials, doctor, run, runtime, serve, tokens, vault};
 
 /// Run coding agents in sandboxes and stream what they do.
 #[derive(Debug, Parser)]
@@ -51,6 +51,19 @@ enum Command {
     Credential {
         #[command(subcommand)]
         command: credentials::CredentialCommand,
+    },
+    /// Runtimes: those of the server, and components of your own.
+    ///
+    /// `list`, `show` and `reload` ask the server at AOD_API_URL with the token in AOD_API_TOKEN;
+    /// `check`, `new` and `pack` need no server.
+    Runtime {
+        #[command(subcommand)]
+        command: runtime::RuntimeCommand,
+    },
+    /// Models that agents can be made of. Asks the server at AOD_API_URL.
+    Model {
+        #[command(subcommand)]
+        command: runtime::ModelCommand,
     },
     /// The vault, in which all secrets are sealed. Works on the data folder, with or without a
     /// running server.
@@ -141,6 +154,8 @@ impl Cli {
             }
             Command::Run(run) => run.run(),
             Command::Credential { command } => command.run(),
+            Command::Runtime { command } => command.run(),
+            Command::Model { command } => command.run(),
             Command::Vault { command } => command.run(),
             Command::Token { command } => command.run(),
             Command::User { command } => command.run(),

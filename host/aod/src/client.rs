@@ -1,5 +1,7 @@
 //! A client of a server, as `aod run` needs it.
 
+use std::fmt::Write as _;
+
 use anyhow::{Context as _, Result, bail};
 use reqwest::{Method, Response};
 use serde_json::Value;
@@ -68,4 +70,19 @@ impl Client {
     ) -> Result<Value> {
         Ok(self.send(method, path, body).await?.json().await?)
     }
+}
+
+/// A text as one segment of a path.
+pub(crate) fn segment(text: &str) -> String {
+    let mut segment = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' | b':' => {
+                segment.push(char::from(byte));
+            }
+            // Writing to a string does not fail.
+            byte => drop(write!(segment, "%{byte:02X}")),
+        }
+    }
+    segment
 }

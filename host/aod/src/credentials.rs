@@ -1,6 +1,5 @@
 //! `aod credential`: a client of `/credentials`.
 
-use std::fmt::Write as _;
 use std::io::{IsTerminal as _, Read as _};
 use std::process::ExitCode;
 
@@ -10,7 +9,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
-use crate::client::Client;
+use crate::client::{Client, segment};
 
 /// The largest value that the server takes, in bytes.
 const MAX_VALUE: u64 = 64 << 10;
@@ -102,17 +101,7 @@ fn read_value(name: &str) -> Result<Zeroizing<String>> {
 }
 
 fn path(name: &str) -> String {
-    let mut path = "/credentials/".to_owned();
-    for byte in name.bytes() {
-        match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' | b':' => {
-                path.push(char::from(byte));
-            }
-            // Writing to a string does not fail.
-            byte => drop(write!(path, "%{byte:02X}")),
-        }
-    }
-    path
+    format!("/credentials/{}", segment(name))
 }
 
 fn table(credentials: &Value) -> String {

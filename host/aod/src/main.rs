@@ -6,6 +6,7 @@ mod config;
 mod credentials;
 mod doctor;
 mod run;
+mod runtime;
 mod serve;
 mod tokens;
 mod vault;

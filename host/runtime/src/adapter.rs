@@ -64,7 +64,8 @@ impl Adapter {
         binary: &Binary,
         settings: Settings,
     ) -> Result<Self, ComponentError> {
-        let interface = Arc::new(component::load(engine, cache, binary)?);
+        let deadline = settings.limits.compile_deadline;
+        let interface = Arc::new(component::load(engine, cache, binary, deadline)?);
         Self::describe(engine, interface, binary.digest, runtime, settings)
             .map_err(ComponentError::Describe)
     }
@@ -85,7 +86,7 @@ impl Adapter {
         .map_err(ComponentError::Describe)
     }
 
-    fn describe(
+    pub(crate) fn describe(
         engine: &Engine,
         interface: Arc<Interface>,
         digest: Digest,

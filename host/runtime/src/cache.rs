@@ -15,7 +15,7 @@ use crate::digest::Digest;
 
 /// A folder of compiled components, `<component digest>-<engine hash>.cwasm`. Beside each lies a
 /// `.sum` with its checksum, against files that were damaged rather than forged.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Cache {
     folder: PathBuf,
     engine: String,

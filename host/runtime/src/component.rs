@@ -3,6 +3,8 @@
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
+use std::sync::mpsc;
+use std::time::Duration;
 
 use wasmtime::component::Component;
 
@@ -12,6 +14,9 @@ use crate::engine::Engine;
 use crate::error::ComponentError;
 use crate::limits::MAX_COMPONENT_BYTES;
 use crate::v1;
+
+const ADAPTER: &str = "aod:runtime/adapter";
+const TYPES: &str = "aod:runtime/types@";
 
 /// An interface of one of the versions that the host knows.
 pub(crate) enum Interface {
@@ -72,19 +77,65 @@ pub(crate) fn load(
     engine: &Engine,
     cache: Option<&Cache>,
     binary: &Binary,
+    deadline: Duration,
 ) -> Result<Interface, ComponentError> {
-    preamble(&binary.bytes)?;
     let cached = cache.and_then(|cache| cache.load(engine.raw(), binary.digest));
     if let Some(component) = cached {
         return link(engine, &component);
     }
-    let component = Component::new(engine.raw(), &binary.bytes)
-        .map_err(|error| ComponentError::Compile(format!("{error:#}")))?;
+    let component = compile(engine, cache, binary, deadline)?;
     let interface = link(engine, &component)?;
     if let Some(cache) = cache {
         cache.store(binary.digest, &component);
     }
     Ok(interface)
+}
+
+/// Compiles a component, for at most so long.
+///
+/// The compiler cannot be stopped. One that takes too long goes on by itself, once for each
+/// component, and what it makes is in the cache when the component is loaded again.
+pub(crate) fn compile(
+    engine: &Engine,
+    cache: Option<&Cache>,
+    binary: &Binary,
+    deadline: Duration,
+) -> Result<Component, ComponentError> {
+    preamble(&binary.bytes)?;
+    let slow = || ComponentError::SlowCompile { limit: deadline };
+    let compiling = engine.begin_compiling(binary.digest).ok_or_else(slow)?;
+    let (done, compiled) = mpsc::sync_channel(1);
+    let bytes = binary.bytes.clone();
+    let (raw, cache, digest) = (engine.raw().clone(), cache.cloned(), binary.digest);
+    let work = move || {
+        let component = Component::new(&raw, bytes);
+        // Nobody waits any more.
+        if let Err(mpsc::SendError(Ok(component))) = done.send(component)
+            && let Some(cache) = cache
+        {
+            cache.store(digest, &component);
+        }
+        drop(compiling);
+    };
+    std::thread::Builder::new()
+        .name("aod-compile".to_owned())
+        .spawn(work)
+        .map_err(|error| ComponentError::Compile(format!("no thread for it: {error}")))?;
+    match compiled.recv_timeout(deadline) {
+        Ok(component) => component.map_err(|error| ComponentError::Compile(format!("{error:#}"))),
+        Err(mpsc::RecvTimeoutError::Timeout) => Err(slow()),
+        Err(mpsc::RecvTimeoutError::Disconnected) => {
+            let problem = "the compiler crashed".to_owned();
+            Err(ComponentError::Compile(problem))
+        }
+    }
+}
+
+/// What a component asks of the host, by name.
+pub(crate) fn imports(engine: &Engine, component: &Component) -> Vec<String> {
+    let ty = component.component_type();
+    let imports = ty.imports(engine.raw()).map(|(name, _)| name.to_owned());
+    imports.filter(|name| !name.starts_with(TYPES)).collect()
 }
 
 /// The first eight bytes tell components, core modules and everything else apart.
@@ -96,10 +147,7 @@ fn preamble(bytes: &[u8]) -> Result<(), ComponentError> {
     }
 }
 
-fn link(engine: &Engine, component: &Component) -> Result<Interface, ComponentError> {
-    const ADAPTER: &str = "aod:runtime/adapter";
-    const TYPES: &str = "aod:runtime/types@";
-
+pub(crate) fn link(engine: &Engine, component: &Component) -> Result<Interface, ComponentError> {
     let ty = component.component_type();
     let version = ty
         .exports(engine.raw())

@@ -1,6 +1,7 @@
 //! The WASM engine: how guests are compiled, where they live and how long they may run.
 
-use std::sync::Arc;
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use wasmtime::component::Linker;
@@ -8,6 +9,7 @@ use wasmtime::{
     Config, Enabled, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig, Store,
 };
 
+use crate::digest::Digest;
 use crate::error::EngineError;
 use crate::limits::{Limits, MAX_MEMORY, MAX_REPLY_BYTES};
 use crate::state::State;
@@ -45,6 +47,22 @@ struct Inner {
     wasi: Linker<State>,
     ticker: Ticker,
     pooled: bool,
+    /// What is being compiled, whether somebody waits for it or not.
+    compiling: Mutex<HashSet<Digest>>,
+}
+
+/// A component that is being compiled.
+pub(crate) struct Compiling {
+    engine: Engine,
+    digest: Digest,
+}
+
+impl Drop for Compiling {
+    fn drop(&mut self) {
+        let compiling = &self.engine.inner.compiling;
+        let mut compiling = compiling.lock().unwrap_or_else(PoisonError::into_inner);
+        compiling.remove(&self.digest);
+    }
 }
 
 impl std::fmt::Debug for Engine {
@@ -94,6 +112,7 @@ impl Engine {
                 wasi,
                 ticker,
                 pooled,
+                compiling: Mutex::default(),
             }),
         })
     }
@@ -106,6 +125,16 @@ impl Engine {
 
     pub(crate) fn raw(&self) -> &wasmtime::Engine {
         &self.inner.engine
+    }
+
+    /// Notes that a component is being compiled, until the guard is dropped. None: it is already.
+    pub(crate) fn begin_compiling(&self, digest: Digest) -> Option<Compiling> {
+        let compiling = &self.inner.compiling;
+        let mut compiling = compiling.lock().unwrap_or_else(PoisonError::into_inner);
+        compiling.insert(digest).then(|| Compiling {
+            engine: self.clone(),
+            digest,
+        })
     }
 
     pub(crate) fn linker(&self, wasi: bool) -> &Linker<State> {

@@ -123,8 +123,7 @@ pub enum ComponentError {
     },
     /// It is a core module.
     #[error(
-        "this is a core WASM module, not a component: turn it into one with `cargo xtask plugins` \
-         or `wasm-tools component new`"
+        "this is a core WASM module, not a component: turn it into one with `aod runtime pack`"
     )]
     CoreModule,
     /// It is no WASM at all.
@@ -133,6 +132,16 @@ pub enum ComponentError {
     /// The compiler refuses it.
     #[error("the component does not compile: {0}")]
     Compile(String),
+    /// The compiler takes too long over it.
+    #[error(
+        "the component does not compile within {} s: raise limits.compile_deadline if it is \
+         meant to be so large",
+        limit.as_secs_f64()
+    )]
+    SlowCompile {
+        /// What it was granted.
+        limit: Duration,
+    },
     /// It wants something from the host that adapters do not get.
     #[error(
         "the component imports {0:?}, which no adapter gets: adapters import nothing, or WASI at \

@@ -19,10 +19,12 @@ mod error;
 mod installation;
 mod limits;
 pub mod manifest;
+pub mod pack;
 mod registry;
 mod settings;
 mod state;
 mod ticker;
+pub mod trial;
 mod turn;
 pub mod types;
 mod v1;
@@ -37,8 +39,8 @@ pub use engine::Engine;
 pub use error::{AdapterError, ComponentError, EngineError};
 pub use installation::Cli;
 pub use limits::{
-    Limits, MAX_CALL_DEADLINE, MAX_COMPONENT_BYTES, MAX_FEED_BYTES, MAX_JSON_DEPTH, MAX_MEMORY,
-    MAX_REPLY_BYTES, MAX_REPLY_ITEMS,
+    Limits, MAX_CALL_DEADLINE, MAX_COMPILE_DEADLINE, MAX_COMPONENT_BYTES, MAX_FEED_BYTES,
+    MAX_JSON_DEPTH, MAX_MEMORY, MAX_REPLY_BYTES, MAX_REPLY_ITEMS,
 };
 pub use registry::{Change, Health, KeptError, Registry, Report, Runtime, RuntimeError, Snapshot};
 pub use settings::Settings;

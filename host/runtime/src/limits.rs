@@ -8,6 +8,9 @@ pub const MAX_MEMORY: usize = 1 << 30;
 /// The longest deadline that `runtimes.toml` may grant to a call.
 pub const MAX_CALL_DEADLINE: Duration = Duration::from_secs(30);
 
+/// The longest time that `runtimes.toml` may grant to the compiler.
+pub const MAX_COMPILE_DEADLINE: Duration = Duration::from_secs(600);
+
 /// The most bytes that one reply of an adapter may hold.
 pub const MAX_REPLY_BYTES: usize = 16 << 20;
 
@@ -31,6 +34,8 @@ pub struct Limits {
     pub memory: usize,
     /// How long a call may run.
     pub call_deadline: Duration,
+    /// How long the compiler may take over the component.
+    pub compile_deadline: Duration,
 }
 
 impl Default for Limits {
@@ -38,6 +43,7 @@ impl Default for Limits {
         Self {
             memory: 64 << 20,
             call_deadline: Duration::from_millis(250),
+            compile_deadline: Duration::from_secs(60),
         }
     }
 }

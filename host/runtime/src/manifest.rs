@@ -28,6 +28,9 @@ pub struct Manifest {
     pub runtimes: IndexMap<String, Result<Declaration, ManifestError>>,
     /// Mistakes that belong to no runtime.
     pub errors: Vec<ManifestError>,
+    /// Whether the text is TOML. Otherwise runtimes that are not here may stand behind the
+    /// mistake.
+    pub complete: bool,
 }
 
 /// One runtime's tables.

@@ -38,7 +38,7 @@ pub struct Registry {
 pub struct Snapshot {
     /// By name, in the order of `runtimes.toml`.
     pub runtimes: IndexMap<String, Runtime>,
-    /// The models of those that are ready.
+    /// The models of those that can be used.
     pub catalog: Catalog,
     /// Mistakes in `runtimes.toml` that belong to no runtime.
     pub errors: Vec<ManifestError>,
@@ -60,6 +60,8 @@ pub struct Runtime {
 pub enum Health {
     /// It can.
     Ready(Arc<Adapter>),
+    /// It can, as it was before: what is declared now, or lies there now, cannot be loaded.
+    Stale(Arc<Adapter>, Arc<RuntimeError>),
     /// `runtimes.toml` says that it is not to be.
     Disabled,
     /// It cannot.
@@ -106,7 +108,7 @@ pub enum Change {
     Disabled,
     /// It is no longer declared.
     Removed,
-    /// It cannot be used.
+    /// It cannot be loaded. Where it was usable before it stays so, as it was.
     Failed(Arc<RuntimeError>),
 }
 
@@ -136,12 +138,29 @@ pub enum KeptError {
 }
 
 impl Snapshot {
-    /// A runtime's adapter, if it is ready.
+    /// A runtime's adapter, if it can be used.
     #[must_use]
     pub fn adapter(&self, runtime: &str) -> Option<&Arc<Adapter>> {
-        match &self.runtimes.get(runtime)?.health {
-            Health::Ready(adapter) => Some(adapter),
-            Health::Disabled | Health::Failed(_) => None,
+        self.runtimes.get(runtime)?.health.adapter()
+    }
+}
+
+impl Health {
+    /// The adapter that new sessions get, if there is one.
+    #[must_use]
+    pub fn adapter(&self) -> Option<&Arc<Adapter>> {
+        match self {
+            Self::Ready(adapter) | Self::Stale(adapter, _) => Some(adapter),
+            Self::Disabled | Self::Failed(_) => None,
+        }
+    }
+
+    /// What is wrong, if anything is.
+    #[must_use]
+    pub fn error(&self) -> Option<&Arc<RuntimeError>> {
+        match self {
+            Self::Stale(_, error) | Self::Failed(error) => Some(error),
+            Self::Ready(_) | Self::Disabled => None,
         }
     }
 }
@@ -210,8 +229,9 @@ impl Registry {
     }
 
     /// Reads `runtimes.toml` again. Adapters that did not change stay as they are, and those that
-    /// turns hold stay alive until they let go. Where the file itself cannot be read, everything
-    /// stays as it is, and the snapshot's errors say why.
+    /// turns hold stay alive until they let go. A runtime that cannot be loaded any more is
+    /// [`Health::Stale`]. Where the file itself cannot be read, everything stays as it is, and the
+    /// snapshot's errors say why.
     pub fn reload(&self) -> Vec<Report> {
         let _loading = self.loading.lock().unwrap_or_else(PoisonError::into_inner);
         let before = self.snapshot();

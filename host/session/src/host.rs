@@ -10,13 +10,15 @@ use crate::agents::Agents;
 use crate::credentials::Credentials;
 use crate::environments::Environments;
 use crate::health::{Health, SandboxCheck, SandboxHealth};
-use crate::runtimes::Runtimes;
+use crate::runtimes::{Runtimes, Watcher};
 use crate::seal::Seals;
 use crate::sessions::Sessions;
 use crate::turn::{Parts, Turns};
 use crate::users::Users;
 use crate::watch::LogWatch;
 use crate::{Config, Paths, recover};
+
+const NO_INOTIFY: &str = "cannot use inotify: raise fs.inotify.max_user_instances";
 
 /// Everything that a server offers, open.
 #[derive(Debug)]
@@ -38,6 +40,7 @@ pub struct Host {
     /// What the sandbox driver found out about the machine.
     pub probe: Probe,
     turns: Turns,
+    watcher: Watcher,
     store: Store,
 }
 
@@ -58,11 +61,12 @@ impl Host {
             let driver = driver.clone();
             move || driver.probe()
         });
+        let loaded = std::time::SystemTime::now();
         let runtimes = Runtimes::load(&config, &paths, store.clone()).await?;
+        let watcher = Watcher::start(runtimes.clone(), loaded).context(NO_INOTIFY)?;
         let probe = probe.await?;
         let turns = Turns::new(Parts {
-            watch: LogWatch::start()
-                .context("cannot use inotify: raise fs.inotify.max_user_instances")?,
+            watch: LogWatch::start().context(NO_INOTIFY)?,
             paths,
             store: store.clone(),
             seals: seals.clone(),
@@ -113,6 +117,7 @@ impl Host {
             runtimes,
             probe,
             turns,
+            watcher,
             store,
         };
         recover::recover(&host.turns).await?;
@@ -125,6 +130,7 @@ impl Host {
     /// # Errors
     /// Where the store cannot be closed.
     pub async fn shut_down(self) -> anyhow::Result<()> {
+        self.watcher.stop().await;
         self.turns.shut_down().await;
         self.store.close().await?;
         Ok(())

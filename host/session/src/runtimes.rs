@@ -1,5 +1,10 @@
 //! Runtimes and models as users see them, and the adapter that a session keeps.
 
+mod folders;
+mod watch;
+
+pub(crate) use watch::Watcher;
+
 use std::sync::Arc;
 
 use aod_runtime::{Adapter, Change, Cli, Digest, Engine, Health, Registry, Runtime, Snapshot};
@@ -27,9 +32,10 @@ impl std::fmt::Debug for Runtimes {
 pub struct RuntimeInfo {
     /// Its name, as declared in `runtimes.toml`.
     pub name: String,
-    /// `ready`, `disabled` or `failed`.
+    /// `ready`; `stale`: usable as it was before, since what is declared now cannot be loaded;
+    /// `disabled`; or `failed`.
     pub health: String,
-    /// Why it is not ready.
+    /// Why what is declared cannot be loaded, with the place in `runtimes.toml`.
     pub error: Option<String>,
     /// The adapter's name.
     pub adapter: Option<String>,
@@ -127,7 +133,7 @@ impl Runtimes {
             let names: Vec<&str> = snapshot
                 .runtimes
                 .values()
-                .filter(|runtime| matches!(runtime.health, Health::Ready(_)))
+                .filter(|runtime| runtime.health.adapter().is_some())
                 .map(|runtime| runtime.name.as_str())
                 .collect();
             return Err(Error::UnknownRuntime(
@@ -200,6 +206,11 @@ impl Runtimes {
             .collect()
     }
 
+    /// The files whose change is a reason to reload.
+    fn watched(&self) -> Vec<std::path::PathBuf> {
+        self.registry.watched()
+    }
+
     /// Reads the manifest and the components anew.
     ///
     /// # Errors
@@ -235,7 +246,7 @@ impl Runtimes {
         Ok(ReloadReport { runtimes: changes })
     }
 
-    /// How many are ready and how many failed.
+    /// How many can be used, and of how many what is declared cannot be loaded.
     pub(crate) fn counts(&self) -> (u64, u64) {
         let snapshot = self.registry.snapshot();
         let count = |wanted: fn(&Health) -> bool| {
@@ -246,8 +257,8 @@ impl Runtimes {
                 .count() as u64
         };
         (
-            count(|health| matches!(health, Health::Ready(_))),
-            count(|health| matches!(health, Health::Failed(_))),
+            count(|health| health.adapter().is_some()),
+            count(|health| health.error().is_some()),
         )
     }
 
@@ -300,8 +311,14 @@ impl Runtimes {
 fn info(snapshot: &Snapshot, runtime: &Runtime) -> RuntimeInfo {
     let mut info = RuntimeInfo {
         name: runtime.name.clone(),
-        health: "ready".to_owned(),
-        error: None,
+        health: match runtime.health {
+            Health::Ready(_) => "ready",
+            Health::Stale(..) => "stale",
+            Health::Disabled => "disabled",
+            Health::Failed(_) => "failed",
+        }
+        .to_owned(),
+        error: runtime.health.error().map(ToString::to_string),
         adapter: None,
         adapter_version: None,
         adapter_digest: None,
@@ -315,35 +332,28 @@ fn info(snapshot: &Snapshot, runtime: &Runtime) -> RuntimeInfo {
         credentials: Vec::new(),
         endpoint_variables: Vec::new(),
     };
-    match &runtime.health {
-        Health::Ready(adapter) => {
-            let description = adapter.description();
-            info.adapter = Some(description.name.clone());
-            info.adapter_version = Some(description.version.clone());
-            info.adapter_digest = Some(adapter.digest().to_string());
-            info.interface_version = Some(adapter.interface_version().to_owned());
-            info.command = Some(adapter.cli().command.clone());
-            info.tested = Some(description.cli.tested.clone());
-            info.endpoint_variables = description
-                .providers
-                .iter()
-                .filter_map(|provider| provider.endpoint_variable.clone())
-                .collect();
-            info.credentials = description
-                .credentials
-                .iter()
-                .map(|credential| CredentialInfo {
-                    name: credential.name.clone(),
-                    variable: credential.variable.clone(),
-                    label: credential.label.clone(),
-                })
-                .collect();
-        }
-        Health::Disabled => info.health = "disabled".to_owned(),
-        Health::Failed(error) => {
-            info.health = "failed".to_owned();
-            info.error = Some(error.to_string());
-        }
+    if let Some(adapter) = runtime.health.adapter() {
+        let description = adapter.description();
+        info.adapter = Some(description.name.clone());
+        info.adapter_version = Some(description.version.clone());
+        info.adapter_digest = Some(adapter.digest().to_string());
+        info.interface_version = Some(adapter.interface_version().to_owned());
+        info.command = Some(adapter.cli().command.clone());
+        info.tested = Some(description.cli.tested.clone());
+        info.endpoint_variables = description
+            .providers
+            .iter()
+            .filter_map(|provider| provider.endpoint_variable.clone())
+            .collect();
+        info.credentials = description
+            .credentials
+            .iter()
+            .map(|credential| CredentialInfo {
+                name: credential.name.clone(),
+                variable: credential.variable.clone(),
+                label: credential.label.clone(),
+            })
+            .collect();
     }
     info
 }

@@ -141,6 +141,12 @@ impl Server {
         self.folder.path().join("server.log")
     }
 
+    /// Its `runtimes.toml`.
+    #[must_use]
+    pub fn runtimes_file(&self) -> PathBuf {
+        self.folder.path().join("runtimes.toml")
+    }
+
     /// Replaces `runtimes.toml`; the server is not told.
     ///
     /// # Panics

@@ -14,12 +14,13 @@ use toml::de::{DeTable, DeValue};
 use super::{Declaration, Location, Manifest, ManifestError, ModelEntry, Position, units};
 use crate::check::{is_name, is_variable_name, split_model};
 use crate::digest::Digest;
-use crate::limits::{Limits, MAX_CALL_DEADLINE, MAX_MEMORY};
+use crate::limits::{Limits, MAX_CALL_DEADLINE, MAX_COMPILE_DEADLINE, MAX_MEMORY};
 use crate::settings::Settings;
 use crate::types::InstallStep;
 
 const MIN_MEMORY: usize = 1 << 20;
 const MIN_CALL_DEADLINE: Duration = Duration::from_millis(10);
+const MIN_COMPILE_DEADLINE: Duration = Duration::from_millis(1);
 
 /// A mistake and where it is, in bytes.
 struct Mistake {
@@ -75,8 +76,10 @@ pub(super) fn manifest(path: &Path, text: &str) -> Manifest {
         path: path.to_owned(),
         runtimes: IndexMap::new(),
         errors: Vec::new(),
+        complete: true,
     };
     let (document, syntax) = DeTable::parse_recoverable(text);
+    manifest.complete = syntax.is_empty();
     for (key, value) in document.into_inner() {
         if key.get_ref() != "runtime" {
             let problem = format!(
@@ -171,6 +174,7 @@ struct RawInstall {
 struct RawLimits {
     memory: Option<Spanned<String>>,
     call_deadline: Option<Spanned<String>>,
+    compile_deadline: Option<Spanned<String>>,
 }
 
 #[derive(Deserialize)]
@@ -307,6 +311,15 @@ fn limits(raw: RawLimits) -> Result<Limits, Mistake> {
             .ok_or_else(|| {
                 let problem =
                     "`call_deadline` is a time from \"10ms\" to \"30s\", such as \"250ms\"";
+                Mistake::new(deadline.span(), problem)
+            })?;
+    }
+    if let Some(deadline) = raw.compile_deadline {
+        limits.compile_deadline = units::duration(deadline.get_ref())
+            .filter(|time| (MIN_COMPILE_DEADLINE..=MAX_COMPILE_DEADLINE).contains(time))
+            .ok_or_else(|| {
+                let problem =
+                    "`compile_deadline` is a time from \"1ms\" to \"600s\", such as \"60s\"";
                 Mistake::new(deadline.span(), problem)
             })?;
     }

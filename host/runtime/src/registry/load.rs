@@ -39,22 +39,22 @@ impl Registry {
                 });
             }
         });
-        let runtimes: IndexMap<String, Runtime> = loaded
+        let mut runtimes: IndexMap<String, Runtime> = loaded
             .into_iter()
             .filter_map(OnceLock::into_inner)
             .map(|runtime| (runtime.name.clone(), runtime))
             .collect();
-        let catalog = Catalog::new(
-            runtimes
-                .values()
-                .filter_map(|runtime| match &runtime.health {
-                    Health::Ready(adapter) => {
-                        let models = runtime.declaration.as_ref().map_or(&[][..], |d| &d.models);
-                        Some((runtime.name.as_str(), adapter.description(), models))
-                    }
-                    Health::Disabled | Health::Failed(_) => None,
-                }),
-        );
+        if !manifest.complete {
+            for (name, runtime) in &before.runtimes {
+                let kept = runtimes.entry(name.clone());
+                kept.or_insert_with(|| runtime.clone());
+            }
+        }
+        let catalog = Catalog::new(runtimes.values().filter_map(|runtime| {
+            let adapter = runtime.health.adapter()?;
+            let models = runtime.declaration.as_ref().map_or(&[][..], |d| &d.models);
+            Some((runtime.name.as_str(), adapter.description(), models))
+        }));
         let reports = reports(before, &runtimes);
         (
             Snapshot {
@@ -74,18 +74,24 @@ impl Registry {
         before: &Snapshot,
     ) -> Runtime {
         let declaration = declared.as_ref().ok().cloned();
-        let health = match declared {
-            Err(error) => Health::Failed(Arc::new(error.clone().into())),
-            Ok(declaration) if !declaration.enabled => Health::Disabled,
-            Ok(declaration) => match self.load_declared(name, declaration, file, before) {
-                Ok(adapter) => Health::Ready(adapter),
-                Err(error) => Health::Failed(Arc::new(error)),
-            },
+        let loaded = match declared {
+            Err(error) => Err(error.clone().into()),
+            Ok(declaration) if !declaration.enabled => {
+                return Runtime {
+                    name: name.to_owned(),
+                    declaration: Some(declaration.clone()),
+                    health: Health::Disabled,
+                };
+            }
+            Ok(declaration) => self.load_declared(name, declaration, file, before),
         };
-        Runtime {
-            name: name.to_owned(),
-            declaration,
-            health,
+        match loaded {
+            Ok(adapter) => Runtime {
+                name: name.to_owned(),
+                declaration,
+                health: Health::Ready(adapter),
+            },
+            Err(error) => failed(name, declaration, error, before),
         }
     }
 
@@ -154,12 +160,49 @@ impl Registry {
     }
 }
 
+/// A runtime that cannot be loaded: what it was before, if a pin allows that.
+fn failed(
+    name: &str,
+    declaration: Option<Declaration>,
+    error: RuntimeError,
+    before: &Snapshot,
+) -> Runtime {
+    let error = Arc::new(error);
+    let pinned = declaration.as_ref().and_then(|declared| declared.sha256);
+    let earlier = before.runtimes.get(name).and_then(|runtime| {
+        let adapter = runtime.health.adapter()?;
+        let allowed = pinned.is_none_or(|pinned| pinned == adapter.digest());
+        allowed.then(|| (runtime.declaration.clone(), Arc::clone(adapter)))
+    });
+    let name = name.to_owned();
+    match earlier {
+        // The component of today is watched; the models are those that the adapter came with.
+        Some((earlier, adapter)) => Runtime {
+            name,
+            declaration: match (declaration, earlier) {
+                (Some(today), Some(earlier)) => Some(Declaration {
+                    models: earlier.models,
+                    settings: earlier.settings,
+                    ..today
+                }),
+                (_, earlier) => earlier,
+            },
+            health: Health::Stale(adapter, error),
+        },
+        None => Runtime {
+            name,
+            declaration,
+            health: Health::Failed(error),
+        },
+    }
+}
+
 fn reports(before: &Snapshot, after: &IndexMap<String, Runtime>) -> Vec<Report> {
     let mut reports: Vec<Report> = after
         .values()
         .map(|runtime| {
             let change = match (&runtime.health, before.adapter(&runtime.name)) {
-                (Health::Failed(error), _) => {
+                (Health::Failed(error) | Health::Stale(_, error), _) => {
                     tracing::error!("{error}");
                     Change::Failed(Arc::clone(error))
                 }

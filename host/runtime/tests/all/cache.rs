@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use aod_runtime::{CacheError, Registry};
 
 use crate::engine;
-use crate::guest::Guest;
+use aod_guests::Guest;
 
 struct Setup {
     folder: tempfile::TempDir,

@@ -7,8 +7,8 @@ use aod_runtime::{
     Adapter, AdapterError, ComponentError, Engine, Limits, MAX_FEED_BYTES, Settings,
 };
 
-use crate::guest::Guest;
 use crate::{context, engine};
+use aod_guests::Guest;
 
 fn load(guest: &Guest) -> Result<Adapter, ComponentError> {
     load_in(engine(), guest)

@@ -3,11 +3,12 @@
 #![allow(clippy::unwrap_used, reason = "what fails here is told by its panic")]
 
 mod cache;
-mod guest;
+mod frozen;
 mod hostile;
 mod manifest;
 mod plugins;
 mod registry;
+mod trial;
 mod wasi;
 
 use std::path::PathBuf;

@@ -7,20 +7,8 @@ use std::path::Path;
 use aod_runtime::types::OutputStream;
 use aod_runtime::{Change, Digest, Health, KeptError, Registry, RuntimeError};
 
-use crate::guest::{Guest, NOTHING};
 use crate::{context, engine};
-
-const TRAP: Guest = Guest {
-    describe: "unreachable",
-    plan: "unreachable",
-    constructor: "unreachable",
-    feed: NOTHING,
-    tick: NOTHING,
-    instead: ("package", "package"),
-    pages: 2,
-    extra: "",
-    version: "1.0.0",
-};
+use aod_guests::Guest;
 
 fn load(folder: &Path, toml: &str) -> Registry {
     let manifest = folder.join("runtimes.toml");
@@ -35,7 +23,7 @@ fn load(folder: &Path, toml: &str) -> Registry {
 
 fn failure(registry: &Registry, runtime: &str) -> String {
     match &registry.snapshot().runtimes[runtime].health {
-        Health::Failed(error) => error.to_string(),
+        Health::Failed(error) | Health::Stale(_, error) => error.to_string(),
         other => panic!("{runtime}: {other:?}"),
     }
 }
@@ -44,7 +32,11 @@ fn failure(registry: &Registry, runtime: &str) -> String {
 fn one_bad_runtime_does_not_take_down_the_others() {
     let folder = tempfile::tempdir().unwrap();
     Guest::default().write(folder.path(), "good");
-    TRAP.write(folder.path(), "trap");
+    Guest {
+        describe: "unreachable",
+        ..Guest::default()
+    }
+    .write(folder.path(), "trap");
     Guest {
         describe: "(loop $l (br $l)) unreachable",
         ..Guest::default()
@@ -127,6 +119,7 @@ fn a_pin_that_fits_is_accepted_and_one_that_does_not_is_never_compiled() {
         failure(&registry, "x").contains("pins"),
         "the pin comes first"
     );
+    assert_eq!(registry.get("x").unwrap().digest(), digest);
 }
 
 #[test]

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use aod_runtime::types::OutputStream;
 use aod_runtime::{Adapter, Settings, Turn};
 
-use crate::guest::Guest;
 use crate::{context, engine};
+use aod_guests::Guest;
 
 const IMPORTS: &str = r#"
     (import "wasi:clocks/monotonic-clock@0.2.0" "now" (func $now (result i64)))

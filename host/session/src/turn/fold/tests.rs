@@ -34,6 +34,7 @@ fn adapter() -> Arc<Adapter> {
                 memory: MEMORY,
                 // The machine may be busy.
                 call_deadline: aod_runtime::MAX_CALL_DEADLINE,
+                ..Limits::default()
             },
             ..Settings::default()
         };

@@ -5,14 +5,26 @@ use std::path::{Path, PathBuf};
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 use wit_parser::Resolve;
 
-/// The bodies of a component's functions, as WAT instructions. Each returns an address, at which
+/// A component by the bodies of its functions, as WAT instructions. Each returns an address, at which
 /// the canonical ABI's form of the result lies.
+#[derive(Clone, Debug)]
 pub struct Guest {
+    /// `describe`.
     pub describe: &'static str,
+    /// `plan`.
     pub plan: &'static str,
+    /// `turn.constructor`.
     pub constructor: &'static str,
+    /// `turn.feed`.
     pub feed: &'static str,
+    /// `turn.answer`.
+    pub answer: &'static str,
+    /// `turn.tick`.
     pub tick: &'static str,
+    /// `turn.interrupt`.
+    pub interrupt: &'static str,
+    /// `turn.finish`.
+    pub finish: &'static str,
     /// What the interface says, and what this component says instead.
     pub instead: (&'static str, &'static str),
     /// Pages of memory to begin with.
@@ -23,20 +35,29 @@ pub struct Guest {
     pub version: &'static str,
 }
 
-/// A description named "guest" whose CLI is "cat", and nothing else.
+/// A description named "guest" whose CLI is "cat" and whose one model is "guest/x".
 const DESCRIBED: &str = "i32.const 1024";
 
-/// A reaction with no actions.
+/// What that shell does, in at most 64 bytes.
+const SCRIPT: &str = "for i in 1 2 3 4 5 6; do echo line $i; done; echo oops >&2";
+
+/// A plan that runs a shell, which prints six lines and one more to stderr.
+const PLANNED: &str = "i32.const 3072";
+
+/// A reaction with no actions, and a conclusion with nothing in it.
 pub const NOTHING: &str = "i32.const 2048";
 
 impl Default for Guest {
     fn default() -> Self {
         Self {
             describe: DESCRIBED,
-            plan: "unreachable",
+            plan: PLANNED,
             constructor: "i32.const 1 call $new",
             feed: NOTHING,
+            answer: NOTHING,
             tick: NOTHING,
+            interrupt: NOTHING,
+            finish: NOTHING,
             instead: ("package", "package"),
             pages: 2,
             extra: "",
@@ -47,6 +68,11 @@ impl Default for Guest {
 
 impl Guest {
     /// The core module.
+    ///
+    /// # Panics
+    ///
+    /// A body is no WAT.
+    #[must_use]
     pub fn module(&self) -> Vec<u8> {
         let adapter = format!("aod:runtime/adapter@{}", self.version);
         let Self {
@@ -54,7 +80,10 @@ impl Guest {
             plan,
             constructor,
             feed,
+            answer,
             tick,
+            interrupt,
+            finish,
             pages,
             extra,
             ..
@@ -66,11 +95,26 @@ impl Guest {
                 (memory (export "memory") {pages})
                 (global $top (mut i32) (i32.const 65536))
                 (global $calls (mut i32) (i32.const 0))
-                ;; ok; name, version, cli.command; everything else is empty, none or the first.
-                (data (i32.const 1024) "\00\00\00\00" "\00\06\00\00\05\00\00\00" "\10\06\00\00\05\00\00\00" "\20\06\00\00\03\00\00\00")
+                ;; ok; name, version, cli.command, cli.version-args, cli.tested; no install; one
+                ;; provider, one model; everything else is empty, none or the first.
+                (data (i32.const 1024) "\00\00\00\00" "\00\06\00\00\05\00\00\00" "\10\06\00\00\05\00\00\00" "\20\06\00\00\03\00\00\00"
+                    "\80\06\00\00\01\00\00\00" "\90\06\00\00\01\00\00\00" "\00\00\00\00\00\00\00\00"
+                    "\30\06\00\00\01\00\00\00" "\48\06\00\00\01\00\00\00")
                 (data (i32.const 1536) "guest")
                 (data (i32.const 1552) "0.0.1")
                 (data (i32.const 1568) "cat")
+                (data (i32.const 1584) "\00\06\00\00\05\00\00\00")
+                (data (i32.const 1608) "\68\06\00\00\07\00\00\00")
+                (data (i32.const 1640) "guest/x")
+                (data (i32.const 1664) "\98\06\00\00\09\00\00\00")
+                (data (i32.const 1680) "*")
+                (data (i32.const 1688) "--version")
+                ;; ok; argv of three words; everything else is empty, none or the first.
+                (data (i32.const 3072) "\00\00\00\00" "\80\0c\00\00\03\00\00\00")
+                (data (i32.const 3200) "\a0\0c\00\00\02\00\00\00" "\a4\0c\00\00\02\00\00\00" "\a8\0c\00\00\40\00\00\00")
+                (data (i32.const 3232) "sh")
+                (data (i32.const 3236) "-c")
+                (data (i32.const 3240) "{SCRIPT:<64}")
                 (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32)
                     (local $address i32)
                     (local.set $address (i32.and (i32.add (global.get $top) (i32.const 15)) (i32.const -16)))
@@ -84,10 +128,10 @@ impl Guest {
                 (func (export "{adapter}#plan") (param i32) (result i32) {plan})
                 (func (export "{adapter}#[constructor]turn") (param i32) (result i32) {constructor})
                 (func (export "{adapter}#[method]turn.feed") (param i32 i32 i32 i32) (result i32) {feed})
-                (func (export "{adapter}#[method]turn.answer") (param i32 i32 i32 i32 i32 i32) (result i32) unreachable)
+                (func (export "{adapter}#[method]turn.answer") (param i32 i32 i32 i32 i32 i32) (result i32) {answer})
                 (func (export "{adapter}#[method]turn.tick") (param i32 i64) (result i32) {tick})
-                (func (export "{adapter}#[method]turn.interrupt") (param i32) (result i32) unreachable)
-                (func (export "{adapter}#[method]turn.finish") (param i32 i32 i32 i32 i32 i32 i32 i32) (result i32) unreachable)
+                (func (export "{adapter}#[method]turn.interrupt") (param i32) (result i32) {interrupt})
+                (func (export "{adapter}#[method]turn.finish") (param i32 i32 i32 i32 i32 i32 i32 i32) (result i32) {finish})
                 (func $deeper (param i32) (result i32)
                     (i32.add (i32.const 1) (call $deeper (i32.add (local.get 0) (i32.const 1)))))
             )"#
@@ -96,6 +140,11 @@ impl Guest {
     }
 
     /// The component.
+    ///
+    /// # Panics
+    ///
+    /// A body has another type than its function.
+    #[must_use]
     pub fn component(&self) -> Vec<u8> {
         let interface = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../wit/1.0.0/runtime.wit");
         let mut text = std::fs::read_to_string(interface).unwrap();
@@ -148,7 +197,11 @@ impl Guest {
             .unwrap()
     }
 
-    /// The component in a file.
+    /// The component in a file of a folder, `<name>.wasm`.
+    ///
+    /// # Panics
+    ///
+    /// The file cannot be written.
     pub fn write(&self, folder: &Path, name: &str) -> PathBuf {
         let path = folder.join(format!("{name}.wasm"));
         std::fs::write(&path, self.component()).unwrap();

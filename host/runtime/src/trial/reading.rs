@@ -1,0 +1,310 @@
+//! Whether output is read with nothing lost, the same however it comes, and fast enough.
+
+use std::time::{Duration, Instant};
+
+use super::cases::first;
+use super::{Report, Transcript};
+use crate::adapter::Adapter;
+use crate::error::AdapterError;
+use crate::limits::MAX_FEED_BYTES;
+use crate::types::{Action, Event, Exit, ExitCause, OutputStream};
+
+/// A host hands over batches of about this size.
+const BATCH: usize = 256 << 10;
+
+/// So much is read to see how fast it goes, for at most so long.
+const ENOUGH: usize = 4 << 20;
+const LONG_ENOUGH: Duration = Duration::from_secs(2);
+
+/// A CLI that writes faster than this is rare, and one that is read more slowly is a nuisance.
+const SLOW: f64 = 1.0;
+
+/// Sizes of batches, in lines, one after another and again from the start.
+const CUTS: [&[usize]; 3] = [&[1], &[3, 1, 7, 2], &[usize::MAX]];
+
+/// What no CLI should write, and some do.
+fn rubbish() -> Transcript {
+    let lines = [
+        "plain words",
+        "null",
+        "[]",
+        "{}",
+        "\"text\"",
+        "{\"type\":null}",
+        "{\"type\":7}",
+        "{\"type\":\"\"}",
+        "{\"type\":\"no such type\",\"text\":\"x\"}",
+        "{\"cut\": \"off",
+        "\u{feff}{}",
+        "\u{1b}[91mred\u{1b}[0m",
+        "\u{0}",
+        "a\rb",
+        "\u{2028}",
+        "",
+        "   ",
+    ];
+    let mut stdout = lines.join("\n");
+    stdout.push('\n');
+    stdout.push_str(&"[".repeat(5_000));
+    stdout.push('\n');
+    stdout.push_str(&"{\"a\":".repeat(5_000));
+    stdout.push('\n');
+    stdout.push_str(&format!("{{\"long\":\"{}\"}}\n", "x".repeat(1 << 20)));
+    Transcript {
+        name: "rubbish".to_owned(),
+        stderr: format!("{}\nno line end", lines.join("\n")),
+        stdout,
+        exit: Exit {
+            code: Some(0),
+            signal: None,
+            cause: ExitCause::Own,
+            stderr_tail: "no line end".to_owned(),
+        },
+    }
+}
+
+pub(super) fn check(adapter: &Adapter, transcripts: &[Transcript], report: &mut Report) {
+    let rubbish = rubbish();
+    if !read_all_ways(adapter, &rubbish, "rubbish", report) {
+        return;
+    }
+    for transcript in transcripts {
+        read_all_ways(adapter, transcript, "transcript", report);
+    }
+    match transcripts {
+        [] => report.warning(
+            "transcript",
+            "none given: how the CLI's own output is read was not seen (--transcript FILE)",
+        ),
+        _ => speed(adapter, transcripts, report),
+    }
+}
+
+/// Whether the adapter did not break.
+fn read_all_ways(
+    adapter: &Adapter,
+    transcript: &Transcript,
+    check: &'static str,
+    report: &mut Report,
+) -> bool {
+    let name = &transcript.name;
+    let mut first_time: Option<Told> = None;
+    for cuts in CUTS {
+        let told = match read(adapter, transcript, cuts) {
+            Ok(told) => told,
+            Err(error) => {
+                report.failed(check, format!("{name}: {error}"));
+                return false;
+            }
+        };
+        let Some(before) = &first_time else {
+            first_time = Some(told);
+            continue;
+        };
+        if let Some(difference) = before.difference(&told) {
+            report.failed(
+                check,
+                format!("{name}: read differently when it comes in other batches: {difference}"),
+            );
+            return true;
+        }
+    }
+    let Some(told) = first_time else { return true };
+    if let Some(line) = told.forgotten.first() {
+        let count = told.forgotten.len();
+        report.failed(
+            check,
+            format!(
+                "{name}: {count} of {} lines have no event and are not said to be absorbed, the \
+                 first of them {line}",
+                told.lines
+            ),
+        );
+    }
+    if told.results > 1 {
+        let problem = format!("{name}: {} turn-results in one turn", told.results);
+        report.failed(check, problem);
+    }
+    if told.results > 1 || !told.forgotten.is_empty() {
+        return true;
+    }
+    report.ok(
+        check,
+        format!(
+            "{name}: {} lines, {} events, {} lines absorbed, {} unparsed; the same in all batches",
+            told.lines, told.events, told.absorbed, told.unparsed
+        ),
+    );
+    true
+}
+
+/// What came out of a transcript.
+#[derive(Debug, Default)]
+struct Told {
+    lines: usize,
+    /// Actions as JSON, each with the line that it came from.
+    actions: Vec<String>,
+    forgotten: Vec<String>,
+    absorbed: usize,
+    events: usize,
+    unparsed: usize,
+    results: usize,
+}
+
+impl Told {
+    fn difference(&self, other: &Self) -> Option<String> {
+        let longest = self.actions.len().max(other.actions.len());
+        (0..longest).find_map(|at| {
+            let (one, two) = (self.actions.get(at), other.actions.get(at));
+            let short = |action: Option<&String>| -> String {
+                let text = action.map_or("nothing", String::as_str);
+                text.chars().take(120).collect()
+            };
+            (one != two).then(|| format!("{} and {}", short(one), short(two)))
+        })
+    }
+
+    fn count(&mut self, event: &Event) {
+        self.events += 1;
+        match event {
+            Event::Unparsed(_) => self.unparsed += 1,
+            Event::TurnResult(_) => self.results += 1,
+            _ => {}
+        }
+    }
+}
+
+fn read(adapter: &Adapter, transcript: &Transcript, cuts: &[usize]) -> Result<Told, AdapterError> {
+    let mut turn = adapter.begin_turn(&first(adapter))?;
+    let mut told = Told::default();
+    for (stream, text) in [
+        (OutputStream::Stdout, &transcript.stdout),
+        (OutputStream::Stderr, &transcript.stderr),
+    ] {
+        let lines: Vec<&str> = text.split_inclusive('\n').collect();
+        told.lines += lines.len();
+        let mut at = 0;
+        for cut in cuts.iter().cycle() {
+            let batch = batch(&lines[at..], *cut);
+            if batch == 0 {
+                break;
+            }
+            let reaction = turn.feed(stream, &lines[at..at + batch].concat())?;
+            let mut seen = vec![false; batch];
+            for line in &reaction.absorbed {
+                told.absorbed += 1;
+                // The host has checked that such lines were fed.
+                seen[*line as usize] = true;
+            }
+            for action in reaction.actions {
+                let shown = match &action {
+                    Action::Emit(emitted) => {
+                        seen[emitted.line as usize] = true;
+                        told.count(&emitted.event);
+                        format!(
+                            "line {} {}",
+                            at + emitted.line as usize + 1,
+                            json(&emitted.event)
+                        )
+                    }
+                    other => json(other),
+                };
+                told.actions.push(shown);
+            }
+            let forgotten = (0..batch).filter(|line| !seen[*line]);
+            told.forgotten.extend(
+                forgotten
+                    .filter(|line| !lines[at + line].trim().is_empty())
+                    .map(|line| format!("line {} of {stream:?}", at + line + 1)),
+            );
+            at += batch;
+        }
+    }
+    let conclusion = turn.finish(&transcript.exit)?;
+    for event in &conclusion.events {
+        told.count(event);
+    }
+    told.actions.push(json(&conclusion));
+    Ok(told)
+}
+
+/// How many lines of these make a batch: some, and no more bytes than are fed at once.
+fn batch(lines: &[&str], most: usize) -> usize {
+    let mut bytes = 0;
+    let fitting = lines.iter().take(most).take_while(|line| {
+        bytes += line.len();
+        bytes <= MAX_FEED_BYTES
+    });
+    // A longer line is not fed at all, and a transcript with one is told as such by `feed`.
+    fitting.count().max(usize::from(!lines.is_empty()))
+}
+
+fn json(value: &impl serde::Serialize) -> String {
+    serde_json::to_string(value).unwrap_or_else(|error| error.to_string())
+}
+
+/// Reads transcripts again and again.
+fn speed(adapter: &Adapter, transcripts: &[Transcript], report: &mut Report) {
+    const CHECK: &str = "speed";
+    let context = first(adapter);
+    let (mut bytes, mut took, mut slowest) = (0, Duration::ZERO, Duration::ZERO);
+    let texts: Vec<String> = transcripts
+        .iter()
+        .filter(|transcript| !transcript.stdout.is_empty())
+        .map(|transcript| {
+            let mut text = transcript.stdout.clone();
+            if !text.ends_with('\n') {
+                text.push('\n');
+            }
+            // A batch that is worth the call.
+            text.repeat(BATCH.div_ceil(text.len()))
+        })
+        .collect();
+    if texts.is_empty() {
+        return;
+    }
+    for text in texts.iter().cycle() {
+        let Ok(mut turn) = adapter.begin_turn(&context) else {
+            return;
+        };
+        let lines: Vec<&str> = text.split_inclusive('\n').collect();
+        let mut rest = &lines[..];
+        while !rest.is_empty() {
+            let mut size = 0;
+            let count = rest.iter().take_while(|line| {
+                let fits = size < BATCH;
+                size += line.len();
+                fits
+            });
+            let (now, later) = rest.split_at(count.count());
+            let text = now.concat();
+            let begun = Instant::now();
+            // What fails was told when it was read above.
+            if turn.feed(OutputStream::Stdout, &text).is_err() {
+                return;
+            }
+            let call = begun.elapsed();
+            (took, slowest) = (took + call, slowest.max(call));
+            bytes += text.len();
+            rest = later;
+        }
+        if bytes >= ENOUGH || took >= LONG_ENOUGH {
+            break;
+        }
+    }
+    let rate = bytes as f64 / f64::from(1 << 20) / took.as_secs_f64().max(1e-9);
+    let verdict = if rate < SLOW {
+        super::Verdict::Warning
+    } else {
+        super::Verdict::Ok
+    };
+    let (slowest, limit) = (
+        slowest.as_millis(),
+        adapter.limits().call_deadline.as_millis(),
+    );
+    report.add(
+        verdict,
+        CHECK,
+        format!("{rate:.0} MiB/s; the slowest call took {slowest} of {limit} ms"),
+    );
+}

@@ -1,0 +1,8 @@
+//! Runtimes as files: dropped in, changed, broken, hostile, and the commands about them.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+
+mod commands;
+mod hostile;
+mod reload;
+mod template;
