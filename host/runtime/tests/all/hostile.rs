@@ -8,7 +8,7 @@ use aod_runtime::{
 };
 
 use crate::{context, engine};
-use aod_guests::Guest;
+use aod_guests::{BOMB, DEEP, Guest, LOOP};
 
 fn load(guest: &Guest) -> Result<Adapter, ComponentError> {
     load_in(engine(), guest)
@@ -41,10 +41,6 @@ fn feed_error(guest: &Guest) -> AdapterError {
     assert!(adapter.begin_turn(&context("a/b")).unwrap().is_usable());
     error
 }
-
-const LOOP: &str = "(loop $again (br $again)) unreachable";
-const BOMB: &str =
-    "(loop $again (br_if $again (i32.ne (i32.const -1) (memory.grow (i32.const 16))))) unreachable";
 
 #[test]
 fn a_harmless_guest_works() {
@@ -185,7 +181,7 @@ fn a_guest_cannot_begin_with_more_memory_than_it_may_have() {
 #[test]
 fn endless_recursion_overflows_the_guests_stack_only() {
     let error = feed_error(&Guest {
-        feed: "i32.const 0 call $deeper",
+        feed: DEEP,
         ..Guest::default()
     });
     let AdapterError::Trap { message, .. } = &error else {
