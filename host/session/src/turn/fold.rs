@@ -292,6 +292,9 @@ impl Fold {
         lines: &Lines,
         step: &mut Step<'_>,
     ) -> io::Result<()> {
+        if let Some(last) = lines.lines.last() {
+            self.dialogue.told(last.origin.time);
+        }
         let mut account = Account::new(lines, &reaction);
         for action in reaction.actions {
             if let Action::Emit(emitted) = &action {
@@ -317,9 +320,7 @@ impl Fold {
             Action::CloseStdin => self.outside(aod_supervisor::Deed::CloseStdin, step),
             Action::EndTurn => self.outside(aod_supervisor::Deed::EndTurn, step),
             Action::Ask(question) => self.ask(question, step)?,
-            Action::WakeAfter(milliseconds) => {
-                self.dialogue.wake(self.numbers.time(), milliseconds);
-            }
+            Action::WakeAfter(milliseconds) => self.dialogue.wake(milliseconds),
         }
         Ok(())
     }
