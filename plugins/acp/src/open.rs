@@ -153,17 +153,31 @@ impl AcpTurn {
             return;
         }
         if self.context.turn > 1 {
-            let text = "the agent does not know the earlier conversation: this turn starts afresh";
-            out.notice(Level::Warning, text);
+            let why = match self.context.resume_token() {
+                Some(_) => "it cannot go on with one",
+                None => "there is none to go on with",
+            };
+            self.begin_afresh(why, out);
+        } else {
+            self.begin(out);
         }
+    }
+
+    /// Begins a session in place of the one before, and says so.
+    pub(crate) fn begin_afresh(&mut self, why: &str, out: &mut Out) {
+        let text = format!(
+            "the agent does not know the earlier conversation ({why}): this turn starts afresh"
+        );
+        out.notice(Level::Warning, text);
+        self.begin(out);
+    }
+
+    fn begin(&mut self, out: &mut Out) {
+        self.opening.session = None;
         let id = self.opening.next(Step::New);
-        out.write_stdin(request::session(
-            id,
-            "session/new",
-            None,
-            &self.context,
-            http,
-        ));
+        let http = self.opening.agent.mcp_capabilities.http;
+        let request = request::session(id, "session/new", None, &self.context, http);
+        out.write_stdin(request);
     }
 
     /// Something was said where silence was waited for.

@@ -72,7 +72,7 @@ impl Default for Options {
             permission_default: Choice::Reject,
             permission_deadline: 300,
             replay_quiet_ms: 1_000,
-            exit_grace_ms: 10_000,
+            exit_grace_ms: 3_000,
         }
     }
 }

@@ -108,13 +108,15 @@ impl Call {
         out.tool_call(id, self.name(), input);
     }
 
-    /// The protocol has no names of tools: a title that can be one, else the kind.
+    /// The protocol has no names of tools: a title that can be one, else a kind that says
+    /// something.
     fn name(&self) -> &str {
         let can_be_name = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.:/".contains(&byte);
-        if (!self.title.is_empty() && self.title.bytes().all(can_be_name)) || self.kind.is_empty() {
-            &self.title
-        } else {
-            &self.kind
+        let has_name = !self.title.is_empty() && self.title.bytes().all(can_be_name);
+        match self.kind.as_str() {
+            "" | "other" => &self.title,
+            _ if has_name => &self.title,
+            kind => kind,
         }
     }
 

@@ -205,9 +205,11 @@ impl AcpTurn {
     fn failed(&mut self, error: &Error<'_>, out: &mut Out) {
         self.end_texts(out);
         self.tools.finish(out);
-        let failure = self.failure(error);
-        if failure.kind == FailureKind::Resume {
-            out.forget();
+        let failure = failure_of(error);
+        // Agents have no common word for a session that they do not find.
+        if self.opening.step == Step::Resume && failure.kind != FailureKind::Auth {
+            self.begin_afresh(&failure.message, out);
+            return;
         }
         out.notice(Level::Error, &*failure.message);
         self.fail(failure, out);
@@ -222,24 +224,6 @@ impl AcpTurn {
         };
         self.ending.tell(out, result);
         self.opening.step = Step::Over;
-    }
-
-    fn failure(&self, error: &Error<'_>) -> Failure {
-        let data: ErrorData<'_> = wire::read(error.data);
-        let mut message = error.message.to_string();
-        if let Some(details) = data.details.0 {
-            message = format!("{message}: {}", &*details);
-        }
-        let found = if error.code == AUTH_REQUIRED {
-            failure(FailureKind::Auth, &*message)
-        } else {
-            from_api(None, &message, FailureKind::Provider)
-        };
-        // Agents have no common word for a session that they do not know.
-        if self.opening.step == Step::Resume && found.kind != FailureKind::Auth {
-            return failure(FailureKind::Resume, message);
-        }
-        found
     }
 
     /// The texts that were not ended, as events.
@@ -311,6 +295,19 @@ impl Turn for AcpTurn {
             events,
             ..conclusion
         }
+    }
+}
+
+fn failure_of(error: &Error<'_>) -> Failure {
+    let data: ErrorData<'_> = wire::read(error.data);
+    let mut message = error.message.to_string();
+    if let Some(details) = data.details.0 {
+        message = format!("{message}: {}", &*details);
+    }
+    if error.code == AUTH_REQUIRED {
+        failure(FailureKind::Auth, message)
+    } else {
+        from_api(None, &message, FailureKind::Provider)
     }
 }
 

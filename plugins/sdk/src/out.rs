@@ -210,3 +210,29 @@ impl Out {
 fn is_blank(line: &str) -> bool {
     line.bytes().all(|byte| byte.is_ascii_whitespace())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn output_puts_off_the_wish_to_be_woken_within_a_batch_too() {
+        let mut out = Out::default();
+        out.lines(OutputStream::Stdout, "a\nb\nc\n", |_, line, out| {
+            out.absorb();
+            if line != "b" {
+                out.wake_after(if line == "a" { 1 } else { 2 });
+            }
+            out.close_stdin();
+        });
+        let [
+            Action::CloseStdin,
+            Action::CloseStdin,
+            Action::WakeAfter(2),
+            Action::CloseStdin,
+        ] = &out.into_reaction().actions[..]
+        else {
+            panic!("another order");
+        };
+    }
+}

@@ -306,6 +306,9 @@ impl Fold {
         lines: &Lines,
         step: &mut Step<'_>,
     ) -> io::Result<()> {
+        if let Some(last) = lines.lines.last() {
+            self.dialogue.told(last.origin.time);
+        }
         let mut account = Account::new(lines, &reaction);
         for action in reaction.actions {
             if let Action::Emit(emitted) = &action {
@@ -331,9 +334,7 @@ impl Fold {
             Action::CloseStdin => self.outside(aod_supervisor::Deed::CloseStdin, step),
             Action::EndTurn => self.outside(aod_supervisor::Deed::EndTurn, step),
             Action::Ask(question) => self.ask(question, step)?,
-            Action::WakeAfter(milliseconds) => {
-                self.dialogue.wake(self.numbers.time(), milliseconds);
-            }
+            Action::WakeAfter(milliseconds) => self.dialogue.wake(milliseconds),
         }
         Ok(())
     }

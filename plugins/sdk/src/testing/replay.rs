@@ -61,6 +61,8 @@ pub fn replay<A: Adapter>(
             let reaction = driver.feed(source, &batch.concat());
             assert_nothing_lost(&reaction, batch.len());
             absorbed.extend(reaction.absorbed.iter().map(|line| line + base));
+            // As in a host, output puts off the wish to be woken.
+            actions.retain(|action| !matches!(action, Action::WakeAfter(_)));
             actions.extend(reaction.actions.into_iter().map(|mut action| {
                 if let Action::Emit(emitted) = &mut action {
                     emitted.line += base;

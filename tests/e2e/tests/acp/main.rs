@@ -8,6 +8,8 @@ mod permissions;
 mod stops;
 mod turns;
 
+use std::time::SystemTime;
+
 use aod_e2e::{
     Client, DEADLINE, Ended, Runtimes, Server, ServerOptions, Session, cli, eventually, plugin,
 };
@@ -88,7 +90,8 @@ use with_each_agent;
 /// A server with one agent, a stand-in for its model, and the objects to start sessions with.
 struct Lab {
     server: Server,
-    model: Standin,
+    /// Ends when it is dropped.
+    _model: Standin,
     agent: String,
     environment: String,
 }
@@ -121,7 +124,7 @@ impl Lab {
         let environment = client.create_environment(&body).await;
         Self {
             server,
-            model,
+            _model: model,
             agent: id,
             environment,
         }
@@ -145,6 +148,20 @@ fn extend(body: &mut Value, more: Value) {
     if let (Value::Object(body), Value::Object(more)) = (body, more) {
         body.extend(more);
     }
+}
+
+/// Waits until a session that has just ended can be loaded. The Gemini CLI 0.61.0 names a session's
+/// file by the minute, and overwrites it where it loads the session within that minute.
+async fn can_be_loaded(agent: Agent) {
+    if agent.runtime != GEMINI.runtime {
+        return;
+    }
+    let minute = || SystemTime::UNIX_EPOCH.elapsed().unwrap().as_secs() / 60;
+    let now = minute();
+    eventually("the next minute", DEADLINE * 2, async || {
+        (minute() > now).then_some(())
+    })
+    .await;
 }
 
 /// A value that stands nowhere else.

@@ -3,7 +3,7 @@
 use aod_e2e::{files_with, repository};
 use serde_json::{Value, json};
 
-use crate::{Agent, Lab, events, of_type, result, secret, with_each_agent};
+use crate::{Agent, Lab, can_be_loaded, events, of_type, result, secret, with_each_agent};
 
 with_each_agent!(
     two_turns_are_remembered_and_told_once,
@@ -19,6 +19,7 @@ async fn two_turns_are_remembered_and_told_once(agent: Agent) {
     let session = lab.session("[[say apricot]]").await;
     let ended = session.ended().await.completed();
     assert_eq!(result(&ended, &session).await, "apricot");
+    can_be_loaded(agent).await;
     session.prompt("[[recall]]").await;
     let ended = session.ended().await.completed();
     let answer = result(&ended, &session).await;

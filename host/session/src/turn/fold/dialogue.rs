@@ -20,6 +20,8 @@ pub(super) struct Dialogue {
     /// How many of them are on record.
     done: u64,
     questions: HashMap<String, Asked>,
+    /// When the adapter was last told something, in microseconds since the Unix epoch.
+    now: i64,
     /// How many ticks are on record.
     ticks: u64,
     /// When the adapter wants the next, in microseconds since the Unix epoch.
@@ -75,8 +77,13 @@ impl Dialogue {
         self.wake_at = None;
     }
 
-    pub(super) fn wake(&mut self, now: i64, milliseconds: u32) {
-        self.wake_at = Some(after(now, milliseconds));
+    /// The adapter is told what was recorded at this time.
+    pub(super) fn told(&mut self, time: i64) {
+        self.now = time;
+    }
+
+    pub(super) fn wake(&mut self, milliseconds: u32) {
+        self.wake_at = Some(after(self.now, milliseconds));
     }
 }
 
@@ -162,7 +169,7 @@ impl Fold {
         let asked = Asked::Pending {
             choices: question.choices.into_iter().map(|it| it.id).collect(),
             default: question.default,
-            deadline: after(self.numbers.time(), question.deadline_ms),
+            deadline: after(self.dialogue.now, question.deadline_ms),
         };
         self.dialogue.questions.insert(question.id, asked);
         Ok(())
@@ -174,6 +181,7 @@ impl Fold {
         record: &Record<'_>,
         step: &mut Step<'_>,
     ) -> io::Result<()> {
+        self.dialogue.told(record.time);
         match record.kind {
             Kind::Stdin => self.dialogue.done += 1,
             Kind::Note => return self.take_note(record, step),

@@ -54,11 +54,6 @@ impl Numbers {
         }
     }
 
-    /// When what is told next was written, in microseconds since the Unix epoch.
-    pub(super) fn time(&self) -> i64 {
-        self.origin.time
-    }
-
     pub(super) fn event(&mut self, body: EventBody) -> Event {
         let event = Event {
             id: EventId {

@@ -12,6 +12,8 @@ use serde_json::Value;
 
 use super::*;
 
+mod dialogue;
+
 #[test]
 fn the_tail_keeps_whole_characters() {
     let mut tail = String::new();
