@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use aod_log::Reader;
-use aod_resources::{Outcome, Status, Timestamp, Usage};
-use aod_store::{SessionRecord, StopRequest, TurnEnd, TurnRecord};
+use aod_resources::{Outcome, Status, Timestamp};
+use aod_store::{SessionRecord, StopRequest, TurnRecord};
 use aod_supervisor::{Control, ControlError, Exited, Redactor, Request};
 use tokio::sync::watch;
 use uuid::Uuid;
@@ -13,8 +13,9 @@ use uuid::Uuid;
 use super::conclude::{self, End, conclude};
 use super::context::{Facts, context, sandbox_paths};
 use super::derive::Derivation;
+use super::end::{Told, commit, give_up, journal};
 use super::fold::{Deed, Fold};
-use super::journal::{Journal, Terminal};
+use super::journal::Journal;
 use super::prepare::Ready;
 use super::{Turns, launch};
 use crate::admission::Place;
@@ -43,28 +44,63 @@ pub(super) async fn run(
     place: &mut Place,
     resumed: bool,
 ) {
-    let mut wait = FIRST_RETRY;
-    match drive(turns, session, turn, stopped, place, resumed).await {
-        Ok(()) => return,
-        // The next start of the host goes on with it.
-        Err(Failure::LetGo) => return tracing::debug!("let go of a turn"),
-        Err(Failure::Broken(error)) => {
-            tracing::error!(error = format!("{error:#}"), "a turn cannot be run");
+    let paths = turns.paths.session(session);
+    let (mut wait, mut resumed) = (FIRST_RETRY, resumed);
+    loop {
+        match drive(turns, session, turn, stopped.clone(), place, resumed).await {
+            Ok(()) => return,
+            // The next start of the host goes on with it.
+            Err(Failure::LetGo) => return tracing::debug!("let go of a turn"),
+            Err(Failure::Broken(error)) => {
+                tracing::error!(error = format!("{error:#}"), "a turn cannot be run");
+            }
+        }
+        if !aod_log::is_locked(&paths.log()).unwrap_or(false) {
+            break;
+        }
+        // Its CLI runs on, and what stopped us may pass: the log has all that is needed.
+        if stopped.borrow().is_some() {
+            ask(&paths, Request::Terminate).await;
+        }
+        resumed = true;
+        if !pause(turns, &mut wait).await {
+            return;
         }
     }
     // A turn that nobody drives must not stay as it is: a full disk has room again some day.
     let end = End::error("the server failed to run this turn; its log has the cause");
-    while let Err(error) = give_up(turns, session, turn, end.clone()).await {
+    while let Err(error) = Box::pin(give_up(turns, session, turn, end.clone())).await {
         tracing::error!(
             error = format!("{error:#}"),
             ?wait,
             "a turn cannot be ended"
         );
-        tokio::select! {
-            () = tokio::time::sleep(wait) => {}
-            () = turns.shutdown.cancelled() => return,
+        if !pause(turns, &mut wait).await {
+            return;
         }
-        wait = (wait * 2).min(LAST_RETRY);
+    }
+}
+
+/// Waits, longer each time; false when the server stops meanwhile.
+async fn pause(turns: &Turns, wait: &mut Duration) -> bool {
+    let now = *wait;
+    *wait = (now * 2).min(LAST_RETRY);
+    tokio::select! {
+        () = tokio::time::sleep(now) => true,
+        () = turns.shutdown.cancelled() => false,
+    }
+}
+
+/// Asks a supervisor. That it is gone is seen by its lock.
+async fn ask(paths: &SessionPaths, request: Request) {
+    let path = paths.control();
+    let asked = tokio::task::spawn_blocking(move || {
+        Control::connect(&path, ANSWER).and_then(|mut control| control.send(&request))
+    });
+    match asked.await {
+        Ok(Ok(()) | Err(ControlError::Gone { .. } | ControlError::Refused { .. })) => {}
+        Ok(Err(error)) => tracing::warn!(%error, "a supervisor does not answer"),
+        Err(error) => tracing::error!(%error, "a supervisor could not be asked"),
     }
 }
 
@@ -102,73 +138,23 @@ async fn drive(
     place: &mut Place,
     resumed: bool,
 ) -> Result<(), Failure> {
-    let task = Task {
-        session: turns.store.session_record(session).await?,
-        turn: turns.store.turn_record(session, turn).await?,
-        paths: turns.paths.session(session),
+    // Read apart, for the same reason as in `Task::drive`.
+    let (session, turn) = Box::pin(async {
+        let session_record = turns.store.session_record(session).await?;
+        let turn_record = turns.store.turn_record(session, turn).await?;
+        Ok::<_, Failure>((session_record, turn_record))
+    })
+    .await?;
+    let mut task = Task {
+        paths: turns.paths.session(session.session.id),
+        session,
+        turn,
         turns,
         stopped,
         resumed,
         redactor: Redactor::new([]),
     };
     task.drive(place).await
-}
-
-/// Takes the log of a session between turns, or once a turn's supervisor lets go of it.
-pub(super) async fn journal(turns: &Turns, session: Uuid, turn: u32) -> Result<Journal> {
-    Journal::open(&turns.paths.session(session).log(), turns.config.log, turn).await
-}
-
-/// Ends a turn that could not be run, whatever state it is in.
-async fn give_up(turns: &Turns, session: Uuid, turn: u32, end: End) -> Result<()> {
-    let record = turns.store.turn_record(session, turn).await?;
-    if !record.turn.status.is_active() {
-        // What failed came after the commit.
-        return super::settle_left(turns, &record).await;
-    }
-    let mut journal = journal(turns, session, turn).await?;
-    commit(turns, session, turn, end, Told::default(), &mut journal).await
-}
-
-/// Commits a turn's end, and then tells those who follow it: who has seen the terminal event
-/// finds the session in its final state.
-async fn commit(
-    turns: &Turns,
-    session: Uuid,
-    turn: u32,
-    end: End,
-    told: Told,
-    journal: &mut Journal,
-) -> Result<()> {
-    let terminal = serde_json::to_value(&end.terminal).map_err(Error::internal)?;
-    turns
-        .store
-        .end_turn(TurnEnd {
-            session,
-            turn,
-            outcome: end.outcome,
-            exit_code: end.exit_code,
-            error: end.error,
-            usage: told.usage,
-            terminal,
-            resume_token: told.remember,
-            at: Timestamp::now(),
-        })
-        .await?;
-    turns.bell.turn_ended(session);
-    settle(turns, session, turn, &end.terminal, journal).await
-}
-
-/// Appends the terminal event of a turn that has been committed.
-pub(super) async fn settle(
-    turns: &Turns,
-    session: Uuid,
-    turn: u32,
-    terminal: &Terminal,
-    journal: &mut Journal,
-) -> Result<()> {
-    journal.terminal(terminal)?;
-    Ok(turns.store.terminal_logged(session, turn).await?)
 }
 
 impl Task<'_> {
@@ -180,14 +166,26 @@ impl Task<'_> {
         self.turn.turn.turn_number
     }
 
-    async fn drive(mut self, place: &mut Place) -> Result<(), Failure> {
+    /// A thousand turns may run and say nothing, so each keeps no more than following it takes:
+    /// what comes before stands apart, and its memory goes with it.
+    async fn drive(&mut self, place: &mut Place) -> Result<(), Failure> {
+        match Box::pin(self.begin(place)).await? {
+            Some(derivation) => Box::pin(self.follow(derivation)).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Waits for room and starts the CLI, or goes on where an earlier host was. None where the
+    /// turn has ended already.
+    async fn begin(&mut self, place: &mut Place) -> Result<Option<Derivation>, Failure> {
         if self.turn.turn.status == Status::Running {
             return self.go_on().await;
         }
         tokio::select! {
             () = place.admitted() => {}
             outcome = self.asked_to_stop() => {
-                return self.end(End::not_started(outcome), Told::default()).await;
+                self.end(End::not_started(outcome), Told::default()).await?;
+                return Ok(None);
             }
             () = self.turns.shutdown.cancelled() => return Err(Failure::LetGo),
         }
@@ -196,21 +194,19 @@ impl Task<'_> {
             return self.go_on().await;
         }
         let mut journal = self.journal().await?;
-        // Apart, so that a running turn does not keep the memory of what came before.
-        match Box::pin(self.provision(&mut journal)).await {
-            Ok(ready) => self.start(journal, ready).await,
-            Err(Stop::Failed(message)) => {
-                self.commit(End::error(message), Told::default(), &mut journal)
-                    .await
+        let end = match self.provision(&mut journal).await {
+            Ok(ready) => return self.start(journal, ready).await,
+            Err(Stop::Failed(message)) => End::error(message),
+            Err(Stop::Cancelled) if self.turns.shutdown.is_cancelled() => {
+                return Err(Failure::LetGo);
             }
-            Err(Stop::Cancelled) if self.turns.shutdown.is_cancelled() => Err(Failure::LetGo),
             Err(Stop::Cancelled) => {
-                let outcome = self.stop_outcome().unwrap_or(Outcome::Terminated);
-                self.commit(End::not_started(outcome), Told::default(), &mut journal)
-                    .await
+                End::not_started(self.stop_outcome().unwrap_or(Outcome::Terminated))
             }
-            Err(Stop::Broken(error)) => Err(error.into()),
-        }
+            Err(Stop::Broken(error)) => return Err(error.into()),
+        };
+        self.commit(end, Told::default(), &mut journal).await?;
+        Ok(None)
     }
 
     async fn journal(&self) -> Result<Journal> {
@@ -266,8 +262,12 @@ impl Task<'_> {
         }
     }
 
-    /// Starts the supervisor and follows it to the end of the turn.
-    async fn start(mut self, journal: Journal, ready: Ready) -> Result<(), Failure> {
+    /// Starts the supervisor.
+    async fn start(
+        &mut self,
+        journal: Journal,
+        ready: Ready,
+    ) -> Result<Option<Derivation>, Failure> {
         let turns = self.turns;
         let mut reader = Reader::open(&self.paths.log()).map_err(Error::internal)?;
         reader
@@ -294,7 +294,8 @@ impl Task<'_> {
                 "a supervisor cannot be started"
             );
             let end = End::error(format!("the turn could not be started: {error}"));
-            return self.end(end, Told::default()).await;
+            self.end(end, Told::default()).await?;
+            return Ok(None);
         }
         let session = turns
             .store
@@ -302,15 +303,16 @@ impl Task<'_> {
             .await?;
         self.session.session = session;
         let derivation = Derivation::open(turns, (id, number), reader, ready.fold, 0).await?;
-        self.follow(derivation).await
+        Ok(Some(derivation))
     }
 
     /// Goes on with a turn whose supervisor an earlier host started.
-    async fn go_on(mut self) -> Result<(), Failure> {
+    async fn go_on(&mut self) -> Result<Option<Derivation>, Failure> {
         let turns = self.turns;
         let log = self.paths.log();
         let Some(facts) = self.recorded().map_err(Error::internal)? else {
-            return self.lost(None).await;
+            self.lost(None).await?;
+            return Ok(None);
         };
         if self.turn.turn.status == Status::Pending {
             let at = Timestamp::now();
@@ -331,7 +333,7 @@ impl Task<'_> {
         let entries = aod_log::tail(&log).map_err(Error::internal)?.last_id;
         let turn = (self.id(), self.number());
         let derivation = Derivation::open(turns, turn, reader, fold, entries).await?;
-        self.follow(derivation).await
+        Ok(Some(derivation))
     }
 
     /// What the log's `Begin` says of this turn.
@@ -346,7 +348,7 @@ impl Task<'_> {
     }
 
     /// Follows the log until the supervisor has recorded the end, and ends the turn.
-    async fn follow(self, mut derivation: Derivation) -> Result<(), Failure> {
+    async fn follow(&self, mut derivation: Derivation) -> Result<(), Failure> {
         let turns = self.turns;
         let log = self.paths.log();
         let mut wake = turns
@@ -366,10 +368,10 @@ impl Task<'_> {
                 (derivation, deeds) = derivation.advance().await?;
             }
             if let Some(exited) = derivation.fold.exited.clone() {
-                return self.finish(derivation, exited).await;
+                return Box::pin(self.finish(derivation, exited)).await;
             }
             if !alive {
-                return self.lost(Some(derivation)).await;
+                return Box::pin(self.lost(Some(derivation))).await;
             }
             for deed in deeds {
                 self.carry_out(deed).await?;
@@ -422,16 +424,8 @@ impl Task<'_> {
         }
     }
 
-    /// Asks the supervisor. That it is gone is seen by its lock.
     async fn ask(&self, request: Request) -> Result<(), Failure> {
-        let path = self.paths.control();
-        let asked = tokio::task::spawn_blocking(move || {
-            Control::connect(&path, ANSWER).and_then(|mut control| control.send(&request))
-        });
-        match asked.await.map_err(Error::internal)? {
-            Ok(()) | Err(ControlError::Gone { .. } | ControlError::Refused { .. }) => {}
-            Err(error) => tracing::warn!(%error, "a supervisor does not answer"),
-        }
+        ask(&self.paths, request).await;
         Ok(())
     }
 
@@ -482,21 +476,5 @@ impl Task<'_> {
             ),
         };
         self.commit(end, told, &mut journal).await
-    }
-}
-
-/// What an adapter has told of a turn that is kept with its end.
-#[derive(Default)]
-struct Told {
-    usage: Usage,
-    remember: Option<String>,
-}
-
-impl Told {
-    fn by(fold: &Fold) -> Self {
-        Self {
-            usage: fold.usage,
-            remember: fold.remember.clone(),
-        }
     }
 }
