@@ -3,7 +3,6 @@
 mod conclude;
 mod context;
 mod derive;
-mod end;
 mod fold;
 mod journal;
 mod launch;
@@ -28,7 +27,6 @@ use crate::seal::Seals;
 use crate::watch::LogWatch;
 use crate::{Config, Error, Paths, Result, retention};
 
-pub(crate) use end::settle_left;
 pub(crate) use journal::Journal;
 
 /// All turns of the server that wait or run, and what they are made with.
@@ -272,4 +270,15 @@ impl Turns {
         self.0.tasks.close();
         self.0.tasks.wait().await;
     }
+}
+
+/// Appends the terminal event of a turn whose end an earlier host had committed.
+pub(crate) async fn settle_left(turns: &Turns, turn: &aod_store::TurnRecord) -> Result<()> {
+    let Some(terminal) = turn.terminal.clone() else {
+        return Ok(());
+    };
+    let terminal = serde_json::from_value(terminal).map_err(Error::internal)?;
+    let (session, number) = (turn.session, turn.turn.turn_number);
+    let mut journal = task::journal(turns, session, number).await?;
+    task::settle(turns, session, number, &terminal, &mut journal).await
 }

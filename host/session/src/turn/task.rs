@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use aod_log::Reader;
-use aod_resources::{Outcome, Status, Timestamp};
-use aod_store::{SessionRecord, StopRequest, TurnRecord};
+use aod_resources::{Outcome, Status, Timestamp, Usage};
+use aod_store::{SessionRecord, StopRequest, TurnEnd, TurnRecord};
 use aod_supervisor::{Control, ControlError, Exited, Redactor, Request};
 use tokio::sync::watch;
 use uuid::Uuid;
@@ -13,9 +13,8 @@ use uuid::Uuid;
 use super::conclude::{self, End, conclude};
 use super::context::{Facts, context, sandbox_paths};
 use super::derive::Derivation;
-use super::end::{Told, commit, give_up, journal};
 use super::fold::{Deed, Fold};
-use super::journal::Journal;
+use super::journal::{Journal, Terminal};
 use super::prepare::Ready;
 use super::{Turns, launch};
 use crate::admission::Place;
@@ -44,63 +43,28 @@ pub(super) async fn run(
     place: &mut Place,
     resumed: bool,
 ) {
-    let paths = turns.paths.session(session);
-    let (mut wait, mut resumed) = (FIRST_RETRY, resumed);
-    loop {
-        match drive(turns, session, turn, stopped.clone(), place, resumed).await {
-            Ok(()) => return,
-            // The next start of the host goes on with it.
-            Err(Failure::LetGo) => return tracing::debug!("let go of a turn"),
-            Err(Failure::Broken(error)) => {
-                tracing::error!(error = format!("{error:#}"), "a turn cannot be run");
-            }
-        }
-        if !aod_log::is_locked(&paths.log()).unwrap_or(false) {
-            break;
-        }
-        // Its CLI runs on, and what stopped us may pass: the log has all that is needed.
-        if stopped.borrow().is_some() {
-            ask(&paths, Request::Terminate).await;
-        }
-        resumed = true;
-        if !pause(turns, &mut wait).await {
-            return;
+    let mut wait = FIRST_RETRY;
+    match drive(turns, session, turn, stopped, place, resumed).await {
+        Ok(()) => return,
+        // The next start of the host goes on with it.
+        Err(Failure::LetGo) => return tracing::debug!("let go of a turn"),
+        Err(Failure::Broken(error)) => {
+            tracing::error!(error = format!("{error:#}"), "a turn cannot be run");
         }
     }
     // A turn that nobody drives must not stay as it is: a full disk has room again some day.
     let end = End::error("the server failed to run this turn; its log has the cause");
-    while let Err(error) = Box::pin(give_up(turns, session, turn, end.clone())).await {
+    while let Err(error) = give_up(turns, session, turn, end.clone()).await {
         tracing::error!(
             error = format!("{error:#}"),
             ?wait,
             "a turn cannot be ended"
         );
-        if !pause(turns, &mut wait).await {
-            return;
+        tokio::select! {
+            () = tokio::time::sleep(wait) => {}
+            () = turns.shutdown.cancelled() => return,
         }
-    }
-}
-
-/// Waits, longer each time; false when the server stops meanwhile.
-async fn pause(turns: &Turns, wait: &mut Duration) -> bool {
-    let now = *wait;
-    *wait = (now * 2).min(LAST_RETRY);
-    tokio::select! {
-        () = tokio::time::sleep(now) => true,
-        () = turns.shutdown.cancelled() => false,
-    }
-}
-
-/// Asks a supervisor. That it is gone is seen by its lock.
-async fn ask(paths: &SessionPaths, request: Request) {
-    let path = paths.control();
-    let asked = tokio::task::spawn_blocking(move || {
-        Control::connect(&path, ANSWER).and_then(|mut control| control.send(&request))
-    });
-    match asked.await {
-        Ok(Ok(()) | Err(ControlError::Gone { .. } | ControlError::Refused { .. })) => {}
-        Ok(Err(error)) => tracing::warn!(%error, "a supervisor does not answer"),
-        Err(error) => tracing::error!(%error, "a supervisor could not be asked"),
+        wait = (wait * 2).min(LAST_RETRY);
     }
 }
 
@@ -138,23 +102,73 @@ async fn drive(
     place: &mut Place,
     resumed: bool,
 ) -> Result<(), Failure> {
-    // Read apart, for the same reason as in `Task::drive`.
-    let (session, turn) = Box::pin(async {
-        let session_record = turns.store.session_record(session).await?;
-        let turn_record = turns.store.turn_record(session, turn).await?;
-        Ok::<_, Failure>((session_record, turn_record))
-    })
-    .await?;
-    let mut task = Task {
-        paths: turns.paths.session(session.session.id),
-        session,
-        turn,
+    let task = Task {
+        session: turns.store.session_record(session).await?,
+        turn: turns.store.turn_record(session, turn).await?,
+        paths: turns.paths.session(session),
         turns,
         stopped,
         resumed,
         redactor: Redactor::new([]),
     };
     task.drive(place).await
+}
+
+/// Takes the log of a session between turns, or once a turn's supervisor lets go of it.
+pub(super) async fn journal(turns: &Turns, session: Uuid, turn: u32) -> Result<Journal> {
+    Journal::open(&turns.paths.session(session).log(), turns.config.log, turn).await
+}
+
+/// Ends a turn that could not be run, whatever state it is in.
+async fn give_up(turns: &Turns, session: Uuid, turn: u32, end: End) -> Result<()> {
+    let record = turns.store.turn_record(session, turn).await?;
+    if !record.turn.status.is_active() {
+        // What failed came after the commit.
+        return super::settle_left(turns, &record).await;
+    }
+    let mut journal = journal(turns, session, turn).await?;
+    commit(turns, session, turn, end, Told::default(), &mut journal).await
+}
+
+/// Commits a turn's end, and then tells those who follow it: who has seen the terminal event
+/// finds the session in its final state.
+async fn commit(
+    turns: &Turns,
+    session: Uuid,
+    turn: u32,
+    end: End,
+    told: Told,
+    journal: &mut Journal,
+) -> Result<()> {
+    let terminal = serde_json::to_value(&end.terminal).map_err(Error::internal)?;
+    turns
+        .store
+        .end_turn(TurnEnd {
+            session,
+            turn,
+            outcome: end.outcome,
+            exit_code: end.exit_code,
+            error: end.error,
+            usage: told.usage,
+            terminal,
+            resume_token: told.remember,
+            at: Timestamp::now(),
+        })
+        .await?;
+    turns.bell.turn_ended(session);
+    settle(turns, session, turn, &end.terminal, journal).await
+}
+
+/// Appends the terminal event of a turn that has been committed.
+pub(super) async fn settle(
+    turns: &Turns,
+    session: Uuid,
+    turn: u32,
+    terminal: &Terminal,
+    journal: &mut Journal,
+) -> Result<()> {
+    journal.terminal(terminal)?;
+    Ok(turns.store.terminal_logged(session, turn).await?)
 }
 
 impl Task<'_> {
@@ -168,7 +182,7 @@ impl Task<'_> {
 
     /// A thousand turns may run and say nothing, so each keeps no more than following it takes:
     /// what comes before stands apart, and its memory goes with it.
-    async fn drive(&mut self, place: &mut Place) -> Result<(), Failure> {
+    async fn drive(mut self, place: &mut Place) -> Result<(), Failure> {
         match Box::pin(self.begin(place)).await? {
             Some(derivation) => Box::pin(self.follow(derivation)).await,
             None => Ok(()),
@@ -348,7 +362,7 @@ impl Task<'_> {
     }
 
     /// Follows the log until the supervisor has recorded the end, and ends the turn.
-    async fn follow(&self, mut derivation: Derivation) -> Result<(), Failure> {
+    async fn follow(self, mut derivation: Derivation) -> Result<(), Failure> {
         let turns = self.turns;
         let log = self.paths.log();
         let mut wake = turns
@@ -368,10 +382,10 @@ impl Task<'_> {
                 (derivation, deeds) = derivation.advance().await?;
             }
             if let Some(exited) = derivation.fold.exited.clone() {
-                return Box::pin(self.finish(derivation, exited)).await;
+                return self.finish(derivation, exited).await;
             }
             if !alive {
-                return Box::pin(self.lost(Some(derivation))).await;
+                return self.lost(Some(derivation)).await;
             }
             for deed in deeds {
                 self.carry_out(deed).await?;
@@ -424,8 +438,16 @@ impl Task<'_> {
         }
     }
 
+    /// Asks the supervisor. That it is gone is seen by its lock.
     async fn ask(&self, request: Request) -> Result<(), Failure> {
-        ask(&self.paths, request).await;
+        let path = self.paths.control();
+        let asked = tokio::task::spawn_blocking(move || {
+            Control::connect(&path, ANSWER).and_then(|mut control| control.send(&request))
+        });
+        match asked.await.map_err(Error::internal)? {
+            Ok(()) | Err(ControlError::Gone { .. } | ControlError::Refused { .. }) => {}
+            Err(error) => tracing::warn!(%error, "a supervisor does not answer"),
+        }
         Ok(())
     }
 
@@ -476,5 +498,21 @@ impl Task<'_> {
             ),
         };
         self.commit(end, told, &mut journal).await
+    }
+}
+
+/// What an adapter has told of a turn that is kept with its end.
+#[derive(Default)]
+struct Told {
+    usage: Usage,
+    remember: Option<String>,
+}
+
+impl Told {
+    fn by(fold: &Fold) -> Self {
+        Self {
+            usage: fold.usage,
+            remember: fold.remember.clone(),
+        }
     }
 }
