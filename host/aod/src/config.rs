@@ -453,6 +453,26 @@ mod tests {
     }
 
     #[test]
+    fn room_and_retention() {
+        let settings = load("").unwrap();
+        assert_eq!(settings.segment_bytes(), 64 << 20);
+        assert!(settings.retention.age.is_none() && settings.admission.memory.is_none());
+        let settings = load(
+            "[admission]\nmemory = '16GiB'\nturn_memory = '300MiB'\n\
+             [retention]\nage = '30d'\nbytes = '80MiB'\n[stream]\nstall = '0s'\n",
+        )
+        .unwrap();
+        assert_eq!(settings.admission.memory, Some(ByteSize::gib(16)));
+        assert_eq!(settings.admission.turn_memory, ByteSize::mib(300));
+        assert_eq!(
+            settings.retention.age,
+            Some(Duration::from_secs(30 * 86400))
+        );
+        assert_eq!(settings.segment_bytes(), 10 << 20);
+        assert_eq!(settings.stream.stall, Duration::ZERO);
+    }
+
+    #[test]
     fn hosts_can_be_a_list() {
         let hosts = Hosts::List("a=127.0.0.1:1, b=[::1]:2".to_owned())
             .pairs()

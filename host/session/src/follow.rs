@@ -79,6 +79,8 @@ impl Follower {
         from: From,
         stale_after: Duration,
     ) -> Result<Self> {
+        // Before it looks for its place, so that nothing from there on is purged meanwhile.
+        subscription.has_read(from.after);
         reader.seek_after(from.after).map_err(Error::internal)?;
         let mut greeting = Vec::with_capacity(256);
         event(
@@ -124,6 +126,7 @@ impl Feed for Follower {
             }
             let mut batch = self.greeting.take().unwrap_or_default();
             let read = self.fill(&mut batch);
+            self.subscription.has_read(self.reader.last_id());
             if let Err(error) = read {
                 tracing::error!(session = %self.session, %error, "cannot read a session's log");
                 self.stage = Stage::Ended;

@@ -1,14 +1,11 @@
 //! What is kept of sessions' history, and for how long.
 
-use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use aod_log::PurgePolicy;
 use uuid::Uuid;
 
-use crate::config::RetentionConfig;
 use crate::events::purge_events;
-use crate::paths::SessionPaths;
 use crate::turn::Turns;
 
 /// How often all sessions are looked at: as often as what is kept may grow old, within these.
@@ -51,21 +48,17 @@ fn purge_all(turns: &Turns) {
         // One that has a turn in hand is purged at that turn's end. Where one begins just now, its
         // records stand in the newest segment or behind it, which is never deleted.
         if !turns.is_in_hand(session) {
-            purge(
-                &turns.config().retention,
-                session,
-                &turns.paths().session(session),
-            );
+            purge(turns, session);
         }
     }
 }
 
-/// Deletes what a session whose turn has ended need not keep. Blocks.
-pub(crate) fn purge(config: &RetentionConfig, session: Uuid, paths: &SessionPaths) {
-    if !config.is_set() {
+/// Deletes what a session whose turn has ended need not keep, and nobody is about to read. Blocks.
+pub(crate) fn purge(turns: &Turns, session: Uuid) {
+    if !turns.config().retention.is_set() {
         return;
     }
-    match try_purge(config, &paths.log(), &paths.events()) {
+    match try_purge(turns, session) {
         Ok(0) => {}
         Ok(bytes) => tracing::info!(%session, bytes, "purged old history"),
         // History that stays for longer is no reason to fail anything.
@@ -75,15 +68,23 @@ pub(crate) fn purge(config: &RetentionConfig, session: Uuid, paths: &SessionPath
     }
 }
 
-fn try_purge(config: &RetentionConfig, log: &Path, events: &Path) -> anyhow::Result<u64> {
+fn try_purge(turns: &Turns, session: Uuid) -> anyhow::Result<u64> {
+    let config = turns.config().retention;
+    let paths = turns.paths().session(session);
     let policy = PurgePolicy {
         max_bytes: config.bytes,
         max_age: config.age,
-        keep_from: None,
+        // A reader that does not go on is cut before long, and what it has not read goes then.
+        keep_from: turns
+            .watch()
+            .slowest(session)
+            .map(|read| read.saturating_add(1)),
     };
-    let purged = aod_log::purge(log, &policy, SystemTime::now())?;
-    if let Some(first_id) = purged.first_id {
-        purge_events(events, first_id)?;
+    let purged = aod_log::purge(&paths.log(), &policy, SystemTime::now())?;
+    if let Some(first_id) = purged.first_id
+        && !turns.bell().is_heard(session)
+    {
+        purge_events(&paths.events(), first_id)?;
     }
     Ok(purged.bytes)
 }

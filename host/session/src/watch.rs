@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::io;
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures::StreamExt;
@@ -23,8 +24,8 @@ struct State {
 struct Watched {
     descriptor: WatchDescriptor,
     wake: watch::Sender<()>,
-    /// How many subscriptions there are.
-    users: usize,
+    /// For each subscription, the number of the last record that it has read.
+    places: Vec<Arc<AtomicU64>>,
 }
 
 /// A wish to be woken. Dropping it ends it.
@@ -32,7 +33,11 @@ pub(crate) struct Subscription {
     state: Arc<Mutex<State>>,
     session: Uuid,
     wake: watch::Receiver<()>,
+    place: Arc<AtomicU64>,
 }
+
+/// Of who needs no history.
+const NOWHERE: u64 = u64::MAX;
 
 fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
     // The maps are consistent between any two statements that can panic: none can.
@@ -82,9 +87,10 @@ impl LogWatch {
     pub(crate) fn subscribe(&self, session: Uuid, log: &Path) -> io::Result<Subscription> {
         let mut guard = lock(&self.0);
         let state = &mut *guard;
+        let place = Arc::new(AtomicU64::new(NOWHERE));
         let wake = match state.sessions.get_mut(&session) {
             Some(watched) => {
-                watched.users += 1;
+                watched.places.push(place.clone());
                 watched.wake.subscribe()
             }
             None => {
@@ -97,7 +103,7 @@ impl LogWatch {
                     Watched {
                         descriptor,
                         wake,
-                        users: 1,
+                        places: vec![place.clone()],
                     },
                 );
                 receiver
@@ -107,7 +113,18 @@ impl LogWatch {
             state: self.0.clone(),
             session,
             wake,
+            place,
         })
+    }
+
+    /// The last record that the slowest reader of a session has read; none where nobody reads.
+    pub(crate) fn slowest(&self, session: Uuid) -> Option<u64> {
+        let state = lock(&self.0);
+        let places = state.sessions.get(&session)?.places.iter();
+        places
+            .map(|place| place.load(Ordering::Relaxed))
+            .filter(|place| *place != NOWHERE)
+            .min()
     }
 
     /// Ends all subscriptions of a session that is being deleted.
@@ -122,6 +139,11 @@ impl LogWatch {
 }
 
 impl Subscription {
+    /// Says up to which record the subscriber has read: what follows is not purged.
+    pub(crate) fn has_read(&self, id: u64) {
+        self.place.store(id, Ordering::Relaxed);
+    }
+
     /// Waits until the log may have grown since the last call; false when the session was
     /// deleted. Cancel-safe.
     pub(crate) async fn changed(&mut self) -> bool {
@@ -139,8 +161,10 @@ impl Drop for Subscription {
         if !watched.wake.subscribe().same_channel(&self.wake) {
             return;
         }
-        watched.users -= 1;
-        if watched.users == 0
+        watched
+            .places
+            .retain(|place| !Arc::ptr_eq(place, &self.place));
+        if watched.places.is_empty()
             && let Some(watched) = state.sessions.remove(&self.session)
         {
             state.by_descriptor.remove(&watched.descriptor);
@@ -166,7 +190,14 @@ mod tests {
         let wait = Duration::from_secs(10);
         assert!(tokio::time::timeout(wait, first.changed()).await.unwrap());
         assert!(tokio::time::timeout(wait, second.changed()).await.unwrap());
+        assert_eq!(logs.slowest(session), None);
+        first.has_read(7);
+        second.has_read(5);
+        assert_eq!(logs.slowest(session), Some(5));
+        second.has_read(9);
+        assert_eq!(logs.slowest(session), Some(7));
         drop(first);
+        assert_eq!(logs.slowest(session), Some(9));
         logs.forget(session);
         while tokio::time::timeout(wait, second.changed()).await.unwrap() {}
         drop(second);

@@ -45,6 +45,11 @@ impl Bell {
         }
     }
 
+    /// Whether anybody listens for a session.
+    pub(crate) fn is_heard(&self, session: Uuid) -> bool {
+        self.senders().contains_key(&session)
+    }
+
     /// Says that there are new events.
     pub(crate) fn ring(&self, session: Uuid) {
         if let Some(sender) = self.senders().get(&session) {

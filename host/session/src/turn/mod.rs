@@ -255,10 +255,9 @@ impl Turns {
     }
 
     async fn purge(&self, session: Uuid) {
-        let retention = self.0.config.retention;
-        if retention.is_set() && !self.0.shutdown.is_cancelled() {
-            let paths = self.0.paths.session(session);
-            let work = move || retention::purge(&retention, session, &paths);
+        if self.0.config.retention.is_set() && !self.0.shutdown.is_cancelled() {
+            let turns = self.clone();
+            let work = move || retention::purge(&turns, session);
             // It has logged what went wrong.
             let _ = tokio::task::spawn_blocking(work).await;
         }

@@ -197,14 +197,26 @@ impl Task<'_> {
         self.turn.turn.turn_number
     }
 
+    /// A thousand turns may run and say nothing, so each keeps no more than following it takes:
+    /// what comes before stands apart, and its memory goes with it.
     async fn drive(mut self, place: &mut Place) -> Result<(), Failure> {
+        match Box::pin(self.begin(place)).await? {
+            Some(derivation) => Box::pin(self.follow(derivation)).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Waits for room and starts the CLI, or goes on where an earlier host was. None where the
+    /// turn has ended already.
+    async fn begin(&mut self, place: &mut Place) -> Result<Option<Derivation>, Failure> {
         if self.turn.turn.status == Status::Running {
             return self.go_on().await;
         }
         tokio::select! {
             () = place.admitted() => {}
             outcome = self.asked_to_stop() => {
-                return self.end(End::not_started(outcome), Told::default()).await;
+                self.end(End::not_started(outcome), Told::default()).await?;
+                return Ok(None);
             }
             () = self.turns.shutdown.cancelled() => return Err(Failure::LetGo),
         }
@@ -213,21 +225,19 @@ impl Task<'_> {
             return self.go_on().await;
         }
         let mut journal = self.journal().await?;
-        // Apart, so that a running turn does not keep the memory of what came before.
-        match Box::pin(self.provision(&mut journal)).await {
-            Ok(ready) => self.start(journal, ready).await,
-            Err(Stop::Failed(message)) => {
-                self.commit(End::error(message), Told::default(), &mut journal)
-                    .await
+        let end = match self.provision(&mut journal).await {
+            Ok(ready) => return self.start(journal, ready).await,
+            Err(Stop::Failed(message)) => End::error(message),
+            Err(Stop::Cancelled) if self.turns.shutdown.is_cancelled() => {
+                return Err(Failure::LetGo);
             }
-            Err(Stop::Cancelled) if self.turns.shutdown.is_cancelled() => Err(Failure::LetGo),
             Err(Stop::Cancelled) => {
-                let outcome = self.stop_outcome().unwrap_or(Outcome::Terminated);
-                self.commit(End::not_started(outcome), Told::default(), &mut journal)
-                    .await
+                End::not_started(self.stop_outcome().unwrap_or(Outcome::Terminated))
             }
-            Err(Stop::Broken(error)) => Err(error.into()),
-        }
+            Err(Stop::Broken(error)) => return Err(error.into()),
+        };
+        self.commit(end, Told::default(), &mut journal).await?;
+        Ok(None)
     }
 
     async fn journal(&self) -> Result<Journal> {
@@ -283,8 +293,12 @@ impl Task<'_> {
         }
     }
 
-    /// Starts the supervisor and follows it to the end of the turn.
-    async fn start(mut self, journal: Journal, ready: Ready) -> Result<(), Failure> {
+    /// Starts the supervisor.
+    async fn start(
+        &mut self,
+        journal: Journal,
+        ready: Ready,
+    ) -> Result<Option<Derivation>, Failure> {
         let turns = self.turns;
         let mut reader = Reader::open(&self.paths.log()).map_err(Error::internal)?;
         reader
@@ -311,7 +325,8 @@ impl Task<'_> {
                 "a supervisor cannot be started"
             );
             let end = End::error(format!("the turn could not be started: {error}"));
-            return self.end(end, Told::default()).await;
+            self.end(end, Told::default()).await?;
+            return Ok(None);
         }
         let session = turns
             .store
@@ -319,15 +334,16 @@ impl Task<'_> {
             .await?;
         self.session.session = session;
         let derivation = Derivation::open(turns, (id, number), reader, ready.fold, 0).await?;
-        self.follow(derivation).await
+        Ok(Some(derivation))
     }
 
     /// Goes on with a turn whose supervisor an earlier host started.
-    async fn go_on(mut self) -> Result<(), Failure> {
+    async fn go_on(&mut self) -> Result<Option<Derivation>, Failure> {
         let turns = self.turns;
         let log = self.paths.log();
         let Some(facts) = self.recorded().map_err(Error::internal)? else {
-            return self.lost(None).await;
+            self.lost(None).await?;
+            return Ok(None);
         };
         if self.turn.turn.status == Status::Pending {
             let at = Timestamp::now();
@@ -348,7 +364,7 @@ impl Task<'_> {
         let entries = aod_log::tail(&log).map_err(Error::internal)?.last_id;
         let turn = (self.id(), self.number());
         let derivation = Derivation::open(turns, turn, reader, fold, entries).await?;
-        self.follow(derivation).await
+        Ok(Some(derivation))
     }
 
     /// What the log's `Begin` says of this turn.

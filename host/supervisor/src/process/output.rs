@@ -1,5 +1,7 @@
 //! From what a CLI writes to records: whole lines, redacted, valid UTF-8.
 
+use std::fs::File;
+
 use aod_log::{Batch, Flags, Kind, Meta};
 use aod_supervisor::Redactor;
 
@@ -8,6 +10,10 @@ const LONGEST_LINE: usize = 16 << 20;
 /// A buffer of this size is kept between lines.
 const KEPT: usize = 64 << 10;
 
+/// What a pipe holds while its writer is busy, and otherwise. All pipes of a user share a quota,
+/// so that a silent turn's must not be large.
+const LARGE_PIPE: usize = 1 << 20;
+const SMALL_PIPE: usize = 64 << 10;
 /// Where lines go.
 pub struct Sink<'t> {
     /// To be appended.
@@ -20,6 +26,47 @@ pub struct Sink<'t> {
     pub time: i64,
     /// Whether the turn has had output before.
     pub begun: &'t mut bool,
+}
+
+/// One stream of a CLI: its pipe, until that is closed, and what comes out of it.
+pub struct Output {
+    /// Our end.
+    pub pipe: Option<File>,
+    /// What was read.
+    pub lines: Lines,
+    is_large: bool,
+}
+
+impl Output {
+    /// For [`Kind::Stdout`] or [`Kind::Stderr`].
+    pub const fn new(pipe: File, kind: Kind) -> Self {
+        Self {
+            pipe: Some(pipe),
+            lines: Lines::new(kind),
+            is_large: false,
+        }
+    }
+
+    /// Makes the pipe large, for fewer and larger reads.
+    pub fn grow(&mut self) {
+        self.resize(true);
+    }
+
+    /// Gives back what [`Output::grow`] took.
+    pub fn shrink(&mut self) {
+        self.resize(false);
+    }
+
+    fn resize(&mut self, large: bool) {
+        if let Some(pipe) = &self.pipe
+            && self.is_large != large
+        {
+            let bytes = if large { LARGE_PIPE } else { SMALL_PIPE };
+            // Where the kernel refuses, the pipe stays as it is and works all the same.
+            let _ = rustix::pipe::fcntl_setpipe_size(pipe, bytes);
+            self.is_large = large;
+        }
+    }
 }
 
 /// One stream of a CLI, cut into lines.

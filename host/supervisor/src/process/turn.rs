@@ -1,6 +1,5 @@
 //! The poll loop of one turn.
 
-use std::fs::File;
 use std::io::{self, Read as _};
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
@@ -21,16 +20,12 @@ use super::desk::{Desk, Hands};
 use super::ending::{Action, Ending, Event};
 use super::feed::Feed;
 use super::harden::trim_heap;
-use super::output::{Lines, Sink};
+use super::output::{Output, Sink};
 use super::watch::Watchman;
 
 /// How much is read from a pipe at once, when it has much.
 const LARGE_READ: usize = 256 << 10;
 const SMALL_READ: usize = 8 << 10;
-/// What a pipe holds while its writer is busy, and otherwise. All pipes of a user share a quota,
-/// so that a silent turn's must not be large.
-const LARGE_PIPE: usize = 1 << 20;
-const SMALL_PIPE: usize = 64 << 10;
 /// A larger batch buffer is given back.
 const KEPT_BATCH: usize = 512 << 10;
 /// Once the CLI has ended, what it left behind may write for so long before it is killed …
@@ -66,23 +61,6 @@ pub struct Turn {
     over_limit: Option<String>,
     started: Instant,
     buffer: Vec<u8>,
-}
-
-struct Output {
-    pipe: Option<File>,
-    is_large: bool,
-    lines: Lines,
-}
-
-impl Output {
-    /// Fewer and larger reads, or less of the quota. Where the kernel refuses, the pipe stays as
-    /// it is and works all the same.
-    fn resize(&mut self, bytes: usize) {
-        if let Some(pipe) = &self.pipe {
-            let _ = rustix::pipe::fcntl_setpipe_size(pipe, bytes);
-            self.is_large = bytes > SMALL_PIPE;
-        }
-    }
 }
 
 impl Turn {
@@ -170,11 +148,6 @@ impl Turn {
             false => std::mem::take(&mut spec.secrets),
         };
         let asks = spec.interrupt.signal.is_some() && spec.interrupt.to != SignalTarget::None;
-        let output = |pipe, kind| Output {
-            pipe: Some(pipe),
-            is_large: false,
-            lines: Lines::new(kind),
-        };
         Self {
             number: spec.turn,
             log,
@@ -186,8 +159,8 @@ impl Turn {
             status: None,
             gone_at: 0,
             outputs: [
-                output(pipes.stdout, Kind::Stdout),
-                output(pipes.stderr, Kind::Stderr),
+                Output::new(pipes.stdout, Kind::Stdout),
+                Output::new(pipes.stderr, Kind::Stderr),
             ],
             feed: Feed::new(pipes.stdin, first, closing),
             clients: Clients::new(listener),
@@ -344,7 +317,7 @@ impl Turn {
                     output.lines.take(&self.buffer[..count], &mut sink);
                     if count == self.buffer.len() && count < LARGE_READ {
                         self.buffer = vec![0; LARGE_READ];
-                        output.resize(LARGE_PIPE);
+                        output.grow();
                     }
                 }
                 Err(error) if is_transient(&error) => {}
@@ -433,9 +406,7 @@ impl Turn {
             trim_heap();
         }
         for output in &mut self.outputs {
-            if output.is_large {
-                output.resize(SMALL_PIPE);
-            }
+            output.shrink();
         }
     }
 

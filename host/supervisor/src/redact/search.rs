@@ -77,3 +77,46 @@ fn starts(forms: &[Vec<u8>]) -> Option<Packed> {
     })?;
     packed::Config::new().builder().extend(starts).build()
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        /// Finding beginnings first changes nothing about what is found.
+        #[test]
+        fn it_finds_what_the_automaton_finds(
+            forms in proptest::collection::btree_set("[ab]{1,3}[abcd]{3,12}", 1..90),
+            text in "[abcd]{0,400}",
+            picks in proptest::collection::vec(any::<prop::sample::Index>(), 0..20),
+        ) {
+            let forms: Vec<Vec<u8>> = forms.into_iter().map(String::into_bytes).collect();
+            let mut text = text.into_bytes();
+            for pick in picks {
+                text.extend_from_slice(&forms[pick.index(forms.len())]);
+                text.push(b'c');
+            }
+            let search = Search::new(&forms).unwrap();
+            let found: Vec<Match> = search.all(&text).collect();
+            let plain: Vec<Match> = search.automaton.find_iter(&text).collect();
+            prop_assert_eq!(found, plain);
+        }
+    }
+
+    #[test]
+    fn beginnings_are_shortened_until_they_are_few() {
+        let forms = |count: u8| -> Vec<Vec<u8>> {
+            (0..count)
+                .map(|n| format!("sk-{n:03}-key").into_bytes())
+                .collect()
+        };
+        for count in [1, 60, 200] {
+            let forms = forms(count);
+            let search = Search::new(&forms).unwrap();
+            let text = [&b"--"[..], &forms[forms.len() - 1], b"--"].concat();
+            assert_eq!(search.all(&text).count(), 1, "{count}");
+        }
+    }
+}

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use aod_e2e::{DEADLINE, Gate, Server, check_ids, eventually, output};
+use aod_e2e::{DEADLINE, Gate, Server, Session, check_ids, eventually, output};
 use serde_json::json;
 
 /// How soon a lost turn must be known as such.
@@ -96,6 +96,55 @@ async fn a_turn_that_ends_while_there_is_no_host_is_finished_by_the_next() {
         ended.turn["usage"]["input_tokens"].as_u64().unwrap() > 0,
         "usage is counted"
     );
+}
+
+/// Holds a session's log as its writer does, until this is dropped.
+fn hold_log(server: &Server, session: &Session) -> std::fs::File {
+    use std::os::fd::AsRawFd as _;
+    let path = server.session_folder(&session.id).join("log/lock");
+    let file = std::fs::OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open(path)
+        .unwrap();
+    // SAFETY: an all-zero flock is valid: from the start, to the end, of no process.
+    let mut lock: libc::flock = unsafe { std::mem::zeroed() };
+    lock.l_type = libc::F_WRLCK as libc::c_short;
+    // SAFETY: the descriptor is open, and the lock lives on.
+    let done = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_OFD_SETLK, &raw mut lock) };
+    assert_eq!(done, 0, "{}", std::io::Error::last_os_error());
+    file
+}
+
+#[tokio::test]
+async fn a_log_that_cannot_be_had_delays_the_end_and_changes_nothing_about_it() {
+    let mut server = Server::demo().await;
+    let gate = Gate::new("gate");
+    let session = server.client().demo_session(&gate.step()).await;
+    gate.reached(&server, &session).await;
+    let supervisor = server.supervisor().root;
+    server.kill();
+    gate.open(&server, &session);
+    eventually("the turn ends", DEADLINE, async || {
+        (!supervisor.is_alive()).then_some(())
+    })
+    .await;
+    let held = hold_log(&server, &session);
+    server.start_again().await;
+    let session = session.at(server.client());
+    // It does not give up when its first patience is over.
+    eventually("the server notices", DEADLINE, async || {
+        server
+            .log()
+            .contains("its log is kept from the host")
+            .then_some(())
+    })
+    .await;
+    assert_eq!(session.read().await["status"], "running");
+    drop(held);
+    session.ended().await.completed();
+    session.prompt("and on").await;
+    session.ended().await.completed();
 }
 
 #[tokio::test]
