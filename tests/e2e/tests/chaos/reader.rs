@@ -32,7 +32,7 @@ impl Reader {
 
     /// Reads on until the server ends the stream, however often it is killed meanwhile. Only
     /// events with an id are returned: the others may come with each connection.
-    pub(crate) async fn to_the_end(&mut self) -> Vec<Value> {
+    pub(crate) async fn rest(&mut self) -> Vec<Value> {
         let mut seen = Vec::new();
         while !self.read(&mut seen).await {
             tokio::time::sleep(PAUSE).await;
