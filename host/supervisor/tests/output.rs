@@ -144,7 +144,9 @@ fn secrets_of_a_child_that_prints_its_environment() {
     .secret("FLAG", "true");
     case.spec.begin = serde_json::json!({ "env": "sk-0123456789" });
     case.start();
-    let (_, entries) = case.end();
+    let (exited, entries) = case.end();
+    assert_eq!(exited.reason, Reason::Exit, "{exited:?}");
+    assert_eq!(exited.code, Some(0), "{exited:?}");
     let out = text(&entries, Kind::Stdout);
     for line in [
         "KEY=[redacted:KEY]\n",
@@ -156,7 +158,14 @@ fn secrets_of_a_child_that_prints_its_environment() {
         assert!(out.contains(line), "{line}");
     }
     assert!(text(&entries, Kind::Stderr).contains("QUOTED=[redacted:QUOTED]\n"));
-    assert_eq!(out.matches("[redacted:KEY]").count(), 2002);
+    assert!(!out.contains("sk-0"), "{exited:?}");
+    assert_eq!(
+        out.matches("[redacted:KEY]").count(),
+        2002,
+        "{} bytes, {} of x, {exited:?}",
+        out.len(),
+        out.matches('x').count()
+    );
     // In the files themselves nothing is left.
     for entry in std::fs::read_dir(&case.spec.log_dir).unwrap() {
         let bytes = std::fs::read(entry.unwrap().path()).unwrap();

@@ -12,8 +12,9 @@ const KEPT: usize = 64 << 10;
 
 /// What a pipe holds while its writer is busy, and otherwise. All pipes of a user share a quota,
 /// so that a silent turn's must not be large.
-const LARGE_PIPE: usize = 1 << 20;
+pub const LARGE_PIPE: usize = 1 << 20;
 const SMALL_PIPE: usize = 64 << 10;
+
 /// Where lines go.
 pub struct Sink<'t> {
     /// To be appended.

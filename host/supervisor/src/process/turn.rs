@@ -20,7 +20,7 @@ use super::desk::{Desk, Hands};
 use super::ending::{Action, Ending, Event};
 use super::feed::Feed;
 use super::harden::trim_heap;
-use super::output::{Output, Sink};
+use super::output::{LARGE_PIPE, Output, Sink};
 use super::watch::Watchman;
 
 /// How much is read from a pipe at once, when it has much.
@@ -289,9 +289,9 @@ impl Turn {
         }
     }
 
-    /// Reads one block of each stream. Never more than is then written: a CLI that is faster than
-    /// the log waits at its pipe.
-    fn read(&mut self) {
+    /// Reads one block of each stream, and says whether there was any. Never more than is then
+    /// written: a CLI that is faster than the log waits at its pipe.
+    fn read(&mut self) -> bool {
         let mut active = false;
         for output in &mut self.outputs {
             let Some(pipe) = &mut output.pipe else {
@@ -326,6 +326,18 @@ impl Turn {
         }
         if active {
             self.happens(Event::Activity);
+        }
+        active
+    }
+
+    /// Takes what the CLI wrote before it ended, however slow we are: that is in the pipes, behind
+    /// nothing else and no more than they hold. What others go on to write is not waited for.
+    fn drain(&mut self) {
+        for _ in 0..LARGE_PIPE / SMALL_READ {
+            if !self.read() {
+                break;
+            }
+            self.append();
         }
     }
 
@@ -411,6 +423,7 @@ impl Turn {
     }
 
     fn finish(mut self) {
+        self.drain();
         for output in &mut self.outputs {
             output.pipe = None;
             output.lines.finish(&mut Sink {

@@ -93,13 +93,15 @@ async fn a_pending_session_is_terminated_too() {
     let body = json!({"agent_id": agent, "prompt": "hello", "environment_id": environment});
     let session = client.create_session(&body).await;
     gate.reached(&server, &session).await;
-    let tree = Tree::under(server.process());
-    assert!(
-        tree.below
-            .iter()
-            .any(|process| process.command().contains("sleep")),
-        "{tree:?}"
-    );
+    // It sleeps again and again, and between two sleeps there is none.
+    let tree = eventually("the step is seen", DEADLINE, async || {
+        let tree = Tree::under(server.process());
+        let mut commands = tree.below.iter().map(|process| process.command());
+        commands
+            .any(|command| command.contains("sleep"))
+            .then_some(tree)
+    })
+    .await;
     // There is no turn to be kept yet.
     client
         .post_empty(&format!("/sessions/{}/interrupt", session.id))
