@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use aod_e2e::{DEMO_MODEL, Server, repository};
-use aod_sandbox::{Bubblewrap, RunOptions, SandboxDriver as _, SandboxSpec};
+use aod_sandbox::{Bubblewrap, BubblewrapConfig, RunOptions, SandboxDriver as _, SandboxSpec};
 use serde_json::json;
 
 use crate::{median, milliseconds, row, server};
@@ -54,7 +54,7 @@ fn in_a_sandbox() -> Duration {
     let script = repository().join("plugins/demo/src/agent.sh");
     std::fs::copy(script, workspace.join("agent.sh")).unwrap();
     let argv = ["sh", "/workspace/agent.sh"].map(str::to_owned).into();
-    let launch = Bubblewrap::default()
+    let launch = Bubblewrap::new(BubblewrapConfig::default())
         .launch(&SandboxSpec::new(argv, &home, &workspace))
         .unwrap();
     let options = RunOptions {

@@ -66,8 +66,7 @@ impl Player {
 
     /// Follows the turn that is under way to its end, and checks it.
     pub(crate) async fn follow(&mut self, fate: Fate) {
-        let (native, normalized) =
-            tokio::join!(self.native.rest(), self.normalized.rest());
+        let (native, normalized) = tokio::join!(self.native.rest(), self.normalized.rest());
         self.score.turns += 1;
         let turn = self.score.turns;
         let about = format!("session {}, turn {turn}", self.session);
