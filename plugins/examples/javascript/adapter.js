@@ -1,7 +1,7 @@
 // A runtime adapter in JavaScript, for an agent that counts the words of its prompt.
 //
 // It is made a component by componentize-js; see README.md. The names are those of
-// wit/1.0.0/runtime.wit, in camel case; what an error says is thrown as a string.
+// wit/1.0.0/runtime.wit, in camel case.
 
 // The "CLI": a shell that reads the prompt and prints JSON, a line at a time.
 const AGENT = `
@@ -14,19 +14,24 @@ printf '{"kind":"end"}\\n'
 const text = (value) => [{ tag: 'text', val: value }];
 const emitted = (line, event) => ({ tag: 'emit', val: { line, event } });
 
-const describe = () => ({
-  name: 'counter-js',
-  version: '0.1.0',
-  cli: { command: 'sh', versionArgs: ['-c', 'echo 1.0.0'], tested: '*', install: [] },
-  providers: [{ id: 'counter', endpointVariable: undefined, wholeCatalog: false }],
-  models: [{ id: 'counter/words', label: 'Words' }],
-  credentials: [],
-  skillsFolder: undefined,
-  resume: 'none',
-  interrupt: 'sigint',
-  exitGraceMs: 5000,
-  capabilities: { interrupt: true },
-});
+const describe = (options) => {
+  // The `options` of the row. An error, told to the operator, is thrown as a string.
+  const [unknown] = Object.keys(JSON.parse(options));
+  if (unknown !== undefined) throw `there is no option ${unknown}`;
+  return {
+    name: 'counter-js',
+    version: '0.1.0',
+    cli: { command: 'sh', versionArgs: ['-c', 'echo 1.0.0'], tested: '*', install: [] },
+    providers: [{ id: 'counter', endpointVariable: undefined, wholeCatalog: false }],
+    models: [{ id: 'counter/words', label: 'Words' }],
+    credentials: [],
+    skillsFolder: undefined,
+    resume: 'none',
+    interrupt: 'sigint',
+    exitGraceMs: 5000,
+    capabilities: { interrupt: true },
+  };
+};
 
 const plan = (context) => ({
   argv: ['sh', '-c', AGENT],

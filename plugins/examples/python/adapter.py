@@ -1,14 +1,14 @@
 """A runtime adapter in Python, for an agent that counts the words of its prompt.
 
 It is made a component by componentize-py; see README.md. The names are those of
-wit/1.0.0/runtime.wit, in snake case; what an error says is raised as `Err("...")` of
-`componentize_py_types`. componentize-py looks for the functions in a class `Adapter`, and for the
-resource in a class `Turn` of a module `adapter`, which is this one.
+wit/1.0.0/runtime.wit, in snake case. componentize-py looks for the functions in
+a class `Adapter`, and for the resource in a class `Turn` of a module `adapter`, which is this one.
 """
 
 import json
 from json.scanner import py_make_scanner
 
+from componentize_py_types import Err
 from wit_world import exports
 from wit_world.exports import adapter, types
 
@@ -27,6 +27,9 @@ def text(value: str) -> list[types.Fragment]:
 
 class Adapter(exports.Adapter):
     def describe(self, options: str) -> types.Description:
+        # The `options` of the row. An error, told to the operator, is raised as `Err`.
+        for unknown in json.loads(options):
+            raise Err(f"there is no option {unknown}")
         return types.Description(
             name="counter-py",
             version="0.1.0",
