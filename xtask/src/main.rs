@@ -3,6 +3,7 @@
 mod bench;
 mod chaos;
 mod dist;
+mod examples;
 mod machine;
 mod plugins;
 mod run;
@@ -36,6 +37,13 @@ enum Task {
         /// this machine has, and print where the core module is
         #[arg(long, value_name = "DIR")]
         project: Option<PathBuf>,
+        /// Build the examples in JavaScript and Python, too, with tools from npm and PyPI, and
+        /// check them; takes minutes
+        #[arg(long, conflicts_with = "project")]
+        examples: bool,
+        /// Check the examples with this `aod` instead of building one
+        #[arg(long, value_name = "FILE", requires = "examples")]
+        aod: Option<PathBuf>,
     },
     /// Kill hosts, supervisors and CLIs under load, and fill the disk
     Chaos(chaos::Chaos),
@@ -68,6 +76,7 @@ fn work(task: Task) -> Result<ExitCode> {
         Task::Plugins {
             verbose,
             project: Some(project),
+            ..
         } => {
             machine::prepare(&[machine::Need::Wasm])?;
             let module = plugins::build_elsewhere(&root, &project, verbose)?;
@@ -76,10 +85,15 @@ fn work(task: Task) -> Result<ExitCode> {
         Task::Plugins {
             verbose,
             project: None,
+            examples,
+            aod,
         } => {
             machine::prepare(&[machine::Need::Wasm])?;
             for built in plugins::build(&root, verbose)? {
                 println!("{built}");
+            }
+            if examples {
+                examples::build(&root, aod)?;
             }
         }
         Task::Bench(bench) => bench.run(&root)?,
