@@ -72,7 +72,9 @@ impl Test {
         if let Some(filter) = &self.filter {
             test.arg(filter);
         }
-        test.env("AOD_TEST_CLIS", target(root).join("clis"));
+        test.env("AOD_TEST_CLIS", target(root).join("clis"))
+            // As many as `.config/nextest.toml` lets run at once.
+            .env("RUST_TEST_THREADS", "4");
         run_command(&mut test)
     }
 }

@@ -103,7 +103,13 @@ pub(crate) fn compile(
 ) -> Result<Component, ComponentError> {
     preamble(&binary.bytes)?;
     let slow = || ComponentError::SlowCompile { limit: deadline };
-    let compiling = engine.begin_compiling(binary.digest).ok_or_else(slow)?;
+    let compiling = engine
+        .begin_compiling(binary.digest, deadline)
+        .ok_or_else(slow)?;
+    // Another runtime may have the same component, and have compiled it just now.
+    if let Some(component) = cache.and_then(|cache| cache.load(engine.raw(), binary.digest)) {
+        return Ok(component);
+    }
     let (done, compiled) = mpsc::sync_channel(1);
     let bytes = binary.bytes.clone();
     let (raw, cache, digest) = (engine.raw().clone(), cache.cloned(), binary.digest);

@@ -1,7 +1,7 @@
 //! The WASM engine: how guests are compiled, where they live and how long they may run.
 
 use std::collections::HashSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 use wasmtime::component::Linker;
@@ -49,6 +49,8 @@ struct Inner {
     pooled: bool,
     /// What is being compiled, whether somebody waits for it or not.
     compiling: Mutex<HashSet<Digest>>,
+    /// Told whenever one of them is done.
+    compiled: Condvar,
 }
 
 /// A component that is being compiled.
@@ -62,6 +64,7 @@ impl Drop for Compiling {
         let compiling = &self.engine.inner.compiling;
         let mut compiling = compiling.lock().unwrap_or_else(PoisonError::into_inner);
         compiling.remove(&self.digest);
+        self.engine.inner.compiled.notify_all();
     }
 }
 
@@ -113,6 +116,7 @@ impl Engine {
                 ticker,
                 pooled,
                 compiling: Mutex::default(),
+                compiled: Condvar::new(),
             }),
         })
     }
@@ -127,10 +131,16 @@ impl Engine {
         &self.inner.engine
     }
 
-    /// Notes that a component is being compiled, until the guard is dropped. None: it is already.
-    pub(crate) fn begin_compiling(&self, digest: Digest) -> Option<Compiling> {
-        let compiling = &self.inner.compiling;
-        let mut compiling = compiling.lock().unwrap_or_else(PoisonError::into_inner);
+    /// Notes that a component is being compiled, until the guard is dropped. Where it is already,
+    /// waits for that first; none when it takes longer than `patience`.
+    pub(crate) fn begin_compiling(&self, digest: Digest, patience: Duration) -> Option<Compiling> {
+        let inner = &self.inner;
+        let compiling = inner.compiling.lock();
+        let compiling = compiling.unwrap_or_else(PoisonError::into_inner);
+        let (mut compiling, _) = inner
+            .compiled
+            .wait_timeout_while(compiling, patience, |all| all.contains(&digest))
+            .unwrap_or_else(PoisonError::into_inner);
         compiling.insert(digest).then(|| Compiling {
             engine: self.clone(),
             digest,

@@ -18,7 +18,8 @@ async fn every_file_is_for_its_owner_only() {
         names.push(entry.file_name().into_string().unwrap());
     }
     names.sort();
-    assert_eq!(names, ["aod.db", "aod.db-shm", "aod.db-wal"]);
+    let expected = ["aod.db", "aod.db-reserve", "aod.db-shm", "aod.db-wal"];
+    assert_eq!(names, expected);
 }
 
 #[test]
