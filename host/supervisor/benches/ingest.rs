@@ -1,7 +1,7 @@
-//! What a supervisor costs a CLI that writes as fast as it can: `cargo bench -p aod-supervisor`.
+//! What a supervisor costs a CLI that writes as fast as it can: `cargo xtask bench ingest`.
 //!
 //! The same child writes the same JSON lines into `cat > file` and into a turn, on the same disk,
-//! in turns; what counts is the ratio. `AOD_BENCH_MIB` sets how much (1024).
+//! in turns; what counts is the ratio of the best times. `AOD_BENCH_MIB` sets how much (1024).
 
 #![allow(clippy::unwrap_used, reason = "what fails here is told by its panic")]
 
@@ -15,6 +15,7 @@ use aod_log::{Kind, Options, Reader, is_locked};
 use aod_supervisor::{Clock, Interrupt, Launch, Secret, Stdin, TurnSpec, Watch, spawn};
 
 const ROUNDS: usize = 3;
+const SECRETS: usize = 50;
 
 fn main() {
     let mib: u64 = std::env::var("AOD_BENCH_MIB").map_or(1024, |text| text.parse().unwrap());
@@ -26,22 +27,28 @@ fn main() {
         mib / 64,
         lines.display()
     );
-    for secrets in [0, 20] {
-        let (mut plain, mut turn, mut peak) = (Duration::MAX, Duration::MAX, 0);
-        for round in 0..ROUNDS {
-            plain = plain.min(to_file(&script, folder.path()));
+    let mut best = [Duration::MAX; 3];
+    let mut peak = 0;
+    for round in 0..ROUNDS {
+        best[0] = best[0].min(to_file(&script, folder.path()));
+        for (at, secrets) in [(1, 0), (2, SECRETS)] {
             let dir = folder.path().join(format!("turn-{secrets}-{round}"));
             let (took, kib) = to_log(&script, &dir, secrets, size);
             std::fs::remove_dir_all(&dir).unwrap();
-            (turn, peak) = (turn.min(took), peak.max(kib));
+            best[at] = best[at].min(took);
+            peak = peak.max(kib);
         }
-        println!(
-            "{mib} MiB, {secrets} secrets: cat {:.0} MiB/s, turn {:.0} MiB/s, ratio {:.2}, {peak} KiB private at most",
-            mib as f64 / plain.as_secs_f64(),
-            mib as f64 / turn.as_secs_f64(),
-            plain.as_secs_f64() / turn.as_secs_f64(),
-        );
     }
+    let [plain, turn, redacted] = best.map(|time| mib as f64 / time.as_secs_f64());
+    println!(
+        "| ingest of {mib} MiB of JSON lines, every byte in the log | {turn:.0} MiB/s | `cat > file`, {plain:.0} MiB/s | {:.2} | ≥ 0.5 |",
+        turn / plain
+    );
+    println!(
+        "| the same with {SECRETS} secrets to redact | {redacted:.0} MiB/s | without, {turn:.0} MiB/s | {:.2} | ≥ 0.8 |",
+        redacted / turn
+    );
+    println!("| the supervisor's private memory meanwhile | {peak} KiB | – | | ≤ 1536 KiB |");
 }
 
 /// Lines as CLIs write them: some short, some long.

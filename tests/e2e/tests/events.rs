@@ -301,7 +301,8 @@ async fn a_turn_that_ends_without_a_host_is_told_at_the_next_start() {
     let folder = server.session_folder(&session.id).join("events");
     let file = folder.join("1.jsonl");
     let mut stored = std::fs::read(&file).unwrap();
-    stored.truncate(stored.len() - 5);
+    // The host may have been killed before it stored one.
+    stored.truncate(stored.len().saturating_sub(5));
     std::fs::write(&file, stored).unwrap();
     server.start_again().await;
     let session = session.at(server.client());
