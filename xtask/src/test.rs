@@ -74,7 +74,7 @@ impl Test {
         }
         test.env("AOD_TEST_CLIS", target(root).join("clis"))
             // As many as `.config/nextest.toml` lets run at once.
-            .env("RUST_TEST_THREADS", "4");
+            .env("RUST_TEST_THREADS", "3");
         run_command(&mut test)
     }
 }
