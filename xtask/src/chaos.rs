@@ -6,7 +6,7 @@ use std::process::Command;
 use anyhow::Result;
 
 use crate::machine::{self, Need};
-use crate::{cargo, plugins, run_command, test};
+use crate::{plugins, run_command, test};
 
 /// Kill hosts, supervisors and CLIs under load, and fill the disk.
 #[derive(Debug, clap::Args)]
@@ -25,8 +25,7 @@ impl Chaos {
     pub(crate) fn run(&self, root: &Path) -> Result<()> {
         machine::prepare(&[Need::Wasm, Need::Bubblewrap])?;
         plugins::build(root, false)?;
-        let build = ["build", "--quiet", "--workspace", "--bins", "--tests"];
-        cargo(root, &[&build[..], test::FEATURES].concat())?;
+        test::build(root, test::FEATURES)?;
         let mut chaos = Command::new(env!("CARGO"));
         chaos
             .current_dir(root)

@@ -84,20 +84,9 @@ pub fn build_elsewhere(root: &Path, project: &Path, verbose: bool) -> Result<Pat
         .current_dir(project)
         .args(["build", "--lib", "--release", "--target", TARGET])
         .arg("--target-dir")
-        .arg(&target_dir)
-        .env("CARGO_ENCODED_RUSTFLAGS", RUSTFLAGS)
-        .stdin(Stdio::null());
-    if !verbose {
-        command.arg("--quiet");
-    }
-    let status = command
-        .status()
-        .with_context(|| format!("cannot run {}", toolchain.cargo.display()))?;
-    ensure!(
-        status.success(),
-        "the adapter in {} did not compile (with {toolchain})",
-        project.display()
-    );
+        .arg(&target_dir);
+    let what = format!("the adapter in {}", project.display());
+    run_build(command, &toolchain, verbose, &what)?;
     Ok(target_dir.join(TARGET).join("release").join("adapter.wasm"))
 }
 
@@ -158,12 +147,18 @@ fn compile(
             PROFILE,
         ])
         .arg("--target-dir")
-        .arg(target_dir)
-        .env("CARGO_ENCODED_RUSTFLAGS", RUSTFLAGS)
-        .stdin(Stdio::null());
+        .arg(target_dir);
     for name in names {
         command.arg("--package").arg(package(name));
     }
+    run_build(command, toolchain, verbose, "the adapters")
+}
+
+/// Runs a build of guests; `what` is built.
+fn run_build(mut command: Command, toolchain: &Toolchain, verbose: bool, what: &str) -> Result<()> {
+    command
+        .env("CARGO_ENCODED_RUSTFLAGS", RUSTFLAGS)
+        .stdin(Stdio::null());
     if !verbose {
         command.arg("--quiet");
     }
@@ -172,7 +167,7 @@ fn compile(
         .with_context(|| format!("cannot run {}", toolchain.cargo.display()))?;
     ensure!(
         status.success(),
-        "the adapters did not compile (with {toolchain})"
+        "{what} did not compile (with {toolchain})"
     );
     Ok(())
 }

@@ -44,10 +44,7 @@ impl Test {
                 .current_dir(root);
             run_command(doc.env("RUSTDOCFLAGS", "-D warnings"))?;
         }
-        // The programs that the tests start, built with the tests: a selection of its own would
-        // have other features of the dependencies, and build them all once more.
-        let build = ["build", "--quiet", "--workspace", "--bins", "--tests"];
-        cargo(root, &[&build[..], self.features()].concat())?;
+        build(root, self.features())?;
         if !self.fast && self.filter.is_none() {
             let doc = ["test", "--quiet", "--workspace", "--doc"];
             cargo(root, &[&doc[..], self.features()].concat())?;
@@ -77,6 +74,13 @@ impl Test {
             .env("RUST_TEST_THREADS", "3");
         run_command(&mut test)
     }
+}
+
+/// Builds the tests and the programs that they start together: a selection of its own would have
+/// other features of the dependencies, and build them all once more.
+pub(crate) fn build(root: &Path, features: &[&str]) -> Result<()> {
+    let build = ["build", "--quiet", "--workspace", "--bins", "--tests"];
+    cargo(root, &[&build[..], features].concat())
 }
 
 fn has_nextest() -> bool {

@@ -7,6 +7,7 @@
 mod api;
 mod client;
 mod disk;
+mod fixture;
 mod gate;
 mod process;
 mod program;
@@ -19,6 +20,7 @@ mod wait;
 
 pub use api::{DEMO_MODEL, Ended, Session};
 pub use client::{Client, Reply};
+pub use fixture::{extend, place_mcp_server};
 pub use gate::Gate;
 pub use process::{Process, Tree, raise_open_files};
 pub use program::{CLIS, cli, cli_if_installed, plugin, program, repository, target};

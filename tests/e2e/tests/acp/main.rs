@@ -11,7 +11,8 @@ mod turns;
 use std::time::SystemTime;
 
 use aod_e2e::{
-    Client, DEADLINE, Ended, Runtimes, Server, ServerOptions, Session, cli, eventually, plugin,
+    Client, DEADLINE, Ended, Runtimes, Server, ServerOptions, Session, cli, eventually, extend,
+    plugin,
 };
 use aod_standin::{Options, Standin};
 use serde_json::{Value, json};
@@ -141,12 +142,6 @@ impl Lab {
             "prompt": prompt,
         });
         self.client().create_session(&body).await
-    }
-}
-
-fn extend(body: &mut Value, more: Value) {
-    if let (Value::Object(body), Value::Object(more)) = (body, more) {
-        body.extend(more);
     }
 }
 

@@ -1,6 +1,6 @@
 //! Turns from end to end: what an agent remembers, does and is given.
 
-use aod_e2e::{files_with, repository};
+use aod_e2e::{files_with, place_mcp_server};
 use serde_json::{Value, json};
 
 use crate::{Agent, Lab, can_be_loaded, events, of_type, result, secret, with_each_agent};
@@ -68,13 +68,6 @@ async fn a_file_is_written(agent: Agent) {
     assert!(of_type(&all, "permission.request").is_empty());
 }
 
-/// A setup script that places the fixture of an MCP server in the workspace.
-fn place_server() -> String {
-    let source = repository().join("tests/standin/fixtures/mcp-server.mjs");
-    let source = std::fs::read_to_string(source).unwrap();
-    format!("cat >/workspace/server.mjs <<'END-OF-SERVER'\n{source}\nEND-OF-SERVER\n")
-}
-
 async fn an_mcp_server_is_called_with_its_sealed_value(agent: Agent) {
     let value = secret();
     let servers = json!([{
@@ -88,7 +81,7 @@ async fn an_mcp_server_is_called_with_its_sealed_value(agent: Agent) {
         agent,
         "permissions = \"allow\"",
         json!({"mcp_servers": servers}),
-        json!({"setup_script": place_server()}),
+        json!({"setup_script": place_mcp_server()}),
     )
     .await;
     let session = lab.session("[[mcp echo {\"text\": \"plum\"}]]").await;

@@ -8,7 +8,7 @@ mod example;
 mod failures;
 mod install;
 
-use aod_e2e::{Client, Runtimes, Server, ServerOptions, Session};
+use aod_e2e::{Client, Runtimes, Server, ServerOptions, Session, extend};
 use aod_standin::{Options, Standin};
 use serde_json::{Value, json};
 
@@ -63,12 +63,6 @@ impl Lab {
         let mut body = json!({"agent_id": self.agent, "environment_id": self.environment});
         extend(&mut body, more);
         self.client().create_session(&body).await
-    }
-}
-
-fn extend(body: &mut Value, more: Value) {
-    if let (Value::Object(body), Value::Object(more)) = (body, more) {
-        body.extend(more);
     }
 }
 

@@ -1,6 +1,6 @@
 //! What an agent brings: MCP servers of both kinds, skills, a system prompt.
 
-use aod_e2e::{Ended, files_with, repository};
+use aod_e2e::{Ended, files_with, place_mcp_server};
 use serde_json::{Value, json};
 
 use crate::lab::{Lab, Vendor, said, secret};
@@ -10,13 +10,6 @@ each_vendor!(
     an_mcp_server_over_http_is_called,
     a_system_prompt_and_skills_arrive,
 );
-
-/// A setup script that places the fixture of an MCP server in the workspace.
-fn place_server() -> String {
-    let source = repository().join("tests/standin/fixtures/mcp-server.mjs");
-    let source = std::fs::read_to_string(source).unwrap();
-    format!("cat >/workspace/server.mjs <<'END-OF-SERVER'\n{source}\nEND-OF-SERVER\n")
-}
 
 async fn an_mcp_server_in_the_sandbox_is_called(vendor: &'static Vendor) {
     let lab = Lab::new(vendor).await;
@@ -31,7 +24,7 @@ async fn an_mcp_server_in_the_sandbox_is_called(vendor: &'static Vendor) {
     let agent = lab.agent(json!({"mcp_servers": servers})).await;
     let environment = lab
         .client()
-        .create_environment(&json!({"name": "e", "setup_script": place_server()}))
+        .create_environment(&json!({"name": "e", "setup_script": place_mcp_server()}))
         .await;
     let session = lab
         .session_with(json!({

@@ -1,6 +1,6 @@
 //! What differs between the vendors, and a server to try one of them on.
 
-use aod_e2e::{Client, Ended, Runtimes, Server, ServerOptions, Session, check_events};
+use aod_e2e::{Client, Ended, Runtimes, Server, ServerOptions, Session, check_events, extend};
 use aod_standin::{Options, Request, Standin};
 use reqwest::Method;
 use reqwest::header::ACCEPT;
@@ -154,12 +154,6 @@ impl Lab {
         let asked: Vec<_> = self.model.requests().into_iter().filter(holds).collect();
         assert!(!asked.is_empty(), "the model was never asked: {text}");
         asked
-    }
-}
-
-pub(crate) fn extend(body: &mut Value, more: Value) {
-    if let (Value::Object(body), Value::Object(more)) = (body, more) {
-        body.extend(more);
     }
 }
 
