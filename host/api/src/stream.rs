@@ -129,7 +129,7 @@ pub(crate) fn sse(feed: impl Feed + 'static) -> Response {
     let body = stream::unfold(feed, |mut feed| async move {
         let bytes = match tokio::time::timeout(HEARTBEAT, feed.next()).await {
             Err(_) => Bytes::from_static(b": heartbeat\n\n"),
-            Ok(Batch::Events(bytes)) => bytes.into(),
+            Ok(Batch::Events(bytes)) => bytes,
             Ok(Batch::End) => return None,
         };
         Some((Ok::<_, Infallible>(bytes), feed))

@@ -73,7 +73,7 @@ pub struct Writer {
     reserve: Reserve,
     dirty_since: Option<Instant>,
     syncer: Syncer,
-    /// Finished segments that wait for the next sync.
+    /// Finished segments, and folders for the names in them, that wait for the next sync.
     behind: Job,
     // Last, so that all else is closed when the lock is released.
     _lock: Lock,
@@ -100,7 +100,15 @@ impl Writer {
                 tail.chain.generation = tail.chain.generation.saturating_add(1);
                 tail
             }
-            None => newest::begin(dir, Chain::new(0, 1), options.fsync != Fsync::Never)?,
+            None => newest::begin(dir, Chain::new(0, 1), options.fsync == Fsync::Always)?,
+        };
+        // A writer before this one may have made the newest segment and not stayed to sync its name.
+        let behind = match options.fsync {
+            Fsync::Always => Job::default(),
+            Fsync::Interval(_) | Fsync::Never => {
+                let folder = File::open(dir).map_err(Error::io("open", dir))?;
+                Job::default().then(folder, dir.to_owned())
+            }
         };
         Ok(Self {
             dir: dir.to_owned(),
@@ -114,7 +122,7 @@ impl Writer {
             reserve,
             dirty_since: None,
             syncer: Syncer::default(),
-            behind: Job::default(),
+            behind,
             _lock: lock,
         })
     }

@@ -19,7 +19,7 @@ pub struct Config {
     pub vault: VaultConfig,
     /// How many sessions of one user may be pending or running.
     pub sessions_per_user: u32,
-    /// Which turns may run at once; the others wait in order of arrival.
+    /// Which turns may run at once; the others wait for their turn.
     pub admission: AdmissionConfig,
     /// The log's durability.
     pub log: aod_log::Options,

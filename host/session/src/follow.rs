@@ -1,19 +1,26 @@
 //! Readers of a session's log: replay, then live, as the native stream's events.
 
-use std::io::Write as _;
+mod encode;
+mod escape;
+mod tail;
+
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use aod_log::{Flags, Kind, Reader, Record};
+use aod_log::Reader;
 use aod_resources::{Session, Status};
 use aod_store::Store;
+use bytes::Bytes;
 use tokio::time::Instant;
 use uuid::Uuid;
 
+use self::encode::{Progress, event, fill};
+use self::tail::{Found, Live, Tail};
 use crate::watch::Subscription;
 use crate::{Error, Result};
 
-/// A batch is handed over when it has grown to this many bytes.
-pub(crate) const BATCH: usize = 256 << 10;
+pub(crate) use self::encode::{BATCH, escape_line_ends, put};
+pub(crate) use self::tail::Tails;
 
 /// Where a reader begins and whether it goes on.
 #[derive(Clone, Copy, Debug)]
@@ -28,7 +35,7 @@ pub struct From<Id = u64> {
 #[derive(Debug)]
 pub enum Batch {
     /// One or more events, encoded as server-sent events.
-    Events(Vec<u8>),
+    Events(Bytes),
     /// Nothing more: the last turn has ended, or the session was deleted.
     End,
 }
@@ -47,18 +54,26 @@ pub struct Follower {
     store: Store,
     session: Uuid,
     owner: Uuid,
-    reader: Reader,
+    place: Place,
     subscription: Subscription,
-    follow: bool,
+    /// The id of the last event of a reader that does not go on: the last there was when it began.
+    until: Option<u64>,
     stale_after: Duration,
     last_growth: Instant,
     /// The `start` event, until it is sent.
     greeting: Option<Vec<u8>>,
-    /// The id after which the client resumed; history up to there may have been purged.
-    after: u64,
-    /// Whether an output event was sent.
-    met_output: bool,
+    progress: Progress,
     stage: Stage,
+}
+
+/// Where a follower is.
+enum Place {
+    /// Among what was written before.
+    History(Reader, Arc<Mutex<Tail>>),
+    /// Where the log grows.
+    End(Live),
+    /// Nowhere: on the way from one to the other.
+    Between,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -69,19 +84,39 @@ enum Stage {
     Ended,
 }
 
+/// What a follower is made with.
+pub(crate) struct Log {
+    /// At the beginning.
+    pub(crate) reader: Reader,
+    pub(crate) tail: Arc<Mutex<Tail>>,
+    pub(crate) subscription: Subscription,
+}
+
 impl Follower {
     pub(crate) fn new(
         store: Store,
         owner: Uuid,
         session: &Session,
-        mut reader: Reader,
-        subscription: Subscription,
+        log: Log,
         from: From,
         stale_after: Duration,
     ) -> Result<Self> {
+        let Log {
+            mut reader,
+            tail,
+            subscription,
+        } = log;
         // Before it looks for its place, so that nothing from there on is purged meanwhile.
         subscription.has_read(from.after);
         reader.seek_after(from.after).map_err(Error::internal)?;
+        let until = match from.follow {
+            true => None,
+            false => Some(
+                aod_log::tail(reader.dir())
+                    .map_err(Error::internal)?
+                    .last_id,
+            ),
+        };
         let mut greeting = Vec::with_capacity(256);
         event(
             &mut greeting,
@@ -97,14 +132,16 @@ impl Follower {
             store,
             session: session.id,
             owner,
-            reader,
+            place: Place::History(reader, tail),
             subscription,
-            follow: from.follow,
+            until,
             stale_after,
             last_growth: Instant::now(),
             greeting: Some(greeting),
-            after: from.after,
-            met_output: false,
+            progress: Progress {
+                after: from.after,
+                met_output: false,
+            },
             stage: Stage::Reading,
         })
     }
@@ -124,21 +161,20 @@ impl Feed for Follower {
                 }
                 Stage::Reading => {}
             }
-            let mut batch = self.greeting.take().unwrap_or_default();
-            let read = self.fill(&mut batch);
-            self.subscription.has_read(self.reader.last_id());
-            if let Err(error) = read {
-                tracing::error!(session = %self.session, %error, "cannot read a session's log");
-                self.stage = Stage::Ended;
+            match self.read() {
+                Ok(Some(events)) => {
+                    self.subscription.has_read(self.last_id());
+                    self.last_growth = Instant::now();
+                    return Batch::Events(events);
+                }
+                Ok(None) => {}
+                Err(error) => {
+                    tracing::error!(session = %self.session, %error, "cannot read a session's log");
+                    self.stage = Stage::Ended;
+                    continue;
+                }
             }
-            if !batch.is_empty() {
-                self.last_growth = Instant::now();
-                return Batch::Events(batch);
-            }
-            if self.stage != Stage::Reading {
-                continue;
-            }
-            if !self.follow {
+            if self.until.is_some() {
                 return Batch::End;
             }
             tokio::select! {
@@ -154,33 +190,64 @@ impl Feed for Follower {
 }
 
 impl Follower {
-    /// Reads what is there, up to a batch or a terminal event.
-    fn fill(&mut self, batch: &mut Vec<u8>) -> aod_log::Result<()> {
-        while batch.len() < BATCH {
-            let Some(record) = self.reader.next()? else {
-                break;
-            };
-            if !record.is_numbered() {
-                continue;
-            }
-            if record.kind.is_output() {
-                let purged = !self.met_output && record.id > self.after + 1;
-                if record.flags.contains(Flags::FIRST) || purged {
-                    turn_start(batch, &record);
+    /// The next events, if there are any now.
+    fn read(&mut self) -> aod_log::Result<Option<Bytes>> {
+        loop {
+            let next = match &mut self.place {
+                Place::History(reader, _) => {
+                    let mut batch = self.greeting.take().unwrap_or_default();
+                    let ended = fill(&mut batch, reader, &mut self.progress, self.until);
+                    // What was read before the error is sent before the stream ends.
+                    let ended = match ended {
+                        Err(_) if !batch.is_empty() => None,
+                        ended => ended?,
+                    };
+                    if let Some(turn) = ended {
+                        self.stage = Stage::Terminal(turn);
+                    }
+                    if !batch.is_empty() || self.until.is_some() {
+                        return Ok((!batch.is_empty()).then(|| batch.into()));
+                    }
+                    None
                 }
-                self.met_output = true;
-            }
-            encode(batch, &record);
-            if record.kind.is_terminal() {
-                self.stage = Stage::Terminal(record.turn);
-                break;
-            }
+                Place::End(live) => match live.look()? {
+                    Found::Nothing => return Ok(None),
+                    Found::Grown(grown) => {
+                        if let Some(turn) = grown.ended {
+                            self.stage = Stage::Terminal(turn);
+                        }
+                        return Ok(Some(grown.events));
+                    }
+                    Found::Behind => {
+                        let dir = self.subscription.log();
+                        let mut reader = Reader::open(dir)?;
+                        reader.seek_after(live.last_id())?;
+                        Some(Place::History(reader, live.tail()))
+                    }
+                },
+                Place::Between => return Ok(None),
+            };
+            self.place = match (next, std::mem::replace(&mut self.place, Place::Between)) {
+                (Some(history), _) => history,
+                (None, Place::History(reader, tail)) => {
+                    Place::End(Live::new(tail, reader, self.subscription.announced()))
+                }
+                (None, place) => place,
+            };
         }
-        Ok(())
+    }
+
+    /// The id of the last event that was read or passed over.
+    fn last_id(&self) -> u64 {
+        match &self.place {
+            Place::History(reader, _) => reader.last_id(),
+            Place::End(live) => live.last_id(),
+            Place::Between => self.progress.after,
+        }
     }
 
     /// The last event of this connection, if the running turn has been silent for too long.
-    async fn stale(&mut self) -> Option<Vec<u8>> {
+    async fn stale(&mut self) -> Option<Bytes> {
         let session = self.store.session(self.owner, self.session).await;
         match session {
             Ok(session) if session.status == Status::Running => {}
@@ -201,132 +268,10 @@ impl Follower {
             None,
             &serde_json::json!({
                 "type": "stale",
-                "id": self.reader.last_id(),
+                "id": self.last_id(),
                 "message": format!("no output for {seconds} s; the turn is still running: reconnect to go on"),
             }),
         );
-        Some(bytes)
-    }
-}
-
-/// Writes an event from a value.
-fn event(batch: &mut Vec<u8>, id: Option<u64>, data: &serde_json::Value) {
-    if let Some(id) = id {
-        put(batch, format_args!("id: {id}\n"));
-    }
-    put(batch, format_args!("data: {data}\n\n"));
-}
-
-/// Writes the event that precedes a turn's first output. It has that event's id and no `id:`
-/// line, so that a client that resumes after it is given that event.
-fn turn_start(batch: &mut Vec<u8>, record: &Record<'_>) {
-    let (id, turn) = (record.id, record.turn);
-    put(
-        batch,
-        format_args!("data: {{\"type\":\"turn_start\",\"id\":{id},\"turn\":{turn}}}\n\n"),
-    );
-}
-
-/// Writes a numbered record as an event.
-fn encode(batch: &mut Vec<u8>, record: &Record<'_>) {
-    let id = record.id;
-    let start = batch.len();
-    let (kind, stream) = match record.kind {
-        Kind::Stdout => ("output", "stdout"),
-        Kind::Stderr => ("output", "stderr"),
-        Kind::Stage => ("stage", ""),
-        Kind::Exit => ("exit", ""),
-        Kind::Error => ("error", ""),
-        Kind::Terminated => ("terminated", ""),
-        // `is_numbered` has ruled out the others.
-        _ => return,
-    };
-    put(
-        batch,
-        format_args!("id: {id}\ndata: {{\"type\":\"{kind}\",\"id\":{id}"),
-    );
-    if record.kind.is_output() {
-        put(batch, format_args!(",\"stream\":\"{stream}\",\"data\":"));
-        string(batch, record.text());
-        put(batch, format_args!(",\"turn\":{}}}\n\n", record.turn));
-    } else {
-        // The payload is an object of ours: its fields follow the two above.
-        let fields = record.text().strip_prefix('{').unwrap_or("}");
-        if fields.trim_start() != "}" {
-            batch.push(b',');
-        }
-        batch.extend_from_slice(fields.as_bytes());
-        batch.extend_from_slice(b"\n\n");
-    }
-    escape_line_ends(batch, start);
-}
-
-/// Escapes what Unicode calls a line's end and JSON does not: U+0085, U+2028 and U+2029. The
-/// standard ends lines at CR and LF only, but clients are out there that split the stream as
-/// Python's `splitlines` does, and would lose the event.
-pub(crate) fn escape_line_ends(batch: &mut Vec<u8>, start: usize) {
-    if memchr::memchr2(0xC2, 0xE2, &batch[start..]).is_none() {
-        return;
-    }
-    let Ok(text) = std::str::from_utf8(&batch[start..]) else {
-        return;
-    };
-    if !text.contains(['\u{85}', '\u{2028}', '\u{2029}']) {
-        return;
-    }
-    // Outside of strings JSON has only ASCII, so all of them stand in strings.
-    let escaped = text
-        .replace('\u{85}', "\\u0085")
-        .replace('\u{2028}', "\\u2028")
-        .replace('\u{2029}', "\\u2029");
-    batch.truncate(start);
-    batch.extend_from_slice(escaped.as_bytes());
-}
-
-fn string(batch: &mut Vec<u8>, text: &str) {
-    // Writing a string to a vector cannot fail.
-    let _ = serde_json::to_writer(batch, text);
-}
-
-pub(crate) fn put(batch: &mut Vec<u8>, text: std::fmt::Arguments<'_>) {
-    // Writing to a vector cannot fail.
-    let _ = batch.write_fmt(text);
-}
-
-#[cfg(test)]
-mod tests {
-    use aod_log::Meta;
-
-    use super::*;
-
-    fn encoded(kind: Kind, payload: &str) -> String {
-        let folder = tempfile::tempdir().unwrap();
-        let dir = folder.path().join("log");
-        let mut writer = aod_log::Writer::open(&dir, aod_log::Options::default()).unwrap();
-        let mut batch = aod_log::Batch::new();
-        batch
-            .push(Meta::new(kind, 2, 0), payload.as_bytes())
-            .unwrap();
-        writer.append(&mut batch).unwrap();
-        let mut reader = Reader::open(&dir).unwrap();
-        let mut out = Vec::new();
-        encode(&mut out, &reader.next().unwrap().unwrap());
-        String::from_utf8(out).unwrap()
-    }
-
-    #[test]
-    fn events_are_one_line_of_json_with_their_id() {
-        assert_eq!(
-            encoded(Kind::Stdout, "a \"b\"\r\nâ\u{85}\u{2028}€"),
-            "id: 1\ndata: {\"type\":\"output\",\"id\":1,\"stream\":\"stdout\",\"data\":\"a \\\"b\\\"\\r\\nâ\\u0085\\u2028€\",\"turn\":2}\n\n"
-        );
-        assert_eq!(
-            encoded(Kind::Exit, "{\"code\":0}"),
-            "id: 1\ndata: {\"type\":\"exit\",\"id\":1,\"code\":0}\n\n"
-        );
-        assert_eq!(
-            encoded(Kind::Terminated, "{}"),
-            "id: 1\ndata: {\"type\":\"terminated\",\"id\":1}\n\n"
-        );
+        Some(bytes.into())
     }
 }

@@ -36,9 +36,9 @@ pub(crate) async fn recover(turns: &Turns) -> Result<()> {
                 .map_err(Error::internal)?;
             let record = turns.store.session_record(session).await?;
             turns.resume(Left {
-                session,
+                session: &record.session,
+                owner: record.owner,
                 turn: number,
-                runtime: &record.session.runtime,
                 runs,
                 asked: unsettled.turn.stop_requested,
             });

@@ -99,6 +99,22 @@ pub struct ReloadedRuntime {
     pub error: Option<String>,
 }
 
+/// What a session keeps of its runtime: the adapter and the CLI that it began with.
+#[derive(Clone, Debug)]
+pub(crate) struct Build {
+    pub(crate) adapter_digest: String,
+    pub(crate) install_key: Option<String>,
+}
+
+impl Build {
+    fn of(adapter: &Adapter) -> Self {
+        Self {
+            adapter_digest: adapter.digest().to_string(),
+            install_key: adapter.cli().install_key(),
+        }
+    }
+}
+
 /// The adapter and the CLI of a session.
 pub(crate) struct Chosen {
     pub(crate) adapter: Arc<Adapter>,
@@ -152,6 +168,13 @@ impl Runtimes {
             .catalog
             .validate_model(runtime, model)
             .map_err(|error| Error::Invalid(error.to_string()))
+    }
+
+    /// What a session that begins now keeps of its runtime.
+    pub(crate) fn build(&self, runtime: &str) -> Option<Build> {
+        self.registry
+            .get(runtime)
+            .map(|adapter| Build::of(&adapter))
     }
 
     /// All that are declared, in the order of `runtimes.toml`.
@@ -262,8 +285,8 @@ impl Runtimes {
         )
     }
 
-    /// The adapter and the CLI of a session: those that it began with, or, in its first turn,
-    /// those of today, which it then keeps.
+    /// The adapter and the CLI that a session began with. One from before these were noted at its
+    /// creation begins with those of today.
     pub(crate) async fn choose(&self, session: &SessionRecord) -> Result<Chosen> {
         if let Some(digest) = &session.adapter_digest {
             let adapter = self.by_digest(session, digest).await?;
@@ -279,15 +302,16 @@ impl Runtimes {
                 "runtime {name:?} cannot be used at the moment: see GET /runtimes/{name}"
             ))
         })?;
-        let cli = adapter.cli().clone();
-        let install_key = cli.install_key();
-        let digest = adapter.digest().to_string();
+        let Build {
+            adapter_digest,
+            install_key,
+        } = Build::of(&adapter);
         self.store
-            .set_build(session.session.id, digest, install_key.clone())
+            .set_build(session.session.id, adapter_digest, install_key.clone())
             .await?;
         Ok(Chosen {
+            cli: adapter.cli().clone(),
             adapter,
-            cli,
             install_key,
         })
     }

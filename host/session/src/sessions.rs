@@ -12,7 +12,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use crate::events::{EventFollower, EventPage};
-use crate::follow::{Follower, From};
+use crate::follow::{Follower, From, Log};
 use crate::runtimes::Runtimes;
 use crate::seal::Seals;
 use crate::turn::Turns;
@@ -128,6 +128,7 @@ impl Sessions {
         });
         let ack = create_ack(id, environment.map(|it| it.id), &new.resources);
         let runtime = agent.runtime.clone();
+        let build = self.runtimes.build(&runtime);
         let session = aod_store::NewSession {
             id,
             owner,
@@ -142,8 +143,8 @@ impl Sessions {
             timeout: new.timeout.unwrap_or(self.turns.config().turn.timeout),
             prompt: new.prompt,
             secrets,
-            adapter_digest: None,
-            install_key: None,
+            adapter_digest: build.as_ref().map(|build| build.adapter_digest.clone()),
+            install_key: build.and_then(|build| build.install_key),
             active_limit: Some(self.turns.config().sessions_per_user),
             idempotency: idempotency(&ack),
             at: Timestamp::now(),
@@ -153,7 +154,7 @@ impl Sessions {
         paths.create().map_err(Error::internal)?;
         match self.store.create_session(session).await {
             Ok(Submitted::New(_)) => {
-                self.turns.begin(id, 1, &runtime);
+                self.turns.begin(owner, id, 1, &runtime);
                 Ok(ack)
             }
             Ok(Submitted::Replayed(replay)) => {
@@ -205,7 +206,8 @@ impl Sessions {
         match self.store.add_turn(turn).await? {
             // Two prompts cannot both be accepted at once: the second finds the session pending.
             Submitted::New(turn) => {
-                self.turns.begin(id, turn.turn_number, &session.runtime);
+                let number = turn.turn_number;
+                self.turns.begin(owner, id, number, &session.runtime);
                 Ok(ack)
             }
             Submitted::Replayed(replay) => Ok(Ack {
@@ -331,15 +333,12 @@ impl Sessions {
             .map_err(Error::internal)?;
         let reader = Reader::open(&log).map_err(Error::internal)?;
         let stale = self.turns.config().turn.stale;
-        Follower::new(
-            self.store.clone(),
-            owner,
-            &session,
+        let log = Log {
             reader,
+            tail: self.turns.tails().of(id),
             subscription,
-            from,
-            stale,
-        )
+        };
+        Follower::new(self.store.clone(), owner, &session, log, from, stale)
     }
 
     /// Opens a reader of a session's normalized events.

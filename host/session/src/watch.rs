@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -32,6 +32,7 @@ struct Watched {
 pub(crate) struct Subscription {
     state: Arc<Mutex<State>>,
     session: Uuid,
+    log: PathBuf,
     wake: watch::Receiver<()>,
     place: Arc<AtomicU64>,
 }
@@ -112,6 +113,7 @@ impl LogWatch {
         Ok(Subscription {
             state: self.0.clone(),
             session,
+            log: log.to_owned(),
             wake,
             place,
         })
@@ -139,6 +141,16 @@ impl LogWatch {
 }
 
 impl Subscription {
+    /// The folder of the log.
+    pub(crate) fn log(&self) -> &Path {
+        &self.log
+    }
+
+    /// What else may be woken by what wakes this.
+    pub(crate) fn announced(&self) -> watch::Receiver<()> {
+        self.wake.clone()
+    }
+
     /// Says up to which record the subscriber has read: what follows is not purged.
     pub(crate) fn has_read(&self, id: u64) {
         self.place.store(id, Ordering::Relaxed);

@@ -36,11 +36,15 @@ impl EventFollower {
         listener: Listener,
         from: From<EventId>,
     ) -> Result<Self> {
+        let mut reader = EventReader::open(dir, from.after).map_err(Error::internal)?;
+        if !from.follow {
+            reader.end_here().map_err(Error::internal)?;
+        }
         Ok(Self {
             store,
             session,
             owner,
-            reader: EventReader::open(dir, from.after).map_err(Error::internal)?,
+            reader,
             listener,
             follow: from.follow,
             doubt: true,
@@ -74,7 +78,7 @@ impl Feed for EventFollower {
             self.doubt |= self.listener.look();
             let batch = self.fill();
             if !batch.is_empty() {
-                return Batch::Events(batch);
+                return Batch::Events(batch.into());
             }
             if over {
                 break;

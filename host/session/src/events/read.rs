@@ -18,6 +18,8 @@ const CHUNK: usize = 256 << 10;
 pub(crate) struct EventReader {
     dir: PathBuf,
     place: Option<Place>,
+    /// Behind this place nothing is read: a turn and an offset in its file.
+    until: Option<(u32, u64)>,
 }
 
 #[derive(Debug)]
@@ -34,6 +36,7 @@ impl EventReader {
         let mut reader = Self {
             dir: dir.to_owned(),
             place: None,
+            until: None,
         };
         // Newest first, since that is where most resume. A file whose first event is yet to come
         // says nothing: what we look for is then in it or before it.
@@ -52,6 +55,25 @@ impl EventReader {
         Ok(reader)
     }
 
+    /// Has it end with what is there now, whatever is written meanwhile.
+    pub(crate) fn end_here(&mut self) -> io::Result<()> {
+        let last = match turns_in(&self.dir)?.last() {
+            Some(turn) => match open(&self.dir, *turn)? {
+                Some(file) => (*turn, file.metadata()?.len()),
+                None => (*turn, 0),
+            },
+            None => (0, 0),
+        };
+        self.until = Some(last);
+        Ok(())
+    }
+
+    fn is_at_end(&self) -> bool {
+        let place = self.place.as_ref();
+        let place = place.map_or((0, 0), |place| (place.turn, place.offset));
+        self.until.is_some_and(|until| place >= until)
+    }
+
     /// Reads whole lines, about `bytes` bytes of them, and gives each to `take` without its line
     /// end until that says false. Returns whether there were any.
     pub(crate) fn read(
@@ -63,7 +85,7 @@ impl EventReader {
         while given < bytes {
             let Some(chunk) = self.chunk()? else { break };
             for line in chunk.split_inclusive(|byte| *byte == b'\n') {
-                if !take(&line[..line.len() - 1]) {
+                if self.is_at_end() || !take(&line[..line.len() - 1]) {
                     return Ok(given > 0);
                 }
                 given += line.len();
@@ -254,6 +276,27 @@ mod tests {
                 prop_assert_eq!(ids(&mut reader, 1), rest, "after {}", after);
             }
         }
+    }
+
+    #[test]
+    fn what_is_written_behind_the_end_is_not_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let dir = folder.path();
+        let bounded = || {
+            let mut reader = EventReader::open(dir, EventId::START).unwrap();
+            reader.end_here().unwrap();
+            reader
+        };
+        let mut none = bounded();
+        fs::write(file_of(dir, 1), "{\"id\":\"1.0\"}\n").unwrap();
+        assert!(ids(&mut none, 100).is_empty());
+        let mut one = bounded();
+        fs::write(file_of(dir, 1), "{\"id\":\"1.0\"}\n{\"id\":\"1.1\"}\n").unwrap();
+        fs::write(file_of(dir, 2), "{\"id\":\"2.0\"}\n").unwrap();
+        assert_eq!(ids(&mut one, 100), ["1.0"]);
+        let mut all = bounded();
+        fs::write(file_of(dir, 3), "{\"id\":\"3.0\"}\n").unwrap();
+        assert_eq!(ids(&mut all, 1), ["1.0", "1.1", "2.0"]);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Turns: from an accepted prompt to the terminal event.
 
+mod alarm;
 mod answers;
 mod conclude;
 mod context;
@@ -14,6 +15,7 @@ mod task;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use aod_resources::Session;
 use aod_sandbox::SandboxDriver;
 use aod_store::{StopRequest, Store};
 use tokio::sync::{mpsc, watch};
@@ -21,8 +23,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
-use crate::admission::{Admission, Place};
+use crate::admission::{Admission, Claim, Place};
 use crate::events::Bell;
+use crate::follow::Tails;
 use crate::provision::Installs;
 use crate::runtimes::Runtimes;
 use crate::seal::Seals;
@@ -48,6 +51,8 @@ pub(crate) struct Shared {
     pub(crate) driver: Arc<dyn SandboxDriver>,
     pub(crate) installs: Installs,
     pub(crate) watch: LogWatch,
+    /// What all live readers of a log share.
+    tails: Tails,
     /// Wakes readers of normalized events.
     pub(crate) bell: Bell,
     /// Room for running turns.
@@ -83,9 +88,9 @@ impl std::ops::Deref for Turns {
 
 /// A turn that an earlier host left.
 pub(crate) struct Left<'a> {
-    pub(crate) session: Uuid,
+    pub(crate) session: &'a Session,
+    pub(crate) owner: Uuid,
     pub(crate) turn: u32,
-    pub(crate) runtime: &'a str,
     pub(crate) runs: bool,
     pub(crate) asked: Option<StopRequest>,
 }
@@ -113,6 +118,7 @@ impl Turns {
             runtimes: parts.runtimes,
             driver: parts.driver,
             watch: parts.watch,
+            tails: Tails::default(),
             bell: Bell::default(),
             admission,
             shutdown: CancellationToken::new(),
@@ -133,6 +139,10 @@ impl Turns {
         &self.0.watch
     }
 
+    pub(crate) fn tails(&self) -> &Tails {
+        &self.0.tails
+    }
+
     pub(crate) fn bell(&self) -> &Bell {
         &self.0.bell
     }
@@ -147,22 +157,31 @@ impl Turns {
         self.0.tasks.spawn(retention::run(self.clone()));
     }
 
-    /// Takes a new turn of a session with this runtime in hand. The order of these calls is the
-    /// order in which turns get room.
-    pub(crate) fn begin(&self, session: Uuid, turn: u32, runtime: &str) {
-        let place = self.0.admission.enter(session, self.need(runtime));
+    /// Takes a new turn of an owner's session with this runtime in hand. The order of these calls
+    /// is the order in which an owner's turns get room.
+    pub(crate) fn begin(&self, owner: Uuid, session: Uuid, turn: u32, runtime: &str) {
+        let memory = self.need(runtime);
+        let place = self.0.admission.enter(Claim {
+            session,
+            owner,
+            memory,
+        });
         self.take(session, turn, None, place, false);
     }
 
     /// Takes a turn in hand that an earlier host left, with what its user had asked of it. One
     /// that runs has room already.
     pub(crate) fn resume(&self, left: Left<'_>) {
-        let need = self.need(left.runtime);
-        let place = match left.runs {
-            true => self.0.admission.occupy(need),
-            false => self.0.admission.enter(left.session, need),
+        let claim = Claim {
+            session: left.session.id,
+            owner: left.owner,
+            memory: self.need(&left.session.runtime),
         };
-        self.take(left.session, left.turn, left.asked, place, true);
+        let place = match left.runs {
+            true => self.0.admission.occupy(claim),
+            false => self.0.admission.enter(claim),
+        };
+        self.take(left.session.id, left.turn, left.asked, place, true);
     }
 
     /// The memory that a turn of a runtime counts for.

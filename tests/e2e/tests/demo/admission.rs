@@ -1,4 +1,4 @@
-//! Turns that wait for room: in order of arrival, and visibly so.
+//! Turns that wait for room: fairly, and visibly so.
 
 use std::path::Path;
 
@@ -123,6 +123,32 @@ async fn what_runs_on_over_a_restart_takes_room() {
     gate.open(&server, &running);
     running.ended().await.completed();
     for session in [&waiting, &last] {
+        gate.reached(&server, session).await;
+        gate.open(&server, session);
+        session.ended().await.completed();
+    }
+}
+
+#[tokio::test]
+async fn one_user_does_not_keep_others_out() {
+    let options = ServerOptions::new(Runtimes::demo()).set("AOD_ADMISSION__MAX_RUNNING", 1);
+    let server = Server::start(options).await;
+    let other = server.add_user("other");
+    let gate = Gate::new("gate");
+    let mut flood = Vec::new();
+    for _ in 0..3 {
+        flood.push(server.client().demo_session(&gate.step()).await);
+    }
+    let [running, second, third] = &flood[..] else {
+        unreachable!("there are three");
+    };
+    gate.reached(&server, running).await;
+    let late = other.demo_session(&gate.step()).await;
+    assert_eq!(position(&late).await, 1);
+    assert_eq!(position(second).await, 2);
+    assert_eq!(position(third).await, 3);
+    gate.open(&server, running);
+    for session in [&late, second, third] {
         gate.reached(&server, session).await;
         gate.open(&server, session);
         session.ended().await.completed();

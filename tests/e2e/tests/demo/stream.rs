@@ -314,3 +314,32 @@ async fn a_replay_need_not_follow() {
     assert!(reply.text.contains("turn_start"), "{}", reply.text);
     assert!(!reply.text.contains("\"exit\""), "{}", reply.text);
 }
+
+/// More than all buffers between a server and a client that does not read can hold.
+const MORE_THAN_BUFFERS: usize = 32 << 20;
+
+#[tokio::test]
+async fn a_replay_ends_with_what_there_was_when_it_began() {
+    let server = Server::demo().await;
+    let gate = Gate::new("gate");
+    let prompt = format!(
+        "bytes {MORE_THAN_BUFFERS}\n{}\n$ echo tangerine",
+        gate.step()
+    );
+    let session = server.client().demo_session(&prompt).await;
+    gate.reached(&server, &session).await;
+    let path = format!("/sessions/{}/stream?follow=false", session.id);
+    let request = session.client.request(Method::GET, &path);
+    let replay = request.send().await.unwrap();
+    gate.open(&server, &session);
+    session.wait_for("completed").await;
+    let text = replay.text().await.unwrap();
+    assert!(text.len() > MORE_THAN_BUFFERS);
+    assert!(
+        !text.contains("tangerine"),
+        "{}",
+        &text[text.len() - 2000..]
+    );
+    let whole = session.ended().await;
+    assert!(whole.stdout().contains("\"output\":\"tangerine\""));
+}
