@@ -25,7 +25,7 @@ use super::conclude::cause;
 use crate::events::EventWriter;
 use crate::{Error, Result};
 
-pub(super) use self::dialogue::{Standing, Wanted};
+pub(super) use self::dialogue::{Due, Standing, Wanted};
 
 /// Lines are handed over in batches of about this many bytes.
 const BATCH: usize = 256 << 10;

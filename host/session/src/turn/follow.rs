@@ -4,13 +4,13 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use aod_resources::Timestamp;
 use aod_store::StopRequest;
 use aod_supervisor::{Answer, Control, ControlError, Request};
 
+use super::alarm::Alarm;
 use super::answers::{Attempt, Refusal};
 use super::derive::Derivation;
-use super::fold::{Deed, Standing, Wanted};
+use super::fold::{Deed, Due, Standing, Wanted};
 use super::task::{Failure, Task};
 use crate::Error;
 use crate::paths::SessionPaths;
@@ -43,6 +43,7 @@ impl Task<'_> {
         let mut stopped = self.stopped.clone();
         let mut asked = None;
         let mut has_grown = true;
+        let mut alarm = Alarm::default();
         // What is to be done, in order, until it is.
         let mut outbox = VecDeque::new();
         let mut pulse = tokio::time::interval(PULSE);
@@ -73,7 +74,7 @@ impl Task<'_> {
                 }
             }
             let (next, read) = (derivation.fold.next_due(), derivation.last_id());
-            let due = self.keep_time(next, read).await?;
+            let due = self.keep_time(&mut alarm, next, read).await?;
             has_grown = false;
             tokio::select! {
                 _ = wake.changed() => has_grown = true,
@@ -123,15 +124,16 @@ impl Task<'_> {
     /// to look again.
     async fn keep_time(
         &self,
-        next: Option<(i64, Wanted)>,
+        alarm: &mut Alarm,
+        next: Option<(Due, Wanted)>,
         read: u64,
     ) -> Result<Option<Duration>, Failure> {
-        let Some((at, wanted)) = next else {
+        let Some((due, wanted)) = next else {
             return Ok(None);
         };
-        let left = at.saturating_sub(Timestamp::now().as_micros());
-        if left > 0 {
-            return Ok(Some(Duration::from_micros(left.unsigned_abs())));
+        let left = alarm.left(due);
+        if !left.is_zero() {
+            return Ok(Some(left));
         }
         let request = match wanted {
             Wanted::Default { question, value } => Request::Answer(Answer {

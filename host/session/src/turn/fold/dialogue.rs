@@ -24,8 +24,23 @@ pub(super) struct Dialogue {
     now: i64,
     /// How many ticks are on record.
     ticks: u64,
-    /// When the adapter wants the next, in microseconds since the Unix epoch.
-    wake_at: Option<i64>,
+    /// When the adapter wants the next.
+    wake: Option<Due>,
+}
+
+/// When something falls due, in microseconds since the Unix epoch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(in crate::turn) struct Due {
+    pub(in crate::turn) at: i64,
+    /// From when on it is waited for.
+    pub(in crate::turn) since: i64,
+}
+
+impl Due {
+    fn after(since: i64, milliseconds: u32) -> Self {
+        let at = since.saturating_add(i64::from(milliseconds) * 1000);
+        Self { at, since }
+    }
 }
 
 /// A question and what became of it.
@@ -34,8 +49,7 @@ enum Asked {
     Pending {
         choices: Vec<String>,
         default: String,
-        /// In microseconds since the Unix epoch.
-        deadline: i64,
+        due: Due,
     },
     Answered,
     /// The user stopped the turn instead.
@@ -74,7 +88,7 @@ pub(in crate::turn) enum Wanted {
 impl Dialogue {
     /// The CLI wrote something.
     pub(super) fn heard(&mut self) {
-        self.wake_at = None;
+        self.wake = None;
     }
 
     /// The adapter is told what was recorded at this time.
@@ -83,12 +97,8 @@ impl Dialogue {
     }
 
     pub(super) fn wake(&mut self, milliseconds: u32) {
-        self.wake_at = Some(after(self.now, milliseconds));
+        self.wake = Some(Due::after(self.now, milliseconds));
     }
-}
-
-fn after(time: i64, milliseconds: u32) -> i64 {
-    time.saturating_add(i64::from(milliseconds) * 1000)
 }
 
 /// Text for stdin, as supervisors take it.
@@ -121,29 +131,27 @@ impl Fold {
         }
     }
 
-    /// What time brings next, and when, in microseconds since the Unix epoch.
-    pub(in crate::turn) fn next_due(&self) -> Option<(i64, Wanted)> {
+    /// What time brings next, and when.
+    pub(in crate::turn) fn next_due(&self) -> Option<(Due, Wanted)> {
         let pending = self.dialogue.questions.iter();
         let first = pending
             .filter_map(|(question, asked)| match asked {
-                Asked::Pending {
-                    default, deadline, ..
-                } => Some((*deadline, question, default)),
+                Asked::Pending { default, due, .. } => Some((*due, question, default)),
                 Asked::Answered | Asked::Dropped => None,
             })
             .min();
-        let default = first.map(|(deadline, question, value)| {
+        let default = first.map(|(due, question, value)| {
             let (question, value) = (question.clone(), value.clone());
-            (deadline, Wanted::Default { question, value })
+            (due, Wanted::Default { question, value })
         });
         let tick = self
             .dialogue
-            .wake_at
-            .map(|at| (at, Wanted::Tick(self.dialogue.ticks)));
+            .wake
+            .map(|due| (due, Wanted::Tick(self.dialogue.ticks)));
         [default, tick]
             .into_iter()
             .flatten()
-            .min_by_key(|(at, _)| *at)
+            .min_by_key(|(due, _)| *due)
     }
 
     /// How many deeds have been done, as far as the log was read.
@@ -169,7 +177,7 @@ impl Fold {
         let asked = Asked::Pending {
             choices: question.choices.into_iter().map(|it| it.id).collect(),
             default: question.default,
-            deadline: after(self.dialogue.now, question.deadline_ms),
+            due: Due::after(self.dialogue.now, question.deadline_ms),
         };
         self.dialogue.questions.insert(question.id, asked);
         Ok(())
@@ -188,7 +196,7 @@ impl Fold {
             Kind::Answer => return self.take_answer(record, step),
             Kind::Tick => {
                 self.dialogue.ticks += 1;
-                self.dialogue.wake_at = None;
+                self.dialogue.wake = None;
                 let elapsed = self.numbers.elapsed();
                 return self.call(step, |turn| turn.tick(elapsed));
             }

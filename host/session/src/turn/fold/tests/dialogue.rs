@@ -100,7 +100,7 @@ fn the_same_records_give_the_same_deeds_however_often_they_are_read() {
     );
     // The deadline counts from the record that asked.
     let (due, wanted) = stepwise.next_due().unwrap();
-    assert_eq!(due, bench.time + 60_000_000);
+    assert_eq!(due, after(bench.time, 60_000));
     assert!(matches!(wanted, Wanted::Default { value, .. } if value == "n"));
     // A line that is written while it waits, and a second question.
     bench.say("{\"half\":");
@@ -136,6 +136,13 @@ fn the_same_records_give_the_same_deeds_however_often_they_are_read() {
     assert_eq!(answers, ["y", "n"]);
 }
 
+fn after(since: i64, milliseconds: i64) -> Due {
+    Due {
+        at: since + milliseconds * 1000,
+        since,
+    }
+}
+
 #[test]
 fn a_stopped_turn_takes_no_answer() {
     let mut bench = Bench::new();
@@ -164,14 +171,13 @@ fn a_tick_comes_where_it_was_wanted_and_on_record() {
     let mut advance = |fold: &mut Fold| outside(fold.advance(&mut reader, &mut events).unwrap());
     assert_eq!(advance(&mut fold).len(), 1, "the session is loaded");
     let first = bench.time;
-    assert_eq!(fold.next_due(), Some((first + 500_000, Wanted::Tick(0))));
+    let due = after(first, 500);
+    assert_eq!(fold.next_due(), Some((due, Wanted::Tick(0))));
     // What the agent says meanwhile puts it off.
     bench.say("{\"method\":\"session/update\",\"params\":{\"update\":{}}}\n");
     assert_eq!(advance(&mut fold).len(), 0);
-    assert_eq!(
-        fold.next_due(),
-        Some((bench.time + 500_000, Wanted::Tick(0)))
-    );
+    let due = after(bench.time, 500);
+    assert_eq!(fold.next_due(), Some((due, Wanted::Tick(0))));
     bench.append(Kind::Tick, Flags::NONE, "{}");
     assert_eq!(advance(&mut fold).len(), 1, "the prompt is sent");
     assert_eq!(fold.next_due(), None);
