@@ -16,6 +16,7 @@ mod schema;
 mod search;
 mod server;
 mod stream;
+mod tracer;
 mod wait;
 
 pub use api::{DEMO_MODEL, Ended, Session};
@@ -29,4 +30,5 @@ pub use schema::check_events;
 pub use search::{files_with, processes_with};
 pub use server::{Server, ServerOptions, serve_until_exit};
 pub use stream::{Event, Stream, check_ids, output, types};
+pub use tracer::{Ended as TracedEnd, Traced};
 pub use wait::{DEADLINE, eventually, within};

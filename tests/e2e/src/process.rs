@@ -118,23 +118,26 @@ pub struct Tree {
 }
 
 impl Tree {
-    /// The tree under a process, as it is now.
+    /// The trees under some processes, as they are now.
     #[must_use]
-    pub fn under(root: Process) -> Self {
+    pub fn under(roots: &[Process]) -> Vec<Self> {
         let mut children: HashMap<i32, Vec<Process>> = HashMap::new();
         for process in all() {
             if let Some(stat) = Stat::read(process.pid) {
                 children.entry(stat.parent).or_default().push(process);
             }
         }
-        let mut below = Vec::new();
-        let mut next = vec![root];
-        while let Some(process) = next.pop() {
-            let found = children.remove(&process.pid).unwrap_or_default();
-            below.extend(&found);
-            next.extend(&found);
-        }
-        Self { root, below }
+        let tree = |root: &Process| {
+            let mut below = Vec::new();
+            let mut next = vec![*root];
+            while let Some(process) = next.pop() {
+                let found = children.get(&process.pid).into_iter().flatten();
+                below.extend(found.clone());
+                next.extend(found);
+            }
+            Self { root: *root, below }
+        };
+        roots.iter().map(tree).collect()
     }
 
     /// Those of the tree that still run.

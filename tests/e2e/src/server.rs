@@ -1,56 +1,26 @@
 //! The real server, on a data folder and a port of its own.
 
-use std::fs::{self, File, OpenOptions};
+mod options;
+mod refusal;
+mod supervisors;
+
+use std::fs::{self, OpenOptions};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
 use tempfile::TempDir;
 
+use self::options::command;
+use self::supervisors::supervisors;
 use crate::client::Client;
-use crate::disk::Disk;
-use crate::process::{Process, Tree, all};
-use crate::program::program;
+use crate::process::{Process, Tree};
 use crate::runtimes::Runtimes;
+use crate::tracer::Traced;
 use crate::wait::{DEADLINE, eventually};
 
-/// How a server is started.
-#[derive(Clone, Debug, Default)]
-pub struct ServerOptions {
-    runtimes: Runtimes,
-    environment: Vec<(String, String)>,
-    disk: Option<Disk>,
-}
-
-impl ServerOptions {
-    /// With these runtimes.
-    #[must_use]
-    pub fn new(runtimes: Runtimes) -> Self {
-        Self {
-            runtimes,
-            environment: Vec::new(),
-            disk: None,
-        }
-    }
-
-    /// With its data on a disk of its own of that `size`, as a mount option of tmpfs; none where
-    /// mounting is not permitted.
-    ///
-    /// # Panics
-    /// When no folder can be made for it.
-    #[must_use]
-    pub fn on_a_disk_of(mut self, size: &str) -> Option<Self> {
-        self.disk = Some(Disk::mount(size)?);
-        Some(self)
-    }
-
-    /// With a setting, as a variable such as `AOD_LIMITS__SESSIONS_PER_USER`.
-    #[must_use]
-    pub fn set(mut self, name: &str, value: impl ToString) -> Self {
-        self.environment.push((name.to_owned(), value.to_string()));
-        self
-    }
-}
+pub use self::options::ServerOptions;
+pub use self::refusal::serve_until_exit;
 
 /// A server that ends, with everything that it started, when this is dropped.
 pub struct Server {
@@ -207,20 +177,54 @@ impl Server {
             if let Some(Ok(Some(status))) = self.process.as_mut().map(Child::try_wait) {
                 panic!("the server ended with {status}: {}", self.log());
             }
-            let log = self.log();
-            let (_, line) = log.get(before..)?.split_once("listening on ")?;
-            // Only a whole line has the whole address.
-            let (url, _) = line.split_once('\n')?;
-            let end = url
-                .find(|c: char| c.is_whitespace() || c == '\u{1b}')
-                .unwrap_or(url.len());
-            Some(url[..end].to_owned())
+            self.address_after(before)
         })
         .await;
         self.client = Client::new(&base, Some(&self.token));
     }
 
+    /// Starts the server again on the same data, to be killed before its `nth` change to files,
+    /// and waits until it listens or is killed.
+    ///
+    /// # Panics
+    /// When it does neither.
+    pub async fn start_again_traced(&mut self, nth: usize) -> Traced {
+        let before = self.log().len();
+        let traced = Traced::start(self.serve(), nth);
+        let base = eventually("the server listens or ends", DEADLINE, async || match self
+            .address_after(before)
+        {
+            None if traced.has_ended() => Some(None),
+            None => None,
+            base => Some(base),
+        })
+        .await;
+        if let Some(base) = base {
+            self.client = Client::new(&base, Some(&self.token));
+        }
+        traced
+    }
+
+    /// Where the server says it listens, in what it has logged since.
+    fn address_after(&self, before: usize) -> Option<String> {
+        let log = self.log();
+        let (_, line) = log.get(before..)?.split_once("listening on ")?;
+        // Only a whole line has the whole address.
+        let (url, _) = line.split_once('\n')?;
+        let end = url
+            .find(|c: char| c.is_whitespace() || c == '\u{1b}')
+            .unwrap_or(url.len());
+        Some(url[..end].to_owned())
+    }
+
     fn spawn(&mut self) {
+        match self.serve().spawn() {
+            Ok(process) => self.process = Some(process),
+            Err(error) => panic!("the server does not start: {error}"),
+        }
+    }
+
+    fn serve(&self) -> Command {
         let log = OpenOptions::new()
             .create(true)
             .append(true)
@@ -239,10 +243,7 @@ impl Server {
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log);
-        match command.spawn() {
-            Ok(process) => self.process = Some(process),
-            Err(error) => panic!("the server does not start: {error}"),
-        }
+        command
     }
 
     /// The server's process.
@@ -370,103 +371,6 @@ impl Drop for Server {
             tree.root.kill();
         }
     }
-}
-
-/// Supervisors are told from others' by the log that they hold open.
-fn supervisors(data: &Path) -> Vec<Tree> {
-    let wanted = program("aod-supervisor");
-    let name = wanted
-        .file_name()
-        .map(|name| name.to_string_lossy().into_owned());
-    all()
-        .into_iter()
-        .filter(|process| {
-            name.as_deref()
-                .is_some_and(|name| process.command().contains(name))
-                && holds_open(*process, data)
-        })
-        .map(Tree::under)
-        .collect()
-}
-
-fn holds_open(process: Process, folder: &Path) -> bool {
-    let Ok(descriptors) = fs::read_dir(format!("/proc/{}/fd", process.pid)) else {
-        return false;
-    };
-    let mut files = descriptors
-        .flatten()
-        .filter_map(|entry| fs::read_link(entry.path()).ok());
-    files.any(|file| file.starts_with(folder))
-}
-
-/// Runs `aod serve` where it is expected to refuse: returns whether it succeeded and what it said.
-///
-/// # Panics
-/// When it goes on running.
-pub async fn serve_until_exit(arguments: &[&str]) -> (bool, String) {
-    let folder = match tempfile::tempdir() {
-        Ok(folder) => folder,
-        Err(error) => panic!("no temporary folder: {error}"),
-    };
-    let runtimes = folder.path().join("runtimes.toml");
-    write(&runtimes, "");
-    let log = folder.path().join("log");
-    let stderr = match File::create(&log) {
-        Ok(file) => file,
-        Err(error) => panic!("no file for the server's log: {error}"),
-    };
-    let child = command(&ServerOptions::default())
-        .current_dir(folder.path())
-        .arg("serve")
-        .args(arguments)
-        .arg("--data")
-        .arg(folder.path().join("data"))
-        .arg("--runtimes")
-        .arg(runtimes)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(stderr)
-        .spawn();
-    let mut child = match child {
-        Ok(child) => child,
-        Err(error) => panic!("the server does not start: {error}"),
-    };
-    let end = tokio::time::Instant::now() + Duration::from_secs(20);
-    loop {
-        if let Ok(Some(status)) = child.try_wait() {
-            return (
-                status.success(),
-                fs::read_to_string(&log).unwrap_or_default(),
-            );
-        }
-        if tokio::time::Instant::now() > end {
-            let _ = child.kill();
-            let _ = child.wait();
-            panic!(
-                "the server runs on: {}",
-                fs::read_to_string(&log).unwrap_or_default()
-            );
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-}
-
-/// The program, free of the settings of whoever runs the tests.
-fn command(options: &ServerOptions) -> Command {
-    let mut command = Command::new(program("aod"));
-    for (name, _) in std::env::vars_os() {
-        if name.to_string_lossy().starts_with("AOD_") {
-            command.env_remove(name);
-        }
-    }
-    command.env("NO_COLOR", "1").env("AOD_LOG__LEVEL", "debug");
-    command.envs(
-        options
-            .environment
-            .iter()
-            .map(|(name, value)| (name, value)),
-    );
-    command
 }
 
 fn succeeded(what: &str, output: std::io::Result<Output>) -> String {

@@ -1,29 +1,101 @@
 //! Killing a program just before a chosen change to a file.
+//!
+//! What a program does to files it does in steps, and `kill -9` may come between any two. The
+//! tracer counts the steps as the kernel sees them, so that a test can be killed at each in turn.
 
 use std::io;
 use std::os::unix::process::CommandExt as _;
-use std::process::{Command, Stdio};
+use std::process::Command;
+use std::sync::mpsc;
+use std::thread::JoinHandle;
 
 /// How a traced run ended.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Ended {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
     /// Killed before that change.
     Killed,
-    /// By itself, with this exit code, since it made fewer changes.
-    Exited(i32),
+    /// By itself, since it made fewer changes.
+    Exited {
+        /// Its exit code.
+        code: i32,
+        /// How many it made.
+        changes: usize,
+    },
 }
 
-/// Runs a command and kills it, as `kill -9` does, when it is about to make its `nth` change to
-/// files, from 1.
+/// A program that is killed, as `kill -9` does, when it is about to make a certain change to
+/// files. What it starts itself is not traced. It is killed when this is dropped.
+pub struct Traced {
+    pid: i32,
+    tracer: Option<JoinHandle<Ended>>,
+}
+
+impl Traced {
+    /// Starts the program, to be killed before its `nth` change, from 1.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    #[must_use]
+    pub fn start(command: Command, nth: usize) -> Self {
+        let (begun, pid) = mpsc::channel();
+        // Only the thread that started it may trace it.
+        let tracer = std::thread::spawn(move || trace(command, nth, &begun));
+        match pid.recv() {
+            Ok(pid) => Self {
+                pid,
+                tracer: Some(tracer),
+            },
+            Err(_) => panic!("the program did not start under the tracer"),
+        }
+    }
+
+    /// Asks it to end, as an operator does.
+    pub fn terminate(&self) {
+        self.signal(libc::SIGTERM);
+    }
+
+    /// Whether it has ended.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        self.tracer.as_ref().is_none_or(JoinHandle::is_finished)
+    }
+
+    /// Waits until it has ended. Blocks.
+    ///
+    /// # Panics
+    /// When it was killed by somebody else.
+    #[must_use]
+    pub fn ended(mut self) -> Ended {
+        match self.tracer.take().map(JoinHandle::join) {
+            Some(Ok(ended)) => ended,
+            _ => panic!("the tracer failed"),
+        }
+    }
+
+    fn signal(&self, signal: i32) {
+        // SAFETY: a plain system call on a process of our own, which is not reaped before the
+        // tracer ends.
+        unsafe { libc::kill(self.pid, signal) };
+    }
+}
+
+impl Drop for Traced {
+    fn drop(&mut self) {
+        if !self.has_ended() {
+            self.signal(libc::SIGKILL);
+        }
+        if let Some(tracer) = self.tracer.take() {
+            // What it has to complain of nobody waits for any more.
+            let _ = tracer.join();
+        }
+    }
+}
+
 #[expect(
     clippy::zombie_processes,
     reason = "this waits for it by the tracer's own means"
 )]
-pub(crate) fn kill_before_change(mut command: Command, nth: usize) -> Ended {
-    command
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null());
+fn trace(mut command: Command, nth: usize, begun: &mpsc::Sender<i32>) -> Ended {
     // SAFETY: between fork and exec only this one system call is made.
     unsafe {
         command.pre_exec(|| match libc::ptrace(libc::PTRACE_TRACEME, 0, 0, 0) {
@@ -31,52 +103,43 @@ pub(crate) fn kill_before_change(mut command: Command, nth: usize) -> Ended {
             _ => Ok(()),
         });
     }
-    let child = command
-        .spawn()
-        .expect("the program starts under the tracer");
-    let pid = i32::try_from(child.id()).unwrap();
-    let (stopped, _) = wait(pid).expect("it stops at its first instruction");
-    assert_eq!(stopped, pid);
+    let pid = match command.spawn().map(|child| i32::try_from(child.id())) {
+        Ok(Ok(pid)) => pid,
+        other => panic!("the program does not start under the tracer: {other:?}"),
+    };
+    let stopped = wait(pid);
+    assert!(stopped.is_some(), "it stops at its first instruction");
     let options = libc::PTRACE_O_TRACESYSGOOD | libc::PTRACE_O_TRACECLONE | libc::PTRACE_O_EXITKILL;
-    request(
-        libc::PTRACE_SETOPTIONS,
-        pid,
-        usize::try_from(options).unwrap(),
-    );
+    request(libc::PTRACE_SETOPTIONS, pid, options);
     request(libc::PTRACE_SYSCALL, pid, 0);
+    // Whoever started this may not want to know.
+    let _ = begun.send(pid);
     let mut changes = 0;
-    let mut killed = false;
     loop {
         let Some((thread, status)) = wait(-1) else {
             panic!("the program ended unseen")
         };
         if libc::WIFEXITED(status) && thread == pid {
-            return Ended::Exited(libc::WEXITSTATUS(status));
+            let code = libc::WEXITSTATUS(status);
+            return Ended::Exited { code, changes };
         }
         if libc::WIFSIGNALED(status) && thread == pid {
-            assert!(killed, "it was killed by another");
             return Ended::Killed;
         }
         if !libc::WIFSTOPPED(status) {
             continue;
         }
         let signal = libc::WSTOPSIG(status);
-        if signal == libc::SIGTRAP | 0x80 && !killed && is_change(thread) {
+        if signal == libc::SIGTRAP | 0x80 && changes < nth && is_change(thread) {
             changes += 1;
             if changes == nth {
-                killed = true;
                 // SAFETY: a plain system call on a process of our own.
                 unsafe { libc::kill(pid, libc::SIGKILL) };
             }
         }
         let own =
             signal == libc::SIGTRAP | 0x80 || signal == libc::SIGTRAP || signal == libc::SIGSTOP;
-        let deliver = if own {
-            0
-        } else {
-            usize::try_from(signal).unwrap()
-        };
-        request(libc::PTRACE_SYSCALL, thread, deliver);
+        request(libc::PTRACE_SYSCALL, thread, if own { 0 } else { signal });
     }
 }
 
@@ -89,9 +152,9 @@ fn wait(pid: i32) -> Option<(i32, i32)> {
 }
 
 /// A thread that was killed meanwhile does not take requests any more, which its end tells.
-fn request(request: libc::c_uint, thread: i32, data: usize) {
-    // SAFETY: these requests take a number and no pointer.
-    unsafe { libc::ptrace(request, thread, 0usize, data) };
+fn request(request: libc::c_uint, thread: i32, data: i32) {
+    // SAFETY: these requests take a number, never a negative one, and no pointer.
+    unsafe { libc::ptrace(request, thread, 0usize, libc::c_long::from(data)) };
 }
 
 /// Whether a stopped thread is about to change a file.
@@ -111,17 +174,19 @@ fn is_change(thread: i32) -> bool {
         return false;
     };
     match number {
-        // Eight bytes are a wake-up among the program's own threads.
-        libc::SYS_write => info.args[2] != 8,
+        // Eight bytes are a wake-up among the program's own threads; the first descriptors are
+        // where it says what it does.
+        libc::SYS_write => info.args[2] != 8 && info.args[0] > 2,
         libc::SYS_pwrite64
         | libc::SYS_ftruncate
         | libc::SYS_fsync
         | libc::SYS_fdatasync
         | libc::SYS_renameat
         | libc::SYS_renameat2
+        | libc::SYS_mkdirat
         | libc::SYS_unlinkat => true,
         #[cfg(target_arch = "x86_64")]
-        libc::SYS_rename | libc::SYS_unlink => true,
+        libc::SYS_rename | libc::SYS_mkdir | libc::SYS_rmdir | libc::SYS_unlink => true,
         _ => false,
     }
 }

@@ -9,7 +9,7 @@ use rand::seq::IndexedRandom as _;
 use tokio::sync::watch;
 
 use crate::player::{Fate, Player, Score};
-use crate::{dice, kills, moment};
+use crate::{LINES, dice, kills, moment};
 
 /// Sessions that run at a time.
 const SESSIONS: usize = 5;
@@ -72,7 +72,7 @@ async fn play(victim: Victim) -> Score {
     for _ in 0..SESSIONS {
         let (address, agent, stopped) = (address.clone(), agent.clone(), stopped.clone());
         players.push(tokio::spawn(async move {
-            let mut player = Player::new(&address, &agent).await;
+            let mut player = Player::new(&address, &agent, LINES).await;
             loop {
                 player.follow(victim.fate()).await;
                 if *stopped.borrow() {

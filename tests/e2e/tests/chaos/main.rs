@@ -7,9 +7,11 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
+mod clock;
 mod disk;
 mod killed;
 mod player;
+mod points;
 mod reader;
 
 use std::time::Duration;
@@ -27,6 +29,9 @@ fn kills() -> u32 {
     let given = std::env::var("AOD_CHAOS_KILLS").ok();
     given.map_or(6, |kills| kills.parse().expect("AOD_CHAOS_KILLS"))
 }
+
+/// Lines that a turn writes: some three seconds' worth.
+const LINES: usize = 120;
 
 /// The dice of a run.
 fn dice() -> StdRng {

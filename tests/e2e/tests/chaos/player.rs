@@ -33,15 +33,14 @@ pub(crate) struct Player {
     normalized: Reader,
     /// The last number in the native stream.
     last: u64,
+    /// How many lines a turn writes.
+    lines: usize,
     pub(crate) score: Score,
 }
 
-/// Lines that a turn writes; some three seconds' worth.
-const LINES: usize = 120;
-
-fn prompt(turn: usize) -> String {
+fn prompt(turn: usize, lines: usize) -> String {
     let line = |number| format!("$ sleep 0.02; echo {}\n", text(turn, number));
-    (0..LINES).map(line).collect()
+    (0..lines).map(line).collect()
 }
 
 fn text(turn: usize, number: usize) -> String {
@@ -49,9 +48,10 @@ fn text(turn: usize, number: usize) -> String {
 }
 
 impl Player {
-    /// Creates a session; its first turn is under way when this returns.
-    pub(crate) async fn new(address: &Address, agent: &str) -> Self {
-        let body = json!({"agent_id": agent, "prompt": prompt(1)});
+    /// Creates a session whose turns write so many lines; its first is under way when this
+    /// returns.
+    pub(crate) async fn new(address: &Address, agent: &str, lines: usize) -> Self {
+        let body = json!({"agent_id": agent, "prompt": prompt(1, lines)});
         let ack = post(address, "/sessions", &body).await;
         let session = ack["id"].as_str().unwrap().to_owned();
         Self {
@@ -60,6 +60,7 @@ impl Player {
             address: address.clone(),
             session,
             last: 0,
+            lines,
             score: Score::default(),
         }
     }
@@ -112,7 +113,7 @@ impl Player {
             self.score.failed += 1;
         }
         let expected = match complete {
-            true => LINES,
+            true => self.lines,
             false => native_lines.len(),
         };
         let expected: Vec<_> = (0..expected).map(|number| text(turn, number)).collect();
@@ -124,15 +125,29 @@ impl Player {
     /// Starts the next turn.
     pub(crate) async fn prompt(&self) {
         let path = format!("/sessions/{}/prompt", self.session);
-        let body = json!({"prompt": prompt(self.score.turns + 1)});
+        let body = json!({"prompt": prompt(self.score.turns + 1, self.lines)});
         post(&self.address, &path, &body).await;
     }
 
+    /// How far the normalized events have been read.
+    pub(crate) fn mark(&self) -> &str {
+        self.normalized.last().unwrap_or("0")
+    }
+
+    /// The first normalized event after such a mark.
+    pub(crate) async fn event_after(&self, mark: &str) -> Value {
+        let path = format!("/sessions/{}/events?after={mark}&limit=1", self.session);
+        self.get(&path).await["data"][0].clone()
+    }
+
     async fn read(&self) -> Value {
-        let path = format!("/sessions/{}", self.session);
+        self.get(&format!("/sessions/{}", self.session)).await
+    }
+
+    async fn get(&self, path: &str) -> Value {
         loop {
             let client = self.address.borrow().clone();
-            let request = client.request(reqwest::Method::GET, &path);
+            let request = client.request(reqwest::Method::GET, path);
             if let Ok(reply) = client.try_send(request).await {
                 return reply.expect(200);
             }

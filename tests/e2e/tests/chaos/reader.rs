@@ -30,6 +30,11 @@ impl Reader {
         }
     }
 
+    /// The last id that was seen.
+    pub(crate) fn last(&self) -> Option<&str> {
+        self.last.as_deref()
+    }
+
     /// Reads on until the server ends the stream, however often it is killed meanwhile. Only
     /// events with an id are returned: the others may come with each connection.
     pub(crate) async fn rest(&mut self) -> Vec<Value> {

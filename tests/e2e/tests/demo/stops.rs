@@ -95,7 +95,7 @@ async fn a_pending_session_is_terminated_too() {
     gate.reached(&server, &session).await;
     // It sleeps again and again, and between two sleeps there is none.
     let tree = eventually("the step is seen", DEADLINE, async || {
-        let tree = Tree::under(server.process());
+        let tree = Tree::under(&[server.process()]).remove(0);
         let mut commands = tree.below.iter().map(|process| process.command());
         commands
             .any(|command| command.contains("sleep"))

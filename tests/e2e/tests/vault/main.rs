@@ -5,7 +5,6 @@
 mod credentials;
 mod rotation;
 mod sealed;
-mod tracer;
 
 use std::process::{Command, Output, Stdio};
 

@@ -2,12 +2,11 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
-use aod_e2e::Server;
+use aod_e2e::{Server, Traced, TracedEnd};
 use serde_json::{Value, json};
 
-use crate::tracer::{Ended, kill_before_change};
 use crate::{run, secret, server, succeed, trail};
 
 /// All sealed values, as they are stored.
@@ -148,23 +147,21 @@ async fn a_rotation_that_is_killed_at_any_write_leaves_a_vault_that_opens() {
             command
         };
         let rotate = || -> Command { command(&["rotate", "--grace", "0s"]) };
-        let ended = tokio::task::spawn_blocking({
-            let rotate = rotate();
-            move || kill_before_change(rotate, nth)
-        });
-        let ended = ended.await.unwrap();
+        let mut traced = rotate();
+        traced.stdout(Stdio::null()).stderr(Stdio::null());
+        let ended = Traced::start(traced, nth).ended();
         let verified = succeed(command(&["verify"]), "");
         assert!(
             verified.contains("5 values open, 0 do not"),
             "killed at {nth}: {verified}"
         );
-        if ended == Ended::Killed {
+        if ended == TracedEnd::Killed {
             succeed(rotate(), "");
             succeed(command(&["verify"]), "");
         }
         assert_eq!(left(&data, &before), 0, "killed at {nth}");
         fs::remove_dir_all(&data).unwrap();
-        if let Ended::Exited(code) = ended {
+        if let TracedEnd::Exited { code, .. } = ended {
             assert_eq!(code, 0);
             break;
         }
