@@ -23,10 +23,13 @@ const TABLE: &str = "| what | measured | against | ratio | bar |\n|---|---|---|-
 
 impl Bench {
     pub(crate) fn run(&self, root: &Path) -> Result<()> {
-        machine::prepare(&[Need::Wasm, Need::Bubblewrap])?;
+        machine::prepare(&[Need::Wasm, Need::Bubblewrap, Need::Nginx])?;
         plugins::build(root, false)?;
-        // The programs that the load driver starts.
-        cargo(root, &["build", "--release", "--workspace", "--bins"])?;
+        // With the programs that the load driver starts. One selection: another would have other
+        // features of the dependencies, and build them all once more.
+        let mut build = vec!["build", "--release", "--workspace", "--bins"];
+        build.extend(TARGETS.iter().flat_map(|target| ["--bench", target]));
+        cargo(root, &build)?;
         if let Some(only) = &self.only {
             return rows(root, only).map(drop);
         }

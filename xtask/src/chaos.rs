@@ -1,4 +1,5 @@
-//! `cargo xtask chaos`: kill everything, many times, and see that nothing is lost.
+//! `cargo xtask chaos`: kill everything, many times, set the clock, fill the disk, and see that
+//! nothing is lost.
 
 use std::path::Path;
 use std::process::Command;
@@ -8,7 +9,7 @@ use anyhow::Result;
 use crate::machine::{self, Need};
 use crate::{plugins, run_command, test};
 
-/// Kill hosts, supervisors and CLIs under load, and fill the disk.
+/// Kill hosts, supervisors and CLIs under load, set the clock, and fill the disk.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Chaos {
     /// How often each is killed
@@ -23,7 +24,7 @@ pub(crate) struct Chaos {
 
 impl Chaos {
     pub(crate) fn run(&self, root: &Path) -> Result<()> {
-        machine::prepare(&[Need::Wasm, Need::Bubblewrap])?;
+        machine::prepare(&[Need::Wasm, Need::Bubblewrap, Need::Faketime])?;
         plugins::build(root, false)?;
         test::build(root, test::FEATURES)?;
         let mut chaos = Command::new(env!("CARGO"));

@@ -45,7 +45,7 @@ enum Task {
         #[arg(long, value_name = "FILE", requires = "examples")]
         aod: Option<PathBuf>,
     },
-    /// Kill hosts, supervisors and CLIs under load, and fill the disk
+    /// Kill hosts, supervisors and CLIs under load, set the clock, and fill the disk
     Chaos(chaos::Chaos),
     /// Run the benchmarks and write their table to docs/performance.md
     Bench(bench::Bench),

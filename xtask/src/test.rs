@@ -25,24 +25,20 @@ impl Test {
     pub(crate) fn run(&self, root: &Path) -> Result<()> {
         machine::prepare(&[Need::Wasm, Need::Bubblewrap, Need::Node, Need::Python])?;
         if !self.fast {
-            machine::prepare(&[Need::Nginx])?;
+            machine::prepare(&[Need::Nginx, Need::Faketime])?;
         }
         for built in plugins::build(root, false)? {
             eprintln!("{built}");
         }
         if !self.fast {
-            cargo(root, &["fmt", "--all", "--check"])?;
-            machine::install_clis(&target(root))?;
-            // Before the tests: what does not lint is not worth the wait.
-            let clippy = ["clippy", "--workspace", "--all-targets", "--all-features"];
-            cargo(
-                root,
-                &[&clippy[..], &["--quiet", "--", "-D", "warnings"]].concat(),
-            )?;
-            let mut doc = Command::new(env!("CARGO"));
-            doc.args(["doc", "--workspace", "--no-deps", "--quiet"])
-                .current_dir(root);
-            run_command(doc.env("RUSTDOCFLAGS", "-D warnings"))?;
+            std::thread::scope(|scope| {
+                // From the network, while the processors have other work.
+                let clis = scope.spawn(|| machine::install_clis(&target(root)));
+                // Before the tests: what does not lint is not worth the wait.
+                lint(root)?;
+                clis.join()
+                    .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+            })?;
         }
         build(root, self.features())?;
         if !self.fast && self.filter.is_none() {
@@ -74,6 +70,19 @@ impl Test {
             .env("RUST_TEST_THREADS", "3");
         run_command(&mut test)
     }
+}
+
+fn lint(root: &Path) -> Result<()> {
+    cargo(root, &["fmt", "--all", "--check"])?;
+    let clippy = ["clippy", "--workspace", "--all-targets", "--all-features"];
+    cargo(
+        root,
+        &[&clippy[..], &["--quiet", "--", "-D", "warnings"]].concat(),
+    )?;
+    let mut doc = Command::new(env!("CARGO"));
+    doc.args(["doc", "--workspace", "--no-deps", "--quiet"])
+        .current_dir(root);
+    run_command(doc.env("RUSTDOCFLAGS", "-D warnings"))
 }
 
 /// Builds the tests and the programs that they start together: a selection of its own would have
