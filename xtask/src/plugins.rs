@@ -70,8 +70,8 @@ pub fn build(root: &Path, verbose: bool) -> Result<Vec<Built>> {
         .collect()
 }
 
-/// Builds an adapter whose project lies anywhere, with whatever compiler this machine has, in the
-/// profile `release` and by the lock file that lies there. Returns the core module.
+/// Builds an adapter whose project lies anywhere, with whatever compiler this machine has, as its
+/// profile `release` says and by the lock file that lies there. Returns the core module.
 ///
 /// # Errors
 ///
@@ -82,12 +82,14 @@ pub fn build_elsewhere(root: &Path, project: &Path, verbose: bool) -> Result<Pat
     let mut command = toolchain.command();
     command
         .current_dir(project)
-        .args(["build", "--lib", "--release", "--target", TARGET])
+        .args(["build", "--lib", "--target", TARGET, "--profile", PROFILE])
+        // Under the name of ours, so that what both need is built once.
+        .args(["--config", "profile.guest.inherits=\"release\""])
         .arg("--target-dir")
         .arg(&target_dir);
     let what = format!("the adapter in {}", project.display());
     run_build(command, &toolchain, verbose, &what)?;
-    Ok(target_dir.join(TARGET).join("release").join("adapter.wasm"))
+    Ok(target_dir.join(TARGET).join(PROFILE).join("adapter.wasm"))
 }
 
 /// Where adapters are built.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use wasmtime::component::Linker;
 use wasmtime::{
-    Config, Enabled, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig, Store,
+    Config, Enabled, Inlining, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig, Store,
 };
 
 use crate::digest::Digest;
@@ -183,6 +183,7 @@ fn config(pool: Option<u32>) -> Config {
         .epoch_interruption(true)
         .max_wasm_stack(WASM_STACK)
         .cranelift_opt_level(OptLevel::Speed)
+        .compiler_inlining(Inlining::Yes)
         .memory_init_cow(true)
         .concurrency_support(false);
     if let Some(slots) = pool {

@@ -24,4 +24,4 @@ pub use socket::listen;
 pub use spec::{
     Clock, DataFd, Interrupt, Launch, Secret, SecretBytes, SignalTarget, Stdin, TurnSpec, Watch,
 };
-pub use start::{Report, SpawnError, StartFailure, Started, spawn};
+pub use start::{Report, SpawnError, StartFailure, Started, Waiting, spawn};

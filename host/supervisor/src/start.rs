@@ -2,6 +2,7 @@
 
 use std::io::{self, Read as _, Write as _};
 use std::os::fd::AsFd as _;
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -99,45 +100,90 @@ pub enum SpawnError {
     },
 }
 
-/// Starts `binary` detached from this process (its own session; no child of ours; no descriptors
-/// but the pipes of its beginning), hands it `spec`, and waits until the CLI runs or could not be
-/// started. Blocks: not for an async thread.
+/// A supervisor's process that has yet to be told its turn. Starting a process takes as long as
+/// much else that has to be done before a turn, so it is started beside that. It ends by itself
+/// when this process does, and is killed when this is dropped.
+#[derive(Debug)]
+pub struct Waiting {
+    binary: PathBuf,
+    /// Until it has its turn.
+    child: Option<Child>,
+}
+
+impl Waiting {
+    /// Starts `binary`. Blocks: not for an async thread.
+    ///
+    /// # Errors
+    /// [`SpawnError::Run`].
+    pub fn start(binary: &Path) -> Result<Self, SpawnError> {
+        let child = Command::new(binary)
+            .arg("--spec")
+            .env_clear()
+            .current_dir("/")
+            // What a terminal sends to this process is not meant for it.
+            .process_group(0)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn();
+        match child {
+            Ok(child) => Ok(Self {
+                binary: binary.to_owned(),
+                child: Some(child),
+            }),
+            Err(source) => Err(SpawnError::Run {
+                binary: binary.to_owned(),
+                source,
+            }),
+        }
+    }
+
+    /// Hands it `spec`, upon which it detaches from this process (its own session; no child of
+    /// ours; no descriptors but the pipes of its beginning), and waits until the CLI runs or could
+    /// not be started. Blocks: not for an async thread.
+    ///
+    /// # Errors
+    /// See [`SpawnError`]. After all but [`SpawnError::TimedOut`] nothing runs.
+    pub fn begin(mut self, spec: &TurnSpec) -> Result<Started, SpawnError> {
+        let json = Zeroizing::new(serde_json::to_vec(spec).map_err(SpawnError::Encode)?);
+        let binary = self.binary.clone();
+        let Some(mut child) = self.child.take() else {
+            return Err(SpawnError::Died { binary });
+        };
+        let report = converse(&mut child, &json);
+        // This child is only the first of two: it forks the supervisor and ends at once.
+        if report.is_err() {
+            let _ = child.kill();
+        }
+        let _ = child.wait();
+        match report {
+            Ok(Answer::Report(Report::Started(started))) => Ok(started),
+            Ok(Answer::Report(Report::Failed { failure, message })) => {
+                Err(SpawnError::Failed { failure, message })
+            }
+            Ok(Answer::End) => Err(SpawnError::Died { binary }),
+            Ok(Answer::Silence) => Err(SpawnError::TimedOut { binary }),
+            Err(source) => Err(SpawnError::Run { binary, source }),
+        }
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.child {
+            // It may have ended by itself; then there is nothing to do.
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+/// Starts a supervisor with its turn: [`Waiting::start`] and [`Waiting::begin`] in one.
 ///
 /// # Errors
-/// See [`SpawnError`]. After all but [`SpawnError::TimedOut`] nothing runs.
+/// As these.
 pub fn spawn(binary: &Path, spec: &TurnSpec) -> Result<Started, SpawnError> {
-    let json = Zeroizing::new(serde_json::to_vec(spec).map_err(SpawnError::Encode)?);
-    let run = |source| SpawnError::Run {
-        binary: binary.to_owned(),
-        source,
-    };
-    let mut child = Command::new(binary)
-        .arg("--spec")
-        .env_clear()
-        .current_dir("/")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .map_err(run)?;
-    let report = converse(&mut child, &json);
-    // This child is only the first of two: it forks the supervisor and ends at once.
-    if report.is_err() {
-        let _ = child.kill();
-    }
-    let _ = child.wait();
-    match report.map_err(run)? {
-        Answer::Report(Report::Started(started)) => Ok(started),
-        Answer::Report(Report::Failed { failure, message }) => {
-            Err(SpawnError::Failed { failure, message })
-        }
-        Answer::End => Err(SpawnError::Died {
-            binary: binary.to_owned(),
-        }),
-        Answer::Silence => Err(SpawnError::TimedOut {
-            binary: binary.to_owned(),
-        }),
-    }
+    Waiting::start(binary)?.begin(spec)
 }
 
 enum Answer {

@@ -27,7 +27,7 @@ pub use process::{Process, Tree, raise_open_files};
 pub use program::{CLIS, cli, cli_if_installed, plugin, program, repository, target};
 pub use runtimes::Runtimes;
 pub use schema::check_events;
-pub use search::{files_with, processes_with};
+pub use search::{contains, files_with, processes_with};
 pub use server::{Server, ServerOptions, serve_until_exit};
 pub use stream::{Event, Stream, check_ids, output, types};
 pub use tracer::{Ended as TracedEnd, Traced};

@@ -30,7 +30,7 @@ pub fn files_with(folder: &Path, text: &str, skip: &dyn Fn(&Path) -> bool) -> Ve
             }
         } else if kind.is_file() {
             let content = fs::read(&path).unwrap_or_default();
-            if contains(&content, text) {
+            if contains(&content, text.as_bytes()) {
                 found.push(path);
             }
         }
@@ -45,8 +45,8 @@ pub fn processes_with(text: &str) -> Vec<String> {
     commands.filter(|command| command.contains(text)).collect()
 }
 
-fn contains(content: &[u8], text: &str) -> bool {
-    content
-        .windows(text.len())
-        .any(|window| window == text.as_bytes())
+/// Whether some bytes stand somewhere among others.
+#[must_use]
+pub fn contains(content: &[u8], part: &[u8]) -> bool {
+    memchr::memmem::find(content, part).is_some()
 }

@@ -1,5 +1,6 @@
 //! The real server, on a data folder and a port of its own.
 
+mod compiled;
 mod options;
 mod refusal;
 mod supervisors;
@@ -53,7 +54,15 @@ impl Server {
             token: String::new(),
         };
         server.token = server.create_token(&[]);
+        // A small disk is for what the test writes.
+        let shares = server.options.disk.is_none();
+        if shares {
+            compiled::lend(&server.data());
+        }
         server.launch().await;
+        if shares {
+            compiled::keep(&server.data());
+        }
         server
     }
 

@@ -126,7 +126,7 @@ impl Stream {
     }
 
     fn message(&mut self) -> Option<String> {
-        let end = self.buffer.windows(2).position(|pair| pair == b"\n\n")?;
+        let end = memchr::memmem::find(&self.buffer, b"\n\n")?;
         let message: Vec<u8> = self.buffer.drain(..end + 2).collect();
         match String::from_utf8(message) {
             Ok(message) => Some(message),

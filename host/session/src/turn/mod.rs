@@ -10,6 +10,7 @@ mod follow;
 mod journal;
 mod launch;
 mod prepare;
+mod summon;
 mod task;
 
 use std::collections::HashMap;

@@ -19,6 +19,7 @@ use super::fold::Fold;
 use super::follow::ask;
 use super::journal::{Journal, Terminal};
 use super::prepare::Ready;
+use super::summon::Summoned;
 use crate::admission::Place;
 use crate::paths::SessionPaths;
 use crate::provision::Stop;
@@ -224,9 +225,10 @@ impl Task<'_> {
             // An earlier host died between the start of the CLI and the note of it.
             return self.go_on().await;
         }
+        let supervisor = Summoned::start(self.turns.config.supervisor.clone());
         let mut journal = self.journal().await?;
         let end = match self.provision(&mut journal).await {
-            Ok(ready) => return self.start(journal, ready).await,
+            Ok(ready) => return self.start(journal, ready, supervisor).await,
             Err(Stop::Failed(message)) => End::error(message),
             Err(Stop::Cancelled) if self.turns.shutdown.is_cancelled() => {
                 return Err(Failure::LetGo);
@@ -293,11 +295,12 @@ impl Task<'_> {
         }
     }
 
-    /// Starts the supervisor.
+    /// Hands the turn to its supervisor.
     async fn start(
         &mut self,
         journal: Journal,
         ready: Ready,
+        supervisor: Summoned,
     ) -> Result<Option<Derivation>, Failure> {
         let turns = self.turns;
         let mut reader = Reader::open(&self.paths.log()).map_err(Error::internal)?;
@@ -315,11 +318,7 @@ impl Task<'_> {
                 .use_credential(owner, name, "session".to_owned(), id, number, at)
                 .await?;
         }
-        let binary = turns.config.supervisor.clone();
-        let spec = ready.spec;
-        let spawned =
-            tokio::task::spawn_blocking(move || aod_supervisor::spawn(&binary, &spec)).await;
-        if let Err(error) = spawned.map_err(Error::internal)? {
+        if let Err(error) = supervisor.begin(ready.spec).await? {
             tracing::error!(
                 error = format!("{error:#}"),
                 "a supervisor cannot be started"

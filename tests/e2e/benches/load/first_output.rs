@@ -1,10 +1,12 @@
 //! From `POST /sessions` to the first byte that the CLI says, against the same script in the same
-//! sandbox without a server.
+//! sandbox, run by a shell.
 
 use std::time::{Duration, Instant};
 
 use aod_e2e::{DEMO_MODEL, Server, repository};
-use aod_sandbox::{Bubblewrap, BubblewrapConfig, RunOptions, SandboxDriver as _, SandboxSpec};
+use aod_sandbox::{
+    Bubblewrap, BubblewrapConfig, Network, RunOptions, SandboxDriver as _, SandboxSpec,
+};
 use serde_json::json;
 
 use crate::{median, milliseconds, row, server};
@@ -25,7 +27,7 @@ pub(crate) async fn measure() {
         &format!("`POST /sessions` of `{DEMO_MODEL}` to its first output"),
         &milliseconds(through),
         &format!(
-            "the same script in the same sandbox, {}",
+            "the same script in the same sandbox, run by a shell, {}",
             milliseconds(bare)
         ),
         &format!("{:.2}×", through.as_secs_f64() / bare.as_secs_f64()),
@@ -54,9 +56,17 @@ fn in_a_sandbox() -> Duration {
     let script = repository().join("plugins/demo/src/agent.sh");
     std::fs::copy(script, workspace.join("agent.sh")).unwrap();
     let argv = ["sh", "/workspace/agent.sh"].map(str::to_owned).into();
-    let launch = Bubblewrap::new(BubblewrapConfig::default())
-        .launch(&SandboxSpec::new(argv, &home, &workspace))
+    let mut spec = SandboxSpec::new(argv, &home, &workspace);
+    // As the server has it.
+    spec.network = Network::Host;
+    let mut launch = Bubblewrap::new(BubblewrapConfig::default())
+        .launch(&spec)
         .unwrap();
+    // By a shell, as whoever has no server would.
+    let shell = ["-c", "\"$@\"; exit $?", "sh"].map(str::to_owned);
+    let sandbox = launch.program.to_string_lossy().into_owned();
+    launch.argv.splice(..0, shell.into_iter().chain([sandbox]));
+    launch.program = "/bin/sh".into();
     let options = RunOptions {
         stdin: PROMPT.into(),
         ..RunOptions::default()

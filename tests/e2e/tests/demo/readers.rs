@@ -85,7 +85,7 @@ async fn one_that_stops_reading_is_cut_and_disturbs_nobody() {
     // What was on its way can still be read; then it ends, before the stream does.
     let mut text = Vec::new();
     let _ = within("the end", DEADLINE, silent.read_to_end(&mut text)).await;
-    assert!(memchr_find(&text, b"\"type\":\"exit\"").is_none());
+    assert!(memchr::memmem::find(&text, b"\"type\":\"exit\"").is_none());
     // And its client resumes by the last id that it has.
     let text = String::from_utf8_lossy(&text);
     let last = text.rsplit("\nid: ").nth(1).unwrap();
@@ -113,11 +113,6 @@ fn stuck_connections(port: u16) -> usize {
             local.ends_with(&format!(":{port:04X}")) && !queued.starts_with("00000000:")
         })
         .count()
-}
-
-fn memchr_find(text: &[u8], wanted: &[u8]) -> Option<usize> {
-    text.windows(wanted.len())
-        .position(|window| window == wanted)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

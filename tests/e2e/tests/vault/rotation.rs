@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use aod_e2e::{Server, Traced, TracedEnd};
+use aod_e2e::{Server, Traced, TracedEnd, contains};
 use serde_json::{Value, json};
 
 use crate::{run, secret, server, succeed, trail};
@@ -32,11 +32,7 @@ fn left(data: &Path, blobs: &[Vec<u8>]) -> usize {
             }
         }
     }
-    let held = |part: &[u8]| {
-        files
-            .iter()
-            .any(|file| file.windows(part.len()).any(|window| window == part))
-    };
+    let held = |part: &[u8]| files.iter().any(|file| contains(file, part));
     // Behind the format's own first line, which all share, stands what each is opened with.
     let parts = |blob: &Vec<u8>| held(&blob[32..72]) || held(&blob[blob.len() - 40..]);
     blobs.iter().filter(|blob| parts(blob)).count()
