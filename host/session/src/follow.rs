@@ -69,7 +69,7 @@ pub struct Follower {
 /// Where a follower is.
 enum Place {
     /// Among what was written before.
-    History(Reader, Arc<Mutex<Tail>>),
+    History(Box<Reader>, Arc<Mutex<Tail>>),
     /// Where the log grows.
     End(Live),
     /// Nowhere: on the way from one to the other.
@@ -132,7 +132,7 @@ impl Follower {
             store,
             session: session.id,
             owner,
-            place: Place::History(reader, tail),
+            place: Place::History(Box::new(reader), tail),
             subscription,
             until,
             stale_after,
@@ -222,7 +222,7 @@ impl Follower {
                         let dir = self.subscription.log();
                         let mut reader = Reader::open(dir)?;
                         reader.seek_after(live.last_id())?;
-                        Some(Place::History(reader, live.tail()))
+                        Some(Place::History(Box::new(reader), live.tail()))
                     }
                 },
                 Place::Between => return Ok(None),
@@ -230,7 +230,7 @@ impl Follower {
             self.place = match (next, std::mem::replace(&mut self.place, Place::Between)) {
                 (Some(history), _) => history,
                 (None, Place::History(reader, tail)) => {
-                    Place::End(Live::new(tail, reader, self.subscription.announced()))
+                    Place::End(Live::new(tail, *reader, self.subscription.announced()))
                 }
                 (None, place) => place,
             };

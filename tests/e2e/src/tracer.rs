@@ -91,10 +91,6 @@ impl Drop for Traced {
     }
 }
 
-#[expect(
-    clippy::zombie_processes,
-    reason = "this waits for it by the tracer's own means"
-)]
 fn trace(mut command: Command, nth: usize, begun: &mpsc::Sender<i32>) -> Ended {
     // SAFETY: between fork and exec only this one system call is made.
     unsafe {
