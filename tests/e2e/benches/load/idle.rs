@@ -49,7 +49,10 @@ pub(crate) async fn measure(count: usize) {
             "{:.1} KiB a session",
             (after - before) as f64 / count as f64
         ),
-        "≤ 64 MiB + 32 KiB a session",
+        &format!(
+            "≤ {:.1} MiB: 64 MiB + 32 KiB a session",
+            64.0 + count as f64 / 32.0
+        ),
     );
     row(
         "the same: a supervisor",
