@@ -222,6 +222,10 @@ impl Follower {
                         let dir = self.subscription.log();
                         let mut reader = Reader::open(dir)?;
                         reader.seek_after(live.last_id())?;
+                        self.progress = Progress {
+                            after: live.last_id(),
+                            met_output: false,
+                        };
                         Some(Place::History(Box::new(reader), live.tail()))
                     }
                 },

@@ -3,6 +3,7 @@
 use aod_e2e::{Event, Gate, Runtimes, Server, ServerOptions, check_ids, output, types};
 use futures::future::join_all;
 use reqwest::Method;
+use serde_json::json;
 
 /// The stages in the order in which the contract names them.
 const STAGES: [&str; 8] = [
@@ -342,4 +343,47 @@ async fn a_replay_ends_with_what_there_was_when_it_began() {
     );
     let whole = session.ended().await;
     assert!(whole.stdout().contains("\"output\":\"tangerine\""));
+}
+
+#[tokio::test]
+async fn a_live_reader_that_falls_behind_catches_up_and_sees_the_same() {
+    let server = Server::demo().await;
+    let client = server.client();
+    let (gate, last) = (Gate::new("gate"), Gate::new("last"));
+    let script = format!("cd /workspace; {}", gate.command());
+    let environment = client
+        .create_environment(&json!({"name": "gate", "setup_script": script}))
+        .await;
+    let prompt = format!("bytes {MORE_THAN_BUFFERS}\n{}", last.step());
+    let body = json!({
+        "agent_id": client.demo_agent().await,
+        "prompt": prompt,
+        "environment_id": environment,
+    });
+    let session = client.create_session(&body).await;
+    gate.reached(&server, &session).await;
+    let mut streams = [session.stream().await, session.stream().await];
+    let mut seen = Vec::new();
+    for stream in &mut streams {
+        // All that there is: what follows is read live.
+        let waits = |event: &Event| {
+            event.data["stage"] == "provision_setup" && event.data["state"] == "started"
+        };
+        seen.push(stream.until(waits).await);
+    }
+    let [mut quick, mut slow] = streams;
+    gate.open(&server, &session);
+    last.reached(&server, &session).await;
+    last.open(&server, &session);
+    seen[0].extend(quick.rest().await);
+    seen[1].extend(slow.rest().await);
+    assert!(output(&seen[0], "stdout").len() > MORE_THAN_BUFFERS);
+    assert_eq!(seen[0], seen[1]);
+    let starts = |events: &[Event]| {
+        types(events)
+            .iter()
+            .filter(|it| **it == "turn_start")
+            .count()
+    };
+    assert_eq!((starts(&seen[0]), starts(&seen[1])), (1, 1));
 }
