@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::Address;
-use crate::reader::Reader;
+use crate::reader::{Reader, is_terminal};
 
 /// What becomes of a turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,15 +75,10 @@ impl Player {
             assert_eq!(event["id"], self.last + 1, "{about}: {event}");
             self.last += 1;
         }
-        let terminal = |event: &&Value| {
-            matches!(
-                event["type"].as_str(),
-                Some("exit" | "error" | "terminated")
-            )
-        };
-        assert_eq!(native.iter().filter(terminal).count(), 1, "{about}");
+        let ends = native.iter().filter(|event| is_terminal(event));
+        assert_eq!(ends.count(), 1, "{about}");
         let end = native.last().unwrap();
-        assert!(terminal(&end), "{about}: {end}");
+        assert!(is_terminal(end), "{about}: {end}");
 
         let outputs = native.iter().filter(|event| event["type"] == "output");
         let said: String = outputs

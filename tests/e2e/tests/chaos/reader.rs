@@ -58,8 +58,11 @@ impl Reader {
         assert_eq!(reply.status(), 200, "{}", self.path);
         let mut events = reply.bytes_stream().eventsource();
         while let Some(event) = events.next().await {
-            // A server that is killed breaks off in the middle of its reply.
-            let Ok(event) = event else { return false };
+            // A server that is killed breaks off in the middle of its reply. Who has seen how the
+            // turn ended need not hear it twice: what comes after that is the next turn.
+            let Ok(event) = event else {
+                return seen.last().is_some_and(is_terminal);
+            };
             let event: Value = serde_json::from_str(&event.data).unwrap();
             let id = match &event["id"] {
                 Value::Number(id) if event["type"] != "turn_start" => id.to_string(),
@@ -71,4 +74,12 @@ impl Reader {
         }
         true
     }
+}
+
+/// Whether an event of the native stream ends its turn.
+pub(crate) fn is_terminal(event: &Value) -> bool {
+    matches!(
+        event["type"].as_str(),
+        Some("exit" | "error" | "terminated")
+    )
 }
