@@ -105,10 +105,7 @@ impl Writer {
         // A writer before this one may have made the newest segment and not stayed to sync its name.
         let behind = match options.fsync {
             Fsync::Always => Job::default(),
-            Fsync::Interval(_) | Fsync::Never => {
-                let folder = File::open(dir).map_err(Error::io("open", dir))?;
-                Job::default().then(folder, dir.to_owned())
-            }
+            Fsync::Interval(_) | Fsync::Never => Job::default().then(folder(dir)?, dir.to_owned()),
         };
         Ok(Self {
             dir: dir.to_owned(),
@@ -323,7 +320,7 @@ impl Writer {
         self.size = next.size;
         self.index = next.index;
         if beside {
-            let folder = File::open(&self.dir).map_err(Error::io("open", &self.dir))?;
+            let folder = folder(&self.dir)?;
             let behind = std::mem::take(&mut self.behind).then(old, path);
             self.behind = behind.then(folder, self.dir.clone());
             if self.behind.len() >= 2 * MOST_BEHIND {
@@ -337,6 +334,11 @@ impl Writer {
     fn failed(&self, action: &'static str, source: io::Error) -> Error {
         failure(&self.dir, action, &self.path, source)
     }
+}
+
+/// The log's folder, to sync the names in it.
+fn folder(dir: &Path) -> Result<File> {
+    File::open(dir).map_err(Error::io("open", dir))
 }
 
 pub(crate) fn failure(dir: &Path, action: &'static str, path: &Path, source: io::Error) -> Error {

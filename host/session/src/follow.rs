@@ -55,6 +55,7 @@ pub struct Follower {
     session: Uuid,
     owner: Uuid,
     place: Place,
+    tail: Arc<Mutex<Tail>>,
     subscription: Subscription,
     /// The id of the last event of a reader that does not go on: the last there was when it began.
     until: Option<u64>,
@@ -69,11 +70,9 @@ pub struct Follower {
 /// Where a follower is.
 enum Place {
     /// Among what was written before.
-    History(Box<Reader>, Arc<Mutex<Tail>>),
+    History(Box<Reader>),
     /// Where the log grows.
     End(Live),
-    /// Nowhere: on the way from one to the other.
-    Between,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -132,7 +131,8 @@ impl Follower {
             store,
             session: session.id,
             owner,
-            place: Place::History(Box::new(reader), tail),
+            place: Place::History(Box::new(reader)),
+            tail,
             subscription,
             until,
             stale_after,
@@ -193,8 +193,8 @@ impl Follower {
     /// The next events, if there are any now.
     fn read(&mut self) -> aod_log::Result<Option<Bytes>> {
         loop {
-            let next = match &mut self.place {
-                Place::History(reader, _) => {
+            match &mut self.place {
+                Place::History(reader) => {
                     let mut batch = self.greeting.take().unwrap_or_default();
                     let ended = fill(&mut batch, reader, &mut self.progress, self.until);
                     // What was read before the error is sent before the stream ends.
@@ -205,10 +205,14 @@ impl Follower {
                     if let Some(turn) = ended {
                         self.stage = Stage::Terminal(turn);
                     }
-                    if !batch.is_empty() || self.until.is_some() {
-                        return Ok((!batch.is_empty()).then(|| batch.into()));
+                    if !batch.is_empty() {
+                        return Ok(Some(batch.into()));
                     }
-                    None
+                    if self.until.is_some() {
+                        return Ok(None);
+                    }
+                    let grown = self.subscription.announced();
+                    self.place = Place::End(Live::join(self.tail.clone(), reader, grown)?);
                 }
                 Place::End(live) => match live.look()? {
                     Found::Nothing => return Ok(None),
@@ -219,34 +223,22 @@ impl Follower {
                         return Ok(Some(grown.events));
                     }
                     Found::Behind => {
-                        let dir = self.subscription.log();
-                        let mut reader = Reader::open(dir)?;
-                        reader.seek_after(live.last_id())?;
                         self.progress = Progress {
                             after: live.last_id(),
                             met_output: false,
                         };
-                        Some(Place::History(Box::new(reader), live.tail()))
+                        self.place = Place::History(Box::new(live.reader()?));
                     }
                 },
-                Place::Between => return Ok(None),
-            };
-            self.place = match (next, std::mem::replace(&mut self.place, Place::Between)) {
-                (Some(history), _) => history,
-                (None, Place::History(reader, tail)) => {
-                    Place::End(Live::new(tail, *reader, self.subscription.announced()))
-                }
-                (None, place) => place,
-            };
+            }
         }
     }
 
     /// The id of the last event that was read or passed over.
     fn last_id(&self) -> u64 {
         match &self.place {
-            Place::History(reader, _) => reader.last_id(),
+            Place::History(reader) => reader.last_id(),
             Place::End(live) => live.last_id(),
-            Place::Between => self.progress.after,
         }
     }
 

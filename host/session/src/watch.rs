@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -32,7 +32,6 @@ struct Watched {
 pub(crate) struct Subscription {
     state: Arc<Mutex<State>>,
     session: Uuid,
-    log: PathBuf,
     wake: watch::Receiver<()>,
     place: Arc<AtomicU64>,
 }
@@ -113,7 +112,6 @@ impl LogWatch {
         Ok(Subscription {
             state: self.0.clone(),
             session,
-            log: log.to_owned(),
             wake,
             place,
         })
@@ -141,11 +139,6 @@ impl LogWatch {
 }
 
 impl Subscription {
-    /// The folder of the log.
-    pub(crate) fn log(&self) -> &Path {
-        &self.log
-    }
-
     /// What else may be woken by what wakes this.
     pub(crate) fn announced(&self) -> watch::Receiver<()> {
         self.wake.clone()

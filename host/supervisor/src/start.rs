@@ -106,8 +106,7 @@ pub enum SpawnError {
 #[derive(Debug)]
 pub struct Waiting {
     binary: PathBuf,
-    /// Until it has its turn.
-    child: Option<Child>,
+    child: Child,
 }
 
 impl Waiting {
@@ -129,7 +128,7 @@ impl Waiting {
         match child {
             Ok(child) => Ok(Self {
                 binary: binary.to_owned(),
-                child: Some(child),
+                child,
             }),
             Err(source) => Err(SpawnError::Run {
                 binary: binary.to_owned(),
@@ -146,16 +145,12 @@ impl Waiting {
     /// See [`SpawnError`]. After all but [`SpawnError::TimedOut`] nothing runs.
     pub fn begin(mut self, spec: &TurnSpec) -> Result<Started, SpawnError> {
         let json = Zeroizing::new(serde_json::to_vec(spec).map_err(SpawnError::Encode)?);
-        let binary = self.binary.clone();
-        let Some(mut child) = self.child.take() else {
-            return Err(SpawnError::Died { binary });
-        };
-        let report = converse(&mut child, &json);
-        // This child is only the first of two: it forks the supervisor and ends at once.
-        if report.is_err() {
-            let _ = child.kill();
+        let report = converse(&mut self.child, &json);
+        if report.is_ok() {
+            // It is only the first of two: it forks the supervisor and ends at once.
+            let _ = self.child.wait();
         }
-        let _ = child.wait();
+        let binary = self.binary.clone();
         match report {
             Ok(Answer::Report(Report::Started(started))) => Ok(started),
             Ok(Answer::Report(Report::Failed { failure, message })) => {
@@ -170,11 +165,9 @@ impl Waiting {
 
 impl Drop for Waiting {
     fn drop(&mut self) {
-        if let Some(child) = &mut self.child {
-            // It may have ended by itself; then there is nothing to do.
-            let _ = child.kill();
-            let _ = child.wait();
-        }
+        // It may have ended, by itself or with its turn begun; then there is nothing to do.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 

@@ -2,7 +2,10 @@
 
 use std::fs;
 
+use serde_json::json;
+
 use crate::api::Session;
+use crate::client::Client;
 use crate::server::Server;
 use crate::wait::{DEADLINE, eventually};
 
@@ -28,6 +31,13 @@ impl Gate {
     #[must_use]
     pub fn step(&self) -> String {
         format!("$ {}", self.command())
+    }
+
+    /// An environment whose set-up goes through the gate, and then on with `more`.
+    pub async fn environment(&self, client: &Client, more: &str) -> String {
+        let script = format!("cd /workspace; {}{more}", self.command());
+        let body = json!({"name": "gate", "setup_script": script});
+        client.create_environment(&body).await
     }
 
     /// Waits until the agent stands at the gate.

@@ -103,8 +103,8 @@ fn trace(mut command: Command, nth: usize, begun: &mpsc::Sender<i32>) -> Ended {
         Ok(Ok(pid)) => pid,
         other => panic!("the program does not start under the tracer: {other:?}"),
     };
-    let stopped = wait(pid);
-    assert!(stopped.is_some(), "it stops at its first instruction");
+    let stopped = wait(pid).map(|(stopped, _)| stopped);
+    assert_eq!(stopped, Some(pid), "it stops at its first instruction");
     let options = libc::PTRACE_O_TRACESYSGOOD | libc::PTRACE_O_TRACECLONE | libc::PTRACE_O_EXITKILL;
     request(libc::PTRACE_SETOPTIONS, pid, options);
     request(libc::PTRACE_SYSCALL, pid, 0);
@@ -120,6 +120,7 @@ fn trace(mut command: Command, nth: usize, begun: &mpsc::Sender<i32>) -> Ended {
             return Ended::Exited { code, changes };
         }
         if libc::WIFSIGNALED(status) && thread == pid {
+            assert_eq!(changes, nth, "it was killed by another");
             return Ended::Killed;
         }
         if !libc::WIFSTOPPED(status) {

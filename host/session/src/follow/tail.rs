@@ -4,6 +4,7 @@
 //! readers cost is a wake-up and a write each, and one reading between them.
 
 use std::collections::{HashMap, VecDeque};
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use aod_log::Reader;
@@ -86,28 +87,33 @@ pub(super) enum Found {
 #[derive(Debug)]
 pub(super) struct Live {
     tail: Arc<Mutex<Tail>>,
+    dir: PathBuf,
     last: u64,
 }
 
 impl Live {
     /// Goes on where `reader` stands, at the end of the log. `grown` announces growth.
-    pub(super) fn new(tail: Arc<Mutex<Tail>>, reader: Reader, grown: watch::Receiver<()>) -> Self {
-        let last = reader.last_id();
+    pub(super) fn join(
+        tail: Arc<Mutex<Tail>>,
+        reader: &Reader,
+        grown: watch::Receiver<()>,
+    ) -> aod_log::Result<Self> {
+        let (dir, last) = (reader.dir().to_owned(), reader.last_id());
         let mut guard = lock(&tail);
-        guard.followers += 1;
         if guard
             .source
             .as_ref()
             .is_none_or(|known| known.is_before(last))
         {
             guard.source = Some(Source {
-                reader,
+                reader: reader_after(&dir, last)?,
                 grown,
                 more: true,
             });
         }
+        guard.followers += 1;
         drop(guard);
-        Self { tail, last }
+        Ok(Self { tail, dir, last })
     }
 
     /// The id of the last event that was found.
@@ -115,9 +121,9 @@ impl Live {
         self.last
     }
 
-    /// The tail, for one who has to read by itself and come back.
-    pub(super) fn tail(&self) -> Arc<Mutex<Tail>> {
-        self.tail.clone()
+    /// A reader where this is, for one who has to read by itself.
+    pub(super) fn reader(&self) -> aod_log::Result<Reader> {
+        reader_after(&self.dir, self.last)
     }
 
     /// Looks for what follows.
@@ -142,6 +148,12 @@ impl Drop for Live {
         }
         tail.batches.retain(|kept| kept.wanted > 0);
     }
+}
+
+fn reader_after(dir: &Path, id: u64) -> aod_log::Result<Reader> {
+    let mut reader = Reader::open(dir)?;
+    reader.seek_after(id)?;
+    Ok(reader)
 }
 
 fn lock(tail: &Mutex<Tail>) -> MutexGuard<'_, Tail> {

@@ -220,10 +220,7 @@ async fn provisioning_goes_on_after_a_restart() {
     let mut server = Server::demo().await;
     let client = server.client();
     let gate = Gate::new("gate");
-    let script = format!("cd /workspace; {}; echo made >made", gate.command());
-    let environment = client
-        .create_environment(&json!({"name": "gate", "setup_script": script}))
-        .await;
+    let environment = gate.environment(client, "; echo made >made").await;
     let agent = client.demo_agent().await;
     let body = json!({"agent_id": agent, "prompt": "$ cat made", "environment_id": environment});
     let session = client.create_session(&body).await;

@@ -8,10 +8,7 @@ use serde_json::{Value, json};
 /// A session that waits at a gate while it is provisioned.
 async fn pending(server: &Server, gate: &Gate) -> Session {
     let client = server.client();
-    let script = format!("cd /workspace; {}", gate.command());
-    let environment = client
-        .create_environment(&json!({"name": "gate", "setup_script": script}))
-        .await;
+    let environment = gate.environment(client, "").await;
     let agent = client.demo_agent().await;
     let body = json!({"agent_id": agent, "prompt": "hello", "environment_id": environment});
     let session = client.create_session(&body).await;

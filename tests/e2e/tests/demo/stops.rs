@@ -85,10 +85,7 @@ async fn a_pending_session_is_terminated_too() {
     let server = Server::demo().await;
     let client = server.client();
     let gate = Gate::new("gate");
-    let script = format!("cd /workspace; {}", gate.command());
-    let environment = client
-        .create_environment(&json!({"name": "gate", "setup_script": script}))
-        .await;
+    let environment = gate.environment(client, "").await;
     let agent = client.demo_agent().await;
     let body = json!({"agent_id": agent, "prompt": "hello", "environment_id": environment});
     let session = client.create_session(&body).await;

@@ -350,10 +350,7 @@ async fn a_live_reader_that_falls_behind_catches_up_and_sees_the_same() {
     let server = Server::demo().await;
     let client = server.client();
     let (gate, last) = (Gate::new("gate"), Gate::new("last"));
-    let script = format!("cd /workspace; {}", gate.command());
-    let environment = client
-        .create_environment(&json!({"name": "gate", "setup_script": script}))
-        .await;
+    let environment = gate.environment(client, "").await;
     let prompt = format!("bytes {MORE_THAN_BUFFERS}\n{}", last.step());
     let body = json!({
         "agent_id": client.demo_agent().await,

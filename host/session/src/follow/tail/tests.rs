@@ -1,7 +1,5 @@
 //! Any number of followers of a log that grows, at any pace: each sees the whole.
 
-use std::path::Path;
-
 use aod_log::{Batch, Flags, Kind, Meta, Options, Writer};
 use proptest::prelude::*;
 
@@ -9,8 +7,7 @@ use super::*;
 
 /// Reads on by itself to the end of what is there.
 fn read_on(dir: &Path, last: u64, seen: &mut Vec<u8>) -> Reader {
-    let mut reader = Reader::open(dir).unwrap();
-    reader.seek_after(last).unwrap();
+    let mut reader = reader_after(dir, last).unwrap();
     let mut progress = Progress {
         after: last,
         met_output: last > 0,
@@ -67,7 +64,7 @@ impl Lab {
     /// One who has read all that there is by now.
     fn follower(&self, last: u64, mut seen: Vec<u8>) -> Watched {
         let reader = read_on(&self.dir(), last, &mut seen);
-        let live = Live::new(self.tail.clone(), reader, self.grown.subscribe());
+        let live = Live::join(self.tail.clone(), &reader, self.grown.subscribe()).unwrap();
         Watched { live, seen }
     }
 
