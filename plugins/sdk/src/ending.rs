@@ -1,71 +1,118 @@
-use crate::failure::failure;
-use crate::{Conclusion, Event, Exit, ExitCause, Failure, FailureKind, Out, TurnResult};
+use crate::failure::{failure, from_api};
+use crate::{Exit, ExitCause, FailureKind, Out, StopKind, TurnResult, plain};
 
 /// Keeps the promise that a turn has one `turn-result`: told by the stream, or else at the end of
 /// the process.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub struct Ending {
     told: bool,
-    failure: Option<Failure>,
+    live: bool,
 }
 
 impl Ending {
+    /// For a process that stays when a turn is over.
+    #[must_use]
+    pub fn live() -> Self {
+        Self {
+            told: false,
+            live: true,
+        }
+    }
+
+    /// The next turn of a living process begins.
+    pub fn begin(&mut self) {
+        self.told = false;
+    }
+
     /// Emits the result and ends the turn, unless that was done before; tells whether it did.
     pub fn tell(&mut self, out: &mut Out, result: TurnResult) -> bool {
         if self.told {
             return false;
         }
         self.told = true;
-        self.failure.clone_from(&result.failure);
         out.turn_result(result);
         out.end_turn();
+        if !self.live {
+            out.close();
+        }
         true
     }
 
-    /// Whether the stream told how the turn ended.
+    /// Whether it was told how the turn ended.
     #[must_use]
     pub fn is_told(&self) -> bool {
         self.told
     }
 
-    /// The conclusion. `otherwise` makes the result of a turn whose CLI ended by itself without
-    /// saying how.
-    pub fn conclude(self, exit: &Exit, otherwise: impl FnOnce(&Exit) -> TurnResult) -> Conclusion {
+    /// Tells how a turn ended that did not say so itself. `otherwise` makes the result of a turn
+    /// whose CLI ended by itself.
+    pub fn conclude(
+        &mut self,
+        exit: &Exit,
+        out: &mut Out,
+        otherwise: impl FnOnce(&Exit) -> TurnResult,
+    ) {
         if self.told {
-            return Conclusion {
-                events: Vec::new(),
-                failure: self.failure,
-                remember: None,
-            };
+            return;
         }
-        let result = match exit.cause {
-            ExitCause::Own => otherwise(exit),
-            ExitCause::Interrupted => stopped("interrupted"),
-            ExitCause::Terminated => stopped("terminated"),
+        self.told = true;
+        out.turn_result(match exit.cause {
+            ExitCause::Own | ExitCause::Closed => otherwise(exit),
+            ExitCause::Interrupted => stopped(StopKind::Interrupted, "interrupted"),
+            ExitCause::Terminated => stopped(StopKind::Interrupted, "terminated"),
             ExitCause::Timeout => late("timeout", "the turn took longer than it may"),
             ExitCause::Idle => late("idle", "the CLI was silent for longer than it may be"),
-        };
-        Conclusion {
-            failure: result.failure.clone(),
-            events: vec![Event::TurnResult(result)],
-            remember: None,
-        }
+            ExitCause::Limit => TurnResult {
+                failure: Some(failure(
+                    FailureKind::Limit,
+                    "the turn reached one of its limits",
+                )),
+                ..stopped(StopKind::Budget, "limit")
+            },
+        });
     }
 }
 
-fn stopped(reason: &str) -> TurnResult {
+/// The result of a turn that was done, with this answer.
+pub fn completed(text: Option<String>) -> TurnResult {
     TurnResult {
-        text: None,
+        stop: StopKind::Completed,
+        text,
+        structured: None,
         failure: None,
-        stop_reason: Some(reason.to_owned()),
+        native_reason: None,
         duration_ms: None,
+    }
+}
+
+/// The result of a turn that failed.
+#[must_use]
+pub fn failed(failure: crate::Failure) -> TurnResult {
+    let stop = match failure.kind {
+        FailureKind::Refused => StopKind::Refused,
+        FailureKind::Limit => StopKind::Budget,
+        _ => StopKind::Failed,
+    };
+    TurnResult {
+        stop,
+        failure: Some(failure),
+        ..completed(None)
+    }
+}
+
+/// The result of a turn that was stopped, with the CLI's own word for it.
+pub fn stopped(stop: StopKind, native_reason: impl Into<String>) -> TurnResult {
+    TurnResult {
+        stop,
+        native_reason: Some(native_reason.into()),
+        ..completed(None)
     }
 }
 
 fn late(reason: &str, message: &str) -> TurnResult {
     TurnResult {
         failure: Some(failure(FailureKind::Timeout, message)),
-        ..stopped(reason)
+        ..stopped(StopKind::Failed, reason)
     }
 }
 
@@ -77,19 +124,13 @@ pub fn crashed(exit: &Exit) -> TurnResult {
         (None, Some(signal)) => format!("signal {signal}"),
         (None, None) => "an unknown status".to_owned(),
     };
-    let last_words = crate::plain(exit.stderr_tail.trim());
-    let failure = if last_words.is_empty() {
+    let last_words = plain(exit.stderr_tail.trim());
+    failed(if last_words.is_empty() {
         failure(
             FailureKind::Crash,
             format!("the CLI ended with {how} and without a result"),
         )
     } else {
-        crate::failure::from_api(None, &last_words, FailureKind::Crash)
-    };
-    TurnResult {
-        text: None,
-        failure: Some(failure),
-        stop_reason: None,
-        duration_ms: None,
-    }
+        from_api(None, &last_words, FailureKind::Crash)
+    })
 }
