@@ -18,7 +18,7 @@ const TARGET: &str = "wasm32-unknown-unknown";
 const PROFILE: &str = "guest";
 /// The crate below `plugins/` that is no adapter, but what adapters are made with.
 const SDK: &str = "sdk";
-const INTERFACE: &str = "aod:runtime/adapter@";
+const INTERFACE: &str = "aod:runtime/conversations@";
 
 /// Vector instructions, which every engine has had for years: text is scanned with them.
 const RUSTFLAGS: &str = "-Ctarget-feature=+simd128";

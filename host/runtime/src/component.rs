@@ -15,8 +15,9 @@ use crate::error::ComponentError;
 use crate::limits::MAX_COMPONENT_BYTES;
 use crate::v1;
 
-const ADAPTER: &str = "aod:runtime/adapter";
-const TYPES: &str = "aod:runtime/types@";
+const ADAPTER: &str = v1::INTERFACE;
+/// The interface's own types are not a thing to be had from the host, only named.
+const TYPES: &str = "aod:runtime/";
 
 /// An interface of one of the versions that the host knows.
 pub(crate) enum Interface {
@@ -171,9 +172,8 @@ pub(crate) fn link(engine: &Engine, component: &Component) -> Result<Interface, 
     }
     let mut wasi = false;
     for (name, _) in ty.imports(engine.raw()) {
-        // The interface's own types are not a thing to be had from the host, only named.
         match name {
-            _ if name.strip_prefix(TYPES) == Some(version) => {}
+            _ if name.starts_with(TYPES) && name.rsplit('@').next() == Some(version) => {}
             _ if name.starts_with("wasi:") => wasi = true,
             _ => return Err(ComponentError::Import(name.to_owned())),
         }

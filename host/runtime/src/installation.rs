@@ -1,14 +1,13 @@
 //! How a runtime's CLI is installed, found and started.
 
 use indexmap::IndexMap;
-use serde::Serialize;
 use sha2::Digest as _;
 
 use crate::settings::Settings;
 use crate::types::{self, InstallStep};
 
 /// A CLI as the adapter and `runtimes.toml` together have it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Cli {
     /// The program: a name to be found in `PATH`, or, where `runtimes.toml` says so, a path.
     pub command: String,

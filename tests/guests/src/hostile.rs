@@ -32,7 +32,7 @@ const ELSEWHERE: &str = r"
     (i32.store (i32.const 4200) (i32.const 7000000))
     i32.const 4096";
 
-/// A plan that names no program.
+/// A launch that names no program.
 const NO_PROGRAM: &str = "i32.const 2048";
 
 /// A component that does harm.
@@ -67,13 +67,15 @@ pub fn hostile() -> Vec<Hostile> {
         type Set = fn(&mut Guest, &'static str);
         let functions: [(&str, Set); 8] = [
             ("describe", |guest, body| guest.describe = body),
-            ("plan", |guest, body| guest.plan = body),
-            ("turn.constructor", |guest, body| guest.constructor = body),
-            ("turn.feed", |guest, body| guest.feed = body),
-            ("turn.answer", |guest, body| guest.answer = body),
-            ("turn.tick", |guest, body| guest.tick = body),
-            ("turn.interrupt", |guest, body| guest.interrupt = body),
-            ("turn.finish", |guest, body| guest.finish = body),
+            ("prepare", |guest, body| guest.prepare = body),
+            ("conversation.constructor", |guest, body| {
+                guest.constructor = body
+            }),
+            ("conversation.receive", |guest, body| guest.receive = body),
+            ("conversation.feed", |guest, body| guest.feed = body),
+            ("conversation.tick", |guest, body| guest.tick = body),
+            ("conversation.state", |guest, body| guest.state = body),
+            ("conversation.finish", |guest, body| guest.finish = body),
         ];
         for (call, set) in functions {
             let mut guest = good();
@@ -117,15 +119,15 @@ pub fn hostile() -> Vec<Hostile> {
     );
     add(
         "no-program",
-        "reply to plan is not valid: plan.argv: names no program",
+        "reply to prepare is not valid: launch.argv: names no program",
         Guest {
-            plan: NO_PROGRAM,
+            prepare: NO_PROGRAM,
             ..good()
         },
     );
     add(
         "outside-of-memory",
-        "crashed in turn.feed",
+        "crashed in conversation.feed",
         Guest {
             feed: "i32.const -16",
             ..good()
@@ -149,11 +151,11 @@ pub fn hostile() -> Vec<Hostile> {
     );
     add(
         "other-shape",
-        "reply to describe is not valid: aod:runtime/adapter",
+        "reply to describe is not valid: aod:runtime",
         Guest {
             instead: (
-                "interrupt: func() -> reaction",
-                "interrupt: func() -> conclusion",
+                "tick: func(elapsed-ms: u64) -> reaction",
+                "tick: func(elapsed-ms: u64) -> exit",
             ),
             ..good()
         },

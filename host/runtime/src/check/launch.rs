@@ -1,25 +1,36 @@
-//! Whether a plan stays within what an adapter may ask for.
+//! Whether a launch stays within what an adapter may ask for.
 
 use std::collections::HashSet;
 
 use super::{Invalid, is_variable_name, items};
-use crate::types::{Fragment, McpTransport, Plan, Stdin, TurnContext};
+use crate::types::{
+    Block, Context, Fragment, Input, Launch, LaunchExtra, McpTransport, Prompt, Stdin,
+};
 
-/// Checks a plan against the facts that it was made from.
-pub(crate) fn plan(given: &Plan, context: &TurnContext) -> Result<(), Invalid> {
-    let known = known_secrets(context);
+/// What may be named in text that the host completes.
+struct Known<'a> {
+    secrets: HashSet<&'a str>,
+    attachments: HashSet<&'a str>,
+}
+
+/// Checks a launch against the facts that it was made from.
+pub(crate) fn launch(given: &Launch, context: &Context, prompt: &Prompt) -> Result<(), Invalid> {
+    let known = Known {
+        secrets: known_secrets(context),
+        attachments: ids_of(&prompt.blocks).collect(),
+    };
     argv(&given.argv)?;
-    items("plan.env", given.env.len())?;
+    items("launch.env", given.env.len())?;
     for variable in &given.env {
         if !is_variable_name(&variable.name) {
             let problem = format!(
                 "{:?} is not the name of an environment variable",
                 variable.name
             );
-            return Err(Invalid::new("plan.env", problem));
+            return Err(Invalid::new("launch.env", problem));
         }
         fragments(
-            &format!("plan.env.{}", variable.name),
+            &format!("launch.env.{}", variable.name),
             &variable.value,
             &known,
         )?;
@@ -27,44 +38,61 @@ pub(crate) fn plan(given: &Plan, context: &TurnContext) -> Result<(), Invalid> {
     for name in &given.withhold {
         if !context.secrets.contains(name) {
             let problem = format!("{name:?} is none of the secrets at hand");
-            return Err(Invalid::new("plan.withhold", problem));
+            return Err(Invalid::new("launch.withhold", problem));
         }
     }
     for name in &given.expose {
-        if !known.contains(name.as_str()) || !is_variable_name(name) {
+        if !known.secrets.contains(name.as_str()) || !is_variable_name(name) {
             let problem = format!("{name:?} is no secret that can be a variable's name");
-            return Err(Invalid::new("plan.expose", problem));
+            return Err(Invalid::new("launch.expose", problem));
         }
     }
     match &given.stdin {
         Stdin::None => {}
-        Stdin::Text(text) | Stdin::Open(text) => fragments("plan.stdin", text, &known)?,
+        Stdin::Text(text) | Stdin::Open(text) => fragments("launch.stdin", text, &known)?,
     }
     let paths = &context.paths;
     for file in &given.files {
         below(
-            "plan.files",
+            "launch.files",
             &file.path,
             &[&paths.home, &paths.workspace, &paths.private],
         )?;
         if file.mode > 0o777 {
             let problem = format!("{}: {:o} is not a file's mode", file.path, file.mode);
-            return Err(Invalid::new("plan.files", problem));
+            return Err(Invalid::new("launch.files", problem));
         }
         fragments(
-            &format!("plan.files {:?}", file.path),
+            &format!("launch.files {:?}", file.path),
             &file.content,
             &known,
         )?;
     }
     for path in &given.delete {
-        below("plan.delete", path, &[&paths.home, &paths.workspace])?;
+        below("launch.delete", path, &[&paths.home, &paths.workspace])?;
+    }
+    for extra in &given.extras {
+        match extra {
+            LaunchExtra::ReadBack(file) => {
+                below(
+                    "launch.read-back",
+                    &file.path,
+                    &[&paths.home, &paths.private],
+                )?;
+                if !context.secrets.contains(&file.credential) {
+                    let problem = format!("{:?} is none of the secrets at hand", file.credential);
+                    return Err(Invalid::new("launch.read-back", problem));
+                }
+            }
+            LaunchExtra::Follow(path) => below("launch.follow", path, &[&paths.home])?,
+            LaunchExtra::Other(_) => {}
+        }
     }
     Ok(())
 }
 
-/// Secrets that may be named in a turn: those at hand, and those of its MCP servers.
-pub(crate) fn known_secrets(context: &TurnContext) -> HashSet<&str> {
+/// Secrets that may be named: those at hand, and those of MCP servers.
+pub(crate) fn known_secrets(context: &Context) -> HashSet<&str> {
     let mcp = context
         .mcp_servers
         .iter()
@@ -78,25 +106,43 @@ pub(crate) fn known_secrets(context: &TurnContext) -> HashSet<&str> {
         .collect()
 }
 
+/// The ids of the attachments that come with an input.
+pub(crate) fn attachments(input: &Input) -> impl Iterator<Item = String> {
+    let blocks = match input {
+        Input::Prompt(prompt) => &prompt.blocks[..],
+        Input::Inject(injection) => &injection.blocks,
+        _ => &[],
+    };
+    ids_of(blocks).map(str::to_owned)
+}
+
+fn ids_of(blocks: &[Block]) -> impl Iterator<Item = &str> {
+    blocks.iter().filter_map(|block| match block {
+        Block::Text(_) => None,
+        Block::Image(attachment) | Block::File(attachment) => Some(attachment.id.as_str()),
+    })
+}
+
 fn argv(argv: &[String]) -> Result<(), Invalid> {
     if argv.first().is_none_or(String::is_empty) {
-        return Err(Invalid::new("plan.argv", "names no program"));
+        return Err(Invalid::new("launch.argv", "names no program"));
     }
     if argv.iter().any(|word| word.contains('\0')) {
-        return Err(Invalid::new("plan.argv", "a word holds a NUL byte"));
+        return Err(Invalid::new("launch.argv", "a word holds a NUL byte"));
     }
     Ok(())
 }
 
-fn fragments(field: &str, given: &[Fragment], known: &HashSet<&str>) -> Result<(), Invalid> {
+fn fragments(field: &str, given: &[Fragment], known: &Known<'_>) -> Result<(), Invalid> {
     for fragment in given {
-        match fragment {
-            Fragment::Text(_) => {}
-            Fragment::Secret(secret) if known.contains(secret.name.as_str()) => {}
-            Fragment::Secret(secret) => {
-                let problem = format!("{:?} is no secret of this turn", secret.name);
-                return Err(Invalid::new(field, problem));
-            }
+        let (known, name, what) = match fragment {
+            Fragment::Text(_) => continue,
+            Fragment::Secret(secret) => (&known.secrets, secret.name.as_str(), "secret"),
+            Fragment::Attachment(id) => (&known.attachments, id.as_str(), "attachment"),
+        };
+        if !known.contains(name) {
+            let problem = format!("{name:?} is no {what} of this process");
+            return Err(Invalid::new(field, problem));
         }
     }
     Ok(())

@@ -1,4 +1,4 @@
-//! Whether plans can be carried out, and hold what was asked for.
+//! Whether launches can be carried out, and hold what was asked for.
 
 use std::time::{Duration, Instant};
 
@@ -6,42 +6,43 @@ use super::cases::{self, Case, MAX_WORD, MCP_COMMAND, MCP_URL, SYSTEM};
 use super::{Report, Verdict};
 use crate::adapter::Adapter;
 use crate::error::AdapterError;
-use crate::types::{Capabilities, Continuity, Fragment, McpTransport, Plan, Stdin};
+use crate::types::{Block, Capability, Continuity, Fragment, Launch, McpTransport, Stdin};
 
-const CHECK: &str = "plan";
+const CHECK: &str = "prepare";
 
-/// Prompts shorter than this may stand in a plan by chance.
+/// Prompts shorter than this may stand in a launch by chance.
 const TELLING: usize = 16;
 
 pub(super) fn check(adapter: &Adapter, report: &mut Report) {
     let cases = cases::cases(adapter);
     let mut slowest = Duration::ZERO;
-    let (mut planned, mut refused) = (0, 0);
+    let (mut prepared, mut refused) = (0, 0);
     for case in &cases {
         let begun = Instant::now();
-        let plan = adapter.plan(&case.context);
+        let launch = adapter.prepare(&case.context, &case.prompt);
         slowest = slowest.max(begun.elapsed());
-        match plan {
-            Ok(plan) => {
-                planned += 1;
-                let problems = judge(case, &plan, &adapter.description().capabilities);
+        match launch {
+            Ok(launch) => {
+                prepared += 1;
+                let problems = judge(case, &launch, &adapter.description().capabilities);
                 for (verdict, problem) in problems {
                     report.add(verdict, CHECK, format!("{}: {problem}", case.name));
                 }
-                if adapter.plan(&case.context).ok().as_ref() != Some(&plan) {
-                    let problem = "the same facts give another plan when asked again";
+                let again = adapter.prepare(&case.context, &case.prompt);
+                if again.ok().as_ref() != Some(&launch) {
+                    let problem = "the same facts give another launch when asked again";
                     report.failed(CHECK, format!("{}: {problem}", case.name));
                 }
             }
-            Err(AdapterError::Refused(words)) if case.may_refuse => {
+            Err(AdapterError::Refused(refusal)) if case.may_refuse => {
                 refused += 1;
-                if words.trim().is_empty() {
+                if refusal.message.trim().is_empty() {
                     let problem = "is refused, and the user is not told why";
                     report.failed(CHECK, format!("{}: {problem}", case.name));
                 }
             }
-            Err(AdapterError::Refused(words)) => {
-                report.failed(CHECK, format!("{}: is refused: {words}", case.name));
+            Err(error @ AdapterError::Refused(_)) => {
+                report.failed(CHECK, format!("{}: is refused: {error}", case.name));
             }
             Err(error) => {
                 report.failed(CHECK, format!("{}: {error}", case.name));
@@ -57,7 +58,7 @@ pub(super) fn check(adapter: &Adapter, report: &mut Report) {
     report.ok(
         CHECK,
         format!(
-            "{planned} turns planned{of_them}; the slowest took {:.1} ms",
+            "{prepared} launches prepared{of_them}; the slowest took {:.1} ms",
             slowest.as_secs_f64() * 1e3
         ),
     );
@@ -68,20 +69,23 @@ pub(super) fn check(adapter: &Adapter, report: &mut Report) {
     }
 }
 
-fn judge(case: &Case, plan: &Plan, can: &Capabilities) -> Vec<(Verdict, String)> {
+fn judge(case: &Case, launch: &Launch, can: &[Capability]) -> Vec<(Verdict, String)> {
     let mut problems = Vec::new();
     let mut failed = |problem: String| problems.push((Verdict::Failed, problem));
     let context = &case.context;
-    if plan.argv.iter().any(|word| word.len() >= MAX_WORD) {
+    let [Block::Text(prompt)] = &case.prompt.blocks[..] else {
+        return problems;
+    };
+    if launch.argv.iter().any(|word| word.len() >= MAX_WORD) {
         failed("a word of the command line is longer than Linux takes (128 KiB)".to_owned());
     }
-    for variable in &plan.env {
+    for variable in &launch.env {
         if length(&variable.value) + variable.name.len() + 1 >= MAX_WORD {
             let problem = "is longer than Linux takes (128 KiB)";
             failed(format!("variable {} {problem}", variable.name));
         }
     }
-    for file in &plan.files {
+    for file in &launch.files {
         let has_secret = file
             .content
             .iter()
@@ -99,7 +103,7 @@ fn judge(case: &Case, plan: &Plan, can: &Capabilities) -> Vec<(Verdict, String)>
             failed(format!("file {:?} {problem}", file.path));
         }
     }
-    match (context.turn, plan.continuity) {
+    match (case.prompt.turn, launch.continuity) {
         (1, Continuity::Native | Continuity::Fresh) => {
             failed("a first turn's continuity is `first`".to_owned());
         }
@@ -109,31 +113,33 @@ fn judge(case: &Case, plan: &Plan, can: &Capabilities) -> Vec<(Verdict, String)>
         _ => {}
     }
     // A dialogue says all this later.
-    if !matches!(plan.stdin, Stdin::Open(_)) {
+    if !matches!(launch.stdin, Stdin::Open(_)) {
         let mut wanted = Vec::new();
-        if context.prompt.len() >= TELLING {
-            wanted.push(("the prompt", context.prompt.as_str()));
+        if prompt.len() >= TELLING {
+            wanted.push(("the prompt", prompt.as_str()));
         }
-        if can.system_prompt && context.system.is_some() {
+        if can.contains(&Capability::SystemPrompt) && context.system.is_some() {
             wanted.push(("the system prompt", SYSTEM));
         }
         for server in &context.mcp_servers {
             match &server.transport {
-                McpTransport::Url(_) if can.mcp_url => wanted.push(("the MCP server", MCP_URL)),
-                McpTransport::Stdio(_) if can.mcp_stdio => {
+                McpTransport::Url(_) if can.contains(&Capability::McpUrl) => {
+                    wanted.push(("the MCP server", MCP_URL))
+                }
+                McpTransport::Stdio(_) if can.contains(&Capability::McpStdio) => {
                     wanted.push(("the MCP server", MCP_COMMAND));
                 }
                 _ => {}
             }
         }
         for (what, text) in wanted {
-            if !holds(plan, text) {
-                failed(format!("{what} does not stand anywhere in the plan"));
+            if !holds(launch, text) {
+                failed(format!("{what} does not stand anywhere in the launch"));
             }
         }
     }
-    let in_argv = |word: &String| word.contains(&context.prompt);
-    if context.prompt.len() >= TELLING && plan.argv.iter().any(in_argv) {
+    let in_argv = |word: &String| word.contains(prompt.as_str());
+    if prompt.len() >= TELLING && launch.argv.iter().any(in_argv) {
         let problem = "the prompt stands in the command line, where every process can read it: \
                        give it by stdin if the CLI takes it so";
         problems.push((Verdict::Warning, problem.to_owned()));
@@ -141,22 +147,22 @@ fn judge(case: &Case, plan: &Plan, can: &Capabilities) -> Vec<(Verdict, String)>
     problems
 }
 
-/// Whether a text stands somewhere in a plan, as it is or within a JSON string.
-fn holds(plan: &Plan, text: &str) -> bool {
+/// Whether a text stands somewhere in a launch, as it is or within a JSON string.
+fn holds(launch: &Launch, text: &str) -> bool {
     let json = serde_json::Value::from(text).to_string();
     let escaped = json.trim_matches('"');
     let has = |there: &str| there.contains(text) || there.contains(escaped);
-    let mut fragments = plan.env.iter().flat_map(|variable| &variable.value);
-    let stdin = match &plan.stdin {
+    let mut fragments = launch.env.iter().flat_map(|variable| &variable.value);
+    let stdin = match &launch.stdin {
         Stdin::None => &[][..],
         Stdin::Text(text) | Stdin::Open(text) => text,
     };
-    let mut files = plan.files.iter().flat_map(|file| &file.content);
+    let mut files = launch.files.iter().flat_map(|file| &file.content);
     let is_text = |fragment: &Fragment| match fragment {
         Fragment::Text(there) => has(there),
-        Fragment::Secret(_) => false,
+        Fragment::Secret(_) | Fragment::Attachment(_) => false,
     };
-    plan.argv.iter().any(|word| has(word))
+    launch.argv.iter().any(|word| has(word))
         || stdin.iter().any(is_text)
         || fragments.any(is_text)
         || files.any(is_text)
@@ -165,7 +171,7 @@ fn holds(plan: &Plan, text: &str) -> bool {
 fn length(fragments: &[Fragment]) -> usize {
     let each = fragments.iter().map(|fragment| match fragment {
         Fragment::Text(text) => text.len(),
-        Fragment::Secret(_) => 0,
+        Fragment::Secret(_) | Fragment::Attachment(_) => 0,
     });
     each.sum()
 }
