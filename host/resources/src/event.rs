@@ -25,7 +25,7 @@ pub use tools::{
     ToolCall, ToolKind, ToolResult, ToolUpdate,
 };
 pub use turns::{
-    Choice, ChoiceMeaning, Failure, FailureKind, PermissionAnswer, PermissionRequest,
+    Choice, ChoiceMeaning, Continuity, Failure, FailureKind, PermissionAnswer, PermissionRequest,
     PermissionWithdrawn, QuestionKind, StopKind, TurnCause, TurnResult, TurnStarted,
 };
 

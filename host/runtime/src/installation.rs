@@ -41,6 +41,14 @@ impl Cli {
         }
     }
 
+    /// Whether a version is one that the adapter was tested with; `None` where it is no version, or
+    /// the adapter says nothing that can be held against one.
+    #[must_use]
+    pub fn is_tested(&self, version: &str) -> Option<bool> {
+        let requirement = semver::VersionReq::parse(&self.tested).ok()?;
+        Some(requirement.matches(&semver::Version::parse(version).ok()?))
+    }
+
     /// The name of the folder into which the steps install. Two runtimes with the same steps and
     /// command share it; another version gets another one. None: there is nothing to install.
     #[must_use]

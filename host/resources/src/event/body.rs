@@ -327,7 +327,7 @@ impl EventBody {
         // The fields of all types: each takes its own.
         let fields: serde_json::Value = serde_json::from_str(
             r#"{
-                "native_session_id": "n", "cause": "background", "message": 1, "text": "t",
+                "native_session_id": "n", "cause": "background", "continuity": "fresh", "message": 1, "text": "t",
                 "role": "assistant", "aborted": true, "reason": "r", "call_id": "c", "name": "x",
                 "kind": "move", "input": {"a": [1.0]}, "locations": [{"path": "p", "line": 3}],
                 "output": "o", "is_error": false, "path": "p", "moved_from": "q", "diff": "@@",

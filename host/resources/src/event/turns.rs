@@ -11,6 +11,20 @@ use crate::Timestamp;
 pub struct TurnStarted {
     /// Why.
     pub cause: TurnCause,
+    /// Whether the agent remembers what was before.
+    pub continuity: Continuity,
+}
+
+/// Whether a turn's agent remembers what was before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Continuity {
+    /// Nothing was before.
+    First,
+    /// It goes on with the earlier conversation, by the CLI's own means.
+    Native,
+    /// There was an earlier conversation, and it begins afresh.
+    Fresh,
 }
 
 /// Why a turn begins.
