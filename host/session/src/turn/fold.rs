@@ -25,7 +25,7 @@ use super::conclude::cause;
 use crate::events::EventWriter;
 use crate::{Error, Result};
 
-pub(super) use self::dialogue::{Due, Standing, Wanted};
+pub(super) use self::dialogue::{Due, Standing, Wanted, for_stdin};
 
 /// Lines are handed over in batches of about this many bytes.
 const BATCH: usize = 256 << 10;
@@ -40,7 +40,7 @@ pub(crate) enum Deed {
     /// Keep this for the next turn.
     Remember(String),
     /// Have the supervisor do this, the deed of this number in the turn.
-    Outside(u64, aod_supervisor::Deed),
+    Outside(u64, aod_supervisor::Effect),
 }
 
 /// The state of a fold.
@@ -330,9 +330,11 @@ impl Fold {
                 self.remember = Some(token.clone());
                 step.deeds.push(Deed::Remember(token));
             }
-            Action::WriteStdin(text) => self.outside(dialogue::write(text), step),
-            Action::CloseStdin => self.outside(aod_supervisor::Deed::CloseStdin, step),
-            Action::EndTurn => self.outside(aod_supervisor::Deed::EndTurn, step),
+            Action::WriteStdin(text) => {
+                self.outside(aod_supervisor::Effect::Write(for_stdin(text)), step);
+            }
+            Action::CloseStdin => self.outside(aod_supervisor::Effect::CloseStdin, step),
+            Action::EndTurn => self.outside(aod_supervisor::Effect::Close, step),
             Action::Ask(question) => self.ask(question, step)?,
             Action::WakeAfter(milliseconds) => self.dialogue.wake(milliseconds),
         }

@@ -107,8 +107,8 @@ impl Task<'_> {
                 }
                 Deed::Outside(seq, _) if *seq < done => {}
                 Deed::Outside(seq, deed) => {
-                    let (seq, deed) = (*seq, deed.clone());
-                    match self.ask(Request::Deed { seq, deed }).await? {
+                    let (seq, effect) = (*seq, deed.clone());
+                    match self.ask(Request::Effect { seq, effect }).await? {
                         // What it refuses it records, and the fold tells of it.
                         Heard::Done | Heard::Refused(_) => {}
                         Heard::Gone | Heard::Silent => return Ok(()),

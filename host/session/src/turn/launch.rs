@@ -5,12 +5,13 @@ use aod_runtime::types::{
 };
 use aod_sandbox::{Launch, PrivateFile, SandboxSpec};
 use aod_store::TurnRecord;
-use aod_supervisor::{Clock, DataFd, Secret, SignalTarget, Stdin, TurnSpec, Watch};
+use aod_supervisor::{Clock, Secret, SignalTarget, Stdin, TurnSpec};
 use secrecy::ExposeSecret;
 use serde_json::Value;
 use zeroize::Zeroizing;
 
 use super::Turns;
+use super::fold::for_stdin;
 use crate::paths::SessionPaths;
 use crate::provision::{Folder, Trouble};
 use crate::secrets::TurnSecrets;
@@ -161,19 +162,18 @@ pub(crate) fn turn_spec(
     let settings = &turns.config.turn;
     let stdin = match &facts.plan.stdin {
         PlanStdin::None => Stdin::None,
-        PlanStdin::Text(text) => Stdin::Text(fill(text, secrets)?.as_bytes().to_vec().into()),
-        PlanStdin::Open(text) => Stdin::Open(fill(text, secrets)?.as_bytes().to_vec().into()),
+        PlanStdin::Text(text) => Stdin::Text(for_stdin(text.clone())),
+        PlanStdin::Open(text) => Stdin::Open(for_stdin(text.clone())),
     };
     let (signal, to) = match facts.description.interrupt {
         Interrupt::Sigint => (Some(2), SignalTarget::Main),
         Interrupt::Sigterm => (Some(15), SignalTarget::Main),
         // Its user's wish to stop goes by its stdin; the signal is for when its time is over.
         Interrupt::Dialogue => (Some(15), SignalTarget::Main),
-        Interrupt::Kill => (None, SignalTarget::None),
+        Interrupt::Kill => (None, SignalTarget::Main),
     };
     let millis =
         |duration: std::time::Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
-    let argv0 = launch.program.to_string_lossy().into_owned();
     Ok(TurnSpec {
         session: facts.turn.session.to_string(),
         turn: facts.turn.turn.turn_number,
@@ -195,35 +195,12 @@ pub(crate) fn turn_spec(
             grace_ms: millis(settings.grace),
             after_result_grace_ms: u64::from(facts.description.exit_grace_ms),
         },
-        watch: Watch {
-            memory_bytes: launch.watch.memory_bytes,
-            pids: launch.watch.pids,
-        },
         interrupt: aod_supervisor::Interrupt {
             signal,
             to,
-            main_depth: launch.main_depth,
             by_dialogue: facts.description.interrupt == Interrupt::Dialogue,
         },
-        launch: aod_supervisor::Launch {
-            program: launch.program,
-            argv: std::iter::once(argv0).chain(launch.argv).collect(),
-            env: launch
-                .env
-                .into_iter()
-                .map(|(name, value)| (name, value.to_string()))
-                .collect(),
-            cwd: launch.cwd,
-            cgroup: launch.cgroup,
-            data_fds: launch
-                .data_fds
-                .into_iter()
-                .map(|data| DataFd {
-                    fd: data.fd,
-                    content: data.content.to_vec().into(),
-                })
-                .collect(),
-        },
+        launch,
     })
 }
 

@@ -102,7 +102,7 @@ impl Dialogue {
 }
 
 /// Text for stdin, as supervisors take it.
-pub(super) fn write(fragments: Vec<Fragment>) -> aod_supervisor::Deed {
+pub(in crate::turn) fn for_stdin(fragments: Vec<Fragment>) -> Vec<aod_supervisor::Fragment> {
     use aod_supervisor::Fragment as To;
     let each = fragments.into_iter().map(|fragment| match fragment {
         Fragment::Text(text) => To::Text(text),
@@ -111,7 +111,7 @@ pub(super) fn write(fragments: Vec<Fragment>) -> aod_supervisor::Deed {
             Encoding::Json => To::JsonSecret(secret.name),
         },
     });
-    aod_supervisor::Deed::Write(each.collect())
+    each.collect()
 }
 
 impl Fold {
@@ -159,7 +159,7 @@ impl Fold {
         self.dialogue.done
     }
 
-    pub(super) fn outside(&mut self, deed: aod_supervisor::Deed, step: &mut Step<'_>) {
+    pub(super) fn outside(&mut self, deed: aod_supervisor::Effect, step: &mut Step<'_>) {
         step.deeds.push(Deed::Outside(self.dialogue.deeds, deed));
         self.dialogue.deeds += 1;
     }
