@@ -4,10 +4,8 @@ use std::fmt;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
+use aod_launch::EnvVar;
 use zeroize::Zeroizing;
-
-/// An environment variable: a name, and a value that may be secret.
-pub type EnvVar = (String, Zeroizing<String>);
 
 /// Everything a driver needs to know about one command.
 #[derive(Clone)]

@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::deed::{Answer, Deed};
+use crate::effect::{Answer, Effect};
 use crate::socket;
 
 /// The longest request that a supervisor takes, in bytes of JSON.
@@ -24,12 +24,13 @@ pub enum Request {
     Interrupt,
     /// Kill it now, with all it started.
     Terminate,
-    /// Do what an adapter wants done, if it is the next deed; an earlier one has been done.
-    Deed {
+    /// Carry out what an adapter asks for, if it is the next effect; an earlier one has been
+    /// carried out.
+    Effect {
         /// Its number within the turn, from 0.
         seq: u64,
         /// What to do.
-        deed: Deed,
+        effect: Effect,
     },
     /// Record the answer to a question, unless it has one.
     Answer(Answer),
@@ -50,7 +51,7 @@ impl std::fmt::Debug for Request {
         match self {
             Self::Interrupt => f.write_str("Interrupt"),
             Self::Terminate => f.write_str("Terminate"),
-            Self::Deed { seq, deed } => write!(f, "Deed({seq}, {deed:?})"),
+            Self::Effect { seq, effect } => write!(f, "Effect({seq}, {effect:?})"),
             Self::Answer(answer) => write!(f, "Answer({:?})", answer.question),
             Self::Tick { seq, after } => write!(f, "Tick({seq}, after {after})"),
             Self::Ping => f.write_str("Ping"),

@@ -9,19 +9,20 @@
 //! provisioning steps, too.
 
 mod control;
-mod deed;
+mod effect;
 mod exited;
+mod fragment;
 mod redact;
 mod socket;
 mod spec;
 mod start;
 
+pub use aod_launch::{Launch, SignalTarget};
 pub use control::{Control, ControlError, MAX_REQUEST, Reply, Request};
-pub use deed::{Answer, Deed, Fragment, Note};
+pub use effect::{Answer, Effect, Note};
 pub use exited::{Exited, Reason};
+pub use fragment::{Filled, Fragment};
 pub use redact::{Redactor, Stream};
 pub use socket::listen;
-pub use spec::{
-    Clock, DataFd, Interrupt, Launch, Secret, SecretBytes, SignalTarget, Stdin, TurnSpec, Watch,
-};
+pub use spec::{Clock, Interrupt, Secret, Stdin, TurnSpec};
 pub use start::{Report, SpawnError, StartFailure, Started, Waiting, spawn};

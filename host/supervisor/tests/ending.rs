@@ -9,11 +9,12 @@ use std::os::unix::net::UnixStream;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use aod_launch::{KillRoute, SignalRoute, SignalTarget};
 use aod_log::Kind;
 use aod_supervisor::{
-    Control, ControlError, Deed, Reason, Request, SignalTarget, SpawnError, StartFailure, Stdin,
+    Control, ControlError, Effect, Reason, Request, SpawnError, StartFailure, Stdin,
 };
-use common::{BINARY, Case, deed, kill, lives, text, until, write};
+use common::{BINARY, Case, effect, kill, lives, text, until, write};
 
 /// The pids that a script wrote, one a line.
 fn pids(case: &Case, name: &str, count: usize) -> Vec<u32> {
@@ -145,7 +146,7 @@ fn the_signal_goes_to_the_cli_below_its_launchers() {
     let mut case = Case::sh(
         "trap 'echo launcher' INT; sh -c 'trap \"echo init\" INT; sh -c \"trap \\\"echo cli; exit 5\\\" INT; echo ready; while :; do sleep 0.02; done\"; exit $?'; exit $?",
     );
-    case.spec.interrupt.main_depth = 2;
+    case.spec.launch.signal_route = SignalRoute::Descendant { depth: 2 };
     case.start();
     case.wait_for_line("ready");
     case.send(Request::Interrupt);
@@ -167,7 +168,8 @@ fn who_ignores_the_signal_is_killed() {
         (Some(9), Reason::Interrupted)
     );
     // Without a signal at all: at once.
-    let mut case = Case::sh("echo ready; exec sleep 1000").to(SignalTarget::None);
+    let mut case = Case::sh("echo ready; exec sleep 1000");
+    case.spec.interrupt.signal = None;
     case.spec.clock.grace_ms = 60_000;
     case.start();
     case.wait_for_line("ready");
@@ -208,7 +210,7 @@ fn a_result_starts_the_last_grace() {
     case.spec.clock.after_result_grace_ms = 100;
     case.start();
     case.wait_for_line("result");
-    case.send(deed(0, Deed::EndTurn));
+    case.send(effect(0, Effect::Close));
     let (exited, _) = case.end();
     assert_eq!(
         (exited.signal, exited.reason),
@@ -262,9 +264,13 @@ fn sandboxed(script: &str) -> Option<Case> {
     }
     let mut case = Case::sh("");
     case.spec.launch.program = "bwrap".into();
-    case.spec.launch.argv = arguments.map(str::to_owned).to_vec();
-    case.spec.launch.argv.push(script.to_owned());
-    case.spec.interrupt.main_depth = 2;
+    case.spec.launch.args = arguments[1..]
+        .iter()
+        .map(|word| (*word).to_owned())
+        .collect();
+    case.spec.launch.args.push(script.to_owned());
+    case.spec.launch.kill_route = KillRoute::Namespace;
+    case.spec.launch.signal_route = SignalRoute::Descendant { depth: 2 };
     Some(case)
 }
 
@@ -367,7 +373,7 @@ fn the_host_may_die() {
 #[test]
 fn hostile_clients_hurt_nobody() {
     let mut case = Case::sh("cat; echo end");
-    case.spec.stdin = Stdin::Open(Vec::new().into());
+    case.spec.stdin = Stdin::Open(Vec::new());
     case.start();
     let connect = || UnixStream::connect(&case.spec.control_socket).unwrap();
     let mut garbage = connect();
@@ -394,7 +400,7 @@ fn hostile_clients_hurt_nobody() {
     case.send(write(0, "hello\n"));
     case.wait_for_line("hello");
     let mut control = case.control();
-    control.send(&deed(1, Deed::CloseStdin)).unwrap();
+    control.send(&effect(1, Effect::CloseStdin)).unwrap();
     drop(crowd);
     let refused = control.send(&write(2, "late"));
     assert!(matches!(
@@ -408,7 +414,7 @@ fn hostile_clients_hurt_nobody() {
 #[test]
 fn a_cli_that_does_not_read_its_stdin_blocks_nobody() {
     let mut case = Case::sh("echo ready; while [ ! -e go ]; do sleep 0.01; done; wc -c");
-    case.spec.stdin = Stdin::Open(Vec::new().into());
+    case.spec.stdin = Stdin::Open(Vec::new());
     case.start();
     case.wait_for_line("ready");
     let mut control = case.control();
@@ -420,7 +426,7 @@ fn a_cli_that_does_not_read_its_stdin_blocks_nobody() {
         sent += data.len();
         assert!(sent < 64 << 20);
     }
-    control.send(&deed(seq + 1, Deed::CloseStdin)).unwrap();
+    control.send(&effect(seq + 1, Effect::CloseStdin)).unwrap();
     std::fs::write(case.path("go"), "").unwrap();
     let (_, entries) = case.end();
     assert!(text(&entries, Kind::Stdout).ends_with(&format!("{sent}\n")));
@@ -565,7 +571,7 @@ fn started_session(pid: u32) -> String {
 #[test]
 fn a_tree_that_uses_too_much_is_killed_and_it_is_said_why() {
     let mut case = Case::sh("for n in 1 2 3 4 5 6; do sleep 60 & done; echo $! > last; wait");
-    case.spec.watch.pids = Some(5);
+    case.spec.launch.polled_limits.pids = Some(5);
     case.start();
     let last = pids(&case, "last", 1)[0];
     let (exited, _) = case.end();

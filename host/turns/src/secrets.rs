@@ -59,6 +59,7 @@ impl TurnSecrets {
                 is_plain_url(url).then(|| types::Endpoint {
                     provider: provider.id.clone(),
                     url: url.to_owned(),
+                    source: types::EndpointSource::User,
                 })
             })
             .collect()
@@ -166,6 +167,8 @@ pub(crate) fn mcp_servers(agent: &aod_resources::Agent) -> Vec<types::McpServer>
                     })
                 }
             },
+            owner: types::McpOwner::Agent,
+            call_timeout_ms: None,
         })
         .collect()
 }
@@ -320,6 +323,7 @@ mod tests {
             name: name.to_owned(),
             variable: variable.to_owned(),
             providers: vec!["acme".to_owned()],
+            sent: Vec::new(),
             displaces: displaces.iter().map(|&name| name.to_owned()).collect(),
             prefix: None,
             label: String::new(),
@@ -344,9 +348,10 @@ mod tests {
             ],
             skills_folder: None,
             resume: types::ResumeStrategy::None,
-            interrupt: types::Interrupt::Kill,
+            stop: types::StopMethod::Kill,
             exit_grace_ms: 0,
-            capabilities: types::Capabilities::default(),
+            capabilities: Vec::new(),
+            options: Vec::new(),
         }
     }
 

@@ -3,9 +3,10 @@
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 
+use aod_launch::DataFd;
 use zeroize::Zeroizing;
 
-use crate::{DataFd, SandboxError};
+use crate::SandboxError;
 
 /// The descriptor of the arguments themselves.
 pub(super) const ARGUMENTS_FD: i32 = 3;
@@ -46,10 +47,13 @@ impl Arguments {
         self.option(values.map(OsStr::new));
     }
 
-    /// Gives `content` to bubblewrap and answers the descriptor's number as an option's value.
+    /// Gives `content` to bubblewrap; answers the descriptor's number, for use as an option's value.
     pub(super) fn data(&mut self, content: Zeroizing<Vec<u8>>) -> String {
         let fd = ARGUMENTS_FD + 1 + i32::try_from(self.data.len()).unwrap_or(i32::MAX);
-        self.data.push(DataFd { fd, content });
+        self.data.push(DataFd {
+            fd,
+            content: content.into(),
+        });
         fd.to_string()
     }
 
@@ -65,7 +69,7 @@ impl Arguments {
         let mut data = self.data;
         data.push(DataFd {
             fd: ARGUMENTS_FD,
-            content: self.text,
+            content: self.text.into(),
         });
         Ok(data)
     }

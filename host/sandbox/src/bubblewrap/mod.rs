@@ -10,12 +10,14 @@ mod system;
 
 use std::path::{Path, PathBuf};
 
+use aod_launch::{KillRoute, SignalRoute};
+
 use self::arguments::{ARGUMENTS_FD, Arguments};
 use crate::cgroup::Delegated;
 use crate::mount_point::{self, Kind};
 use crate::{
-    HOME, Launch, Mount, Network, Probe, SandboxDriver, SandboxError, SandboxSpec, UID, WORKSPACE,
-    Watch, check, limits, seccomp,
+    HOME, Launch, Mount, Network, PolledLimits, Probe, SandboxDriver, SandboxError, SandboxSpec,
+    UID, WORKSPACE, check, limits, seccomp,
 };
 
 pub(crate) const NAME: &str = "bubblewrap";
@@ -99,34 +101,35 @@ impl SandboxDriver for Bubblewrap {
         environment(&mut arguments, spec);
         arguments.option(["--chdir".as_ref(), spec.cwd.as_os_str()]);
 
-        let mut argv: Vec<String> = ["--args", &ARGUMENTS_FD.to_string(), "--"]
+        let mut args: Vec<String> = ["--args", &ARGUMENTS_FD.to_string(), "--"]
             .map(str::to_owned)
             .into();
-        argv.extend(limits::wrap(&spec.argv, &spec.limits, true)?);
+        args.extend(limits::wrap(&spec.argv, &spec.limits, true)?);
         let data_fds = arguments.finish()?;
         // Last, so that no error leaves a group behind.
         let cgroup = match &self.cgroup {
             Ok(delegated) => Some(delegated.create(&spec.limits)?),
             Err(_) => None,
         };
-        let watch = match &cgroup {
-            Some(_) => Watch::default(),
-            None => Watch {
+        let polled_limits = match &cgroup {
+            Some(_) => PolledLimits::default(),
+            None => PolledLimits {
                 memory_bytes: spec.limits.memory_bytes,
                 pids: spec.limits.pids.filter(|_| !limits::process_count_holds()),
             },
         };
         Ok(Launch {
             program: program.to_path_buf(),
-            argv,
+            args,
             env: Vec::new(),
             cwd: PathBuf::from("/"),
             data_fds,
+            cgroup,
             // The started process waits outside, its child is the sandbox's init, and the child of
             // that is the command.
-            main_depth: 2,
-            cgroup,
-            watch,
+            signal_route: SignalRoute::Descendant { depth: 2 },
+            kill_route: KillRoute::Namespace,
+            polled_limits,
         })
     }
 

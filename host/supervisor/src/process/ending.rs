@@ -13,8 +13,8 @@ pub enum Event {
     Time,
     /// The CLI wrote or was written to.
     Activity,
-    /// Its result was seen.
-    ResultSeen,
+    /// Its stdin was closed, and it has its last grace to exit.
+    Close,
     /// It shall stop.
     Interrupt,
     /// It shall be killed.
@@ -124,7 +124,7 @@ impl Ending {
             (State::Stopping { reason, kill_at }, Event::Time) if now >= kill_at => kill(reason),
             (State::Stopping { .. }, _) => same,
             (State::Running { .. }, Event::Interrupt) => self.stop(now, Reason::Interrupted),
-            (State::Running { exit_by: None }, Event::ResultSeen) => {
+            (State::Running { exit_by: None }, Event::Close) => {
                 let grace = limit(self.clock.after_result_grace_ms);
                 let exit_by = grace.map(|grace| now.saturating_add(grace));
                 (State::Running { exit_by }, Action::None)
@@ -141,7 +141,7 @@ impl Ending {
                     same
                 }
             }
-            (State::Running { .. }, Event::ResultSeen) => same,
+            (State::Running { .. }, Event::Close) => same,
         }
     }
 

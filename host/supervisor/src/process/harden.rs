@@ -9,7 +9,7 @@ use rustix::fs::{Mode, OFlags};
 use rustix::process::{Resource, Rlimit};
 
 /// Signals that reach whole groups or sessions and are not meant for us.
-pub const IGNORED: [libc::c_int; 4] = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGPIPE];
+const IGNORED: [libc::c_int; 4] = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGPIPE];
 
 /// Which process one is after [`detach`].
 pub enum Side {
@@ -71,8 +71,7 @@ pub fn detach() -> io::Result<Side> {
     }
     rustix::process::setsid()?;
     rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
-    // Above the numbers that a launch may ask for.
-    let report = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdout(), super::data_fds::ABOVE)?;
+    let report = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdout(), 3)?;
     let null = null()?;
     rustix::stdio::dup2_stdin(&null)?;
     rustix::stdio::dup2_stdout(&null)?;

@@ -1,15 +1,15 @@
 //! The process: from a specification to the turn's last record.
 
-mod child;
 mod clients;
-mod data_fds;
-mod desk;
 mod ending;
+mod failure;
 mod feed;
 pub mod harden;
+mod now;
 mod output;
+mod polled_limits;
+mod requests;
 mod turn;
-mod watch;
 
 use std::fs::File;
 use std::io::Write as _;
@@ -19,25 +19,11 @@ use std::time::{Duration, Instant};
 use aod_log::Writer;
 use aod_supervisor::{Report, StartFailure, TurnSpec};
 
+use self::failure::Failure;
 use self::turn::Turn;
 
 /// How long the host may take to let go of the log.
 const LOCK_PATIENCE: Duration = Duration::from_secs(10);
-
-/// Why the CLI was not started; becomes the report.
-struct Failure(StartFailure, String);
-
-impl Failure {
-    fn new(failure: StartFailure, what: &str, error: &dyn std::error::Error) -> Self {
-        let mut message = format!("{what}: {error}");
-        let mut source = error.source();
-        while let Some(cause) = source {
-            message = format!("{message}: {cause}");
-            source = cause.source();
-        }
-        Self(failure, message)
-    }
-}
 
 /// Detaches from the host and runs the turn to its end.
 pub fn run(spec: TurnSpec) -> ExitCode {
@@ -70,11 +56,8 @@ fn start(spec: TurnSpec) -> Result<(Turn, aod_supervisor::Started), Failure> {
             return Err(Failure(StartFailure::Spec, message));
         }
     }
-    // Before any other descriptor takes a number that is wanted.
-    let data = data_fds::place(&spec.launch.data_fds)
-        .map_err(|error| Failure::new(StartFailure::Spec, "cannot place data", &error))?;
     let log = take_log(&spec)?;
-    Turn::begin(spec, data, log)
+    Turn::begin(spec, log)
 }
 
 fn take_log(spec: &TurnSpec) -> Result<Writer, Failure> {

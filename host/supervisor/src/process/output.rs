@@ -40,9 +40,9 @@ pub struct Output {
 
 impl Output {
     /// For [`Kind::Stdout`] or [`Kind::Stderr`].
-    pub const fn new(pipe: File, kind: Kind) -> Self {
+    pub const fn new(pipe: Option<File>, kind: Kind) -> Self {
         Self {
-            pipe: Some(pipe),
+            pipe,
             lines: Lines::new(kind),
             is_large: false,
         }

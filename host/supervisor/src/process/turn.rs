@@ -1,27 +1,27 @@
 //! The poll loop of one turn.
 
 use std::io::{self, Read as _};
-use std::os::fd::OwnedFd;
 use std::path::PathBuf;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
+use aod_launch::{Input, Output as Outputs, Pipes, Process, StartOptions, Status, start};
 use aod_log::{Batch, Kind, Meta, Writer};
 use aod_supervisor::{
-    Exited, Interrupt, Reason, Redactor, Request, SignalTarget, StartFailure, Started, Stdin,
-    TurnSpec, listen,
+    Exited, Fragment, Interrupt, Reason, Redactor, Request, StartFailure, Started, Stdin, TurnSpec,
+    listen,
 };
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::fs::Mode;
 
-use super::Failure;
-use super::child::{Child, Pipes, Status};
 use super::clients::{Clients, refusal};
-use super::desk::{Desk, Hands};
 use super::ending::{Action, Ending, Event};
+use super::failure::{Failure, with_causes};
 use super::feed::Feed;
 use super::harden::trim_heap;
+use super::now::now_micros;
 use super::output::{LARGE_PIPE, Output, Sink};
-use super::watch::Watchman;
+use super::polled_limits::LimitPoller;
+use super::requests::{HandlerContext, RequestHandler};
 
 /// How much is read from a pipe at once, when it has much.
 const LARGE_READ: usize = 256 << 10;
@@ -47,17 +47,17 @@ pub struct Turn {
     log_error: Option<String>,
     redactor: Redactor,
     begun: bool,
-    child: Child,
+    process: Process,
     status: Option<Status>,
     gone_at: u64,
     outputs: [Output; 2],
     feed: Feed,
     clients: Clients,
-    desk: Desk,
+    requests: RequestHandler,
     socket: PathBuf,
     ending: Ending,
     interrupt: Interrupt,
-    watchman: Watchman,
+    limits: LimitPoller,
     over_limit: Option<String>,
     started: Instant,
     buffer: Vec<u8>,
@@ -65,11 +65,8 @@ pub struct Turn {
 
 impl Turn {
     /// Records the turn's beginning and starts its CLI.
-    pub fn begin(
-        mut spec: TurnSpec,
-        data: Vec<OwnedFd>,
-        mut log: Writer,
-    ) -> Result<(Self, Started), Failure> {
+    pub fn begin(mut spec: TurnSpec, mut log: Writer) -> Result<(Self, Started), Failure> {
+        let stdin = FirstInput::of(&spec)?;
         let umask = rustix::process::umask(Mode::RWXG | Mode::RWXO | Mode::XUSR);
         let listener = listen(&spec.control_socket)
             .and_then(|listener| listener.set_nonblocking(true).map(|()| listener))
@@ -94,13 +91,19 @@ impl Turn {
             )
             .and_then(|()| log.append(&mut batch))
             .map_err(|error| Failure::new(StartFailure::Log, "no beginning", &error))?;
-        let with_stdin = !matches!(spec.stdin, Stdin::None);
-        let (child, pipes) = match Child::start(&spec.launch, &data, with_stdin, umask) {
+        let options = StartOptions {
+            input: if stdin.is_none() {
+                Input::Null
+            } else {
+                Input::Pipe
+            },
+            output: Outputs::Separate,
+            umask: Some(umask.bits()),
+        };
+        let (process, pipes) = match start(&spec.launch, options) {
             Ok(started) => started,
             Err(error) => {
-                let program = spec.launch.program.display();
-                let what = format!("cannot execute {program} in {}", spec.launch.cwd.display());
-                let failure = Failure::new(StartFailure::Launch, &what, &error);
+                let failure = Failure(StartFailure::Launch, with_causes(&error));
                 record_exited(
                     &mut log,
                     spec.turn,
@@ -119,35 +122,35 @@ impl Turn {
         };
         let started = Started {
             supervisor_pid: std::process::id(),
-            pid: child.id(),
+            pid: process.id(),
             generation: log.generation(),
             after_id,
         };
         Ok((
-            Self::new(spec, child, pipes, listener, redactor, log),
+            Self::new(spec, stdin, process, pipes, listener, redactor, log),
             started,
         ))
     }
 
     fn new(
         mut spec: TurnSpec,
-        child: Child,
+        stdin: Option<FirstInput>,
+        process: Process,
         pipes: Pipes,
         listener: std::os::unix::net::UnixListener,
         redactor: Redactor,
         log: Writer,
     ) -> Self {
-        let (first, closing) = match &spec.stdin {
-            Stdin::None => (Vec::new(), true),
-            Stdin::Text(text) => (text.expose().to_vec(), true),
-            Stdin::Open(text) => (text.expose().to_vec(), false),
+        let (first, closing) = match stdin {
+            None => (Vec::new(), true),
+            Some(input) => (input.text, input.closing),
         };
         // What can never be written is not kept.
         let secrets = match closing {
             true => Vec::new(),
             false => std::mem::take(&mut spec.secrets),
         };
-        let asks = spec.interrupt.signal.is_some() && spec.interrupt.to != SignalTarget::None;
+        let asks = spec.interrupt.signal.is_some();
         Self {
             number: spec.turn,
             log,
@@ -155,20 +158,20 @@ impl Turn {
             log_error: None,
             redactor,
             begun: false,
-            child,
+            process,
             status: None,
             gone_at: 0,
             outputs: [
-                Output::new(pipes.stdout, Kind::Stdout),
+                Output::new(Some(pipes.stdout), Kind::Stdout),
                 Output::new(pipes.stderr, Kind::Stderr),
             ],
             feed: Feed::new(pipes.stdin, first, closing),
             clients: Clients::new(listener),
-            desk: Desk::new(spec.turn, secrets),
+            requests: RequestHandler::new(spec.turn, secrets),
             socket: spec.control_socket.clone(),
             ending: Ending::new(spec.clock, asks),
             interrupt: spec.interrupt,
-            watchman: Watchman::new(spec.watch),
+            limits: LimitPoller::new(spec.launch.polled_limits),
             over_limit: None,
             started: Instant::now(),
             buffer: Vec::new(),
@@ -193,7 +196,7 @@ impl Turn {
             self.clients.flush();
             self.feed.advance();
             if self.ending.is_gone() && self.since_gone() >= LINGER_MS {
-                self.child.sweep();
+                self.process.sweep();
             }
             if quiet {
                 self.rest();
@@ -223,7 +226,10 @@ impl Turn {
             polled.push(PollFd::new(pipe, PollFlags::OUT));
         }
         if !self.ending.is_gone() {
-            polled.push(PollFd::from_borrowed_fd(self.child.pidfd(), PollFlags::IN));
+            polled.push(PollFd::from_borrowed_fd(
+                self.process.pidfd(),
+                PollFlags::IN,
+            ));
         }
         for (client, flags) in self.clients.wants() {
             polled.push(PollFd::from_borrowed_fd(client, flags));
@@ -242,7 +248,7 @@ impl Turn {
         let sweep = self.ending.is_gone().then_some(SWEEP_MS);
         let rest = (self.buffer.capacity() + self.batch.capacity() > 0).then_some(REST_MS);
         let looks = self.over_limit.is_none() && !self.ending.is_gone();
-        let look = self.watchman.due().filter(|_| looks);
+        let look = self.limits.due().filter(|_| looks);
         let look = look.map(|at| at.saturating_sub(now));
         let millis = [due, sweep, rest, look].into_iter().flatten().min();
         let sync = self.log.sync_due();
@@ -256,7 +262,7 @@ impl Turn {
         if self.ending.is_gone() || self.over_limit.is_some() {
             return;
         }
-        self.over_limit = self.watchman.look(self.now(), self.child.id());
+        self.over_limit = self.limits.look(self.now(), self.process.id());
         if self.over_limit.is_some() {
             self.happens(Event::OverLimit);
         }
@@ -264,7 +270,7 @@ impl Turn {
 
     fn look_for_end(&mut self) {
         if self.status.is_none() {
-            self.status = self.child.status();
+            self.status = self.process.status();
             if self.status.is_some() {
                 self.gone_at = self.now();
                 self.happens(Event::Gone);
@@ -284,8 +290,12 @@ impl Turn {
             // Its adapter asks it: the host feeds it what was recorded.
             Action::Signal
                 if self.interrupt.by_dialogue && self.ending.reason() == Reason::Interrupted => {}
-            Action::Signal => self.child.interrupt(self.interrupt),
-            Action::Kill => self.child.kill(),
+            Action::Signal => {
+                if let Some(signal) = self.interrupt.signal {
+                    self.process.signal(signal, self.interrupt.to);
+                }
+            }
+            Action::Kill => self.process.kill(),
         }
     }
 
@@ -350,7 +360,7 @@ impl Turn {
             feed,
             batch,
             redactor,
-            desk,
+            requests,
             log,
             ..
         } = self;
@@ -359,13 +369,13 @@ impl Turn {
             if ending.is_gone() && request != Request::Ping {
                 return refusal("the turn is over");
             }
-            let mut hands = Hands {
+            let mut context = HandlerContext {
                 feed,
                 batch,
                 redactor,
                 last_id,
             };
-            let (reply, event) = desk.take(request, &mut hands);
+            let (reply, event) = requests.handle(request, &mut context);
             actions.extend(event.map(|event| ending.apply(now, event)));
             reply
         });
@@ -436,7 +446,7 @@ impl Turn {
         }
         self.append();
         let deadline = Instant::now() + LAST_SWEEP;
-        while !self.child.sweep() && Instant::now() < deadline {
+        while !self.process.sweep() && Instant::now() < deadline {
             std::thread::sleep(Duration::from_millis(2));
         }
         let [stdout, stderr] = &self.outputs;
@@ -462,6 +472,34 @@ impl Turn {
     }
 }
 
+/// What the CLI reads first.
+struct FirstInput {
+    text: Vec<u8>,
+    /// Whether nothing follows it.
+    closing: bool,
+}
+
+impl FirstInput {
+    /// With its secrets filled in; none where there is no stdin.
+    fn of(spec: &TurnSpec) -> Result<Option<Self>, Failure> {
+        let (fragments, closing) = match &spec.stdin {
+            Stdin::None => return Ok(None),
+            Stdin::Text(fragments) => (fragments, true),
+            Stdin::Open(fragments) => (fragments, false),
+        };
+        let mut filled = Fragment::fill(fragments, &spec.secrets).map_err(|name| {
+            let message = format!(
+                "the runtime's adapter asks for the secret {name:?}, which this turn does not have"
+            );
+            Failure(StartFailure::Spec, message)
+        })?;
+        Ok(Some(Self {
+            text: std::mem::take(&mut *filled.text).into_bytes(),
+            closing,
+        }))
+    }
+}
+
 /// Appends the turn's last record, for which the log keeps space back, and syncs. When even that
 /// fails, the host finds a free lock and no such record, and says so.
 fn record_exited(log: &mut Writer, turn: u32, exited: &Exited) {
@@ -471,12 +509,6 @@ fn record_exited(log: &mut Writer, turn: u32, exited: &Exited) {
         .push(Meta::new(Kind::Exited, turn, now_micros()), &json)
         .and_then(|()| log.append_final(&mut batch))
         .and_then(|_| log.sync());
-}
-
-pub fn now_micros() -> i64 {
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-    // A clock before 1970 reads as 1970.
-    i64::try_from(now.unwrap_or_default().as_micros()).unwrap_or(i64::MAX)
 }
 
 fn is_transient(error: &io::Error) -> bool {

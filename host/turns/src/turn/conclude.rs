@@ -1,7 +1,8 @@
 //! How a turn ended, from what its supervisor recorded and what its adapter makes of it.
 
 use aod_resources::Outcome;
-use aod_runtime::types::{ExitCause, Failure};
+use aod_resources::event::Failure;
+use aod_runtime::types::ExitCause;
 use aod_supervisor::{Exited, Reason, Redactor};
 
 use super::journal::Terminal;
@@ -61,11 +62,8 @@ impl End {
 /// Why the process ended, as adapters are told.
 pub(crate) fn cause(reason: Reason) -> ExitCause {
     match reason {
-        Reason::Exit
-        | Reason::AfterResult
-        | Reason::OverLimit
-        | Reason::LogError
-        | Reason::StartFailed => ExitCause::Own,
+        Reason::AfterResult => ExitCause::Closed,
+        Reason::Exit | Reason::OverLimit | Reason::LogError | Reason::StartFailed => ExitCause::Own,
         Reason::Interrupted => ExitCause::Interrupted,
         Reason::Terminated => ExitCause::Terminated,
         Reason::Timeout => ExitCause::Timeout,
@@ -170,7 +168,7 @@ fn died(exited: &Exited, facts: &Facts<'_>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use aod_runtime::types::FailureKind;
+    use aod_resources::event::FailureKind;
 
     use super::*;
 
@@ -197,7 +195,7 @@ mod tests {
         let failure = Failure {
             kind: FailureKind::Auth,
             message: "no key".to_owned(),
-            retry_at_ms: None,
+            retry_at: None,
         };
         let end = conclude(&exited(Some(0), None, Reason::Exit), Some(&failure), &FACTS);
         assert_eq!(end.outcome, Outcome::Failed);

@@ -21,7 +21,7 @@ use aod_runtime::types::{
     TurnReference,
 };
 use aod_runtime::{Adapter, AdapterError, Conversation};
-use aod_streams::EventWriter;
+use aod_streams::events::EventWriter;
 use aod_supervisor::Exited;
 
 use self::coverage::{LineCoverage, unparsed};
@@ -33,7 +33,7 @@ use super::conclude::cause;
 use super::context::{Continuity, Start};
 use crate::{Error, Result};
 
-pub(super) use self::dialogue::{Due, QuestionState, TimerAction};
+pub(super) use self::dialogue::{Due, QuestionState, TimerAction, for_stdin};
 
 /// Lines are handed over in batches of about this many bytes.
 const BATCH: usize = 256 << 10;
@@ -252,12 +252,7 @@ impl Fold {
 
     /// Feeds lines. Where that fails they are fed one by one to a new instance, so that one bad
     /// line costs no other, and the same one costs the same however lines were batched.
-    fn feed(
-        &mut self,
-        source: OutputSource,
-        lines: &Lines,
-        step: &mut Step<'_>,
-    ) -> io::Result<()> {
+    fn feed(&mut self, source: OutputSource, lines: &Lines, step: &mut Step<'_>) -> io::Result<()> {
         let first = lines.lines.first().filter(|line| !line.too_long);
         let is_fed = first.is_some();
         if let Some(first) = first.filter(|_| self.conversation.is_none()) {
@@ -429,7 +424,9 @@ impl Fold {
             Action::Emit(emitted) => self.emit(emitted, step)?,
             Action::Remember(token) => self.remember(Some(token), step),
             Action::Forget => self.remember(None, step),
-            Action::WriteStdin(text) => self.outside(dialogue::write(text), step),
+            Action::WriteStdin(text) => {
+                self.outside(aod_supervisor::Effect::Write(for_stdin(text)), step);
+            }
             Action::CloseStdin => self.outside(aod_supervisor::Effect::CloseStdin, step),
             // A process serves one turn, so that both come to the same.
             Action::EndTurn | Action::Close => {

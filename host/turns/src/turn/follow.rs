@@ -10,7 +10,7 @@ use aod_supervisor::{Answer, Control, ControlError, Request};
 use super::alarm::Alarm;
 use super::answers::{Attempt, Refusal};
 use super::derive::Derivation;
-use super::fold::{Deed, Due, Standing, Wanted};
+use super::fold::{Due, Effect, QuestionState, TimerAction};
 use super::task::{Failure, Task};
 use crate::Error;
 use crate::paths::SessionPaths;
@@ -52,9 +52,9 @@ impl Task<'_> {
             // Looked at before the log: what was recorded before the lock went is then seen.
             let alive = aod_log::is_locked(&log).map_err(Error::internal)?;
             if has_grown || !alive {
-                let deeds;
-                (derivation, deeds) = derivation.advance().await?;
-                outbox.extend(deeds);
+                let effects;
+                (derivation, effects) = derivation.advance().await?;
+                outbox.extend(effects);
             }
             if let Some(exited) = derivation.fold.exited.clone() {
                 return self.finish(derivation, exited).await;
@@ -83,10 +83,10 @@ impl Task<'_> {
                 Ok(()) = stopped.changed() => stopped.mark_changed(),
                 Some(attempt) = self.answers.recv() => {
                     // What it answers to may not have been read yet.
-                    let deeds;
-                    (derivation, deeds) = derivation.advance().await?;
-                    outbox.extend(deeds);
-                    let standing = derivation.fold.standing(&attempt.question, &attempt.value);
+                    let effects;
+                    (derivation, effects) = derivation.advance().await?;
+                    outbox.extend(effects);
+                    let standing = derivation.fold.question_state(&attempt.question, &attempt.value);
                     self.answer(attempt, standing).await?;
                 }
                 () = turns.shutdown.cancelled() => return Err(Failure::LetGo),
@@ -94,21 +94,25 @@ impl Task<'_> {
         }
     }
 
-    /// Does what the adapter wants, in order, but for the first deeds, which are `done`. A
-    /// supervisor that does not answer is asked again later: it does each deed once.
-    async fn carry_out(&self, outbox: &mut VecDeque<Deed>, done: u64) -> Result<(), Failure> {
-        while let Some(deed) = outbox.front() {
-            match deed {
-                Deed::Remember(token) => {
+    /// Does what the adapter wants, in order, but for the first effects, which are `done`. A
+    /// supervisor that does not answer is asked again later: it does each effect once.
+    async fn carry_out(&self, outbox: &mut VecDeque<Effect>, done: u64) -> Result<(), Failure> {
+        while let Some(effect) = outbox.front() {
+            match effect {
+                Effect::Remember(token) => {
                     let store = &self.turns.store;
                     store
-                        .set_resume_token(self.id(), self.number(), token.clone())
+                        .set_resume_token(
+                            self.id(),
+                            self.number(),
+                            token.clone().unwrap_or_default(),
+                        )
                         .await?;
                 }
-                Deed::Outside(seq, _) if *seq < done => {}
-                Deed::Outside(seq, deed) => {
-                    let (seq, deed) = (*seq, deed.clone());
-                    match self.ask(Request::Deed { seq, deed }).await? {
+                Effect::Outside(seq, _) if *seq < done => {}
+                Effect::Outside(seq, effect) => {
+                    let (seq, effect) = (*seq, effect.clone());
+                    match self.ask(Request::Effect { seq, effect }).await? {
                         // What it refuses it records, and the fold tells of it.
                         Heard::Done | Heard::Refused(_) => {}
                         Heard::Gone | Heard::Silent => return Ok(()),
@@ -125,7 +129,7 @@ impl Task<'_> {
     async fn keep_time(
         &self,
         alarm: &mut Alarm,
-        next: Option<(Due, Wanted)>,
+        next: Option<(Due, TimerAction)>,
         read: u64,
     ) -> Result<Option<Duration>, Failure> {
         let Some((due, wanted)) = next else {
@@ -136,12 +140,12 @@ impl Task<'_> {
             return Ok(Some(left));
         }
         let request = match wanted {
-            Wanted::Default { question, value } => Request::Answer(Answer {
+            TimerAction::Default { question, value } => Request::Answer(Answer {
                 question,
                 value,
                 by_default: true,
             }),
-            Wanted::Tick(seq) => Request::Tick { seq, after: read },
+            TimerAction::Tick(seq) => Request::Tick { seq, after: read },
         };
         // The record of it wakes this task; where there is none, the pulse does.
         self.ask(request).await?;
@@ -149,18 +153,18 @@ impl Task<'_> {
     }
 
     /// Gives a user's answer to a question, if that stands as it should.
-    async fn answer(&self, attempt: Attempt, standing: Standing) -> Result<(), Failure> {
+    async fn answer(&self, attempt: Attempt, standing: QuestionState) -> Result<(), Failure> {
         let Attempt {
             question,
             value,
             reply,
         } = attempt;
         let verdict = match standing {
-            Standing::Unknown => Err(Refusal::Unknown),
-            Standing::NoChoice(choices) => Err(Refusal::NoChoice(choices)),
-            Standing::Answered => Err(Refusal::Answered),
-            Standing::Dropped => Err(Refusal::Stopping),
-            Standing::Open => {
+            QuestionState::Unknown => Err(Refusal::Unknown),
+            QuestionState::NoChoice(choices) => Err(Refusal::NoChoice(choices)),
+            QuestionState::Answered => Err(Refusal::Answered),
+            QuestionState::Dropped => Err(Refusal::Stopping),
+            QuestionState::Open => {
                 let answer = Answer {
                     question,
                     value,

@@ -1,24 +1,26 @@
-//! From an adapter's plan to what a supervisor is told.
+//! From an adapter's launch to what a supervisor is told.
 
 use aod_runtime::types::{
-    self, Description, Encoding, Fragment, Interrupt, Plan, Stdin as PlanStdin,
+    self, Description, Fragment, Launch as Requested, SecretEncoding, Stdin as RequestedStdin,
+    StopMethod,
 };
 use aod_sandbox::{Launch, PrivateFile, SandboxSpec};
 use aod_store::TurnRecord;
-use aod_supervisor::{Clock, DataFd, Secret, SignalTarget, Stdin, TurnSpec, Watch};
+use aod_supervisor::{Clock, Secret, SignalTarget, Stdin, TurnSpec};
 use secrecy::ExposeSecret;
 use serde_json::Value;
 use zeroize::Zeroizing;
 
 use super::Turns;
+use super::fold::for_stdin;
 use crate::paths::SessionPaths;
 use crate::provision::{Folder, Trouble};
 use crate::secrets::TurnSecrets;
 
-/// Writes and deletes what the plan asks for. Files in the private folder are only returned: they
+/// Writes and deletes what the adapter asks for. Files in the private folder are only returned: they
 /// exist for the CLI alone and never on a disk.
 pub(crate) fn place_files(
-    plan: &Plan,
+    requested: &Requested,
     places: &types::Paths,
     paths: &SessionPaths,
     secrets: &TurnSecrets,
@@ -35,12 +37,12 @@ pub(crate) fn place_files(
         }
         Ok(None)
     };
-    for path in &plan.delete {
+    for path in &requested.delete {
         if let Some((folder, path)) = inside(path)? {
             folder.delete(&path)?;
         }
     }
-    for file in &plan.files {
+    for file in &requested.files {
         let content = fill(&file.content, secrets)?;
         // The private folder may lie within the home, so it is asked first.
         if beneath(&file.path, &places.private).is_some() {
@@ -74,6 +76,8 @@ pub(crate) fn fill(
     for fragment in fragments {
         match fragment {
             Fragment::Text(literal) => text.push_str(literal),
+            // No prompt has attachments yet: the runtime refuses a launch that names one.
+            Fragment::Attachment(_) => {}
             Fragment::Secret(reference) => {
                 let secret = secrets.get(&reference.name).ok_or_else(|| {
                     Trouble::Failed(format!(
@@ -83,8 +87,8 @@ pub(crate) fn fill(
                 })?;
                 let secret = secret.expose_secret();
                 match reference.encoding {
-                    Encoding::Raw => text.push_str(secret),
-                    Encoding::Json => {
+                    SecretEncoding::Raw => text.push_str(secret),
+                    SecretEncoding::Json => {
                         let quoted = Zeroizing::new(Value::from(secret).to_string());
                         text.push_str(&quoted[1..quoted.len() - 1]);
                     }
@@ -96,17 +100,17 @@ pub(crate) fn fill(
 }
 
 /// Sets the CLI's variables. Who comes first wins: the sandbox's own, what the user gave, the
-/// operator's `runtimes.toml`, the plan.
+/// operator's `runtimes.toml`, the adapter.
 pub(crate) fn set_variables(
     spec: &mut SandboxSpec,
-    plan: &Plan,
+    requested: &Requested,
     operator: &indexmap::IndexMap<String, String>,
     secrets: &TurnSecrets,
 ) -> Result<(), Trouble> {
     let user = secrets
         .variables
         .iter()
-        .filter(|(name, _)| !plan.withhold.contains(name))
+        .filter(|(name, _)| !requested.withhold.contains(name))
         .map(|(name, value)| {
             (
                 name.clone(),
@@ -118,7 +122,7 @@ pub(crate) fn set_variables(
     spec.env
         .retain(|(name, _)| !user.iter().any(|(given, _)| given == name));
     spec.env.extend(user);
-    let exposed = plan.expose.iter().filter_map(|name| {
+    let exposed = requested.expose.iter().filter_map(|name| {
         let value = secrets.mcp.get(name)?;
         Some((
             name.clone(),
@@ -129,7 +133,7 @@ pub(crate) fn set_variables(
     for (name, value) in operator {
         set_default(spec, name, Zeroizing::new(value.clone()));
     }
-    for variable in &plan.env {
+    for variable in &requested.env {
         let value = fill(&variable.value, secrets)?;
         set_default(spec, &variable.name, value);
     }
@@ -143,10 +147,10 @@ fn set_default(spec: &mut SandboxSpec, name: &str, value: Zeroizing<String>) {
 }
 
 /// What the supervisor is told of a turn, apart from its launch.
-pub(crate) struct Facts<'a> {
+pub(crate) struct SpecInput<'a> {
     pub(crate) turn: &'a TurnRecord,
     pub(crate) description: &'a Description,
-    pub(crate) plan: &'a Plan,
+    pub(crate) requested: &'a Requested,
     pub(crate) begin: Value,
 }
 
@@ -155,32 +159,31 @@ pub(crate) fn turn_spec(
     turns: &Turns,
     paths: &SessionPaths,
     launch: Launch,
-    facts: Facts<'_>,
+    input: SpecInput<'_>,
     secrets: &TurnSecrets,
 ) -> Result<TurnSpec, Trouble> {
     let settings = &turns.config.turn;
-    let stdin = match &facts.plan.stdin {
-        PlanStdin::None => Stdin::None,
-        PlanStdin::Text(text) => Stdin::Text(fill(text, secrets)?.as_bytes().to_vec().into()),
-        PlanStdin::Open(text) => Stdin::Open(fill(text, secrets)?.as_bytes().to_vec().into()),
+    let stdin = match &input.requested.stdin {
+        RequestedStdin::None => Stdin::None,
+        RequestedStdin::Text(text) => Stdin::Text(for_stdin(text.clone())),
+        RequestedStdin::Open(text) => Stdin::Open(for_stdin(text.clone())),
     };
-    let (signal, to) = match facts.description.interrupt {
-        Interrupt::Sigint => (Some(2), SignalTarget::Main),
-        Interrupt::Sigterm => (Some(15), SignalTarget::Main),
+    let (signal, to) = match input.description.stop {
+        StopMethod::Sigint => (Some(2), SignalTarget::Main),
+        StopMethod::Sigterm => (Some(15), SignalTarget::Main),
         // Its user's wish to stop goes by its stdin; the signal is for when its time is over.
-        Interrupt::Dialogue => (Some(15), SignalTarget::Main),
-        Interrupt::Kill => (None, SignalTarget::None),
+        StopMethod::Dialogue => (Some(15), SignalTarget::Main),
+        StopMethod::Kill => (None, SignalTarget::Main),
     };
     let millis =
         |duration: std::time::Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
-    let argv0 = launch.program.to_string_lossy().into_owned();
     Ok(TurnSpec {
-        session: facts.turn.session.to_string(),
-        turn: facts.turn.turn.turn_number,
+        session: input.turn.session.to_string(),
+        turn: input.turn.turn.turn_number,
         log_dir: paths.log(),
         log: turns.config.log,
         control_socket: paths.control(),
-        begin: facts.begin,
+        begin: input.begin,
         stdin,
         secrets: secrets
             .iter()
@@ -190,46 +193,23 @@ pub(crate) fn turn_spec(
             })
             .collect(),
         clock: Clock {
-            timeout_ms: u64::from(facts.turn.turn.timeout) * 1000,
+            timeout_ms: u64::from(input.turn.turn.timeout) * 1000,
             idle_ms: settings.idle.map_or(0, millis),
             grace_ms: millis(settings.grace),
-            after_result_grace_ms: u64::from(facts.description.exit_grace_ms),
-        },
-        watch: Watch {
-            memory_bytes: launch.watch.memory_bytes,
-            pids: launch.watch.pids,
+            after_result_grace_ms: u64::from(input.description.exit_grace_ms),
         },
         interrupt: aod_supervisor::Interrupt {
             signal,
             to,
-            main_depth: launch.main_depth,
-            by_dialogue: facts.description.interrupt == Interrupt::Dialogue,
+            by_dialogue: input.description.stop == StopMethod::Dialogue,
         },
-        launch: aod_supervisor::Launch {
-            program: launch.program,
-            argv: std::iter::once(argv0).chain(launch.argv).collect(),
-            env: launch
-                .env
-                .into_iter()
-                .map(|(name, value)| (name, value.to_string()))
-                .collect(),
-            cwd: launch.cwd,
-            cgroup: launch.cgroup,
-            data_fds: launch
-                .data_fds
-                .into_iter()
-                .map(|data| DataFd {
-                    fd: data.fd,
-                    content: data.content.to_vec().into(),
-                })
-                .collect(),
-        },
+        launch,
     })
 }
 
 #[cfg(test)]
 mod tests {
-    use aod_runtime::types::SecretRef;
+    use aod_runtime::types::SecretReference;
     use secrecy::SecretString;
 
     use super::*;
@@ -241,20 +221,20 @@ mod tests {
             .variables
             .insert("KEY".to_owned(), SecretString::from("a\"b\n"));
         let secret = |encoding| {
-            Fragment::Secret(SecretRef {
+            Fragment::Secret(SecretReference {
                 name: "KEY".to_owned(),
                 encoding,
             })
         };
         let text = [
             Fragment::Text("<".to_owned()),
-            secret(Encoding::Raw),
-            secret(Encoding::Json),
+            secret(SecretEncoding::Raw),
+            secret(SecretEncoding::Json),
         ];
         assert_eq!(&*fill(&text, &secrets).unwrap(), "<a\"b\na\\\"b\\n");
-        let unknown = Fragment::Secret(SecretRef {
+        let unknown = Fragment::Secret(SecretReference {
             name: "NO".to_owned(),
-            encoding: Encoding::Raw,
+            encoding: SecretEncoding::Raw,
         });
         assert!(fill(&[unknown], &secrets).is_err());
     }

@@ -1,12 +1,12 @@
-//! What comes before a turn's CLI is started: the stages, the plan, and what the supervisor is
+//! What comes before a turn's CLI is started: the stages, the launch, and what the supervisor is
 //! told.
 
 use std::sync::Arc;
 
 use aod_runtime::Adapter;
 
-use super::context::{Facts, context, sandbox_paths};
-use super::fold::Fold;
+use super::context::{BeginRecord, Start, context, prompt, sandbox_paths};
+use super::fold::{Fold, FoldInput};
 use super::journal::Journal;
 use super::launch;
 use super::task::Task;
@@ -77,7 +77,7 @@ impl Task<'_> {
                     .await?;
             }
             if !self.session.agent.mcp_servers.is_empty() && !stages.is_done(Stage::McpConfig) {
-                // The servers' values are open by now; where they go is the plan's to say.
+                // The servers' values are open by now; where they go is the adapter's to say.
                 stages.run(Stage::McpConfig, async { Ok(()) }).await?;
             }
             if !self.session.agent.skills.is_empty() && !stages.is_done(Stage::Skills) {
@@ -86,7 +86,7 @@ impl Task<'_> {
                 stages.run(Stage::Skills, async { written }).await?;
             }
         }
-        let ready = self.plan(&chosen, &installation, secrets);
+        let ready = self.prepare(&chosen, &installation, secrets);
         stages.run(Stage::RuntimeStart, async { ready }).await
     }
 
@@ -133,8 +133,8 @@ impl Task<'_> {
         stages.run(Stage::ProvisionSetup, work).await
     }
 
-    /// Asks the adapter how to run the turn, and prepares the sandbox for it.
-    fn plan(
+    /// Asks the adapter how to start the CLI, and prepares the sandbox for it.
+    fn prepare(
         &self,
         chosen: &Chosen,
         installation: &Installation,
@@ -143,7 +143,7 @@ impl Task<'_> {
         let turns = self.turns;
         let adapter = &chosen.adapter;
         let description = adapter.description();
-        let facts = Facts {
+        let mut begin = BeginRecord {
             adapter: adapter.digest().to_string(),
             resume: self.session.resume_token.clone(),
             secrets: secrets.variables.keys().cloned().collect(),
@@ -154,14 +154,17 @@ impl Task<'_> {
                 .collect(),
             cli_version: installation.version.clone(),
             options: adapter.options().to_owned(),
+            start: Start::default(),
         };
         let places = sandbox_paths(&*turns.driver, &self.paths);
-        let context = context(&self.session, &self.turn.turn, &facts, places.clone());
-        let plan = adapter
-            .plan(&context)
+        let context = context(&self.session, &begin, places.clone());
+        let prompt = prompt(self.id(), &self.turn.turn);
+        let requested = adapter
+            .prepare(&context, &prompt)
             .map_err(|error| Trouble::Failed(error.to_string()))?;
-        let private = launch::place_files(&plan, &places, &self.paths, &secrets)?;
-        let mut argv = plan.argv.clone();
+        begin.start = Start::from(&requested);
+        let private = launch::place_files(&requested, &places, &self.paths, &secrets)?;
+        let mut argv = requested.argv.clone();
         if let Some(program) = argv.first_mut() {
             if *program == description.cli.command {
                 program.clone_from(&chosen.cli.command);
@@ -173,23 +176,29 @@ impl Task<'_> {
         }
         let mut spec = provision::sandbox(turns, &self.paths, Some(installation), argv);
         spec.private_files = private;
-        launch::set_variables(&mut spec, &plan, &chosen.cli.env, &secrets)?;
+        launch::set_variables(&mut spec, &requested, &chosen.cli.env, &secrets)?;
         let launch = turns
             .driver
             .launch(&spec)
             .map_err(|error| Trouble::Failed(error.to_string()))?;
+        let start = begin.start;
         let begin =
-            serde_json::to_value(&facts).map_err(|error| Trouble::Failed(error.to_string()))?;
-        let details = launch::Facts {
+            serde_json::to_value(&begin).map_err(|error| Trouble::Failed(error.to_string()))?;
+        let details = launch::SpecInput {
             turn: &self.turn,
             description,
-            plan: &plan,
+            requested: &requested,
             begin,
         };
         let spec = launch::turn_spec(turns, &self.paths, launch, details, &secrets)?;
         Ok(Ready {
             spec: Box::new(spec),
-            fold: Fold::new(adapter.clone(), context),
+            fold: Fold::new(FoldInput {
+                adapter: adapter.clone(),
+                context,
+                prompt,
+                start,
+            }),
             adapter: adapter.clone(),
             credentials: secrets.credentials,
         })

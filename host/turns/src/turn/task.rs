@@ -13,9 +13,9 @@ use uuid::Uuid;
 use super::Turns;
 use super::answers::Attempt;
 use super::conclude::{self, End, conclude};
-use super::context::{Facts, context, sandbox_paths};
+use super::context::{BeginRecord, context, prompt, sandbox_paths};
 use super::derive::Derivation;
-use super::fold::Fold;
+use super::fold::{Fold, FoldInput};
 use super::follow::ask;
 use super::journal::{Journal, Terminal};
 use super::prepare::Ready;
@@ -340,7 +340,7 @@ impl Task<'_> {
     async fn go_on(&mut self) -> Result<Option<Derivation>, Failure> {
         let turns = self.turns;
         let log = self.paths.log();
-        let Some(facts) = self.recorded().map_err(Error::internal)? else {
+        let Some(begin) = self.recorded().map_err(Error::internal)? else {
             self.lost(None).await?;
             return Ok(None);
         };
@@ -348,18 +348,23 @@ impl Task<'_> {
             let at = Timestamp::now();
             turns
                 .store
-                .start_turn(self.id(), self.number(), facts.adapter.clone(), at)
+                .start_turn(self.id(), self.number(), begin.adapter.clone(), at)
                 .await?;
             self.turn = turns.store.turn_record(self.id(), self.number()).await?;
         }
         let adapter = turns
             .adapters
-            .by_digest(&self.session, &facts.adapter)
+            .by_digest(&self.session, &begin.adapter)
             .await?;
         let places = sandbox_paths(&*turns.driver, &self.paths);
-        let context = context(&self.session, &self.turn.turn, &facts, places);
+        let context = context(&self.session, &begin, places);
         let reader = Reader::open(&log).map_err(Error::internal)?;
-        let fold = Fold::new(adapter, context);
+        let fold = Fold::new(FoldInput {
+            adapter,
+            context,
+            prompt: prompt(self.id(), &self.turn.turn),
+            start: begin.start,
+        });
         let entries = aod_log::tail(&log).map_err(Error::internal)?.last_id;
         let turn = (self.id(), self.number());
         let derivation = Derivation::open(turns, turn, reader, fold, entries).await?;
@@ -367,7 +372,7 @@ impl Task<'_> {
     }
 
     /// What the log's `Begin` says of this turn.
-    fn recorded(&self) -> aod_log::Result<Option<Facts>> {
+    fn recorded(&self) -> aod_log::Result<Option<BeginRecord>> {
         let mut reader = Reader::open(&self.paths.log())?;
         while let Some(record) = reader.next()? {
             if record.kind == aod_log::Kind::Begin && record.turn == self.number() {
@@ -441,8 +446,8 @@ struct Told {
 impl Told {
     fn by(fold: &Fold) -> Self {
         Self {
-            usage: fold.usage,
-            remember: fold.remember.clone(),
+            usage: fold.usage(),
+            remember: fold.remember.clone().map(Option::unwrap_or_default),
         }
     }
 }

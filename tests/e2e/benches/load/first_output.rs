@@ -65,7 +65,7 @@ fn in_a_sandbox() -> Duration {
     // By a shell, as whoever has no server would.
     let shell = ["-c", "\"$@\"; exit $?", "sh"].map(str::to_owned);
     let sandbox = launch.program.to_string_lossy().into_owned();
-    launch.argv.splice(..0, shell.into_iter().chain([sandbox]));
+    launch.args.splice(..0, shell.into_iter().chain([sandbox]));
     launch.program = "/bin/sh".into();
     let options = RunOptions {
         stdin: PROMPT.into(),

@@ -104,7 +104,7 @@ impl Dialogue {
 }
 
 /// Text for stdin, as supervisors take it.
-pub(super) fn write(fragments: Vec<Fragment>) -> aod_supervisor::Effect {
+pub(in crate::turn) fn for_stdin(fragments: Vec<Fragment>) -> Vec<aod_supervisor::Fragment> {
     use aod_supervisor::Fragment as To;
     let each = fragments.into_iter().map(|fragment| match fragment {
         Fragment::Text(text) => To::Text(text),
@@ -112,10 +112,10 @@ pub(super) fn write(fragments: Vec<Fragment>) -> aod_supervisor::Effect {
             SecretEncoding::Raw => To::Secret(secret.name),
             SecretEncoding::Json => To::JsonSecret(secret.name),
         },
-        // No prompt has attachments yet, and the adapter's words were checked against that.
+        // No prompt has attachments yet: the runtime refuses a reaction that names one.
         Fragment::Attachment(_) => To::Text(String::new()),
     });
-    aod_supervisor::Effect::Write(each.collect())
+    each.collect()
 }
 
 impl Fold {
@@ -169,7 +169,11 @@ impl Fold {
         self.dialogue.effects += 1;
     }
 
-    pub(super) fn ask(&mut self, question: PermissionRequest, step: &mut Step<'_>) -> io::Result<()> {
+    pub(super) fn ask(
+        &mut self,
+        question: PermissionRequest,
+        step: &mut Step<'_>,
+    ) -> io::Result<()> {
         let id = question.request_id.clone();
         if self.dialogue.questions.contains_key(&id) {
             let text = format!(

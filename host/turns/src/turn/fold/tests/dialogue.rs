@@ -47,7 +47,7 @@ fn asked(id: u32) -> String {
 }
 
 /// The deeds for the supervisor, as they are numbered.
-fn outside(deeds: Vec<Deed>) -> Vec<(u64, aod_supervisor::Deed)> {
+fn outside(deeds: Vec<Deed>) -> Vec<(u64, aod_supervisor::Effect)> {
     let each = deeds.into_iter().filter_map(|deed| match deed {
         Deed::Outside(seq, deed) => Some((seq, deed)),
         Deed::Remember(_) => None,
@@ -125,7 +125,7 @@ fn the_same_records_give_the_same_deeds_however_often_they_are_read() {
     let numbers: Vec<u64> = deeds.iter().map(|(seq, _)| *seq).collect();
     // A session, the prompt, two answers, and the turn's end.
     assert_eq!(numbers, [0, 1, 2, 3, 4]);
-    assert_eq!(deeds[4].1, aod_supervisor::Deed::EndTurn);
+    assert_eq!(deeds[4].1, aod_supervisor::Effect::Close);
     assert_eq!(bench.stored("steps"), bench.stored("at-once"));
     let told = parsed(&bench.stored("steps"));
     let answers: Vec<_> = told

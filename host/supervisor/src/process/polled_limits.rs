@@ -1,23 +1,23 @@
-//! Limits that the kernel was not told: the supervisor looks at what the tree uses, and kills it
-//! beyond.
+//! Limits polled by the supervisor because no cgroup enforces them: it measures what the launched
+//! processes use, and kills them beyond.
 //!
-//! Where a cgroup is delegated the kernel holds these limits and there is nothing to watch.
-//! Elsewhere a look now and then is what can be had: a tree that grows faster than the looks come
-//! overshoots, and is then killed.
+//! Where a cgroup is delegated the kernel enforces these limits and nothing is polled. Elsewhere
+//! processes that grow faster than they are measured exceed the limit for a moment, and are then
+//! killed.
 
 use std::fs;
 
-use aod_supervisor::Watch;
+use aod_launch::PolledLimits;
 
 /// How often it is looked, in milliseconds.
 const PERIOD_MS: u64 = 2_000;
 /// More processes than this are not looked at one by one: the count is limit enough.
 const MOST: usize = 100_000;
 
-/// Looks after the limits of a tree of processes.
+/// Measures a tree of processes now and then.
 #[derive(Debug)]
-pub struct Watchman {
-    limits: Watch,
+pub struct LimitPoller {
+    limits: PolledLimits,
     due: u64,
 }
 
@@ -28,9 +28,9 @@ struct Use {
     tasks: u64,
 }
 
-impl Watchman {
+impl LimitPoller {
     /// The first look comes after one period.
-    pub const fn new(limits: Watch) -> Self {
+    pub const fn new(limits: PolledLimits) -> Self {
         Self {
             limits,
             due: PERIOD_MS,
@@ -40,7 +40,7 @@ impl Watchman {
     /// When to look next, if there is anything to look for.
     pub const fn due(&self) -> Option<u64> {
         match self.limits {
-            Watch {
+            PolledLimits {
                 memory_bytes: None,
                 pids: None,
             } => None,
@@ -139,23 +139,23 @@ mod tests {
         let used = measure(shell.id());
         assert_eq!(used.tasks, 3);
         assert!(used.memory_bytes > 0);
-        let mut watchman = Watchman::new(Watch {
+        let mut poller = LimitPoller::new(PolledLimits {
             memory_bytes: None,
             pids: Some(2),
         });
-        assert_eq!(watchman.look(PERIOD_MS - 1, shell.id()), None);
+        assert_eq!(poller.look(PERIOD_MS - 1, shell.id()), None);
         assert!(
-            watchman
+            poller
                 .look(PERIOD_MS, shell.id())
                 .unwrap()
                 .contains("limit is 2")
         );
-        let mut watchman = Watchman::new(Watch {
+        let mut poller = LimitPoller::new(PolledLimits {
             memory_bytes: Some(1 << 30),
             pids: Some(3),
         });
-        assert_eq!(watchman.look(PERIOD_MS, shell.id()), None);
-        assert!(Watchman::new(Watch::default()).due().is_none());
+        assert_eq!(poller.look(PERIOD_MS, shell.id()), None);
+        assert!(LimitPoller::new(PolledLimits::default()).due().is_none());
         for child in fs::read_to_string(format!("/proc/{0}/task/{0}/children", shell.id()))
             .unwrap()
             .split_ascii_whitespace()
