@@ -215,7 +215,10 @@ fn a_process_that_is_dropped_is_killed_with_its_group() {
 #[test]
 fn the_command_dies_with_the_thread_that_started_it() {
     let (process, pipes) = std::thread::spawn(|| {
-        let launch = shell("sleep 1000");
+        // Not by a shell, whose child would live on.
+        let mut launch = shell("");
+        launch.program = "sleep".into();
+        launch.args = vec!["1000".to_owned()];
         start(&launch, StartOptions::default()).unwrap()
     })
     .join()

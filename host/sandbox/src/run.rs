@@ -1,4 +1,4 @@
-//! Carrying out a launch to its end: provisioning steps and probes.
+//! Runs a launch to its end: for provisioning steps and probes.
 
 use std::fs::File;
 use std::io::{self, Read as _};

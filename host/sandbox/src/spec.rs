@@ -1,4 +1,4 @@
-//! What a caller says about a sandboxed command.
+//! The description of a sandboxed command.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -156,7 +156,7 @@ pub struct Limits {
 }
 
 impl Default for Limits {
-    /// Bounds that a coding agent with a compiler under it does not meet by accident.
+    /// Bounds that a coding agent and its compilers do not reach in normal work.
     fn default() -> Self {
         Self {
             memory_bytes: Some(4 << 30),

@@ -1,4 +1,4 @@
-//! Speaking to a running supervisor: one JSON object a line, one reply for each.
+//! The host's side of the control socket: requests as JSON objects, one a line, and one reply each.
 
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::net::UnixStream;
@@ -16,11 +16,11 @@ pub const MAX_REQUEST: usize = 16 << 20;
 /// Replies are short.
 const MAX_REPLY: u64 = 4 << 10;
 
-/// What a supervisor can be asked.
+/// A request to a supervisor.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "op", rename_all = "snake_case")]
 pub enum Request {
-    /// Ask the CLI to stop; force follows after the grace. Recorded, the first time.
+    /// Ask the CLI to stop, and kill it when the grace is over. The first one is recorded.
     Interrupt,
     /// Kill it now, with all it started.
     Terminate,
@@ -42,7 +42,7 @@ pub enum Request {
         /// The number of the last entry of the log that the host has read.
         after: u64,
     },
-    /// Nothing; the reply shows that the supervisor lives.
+    /// Do nothing; the reply shows that the supervisor lives.
     Ping,
 }
 
@@ -62,14 +62,14 @@ impl std::fmt::Debug for Request {
 /// A supervisor's answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reply {
-    /// Whether it was done.
+    /// Whether the request was carried out.
     pub ok: bool,
     /// Why not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
 }
 
-/// Why a supervisor could not be asked, or did not do it.
+/// Why a request failed.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum ControlError {
@@ -79,10 +79,10 @@ pub enum ControlError {
         /// The socket's path.
         path: PathBuf,
     },
-    /// It did not do it.
+    /// It did not carry out the request.
     #[error("the supervisor refused: {reason}")]
     Refused {
-        /// Its words.
+        /// The reason it gave.
         reason: String,
     },
     /// It did not answer in time.
@@ -129,8 +129,8 @@ impl Control {
     /// Sends a request and waits for its reply.
     ///
     /// # Errors
-    /// [`ControlError::Refused`] where it was not done, and all others. After any but `Refused`
-    /// the connection is of no more use.
+    /// [`ControlError::Refused`] where it was not carried out, and all others. After any but
+    /// `Refused` the connection cannot be used any more.
     pub fn send(&mut self, request: &Request) -> Result<(), ControlError> {
         let reply = self
             .exchange(request)

@@ -2,10 +2,10 @@
 //!
 //! The host describes a turn in a [`TurnSpec`] and calls [`spawn`]; the `aod-supervisor` binary
 //! then starts the CLI, is the log's only writer until the CLI has ended, and enforces the turn's
-//! clock, whether the host lives or not. The host speaks to it through [`Control`] and learns the
+//! clock, whether the host lives or not. The host sends it requests through [`Control`] and learns the
 //! end from the log, where the last record of the turn is an [`Exited`].
 //!
-//! [`Redactor`] keeps secrets out of what is written; the host uses it for the output of
+//! [`Redactor`] replaces secrets in what is written; the host uses it for the output of
 //! provisioning steps, too.
 
 mod control;

@@ -1,4 +1,4 @@
-//! `aod-supervisor`: runs one turn and outlives the host. See the library for what it is told.
+//! `aod-supervisor`: runs one turn and outlives the host. The library describes what it reads.
 
 mod process;
 
@@ -16,7 +16,7 @@ fn main() -> ExitCode {
         println!("aod-supervisor {}", env!("CARGO_PKG_VERSION"));
         return ExitCode::SUCCESS;
     }
-    // First of all: from here on this process holds secrets.
+    // Before it reads secrets.
     process::harden::protect();
     match read_spec() {
         Ok(spec) => process::run(spec),
@@ -39,7 +39,7 @@ fn read_spec() -> Result<TurnSpec, String> {
         return Err("There is no specification.".to_owned());
     }
     serde_json::from_slice(&json).map_err(|error| {
-        // Not the error's own words: they quote what they stumble over.
+        // Not the parser's message, which would quote the input.
         format!(
             "The specification is not understood at line {}, column {}.",
             error.line(),

@@ -1,7 +1,7 @@
-//! What decides a turn's end: every cause, one transition function.
+//! How a turn ends: a state machine with one transition function.
 //!
-//! The first cause that asks the CLI to stop is the reason, until it is terminated, which beats
-//! them all; once the CLI is gone nothing changes any more. Time comes in from outside, in
+//! The first cause that asks the CLI to stop becomes the reason; a later request to terminate
+//! replaces it. Once the CLI has ended nothing changes any more. The caller passes the time, in
 //! milliseconds since the turn began.
 
 use aod_supervisor::{Clock, Reason};
@@ -15,9 +15,9 @@ pub enum Event {
     Activity,
     /// Its stdin was closed, and it has its last grace to exit.
     Close,
-    /// It shall stop.
+    /// Its user interrupts it.
     Interrupt,
-    /// It shall be killed.
+    /// Its user terminates it.
     Terminate,
     /// It uses more than it may.
     OverLimit,
@@ -27,14 +27,14 @@ pub enum Event {
     Gone,
 }
 
-/// What is to be done about it.
+/// What the caller has to do about an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
     /// Nothing.
     None,
     /// Send the signal to stop.
     Signal,
-    /// Kill the tree.
+    /// Kill the CLI and all that it started.
     Kill,
 }
 
@@ -50,7 +50,7 @@ enum State {
 #[derive(Clone, Debug)]
 pub struct Ending {
     clock: Clock,
-    /// Whether there is a signal to stop at all.
+    /// Whether the CLI can be asked to stop before it is killed.
     asks: bool,
     active_at: u64,
     state: State,

@@ -1,4 +1,4 @@
-//! The process: from a specification to the turn's last record.
+//! The supervisor's process, from a specification to the turn's last record.
 
 mod clients;
 mod ending;
@@ -22,7 +22,7 @@ use aod_supervisor::{Report, StartFailure, TurnSpec};
 use self::failure::Failure;
 use self::turn::Turn;
 
-/// How long the host may take to let go of the log.
+/// How long the host may take to release the log's lock.
 const LOCK_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Detaches from the host and runs the turn to its end.
@@ -30,7 +30,7 @@ pub fn run(spec: TurnSpec) -> ExitCode {
     let report = match harden::detach() {
         Ok(harden::Side::Host) => return ExitCode::SUCCESS,
         Ok(harden::Side::Turn { report }) => report,
-        // Without a pipe there is nobody to tell: the host sees it end.
+        // There is no pipe to report it: the host sees the process end.
         Err(_) => return ExitCode::FAILURE,
     };
     match start(spec) {
@@ -74,7 +74,7 @@ fn take_log(spec: &TurnSpec) -> Result<Writer, Failure> {
     }
 }
 
-/// Tells the host, if it still lives, and closes the pipe.
+/// Sends the report to the host, if it still lives, and closes the pipe.
 fn send(mut pipe: File, report: &Report) {
     if let Ok(mut line) = serde_json::to_vec(report) {
         line.push(b'\n');

@@ -18,7 +18,7 @@ const MOST_QUESTIONS: usize = 1 << 16;
 /// Carries out requests, and knows which have been carried out.
 pub struct RequestHandler {
     turn: u32,
-    /// For what is written to stdin; none where nothing can be written.
+    /// Filled in where effects name them; empty where nothing can be written to stdin.
     secrets: Vec<Secret>,
     /// The number of the next effect.
     next: u64,
@@ -33,7 +33,7 @@ pub struct HandlerContext<'a> {
     pub feed: &'a mut Feed,
     pub batch: &'a mut Batch,
     pub redactor: &'a Redactor,
-    /// The number of the last entry in the log; what stands in the batch comes after it.
+    /// The number of the last entry in the log; the entries of the batch come after it.
     pub last_id: u64,
 }
 
@@ -89,7 +89,7 @@ impl RequestHandler {
             Effect::Write(fragments) => match self.write(fragments, context) {
                 Ok(()) => (done(), Some(Event::Activity)),
                 Err(reason) => {
-                    // Recorded as well: a host that asks again must not think that it was done.
+                    // Recorded, so that a host that asks again does not take it for carried out.
                     let reply = refusal(&reason);
                     self.note(&Note::Refused { reason }, context);
                     (reply, None)
@@ -147,7 +147,7 @@ impl RequestHandler {
         if seq < self.ticks {
             return done();
         }
-        // The batch may hold output that nobody has read yet.
+        // The batch may hold output that the host cannot have read yet.
         if after < context.last_id || !context.batch.is_empty() {
             return refusal("something was recorded meanwhile");
         }
@@ -164,7 +164,7 @@ impl RequestHandler {
     fn record(&self, kind: Kind, json: &[u8], context: &mut HandlerContext<'_>) {
         let meta = Meta::new(kind, self.turn, now_micros());
         let pushed = context.batch.push(meta, &context.redactor.redact(json));
-        // Far below what a record takes: requests are bounded.
+        // A request is at most `MAX_REQUEST` long, far below the longest record.
         debug_assert!(pushed.is_ok());
     }
 }

@@ -23,20 +23,21 @@ use super::output::{LARGE_PIPE, Output, Sink};
 use super::polled_limits::LimitPoller;
 use super::requests::{HandlerContext, RequestHandler};
 
-/// How much is read from a pipe at once, when it has much.
+/// How much is read from a pipe at once: the larger size once a read has filled the smaller one.
 const LARGE_READ: usize = 256 << 10;
 const SMALL_READ: usize = 8 << 10;
-/// A larger batch buffer is given back.
+/// A batch buffer of more than this is freed after use.
 const KEPT_BATCH: usize = 512 << 10;
-/// Once the CLI has ended, what it left behind may write for so long before it is killed …
+/// Once the CLI has ended, the processes it left behind may write for so long before they are
+/// killed.
 const LINGER_MS: u64 = 250;
-/// … and the pipes are read for so long, should something outside still hold them.
+/// Once the CLI has ended, its pipes are read for at most so long.
 const DRAIN_MS: u64 = 2_000;
-/// How often orphans are looked for meanwhile.
+/// How often orphans are killed meanwhile.
 const SWEEP_MS: u64 = 50;
-/// How long the killed may take to die before the turn is recorded as ended all the same.
+/// How long killed processes may take to die before the turn is recorded as ended all the same.
 const LAST_SWEEP: Duration = Duration::from_secs(1);
-/// So long after the last event, memory that a busy time needed is given back.
+/// So long after the last event, buffers are freed.
 const REST_MS: u64 = 1_000;
 
 /// A turn whose CLI runs.
@@ -145,7 +146,7 @@ impl Turn {
             None => (Vec::new(), true),
             Some(input) => (input.text, input.closing),
         };
-        // What can never be written is not kept.
+        // Where nothing can be written to stdin, no secret is filled in.
         let secrets = match closing {
             true => Vec::new(),
             false => std::mem::take(&mut spec.secrets),
@@ -184,7 +185,7 @@ impl Turn {
         self.feed.advance();
         while !self.is_over() {
             let quiet = !self.wait();
-            // The end before requests: who asks a CLI to stop that has ended comes too late.
+            // The end before requests: a CLI that has ended can no longer be asked to stop.
             self.look_for_end();
             self.happens(Event::Time);
             self.watch();
@@ -192,7 +193,7 @@ impl Turn {
             self.serve();
             self.append();
             self.sync();
-            // Only after what they speak of is in the log.
+            // Replies only once what they confirm is in the log.
             self.clients.flush();
             self.feed.advance();
             if self.ending.is_gone() && self.since_gone() >= LINGER_MS {
@@ -211,8 +212,8 @@ impl Turn {
                 || self.since_gone() >= DRAIN_MS)
     }
 
-    /// Waits until something happens or is due; false where nothing happened. What it was is
-    /// found out by trying: all descriptors are non-blocking.
+    /// Waits until something happens or is due; false where nothing happened. The caller then tries
+    /// everything: all descriptors are non-blocking.
     fn wait(&self) -> bool {
         let mut polled: Vec<PollFd<'_>> = Vec::with_capacity(8);
         for pipe in self
@@ -234,15 +235,15 @@ impl Turn {
         for (client, flags) in self.clients.wants() {
             polled.push(PollFd::from_borrowed_fd(client, flags));
         }
-        let timeout = self.patience().map(|patience| Timespec {
-            tv_sec: patience.as_secs().cast_signed(),
-            tv_nsec: patience.subsec_nanos().into(),
+        let timeout = self.longest_wait().map(|wait| Timespec {
+            tv_sec: wait.as_secs().cast_signed(),
+            tv_nsec: wait.subsec_nanos().into(),
         });
         matches!(rustix::event::poll(&mut polled, timeout.as_ref()), Ok(1..))
     }
 
-    /// How long nothing need be done unless something happens.
-    fn patience(&self) -> Option<Duration> {
+    /// How long to wait at most: until the next thing is due.
+    fn longest_wait(&self) -> Option<Duration> {
         let now = self.now();
         let due = self.ending.deadline().map(|at| at.saturating_sub(now));
         let sweep = self.ending.is_gone().then_some(SWEEP_MS);
@@ -287,7 +288,7 @@ impl Turn {
     fn act(&self, action: Action) {
         match action {
             Action::None => {}
-            // Its adapter asks it: the host feeds it what was recorded.
+            // Its adapter asks the CLI over stdin, when the host has read the recorded interrupt.
             Action::Signal
                 if self.interrupt.by_dialogue && self.ending.reason() == Reason::Interrupted => {}
             Action::Signal => {
@@ -299,8 +300,8 @@ impl Turn {
         }
     }
 
-    /// Reads one block of each stream, and says whether there was any. Never more than is then
-    /// written: a CLI that is faster than the log waits at its pipe.
+    /// Reads one block of each stream, and says whether there was any. No more is read than is then
+    /// appended: a CLI that is faster than the log blocks at its pipe.
     fn read(&mut self) -> bool {
         let mut active = false;
         for output in &mut self.outputs {
@@ -340,8 +341,8 @@ impl Turn {
         active
     }
 
-    /// Takes what the CLI wrote before it ended, however slow we are: that is in the pipes, behind
-    /// nothing else and no more than they hold. What others go on to write is not waited for.
+    /// Reads what the CLI wrote before it ended. All of it is in the pipes now, so one pipe's size is
+    /// read at most, and what other processes go on to write is not waited for.
     fn drain(&mut self) {
         for _ in 0..LARGE_PIPE / SMALL_READ {
             if !self.read() {
@@ -384,7 +385,7 @@ impl Turn {
         }
     }
 
-    /// Writes what came in with one call.
+    /// Appends the batch with one call.
     fn append(&mut self) {
         if self.log_error.is_some() {
             self.batch.clear();
@@ -405,12 +406,12 @@ impl Turn {
         }
     }
 
-    /// What cannot be recorded must not happen: the CLI is killed, and nobody is told that
-    /// anything was done.
+    /// Kills the CLI, because nothing it does can be recorded any more, and drops all clients, so
+    /// that no reply confirms what is not in the log.
     fn log_failed(&mut self, error: &aod_log::Error) {
         let Failure(_, message) = Failure::new(StartFailure::Log, "output was lost", error);
         self.log_error = Some(message);
-        // Before its pipes are closed, or it would die of that.
+        // Before its pipes are closed, which would end it with another reason.
         self.happens(Event::LogFailed);
         self.batch.clear();
         for output in &mut self.outputs {
@@ -420,7 +421,7 @@ impl Turn {
         self.clients.drop_all();
     }
 
-    /// Gives back what a busy time needed.
+    /// Frees buffers that were needed while there was much output.
     fn rest(&mut self) {
         if self.buffer.capacity() + self.batch.capacity() > 0 {
             self.buffer = Vec::new();
@@ -500,8 +501,8 @@ impl FirstInput {
     }
 }
 
-/// Appends the turn's last record, for which the log keeps space back, and syncs. When even that
-/// fails, the host finds a free lock and no such record, and says so.
+/// Appends the turn's last record, for which the log reserves space, and syncs. Where even that
+/// fails, the host finds the lock free and no such record, and fails the turn.
 fn record_exited(log: &mut Writer, turn: u32, exited: &Exited) {
     let mut batch = Batch::new();
     let json = serde_json::to_vec(exited).unwrap_or_default();
