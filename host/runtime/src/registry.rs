@@ -228,6 +228,34 @@ impl Registry {
         self.snapshot.subscribe()
     }
 
+    /// Waits until a runtime is not [`Health::Compiling`], and returns how things stand then. Does
+    /// not wait for one that is not declared.
+    pub async fn settled(&self, runtime: &str) -> Arc<Snapshot> {
+        self.wait_for(|snapshot| !snapshot.is_compiling(runtime))
+            .await
+    }
+
+    /// Waits until a component of a runtime is not being compiled, or to be looked at for that.
+    pub async fn compiled(&self, runtime: &str, digest: Digest) {
+        let is_compiling = |snapshot: &Snapshot| {
+            let runtime = snapshot.runtimes.get(runtime);
+            runtime.is_some_and(|runtime| match runtime.health {
+                Health::Compiling(compiling) => compiling.is_none_or(|it| it == digest),
+                _ => false,
+            })
+        };
+        self.wait_for(|snapshot| !is_compiling(snapshot)).await;
+    }
+
+    async fn wait_for(&self, condition: impl Fn(&Snapshot) -> bool) -> Arc<Snapshot> {
+        let mut snapshots = self.subscribe();
+        match snapshots.wait_for(|snapshot| condition(snapshot)).await {
+            Ok(snapshot) => Arc::clone(&snapshot),
+            // The sender is ours, and lives.
+            Err(_) => self.snapshot(),
+        }
+    }
+
     /// A runtime's adapter, if it is ready.
     #[must_use]
     pub fn get(&self, runtime: &str) -> Option<Arc<Adapter>> {
