@@ -96,7 +96,18 @@ enum Command {
         /// The shell.
         shell: Shell,
     },
+    /// Compile the component at stdin for the server that started this.
+    #[command(name = COMPILE, hide = true)]
+    Compile {
+        /// The hash of the server's engine.
+        engine: String,
+        /// The server's process.
+        parent: u32,
+    },
 }
+
+/// The command by which the server starts itself to compile a component.
+pub(crate) const COMPILE: &str = "compile-component";
 
 /// Where configuration and data are.
 #[derive(Debug, Default, clap::Args)]
@@ -168,6 +179,9 @@ impl Cli {
                 let mut command = Self::command();
                 clap_complete::generate(shell, &mut command, "aod", &mut std::io::stdout());
                 Ok(ExitCode::SUCCESS)
+            }
+            Command::Compile { engine, parent } => {
+                Ok(aod_runtime::compile_component(&engine, parent))
             }
         }
     }

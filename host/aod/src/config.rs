@@ -364,6 +364,11 @@ impl Settings {
         Ok(aod_services::Config {
             data_dir: self.data_dir.clone(),
             runtimes: self.runtimes.clone(),
+            compiler: aod_runtime::Compiler {
+                program: "/proc/self/exe".into(),
+                name: "aod".into(),
+                arguments: vec![crate::cli::COMPILE.into()],
+            },
             vault: crate::vault::configuration()?,
             sessions_per_user: self.limits.sessions_per_user,
             turns: self.turns()?,

@@ -174,7 +174,7 @@ fn table(runtimes: &Value) -> String {
             get(runtime, "adapter_version")
         );
         let line = format!(
-            "{:<16}  {:<8}  {adapter:<20}  {models:>3} models  {}\n",
+            "{:<16}  {:<9}  {adapter:<20}  {models:>3} models  {}\n",
             get(runtime, "name"),
             get(runtime, "health"),
             get(runtime, "command"),

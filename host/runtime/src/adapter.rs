@@ -57,6 +57,27 @@ impl Adapter {
         Self::load(engine, None, runtime, &Binary::read(path, None)?, settings)
     }
 
+    /// An adapter whose component is in the cache; none where it has to be compiled.
+    pub(crate) fn cached(
+        engine: &Engine,
+        cache: Option<&Cache>,
+        runtime: &str,
+        binary: &Binary,
+        settings: Settings,
+    ) -> Option<Result<Self, ComponentError>> {
+        let interface = component::cached(engine, cache, binary)?;
+        Some(interface.and_then(|interface| {
+            Self::describe(
+                engine,
+                Arc::new(interface),
+                binary.digest,
+                runtime,
+                settings,
+            )
+            .map_err(ComponentError::Describe)
+        }))
+    }
+
     pub(crate) fn load(
         engine: &Engine,
         cache: Option<&Cache>,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::check::Invalid;
 use crate::digest::Digest;
-use crate::limits::{MAX_COMPONENT_BYTES, MAX_REPLY_BYTES};
+use crate::limits::{MAX_COMPILE_MEMORY, MAX_COMPONENT_BYTES, MAX_REPLY_BYTES};
 use crate::types::Refusal;
 
 /// The engine cannot be made.
@@ -153,6 +153,12 @@ pub enum ComponentError {
         /// What it was granted.
         limit: Duration,
     },
+    /// The compiler needs more memory for it than it may have.
+    #[error(
+        "the component does not compile within {} MiB of memory",
+        MAX_COMPILE_MEMORY >> 20
+    )]
+    LargeCompile,
     /// It wants something from the host that adapters do not get.
     #[error(
         "the component imports {0:?}, which no adapter gets: adapters import nothing, or WASI at \

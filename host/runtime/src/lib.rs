@@ -12,6 +12,7 @@ mod adapter;
 mod cache;
 mod catalog;
 mod check;
+mod compiler;
 mod component;
 mod conversation;
 mod digest;
@@ -34,14 +35,16 @@ pub use adapter::Adapter;
 pub use cache::CacheError;
 pub use catalog::{Catalog, CatalogModel, ModelError};
 pub use check::Invalid;
+pub use compiler::{Compiler, compile_component};
 pub use conversation::Conversation;
 pub use digest::{Digest, DigestSyntax};
 pub use engine::Engine;
 pub use error::{AdapterError, ComponentError, EngineError};
 pub use installation::Cli;
 pub use limits::{
-    Limits, MAX_CALL_DEADLINE, MAX_COMPILE_DEADLINE, MAX_COMPONENT_BYTES, MAX_FEED_BYTES,
-    MAX_JSON_DEPTH, MAX_MEMORY, MAX_REPLY_BYTES, MAX_REPLY_ITEMS, MAX_STATE_BYTES,
+    Limits, MAX_CALL_DEADLINE, MAX_CODE_BYTES, MAX_COMPILE_DEADLINE, MAX_COMPILE_MEMORY,
+    MAX_COMPONENT_BYTES, MAX_FEED_BYTES, MAX_JSON_DEPTH, MAX_MEMORY, MAX_REPLY_BYTES,
+    MAX_REPLY_ITEMS, MAX_STATE_BYTES,
 };
 pub use registry::{Change, Health, KeptError, Registry, Report, Runtime, RuntimeError, Snapshot};
 pub use settings::Settings;

@@ -24,9 +24,12 @@ impl Agents {
     ///
     /// # Errors
     /// [`Error::UnknownRuntime`], [`Error::Invalid`] for the model or for masks that hide
-    /// nothing, [`Error::NotFound`] for the environment.
+    /// nothing, [`Error::NotFound`] for the environment, [`Error::Unavailable`] where the runtime is
+    /// being compiled and that takes long.
     pub async fn create(&self, owner: Uuid, new: NewAgent) -> Result<Agent> {
-        self.runtimes.check(&new.runtime, &new.model)?;
+        self.runtimes
+            .check_when_compiled(&new.runtime, &new.model)
+            .await?;
         if let Some(environment) = new.environment_id {
             self.store.environment(owner, environment).await?;
         }
@@ -93,7 +96,7 @@ impl Agents {
         if changes.runtime.is_some() || changes.model.is_some() {
             let runtime = changes.runtime.as_ref().unwrap_or(&agent.runtime);
             let model = changes.model.as_ref().unwrap_or(&agent.model);
-            self.runtimes.check(runtime, model)?;
+            self.runtimes.check_when_compiled(runtime, model).await?;
         }
         if let Some(Some(environment)) = changes.environment_id {
             self.store.environment(owner, environment).await?;

@@ -11,6 +11,8 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// The runtimes' manifest.
     pub runtimes: PathBuf,
+    /// Compiles the runtimes' components.
+    pub compiler: aod_runtime::Compiler,
     /// The vault.
     pub vault: VaultConfig,
     /// How many sessions of one user may be pending or running.

@@ -115,7 +115,12 @@ impl Credentials {
         name: String,
         value: SecretString,
     ) -> Result<Registered> {
-        let declared = self.runtimes.credentials();
+        let mut declared = self.runtimes.credentials();
+        if variable(&name, &declared).is_none() {
+            // A runtime that is being compiled may declare it.
+            self.runtimes.compiled().await;
+            declared = self.runtimes.credentials();
+        }
         if variable(&name, &declared).is_none() {
             return Err(Error::Invalid(unknown(&name, &declared)));
         }

@@ -90,12 +90,13 @@ impl Health {
             "Turns that wait for room.",
             &[("", self.turns.waiting() as u64)],
         );
-        let (ready, failed) = self.runtimes.counts();
+        let (ready, compiling, failed) = self.runtimes.counts();
         family(
             "aod_runtimes",
             "Declared runtimes by health.",
             &[
                 ("{health=\"ready\"}", ready),
+                ("{health=\"compiling\"}", compiling),
                 ("{health=\"failed\"}", failed),
             ],
         );

@@ -44,7 +44,7 @@ pub struct Host {
 }
 
 impl Host {
-    /// Opens the data folder, loads the runtimes, and goes on with what an earlier host left.
+    /// Opens the data folder, begins to load the runtimes, and goes on with what an earlier host left.
     ///
     /// # Errors
     /// With what could not be opened, and what to do about it.
@@ -61,7 +61,7 @@ impl Host {
             move || driver.probe()
         });
         let loaded = std::time::SystemTime::now();
-        let runtimes = Runtimes::load(&config, &paths).await?;
+        let runtimes = Runtimes::open(&config, &paths).await?;
         let watcher = Watcher::start(runtimes.clone(), loaded).context(NO_INOTIFY)?;
         let probe = probe.await?;
         let turns = Turns::new(Parts {

@@ -1,18 +1,19 @@
 //! Runtimes and models as users see them.
 
 mod folders;
+mod loading;
 mod watch;
 
 pub(crate) use watch::Watcher;
 
 use std::sync::Arc;
 
-use aod_runtime::{Change, Engine, Health, Registry, Runtime, Snapshot};
-use aod_turns::{Build, Paths};
+use aod_runtime::{Change, Health, Registry, Runtime, Snapshot};
+use aod_turns::Build;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::{Config, Error, Result};
+use crate::{Error, Result};
 
 /// The declared runtimes.
 #[derive(Clone)]
@@ -31,8 +32,8 @@ impl std::fmt::Debug for Runtimes {
 pub struct RuntimeInfo {
     /// Its name, as declared in `runtimes.toml`.
     pub name: String,
-    /// `ready`; `stale`: usable as it was before, since what is declared now cannot be loaded;
-    /// `disabled`; or `failed`.
+    /// `compiling`: sessions of it wait; `ready`; `stale`: usable as it was before, since what is
+    /// declared now cannot be loaded; `disabled`; or `failed`.
     pub health: String,
     /// Why what is declared cannot be loaded, with the place in `runtimes.toml`.
     pub error: Option<String>,
@@ -99,27 +100,18 @@ pub struct ReloadedRuntime {
 }
 
 impl Runtimes {
-    /// Reads the manifest and the components. Blocks for as long as compiling takes.
-    pub(crate) async fn load(config: &Config, paths: &Paths) -> anyhow::Result<Self> {
-        let (manifest, cwasm, adapters) =
-            (config.runtimes.clone(), paths.cwasm(), paths.adapters());
-        let registry = tokio::task::spawn_blocking(move || {
-            let engine = Engine::new()?;
-            anyhow::Ok(Registry::load(engine, &manifest, &cwasm, &adapters))
-        });
-        Ok(Self {
-            registry: Arc::new(registry.await??),
-        })
-    }
-
     /// What turns choose their adapters from.
     pub(crate) fn registry(&self) -> Arc<Registry> {
         self.registry.clone()
     }
 
-    /// Checks that a runtime is there and serves a model.
+    /// Checks that a runtime is there and serves a model. While it is being compiled, its models
+    /// are not known, and every one passes.
     pub(crate) fn check(&self, runtime: &str, model: &str) -> Result<()> {
         let snapshot = self.registry.snapshot();
+        if snapshot.is_compiling(runtime) {
+            return Ok(());
+        }
         if snapshot.adapter(runtime).is_none() {
             let names: Vec<&str> = snapshot
                 .runtimes
@@ -215,9 +207,7 @@ impl Runtimes {
     /// [`Error::Invalid`] where the manifest as a whole cannot be read; everything stays as it
     /// was then.
     pub async fn reload(&self) -> Result<ReloadReport> {
-        let registry = self.registry.clone();
-        let reports = tokio::task::spawn_blocking(move || registry.reload());
-        let reports = reports.await.map_err(Error::internal)?;
+        let reports = self.reports().await?;
         let errors = &self.registry.snapshot().errors;
         if !errors.is_empty() && reports.is_empty() {
             let errors: Vec<String> = errors.iter().map(ToString::to_string).collect();
@@ -244,8 +234,9 @@ impl Runtimes {
         Ok(ReloadReport { runtimes: changes })
     }
 
-    /// How many can be used, and of how many what is declared cannot be loaded.
-    pub(crate) fn counts(&self) -> (u64, u64) {
+    /// How many can be used, of how many that is not known yet, and of how many what is declared
+    /// cannot be loaded.
+    pub(crate) fn counts(&self) -> (u64, u64, u64) {
         let snapshot = self.registry.snapshot();
         let count = |wanted: fn(&Health) -> bool| {
             snapshot
@@ -256,6 +247,7 @@ impl Runtimes {
         };
         (
             count(|health| health.adapter().is_some()),
+            count(|health| matches!(health, Health::Compiling(_))),
             count(|health| health.error().is_some()),
         )
     }
@@ -265,6 +257,7 @@ fn info(snapshot: &Snapshot, runtime: &Runtime) -> RuntimeInfo {
     let mut info = RuntimeInfo {
         name: runtime.name.clone(),
         health: match runtime.health {
+            Health::Compiling(_) => "compiling",
             Health::Ready(_) => "ready",
             Health::Stale(..) => "stale",
             Health::Disabled => "disabled",

@@ -111,6 +111,7 @@ impl Sessions {
                 "Environment is archived and starts no new session".to_owned(),
             ));
         }
+        // Where the runtime is being compiled, the turn waits for it, and checks the model then.
         self.runtimes.check(&agent.runtime, &agent.model)?;
 
         let id = Uuid::new_v4();

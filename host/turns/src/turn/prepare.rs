@@ -51,7 +51,12 @@ impl Task<'_> {
                 )
                 .await?;
         }
-        let chosen = match turns.adapters.choose(&self.session).await {
+        // The runtime may have to be compiled first.
+        let chosen = tokio::select! {
+            chosen = turns.adapters.choose(&self.session) => chosen,
+            () = self.cancelled() => return Err(Stop::Cancelled),
+        };
+        let chosen = match chosen {
             Ok(chosen) => chosen,
             Err(error) => return Err(Stop::Failed(error.to_string())),
         };
