@@ -1,4 +1,4 @@
-//! Normalized events: one vocabulary for what all runtimes do (`2-stream.md`).
+//! Normalized events: one vocabulary for what all runtimes do (`docs/stream.md`).
 
 use std::fmt;
 use std::str::FromStr;
