@@ -2,8 +2,12 @@
 
 mod bench;
 mod chaos;
+mod deny;
 mod dist;
+#[cfg(test)]
+mod documents;
 mod examples;
+mod fuzz;
 mod machine;
 mod plugins;
 mod run;
@@ -47,6 +51,8 @@ enum Task {
     },
     /// Kill hosts, supervisors and CLIs under load, set the clock, and fill the disk
     Chaos(chaos::Chaos),
+    /// Search for inputs that break what must hold whatever the input is
+    Fuzz(fuzz::Fuzz),
     /// Run the benchmarks and write their table to docs/performance.md
     Bench(bench::Bench),
     /// Build a release folder: aod, aod-supervisor, runtimes.toml, plugins/*.wasm
@@ -73,6 +79,7 @@ fn work(task: Task) -> Result<ExitCode> {
         Task::Run(run) => return run.run(&root),
         Task::Test(test) => test.run(&root)?,
         Task::Chaos(chaos) => chaos.run(&root)?,
+        Task::Fuzz(fuzz) => fuzz.run(&root)?,
         Task::Plugins {
             verbose,
             project: Some(project),

@@ -1,4 +1,4 @@
-//! The state machine of a session and its turns (`1-http-api.md`, "States").
+//! The state machine of a session and its turns (`docs/http-api.md`, "States").
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -81,7 +81,7 @@ impl Outcome {
     }
 
     /// The word for clients of the public API, whose turns know four statuses
-    /// (`1-http-api.md`, "Turn").
+    /// (`docs/http-api.md`, "Resources").
     pub const fn turn_status(self) -> Status {
         match self {
             Self::Completed | Self::Interrupted => Status::Completed,
@@ -156,7 +156,7 @@ impl SessionState {
     /// The one transition function.
     ///
     /// # Errors
-    /// When the table of `1-http-api.md` has no such transition.
+    /// When the table of states in `docs/http-api.md` has no such transition.
     pub fn apply(self, event: SessionEvent) -> Result<Self, IllegalTransition> {
         let illegal = Err(IllegalTransition { state: self, event });
         let to = |status| Ok(Self { status, ..self });

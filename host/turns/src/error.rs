@@ -98,7 +98,7 @@ impl From<aod_store::Error> for Error {
     }
 }
 
-/// Each state refuses with a message of its own (`1-http-api.md`, "Rules").
+/// Each state refuses with a message of its own (`docs/http-api.md`, "States").
 fn refusal(illegal: IllegalTransition) -> String {
     use aod_resources::SessionEvent::{End, Prompt, Start};
     match (illegal.state.status, illegal.event) {

@@ -1,4 +1,5 @@
-//! The secrets of a turn: who wins for one variable (`4-vault-and-sandbox.md`, "Who wins").
+//! The secrets of a turn: who wins for one variable (`docs/vault-and-sandbox.md`,
+//! "Credentials").
 
 use std::collections::HashSet;
 

@@ -1,4 +1,4 @@
-//! Provisioning: the stages before a turn's CLI is started (`4-vault-and-sandbox.md`).
+//! Provisioning: the stages before a turn's CLI is started (`docs/vault-and-sandbox.md`).
 
 mod install;
 mod place;
