@@ -1,11 +1,14 @@
 //! Runtimes and models as users see them.
 
+mod declared;
 mod folders;
 mod loading;
 mod watch;
 
+pub use declared::{Capability, OptionInfo, OptionScope, ResumeStrategy};
 pub(crate) use watch::Watcher;
 
+use std::path::Path;
 use std::sync::Arc;
 
 use aod_runtime::{Change, Health, Registry, Runtime, Snapshot};
@@ -19,6 +22,8 @@ use crate::{Error, Result};
 #[derive(Clone)]
 pub struct Runtimes {
     registry: Arc<Registry>,
+    /// Where CLIs are installed.
+    installs: Arc<Path>,
 }
 
 impl std::fmt::Debug for Runtimes {
@@ -55,6 +60,16 @@ pub struct RuntimeInfo {
     pub credentials: Vec<CredentialInfo>,
     /// The variables in which its providers' base URLs can be given.
     pub endpoint_variables: Vec<String>,
+    /// The version of the CLI that is installed, where it is and could be read.
+    pub cli_version: Option<String>,
+    /// Whether the adapter was tested with that version; null where one of the two is not known.
+    pub cli_tested: Option<bool>,
+    /// What it can do.
+    pub capabilities: Vec<Capability>,
+    /// How a later turn finds the conversation again.
+    pub continuity: Option<ResumeStrategy>,
+    /// What users may set.
+    pub options: Vec<OptionInfo>,
 }
 
 /// A credential that a runtime can use.
@@ -150,7 +165,7 @@ impl Runtimes {
         snapshot
             .runtimes
             .values()
-            .map(|runtime| info(&snapshot, runtime))
+            .map(|runtime| info(&snapshot, runtime, &self.installs))
             .collect()
     }
 
@@ -160,7 +175,7 @@ impl Runtimes {
         snapshot
             .runtimes
             .get(name)
-            .map(|runtime| info(&snapshot, runtime))
+            .map(|runtime| info(&snapshot, runtime, &self.installs))
     }
 
     /// What the adapters in use declare as credentials, by name. Where two declare the same one,
@@ -253,7 +268,8 @@ impl Runtimes {
     }
 }
 
-fn info(snapshot: &Snapshot, runtime: &Runtime) -> RuntimeInfo {
+/// What is known of a runtime. `installs` is the folder of installed CLIs.
+fn info(snapshot: &Snapshot, runtime: &Runtime, installs: &Path) -> RuntimeInfo {
     let mut info = RuntimeInfo {
         name: runtime.name.clone(),
         health: match runtime.health {
@@ -277,6 +293,11 @@ fn info(snapshot: &Snapshot, runtime: &Runtime) -> RuntimeInfo {
             .unwrap_or_default(),
         credentials: Vec::new(),
         endpoint_variables: Vec::new(),
+        cli_version: None,
+        cli_tested: None,
+        capabilities: Vec::new(),
+        continuity: None,
+        options: Vec::new(),
     };
     if let Some(adapter) = runtime.health.adapter() {
         let description = adapter.description();
@@ -286,6 +307,17 @@ fn info(snapshot: &Snapshot, runtime: &Runtime) -> RuntimeInfo {
         info.interface_version = Some(adapter.interface_version().to_owned());
         info.command = Some(adapter.cli().command.clone());
         info.tested = Some(description.cli.tested.clone());
+        info.cli_version = adapter
+            .cli()
+            .install_key()
+            .and_then(|key| aod_turns::installed_version(installs, &key));
+        info.cli_tested = info
+            .cli_version
+            .as_deref()
+            .and_then(|version| adapter.cli().is_tested(version));
+        info.capabilities = declared::capabilities(description);
+        info.continuity = Some(description.resume.into());
+        info.options = declared::options(description);
         info.endpoint_variables = description
             .providers
             .iter()

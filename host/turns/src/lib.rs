@@ -22,6 +22,7 @@ pub use config::{AdmissionConfig, Config, RetentionConfig, SandboxConfig, TurnCo
 pub use error::{Error, Result};
 pub use mcp::{mcp_key, mcp_names};
 pub use paths::{Paths, SessionPaths};
+pub use provision::installed_version;
 pub use recover::recover;
 pub use seal::{Seals, binding};
 pub use secrets::PLAIN;

@@ -36,7 +36,10 @@ impl Runtimes {
         drop(reload(registry.clone())?);
         let looked_around = snapshots.wait_for(|snapshot| !is_unknown(snapshot));
         let _ = timeout(LOOK_AROUND, looked_around).await;
-        Ok(Self { registry })
+        Ok(Self {
+            registry,
+            installs: paths.runtimes().into(),
+        })
     }
 
     /// Reloads, and says what that did. It goes on when this is dropped.

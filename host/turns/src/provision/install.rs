@@ -144,11 +144,10 @@ impl Installs {
         if !prefix.is_dir() {
             return Ok(None);
         }
-        let version = std::fs::read_to_string(dir.join("version")).ok();
         Ok(Some(Installation {
             path: vec![(prefix.join("bin"), Path::new(INSTALLED).join("bin"))],
             mounts: vec![(prefix, PathBuf::from(INSTALLED))],
-            version: version.filter(|version| !version.is_empty()),
+            version: installed_version(&self.root, key),
         }))
     }
 
@@ -318,6 +317,12 @@ fn command(step: &InstallStep, prefix: &str) -> Vec<String> {
             .map(|word| word.replace("$PREFIX", prefix))
             .collect(),
     }
+}
+
+/// The version of the CLI that is installed under this key below `root`, where it could be read.
+pub fn installed_version(root: &Path, key: &str) -> Option<String> {
+    let version = std::fs::read_to_string(root.join(key).join("version")).ok();
+    version.filter(|version| !version.is_empty())
 }
 
 /// The first thing in a text that looks like a version.

@@ -19,6 +19,7 @@ use crate::paths::SessionPaths;
 use crate::secrets::TurnSecrets;
 use crate::turn::{Journal, Turns};
 
+pub use install::installed_version;
 pub(crate) use install::{Installation, Installs};
 pub(crate) use place::Folder;
 pub(crate) use step::{Cancelled, Output};
