@@ -116,7 +116,7 @@ pub(crate) fn smoke(root: &Path, seconds: u32) -> Result<()> {
     Ok(())
 }
 
-/// Formats and lints are held to what holds for all other code.
+/// Checks the format, which `cargo fmt --all` does not for another workspace.
 pub(crate) fn lint(root: &Path) -> Result<()> {
     let mut fmt = Command::new(env!("CARGO"));
     fmt.args(["fmt", "--check"]);

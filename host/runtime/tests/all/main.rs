@@ -5,6 +5,7 @@
 mod cache;
 mod frozen;
 mod hostile;
+mod laws;
 mod manifest;
 mod plugins;
 mod registry;
