@@ -2,19 +2,45 @@
 
 use aod_plugin_sdk::failure::{failure, from_api};
 use aod_plugin_sdk::json::Text;
-use aod_plugin_sdk::{Exit, Failure, FailureKind, TurnResult, crashed, plain};
+use aod_plugin_sdk::{
+    Exit, Failure, FailureKind, StopKind, TurnResult, crashed, failed, plain, stopped,
+};
 use serde::Deserialize;
 
-/// From a result's error: `[API Error: …]` around the API's own words, as JSON or as text.
-pub(crate) fn told(message: &str) -> Failure {
-    let inner = message
-        .strip_prefix("[API Error: ")
-        .and_then(|rest| rest.strip_suffix(']'))
-        .unwrap_or(message);
+use crate::wire::Error;
+
+/// From a result's error.
+pub(crate) fn told(error: &Error<'_>) -> TurnResult {
+    if &*error.kind == "FatalTurnLimitedError" {
+        let message = "the turn reached its limit of requests to the model";
+        return TurnResult {
+            failure: Some(failure(FailureKind::Limit, message)),
+            ..stopped(StopKind::MaxRounds, error.kind.to_string())
+        };
+    }
+    failed(of_api(&error.message))
+}
+
+/// `[API Error: …]` around the API's own words, as JSON or as text.
+fn of_api(message: &str) -> Failure {
+    let inner = message.strip_prefix("[API Error: ").unwrap_or(message);
+    let inner = inner.strip_suffix(']').unwrap_or(inner);
     match serde_json::from_str::<ApiError<'_>>(inner) {
         Ok(api) => from_api(api.error.code, &api.error.message, FailureKind::Provider),
         Err(_) => from_api(None, inner, FailureKind::Provider),
     }
+}
+
+/// From an error in the stream, after which nothing of the reply counts.
+pub(crate) fn broken_off(why: &str) -> Failure {
+    let is_refusal = ["safety", "recitation", "blocked"]
+        .iter()
+        .any(|word| why.to_ascii_lowercase().contains(word));
+    let kind = match is_refusal {
+        true => FailureKind::Refused,
+        false => FailureKind::Provider,
+    };
+    failure(kind, why)
 }
 
 #[derive(Deserialize)]
@@ -56,6 +82,11 @@ pub(crate) fn is_lost(exit: &Exit) -> bool {
 
 const NO_AUTHENTICATION: i32 = 41;
 const BAD_INPUT: i32 = 42;
+
+/// Whether a line of stderr tells of a request that is tried again.
+pub(crate) fn is_retry(line: &str) -> bool {
+    line.starts_with("Attempt ") && line.contains(" failed")
+}
 
 /// Lines of stderr that come with every turn, and the frames of stack traces.
 pub(crate) fn is_noise(line: &str) -> bool {

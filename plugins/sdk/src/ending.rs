@@ -7,6 +7,7 @@ use crate::{Exit, ExitCause, FailureKind, Out, StopKind, TurnResult, plain};
 pub struct Ending {
     told: bool,
     live: bool,
+    warning: Option<String>,
 }
 
 impl Ending {
@@ -14,14 +15,21 @@ impl Ending {
     #[must_use]
     pub fn live() -> Self {
         Self {
-            told: false,
             live: true,
+            ..Self::default()
         }
     }
 
     /// The next turn of a living process begins.
     pub fn begin(&mut self) {
         self.told = false;
+        self.warning = None;
+    }
+
+    /// Keeps what the CLI last warned of. Where the turn takes too long after that, its failure
+    /// quotes it.
+    pub fn warn(&mut self, warning: impl Into<String>) {
+        self.warning = Some(warning.into());
     }
 
     /// Emits the result and ends the turn, unless that was done before; tells whether it did.
@@ -60,8 +68,8 @@ impl Ending {
             ExitCause::Own | ExitCause::Closed => otherwise(exit),
             ExitCause::Interrupted => stopped(StopKind::Interrupted, "interrupted"),
             ExitCause::Terminated => stopped(StopKind::Interrupted, "terminated"),
-            ExitCause::Timeout => late("timeout", "the turn took longer than it may"),
-            ExitCause::Idle => late("idle", "the CLI was silent for longer than it may be"),
+            ExitCause::Timeout => self.late("timeout", "the turn took longer than it may"),
+            ExitCause::Idle => self.late("idle", "the CLI was silent for longer than it may be"),
             ExitCause::Limit => TurnResult {
                 failure: Some(failure(
                     FailureKind::Limit,
@@ -70,6 +78,17 @@ impl Ending {
                 ..stopped(StopKind::Budget, "limit")
             },
         });
+    }
+
+    fn late(&self, reason: &str, message: &str) -> TurnResult {
+        let message = match &self.warning {
+            Some(warning) => format!("{message}; the last warning was: {warning}"),
+            None => message.to_owned(),
+        };
+        TurnResult {
+            failure: Some(failure(FailureKind::Timeout, message)),
+            ..stopped(StopKind::Failed, reason)
+        }
     }
 }
 
@@ -109,13 +128,6 @@ pub fn stopped(stop: StopKind, native_reason: impl Into<String>) -> TurnResult {
     }
 }
 
-fn late(reason: &str, message: &str) -> TurnResult {
-    TurnResult {
-        failure: Some(failure(FailureKind::Timeout, message)),
-        ..stopped(StopKind::Failed, reason)
-    }
-}
-
 /// The result of a turn whose CLI broke, told by the last words of its stderr.
 #[must_use]
 pub fn crashed(exit: &Exit) -> TurnResult {
@@ -133,4 +145,22 @@ pub fn crashed(exit: &Exit) -> TurnResult {
     } else {
         from_api(None, &last_words, FailureKind::Crash)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_turn_that_takes_too_long_quotes_the_last_warning() {
+        let told = |warning: Option<&str>| {
+            let mut ending = Ending::default();
+            if let Some(warning) = warning {
+                ending.warn(warning);
+            }
+            ending.late("timeout", "late").failure.unwrap().message
+        };
+        assert_eq!(told(None), "late");
+        assert_eq!(told(Some("busy")), "late; the last warning was: busy");
+    }
 }

@@ -92,6 +92,16 @@ impl Out {
         }));
     }
 
+    /// A message of the assistant that breaks off, with the number under which pieces of it came,
+    /// if any did.
+    pub fn aborted_message(&mut self, item: Option<u32>, text: impl Into<String>) {
+        self.emit(EventBody::Message(Message {
+            item,
+            aborted: true,
+            ..message(text)
+        }));
+    }
+
     /// A whole message of somebody else.
     pub fn message_of(&mut self, role: Role, text: impl Into<String>) {
         self.emit(EventBody::Message(Message {
@@ -189,6 +199,11 @@ impl Out {
             text: text.into(),
             code: Some(code.to_owned()),
         }));
+    }
+
+    /// Something to know: the agent was done and has said nothing.
+    pub fn no_text(&mut self) {
+        self.coded_notice(Level::Warning, "no_text", "the agent ended without a text");
     }
 
     /// A line of stderr that means nothing special: worth a look where something went wrong.
