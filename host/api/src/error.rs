@@ -4,7 +4,7 @@ use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
-use crate::body::Problem;
+use crate::problem::Problem;
 
 /// An error reply. Its texts are for the client: they never hold a secret or a cause inside the
 /// host that is not the client's to mend.

@@ -1,4 +1,4 @@
-//! The HTTP API (`1-http-api.md`): routes, validation, the error envelope, server-sent events.
+//! The HTTP API: routes, validation, the error envelope, server-sent events.
 //!
 //! Everything that outlives a request is done by the services of `aod-session`; this crate turns
 //! HTTP into their calls and their results into HTTP.
@@ -7,6 +7,7 @@ mod agents;
 mod answers;
 mod auth;
 mod body;
+mod check;
 mod credentials;
 mod environments;
 mod error;
@@ -17,12 +18,12 @@ mod layers;
 mod operations;
 mod page;
 mod path;
-mod repository;
+mod problem;
+mod query;
 mod runtimes;
 mod sessions;
 mod stream;
 mod tokens;
-mod variables;
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! The state machine of a session and its turns (`1-http-api.md`, "States").
+//! The state machine of a session and its turns.
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -21,6 +21,26 @@ pub enum Status {
 }
 
 impl Status {
+    /// All of them.
+    pub const ALL: [Self; 5] = [
+        Self::Pending,
+        Self::Running,
+        Self::Completed,
+        Self::Failed,
+        Self::Terminated,
+    ];
+
+    /// Their words.
+    pub const WORDS: &[&str] = &{
+        let mut words = [""; Self::ALL.len()];
+        let mut index = 0;
+        while index < words.len() {
+            words[index] = Self::ALL[index].as_str();
+            index += 1;
+        }
+        words
+    };
+
     /// The word used on the wire and in the store.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -42,13 +62,7 @@ impl std::str::FromStr for Status {
     type Err = String;
 
     fn from_str(word: &str) -> Result<Self, String> {
-        [
-            Self::Pending,
-            Self::Running,
-            Self::Completed,
-            Self::Failed,
-            Self::Terminated,
-        ]
+        Self::ALL
         .into_iter()
         .find(|status| status.as_str() == word)
         .ok_or_else(|| format!("{word:?} is no session status"))
@@ -80,8 +94,7 @@ impl Outcome {
         }
     }
 
-    /// The word for clients of the public API, whose turns know four statuses
-    /// (`1-http-api.md`, "Turn").
+    /// The word for clients of the public API, whose turns know four statuses.
     pub const fn turn_status(self) -> Status {
         match self {
             Self::Completed | Self::Interrupted => Status::Completed,
@@ -156,7 +169,7 @@ impl SessionState {
     /// The one transition function.
     ///
     /// # Errors
-    /// When the table of `1-http-api.md` has no such transition.
+    /// When such a session does not take such an event.
     pub fn apply(self, event: SessionEvent) -> Result<Self, IllegalTransition> {
         let illegal = Err(IllegalTransition { state: self, event });
         let to = |status| Ok(Self { status, ..self });
