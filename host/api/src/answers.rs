@@ -28,7 +28,7 @@ pub(crate) fn routes() -> OpenApiRouter<Api> {
 aod_resources::input! {
     /// An answer to a `permission.request` event.
     example r#"{"request_id": "toolu_01", "answer": "allow"}"#
-    struct NewAnswer {
+    pub(crate) struct NewAnswer {
         /// The event's `request_id`.
         required request_id: String = Text::new(1, 1000).shape(),
         /// The id of one of its choices, or text where it has none.

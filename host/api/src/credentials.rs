@@ -29,7 +29,7 @@ pub(crate) fn routes() -> OpenApiRouter<Api> {
 aod_resources::input! {
     /// A credential's value.
     example r#"{"value": "sk-…"}"#
-    struct NewValue {
+    pub(crate) struct NewValue {
         /// The value, at most 64 KiB. It goes in, never out.
         required value: SecretString = Text::new(1, 64 << 10).in_bytes().not_blank().secret().shape(),
     }

@@ -29,7 +29,7 @@ pub(crate) fn routes() -> OpenApiRouter<Api> {
 aod_resources::input! {
     /// A new token.
     example r#"{"name": "laptop", "expires_at": "2030-01-01T00:00:00+00:00"}"#
-    struct NewToken {
+    pub(crate) struct NewToken {
         /// A name for people.
         required name: String = NAME,
         /// From when on it is refused; never where nothing is said.
