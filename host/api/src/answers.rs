@@ -2,7 +2,7 @@
 
 use aod_resources::Session;
 use aod_resources::shape::Text;
-use aod_session::AnswerRefused;
+use aod_services::AnswerRefused;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;

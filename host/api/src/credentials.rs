@@ -1,7 +1,7 @@
 //! `/credentials`: the caller's registered credentials. Values go in and never come out.
 
 use aod_resources::shape::{Shape, Text};
-use aod_session::credentials::{CredentialEvent, CredentialInfo, Registered};
+use aod_services::credentials::{CredentialEvent, CredentialInfo, Registered};
 use axum::Json;
 use axum::extract::{FromRequestParts, Path, State};
 use axum::http::request::Parts;

@@ -3,8 +3,8 @@
 use aod_resources::Session;
 use aod_resources::event::{Event, EventId};
 use aod_resources::shape::{Pattern, Shape, Text};
-use aod_session::events::EventPage;
-use aod_session::follow::From;
+use aod_streams::events::EventPage;
+use aod_streams::follow::From;
 use axum::extract::{FromRequestParts, State};
 use axum::http::header::{ACCEPT, CONTENT_TYPE, VARY};
 use axum::http::request::Parts;

@@ -3,7 +3,7 @@
 use std::marker::PhantomData;
 
 use aod_resources::{Agent, Environment, Session};
-use aod_session::users::TokenInfo;
+use aod_services::users::TokenInfo;
 use axum::extract::{FromRequestParts, Path};
 use axum::http::request::Parts;
 use serde::Deserialize;

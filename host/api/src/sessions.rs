@@ -2,7 +2,7 @@
 
 use aod_resources::shape::{Shape, Text};
 use aod_resources::{NewPrompt, NewSession, Resource, Session, Status, Turn};
-use aod_session::{Ack, Idempotent, SessionFilter};
+use aod_services::{Ack, Idempotent, SessionFilter};
 use axum::Json;
 use axum::extract::{FromRequestParts, State};
 use axum::http::header::{CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use aod_resources::Session;
 use aod_resources::shape::Shape;
-use aod_session::follow::{Batch, Feed, From};
+use aod_streams::follow::{Batch, Feed, From};
 use axum::body::Body;
 use axum::extract::{FromRequestParts, State};
 use axum::http::request::Parts;

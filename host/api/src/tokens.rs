@@ -2,7 +2,7 @@
 
 use aod_resources::shape::Shape;
 use aod_resources::{NAME, Timestamp};
-use aod_session::users::TokenInfo;
+use aod_services::users::TokenInfo;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
