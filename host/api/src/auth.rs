@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use aod_resources::Actor;
 use axum::extract::{ConnectInfo, FromRequestParts, MatchedPath};
 use axum::http::Method;
 use axum::http::header::AUTHORIZATION;
@@ -19,11 +20,16 @@ pub(crate) struct Caller {
     pub(crate) user: Uuid,
     /// Whether they may reload runtimes and read metrics.
     pub(crate) admin: bool,
-    /// The token's name: what the user's trail of credentials says of who did something.
-    pub(crate) token: String,
+    /// The token's name.
+    token: String,
 }
 
 impl Caller {
+    /// What the user's trail of credentials says of who did something.
+    pub(crate) fn actor(self) -> Actor {
+        Actor::Token { name: self.token }
+    }
+
     /// Refuses callers that are no administrators.
     pub(crate) fn administrator(&self) -> Result<(), ApiError> {
         if self.admin {

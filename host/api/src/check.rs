@@ -331,10 +331,6 @@ fn wrong(rule: &Text, text: &str) -> Option<(&'static str, String)> {
         let msg = format!("String should have at most {max} bytes");
         return Some(("string_too_long", msg));
     }
-    if rule.not_blank && text.trim().is_empty() {
-        let msg = "String should hold more than white space";
-        return Some(("string_too_short", msg.to_owned()));
-    }
     let pattern = rule.pattern.filter(|pattern| !pattern.matches(text))?;
     Some(("string_pattern_mismatch", pattern.message.to_owned()))
 }

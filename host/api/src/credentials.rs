@@ -1,5 +1,6 @@
 //! `/credentials`: the caller's registered credentials. Values go in and never come out.
 
+use aod_resources::NOT_BLANK;
 use aod_resources::shape::{Shape, Text};
 use aod_services::credentials::{CredentialEvent, CredentialInfo, Registered};
 use axum::Json;
@@ -31,7 +32,7 @@ aod_resources::input! {
     example r#"{"value": "sk-…"}"#
     pub(crate) struct NewValue {
         /// The value, at most 64 KiB. It goes in, never out.
-        required value: SecretString = Text::new(1, 64 << 10).in_bytes().not_blank().secret().shape(),
+        required value: SecretString = Text::new(1, 64 << 10).in_bytes().like(&NOT_BLANK).secret().shape(),
     }
 }
 
@@ -134,7 +135,7 @@ async fn set(
     let NewValue { value } = value;
     let registered = api
         .credentials
-        .set(caller.user, caller.token, name, value)
+        .set(caller.user, caller.actor(), name, value)
         .await?;
     Ok(Json(registered))
 }
@@ -148,7 +149,7 @@ async fn delete(
     Name { name }: Name,
 ) -> Result<Json<Detail>, ApiError> {
     api.credentials
-        .delete(caller.user, caller.token, name)
+        .delete(caller.user, caller.actor(), name)
         .await?;
     Ok(Json(Detail::new("Credential deleted")))
 }

@@ -15,6 +15,7 @@ mod error;
 mod events;
 mod failures;
 mod health;
+mod hosts;
 mod layers;
 mod page;
 mod path;
@@ -30,7 +31,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::State;
-use axum::http::Method;
+use axum::http::{HeaderValue, Method};
 use axum::routing::get;
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
@@ -44,6 +45,8 @@ use aod_services::sessions::Sessions;
 use aod_services::users::Users;
 
 use failures::Failures;
+
+pub use hosts::Hosts;
 
 /// What the handlers work with.
 #[derive(Clone, Debug)]
@@ -91,6 +94,17 @@ impl std::ops::Deref for Shared {
     }
 }
 
+/// Settings of the HTTP layer.
+#[derive(Clone, Debug)]
+pub struct HttpSettings {
+    /// Its limits.
+    pub limits: Limits,
+    /// Origins whose pages may use the API from a browser.
+    pub allowed_origins: Vec<HeaderValue>,
+    /// The hosts that it answers for.
+    pub hosts: Hosts,
+}
+
 /// Limits of the HTTP layer.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
@@ -119,7 +133,7 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
 
 /// The whole API. Serve it with `into_make_service_with_connect_info::<SocketAddr>()`, so that
 /// failed authentications are counted per address.
-pub fn router(services: Services, limits: Limits) -> Router {
+pub fn router(services: Services, settings: HttpSettings) -> Router {
     let (router, document) = documented().split_for_parts();
     let document = description::complete(document);
     let api = Api(Arc::new(Shared {
@@ -144,5 +158,5 @@ pub fn router(services: Services, limits: Limits) -> Router {
         .route("/openapi.json", openapi)
         .fallback(layers::not_found)
         .method_not_allowed_fallback(layers::method_not_allowed);
-    layers::apply(router, limits)
+    layers::apply(router, settings)
 }

@@ -14,7 +14,7 @@ const NEEDS_MORE_THAN_THE_STORE: [&str; 2] = ["/sessions", "/credentials"];
 /// Adds to an operation what it may answer apart from what its own attributes list, and gives each
 /// of its responses a description, a body and headers.
 pub(super) fn complete(path: &str, operation: &mut Operation) {
-    // `security(())` of an operation is an empty list: no token is needed.
+    // Only an operation that can do without has a word of its own about it.
     let needs_token = operation.security.is_none();
     let takes_body = operation.request_body.is_some();
     let takes_query = operation.parameters.iter().flatten().any(|parameter| {

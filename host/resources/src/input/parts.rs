@@ -17,7 +17,7 @@ pub const VERSION: Shape = Shape::Integer {
     max: (1 << 53) - 1,
 };
 /// What is asked of an agent.
-pub const PROMPT: Shape = Text::new(1, 1 << 20).in_bytes().not_blank().shape();
+pub const PROMPT: Shape = Text::new(1, 1 << 20).in_bytes().like(&NOT_BLANK).shape();
 /// Seconds that a turn may take.
 pub const TIMEOUT: Shape = Shape::Integer { min: 10, max: 3600 };
 /// Labels.
@@ -62,6 +62,20 @@ pub const RESOURCES: Shape = Shape::List {
     }),
 };
 
+/// A part of a host's name.
+macro_rules! label {
+    () => {
+        "[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
+    };
+}
+
+/// A part of a path that is not `..`.
+macro_rules! part {
+    () => {
+        r"(\.|\.?[^./\x00-\x1f\x7f-\x9f][^/\x00-\x1f\x7f-\x9f]*|\.\.[^/\x00-\x1f\x7f-\x9f]+)"
+    };
+}
+
 static VARIABLE: Pattern = Pattern::new(
     "^[A-Za-z_][A-Za-z0-9_]{0,255}$",
     "The name of a variable should match '[A-Za-z_][A-Za-z0-9_]*'",
@@ -86,22 +100,34 @@ static HTTP_URL: Pattern = Pattern::new(
     r"^https?://[^\x00]*$",
     "Input should be a URL that begins with 'http://' or 'https://'",
 );
+/// Control characters and white space, for a class of characters. `\s` is not the same everywhere.
+macro_rules! blank {
+    () => {
+        r"\x00-\x20\x7f-\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000\ufeff"
+    };
+}
+
+/// More than white space.
+pub static NOT_BLANK: Pattern = Pattern::new(
+    concat!(r"^[^\x00]*[^", blank!(), r"][^\x00]*$"),
+    "String should hold more than white space",
+);
 // A name that begins with a hyphen would be read as an option.
 static PACKAGE: Pattern = Pattern::new(
-    r"^[^-\s\x00-\x1f\x7f-\x9f][^\s\x00-\x1f\x7f-\x9f]*$",
+    concat!("^[^-", blank!(), "][^", blank!(), "]*$"),
     "A package should be a name, with a version where the manager has a notation for it",
 );
 static HOST: Pattern = Pattern::new(
-    r"^(\*\.)?[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?(\.[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?)*$",
+    concat!(r"^(\*\.)?", label!(), r"(\.", label!(), ")*$"),
     "Input should be a host's name, or '*.' and a suffix; no scheme, port or path",
 );
 static GIT_URL: Pattern = Pattern::new(
-    r"^https://[^/@\s\x00-\x1f\x7f-\x9f]+/+[^/\s\x00-\x1f\x7f-\x9f][^\s\x00-\x1f\x7f-\x9f]*$",
-    "Input should be an https URL of a git repository, without credentials: those go into authorization_token",
+    concat!("^https://[^/@", blank!(), "]+/+[^/", blank!(), "][^", blank!(), "]*$"),
+    "Input should be an https URL of a git repository, without credentials: those go into \
+     authorization_token",
 );
-// Each part is a name other than '..'.
 static MOUNT_PATH: Pattern = Pattern::new(
-    r"^(/workspace/)?(\.|\.?[^./\x00-\x1f\x7f-\x9f][^/\x00-\x1f\x7f-\x9f]*|\.\.[^/\x00-\x1f\x7f-\x9f]+)(/+(\.|\.?[^./\x00-\x1f\x7f-\x9f][^/\x00-\x1f\x7f-\x9f]*|\.\.[^/\x00-\x1f\x7f-\x9f]+))*/*$",
+    concat!("^(/workspace/)?", part!(), "(/+", part!(), ")*/*$"),
     "Input should be a path under /workspace, without '..'",
 );
 

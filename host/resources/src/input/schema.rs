@@ -8,7 +8,7 @@ use utoipa::openapi::schema::{
 };
 use utoipa::openapi::{KnownFormat, Ref, RefOr, Required, Schema, SchemaFormat};
 
-use super::shape::{Need, Object, Pattern, Shape, Text, Union};
+use super::shape::{Need, Object, Shape, Text, Union};
 
 /// The only form of an id.
 pub const ID: &str = "^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$";
@@ -204,10 +204,10 @@ fn text(builder: ObjectBuilder, rule: &Text) -> ObjectBuilder {
     let builder = builder
         .min_length((rule.min > 0).then_some(rule.min))
         .max_length(Some(rule.max))
-        .pattern(Some(match (rule.pattern, rule.not_blank) {
-            (Some(Pattern { regex, .. }), _) => *regex,
-            (None, true) => r"^[^\x00]*[^\x00\s][^\x00]*$",
-            (None, false) => r"^[^\x00]*$",
+        .pattern(Some(match rule.pattern {
+            Some(pattern) => pattern.regex,
+            // No text holds a NUL character.
+            None => r"^[^\x00]*$",
         }));
     match rule.secret {
         true => builder.write_only(true),

@@ -97,8 +97,6 @@ pub struct Text {
     pub max: usize,
     /// Whether `max` is a limit of its UTF-8 bytes, too.
     pub max_bytes: bool,
-    /// Whether it must hold more than white space.
-    pub not_blank: bool,
     /// What it should match.
     pub pattern: Option<&'static Pattern>,
     /// Whether it is a secret, which goes in and never out.
@@ -164,7 +162,6 @@ impl Text {
             min,
             max,
             max_bytes: false,
-            not_blank: false,
             pattern: None,
             secret: false,
             hidden: false,
@@ -174,12 +171,6 @@ impl Text {
     /// The same, with its bytes counted, too.
     pub const fn in_bytes(mut self) -> Self {
         self.max_bytes = true;
-        self
-    }
-
-    /// The same, holding more than white space.
-    pub const fn not_blank(mut self) -> Self {
-        self.not_blank = true;
         self
     }
 
