@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
+use axum::http::{HeaderValue, Uri};
 use bytesize::ByteSize;
 use figment::Figment;
 use figment::providers::{Env, Format as _, Serialized, Toml};
@@ -39,6 +40,7 @@ pub(crate) struct Settings {
     admission: Admission,
     retention: Retention,
     pub(crate) stream: Stream,
+    http: Http,
     compat: Compat,
 }
 
@@ -178,6 +180,17 @@ pub(crate) struct Stream {
     pub(crate) stall: Duration,
 }
 
+/// Browsers and proxies.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Http {
+    /// Origins whose pages may use the API from a browser, such as `https://app.example.com`.
+    allowed_origins: Vec<String>,
+    /// Names that a server on a loopback address answers for, apart from this machine's own: those
+    /// that a proxy passes on.
+    allowed_hosts: Vec<String>,
+}
+
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct Compat {
@@ -199,6 +212,7 @@ impl Default for Settings {
             admission: Admission::default(),
             retention: Retention::default(),
             stream: Stream::default(),
+            http: Http::default(),
             compat: Compat::default(),
         }
     }
@@ -304,6 +318,7 @@ impl Settings {
         if self.admission.max_running == 0 || self.limits.sessions_per_user == 0 {
             bail!("admission.max_running and limits.sessions_per_user should be 1 or more");
         }
+        self.http()?;
         Ok(())
     }
 
@@ -339,11 +354,19 @@ impl Settings {
         Ok(text)
     }
 
-    /// Limits of the HTTP layer.
-    pub(crate) fn http_limits(&self) -> aod_api::Limits {
-        aod_api::Limits {
-            body: usize::try_from(self.limits.body.as_u64()).unwrap_or(usize::MAX),
-        }
+    /// Settings of the HTTP layer.
+    pub(crate) fn http(&self) -> Result<aod_api::HttpSettings> {
+        let origins = self.http.allowed_origins.iter().map(|text| origin(text));
+        Ok(aod_api::HttpSettings {
+            limits: aod_api::Limits {
+                body: usize::try_from(self.limits.body.as_u64()).unwrap_or(usize::MAX),
+            },
+            allowed_origins: origins.collect::<Result<_>>()?,
+            hosts: match self.listen.ip().is_loopback() {
+                true => aod_api::Hosts::Local(self.http.allowed_hosts.clone()),
+                false => aod_api::Hosts::Any,
+            },
+        })
     }
 
     /// The sandbox driver's name.
@@ -418,6 +441,19 @@ impl Settings {
             compat_stage_names: self.compat.stage_names,
         })
     }
+}
+
+/// An origin as browsers send it: a scheme, a host and perhaps a port.
+fn origin(text: &str) -> Result<HeaderValue> {
+    let uri: Option<Uri> = text.parse().ok();
+    let is_origin = uri.is_some_and(|uri| {
+        let parts = uri.scheme_str().zip(uri.authority());
+        parts.is_some_and(|(scheme, host)| text == format!("{scheme}://{host}"))
+    });
+    if !is_origin {
+        bail!("http.allowed_origins: {text:?} should be an origin, such as https://example.com");
+    }
+    Ok(HeaderValue::from_str(text)?)
 }
 
 /// A file of the release folder, in which the program stands.
@@ -500,6 +536,8 @@ mod tests {
             ("[turn]\ntimout = '1s'", "timout"),
             ("[turn]\ntimeout = '5s'", "turn.timeout"),
             ("[limits]\nbody = 'many'", "body"),
+            ("[http]\nallowed_origins = ['https://x/']", "https://x/"),
+            ("[http]\nallowed_origins = ['x']", "allowed_origins"),
         ] {
             let error = format!("{:#}", load(text).unwrap_err());
             assert!(error.contains(named), "{text}: {error}");

@@ -59,7 +59,7 @@ async fn run(settings: Settings) -> Result<()> {
     };
     let stop = CancellationToken::new();
     let signals = tokio::spawn(signals(stop.clone(), host.runtimes.clone()));
-    let app = aod_api::router(services, settings.http_limits())
+    let app = aod_api::router(services, settings.http()?)
         .into_make_service_with_connect_info::<SocketAddr>();
     tracing::info!("listening on http://{address}");
     let stall = settings.stream.stall;

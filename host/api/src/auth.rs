@@ -2,26 +2,34 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use axum::extract::{ConnectInfo, FromRequestParts};
+use aod_resources::Actor;
+use axum::extract::{ConnectInfo, FromRequestParts, MatchedPath};
+use axum::http::Method;
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
 use uuid::Uuid;
 
 use crate::Api;
 use crate::error::ApiError;
+use crate::query;
 
-/// An authenticated caller.
+/// An authenticated caller, whose query holds nothing that the operation does not know.
 #[derive(Clone, Debug)]
 pub(crate) struct Caller {
     /// The user that the token stands for.
     pub(crate) user: Uuid,
     /// Whether they may reload runtimes and read metrics.
     pub(crate) admin: bool,
-    /// The token's name: what the user's trail of credentials says of who did something.
-    pub(crate) token: String,
+    /// The token's name.
+    token: String,
 }
 
 impl Caller {
+    /// What the user's trail of credentials says of who did something.
+    pub(crate) fn actor(self) -> Actor {
+        Actor::Token { name: self.token }
+    }
+
     /// Refuses callers that are no administrators.
     pub(crate) fn administrator(&self) -> Result<(), ApiError> {
         if self.admin {
@@ -52,14 +60,34 @@ impl FromRequestParts<Api> for Caller {
                 "send a token as `Authorization: Bearer aod_…`; `aod token create NAME` makes one",
             ));
         };
-        match api.users.authenticate(token).await? {
-            Some(found) => Ok(Self {
-                user: found.user.id,
-                admin: found.user.admin,
-                token: found.token,
-            }),
-            None => Err(refusal(api, parts)),
-        }
+        let Some(found) = api.users.authenticate(token).await? else {
+            return Err(refusal(api, parts));
+        };
+        check_query(api, parts)?;
+        Ok(Self {
+            user: found.user.id,
+            admin: found.user.admin,
+            token: found.token,
+        })
+    }
+}
+
+/// Refuses parameters that the operation does not know: a caller who sent one believes in it. This
+/// is done for whoever is let in, since each operation asks who that is, and does so first.
+fn check_query(api: &Api, parts: &Parts) -> Result<(), ApiError> {
+    let Some(path) = parts.extensions.get::<MatchedPath>() else {
+        return Ok(());
+    };
+    let operation = (parts.method.clone(), path.as_str().to_owned());
+    // `HEAD` is answered as `GET` is.
+    let known = match api.queries.get(&operation) {
+        None => api.queries.get(&(Method::GET, operation.1)),
+        known => known,
+    };
+    let unknown = query::unknown(parts, known.map_or(&[], Vec::as_slice));
+    match unknown.is_empty() {
+        true => Ok(()),
+        false => Err(ApiError::invalid(unknown)),
     }
 }
 

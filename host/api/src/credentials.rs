@@ -1,8 +1,10 @@
 //! `/credentials`: the caller's registered credentials. Values go in and never come out.
 
+use aod_resources::NOT_BLANK;
+use aod_resources::shape::{Shape, Text};
 use aod_services::credentials::{CredentialEvent, CredentialInfo, Registered};
 use axum::Json;
-use axum::extract::{FromRequestParts, Path, Query, State};
+use axum::extract::{FromRequestParts, Path, State};
 use axum::http::request::Parts;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
@@ -12,12 +14,10 @@ use utoipa_axum::routes;
 
 use crate::Api;
 use crate::auth::Caller;
-use crate::body::{Body, Field, Object, Problems};
+use crate::body::Body;
 use crate::error::{ApiError, Detail};
-use crate::page::Listing;
-
-/// The largest value, in bytes.
-const MAX_VALUE: usize = 64 << 10;
+use crate::page::{LIMIT, Listing};
+use crate::query::Query;
 
 /// The routes of credentials.
 pub(crate) fn routes() -> OpenApiRouter<Api> {
@@ -27,12 +27,13 @@ pub(crate) fn routes() -> OpenApiRouter<Api> {
         .routes(routes!(read, set, delete))
 }
 
-/// A credential's value.
-#[derive(ToSchema)]
-struct NewValue {
-    /// 1 to 65536 bytes.
-    #[schema(value_type = String, format = Password, min_length = 1)]
-    value: SecretString,
+aod_resources::input! {
+    /// A credential's value.
+    example r#"{"value": "sk-…"}"#
+    pub(crate) struct NewValue {
+        /// The value, at most 64 KiB. It goes in, never out.
+        required value: SecretString = Text::new(1, 64 << 10).in_bytes().like(&NOT_BLANK).secret().shape(),
+    }
 }
 
 /// `{name}`.
@@ -54,33 +55,14 @@ impl<S: Send + Sync> FromRequestParts<S> for Name {
     }
 }
 
-/// `?limit=&after=`.
-#[derive(Clone, Copy, Debug, Default, Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-struct TrailPage {
-    /// 1 to 200; 200 where nothing is said.
-    #[param(minimum = 1, maximum = 200)]
-    limit: Option<u32>,
-    /// Go on after the entry with this id, to older ones.
-    after: Option<i64>,
-}
-
-impl TrailPage {
-    fn limit(&self) -> u32 {
-        self.limit.unwrap_or(200)
-    }
-}
-
-impl<S: Send + Sync> FromRequestParts<S> for TrailPage {
-    type Rejection = ApiError;
-
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
-        match Query::<Self>::try_from_uri(&parts.uri) {
-            Ok(Query(page)) if (1..=200).contains(&page.limit()) => Ok(page),
-            _ => Err(ApiError::bad_request(
-                "limit should be a number from 1 to 200, and after the id of an entry",
-            )),
-        }
+aod_resources::input! {
+    /// A page of the trail.
+    example ""
+    struct TrailPage {
+        /// The most entries to give; 200 where nothing is said.
+        optional limit: Option<u32> = LIMIT,
+        /// Go on after the entry with this id, to older ones.
+        optional after: Option<i64> = Shape::Integer { min: 0, max: i64::MAX },
     }
 }
 
@@ -90,7 +72,7 @@ struct Trail {
     data: Vec<CredentialEvent>,
     /// Pass as `after` for older entries.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(required = false)]
+    #[schema(required = false, nullable = false)]
     next: Option<i64>,
 }
 
@@ -112,9 +94,9 @@ async fn list(
 async fn trail(
     State(api): State<Api>,
     caller: Caller,
-    page: TrailPage,
+    Query(page): Query<TrailPage>,
 ) -> Result<Json<Trail>, ApiError> {
-    let limit = page.limit();
+    let limit = page.limit.unwrap_or(200);
     // One more than the limit tells whether there is a next page.
     let mut data = api
         .credentials
@@ -148,14 +130,12 @@ async fn set(
     State(api): State<Api>,
     caller: Caller,
     Name { name }: Name,
-    body: Body,
+    Body { value, .. }: Body<NewValue>,
 ) -> Result<Json<Registered>, ApiError> {
-    let problems = Problems::default();
-    let new = body.object(&problems).and_then(|object| new_value(&object));
-    let NewValue { value } = problems.finish(new)?;
+    let NewValue { value } = value;
     let registered = api
         .credentials
-        .set(caller.user, caller.token, name, value)
+        .set(caller.user, caller.actor(), name, value)
         .await?;
     Ok(Json(registered))
 }
@@ -169,30 +149,7 @@ async fn delete(
     Name { name }: Name,
 ) -> Result<Json<Detail>, ApiError> {
     api.credentials
-        .delete(caller.user, caller.token, name)
+        .delete(caller.user, caller.actor(), name)
         .await?;
     Ok(Json(Detail::new("Credential deleted")))
-}
-
-fn new_value(object: &Object<'_>) -> Option<NewValue> {
-    object
-        .required("value", value)
-        .map(|value| NewValue { value })
-}
-
-fn value(field: Field<'_>) -> Option<SecretString> {
-    let field = field.secret();
-    let value = field.string(1, MAX_VALUE)?;
-    if value.len() > MAX_VALUE {
-        field.problem("string_too_long", "String should have at most 65536 bytes");
-        return None;
-    }
-    if value.trim().is_empty() {
-        field.problem(
-            "string_too_short",
-            "String should hold more than white space",
-        );
-        return None;
-    }
-    Some(value.into())
 }

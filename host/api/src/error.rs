@@ -4,7 +4,7 @@ use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
-use crate::body::Problem;
+use crate::problem::Problem;
 
 /// An error reply. Its texts are for the client: they never hold a secret or a cause inside the
 /// host that is not the client's to mend.
@@ -122,6 +122,48 @@ impl IntoResponse for ApiError {
         }
         response
     }
+}
+
+/// An error.
+#[derive(utoipa::ToSchema)]
+#[allow(dead_code, reason = "the schema of what an `ApiError` becomes")]
+pub(crate) struct Error {
+    /// What is wrong and what to do about it, for people.
+    detail: String,
+}
+
+/// A request that is not as described.
+#[derive(utoipa::ToSchema)]
+#[allow(dead_code, reason = "the schema of what an `ApiError` becomes")]
+pub(crate) struct Invalid {
+    /// Every problem of the body or the query; a sentence where they are as described, and what
+    /// they ask for is not to be had.
+    detail: InvalidDetail,
+}
+
+/// Problems, or a sentence.
+#[derive(serde::Serialize, utoipa::ToSchema)]
+#[serde(untagged)]
+#[allow(dead_code, reason = "the schema of what an `ApiError` becomes")]
+pub(crate) enum InvalidDetail {
+    /// Every problem.
+    Problems(Vec<Problem>),
+    /// A sentence.
+    Sentence(String),
+}
+
+/// Too much at once.
+#[derive(utoipa::ToSchema)]
+#[allow(dead_code, reason = "the schema of what an `ApiError` becomes")]
+pub(crate) struct Limited {
+    /// What there is too much of, and what to do about it, for people.
+    detail: String,
+    /// The most sessions that may be active; absent where it was failed authentications.
+    #[schema(required = false, nullable = false)]
+    limit: Option<u32>,
+    /// The sessions that are active; absent where it was failed authentications.
+    #[schema(required = false, nullable = false)]
+    active: Option<u32>,
 }
 
 /// `{"detail": …}` in a success reply.

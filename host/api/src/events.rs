@@ -1,21 +1,26 @@
 //! `/sessions/{id}/events`: the normalized events (`docs/stream.md`).
 
+use aod_resources::Session;
 use aod_resources::event::{Event, EventId};
+use aod_resources::shape::{Pattern, Shape, Text};
 use aod_streams::events::EventPage;
-use axum::extract::{FromRequestParts, Query, State};
+use aod_streams::follow::From;
+use axum::extract::{FromRequestParts, State};
 use axum::http::header::{ACCEPT, CONTENT_TYPE, VARY};
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
-use serde::{Deserialize, Serialize};
-use utoipa::{IntoParams, ToSchema};
+use serde::Serialize;
+use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::Api;
 use crate::auth::Caller;
 use crate::error::ApiError;
-use crate::path::ResourceId;
-use crate::stream::{Resume, ResumeId, sse};
+use crate::page::LIMIT;
+use crate::path::Id;
+use crate::query;
+use crate::stream::{ResumeId, last_event_id, refused, sse};
 
 /// The most events on a page, and as many as there are where nothing is said.
 const PAGE: usize = 200;
@@ -34,21 +39,29 @@ impl ResumeId for EventId {
     }
 }
 
-#[derive(Debug, Default, Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-#[allow(dead_code, reason = "the schema of what `Wanted` reads by hand")]
-struct Params {
-    /// Stream: resume after the event with this id, or after all that came from the log entry with
-    /// this number. The header `Last-Event-ID` wins over it.
-    since: Option<String>,
-    /// Stream: `false` replays what there is now, and ends there.
-    follow: Option<bool>,
-    /// Page: begin after the event with this id, or after all that came from the log entry with
-    /// this number.
-    after: Option<String>,
-    /// Page: the most events to give, 1 to 200.
-    #[param(minimum = 1, maximum = 200, default = 200)]
-    limit: Option<u32>,
+/// What [`EventId`] reads.
+static EVENT_ID: Pattern = Pattern::new(
+    r"^[0-9]{1,19}(\.[0-9]{1,9})?$",
+    "Input should be an event's id, such as 12.0, or the number of a log entry",
+);
+
+const ID: Shape = Text::new(1, 30).like(&EVENT_ID).shape();
+
+aod_resources::input! {
+    /// Which events to give.
+    example ""
+    struct Params {
+        /// Stream: resume after the event with this id, or after all that came from the log entry
+        /// with this number. The header `Last-Event-ID` wins over it.
+        optional since: Option<String> = ID,
+        /// Stream: `false` replays what there is now, and ends there.
+        optional follow: Option<bool> = Shape::Boolean,
+        /// Page: begin after the event with this id, or after all that came from the log entry
+        /// with this number.
+        optional after: Option<String> = ID,
+        /// Page: the most events to give; 200 where nothing is said.
+        optional limit: Option<u32> = LIMIT,
+    }
 }
 
 /// A page of normalized events.
@@ -57,64 +70,62 @@ struct Params {
 struct Events {
     data: Vec<Event>,
     /// Pass as `after` for the next page. Absent where there is nothing more by now.
-    #[schema(required = false)]
+    #[schema(required = false, nullable = false)]
     next: Option<EventId>,
 }
 
 /// How a client wants its events.
 enum Wanted {
-    Stream(Resume<EventId>),
+    Stream(From<EventId>),
     Page { after: EventId, limit: usize },
-}
-
-#[derive(Deserialize)]
-struct Raw {
-    after: Option<String>,
-    limit: Option<String>,
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for Wanted {
     type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
-        let Query(raw) = Query::<Raw>::try_from_uri(&parts.uri).map_err(|_| {
-            ApiError::bad_request(
-                "the query cannot be read: after and limit may each be given once",
-            )
-        })?;
-        let accepts = |kind: &str| {
-            let values = parts.headers.get_all(ACCEPT).iter();
-            values
-                .filter_map(|value| value.to_str().ok())
-                .flat_map(|value| value.split(','))
-                .any(|range| {
-                    let range = range.split(';').next().unwrap_or_default();
-                    range.trim().eq_ignore_ascii_case(kind)
-                })
-        };
-        let is_page = !accepts("text/event-stream")
-            && (accepts("application/json") || raw.after.is_some() || raw.limit.is_some());
-        if !is_page {
-            return Resume::from_request_parts(parts, state)
-                .await
-                .map(Self::Stream);
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
+        let params: Params = query::read(parts).map_err(refused)?;
+        let is_page = !accepts(parts, "text/event-stream")
+            && (accepts(parts, "application/json")
+                || params.after.is_some()
+                || params.limit.is_some());
+        if is_page {
+            return Ok(Self::Page {
+                after: id("after", params.after)?.unwrap_or(EventId::START),
+                limit: params.limit.map_or(PAGE, |limit| limit as usize),
+            });
         }
-        let after = match raw.after {
-            None => EventId::START,
-            Some(after) => EventId::read(&after).ok_or_else(|| {
-                ApiError::bad_request(format!("after should be {}", EventId::SHOULD_BE))
-            })?,
-        };
-        let limit = match raw.limit.map(|limit| limit.parse()) {
-            None => PAGE,
-            Some(Ok(limit @ 1..=PAGE)) => limit,
-            Some(_) => {
-                return Err(ApiError::bad_request(
-                    "limit should be a number from 1 to 200",
-                ));
-            }
-        };
-        Ok(Self::Page { after, limit })
+        let since = id("since", params.since)?;
+        let after = last_event_id(parts)?.or(since);
+        Ok(Self::Stream(From {
+            after: after.unwrap_or(EventId::START),
+            follow: params.follow.unwrap_or(true),
+        }))
+    }
+}
+
+/// Whether a request's `Accept` names a media type.
+fn accepts(parts: &Parts, kind: &str) -> bool {
+    let values = parts.headers.get_all(ACCEPT).iter();
+    values
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .any(|range| {
+            let range = range.split(';').next().unwrap_or_default();
+            range.trim().eq_ignore_ascii_case(kind)
+        })
+}
+
+fn id(name: &str, given: Option<String>) -> Result<Option<EventId>, ApiError> {
+    let Some(text) = given else {
+        return Ok(None);
+    };
+    match EventId::read(&text) {
+        Some(id) => Ok(Some(id)),
+        None => Err(ApiError::bad_request(format!(
+            "{name} should be {}",
+            EventId::SHOULD_BE
+        ))),
     }
 }
 
@@ -123,7 +134,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Wanted {
 /// As a stream of server-sent events, or, with `Accept: application/json` or where `after` or
 /// `limit` is given, as a page.
 #[utoipa::path(get, path = "/sessions/{id}/events", tag = "sessions",
-    params(ResourceId, Params, ("Last-Event-ID" = Option<String>, Header, description = "Stream: resume after the event with this id")),
+    params(Id<Session>, Params, ("Last-Event-ID" = Option<String>, Header, description = "Stream: resume after the event with this id")),
     responses(
         (status = 200, description = "Each message of the stream has an `Event` as its data.", content(
             (Event = "text/event-stream"),
@@ -133,12 +144,11 @@ impl<S: Send + Sync> FromRequestParts<S> for Wanted {
 async fn events(
     State(api): State<Api>,
     caller: Caller,
-    id: ResourceId,
+    Id { id, .. }: Id<Session>,
     wanted: Wanted,
 ) -> Result<Response, ApiError> {
-    let id = id.session()?;
     let mut response = match wanted {
-        Wanted::Stream(Resume(from)) => {
+        Wanted::Stream(from) => {
             sse(api.sessions.follow_events(caller.user, id, from).await?)
         }
         Wanted::Page { after, limit } => {

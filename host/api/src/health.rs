@@ -1,8 +1,10 @@
 //! `/health` and `/metrics`.
 
+use aod_services::health::SandboxHealth;
 use axum::Json;
-use axum::extract::State;
-use axum::http::header::CONTENT_TYPE;
+use axum::extract::{FromRequestParts, State};
+use axum::http::header::{AUTHORIZATION, CONTENT_TYPE};
+use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -24,27 +26,62 @@ pub(crate) fn routes() -> OpenApiRouter<Api> {
 #[derive(Debug, Serialize, ToSchema)]
 struct Health {
     /// `ok`.
-    status: &'static str,
-    /// The sandbox driver, and what it enforces on this machine.
-    sandbox: aod_services::health::SandboxHealth,
+    status: Well,
+    /// The sandbox driver, and what it enforces on this machine. For users only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, nullable = false)]
+    sandbox: Option<SandboxHealth>,
 }
 
-/// Checks that the store answers and that the vault can seal and open. Needs no token.
+/// The status of a server that is well.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+enum Well {
+    /// It is well.
+    Ok,
+}
+
+/// Whether a valid token came along. Where none did, that is no reason to say nothing.
+struct IsUser(bool);
+
+impl FromRequestParts<Api> for IsUser {
+    type Rejection = std::convert::Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Self::Rejection> {
+        let is_user = parts.headers.contains_key(AUTHORIZATION)
+            && Caller::from_request_parts(parts, api).await.is_ok();
+        Ok(Self(is_user))
+    }
+}
+
+/// Checks that the store answers and that the vault can seal and open.
+///
+/// It needs no token; with one, the reply has details. The answer is good for a second.
 #[utoipa::path(get, path = "/health", tag = "operation",
-    responses((status = 200, body = Health), (status = 503)), security(()))]
-async fn health(State(api): State<Api>) -> Result<Json<Health>, ApiError> {
+    responses(
+        (status = 200, description = "The server is well.", body = Health),
+        (status = 503, description = "Something is broken; `detail` says what."),
+    ), security((), ("token" = [])))]
+async fn health(
+    State(api): State<Api>,
+    IsUser(is_user): IsUser,
+) -> Result<Json<Health>, ApiError> {
     match api.health.check().await {
-        Ok(sandbox) => Ok(Json(Health {
-            status: "ok",
-            sandbox,
+        Ok(()) => Ok(Json(Health {
+            status: Well::Ok,
+            sandbox: is_user.then(|| api.health.sandbox().clone()),
         })),
-        Err(broken) => Err(ApiError::unavailable(broken)),
+        Err(broken) if is_user => Err(ApiError::unavailable(format!(
+            "{broken}: {}",
+            broken.cause
+        ))),
+        Err(broken) => Err(ApiError::unavailable(broken.to_string())),
     }
 }
 
 /// Figures for Prometheus. Needs an administrator's token.
 #[utoipa::path(get, path = "/metrics", tag = "operation",
-    responses((status = 200, content_type = "text/plain", body = String), (status = 401)))]
+    responses((status = 200, description = "The figures.", content_type = "text/plain", body = String)))]
 async fn metrics(State(api): State<Api>, caller: Caller) -> Result<Response, ApiError> {
     caller.administrator()?;
     let text = api.health.metrics().await?;

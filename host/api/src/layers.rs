@@ -2,14 +2,17 @@
 //! reaches a handler.
 
 use std::any::Any;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::http::{HeaderName, Method, Request, Response, StatusCode, Uri};
+use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER};
+use axum::http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri};
 use axum::response::IntoResponse;
 use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::cors::CorsLayer;
 use tower_http::request_id::{
     MakeRequestId, PropagateRequestIdLayer, RequestId, SetRequestIdLayer,
 };
@@ -17,8 +20,8 @@ use tower_http::trace::TraceLayer;
 use tracing::Span;
 use uuid::Uuid;
 
-use crate::Limits;
 use crate::error::ApiError;
+use crate::{HttpSettings, hosts};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -32,7 +35,13 @@ impl MakeRequestId for NewRequestId {
     }
 }
 
-pub(crate) fn apply(router: Router, limits: Limits) -> Router {
+/// Puts around a router what surrounds every handler.
+pub(crate) fn apply(router: Router, settings: HttpSettings) -> Router {
+    let HttpSettings {
+        limits,
+        allowed_origins,
+        hosts,
+    } = settings;
     let trace = TraceLayer::new_for_http()
         .make_span_with(|request: &Request<_>| {
             let id = request
@@ -53,9 +62,30 @@ pub(crate) fn apply(router: Router, limits: Limits) -> Router {
             .layer(trace)
             .layer(PropagateRequestIdLayer::new(REQUEST_ID))
             .layer(CatchPanicLayer::custom(panicked))
+            .layer(axum::middleware::from_fn_with_state(Arc::new(hosts), hosts::check))
+            .option_layer(cors(&allowed_origins))
             .layer(axum::Extension(limits))
             .layer(DefaultBodyLimit::max(limits.body)),
     )
+}
+
+/// Lets pages of these origins use the API from a browser; `None` where there are none.
+fn cors(origins: &[HeaderValue]) -> Option<CorsLayer> {
+    let headers = ["idempotency-key", "last-event-id"].map(HeaderName::from_static);
+    (!origins.is_empty()).then(|| {
+        CorsLayer::new()
+            .allow_origin(origins.to_vec())
+            .allow_methods([
+                Method::GET,
+                Method::POST,
+                Method::PUT,
+                Method::PATCH,
+                Method::DELETE,
+            ])
+            .allow_headers([AUTHORIZATION, CONTENT_TYPE].into_iter().chain(headers).collect::<Vec<_>>())
+            .expose_headers([REQUEST_ID, RETRY_AFTER])
+            .max_age(Duration::from_secs(600))
+    })
 }
 
 /// A client's own request id would let it write what it likes into the log.

@@ -7,30 +7,33 @@ mod agents;
 mod answers;
 mod auth;
 mod body;
+mod check;
 mod credentials;
+mod description;
 mod environments;
 mod error;
 mod events;
 mod failures;
 mod health;
+mod hosts;
 mod layers;
-mod operations;
 mod page;
 mod path;
-mod repository;
+mod problem;
+mod query;
 mod runtimes;
 mod sessions;
 mod stream;
 mod tokens;
-mod variables;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::State;
+use axum::http::{HeaderValue, Method};
 use axum::routing::get;
 use utoipa::OpenApi;
-use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa_axum::router::OpenApiRouter;
 
 use aod_services::agents::Agents;
@@ -42,6 +45,8 @@ use aod_services::sessions::Sessions;
 use aod_services::users::Users;
 
 use failures::Failures;
+
+pub use hosts::Hosts;
 
 /// What the handlers work with.
 #[derive(Clone, Debug)]
@@ -69,6 +74,8 @@ pub(crate) struct Api(Arc<Shared>);
 pub(crate) struct Shared {
     services: Services,
     failures: Failures,
+    /// The parameters that the query of each operation may have, by method and path.
+    queries: HashMap<(Method, String), Vec<String>>,
 }
 
 impl std::ops::Deref for Api {
@@ -87,6 +94,17 @@ impl std::ops::Deref for Shared {
     }
 }
 
+/// Settings of the HTTP layer.
+#[derive(Clone, Debug)]
+pub struct HttpSettings {
+    /// Its limits.
+    pub limits: Limits,
+    /// Origins whose pages may use the API from a browser.
+    pub allowed_origins: Vec<HeaderValue>,
+    /// The hosts that it answers for.
+    pub hosts: Hosts,
+}
+
 /// Limits of the HTTP layer.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
@@ -94,15 +112,8 @@ pub struct Limits {
     pub body: usize,
 }
 
-#[derive(OpenApi)]
-#[openapi(
-    info(title = "Agents on Demand", description = "Run coding agents in sandboxes and stream what they do."),
-    security(("token" = [])),
-)]
-struct Document;
-
 fn documented() -> OpenApiRouter<Api> {
-    OpenApiRouter::with_openapi(Document::openapi())
+    OpenApiRouter::with_openapi(description::Document::openapi())
         .merge(agents::routes())
         .merge(environments::routes())
         .merge(sessions::routes())
@@ -117,33 +128,21 @@ fn documented() -> OpenApiRouter<Api> {
 
 /// The OpenAPI 3.1 description, from the handlers' own types.
 pub fn openapi() -> utoipa::openapi::OpenApi {
-    describe(documented().to_openapi())
-}
-
-fn describe(mut document: utoipa::openapi::OpenApi) -> utoipa::openapi::OpenApi {
-    document.info.version = env!("CARGO_PKG_VERSION").to_owned();
-    let bearer = HttpBuilder::new()
-        .scheme(HttpAuthScheme::Bearer)
-        .bearer_format("aod_…")
-        .build();
-    document
-        .components
-        .get_or_insert_default()
-        .add_security_scheme("token", SecurityScheme::Http(bearer));
-    operations::qualify(&mut document);
-    document
+    description::complete(documented().to_openapi())
 }
 
 /// The whole API. Serve it with `into_make_service_with_connect_info::<SocketAddr>()`, so that
 /// failed authentications are counted per address.
-pub fn router(services: Services, limits: Limits) -> Router {
+pub fn router(services: Services, settings: HttpSettings) -> Router {
+    let (router, document) = documented().split_for_parts();
+    let document = description::complete(document);
     let api = Api(Arc::new(Shared {
         services,
         failures: Failures::new(),
+        queries: description::queries(&document),
     }));
-    let (router, document) = documented().split_for_parts();
     // It never changes while the server runs.
-    let document: Arc<str> = describe(document)
+    let document: Arc<str> = document
         .to_json()
         .unwrap_or_else(|_| "{}".to_owned())
         .into();
@@ -159,5 +158,5 @@ pub fn router(services: Services, limits: Limits) -> Router {
         .route("/openapi.json", openapi)
         .fallback(layers::not_found)
         .method_not_allowed_fallback(layers::method_not_allowed);
-    layers::apply(router, limits)
+    layers::apply(router, settings)
 }

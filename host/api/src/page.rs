@@ -1,22 +1,22 @@
 //! Lists: whole by default, in pages on request.
 
-use axum::extract::{FromRequestParts, Query};
-use axum::http::request::Parts;
-use serde::{Deserialize, Serialize};
-use utoipa::{IntoParams, ToSchema};
+use aod_resources::shape::Shape;
+use serde::Serialize;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::error::ApiError;
+/// The most items on a page.
+pub(crate) const LIMIT: Shape = Shape::Integer { min: 1, max: 200 };
 
-/// `?limit=&after=`.
-#[derive(Clone, Copy, Debug, Default, Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-pub(crate) struct Page {
-    /// 1 to 200; everything where nothing is said.
-    #[param(minimum = 1, maximum = 200)]
-    limit: Option<u32>,
-    /// Go on after the item with this id.
-    after: Option<Uuid>,
+aod_resources::input! {
+    /// A page of a list.
+    example ""
+    pub(crate) struct Page {
+        /// The most items to give; all of them where nothing is said.
+        optional limit: Option<u32> = LIMIT,
+        /// Go on after the item with this id, which `next` of the page before has.
+        optional after: Option<Uuid> = Shape::Id,
+    }
 }
 
 impl Page {
@@ -40,31 +40,13 @@ impl Page {
     }
 }
 
-impl<S: Send + Sync> FromRequestParts<S> for Page {
-    type Rejection = ApiError;
-
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
-        let Query(page) = Query::<Self>::try_from_uri(&parts.uri).map_err(|_| {
-            ApiError::bad_request(
-                "limit should be a number from 1 to 200, and after an id from an earlier page",
-            )
-        })?;
-        match page.limit {
-            None | Some(1..=200) => Ok(page),
-            Some(_) => Err(ApiError::bad_request(
-                "limit should be a number from 1 to 200",
-            )),
-        }
-    }
-}
-
 /// A list, or a page of one.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Listing<T> {
     data: Vec<T>,
-    /// Pass as `after` for the next page.
+    /// Pass as `after` for the next page. Absent where there is none.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(required = false)]
+    #[schema(required = false, nullable = false)]
     next: Option<Uuid>,
 }
 

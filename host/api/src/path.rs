@@ -1,55 +1,89 @@
 //! Ids in paths.
 
+use std::marker::PhantomData;
+
+use aod_resources::{Agent, Environment, Session};
+use aod_services::users::TokenInfo;
 use axum::extract::{FromRequestParts, Path};
 use axum::http::request::Parts;
 use serde::Deserialize;
 use utoipa::IntoParams;
+use utoipa::openapi::path::{Parameter, ParameterBuilder, ParameterIn};
+use utoipa::openapi::{
+    KnownFormat, ObjectBuilder, Required, SchemaFormat, Type as SchemaType,
+};
 use uuid::Uuid;
 
+use crate::check;
 use crate::error::ApiError;
 
-/// `{id}`. What is no id names nothing: 404, as for any id that is not there.
-#[derive(Debug, Deserialize, IntoParams)]
-#[into_params(parameter_in = Path)]
-pub(crate) struct ResourceId {
-    /// A lower-case UUID.
-    #[param(value_type = Uuid)]
+/// What has an id.
+pub(crate) trait Named {
+    /// What to call it where there is none with an id.
+    const NAME: &str;
+}
+
+impl Named for Agent {
+    const NAME: &str = "Agent";
+}
+
+impl Named for Environment {
+    const NAME: &str = "Environment";
+}
+
+impl Named for Session {
+    const NAME: &str = "Session";
+}
+
+impl Named for TokenInfo {
+    const NAME: &str = "Token";
+}
+
+/// `{id}` of an agent, an environment, a session or a token. What is no id names nothing: 404, as
+/// for any id that is not there.
+#[derive(Debug)]
+pub(crate) struct Id<T> {
+    /// The id.
+    pub(crate) id: Uuid,
+    of: PhantomData<fn() -> T>,
+}
+
+#[derive(Deserialize)]
+struct Raw {
     id: String,
 }
 
-impl ResourceId {
-    /// An agent's id.
-    pub(crate) fn agent(&self) -> Result<Uuid, ApiError> {
-        self.parse("Agent")
-    }
-
-    /// An environment's id.
-    pub(crate) fn environment(&self) -> Result<Uuid, ApiError> {
-        self.parse("Environment")
-    }
-
-    /// A session's id.
-    pub(crate) fn session(&self) -> Result<Uuid, ApiError> {
-        self.parse("Session")
-    }
-
-    /// A token's id.
-    pub(crate) fn token(&self) -> Result<Uuid, ApiError> {
-        self.parse("Token")
-    }
-
-    fn parse(&self, what: &str) -> Result<Uuid, ApiError> {
-        Uuid::try_parse(&self.id).map_err(|_| ApiError::not_found(format!("{what} not found")))
-    }
-}
-
-impl<S: Send + Sync> FromRequestParts<S> for ResourceId {
+impl<T: Named, S: Send + Sync> FromRequestParts<S> for Id<T> {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
-        Path::<Self>::from_request_parts(parts, state)
-            .await
-            .map(|Path(id)| id)
-            .map_err(|_| ApiError::not_found("Not Found"))
+        let raw = Path::<Raw>::from_request_parts(parts, state).await;
+        raw.ok()
+            .and_then(|Path(Raw { id })| check::id(&id))
+            .map(|id| Self {
+                id,
+                of: PhantomData,
+            })
+            .ok_or_else(|| ApiError::not_found(format!("{} not found", T::NAME)))
+    }
+}
+
+impl<T: Named> IntoParams for Id<T> {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        let id = ObjectBuilder::new()
+            .schema_type(SchemaType::String)
+            .format(Some(SchemaFormat::KnownFormat(KnownFormat::Uuid)))
+            .pattern(Some(aod_resources::schema::ID));
+        let parameter = ParameterBuilder::new()
+            .name("id")
+            .parameter_in(ParameterIn::Path)
+            .required(Required::True)
+            .description(Some(format!(
+                "The {}'s id: a UUID in lower case, with hyphens.",
+                T::NAME.to_lowercase()
+            )))
+            .schema(Some(id))
+            .build();
+        vec![parameter]
     }
 }

@@ -3,23 +3,25 @@
 use std::convert::Infallible;
 use std::time::Duration;
 
+use aod_resources::Session;
+use aod_resources::shape::Shape;
 use aod_streams::follow::{Batch, Feed, From};
 use axum::body::Body;
-use axum::extract::{FromRequestParts, Query, State};
+use axum::extract::{FromRequestParts, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderName, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures::stream;
-use serde::Deserialize;
-use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::Api;
 use crate::auth::Caller;
 use crate::error::ApiError;
-use crate::path::ResourceId;
+use crate::path::Id;
+use crate::problem::Problem;
+use crate::query;
 
 /// A comment is sent after so much silence, so that proxies and clients see that the stream lives.
 const HEARTBEAT: Duration = Duration::from_secs(15);
@@ -29,14 +31,15 @@ pub(crate) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new().routes(routes!(stream))
 }
 
-#[derive(Debug, Default, Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-#[allow(dead_code, reason = "the schema of what `Resume` reads by hand")]
-struct Since {
-    /// Resume after the event with this id; the header `Last-Event-ID` wins over it.
-    since: Option<u64>,
-    /// `false`: replay what there is now, and end there.
-    follow: Option<bool>,
+aod_resources::input! {
+    /// Where a stream begins, and whether it goes on.
+    example ""
+    struct Since {
+        /// Resume after the event with this id; the header `Last-Event-ID` wins over it.
+        optional since: Option<u64> = Shape::Integer { min: 0, max: i64::MAX },
+        /// `false`: replay what there is now, and end there.
+        optional follow: Option<bool> = Shape::Boolean,
+    }
 }
 
 /// An id to resume after.
@@ -60,13 +63,7 @@ impl ResumeId for u64 {
 
 /// Where a stream begins and whether it goes on.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Resume<Id = u64>(pub(crate) From<Id>);
-
-#[derive(Deserialize)]
-struct Raw {
-    since: Option<String>,
-    follow: Option<String>,
-}
+pub(crate) struct Resume(From<u64>);
 
 /// A non-negative whole number and nothing else: no sign, no space, nothing beyond 64 bits.
 pub(crate) fn event_id(text: &str) -> Option<u64> {
@@ -76,47 +73,56 @@ pub(crate) fn event_id(text: &str) -> Option<u64> {
     text.parse().ok()
 }
 
-impl<S: Send + Sync, Id: ResumeId> FromRequestParts<S> for Resume<Id> {
+impl<S: Send + Sync> FromRequestParts<S> for Resume {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
-        const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
-        let Query(raw) = Query::<Raw>::try_from_uri(&parts.uri).map_err(|_| {
-            ApiError::bad_request(
-                "the query cannot be read: since and follow may each be given once",
-            )
-        })?;
-        let read = |name: &str, text: Option<&str>| {
-            text.and_then(Id::read)
-                .ok_or_else(|| ApiError::bad_request(format!("{name} should be {}", Id::SHOULD_BE)))
-        };
-        let after = match (parts.headers.get(LAST_EVENT_ID), &raw.since) {
-            (Some(value), _) => read("Last-Event-ID", value.to_str().ok())?,
-            (None, Some(since)) => read("since", Some(since))?,
-            (None, None) => Id::START,
-        };
-        let follow = match raw.follow.as_deref() {
-            None | Some("true" | "1") => true,
-            Some("false" | "0") => false,
-            Some(_) => return Err(ApiError::bad_request("follow should be true or false")),
-        };
-        Ok(Self(From { after, follow }))
+        let query: Since = query::read(parts).map_err(refused)?;
+        let after = last_event_id(parts)?.or(query.since);
+        Ok(Self(From {
+            after: after.unwrap_or(u64::START),
+            follow: query.follow.unwrap_or(true),
+        }))
     }
+}
+
+/// `Last-Event-ID`, by which browsers resume.
+///
+/// # Errors
+/// 400 where it is no id.
+pub(crate) fn last_event_id<Id: ResumeId>(parts: &Parts) -> Result<Option<Id>, ApiError> {
+    const NAME: HeaderName = HeaderName::from_static("last-event-id");
+    let Some(value) = parts.headers.get(NAME) else {
+        return Ok(None);
+    };
+    match value.to_str().ok().and_then(Id::read) {
+        Some(id) => Ok(Some(id)),
+        None => Err(ApiError::bad_request(format!(
+            "Last-Event-ID should be {}",
+            Id::SHOULD_BE
+        ))),
+    }
+}
+
+/// The public API's answer to a query of a stream that it cannot read: 400 with a sentence.
+pub(crate) fn refused(problems: Vec<Problem>) -> ApiError {
+    let sentences: Vec<String> = problems.iter().map(Problem::sentence).collect();
+    ApiError::bad_request(sentences.join("; "))
 }
 
 /// Streams a session's events: all of them from the start, or those after an id.
 #[utoipa::path(get, path = "/sessions/{id}/stream", tag = "sessions",
-    params(ResourceId, Since, ("Last-Event-ID" = Option<u64>, Header, description = "Resume after the event with this id")),
+    params(Id<Session>, Since, ("Last-Event-ID" = Option<u64>, Header, description = "Resume after the event with this id")),
     responses((status = 200, content_type = "text/event-stream", body = String), (status = 400), (status = 401), (status = 404)))]
 async fn stream(
     State(api): State<Api>,
     caller: Caller,
-    id: ResourceId,
+    Id { id, .. }: Id<Session>,
     Resume(from): Resume,
 ) -> Result<Response, ApiError> {
     let follower = api
         .sessions
-        .follow(caller.user, id.session()?, from)
+        .follow(caller.user, id, from)
         .await?;
     Ok(sse(follower))
 }

@@ -1,6 +1,7 @@
 //! `/tokens`: the caller's own API tokens. A token's secret is shown once, when it is made.
 
-use aod_resources::Timestamp;
+use aod_resources::shape::Shape;
+use aod_resources::{NAME, Timestamp};
 use aod_services::users::TokenInfo;
 use axum::Json;
 use axum::extract::State;
@@ -13,10 +14,10 @@ use utoipa_axum::routes;
 
 use crate::Api;
 use crate::auth::Caller;
-use crate::body::{Body, Object, Problems};
+use crate::body::Body;
 use crate::error::{ApiError, Detail};
 use crate::page::Listing;
-use crate::path::ResourceId;
+use crate::path::Id;
 
 /// The routes of tokens.
 pub(crate) fn routes() -> OpenApiRouter<Api> {
@@ -25,14 +26,15 @@ pub(crate) fn routes() -> OpenApiRouter<Api> {
         .routes(routes!(revoke))
 }
 
-/// A new token.
-#[derive(Debug, ToSchema)]
-struct NewToken {
-    /// A name for people, 1 to 200 characters.
-    name: String,
-    /// From when on it is refused; never where nothing is said.
-    #[schema(required = false)]
-    expires_at: Option<Timestamp>,
+aod_resources::input! {
+    /// A new token.
+    example r#"{"name": "laptop", "expires_at": "2030-01-01T00:00:00+00:00"}"#
+    pub(crate) struct NewToken {
+        /// A name for people.
+        required name: String = NAME,
+        /// From when on it is refused; never where nothing is said.
+        optional expires_at: Option<Timestamp> = Shape::Moment,
+    }
 }
 
 /// A token that was just made.
@@ -60,11 +62,9 @@ async fn list(
 async fn create(
     State(api): State<Api>,
     caller: Caller,
-    body: Body,
+    Body { value, .. }: Body<NewToken>,
 ) -> Result<(StatusCode, Json<CreatedToken>), ApiError> {
-    let problems = Problems::default();
-    let new = body.object(&problems).and_then(|object| new_token(&object));
-    let NewToken { name, expires_at } = problems.finish(new)?;
+    let NewToken { name, expires_at } = value;
     let (info, secret) = api
         .users
         .create_token(caller.user, name, expires_at)
@@ -74,34 +74,13 @@ async fn create(
 }
 
 /// Revokes a token for good.
-#[utoipa::path(delete, path = "/tokens/{id}", tag = "tokens", params(ResourceId),
+#[utoipa::path(delete, path = "/tokens/{id}", tag = "tokens", params(Id<TokenInfo>),
     responses((status = 200, body = Detail), (status = 401), (status = 404)))]
 async fn revoke(
     State(api): State<Api>,
     caller: Caller,
-    id: ResourceId,
+    Id { id, .. }: Id<TokenInfo>,
 ) -> Result<Json<Detail>, ApiError> {
-    api.users.revoke_token(caller.user, id.token()?).await?;
+    api.users.revoke_token(caller.user, id).await?;
     Ok(Json(Detail::new("Token revoked")))
-}
-
-fn new_token(object: &Object<'_>) -> Option<NewToken> {
-    let name = object.required("name", |field| field.name());
-    let expires_at = object.optional("expires_at", |field| {
-        let text = field.string(1, 64)?;
-        match serde_json::from_value(serde_json::json!(text)) {
-            Ok(at) => Some(at),
-            Err(_) => {
-                field.problem(
-                    "datetime_parsing",
-                    "Input should be an RFC 3339 date and time",
-                );
-                None
-            }
-        }
-    });
-    Some(NewToken {
-        name: name?,
-        expires_at: expires_at?,
-    })
 }

@@ -13,10 +13,9 @@ use crate::Timestamp;
 pub struct Agent {
     /// The agent's id.
     pub id: Uuid,
-    /// Always `agent`.
-    #[serde(rename = "type", default = "agent_type")]
-    #[schema(pattern = "^agent$")]
-    pub kind: String,
+    /// What it is.
+    #[serde(rename = "type", default)]
+    pub kind: AgentType,
     /// A name for people, 1 to 200 characters.
     pub name: String,
     /// What it is for.
@@ -45,8 +44,13 @@ pub struct Agent {
     pub updated_at: Timestamp,
 }
 
-fn agent_type() -> String {
-    "agent".to_owned()
+/// The `type` of an agent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum AgentType {
+    /// An agent.
+    #[default]
+    Agent,
 }
 
 /// An agent as it was at one version; `id` is the agent's.
@@ -100,10 +104,9 @@ pub enum McpTransport {
 pub enum Skill {
     /// From a public repository.
     Github {
-        /// Always `github`.
+        /// What it is.
         #[serde(rename = "type")]
-        #[schema(pattern = "^github$")]
-        kind: String,
+        kind: SkillType,
         /// `owner/repo`.
         source: String,
         /// Its folder's name; the repository's when absent.
@@ -122,4 +125,12 @@ pub enum Skill {
         /// The text of its `SKILL.md`, at most 256 KiB.
         content: String,
     },
+}
+
+/// The `type` of a skill that has one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum SkillType {
+    /// From a public repository.
+    Github,
 }

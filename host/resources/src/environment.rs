@@ -1,7 +1,7 @@
 //! Environments: what a sandbox holds.
 
 use indexmap::IndexMap;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
 use uuid::Uuid;
@@ -13,10 +13,9 @@ use crate::Timestamp;
 pub struct Environment {
     /// The environment's id.
     pub id: Uuid,
-    /// Always `environment`.
-    #[serde(rename = "type", default = "environment_type")]
-    #[schema(pattern = "^environment$")]
-    pub kind: String,
+    /// What it is.
+    #[serde(rename = "type", default)]
+    pub kind: EnvironmentType,
     /// A name for people.
     pub name: String,
     /// Packages to install, by package manager.
@@ -35,8 +34,13 @@ pub struct Environment {
     pub updated_at: Timestamp,
 }
 
-fn environment_type() -> String {
-    "environment".to_owned()
+/// The `type` of an environment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum EnvironmentType {
+    /// An environment.
+    #[default]
+    Environment,
 }
 
 /// An environment as it was at one version; `id` is the environment's.
@@ -65,21 +69,6 @@ pub enum PackageManager {
     Pip,
 }
 
-impl PackageManager {
-    /// From the word used on the wire.
-    pub fn from_name(name: &str) -> Option<Self> {
-        Some(match name {
-            "apt" => Self::Apt,
-            "cargo" => Self::Cargo,
-            "gem" => Self::Gem,
-            "go" => Self::Go,
-            "npm" => Self::Npm,
-            "pip" => Self::Pip,
-            _ => return None,
-        })
-    }
-}
-
 /// What an environment's sandboxes may reach.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Networking {
@@ -87,8 +76,15 @@ pub struct Networking {
     #[serde(rename = "type")]
     pub kind: NetworkingKind,
     /// With `limited`: exact names, or `*.suffix`.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lower_case")]
     pub allowed_hosts: Vec<String>,
+}
+
+/// Names of hosts, which are the same in upper case.
+fn lower_case<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    let mut hosts = Vec::<String>::deserialize(deserializer)?;
+    hosts.iter_mut().for_each(|host| host.make_ascii_lowercase());
+    Ok(hosts)
 }
 
 impl Default for Networking {

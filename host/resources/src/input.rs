@@ -1,177 +1,203 @@
-//! What clients send to make and change things. All of it has been checked by the API when it
-//! takes these shapes; secrets are in types that do not print.
+//! What clients send to make and change things: each body written down once, as a type together
+//! with the table that requests are held against and that the API's description publishes.
+//!
+//! Secrets are in types that do not print.
+
+#[doc(hidden)]
+#[macro_use]
+pub mod fields;
+mod mcp;
+mod parts;
+#[doc(hidden)]
+pub mod schema;
+pub mod shape;
 
 use indexmap::IndexMap;
 use secrecy::SecretString;
-use utoipa::ToSchema;
+use serde::Deserialize;
 use uuid::Uuid;
 
 use crate::{McpServer, Networking, PackageManager, Resource, Skill};
 
+pub use self::fields::Input;
+pub use self::mcp::{MASK, McpPart, mcp_secret_name};
+pub use self::parts::{NAME, NOT_BLANK};
+use self::parts::{
+    MCP_SERVERS, METADATA, NETWORKING, PACKAGES, PROMPT, RESOURCES, SKILLS, TEXT, TIMEOUT,
+    VARIABLES, VERSION, WORD,
+};
+use self::shape::Shape;
+
 /// Secret values by name. They are sealed before they reach the store.
 pub type Secrets = IndexMap<String, SecretString>;
 
-/// What a value that is kept sealed reads as.
-pub const MASK: &str = "***";
-
-/// A new agent.
-#[derive(Debug, ToSchema)]
-pub struct NewAgent {
-    /// A name for people, 1 to 200 characters.
-    pub name: String,
-    /// The runtime's name, as declared in `runtimes.toml`.
-    pub runtime: String,
-    /// The canonical model id, `provider/model_id`.
-    pub model: String,
-    /// What it is for.
-    #[schema(required = false)]
-    pub description: Option<String>,
-    /// What is added to the CLI's own system prompt.
-    #[schema(required = false)]
-    pub system: Option<String>,
-    /// The environment its sessions use unless they name another.
-    #[schema(required = false)]
-    pub environment_id: Option<Uuid>,
-    /// At most 20.
-    #[schema(required = false)]
-    pub skills: Vec<Skill>,
-    /// At most 20, with unique names.
-    #[schema(required = false)]
-    pub mcp_servers: Vec<McpServer>,
-    /// Labels.
-    #[schema(required = false)]
-    pub metadata: IndexMap<String, String>,
-    /// The values behind the masks in `mcp_servers`, by [`mcp_secret_name`].
-    #[schema(ignore)]
-    pub mcp_secrets: Secrets,
+input! {
+    /// A new agent.
+    example r#"{
+        "name": "reviewer",
+        "runtime": "demo",
+        "model": "demo/echo",
+        "system": "Be brief.",
+        "metadata": {"team": "fruit"}
+    }"#
+    pub struct NewAgent {
+        /// A name for people.
+        required name: String = NAME,
+        /// The runtime's name, as `GET /runtimes` lists them.
+        required runtime: String = WORD,
+        /// The canonical model id, `provider/model_id`, as `GET /models` lists them.
+        required model: String = WORD,
+        /// What it is for.
+        optional description: Option<String> = TEXT,
+        /// What is added to the CLI's own system prompt.
+        optional system: Option<String> = TEXT,
+        /// The environment its sessions use unless they name another.
+        optional environment_id: Option<Uuid> = Shape::Id,
+        /// Skills written to the runtime's skills folder. No two may have the same name.
+        optional skills: Vec<Skill> = SKILLS,
+        /// MCP servers offered on top of the CLI's own tools. No two may have the same name.
+        optional mcp_servers: Vec<McpServer> = MCP_SERVERS,
+        /// The user's own labels.
+        optional metadata: IndexMap<String, String> = METADATA,
+    }
+    and {
+        /// The values behind the masks in `mcp_servers`, by [`mcp_secret_name`].
+        mcp_secrets: Secrets,
+    }
+    then NewAgent::mask
 }
 
-/// Changes to an agent. What is `None` stays as it is.
-#[derive(Debug, ToSchema)]
-pub struct AgentChanges {
-    /// The version that the client has seen.
-    pub version: i64,
-    /// As in [`NewAgent`].
-    #[schema(required = false)]
-    pub name: Option<String>,
-    /// As in [`NewAgent`].
-    #[schema(required = false)]
-    pub runtime: Option<String>,
-    /// As in [`NewAgent`].
-    #[schema(required = false)]
-    pub model: Option<String>,
-    /// As in [`NewAgent`]; `null` clears it.
-    #[schema(required = false, value_type = Option<String>)]
-    pub description: Option<Option<String>>,
-    /// As in [`NewAgent`]; `null` clears it.
-    #[schema(required = false, value_type = Option<String>)]
-    pub system: Option<Option<String>>,
-    /// As in [`NewAgent`]; `null` clears it.
-    #[schema(required = false, value_type = Option<Uuid>)]
-    pub environment_id: Option<Option<Uuid>>,
-    /// Replaces all.
-    #[schema(required = false)]
-    pub skills: Option<Vec<Skill>>,
-    /// Replaces all. A value of `"***"` keeps what is sealed under the same server and name.
-    #[schema(required = false)]
-    pub mcp_servers: Option<Vec<McpServer>>,
-    /// Merged key by key; an empty value deletes its key.
-    #[schema(required = false)]
-    pub metadata: Option<IndexMap<String, String>>,
-    /// The values behind new masks in `mcp_servers`.
-    #[schema(ignore)]
-    pub mcp_secrets: Secrets,
+impl NewAgent {
+    fn mask(&mut self) {
+        self.mcp_secrets = mcp::mask(&mut self.mcp_servers);
+    }
 }
 
-/// A new environment.
-#[derive(Debug, ToSchema)]
-pub struct NewEnvironment {
-    /// A name for people, 1 to 200 characters.
-    pub name: String,
-    /// Packages by package manager.
-    #[schema(required = false)]
-    pub packages: IndexMap<PackageManager, Vec<String>>,
-    /// A shell script run once in a new sandbox.
-    #[schema(required = false)]
-    pub setup_script: Option<String>,
-    /// What its sandboxes may reach.
-    #[schema(required = false)]
-    pub networking: Networking,
-    /// Secret variables: they go in, never out.
-    #[schema(required = false, value_type = IndexMap<String, String>)]
-    pub env_vars: Secrets,
+input! {
+    /// Changes to an agent. What is left out stays as it is.
+    example r#"{"version": 1, "name": "reviewer", "metadata": {"team": "", "size": "xl"}}"#
+    pub struct AgentChanges {
+        /// The version that the client has seen. Where it is no longer the current one, nothing is
+        /// changed (409).
+        required version: i64 = VERSION,
+        /// A name for people.
+        optional name: Option<String> = NAME,
+        /// The runtime's name.
+        optional runtime: Option<String> = WORD,
+        /// The canonical model id.
+        optional model: Option<String> = WORD,
+        /// What it is for; `null` clears it.
+        nullable description: Option<Option<String>> = TEXT,
+        /// What is added to the CLI's own system prompt; `null` clears it.
+        nullable system: Option<Option<String>> = TEXT,
+        /// The environment its sessions use; `null` clears it.
+        nullable environment_id: Option<Option<Uuid>> = Shape::Id,
+        /// Replaces all skills.
+        optional skills: Option<Vec<Skill>> = SKILLS,
+        /// Replaces all MCP servers. A value of `***` keeps what is sealed under the same server
+        /// and name.
+        optional mcp_servers: Option<Vec<McpServer>> = MCP_SERVERS,
+        /// Merged key by key; an empty value deletes its key.
+        optional metadata: Option<IndexMap<String, String>> = METADATA,
+    }
+    and {
+        /// The values behind new masks in `mcp_servers`, by [`mcp_secret_name`].
+        mcp_secrets: Secrets,
+    }
+    then AgentChanges::mask
 }
 
-/// Changes to an environment. What is `None` stays as it is.
-#[derive(Debug, ToSchema)]
-pub struct EnvironmentChanges {
-    /// The version that the client has seen.
-    pub version: i64,
-    /// As in [`NewEnvironment`].
-    #[schema(required = false)]
-    pub name: Option<String>,
-    /// Replaces all.
-    #[schema(required = false)]
-    pub packages: Option<IndexMap<PackageManager, Vec<String>>>,
-    /// As in [`NewEnvironment`]; `null` clears it.
-    #[schema(required = false, value_type = Option<String>)]
-    pub setup_script: Option<Option<String>>,
-    /// As in [`NewEnvironment`].
-    #[schema(required = false)]
-    pub networking: Option<Networking>,
-    /// Replaces the whole map.
-    #[schema(required = false, value_type = Option<IndexMap<String, String>>)]
-    pub env_vars: Option<Secrets>,
+impl AgentChanges {
+    fn mask(&mut self) {
+        if let Some(servers) = &mut self.mcp_servers {
+            self.mcp_secrets = mcp::mask(servers);
+        }
+    }
 }
 
-/// A new session and its first prompt.
-#[derive(Debug, ToSchema)]
-pub struct NewSession {
-    /// The agent.
-    pub agent_id: Uuid,
-    /// What it is asked, at most 1 MiB.
-    pub prompt: String,
-    /// Overrides the agent's environment.
-    #[schema(required = false)]
-    pub environment_id: Option<Uuid>,
-    /// Seconds a turn may take, 10 to 3600; 600 where nothing is said.
-    #[schema(required = false)]
-    pub timeout: Option<u32>,
-    /// Repositories to clone into the workspace, at most 10.
-    #[schema(required = false)]
-    pub resources: Vec<Resource>,
-    /// Secret variables of this session alone.
-    #[schema(required = false, value_type = IndexMap<String, String>)]
-    pub secret_env_vars: Secrets,
-    /// Access tokens of `resources`, by their position.
-    #[schema(ignore)]
-    pub resource_tokens: Secrets,
+input! {
+    /// A new environment.
+    example r#"{
+        "name": "python",
+        "packages": {"pip": ["requests"]},
+        "setup_script": "mkdir -p out",
+        "networking": {"type": "limited", "allowed_hosts": ["*.example.com"]},
+        "env_vars": {"API_KEY": "secret"}
+    }"#
+    pub struct NewEnvironment {
+        /// A name for people.
+        required name: String = NAME,
+        /// Packages to install, by package manager.
+        optional packages: IndexMap<PackageManager, Vec<String>> = PACKAGES,
+        /// A shell script run once in a new sandbox, after packages and clones.
+        optional setup_script: Option<String> = TEXT,
+        /// What its sandboxes may reach; the open internet where nothing is said.
+        optional networking: Networking = NETWORKING,
+        /// Secret variables: they go in, never out.
+        optional env_vars: Secrets = VARIABLES,
+    }
 }
 
-/// A next prompt.
-#[derive(Debug, ToSchema)]
-pub struct NewPrompt {
-    /// What is asked, at most 1 MiB.
-    pub prompt: String,
-    /// Seconds this turn may take; the session's where nothing is said.
-    #[schema(required = false)]
-    pub timeout: Option<u32>,
+input! {
+    /// Changes to an environment. What is left out stays as it is.
+    example r#"{"version": 1, "packages": {"pip": ["requests", "rich"]}}"#
+    pub struct EnvironmentChanges {
+        /// The version that the client has seen. Where it is no longer the current one, nothing is
+        /// changed (409).
+        required version: i64 = VERSION,
+        /// A name for people.
+        optional name: Option<String> = NAME,
+        /// Replaces all packages.
+        optional packages: Option<IndexMap<PackageManager, Vec<String>>> = PACKAGES,
+        /// A shell script run once in a new sandbox; `null` clears it.
+        nullable setup_script: Option<Option<String>> = TEXT,
+        /// What its sandboxes may reach.
+        optional networking: Option<Networking> = NETWORKING,
+        /// Replaces all secret variables.
+        optional env_vars: Option<Secrets> = VARIABLES,
+    }
 }
 
-/// The name under which the value of an MCP server's header or variable is sealed.
-pub fn mcp_secret_name(server: &str, part: McpPart, name: &str) -> String {
-    let part = match part {
-        McpPart::Header => "headers",
-        McpPart::Variable => "env",
-    };
-    format!("mcp/{server}/{part}/{name}")
+input! {
+    /// A new session and its first prompt.
+    example r#"{
+        "agent_id": "6f1b6f0e-2d0c-4a8e-9a53-0b1f7b6f2c11",
+        "prompt": "Say hello.",
+        "timeout": 120
+    }"#
+    pub struct NewSession {
+        /// The agent.
+        required agent_id: Uuid = Shape::Id,
+        /// What it is asked, at most 1 MiB.
+        required prompt: String = PROMPT,
+        /// Overrides the agent's environment.
+        optional environment_id: Option<Uuid> = Shape::Id,
+        /// Seconds a turn may take; as the server is configured where nothing is said (600).
+        optional timeout: Option<u32> = TIMEOUT,
+        /// Repositories to clone into the workspace.
+        optional resources: Vec<NewResource> = RESOURCES,
+        /// Secret variables of this session alone.
+        optional secret_env_vars: Secrets = VARIABLES,
+    }
 }
 
-/// Where in an MCP server's declaration a secret value stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum McpPart {
-    /// A header of a server reached over HTTP.
-    Header,
-    /// A variable of a server run inside the sandbox.
-    Variable,
+/// A repository to clone, with what it takes to do so.
+#[derive(Debug, Deserialize)]
+pub struct NewResource {
+    /// The repository.
+    #[serde(flatten)]
+    pub resource: Resource,
+    /// A token that may read it.
+    pub authorization_token: Option<SecretString>,
+}
+
+input! {
+    /// A next prompt.
+    example r#"{"prompt": "And now in French."}"#
+    pub struct NewPrompt {
+        /// What is asked, at most 1 MiB.
+        required prompt: String = PROMPT,
+        /// Seconds this turn may take; the session's where nothing is said.
+        optional timeout: Option<u32> = TIMEOUT,
+    }
 }

@@ -4,21 +4,29 @@
 //! depend on this one; it depends on none of them.
 
 mod agent;
+mod credential;
 mod environment;
 pub mod event;
 mod input;
+mod runtime;
 mod session;
 mod state;
 mod time;
 
-pub use agent::{Agent, AgentVersion, McpServer, McpTransport, Skill};
+pub use agent::{Agent, AgentType, AgentVersion, McpServer, McpTransport, Skill, SkillType};
+pub use credential::{Actor, CredentialAction, CredentialKind};
 pub use environment::{
-    Environment, EnvironmentVersion, Networking, NetworkingKind, PackageManager,
+    Environment, EnvironmentType, EnvironmentVersion, Networking, NetworkingKind, PackageManager,
 };
 pub use input::{
-    AgentChanges, EnvironmentChanges, MASK, McpPart, NewAgent, NewEnvironment, NewPrompt,
-    NewSession, Secrets, mcp_secret_name,
+    AgentChanges, EnvironmentChanges, Input, MASK, McpPart, NAME, NOT_BLANK, NewAgent, NewEnvironment,
+    NewPrompt, NewResource, NewSession, Secrets, mcp_secret_name, shape,
 };
-pub use session::{Resource, Session, Turn, Usage};
+#[doc(hidden)]
+pub use input::{fields, schema};
+pub use runtime::{CheckState, RuntimeChange, RuntimeHealth};
+pub use session::{Resource, ResourceKind, Session, Turn, Usage};
+#[doc(hidden)]
+pub use serde_json::{Error as FieldError, Map, Value};
 pub use state::{IllegalTransition, Outcome, SessionEvent, SessionState, Status};
 pub use time::Timestamp;

@@ -53,14 +53,37 @@ pub struct Session {
 /// A repository cloned into a session's workspace. Its token goes in, never out.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Resource {
-    /// Always `github_repository`.
+    /// What it is.
     #[serde(rename = "type")]
-    #[schema(pattern = "^github_repository$")]
-    pub kind: String,
+    pub kind: ResourceKind,
     /// An https git URL.
     pub url: String,
     /// Where under the workspace.
     pub mount_path: Option<String>,
+}
+
+/// What is put into a workspace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ResourceKind {
+    /// A git repository. The word is the public API's; any https git URL will do.
+    GithubRepository,
+}
+
+/// Where a resource is mounted, relative to the workspace: at its path, else under its own name.
+pub(crate) fn place(url: &str, mount_path: Option<&str>) -> String {
+    let path = match mount_path {
+        Some(path) => path.strip_prefix("/workspace/").unwrap_or(path),
+        None => {
+            let name = url.trim_end_matches('/').rsplit('/').next();
+            name.unwrap_or_default().trim_end_matches(".git")
+        }
+    };
+    let parts: Vec<&str> = path
+        .split('/')
+        .filter(|part| !part.is_empty() && *part != ".")
+        .collect();
+    parts.join("/")
 }
 
 /// One prompt and all that the CLI did about it.
@@ -113,5 +136,22 @@ impl std::ops::AddAssign for Usage {
             (None, cost) | (cost, None) => cost,
             (Some(a), Some(b)) => Some(a + b),
         };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_place_is_the_path_or_the_repository() {
+        for (url, path, expected) in [
+            ("https://github.com/o/r.git", None, "r"),
+            ("https://github.com/o/r/", None, "r"),
+            ("https://x/o/r", Some("/workspace/a//b/"), "a/b"),
+            ("https://x/o/r", Some("a/./b"), "a/b"),
+        ] {
+            assert_eq!(place(url, path), expected, "{url} {path:?}");
+        }
     }
 }

@@ -21,6 +21,26 @@ pub enum Status {
 }
 
 impl Status {
+    /// All of them.
+    pub const ALL: [Self; 5] = [
+        Self::Pending,
+        Self::Running,
+        Self::Completed,
+        Self::Failed,
+        Self::Terminated,
+    ];
+
+    /// Their words.
+    pub const WORDS: &[&str] = &{
+        let mut words = [""; Self::ALL.len()];
+        let mut index = 0;
+        while index < words.len() {
+            words[index] = Self::ALL[index].as_str();
+            index += 1;
+        }
+        words
+    };
+
     /// The word used on the wire and in the store.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -42,13 +62,7 @@ impl std::str::FromStr for Status {
     type Err = String;
 
     fn from_str(word: &str) -> Result<Self, String> {
-        [
-            Self::Pending,
-            Self::Running,
-            Self::Completed,
-            Self::Failed,
-            Self::Terminated,
-        ]
+        Self::ALL
         .into_iter()
         .find(|status| status.as_str() == word)
         .ok_or_else(|| format!("{word:?} is no session status"))

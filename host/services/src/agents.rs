@@ -39,7 +39,7 @@ impl Agents {
         let now = Timestamp::now();
         let agent = Agent {
             id,
-            kind: "agent".to_owned(),
+            kind: aod_resources::AgentType::Agent,
             name: new.name,
             description: new.description,
             system: new.system,

@@ -1,6 +1,6 @@
 //! Users' registered credentials: given once, used by all of their sessions, never shown again.
 
-use aod_resources::Timestamp;
+use aod_resources::{Actor, CredentialAction, CredentialKind, Timestamp};
 use aod_runtime::types::Credential as Declared;
 use aod_store::{AuditEntry, Credential, NewCredential, Store};
 use aod_turns::{PLAIN, Seals};
@@ -26,7 +26,7 @@ pub struct CredentialInfo {
     /// `provider_key:<provider>`, `runtime_token:<name>` or `env:<NAME>`; one of each per user.
     pub name: String,
     /// What comes before the name's colon.
-    pub kind: String,
+    pub kind: CredentialKind,
     /// The variable in which sessions get it; `null` while no loaded runtime declares it.
     pub variable: Option<String>,
     /// When it was first set.
@@ -54,13 +54,12 @@ pub struct CredentialEvent {
     pub id: i64,
     /// When.
     pub at: Timestamp,
-    /// Who: the name of the API token that was shown, `session` for a turn, or the operator's
-    /// command.
-    pub actor: String,
+    /// Who.
+    pub actor: Actor,
     /// The credential's name.
     pub credential: String,
-    /// `create`, `update`, `use`, `rotate` (sealed to a new identity) or `delete`.
-    pub action: String,
+    /// What.
+    pub action: CredentialAction,
     /// The session that used it.
     pub session_id: Option<Uuid>,
     /// That session's turn.
@@ -111,7 +110,7 @@ impl Credentials {
     pub async fn set(
         &self,
         owner: Uuid,
-        actor: String,
+        actor: Actor,
         name: String,
         value: SecretString,
     ) -> Result<Registered> {
@@ -121,14 +120,15 @@ impl Credentials {
             self.runtimes.compiled().await;
             declared = self.runtimes.credentials();
         }
-        if variable(&name, &declared).is_none() {
+        let known = variable(&name, &declared).and(CredentialKind::of(&name));
+        let Some(kind) = known else {
             return Err(Error::Invalid(unknown(&name, &declared)));
-        }
+        };
         let blob = self.seals.seal(&Credential::key(owner, &name), &value)?;
         let hint = hint(&name, &value, &declared);
         let new = NewCredential {
             owner,
-            kind: kind(&name).to_owned(),
+            kind,
             name,
             blob,
             at: Timestamp::now(),
@@ -144,7 +144,7 @@ impl Credentials {
     ///
     /// # Errors
     /// [`Error::NotFound`].
-    pub async fn delete(&self, owner: Uuid, actor: String, name: String) -> Result<()> {
+    pub async fn delete(&self, owner: Uuid, actor: Actor, name: String) -> Result<()> {
         Ok(self
             .store
             .delete_credential(owner, name, actor, Timestamp::now())
@@ -164,10 +164,6 @@ impl Credentials {
         let entries = self.store.audit(owner, before, limit).await?;
         Ok(entries.into_iter().map(CredentialEvent::from).collect())
     }
-}
-
-fn kind(name: &str) -> &str {
-    name.split(':').next().unwrap_or(name)
 }
 
 fn info(credential: Credential, declared: &[Declared]) -> CredentialInfo {

@@ -28,7 +28,7 @@ impl Environments {
         let now = Timestamp::now();
         let environment = Environment {
             id,
-            kind: "environment".to_owned(),
+            kind: aod_resources::EnvironmentType::Environment,
             name: new.name,
             packages: new.packages,
             setup_script: new.setup_script,

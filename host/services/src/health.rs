@@ -1,10 +1,16 @@
 //! Health and metrics.
 
 use std::fmt::Write as _;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
+use aod_resources::CheckState;
 use aod_store::Store;
 use aod_turns::{Seals, Turns};
+use aod_sandbox::State;
 use serde::Serialize;
+use thiserror::Error;
+use tokio::sync::Mutex;
 use utoipa::ToSchema;
 
 use crate::Result;
@@ -18,6 +24,7 @@ pub struct Health {
     pub(crate) runtimes: Runtimes,
     pub(crate) turns: Turns,
     pub(crate) sandbox: SandboxHealth,
+    pub(crate) checked: Checked,
 }
 
 /// The sandbox driver, and what it enforces on this machine.
@@ -35,24 +42,54 @@ pub struct SandboxCheck {
     /// What was looked at, such as `seccomp` or `memory`.
     pub name: String,
     /// Whether it is in force.
-    pub state: String,
+    pub state: CheckState,
+}
+
+/// The answer to a question about health is good for so long: anybody may ask it.
+const FRESH: Duration = Duration::from_secs(1);
+
+/// The last answer, and when it was found.
+pub(crate) type Checked = Arc<Mutex<Option<(Instant, Result<(), Broken>)>>>;
+
+/// What is broken, in words that anybody may read; the cause is for users.
+#[derive(Clone, Debug, Error)]
+#[error("the {part} does not work")]
+pub struct Broken {
+    /// The part of the server.
+    pub part: &'static str,
+    /// What it said.
+    pub cause: String,
 }
 
 impl Health {
-    /// Checks that the store answers and that the vault seals and opens.
+    /// Checks that the store answers and that the vault seals and opens, at most once a second.
     ///
     /// # Errors
     /// What is broken.
-    pub async fn check(&self) -> Result<SandboxHealth, String> {
-        self.store
-            .ping()
-            .await
-            .map_err(|error| format!("the store does not answer: {error}"))?;
-        self.seals
-            .vault()
-            .self_test()
-            .map_err(|error| format!("the vault cannot seal and open: {error}"))?;
-        Ok(self.sandbox.clone())
+    pub async fn check(&self) -> Result<(), Broken> {
+        // Whoever asks meanwhile waits for this answer.
+        let mut checked = self.checked.lock().await;
+        match &*checked {
+            Some((at, found)) if at.elapsed() < FRESH => found.clone(),
+            _ => {
+                let found = self.look().await;
+                *checked = Some((Instant::now(), found.clone()));
+                found
+            }
+        }
+    }
+
+    async fn look(&self) -> Result<(), Broken> {
+        let broken = |part, cause: String| Broken { part, cause };
+        let store = self.store.ping().await;
+        store.map_err(|error| broken("store", error.to_string()))?;
+        let vault = self.seals.vault().self_test();
+        vault.map_err(|error| broken("vault", error.to_string()))
+    }
+
+    /// The sandbox driver, and what it enforces on this machine.
+    pub fn sandbox(&self) -> &SandboxHealth {
+        &self.sandbox
     }
 
     /// Figures in the Prometheus text format.
@@ -101,5 +138,15 @@ impl Health {
             ],
         );
         Ok(text)
+    }
+}
+
+/// What a driver found, as it is told.
+pub(crate) fn state(found: State) -> CheckState {
+    match found {
+        State::Enforced => CheckState::Enforced,
+        State::Partial => CheckState::Partial,
+        State::NotEnforced => CheckState::NotEnforced,
+        State::Failed => CheckState::Failed,
     }
 }

@@ -80,7 +80,7 @@ impl Host {
                 .iter()
                 .map(|check| SandboxCheck {
                     name: check.name.to_owned(),
-                    state: check.state.to_string(),
+                    state: crate::health::state(check.state),
                 })
                 .collect(),
         };
@@ -113,6 +113,7 @@ impl Host {
                 runtimes: runtimes.clone(),
                 turns: turns.clone(),
                 sandbox,
+                checked: crate::health::Checked::default(),
             },
             runtimes,
             probe,

@@ -11,6 +11,7 @@ pub(crate) use watch::Watcher;
 use std::path::Path;
 use std::sync::Arc;
 
+use aod_resources::{RuntimeChange, RuntimeHealth};
 use aod_runtime::{Change, Health, Registry, Runtime, Snapshot};
 use aod_turns::Build;
 use serde::Serialize;
@@ -37,9 +38,8 @@ impl std::fmt::Debug for Runtimes {
 pub struct RuntimeInfo {
     /// Its name, as declared in `runtimes.toml`.
     pub name: String,
-    /// `compiling`: sessions of it wait; `ready`; `stale`: usable as it was before, since what is
-    /// declared now cannot be loaded; `disabled`; or `failed`.
-    pub health: String,
+    /// Whether it can be used.
+    pub health: RuntimeHealth,
     /// Why what is declared cannot be loaded, with the place in `runtimes.toml`.
     pub error: Option<String>,
     /// The adapter's name.
@@ -57,7 +57,7 @@ pub struct RuntimeInfo {
     /// The canonical ids of the models that it serves.
     pub models: Vec<String>,
     /// The credentials that it can use.
-    pub credentials: Vec<CredentialInfo>,
+    pub credentials: Vec<RuntimeCredential>,
     /// The variables in which its providers' base URLs can be given.
     pub endpoint_variables: Vec<String>,
     /// The version of the CLI that is installed, where it is and could be read.
@@ -74,7 +74,7 @@ pub struct RuntimeInfo {
 
 /// A credential that a runtime can use.
 #[derive(Clone, Debug, Serialize, ToSchema)]
-pub struct CredentialInfo {
+pub struct RuntimeCredential {
     /// Its name, as registered.
     pub name: String,
     /// The variable by which it can also be given per environment or session.
@@ -108,8 +108,8 @@ pub struct ReloadReport {
 pub struct ReloadedRuntime {
     /// Its name.
     pub name: String,
-    /// `added`, `changed`, `unchanged`, `disabled`, `removed` or `failed`.
-    pub change: String,
+    /// What was done.
+    pub change: RuntimeChange,
     /// Why it cannot be used.
     pub error: Option<String>,
 }
@@ -232,16 +232,16 @@ impl Runtimes {
             .into_iter()
             .map(|report| {
                 let (change, error) = match report.change {
-                    Change::Added => ("added", None),
-                    Change::Changed => ("changed", None),
-                    Change::Unchanged => ("unchanged", None),
-                    Change::Disabled => ("disabled", None),
-                    Change::Removed => ("removed", None),
-                    Change::Failed(error) => ("failed", Some(error.to_string())),
+                    Change::Added => (RuntimeChange::Added, None),
+                    Change::Changed => (RuntimeChange::Changed, None),
+                    Change::Unchanged => (RuntimeChange::Unchanged, None),
+                    Change::Disabled => (RuntimeChange::Disabled, None),
+                    Change::Removed => (RuntimeChange::Removed, None),
+                    Change::Failed(error) => (RuntimeChange::Failed, Some(error.to_string())),
                 };
                 ReloadedRuntime {
                     name: report.runtime,
-                    change: change.to_owned(),
+                    change,
                     error,
                 }
             })
@@ -273,13 +273,12 @@ fn info(snapshot: &Snapshot, runtime: &Runtime, installs: &Path) -> RuntimeInfo 
     let mut info = RuntimeInfo {
         name: runtime.name.clone(),
         health: match runtime.health {
-            Health::Compiling(_) => "compiling",
-            Health::Ready(_) => "ready",
-            Health::Stale(..) => "stale",
-            Health::Disabled => "disabled",
-            Health::Failed(_) => "failed",
-        }
-        .to_owned(),
+            Health::Compiling(_) => RuntimeHealth::Compiling,
+            Health::Ready(_) => RuntimeHealth::Ready,
+            Health::Stale(..) => RuntimeHealth::Stale,
+            Health::Disabled => RuntimeHealth::Disabled,
+            Health::Failed(_) => RuntimeHealth::Failed,
+        },
         error: runtime.health.error().map(ToString::to_string),
         adapter: None,
         adapter_version: None,
@@ -326,7 +325,7 @@ fn info(snapshot: &Snapshot, runtime: &Runtime, installs: &Path) -> RuntimeInfo 
         info.credentials = description
             .credentials
             .iter()
-            .map(|credential| CredentialInfo {
+            .map(|credential| RuntimeCredential {
                 name: credential.name.clone(),
                 variable: credential.variable.clone(),
                 label: credential.label.clone(),

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use aod_log::Reader;
 use aod_resources::event::EventId;
-use aod_resources::{NewPrompt, NewSession, Resource, Session, Status, Timestamp, Turn};
+use aod_resources::{
+    NewPrompt, NewResource, NewSession, Resource, Secrets, Session, Status, Timestamp, Turn,
+};
 use aod_store::{
     Idempotency, NewTurn, Page, SealedKind, StopRequest, Store, Submitted, VersionRef,
 };
@@ -115,6 +117,7 @@ impl Sessions {
         self.runtimes.check(&agent.runtime, &agent.model)?;
 
         let id = Uuid::new_v4();
+        let (resources, tokens) = apart(new.resources);
         let mut secrets =
             self.seals
                 .seal_all(owner, SealedKind::SessionVariable, id, &new.secret_env_vars)?;
@@ -122,13 +125,13 @@ impl Sessions {
             owner,
             SealedKind::RepositoryToken,
             id,
-            &new.resource_tokens,
+            &tokens,
         )?);
         let environment = environment.map(|it| VersionRef {
             id: it.id,
             version: it.version,
         });
-        let ack = create_ack(id, environment.map(|it| it.id), &new.resources);
+        let ack = create_ack(id, environment.map(|it| it.id), &resources);
         let runtime = agent.runtime.clone();
         let build = self.runtimes.build(&runtime);
         let session = aod_store::NewSession {
@@ -141,7 +144,7 @@ impl Sessions {
             environment,
             runtime: agent.runtime,
             model: agent.model,
-            resources: new.resources,
+            resources,
             timeout: new.timeout.unwrap_or(self.turns.config().turn.timeout),
             prompt: new.prompt,
             secrets,
@@ -422,6 +425,16 @@ fn remembered() -> Timestamp {
 
 fn stream_url(id: Uuid) -> String {
     format!("/sessions/{id}/stream")
+}
+
+/// Repositories, and their tokens by position.
+fn apart(new: Vec<NewResource>) -> (Vec<Resource>, Secrets) {
+    let tokens = new.iter().enumerate().filter_map(|(position, new)| {
+        let token = new.authorization_token.clone()?;
+        Some((position.to_string(), token))
+    });
+    let tokens = tokens.collect();
+    (new.into_iter().map(|new| new.resource).collect(), tokens)
 }
 
 fn create_ack(id: Uuid, environment: Option<Uuid>, resources: &[Resource]) -> Ack {

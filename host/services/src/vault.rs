@@ -8,7 +8,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use aod_resources::Timestamp;
+use aod_resources::{Actor, Timestamp};
 use aod_store::{SealedRecord, Store};
 use aod_turns::{Seals, binding};
 use aod_vault::{Sealed, Vault};
@@ -24,8 +24,6 @@ use crate::config::VaultConfig;
 const PAGE: u32 = 200;
 /// How long the database may be in others' use before wiping it is given up.
 const SCRUB: Duration = Duration::from_secs(60);
-/// Who rotates, in credentials' trails.
-const ACTOR: &str = "aod vault rotate";
 
 /// Opens a data folder's vault.
 pub(crate) fn open(paths: &Paths, config: &VaultConfig) -> Result<Vault, aod_vault::Error> {
@@ -284,7 +282,7 @@ impl Keeper {
                     Ok(Some(new)) => {
                         busy = true;
                         let (old, new) = (old.into_bytes(), new.into_bytes());
-                        let (actor, at) = (ACTOR.to_owned(), Timestamp::now());
+                        let (actor, at) = (Actor::Operator, Timestamp::now());
                         let swapped = self.store.swap_sealed(key, old, new, actor, at).await?;
                         done.resealed += u64::from(swapped);
                     }

@@ -1,6 +1,6 @@
 //! The trail of what was done with credentials. SQLite itself refuses to change or delete its rows.
 
-use aod_resources::Timestamp;
+use aod_resources::{Actor, CredentialAction, Timestamp};
 use rusqlite::{Connection, Row, named_params};
 use uuid::Uuid;
 
@@ -16,12 +16,12 @@ pub struct NewAuditEntry {
     pub at: Timestamp,
     /// Whose credential it is; they may read the entry.
     pub owner: Uuid,
-    /// Who did it: a user's or token's id, or a word for the server itself.
-    pub actor: String,
+    /// Who did it.
+    pub actor: Actor,
     /// The credential's name.
     pub credential: String,
-    /// What was done: `create`, `update`, `use`, `rotate`, `delete`.
-    pub action: String,
+    /// What was done.
+    pub action: CredentialAction,
     /// The session it was used in.
     pub session: Option<Uuid>,
     /// That session's turn.
@@ -44,9 +44,11 @@ impl AuditEntry {
             entry: NewAuditEntry {
                 at: sql::at(row, "at")?,
                 owner: sql::id(row, "owner")?,
-                actor: row.get("actor")?,
+                actor: match row.get::<_, String>("actor")?.parse() {
+                    Ok(actor) => actor,
+                },
                 credential: row.get("credential")?,
-                action: row.get("action")?,
+                action: row.get("action").map(|sql::Word(action)| action)?,
                 session: sql::id_opt(row, "session_id")?,
                 turn: row.get("turn")?,
             },
@@ -96,9 +98,9 @@ pub(crate) fn append(db: &Connection, entry: &NewAuditEntry) -> Result<()> {
     .execute(named_params! {
         ":at": At(entry.at),
         ":owner": Id(entry.owner),
-        ":actor": entry.actor,
+        ":actor": entry.actor.to_string(),
         ":credential": entry.credential,
-        ":action": entry.action,
+        ":action": entry.action.as_str(),
         ":session": entry.session.map(Id),
         ":turn": entry.turn,
     })?;

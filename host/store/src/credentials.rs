@@ -1,6 +1,6 @@
 //! Users' registered credentials. Their values are sealed under [`SealedKind::Credential`].
 
-use aod_resources::Timestamp;
+use aod_resources::{Actor, CredentialAction, CredentialKind, Timestamp};
 use rusqlite::{OptionalExtension, Row, named_params};
 use uuid::Uuid;
 
@@ -16,8 +16,8 @@ pub struct Credential {
     pub owner: Uuid,
     /// Its name, unique among its owner's.
     pub name: String,
-    /// Its kind, as adapters declare them.
-    pub kind: String,
+    /// Its kind.
+    pub kind: CredentialKind,
     /// When it was first set.
     pub created_at: Timestamp,
     /// When its value was last set.
@@ -34,7 +34,7 @@ pub struct NewCredential {
     /// Its name, unique among its owner's.
     pub name: String,
     /// Its kind.
-    pub kind: String,
+    pub kind: CredentialKind,
     /// Its value, sealed for [`NewCredential::key`].
     pub blob: Vec<u8>,
     /// Now.
@@ -73,7 +73,7 @@ impl Credential {
         Ok(Self {
             owner: sql::id(row, "owner")?,
             name: row.get("name")?,
-            kind: row.get("kind")?,
+            kind: row.get("kind").map(|sql::Word(kind)| kind)?,
             created_at: sql::at(row, "created_at")?,
             updated_at: sql::at(row, "updated_at")?,
             last_used_at: sql::at_opt(row, "last_used_at")?,
@@ -86,7 +86,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::Unavailable`].
-    pub async fn put_credential(&self, new: NewCredential, actor: String) -> Result<Credential> {
+    pub async fn put_credential(&self, new: NewCredential, actor: Actor) -> Result<Credential> {
         self.write(move |db| {
             let known: bool = db
                 .prepare_cached(
@@ -104,7 +104,7 @@ impl Store {
                     named_params! {
                         ":owner": Id(new.owner),
                         ":name": new.name,
-                        ":kind": new.kind,
+                        ":kind": new.kind.as_str(),
                         ":at": At(new.at),
                     },
                     Credential::from_row,
@@ -117,7 +117,10 @@ impl Store {
                     owner: new.owner,
                     actor,
                     credential: new.name,
-                    action: if known { "update" } else { "create" }.to_owned(),
+                    action: match known {
+                        true => CredentialAction::Update,
+                        false => CredentialAction::Create,
+                    },
                     session: None,
                     turn: None,
                 },
@@ -164,7 +167,7 @@ impl Store {
         &self,
         owner: Uuid,
         name: String,
-        actor: String,
+        actor: Actor,
         session: Uuid,
         turn: u32,
         at: Timestamp,
@@ -181,7 +184,7 @@ impl Store {
                     owner,
                     actor,
                     credential: name,
-                    action: "use".to_owned(),
+                    action: CredentialAction::Use,
                     session: Some(session),
                     turn: Some(turn),
                 },
@@ -198,7 +201,7 @@ impl Store {
         &self,
         owner: Uuid,
         name: String,
-        actor: String,
+        actor: Actor,
         at: Timestamp,
     ) -> Result<()> {
         self.write(move |db| {
@@ -217,7 +220,7 @@ impl Store {
                     owner,
                     actor,
                     credential: name,
-                    action: "delete".to_owned(),
+                    action: CredentialAction::Delete,
                     session: None,
                     turn: None,
                 },

@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use aod_resources::Timestamp;
+use aod_resources::{Actor, CredentialAction, Timestamp};
 use rusqlite::{Connection, OptionalExtension, Row, named_params};
 use uuid::Uuid;
 
@@ -259,7 +259,7 @@ impl Store {
         key: SealedKey,
         old: Vec<u8>,
         new: Vec<u8>,
-        actor: String,
+        actor: Actor,
         at: Timestamp,
     ) -> Result<bool> {
         self.write(move |db| {
@@ -284,7 +284,7 @@ impl Store {
                     owner: key.owner,
                     actor,
                     credential: key.name,
-                    action: "rotate".to_owned(),
+                    action: CredentialAction::Rotate,
                     session: None,
                     turn: None,
                 };

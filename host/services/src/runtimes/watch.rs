@@ -5,6 +5,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use aod_resources::RuntimeChange;
 use futures::StreamExt;
 use inotify::{EventStream, Inotify};
 use tokio::task::JoinHandle;
@@ -132,7 +133,7 @@ impl Watching {
             match self.runtimes.reload().await {
                 Ok(report) => {
                     for runtime in report.runtimes {
-                        if runtime.change != "unchanged" {
+                        if runtime.change != RuntimeChange::Unchanged {
                             tracing::info!(
                                 runtime = runtime.name,
                                 "{} since its files changed",

@@ -1,6 +1,6 @@
 //! Users, tokens, agents, environments, sealed values, credentials.
 
-use aod_resources::Timestamp;
+use aod_resources::{Actor, CredentialKind, Timestamp};
 use aod_store::{
     Credential, Error, NewAuditEntry, NewCredential, NewToken, Page, SealedKey, SealedKind,
     SecretsUpdate, User,
@@ -307,7 +307,7 @@ async fn sealed_values_are_paged_in_full_and_swapped_only_for_what_was_seen() {
 
     let key = &keys[0];
     let swap = |old: Vec<u8>, new: Vec<u8>| {
-        store.swap_sealed(key.clone(), old, new, "operator".to_owned(), at(2))
+        store.swap_sealed(key.clone(), old, new, Actor::Operator, at(2))
     };
     assert!(!swap(vec![9], vec![3]).await.unwrap());
     assert!(swap(vec![1, 2], vec![3]).await.unwrap());
@@ -336,11 +336,13 @@ async fn a_credential_leaves_a_trail_that_nothing_can_change() {
     let new = |blob: &[u8], at| NewCredential {
         owner,
         name: "key".to_owned(),
-        kind: "provider_key:x".to_owned(),
+        kind: CredentialKind::ProviderKey,
         blob: blob.to_vec(),
         at,
     };
-    let by = || "ada".to_owned();
+    let by = || Actor::Token {
+        name: "ada".to_owned(),
+    };
     store.put_credential(new(b"1", at(9)), by()).await.unwrap();
     // The clock was set back: still an update.
     store.put_credential(new(b"2", at(3)), by()).await.unwrap();

@@ -142,7 +142,7 @@ pub fn agent() -> Agent {
     let now = Timestamp::now();
     Agent {
         id: Uuid::new_v4(),
-        kind: "agent".to_owned(),
+        kind: aod_resources::AgentType::Agent,
         name: "hello".to_owned(),
         description: None,
         system: Some("Be brief.".to_owned()),
@@ -163,7 +163,7 @@ pub fn environment() -> Environment {
     let now = Timestamp::now();
     Environment {
         id: Uuid::new_v4(),
-        kind: "environment".to_owned(),
+        kind: aod_resources::EnvironmentType::Environment,
         name: "plain".to_owned(),
         packages: IndexMap::new(),
         setup_script: None,

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use aod_log::Reader;
-use aod_resources::{Outcome, Status, Timestamp, Usage};
+use aod_resources::{Actor, Outcome, Status, Timestamp, Usage};
 use aod_store::{SessionRecord, StopRequest, TurnEnd, TurnRecord};
 use aod_supervisor::{Exited, Redactor, Request};
 use tokio::sync::{mpsc, watch};
@@ -315,7 +315,7 @@ impl Task<'_> {
             let (owner, name) = (self.session.owner, name.clone());
             turns
                 .store
-                .use_credential(owner, name, "session".to_owned(), id, number, at)
+                .use_credential(owner, name, Actor::Session, id, number, at)
                 .await?;
         }
         if let Err(error) = supervisor.begin(ready.spec).await? {
