@@ -125,7 +125,7 @@ impl Hosts {
 pub(crate) struct Log {
     /// `pretty` or `json`.
     pub(crate) format: LogFormat,
-    /// A filter such as `info` or `aod_session=debug`.
+    /// A filter such as `info` or `aod_turns=debug`.
     pub(crate) level: String,
     /// When a session's log is forced to the disk.
     fsync: Fsync,
@@ -359,21 +359,28 @@ impl Settings {
         bytes.map_or(usual, |bytes| bytes.clamp(64 << 10, usual))
     }
 
-    /// What the session crate needs.
-    pub(crate) fn host(&self) -> Result<aod_session::Config> {
-        let positive = |duration: Duration| (!duration.is_zero()).then_some(duration);
-        Ok(aod_session::Config {
+    /// What the services need.
+    pub(crate) fn host(&self) -> Result<aod_services::Config> {
+        Ok(aod_services::Config {
             data_dir: self.data_dir.clone(),
             runtimes: self.runtimes.clone(),
-            supervisor: supervisor()?,
             vault: crate::vault::configuration()?,
             sessions_per_user: self.limits.sessions_per_user,
-            admission: aod_session::AdmissionConfig {
+            turns: self.turns()?,
+        })
+    }
+
+    /// What turns are run with.
+    fn turns(&self) -> Result<aod_turns::Config> {
+        let positive = |duration: Duration| (!duration.is_zero()).then_some(duration);
+        Ok(aod_turns::Config {
+            supervisor: supervisor()?,
+            admission: aod_turns::AdmissionConfig {
                 max_running: self.admission.max_running,
                 memory: self.admission.memory.map(|memory| memory.as_u64()),
                 turn_memory: self.admission.turn_memory.as_u64(),
             },
-            retention: aod_session::RetentionConfig {
+            retention: aod_turns::RetentionConfig {
                 age: self.retention.age,
                 bytes: self.retention.bytes.map(|bytes| bytes.as_u64()),
             },
@@ -385,14 +392,14 @@ impl Settings {
                 },
                 segment_bytes: self.segment_bytes(),
             },
-            turn: aod_session::TurnConfig {
+            turn: aod_turns::TurnConfig {
                 timeout: u32::try_from(self.turn.timeout.as_secs()).unwrap_or(3600),
                 idle: positive(self.turn.idle),
                 grace: self.turn.grace,
                 stale: self.turn.stale,
                 step_timeout: self.turn.step_timeout,
             },
-            sandbox: aod_session::SandboxConfig {
+            sandbox: aod_turns::SandboxConfig {
                 driver: self.sandbox.driver.clone(),
                 limits: aod_sandbox::Limits {
                     memory_bytes: Some(self.sandbox.memory.as_u64()),

@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
-use aod_session::Host;
-use aod_session::vault::wants_passphrase;
+use aod_services::Host;
+use aod_services::vault::wants_passphrase;
 use axum::serve::ListenerExt as _;
 use rustix::net::sockopt::set_tcp_user_timeout;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -100,7 +100,10 @@ fn prepare(connection: &TcpStream, stall: Duration) {
 }
 
 /// Waits for signals: SIGTERM and SIGINT stop, SIGHUP reloads the runtimes.
-async fn signals(stop: CancellationToken, runtimes: aod_session::runtimes::Runtimes) -> Result<()> {
+async fn signals(
+    stop: CancellationToken,
+    runtimes: aod_services::runtimes::Runtimes,
+) -> Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut hangup = signal(SignalKind::hangup())?;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Result, bail};
 use aod_resources::Timestamp;
-use aod_session::users::Users;
+use aod_services::users::Users;
 use clap::Subcommand;
 use secrecy::ExposeSecret;
 
@@ -95,7 +95,7 @@ impl TokenCommand {
                     "admin" => users.ensure("admin").await?,
                     name => match users.by_name(name).await {
                         Ok(user) => user,
-                        Err(aod_session::Error::NotFound(_)) => {
+                        Err(aod_services::Error::NotFound(_)) => {
                             bail!("there is no user {name:?}: add one with `aod user add {name}`")
                         }
                         Err(error) => return Err(error.into()),

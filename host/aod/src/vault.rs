@@ -6,8 +6,8 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use aod_session::VaultConfig;
-use aod_session::vault::{Keeper, Rotation, wants_passphrase};
+use aod_services::VaultConfig;
+use aod_services::vault::{Keeper, Rotation, wants_passphrase};
 use clap::Subcommand;
 use secrecy::SecretString;
 use serde::Serialize;

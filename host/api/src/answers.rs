@@ -1,6 +1,6 @@
 //! `/sessions/{id}/answers`: what a running turn's questions are answered by.
 
-use aod_session::AnswerRefused;
+use aod_services::AnswerRefused;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;

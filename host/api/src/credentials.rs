@@ -1,6 +1,6 @@
 //! `/credentials`: the caller's registered credentials. Values go in and never come out.
 
-use aod_session::credentials::{CredentialEvent, CredentialInfo, Registered};
+use aod_services::credentials::{CredentialEvent, CredentialInfo, Registered};
 use axum::Json;
 use axum::extract::{FromRequestParts, Path, Query, State};
 use axum::http::request::Parts;

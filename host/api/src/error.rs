@@ -136,9 +136,9 @@ impl Detail {
     }
 }
 
-impl From<aod_session::Error> for ApiError {
-    fn from(error: aod_session::Error) -> Self {
-        use aod_session::Error;
+impl From<aod_services::Error> for ApiError {
+    fn from(error: aod_services::Error) -> Self {
+        use aod_services::Error;
         match error {
             Error::NotFound(what) => Self::not_found(format!("{what} not found")),
             Error::UnknownRuntime(message) => Self::bad_request(message),

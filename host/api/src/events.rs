@@ -1,7 +1,7 @@
 //! `/sessions/{id}/events`: the normalized events (`2-stream.md`).
 
 use aod_resources::event::{Event, EventId};
-use aod_session::events::EventPage;
+use aod_streams::events::EventPage;
 use axum::extract::{FromRequestParts, Query, State};
 use axum::http::header::{ACCEPT, CONTENT_TYPE, VARY};
 use axum::http::request::Parts;

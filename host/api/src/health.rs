@@ -26,7 +26,7 @@ struct Health {
     /// `ok`.
     status: &'static str,
     /// The sandbox driver, and what it enforces on this machine.
-    sandbox: aod_session::health::SandboxHealth,
+    sandbox: aod_services::health::SandboxHealth,
 }
 
 /// Checks that the store answers and that the vault can seal and open. Needs no token.

@@ -1,6 +1,6 @@
 //! The HTTP API (`1-http-api.md`): routes, validation, the error envelope, server-sent events.
 //!
-//! Everything that outlives a request is done by the services of `aod-session`; this crate turns
+//! Everything that outlives a request is done by the services of `aod-services`; this crate turns
 //! HTTP into their calls and their results into HTTP.
 
 mod agents;
@@ -33,13 +33,13 @@ use utoipa::OpenApi;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa_axum::router::OpenApiRouter;
 
-use aod_session::agents::Agents;
-use aod_session::credentials::Credentials;
-use aod_session::environments::Environments;
-use aod_session::health::Health;
-use aod_session::runtimes::Runtimes;
-use aod_session::sessions::Sessions;
-use aod_session::users::Users;
+use aod_services::agents::Agents;
+use aod_services::credentials::Credentials;
+use aod_services::environments::Environments;
+use aod_services::health::Health;
+use aod_services::runtimes::Runtimes;
+use aod_services::sessions::Sessions;
+use aod_services::users::Users;
 
 use failures::Failures;
 

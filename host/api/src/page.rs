@@ -21,8 +21,8 @@ pub(crate) struct Page {
 
 impl Page {
     /// What to ask the store for: one more than the limit tells whether there is a next page.
-    pub(crate) fn range(&self) -> aod_session::Range {
-        aod_session::Range {
+    pub(crate) fn range(&self) -> aod_services::Range {
+        aod_services::Range {
             after: self.after,
             limit: self.limit.map(|limit| limit + 1),
         }

@@ -1,6 +1,6 @@
 //! `/runtimes` and `/models`: what agents can be made of.
 
-use aod_session::runtimes::{ModelInfo, ReloadReport, RuntimeInfo};
+use aod_services::runtimes::{ModelInfo, ReloadReport, RuntimeInfo};
 use axum::Json;
 use axum::extract::{Path, State};
 use utoipa_axum::router::OpenApiRouter;

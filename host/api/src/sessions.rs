@@ -1,7 +1,7 @@
 //! `/sessions`: agents at work.
 
 use aod_resources::{NewPrompt, NewSession, Resource, Secrets, Session, Status, Turn};
-use aod_session::{Ack, Idempotent, SessionFilter};
+use aod_services::{Ack, Idempotent, SessionFilter};
 use axum::Json;
 use axum::extract::{FromRequestParts, Query, State};
 use axum::http::header::{CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};

@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::time::Duration;
 
-use aod_session::follow::{Batch, Feed, From};
+use aod_streams::follow::{Batch, Feed, From};
 use axum::body::Body;
 use axum::extract::{FromRequestParts, Query, State};
 use axum::http::request::Parts;

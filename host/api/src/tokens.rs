@@ -1,7 +1,7 @@
 //! `/tokens`: the caller's own API tokens. A token's secret is shown once, when it is made.
 
 use aod_resources::Timestamp;
-use aod_session::users::TokenInfo;
+use aod_services::users::TokenInfo;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;

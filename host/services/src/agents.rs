@@ -1,0 +1,173 @@
+//! Agents: kept with their versions, their models checked against the catalog, the values of
+//! their MCP servers sealed.
+
+use std::collections::HashSet;
+
+use aod_resources::{Agent, AgentChanges, AgentVersion, McpServer, NewAgent, Secrets, Timestamp};
+use aod_store::{Page, SealedKind, SealedValue, SecretsUpdate, Store};
+use aod_turns::{Seals, mcp_names};
+use uuid::Uuid;
+
+use crate::runtimes::Runtimes;
+use crate::{Error, Result};
+
+/// The agents of all users.
+#[derive(Clone, Debug)]
+pub struct Agents {
+    pub(crate) store: Store,
+    pub(crate) seals: Seals,
+    pub(crate) runtimes: Runtimes,
+}
+
+impl Agents {
+    /// Creates an agent.
+    ///
+    /// # Errors
+    /// [`Error::UnknownRuntime`], [`Error::Invalid`] for the model or for masks that hide
+    /// nothing, [`Error::NotFound`] for the environment.
+    pub async fn create(&self, owner: Uuid, new: NewAgent) -> Result<Agent> {
+        self.runtimes.check(&new.runtime, &new.model)?;
+        if let Some(environment) = new.environment_id {
+            self.store.environment(owner, environment).await?;
+        }
+        check_masks(&new.mcp_servers, &new.mcp_secrets, &HashSet::new())?;
+        let id = Uuid::new_v4();
+        let secrets = self.seal(owner, id, &new.mcp_secrets)?;
+        let now = Timestamp::now();
+        let agent = Agent {
+            id,
+            kind: "agent".to_owned(),
+            name: new.name,
+            description: new.description,
+            system: new.system,
+            runtime: new.runtime,
+            model: new.model,
+            environment_id: new.environment_id,
+            skills: new.skills,
+            mcp_servers: new.mcp_servers,
+            metadata: new
+                .metadata
+                .into_iter()
+                .filter(|(_, value)| !value.is_empty())
+                .collect(),
+            version: 1,
+            archived_at: None,
+            created_at: now,
+            updated_at: now,
+        };
+        Ok(self.store.create_agent(owner, agent, secrets).await?)
+    }
+
+    /// A user's agents that are not archived, newest first.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] where the page begins after none of theirs.
+    pub async fn list(&self, owner: Uuid, page: Page) -> Result<Vec<Agent>> {
+        Ok(self.store.list_agents(owner, page).await?)
+    }
+
+    /// One agent.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`].
+    pub async fn get(&self, owner: Uuid, id: Uuid) -> Result<Agent> {
+        Ok(self.store.agent(owner, id).await?)
+    }
+
+    /// Changes an agent.
+    ///
+    /// # Errors
+    /// As [`Agents::create`], and [`Error::Conflict`] for a stale version or an archived agent.
+    pub async fn update(&self, owner: Uuid, id: Uuid, changes: AgentChanges) -> Result<Agent> {
+        let mut agent = self.store.agent(owner, id).await?;
+        if agent.archived_at.is_some() {
+            return Err(Error::Conflict("Agent is archived".to_owned()));
+        }
+        // A stale client learns that first: the rest of what it says is about another version.
+        if changes.version != agent.version {
+            return Err(Error::Conflict(format!(
+                "Version mismatch: expected {}, got {}",
+                agent.version, changes.version
+            )));
+        }
+        if changes.runtime.is_some() || changes.model.is_some() {
+            let runtime = changes.runtime.as_ref().unwrap_or(&agent.runtime);
+            let model = changes.model.as_ref().unwrap_or(&agent.model);
+            self.runtimes.check(runtime, model)?;
+        }
+        if let Some(Some(environment)) = changes.environment_id {
+            self.store.environment(owner, environment).await?;
+        }
+        let mut secrets = SecretsUpdate::Keep;
+        if let Some(servers) = changes.mcp_servers {
+            let sealed = self
+                .store
+                .list_sealed(owner, SealedKind::AgentMcp, id)
+                .await?;
+            let known = sealed.into_iter().map(|record| record.key.name).collect();
+            check_masks(&servers, &changes.mcp_secrets, &known)?;
+            if !changes.mcp_secrets.is_empty() {
+                secrets = SecretsUpdate::Put(self.seal(owner, id, &changes.mcp_secrets)?);
+            }
+            agent.mcp_servers = servers;
+        }
+        agent.name = changes.name.unwrap_or(agent.name);
+        agent.runtime = changes.runtime.unwrap_or(agent.runtime);
+        agent.model = changes.model.unwrap_or(agent.model);
+        agent.description = changes.description.unwrap_or(agent.description);
+        agent.system = changes.system.unwrap_or(agent.system);
+        agent.environment_id = changes.environment_id.unwrap_or(agent.environment_id);
+        agent.skills = changes.skills.unwrap_or(agent.skills);
+        for (key, value) in changes.metadata.unwrap_or_default() {
+            if value.is_empty() {
+                agent.metadata.shift_remove(&key);
+            } else {
+                agent.metadata.insert(key, value);
+            }
+        }
+        let now = Timestamp::now();
+        Ok(self
+            .store
+            .update_agent(owner, changes.version, agent, secrets, now)
+            .await?)
+    }
+
+    /// Archives an agent for good.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`]; [`Error::Conflict`] where it is archived already.
+    pub async fn archive(&self, owner: Uuid, id: Uuid) -> Result<Agent> {
+        Ok(self
+            .store
+            .archive_agent(owner, id, Timestamp::now())
+            .await?)
+    }
+
+    /// All versions of an agent, newest first.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`].
+    pub async fn versions(&self, owner: Uuid, id: Uuid) -> Result<Vec<AgentVersion>> {
+        Ok(self.store.agent_versions(owner, id).await?)
+    }
+
+    fn seal(&self, owner: Uuid, record: Uuid, secrets: &Secrets) -> Result<Vec<SealedValue>> {
+        self.seals
+            .seal_all(owner, SealedKind::AgentMcp, record, secrets)
+    }
+}
+
+/// Every mask must stand for a value: one that comes with it, or one that is sealed already.
+fn check_masks(servers: &[McpServer], given: &Secrets, known: &HashSet<String>) -> Result<()> {
+    for server in servers {
+        for (name, sealed) in mcp_names(server) {
+            if !given.contains_key(&sealed) && !known.contains(&sealed) {
+                return Err(Error::Invalid(format!(
+                    "mcp_servers: {name:?} of {:?} is \"***\", which keeps an earlier value, and there is none: send the value",
+                    server.name
+                )));
+            }
+        }
+    }
+    Ok(())
+}

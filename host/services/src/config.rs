@@ -1,0 +1,29 @@
+//! Settings of the server. The binary reads them from file, environment and flags.
+
+use std::path::PathBuf;
+
+use secrecy::SecretString;
+
+/// Settings of the server.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The data folder.
+    pub data_dir: PathBuf,
+    /// The runtimes' manifest.
+    pub runtimes: PathBuf,
+    /// The vault.
+    pub vault: VaultConfig,
+    /// How many sessions of one user may be pending or running.
+    pub sessions_per_user: u32,
+    /// Turns.
+    pub turns: aod_turns::Config,
+}
+
+/// Settings of the vault.
+#[derive(Clone, Debug, Default)]
+pub struct VaultConfig {
+    /// The age identity to use in place of the data folder's own.
+    pub identity_file: Option<PathBuf>,
+    /// Opens a protected identity, and protects one that is made.
+    pub passphrase: Option<SecretString>,
+}

@@ -1,0 +1,289 @@
+//! Users' registered credentials: given once, used by all of their sessions, never shown again.
+
+use aod_resources::Timestamp;
+use aod_runtime::types::Credential as Declared;
+use aod_store::{AuditEntry, Credential, NewCredential, Store};
+use aod_turns::{PLAIN, Seals};
+use secrecy::{ExposeSecret, SecretString};
+use serde::Serialize;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use crate::runtimes::Runtimes;
+use crate::{Error, Result};
+
+/// The credentials of all users.
+#[derive(Clone, Debug)]
+pub struct Credentials {
+    pub(crate) store: Store,
+    pub(crate) seals: Seals,
+    pub(crate) runtimes: Runtimes,
+}
+
+/// A registered credential, without its value.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct CredentialInfo {
+    /// `provider_key:<provider>`, `runtime_token:<name>` or `env:<NAME>`; one of each per user.
+    pub name: String,
+    /// What comes before the name's colon.
+    pub kind: String,
+    /// The variable in which sessions get it; `null` while no loaded runtime declares it.
+    pub variable: Option<String>,
+    /// When it was first set.
+    pub created_at: Timestamp,
+    /// When its value was last set.
+    pub updated_at: Timestamp,
+    /// When a turn was last given it.
+    pub last_used_at: Option<Timestamp>,
+}
+
+/// A credential that was just set.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Registered {
+    /// The credential.
+    #[serde(flatten)]
+    pub credential: CredentialInfo,
+    /// What looks wrong about the value; it is kept as it is.
+    pub hint: Option<String>,
+}
+
+/// Something that was done with a credential.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct CredentialEvent {
+    /// Its place in the trail; rises.
+    pub id: i64,
+    /// When.
+    pub at: Timestamp,
+    /// Who: the name of the API token that was shown, `session` for a turn, or the operator's
+    /// command.
+    pub actor: String,
+    /// The credential's name.
+    pub credential: String,
+    /// `create`, `update`, `use`, `rotate` (sealed to a new identity) or `delete`.
+    pub action: String,
+    /// The session that used it.
+    pub session_id: Option<Uuid>,
+    /// That session's turn.
+    pub turn: Option<u32>,
+}
+
+impl From<AuditEntry> for CredentialEvent {
+    fn from(AuditEntry { seq, entry }: AuditEntry) -> Self {
+        Self {
+            id: seq,
+            at: entry.at,
+            actor: entry.actor,
+            credential: entry.credential,
+            action: entry.action,
+            session_id: entry.session,
+            turn: entry.turn,
+        }
+    }
+}
+
+impl Credentials {
+    /// A user's credentials, by name.
+    ///
+    /// # Errors
+    /// [`Error::Internal`].
+    pub async fn list(&self, owner: Uuid) -> Result<Vec<CredentialInfo>> {
+        let declared = self.runtimes.credentials();
+        let registered = self.store.list_credentials(owner).await?;
+        Ok(registered
+            .into_iter()
+            .map(|credential| info(credential, &declared))
+            .collect())
+    }
+
+    /// One of them.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`].
+    pub async fn get(&self, owner: Uuid, name: String) -> Result<CredentialInfo> {
+        let credential = self.store.credential(owner, name).await?;
+        Ok(info(credential, &self.runtimes.credentials()))
+    }
+
+    /// Registers a credential, or gives it a new value.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] where no loaded runtime declares such a credential.
+    pub async fn set(
+        &self,
+        owner: Uuid,
+        actor: String,
+        name: String,
+        value: SecretString,
+    ) -> Result<Registered> {
+        let declared = self.runtimes.credentials();
+        if variable(&name, &declared).is_none() {
+            return Err(Error::Invalid(unknown(&name, &declared)));
+        }
+        let blob = self.seals.seal(&Credential::key(owner, &name), &value)?;
+        let hint = hint(&name, &value, &declared);
+        let new = NewCredential {
+            owner,
+            kind: kind(&name).to_owned(),
+            name,
+            blob,
+            at: Timestamp::now(),
+        };
+        let credential = self.store.put_credential(new, actor).await?;
+        Ok(Registered {
+            credential: info(credential, &declared),
+            hint,
+        })
+    }
+
+    /// Deletes a credential with its value. Running turns keep what they were given.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`].
+    pub async fn delete(&self, owner: Uuid, actor: String, name: String) -> Result<()> {
+        Ok(self
+            .store
+            .delete_credential(owner, name, actor, Timestamp::now())
+            .await?)
+    }
+
+    /// At most `limit` entries of a user's trail, newest first, older than the entry `before`.
+    ///
+    /// # Errors
+    /// [`Error::Internal`].
+    pub async fn trail(
+        &self,
+        owner: Uuid,
+        before: Option<i64>,
+        limit: u32,
+    ) -> Result<Vec<CredentialEvent>> {
+        let entries = self.store.audit(owner, before, limit).await?;
+        Ok(entries.into_iter().map(CredentialEvent::from).collect())
+    }
+}
+
+fn kind(name: &str) -> &str {
+    name.split(':').next().unwrap_or(name)
+}
+
+fn info(credential: Credential, declared: &[Declared]) -> CredentialInfo {
+    CredentialInfo {
+        variable: variable(&credential.name, declared),
+        name: credential.name,
+        kind: credential.kind,
+        created_at: credential.created_at,
+        updated_at: credential.updated_at,
+        last_used_at: credential.last_used_at,
+    }
+}
+
+/// The variable that a credential becomes, if there is such a credential.
+fn variable(name: &str, declared: &[Declared]) -> Option<String> {
+    if let Some(variable) = name.strip_prefix(PLAIN) {
+        return is_variable(variable).then(|| variable.to_owned());
+    }
+    let declared = declared.iter().find(|it| it.name == name)?;
+    Some(declared.variable.clone())
+}
+
+/// `[A-Za-z_][A-Za-z0-9_]*`, at most 255 bytes.
+fn is_variable(name: &str) -> bool {
+    name.len() <= 255
+        && name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+}
+
+fn unknown(name: &str, declared: &[Declared]) -> String {
+    let valid = declared
+        .iter()
+        .map(|it| format!("{} ({})", it.name, it.variable))
+        .chain(["env:<NAME> (any other variable)".to_owned()])
+        .collect::<Vec<_>>()
+        .join(", ");
+    // A value given in the place of a name must not be repeated.
+    if name.len() > 100 || !name.contains(':') {
+        return format!("there is no credential of this name: there are {valid}");
+    }
+    format!("there is no credential {name:?}: there are {valid}")
+}
+
+/// A warning about a value that does not look like others of its kind.
+fn hint(name: &str, value: &SecretString, declared: &[Declared]) -> Option<String> {
+    let value = value.expose_secret();
+    if value.trim() != value {
+        return Some("the value begins or ends with white space".to_owned());
+    }
+    let declared = declared.iter().find(|it| it.name == name)?;
+    let prefix = declared.prefix.as_deref()?;
+    (!value.starts_with(prefix)).then(|| {
+        format!(
+            "a value for {} usually begins with {prefix:?}, and this one does not: check that it \
+             is the right one",
+            declared.label
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn declared() -> Vec<Declared> {
+        vec![Declared {
+            name: "provider_key:acme".to_owned(),
+            variable: "ACME_KEY".to_owned(),
+            providers: vec!["acme".to_owned()],
+            displaces: Vec::new(),
+            prefix: Some("ak-".to_owned()),
+            label: "Acme API key".to_owned(),
+        }]
+    }
+
+    #[test]
+    fn only_what_is_declared_and_variables_are_names_of_credentials() {
+        let known = |name: &str| variable(name, &declared());
+        assert_eq!(known("provider_key:acme").as_deref(), Some("ACME_KEY"));
+        assert_eq!(known("env:MY_1").as_deref(), Some("MY_1"));
+        for bad in [
+            "",
+            "env:",
+            "env:1X",
+            "env:A-B",
+            "env:A=B",
+            "env:Ä",
+            "provider_key:",
+            "provider_key:x",
+            "ACME_KEY",
+            "acme",
+            "runtime_token:acme",
+        ] {
+            assert_eq!(known(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_lists_what_is_valid_and_repeats_nothing_that_may_be_a_value() {
+        let message = unknown("provider_key:x", &declared());
+        for part in [
+            "provider_key:x",
+            "provider_key:acme (ACME_KEY)",
+            "env:<NAME>",
+        ] {
+            assert!(message.contains(part), "{message}");
+        }
+        let message = unknown("ak-something-secret", &declared());
+        assert!(!message.contains("secret"), "{message}");
+    }
+
+    #[test]
+    fn a_hint_warns_of_what_looks_wrong_without_quoting_it() {
+        let hint = |name: &str, value: &str| hint(name, &value.into(), &declared());
+        assert_eq!(hint("provider_key:acme", "ak-123"), None);
+        assert_eq!(hint("env:X", "123"), None);
+        let warning = hint("provider_key:acme", "xy-17171717").unwrap();
+        assert!(
+            warning.contains("\"ak-\"") && !warning.contains("17171717"),
+            "{warning}"
+        );
+        assert!(hint("env:X", "123\n").is_some());
+    }
+}

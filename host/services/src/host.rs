@@ -1,0 +1,138 @@
+//! Opening everything, and closing it again.
+
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use aod_sandbox::Probe;
+use aod_store::Store;
+use aod_streams::LogWatch;
+use aod_turns::{Adapters, Parts, Seals, Turns};
+
+use crate::agents::Agents;
+use crate::credentials::Credentials;
+use crate::environments::Environments;
+use crate::health::{Health, SandboxCheck, SandboxHealth};
+use crate::runtimes::{Runtimes, Watcher};
+use crate::sessions::Sessions;
+use crate::users::Users;
+use crate::{Config, Paths};
+
+const NO_INOTIFY: &str = "cannot use inotify: raise fs.inotify.max_user_instances";
+
+/// Everything that a server offers, open.
+#[derive(Debug)]
+pub struct Host {
+    /// Agents.
+    pub agents: Agents,
+    /// Environments.
+    pub environments: Environments,
+    /// Registered credentials.
+    pub credentials: Credentials,
+    /// Sessions.
+    pub sessions: Sessions,
+    /// Users and their tokens.
+    pub users: Users,
+    /// Runtimes and models.
+    pub runtimes: Runtimes,
+    /// Health and metrics.
+    pub health: Health,
+    /// What the sandbox driver found out about the machine.
+    pub probe: Probe,
+    turns: Turns,
+    watcher: Watcher,
+    store: Store,
+}
+
+impl Host {
+    /// Opens the data folder, loads the runtimes, and goes on with what an earlier host left.
+    ///
+    /// # Errors
+    /// With what could not be opened, and what to do about it.
+    pub async fn start(config: Config) -> anyhow::Result<Self> {
+        let paths = Paths::create(&config.data_dir)
+            .with_context(|| format!("cannot use the data folder {}", config.data_dir.display()))?;
+        let store = Store::open(paths.database())?;
+        let vault = crate::vault::open(&paths, &config.vault)?;
+        let seals = Seals::new(vault);
+        let driver: Arc<dyn aod_sandbox::SandboxDriver> =
+            aod_sandbox::driver(&config.turns.sandbox.driver)?.into();
+        let probe = tokio::task::spawn_blocking({
+            let driver = driver.clone();
+            move || driver.probe()
+        });
+        let loaded = std::time::SystemTime::now();
+        let runtimes = Runtimes::load(&config, &paths).await?;
+        let watcher = Watcher::start(runtimes.clone(), loaded).context(NO_INOTIFY)?;
+        let probe = probe.await?;
+        let turns = Turns::new(Parts {
+            watch: LogWatch::start().context(NO_INOTIFY)?,
+            paths,
+            store: store.clone(),
+            seals: seals.clone(),
+            adapters: Adapters::new(runtimes.registry(), store.clone()),
+            driver,
+            config: config.turns,
+        });
+        let sandbox = SandboxHealth {
+            driver: probe.driver.clone(),
+            checks: probe
+                .checks
+                .iter()
+                .map(|check| SandboxCheck {
+                    name: check.name.to_owned(),
+                    state: check.state.to_string(),
+                })
+                .collect(),
+        };
+        let host = Self {
+            agents: Agents {
+                store: store.clone(),
+                seals: seals.clone(),
+                runtimes: runtimes.clone(),
+            },
+            environments: Environments {
+                store: store.clone(),
+                seals: seals.clone(),
+            },
+            credentials: Credentials {
+                store: store.clone(),
+                seals: seals.clone(),
+                runtimes: runtimes.clone(),
+            },
+            sessions: Sessions {
+                store: store.clone(),
+                seals: seals.clone(),
+                runtimes: runtimes.clone(),
+                turns: turns.clone(),
+                active_limit: config.sessions_per_user,
+            },
+            users: Users::new(store.clone()),
+            health: Health {
+                store: store.clone(),
+                seals,
+                runtimes: runtimes.clone(),
+                turns: turns.clone(),
+                sandbox,
+            },
+            runtimes,
+            probe,
+            turns,
+            watcher,
+            store,
+        };
+        aod_turns::recover(&host.turns).await?;
+        host.turns.watch_over();
+        Ok(host)
+    }
+
+    /// Lets go of everything. Running turns go on under their supervisors.
+    ///
+    /// # Errors
+    /// Where the store cannot be closed.
+    pub async fn shut_down(self) -> anyhow::Result<()> {
+        self.watcher.stop().await;
+        self.turns.shut_down().await;
+        self.store.close().await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,312 @@
+//! Runtimes and models as users see them.
+
+mod folders;
+mod watch;
+
+pub(crate) use watch::Watcher;
+
+use std::sync::Arc;
+
+use aod_runtime::{Change, Engine, Health, Registry, Runtime, Snapshot};
+use aod_turns::{Build, Paths};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::{Config, Error, Result};
+
+/// The declared runtimes.
+#[derive(Clone)]
+pub struct Runtimes {
+    registry: Arc<Registry>,
+}
+
+impl std::fmt::Debug for Runtimes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Runtimes").finish_non_exhaustive()
+    }
+}
+
+/// A runtime.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct RuntimeInfo {
+    /// Its name, as declared in `runtimes.toml`.
+    pub name: String,
+    /// `ready`; `stale`: usable as it was before, since what is declared now cannot be loaded;
+    /// `disabled`; or `failed`.
+    pub health: String,
+    /// Why what is declared cannot be loaded, with the place in `runtimes.toml`.
+    pub error: Option<String>,
+    /// The adapter's name.
+    pub adapter: Option<String>,
+    /// The adapter's version.
+    pub adapter_version: Option<String>,
+    /// SHA-256 of the adapter's component, in hex.
+    pub adapter_digest: Option<String>,
+    /// The version of the interface that it speaks.
+    pub interface_version: Option<String>,
+    /// The CLI's program.
+    pub command: Option<String>,
+    /// The versions of the CLI that the adapter was tested with.
+    pub tested: Option<String>,
+    /// The canonical ids of the models that it serves.
+    pub models: Vec<String>,
+    /// The credentials that it can use.
+    pub credentials: Vec<CredentialInfo>,
+    /// The variables in which its providers' base URLs can be given.
+    pub endpoint_variables: Vec<String>,
+}
+
+/// A credential that a runtime can use.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct CredentialInfo {
+    /// Its name, as registered.
+    pub name: String,
+    /// The variable by which it can also be given per environment or session.
+    pub variable: String,
+    /// What it is, for people.
+    pub label: String,
+}
+
+/// A model.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct ModelInfo {
+    /// The canonical id.
+    pub id: String,
+    /// Its provider.
+    pub provider: String,
+    /// A name for people.
+    pub label: Option<String>,
+    /// The runtimes that serve it.
+    pub runtimes: Vec<String>,
+}
+
+/// What a reload did.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct ReloadReport {
+    /// Each runtime that is or was declared.
+    pub runtimes: Vec<ReloadedRuntime>,
+}
+
+/// What a reload did to a runtime.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct ReloadedRuntime {
+    /// Its name.
+    pub name: String,
+    /// `added`, `changed`, `unchanged`, `disabled`, `removed` or `failed`.
+    pub change: String,
+    /// Why it cannot be used.
+    pub error: Option<String>,
+}
+
+impl Runtimes {
+    /// Reads the manifest and the components. Blocks for as long as compiling takes.
+    pub(crate) async fn load(config: &Config, paths: &Paths) -> anyhow::Result<Self> {
+        let (manifest, cwasm, adapters) =
+            (config.runtimes.clone(), paths.cwasm(), paths.adapters());
+        let registry = tokio::task::spawn_blocking(move || {
+            let engine = Engine::new()?;
+            anyhow::Ok(Registry::load(engine, &manifest, &cwasm, &adapters))
+        });
+        Ok(Self {
+            registry: Arc::new(registry.await??),
+        })
+    }
+
+    /// What turns choose their adapters from.
+    pub(crate) fn registry(&self) -> Arc<Registry> {
+        self.registry.clone()
+    }
+
+    /// Checks that a runtime is there and serves a model.
+    pub(crate) fn check(&self, runtime: &str, model: &str) -> Result<()> {
+        let snapshot = self.registry.snapshot();
+        if snapshot.adapter(runtime).is_none() {
+            let names: Vec<&str> = snapshot
+                .runtimes
+                .values()
+                .filter(|runtime| runtime.health.adapter().is_some())
+                .map(|runtime| runtime.name.as_str())
+                .collect();
+            return Err(Error::UnknownRuntime(
+                match snapshot.runtimes.contains_key(runtime) {
+                    true => format!(
+                        "runtime {runtime:?} cannot be used at the moment: see GET /runtimes/{runtime}"
+                    ),
+                    false => format!(
+                        "runtime {runtime:?} is not known: there are {}",
+                        names.join(", ")
+                    ),
+                },
+            ));
+        }
+        snapshot
+            .catalog
+            .validate_model(runtime, model)
+            .map_err(|error| Error::Invalid(error.to_string()))
+    }
+
+    /// What a session that begins now keeps of its runtime.
+    pub(crate) fn build(&self, runtime: &str) -> Option<Build> {
+        self.registry
+            .get(runtime)
+            .map(|adapter| Build::of(&adapter))
+    }
+
+    /// All that are declared, in the order of `runtimes.toml`.
+    pub fn list(&self) -> Vec<RuntimeInfo> {
+        let snapshot = self.registry.snapshot();
+        snapshot
+            .runtimes
+            .values()
+            .map(|runtime| info(&snapshot, runtime))
+            .collect()
+    }
+
+    /// One of them.
+    pub fn get(&self, name: &str) -> Option<RuntimeInfo> {
+        let snapshot = self.registry.snapshot();
+        snapshot
+            .runtimes
+            .get(name)
+            .map(|runtime| info(&snapshot, runtime))
+    }
+
+    /// What the adapters in use declare as credentials, by name. Where two declare the same one,
+    /// the first in the order of `runtimes.toml` speaks for it.
+    pub(crate) fn credentials(&self) -> Vec<aod_runtime::types::Credential> {
+        let snapshot = self.registry.snapshot();
+        let mut declared: Vec<aod_runtime::types::Credential> = Vec::new();
+        for name in snapshot.runtimes.keys() {
+            let Some(adapter) = snapshot.adapter(name) else {
+                continue;
+            };
+            for credential in &adapter.description().credentials {
+                if !declared.iter().any(|known| known.name == credential.name) {
+                    declared.push(credential.clone());
+                }
+            }
+        }
+        declared.sort_by(|a, b| a.name.cmp(&b.name));
+        declared
+    }
+
+    /// The catalog of models.
+    pub fn models(&self) -> Vec<ModelInfo> {
+        let models = self.registry.snapshot().catalog.models();
+        models
+            .into_iter()
+            .map(|model| ModelInfo {
+                id: model.id,
+                provider: model.provider,
+                label: model.label,
+                runtimes: model.runtimes,
+            })
+            .collect()
+    }
+
+    /// The files whose change is a reason to reload.
+    fn watched(&self) -> Vec<std::path::PathBuf> {
+        self.registry.watched()
+    }
+
+    /// Reads the manifest and the components anew.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] where the manifest as a whole cannot be read; everything stays as it
+    /// was then.
+    pub async fn reload(&self) -> Result<ReloadReport> {
+        let registry = self.registry.clone();
+        let reports = tokio::task::spawn_blocking(move || registry.reload());
+        let reports = reports.await.map_err(Error::internal)?;
+        let errors = &self.registry.snapshot().errors;
+        if !errors.is_empty() && reports.is_empty() {
+            let errors: Vec<String> = errors.iter().map(ToString::to_string).collect();
+            return Err(Error::Invalid(errors.join("; ")));
+        }
+        let changes = reports
+            .into_iter()
+            .map(|report| {
+                let (change, error) = match report.change {
+                    Change::Added => ("added", None),
+                    Change::Changed => ("changed", None),
+                    Change::Unchanged => ("unchanged", None),
+                    Change::Disabled => ("disabled", None),
+                    Change::Removed => ("removed", None),
+                    Change::Failed(error) => ("failed", Some(error.to_string())),
+                };
+                ReloadedRuntime {
+                    name: report.runtime,
+                    change: change.to_owned(),
+                    error,
+                }
+            })
+            .collect();
+        Ok(ReloadReport { runtimes: changes })
+    }
+
+    /// How many can be used, and of how many what is declared cannot be loaded.
+    pub(crate) fn counts(&self) -> (u64, u64) {
+        let snapshot = self.registry.snapshot();
+        let count = |wanted: fn(&Health) -> bool| {
+            snapshot
+                .runtimes
+                .values()
+                .filter(|runtime| wanted(&runtime.health))
+                .count() as u64
+        };
+        (
+            count(|health| health.adapter().is_some()),
+            count(|health| health.error().is_some()),
+        )
+    }
+}
+
+fn info(snapshot: &Snapshot, runtime: &Runtime) -> RuntimeInfo {
+    let mut info = RuntimeInfo {
+        name: runtime.name.clone(),
+        health: match runtime.health {
+            Health::Ready(_) => "ready",
+            Health::Stale(..) => "stale",
+            Health::Disabled => "disabled",
+            Health::Failed(_) => "failed",
+        }
+        .to_owned(),
+        error: runtime.health.error().map(ToString::to_string),
+        adapter: None,
+        adapter_version: None,
+        adapter_digest: None,
+        interface_version: None,
+        command: None,
+        tested: None,
+        models: snapshot
+            .catalog
+            .served_by(&runtime.name)
+            .unwrap_or_default(),
+        credentials: Vec::new(),
+        endpoint_variables: Vec::new(),
+    };
+    if let Some(adapter) = runtime.health.adapter() {
+        let description = adapter.description();
+        info.adapter = Some(description.name.clone());
+        info.adapter_version = Some(description.version.clone());
+        info.adapter_digest = Some(adapter.digest().to_string());
+        info.interface_version = Some(adapter.interface_version().to_owned());
+        info.command = Some(adapter.cli().command.clone());
+        info.tested = Some(description.cli.tested.clone());
+        info.endpoint_variables = description
+            .providers
+            .iter()
+            .filter_map(|provider| provider.endpoint_variable.clone())
+            .collect();
+        info.credentials = description
+            .credentials
+            .iter()
+            .map(|credential| CredentialInfo {
+                name: credential.name.clone(),
+                variable: credential.variable.clone(),
+                label: credential.label.clone(),
+            })
+            .collect();
+    }
+    info
+}

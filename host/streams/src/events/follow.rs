@@ -1,0 +1,144 @@
+//! Readers of a session's normalized events: live, or a page.
+
+use std::io;
+use std::path::Path;
+
+use aod_resources::event::EventId;
+use aod_store::Store;
+use uuid::Uuid;
+
+use super::bell::Listener;
+use super::{EventReader, id_of};
+use crate::follow::{BATCH, Batch, Feed, From, put};
+
+/// A page holds no more bytes than this, unless one event alone does.
+const PAGE: usize = 4 << 20;
+
+/// One reader of one session's normalized events.
+pub struct EventFollower {
+    store: Store,
+    session: Uuid,
+    owner: Uuid,
+    reader: EventReader,
+    listener: Listener,
+    follow: bool,
+    /// Whether the last turn may be over.
+    doubt: bool,
+    ended: bool,
+}
+
+impl EventFollower {
+    /// Begins behind `from` in the folder `dir`.
+    ///
+    /// # Errors
+    /// Where the folder cannot be read.
+    pub fn new(
+        store: Store,
+        owner: Uuid,
+        session: Uuid,
+        dir: &Path,
+        listener: Listener,
+        from: From<EventId>,
+    ) -> io::Result<Self> {
+        let mut reader = EventReader::open(dir, from.after)?;
+        if !from.follow {
+            reader.end_here()?;
+        }
+        Ok(Self {
+            store,
+            session,
+            owner,
+            reader,
+            listener,
+            follow: from.follow,
+            doubt: true,
+            ended: false,
+        })
+    }
+
+    fn fill(&mut self) -> Vec<u8> {
+        let mut batch = Vec::new();
+        let read = self.reader.read(BATCH, |line| {
+            if let Some(id) = id_of(line) {
+                put(&mut batch, format_args!("id: {id}\n"));
+            }
+            batch.extend_from_slice(b"data: ");
+            batch.extend_from_slice(line);
+            batch.extend_from_slice(b"\n\n");
+            true
+        });
+        if let Err(error) = read {
+            tracing::error!(session = %self.session, %error, "cannot read a session's events");
+            self.ended = true;
+        }
+        batch
+    }
+}
+
+impl Feed for EventFollower {
+    async fn next(&mut self) -> Batch {
+        let mut over = !self.follow;
+        while !self.ended {
+            self.doubt |= self.listener.look();
+            let batch = self.fill();
+            if !batch.is_empty() {
+                return Batch::Events(batch.into());
+            }
+            if over {
+                break;
+            }
+            if self.doubt {
+                // A turn's end is committed when its last event is stored: where it is over, one
+                // more look finds all there is.
+                let session = self.store.session(self.owner, self.session).await;
+                over = !session.is_ok_and(|session| session.status.is_active());
+                self.doubt = over;
+            } else if !self.listener.changed().await {
+                break;
+            }
+        }
+        self.ended = true;
+        Batch::End
+    }
+}
+
+/// Some of a session's normalized events.
+#[derive(Debug)]
+pub struct EventPage {
+    /// The events as a JSON array.
+    pub data: Vec<u8>,
+    /// Where the next page begins, if there is more by now.
+    pub next: Option<EventId>,
+}
+
+impl EventPage {
+    /// Reads up to `limit` events behind `after`. Blocks.
+    ///
+    /// # Errors
+    /// Where they cannot be read.
+    pub fn read(dir: &Path, after: EventId, limit: usize) -> io::Result<Self> {
+        let mut reader = EventReader::open(dir, after)?;
+        let mut page = Self {
+            data: vec![b'['],
+            next: None,
+        };
+        let (mut count, mut last, mut more) = (0, after, false);
+        let take = |line: &[u8]| {
+            if count == limit || (count > 0 && page.data.len() + line.len() > PAGE) {
+                more = true;
+                return false;
+            }
+            if count > 0 {
+                page.data.push(b',');
+            }
+            page.data.extend_from_slice(line);
+            last = id_of(line).unwrap_or(last);
+            count += 1;
+            true
+        };
+        reader.read(usize::MAX, take)?;
+        page.data.push(b']');
+        page.next = more.then_some(last);
+        Ok(page)
+    }
+}

@@ -1,0 +1,227 @@
+//! Storing a turn's events.
+
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io::{self, BufRead as _, BufReader, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::Path;
+
+use aod_resources::event::{Event, EventId};
+use serde::de::IgnoredAny;
+
+use super::{file_of, id_of};
+use crate::follow::escape_line_ends;
+
+/// Events are written in batches of about this many bytes.
+const BATCH: usize = 256 << 10;
+
+/// So much of the buffer is kept between batches.
+const KEPT: usize = 4 << 10;
+
+/// Stores the events of one turn. The turn's task is the only one that has it.
+pub struct EventWriter {
+    file: File,
+    /// The id of the last event that was stored or stands in the buffer.
+    last: Option<EventId>,
+    buffer: Vec<u8>,
+    written: Box<dyn FnMut() + Send>,
+}
+
+impl std::fmt::Debug for EventWriter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("EventWriter")
+            .field("last", &self.last)
+            .finish_non_exhaustive()
+    }
+}
+
+impl EventWriter {
+    /// Opens the events of `turn` in `dir`, and keeps what an earlier host has stored of them as
+    /// far as it is whole and comes from the first `entries` entries of the log: a power loss may
+    /// have taken the others from the log. `written` is called whenever there is more to read.
+    ///
+    /// # Errors
+    /// Where they cannot be read or cut.
+    pub fn open(
+        dir: &Path,
+        turn: u32,
+        entries: u64,
+        written: impl FnMut() + Send + 'static,
+    ) -> io::Result<Self> {
+        DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
+        let file = OpenOptions::new()
+            .read(true)
+            .append(true)
+            .create(true)
+            .mode(0o600)
+            .open(file_of(dir, turn))?;
+        let (length, last) = whole(&file, entries)?;
+        file.set_len(length)?;
+        Ok(Self {
+            file,
+            last,
+            buffer: Vec::new(),
+            written: Box::new(written),
+        })
+    }
+
+    /// Takes an event, unless it was stored before.
+    ///
+    /// # Errors
+    /// Where a full buffer cannot be written.
+    pub fn push(&mut self, event: &Event) -> io::Result<()> {
+        if self.last.is_some_and(|last| event.id <= last) {
+            return Ok(());
+        }
+        let start = self.buffer.len();
+        serde_json::to_writer(&mut self.buffer, event)?;
+        for byte in &mut self.buffer[start..] {
+            // Line ends within strings are escaped: these stand between the tokens of a JSON text
+            // that an adapter gave.
+            if matches!(byte, b'\n' | b'\r') {
+                *byte = b' ';
+            }
+        }
+        escape_line_ends(&mut self.buffer, start);
+        self.buffer.push(b'\n');
+        self.last = Some(event.id);
+        if self.buffer.len() >= BATCH {
+            self.flush()?;
+        }
+        Ok(())
+    }
+
+    /// Writes what was taken. After this it survives the death of every process.
+    ///
+    /// # Errors
+    /// Where it cannot be written.
+    pub fn flush(&mut self) -> io::Result<()> {
+        if self.buffer.is_empty() {
+            return Ok(());
+        }
+        self.file.write_all(&self.buffer)?;
+        self.buffer.clear();
+        // There may be a thousand of these that have nothing to say for now.
+        self.buffer.shrink_to(KEPT);
+        (self.written)();
+        Ok(())
+    }
+
+    /// Writes what was taken and forces it to the disk.
+    ///
+    /// # Errors
+    /// Where it cannot be written.
+    pub fn sync(&mut self) -> io::Result<()> {
+        self.flush()?;
+        self.file.sync_data()
+    }
+}
+
+/// How far the file can be kept, and the last event there.
+fn whole(file: &File, entries: u64) -> io::Result<(u64, Option<EventId>)> {
+    let mut lines = BufReader::with_capacity(BATCH, file);
+    let (mut length, mut last) = (0, None);
+    let mut line = Vec::new();
+    loop {
+        line.clear();
+        lines.read_until(b'\n', &mut line)?;
+        let id = id_of(&line).filter(|id| id.entry <= entries && last.is_none_or(|it| it < *id));
+        let is_whole = line.ends_with(b"\n") && serde_json::from_slice::<IgnoredAny>(&line).is_ok();
+        match id {
+            Some(id) if is_whole => {
+                length += line.len() as u64;
+                last = Some(id);
+            }
+            _ => return Ok((length, last)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use aod_resources::Timestamp;
+    use aod_resources::event::EventBody;
+    use proptest::prelude::*;
+    use serde_json::value::RawValue;
+
+    use super::*;
+
+    fn event(entry: u64, index: u32, text: &str) -> Event {
+        Event {
+            id: EventId { entry, index },
+            turn: 1,
+            at: Timestamp::from_micros(0),
+            body: EventBody::MessageDelta {
+                text: text.to_owned(),
+            },
+        }
+    }
+
+    fn store(dir: &Path, entries: u64, events: &[Event]) -> String {
+        let mut writer = EventWriter::open(dir, 1, entries, || {}).unwrap();
+        for event in events {
+            writer.push(event).unwrap();
+        }
+        writer.sync().unwrap();
+        fs::read_to_string(file_of(dir, 1)).unwrap()
+    }
+
+    #[test]
+    fn an_event_is_one_line_whatever_is_in_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut odd = event(1, 0, "");
+        odd.body = EventBody::ToolCall {
+            call_id: "a\nb\r\u{85}\u{2028}\u{2029}".to_owned(),
+            name: String::new(),
+            input: RawValue::from_string("{\n\"a\":\r\n\"\u{2028}\" }".to_owned()).unwrap(),
+        };
+        let text = store(folder.path(), 1, &[odd]);
+        assert_eq!(text.chars().filter(|c| c.is_control()).count(), 1);
+        assert!(!text.contains(['\u{2028}', '\u{2029}']), "{text}");
+        let value: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(value["call_id"], "a\nb\r\u{85}\u{2028}\u{2029}");
+        assert_eq!(value["input"]["a"], "\u{2028}");
+    }
+
+    #[test]
+    fn what_the_log_has_lost_is_dropped() {
+        let folder = tempfile::tempdir().unwrap();
+        let events = [
+            event(1, 0, "a"),
+            event(2, 0, "b"),
+            event(2, 1, "c"),
+            event(3, 0, "d"),
+        ];
+        store(folder.path(), 9, &events);
+        let kept = store(folder.path(), 2, &[event(3, 0, "another")]);
+        assert_eq!(kept.lines().count(), 4);
+        assert!(kept.ends_with("\"text\":\"another\"}\n"), "{kept}");
+    }
+
+    proptest! {
+        /// Wherever a crash tears the file, deriving everything once more gives the same file.
+        #[test]
+        fn deriving_again_mends_and_adds_nothing(
+            texts in prop::collection::vec("[ -~\u{2028}\n]{0,12}", 1..20),
+            cut in 0.0..=1.0f64,
+            garbage in prop::collection::vec(any::<u8>(), 0..8),
+        ) {
+            let folder = tempfile::tempdir().unwrap();
+            let events: Vec<Event> = texts
+                .iter()
+                .enumerate()
+                .map(|(at, text)| event(at as u64 / 3 + 1, at as u32 % 3, text))
+                .collect();
+            let whole = store(folder.path(), 99, &events);
+            let path = file_of(folder.path(), 1);
+            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss)]
+            let at = (whole.len() as f64 * cut) as usize;
+            let mut torn = whole.as_bytes()[..at].to_vec();
+            torn.extend(garbage);
+            fs::write(&path, torn).unwrap();
+            prop_assert_eq!(&store(folder.path(), 99, &events), &whole);
+            prop_assert_eq!(&store(folder.path(), 99, &events), &whole);
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! The loaded runtimes that sessions choose from: the adapter and the CLI that a session keeps.
+
+use std::sync::Arc;
+
+use aod_runtime::{Adapter, Cli, Digest, Registry};
+use aod_store::{SessionRecord, Store};
+
+use crate::{Error, Result};
+
+/// The adapters that turns are run with.
+#[derive(Clone)]
+pub struct Adapters {
+    registry: Arc<Registry>,
+    store: Store,
+}
+
+impl std::fmt::Debug for Adapters {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Adapters").finish_non_exhaustive()
+    }
+}
+
+/// What a session keeps of its runtime: the adapter and the CLI that it began with.
+#[derive(Clone, Debug)]
+pub struct Build {
+    /// SHA-256 of the adapter's component, in hex.
+    pub adapter_digest: String,
+    /// Names the installation of its CLI; none where the operator installed it.
+    pub install_key: Option<String>,
+}
+
+impl Build {
+    /// What a session that begins with this adapter keeps.
+    pub fn of(adapter: &Adapter) -> Self {
+        Self {
+            adapter_digest: adapter.digest().to_string(),
+            install_key: adapter.cli().install_key(),
+        }
+    }
+}
+
+/// The adapter and the CLI of a session.
+pub(crate) struct Chosen {
+    pub(crate) adapter: Arc<Adapter>,
+    pub(crate) cli: Cli,
+    pub(crate) install_key: Option<String>,
+}
+
+impl Adapters {
+    /// Those of the loaded runtimes.
+    pub fn new(registry: Arc<Registry>, store: Store) -> Self {
+        Self { registry, store }
+    }
+
+    /// The memory that `runtimes.toml` says a turn of this runtime needs.
+    pub(crate) fn turn_memory(&self, runtime: &str) -> Option<u64> {
+        self.registry.get(runtime)?.turn_memory()
+    }
+
+    /// The adapter and the CLI that a session began with. One from before these were noted at its
+    /// creation begins with those of today.
+    pub(crate) async fn choose(&self, session: &SessionRecord) -> Result<Chosen> {
+        if let Some(digest) = &session.adapter_digest {
+            let adapter = self.by_digest(session, digest).await?;
+            return Ok(Chosen {
+                cli: adapter.cli().clone(),
+                adapter,
+                install_key: session.install_key.clone(),
+            });
+        }
+        let name = &session.session.runtime;
+        let adapter = self.registry.get(name).ok_or_else(|| {
+            Error::UnknownRuntime(format!(
+                "runtime {name:?} cannot be used at the moment: see GET /runtimes/{name}"
+            ))
+        })?;
+        let Build {
+            adapter_digest,
+            install_key,
+        } = Build::of(&adapter);
+        self.store
+            .set_build(session.session.id, adapter_digest, install_key.clone())
+            .await?;
+        Ok(Chosen {
+            cli: adapter.cli().clone(),
+            adapter,
+            install_key,
+        })
+    }
+
+    /// The adapter with a digest, whatever `runtimes.toml` says by now.
+    pub(crate) async fn by_digest(
+        &self,
+        session: &SessionRecord,
+        digest: &str,
+    ) -> Result<Arc<Adapter>> {
+        let registry = self.registry.clone();
+        let runtime = session.session.runtime.clone();
+        let digest: Digest = digest.parse().map_err(Error::internal)?;
+        tokio::task::spawn_blocking(move || registry.by_digest(&runtime, digest))
+            .await
+            .map_err(Error::internal)?
+            .map_err(|error| Error::Unavailable(error.to_string()))
+    }
+}

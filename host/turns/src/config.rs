@@ -1,0 +1,98 @@
+//! Settings of turns. The binary reads them from file, environment and flags.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Settings of all turns.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The supervisor's program.
+    pub supervisor: PathBuf,
+    /// Which turns may run at once; the others wait for their turn.
+    pub admission: AdmissionConfig,
+    /// The log's durability.
+    pub log: aod_log::Options,
+    /// What is kept of a session's history.
+    pub retention: RetentionConfig,
+    /// Their limits.
+    pub turn: TurnConfig,
+    /// Sandboxes.
+    pub sandbox: SandboxConfig,
+    /// Names that sandboxes may resolve to addresses of the operator's choice.
+    pub egress_hosts: Vec<(String, SocketAddr)>,
+    /// Whether `create_sandbox` is also named as in the public API.
+    pub compat_stage_names: bool,
+}
+
+/// How many turns may run at once.
+#[derive(Clone, Debug)]
+pub struct AdmissionConfig {
+    /// So many.
+    pub max_running: usize,
+    /// As long as they need no more memory than this between them.
+    pub memory: Option<u64>,
+    /// What a turn needs where its runtime says nothing, in bytes.
+    pub turn_memory: u64,
+}
+
+/// What is kept of a session's history. The newest part always is, and what a running turn needs.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct RetentionConfig {
+    /// What is older may be deleted.
+    pub age: Option<Duration>,
+    /// What is more may be deleted, oldest first.
+    pub bytes: Option<u64>,
+}
+
+impl RetentionConfig {
+    /// Whether anything is ever deleted.
+    pub(crate) const fn is_set(&self) -> bool {
+        self.age.is_some() || self.bytes.is_some()
+    }
+}
+
+/// How long turns may take.
+#[derive(Clone, Debug)]
+pub struct TurnConfig {
+    /// Seconds that a turn may take where its session says nothing.
+    pub timeout: u32,
+    /// A turn that writes nothing for so long is stopped.
+    pub idle: Option<Duration>,
+    /// How long a CLI that was asked to stop may take.
+    pub grace: Duration,
+    /// A stream is ended with `stale` after so much silence of a running turn.
+    pub stale: Duration,
+    /// How long each provisioning step may take.
+    pub step_timeout: Duration,
+}
+
+impl Default for TurnConfig {
+    fn default() -> Self {
+        Self {
+            timeout: 600,
+            idle: None,
+            grace: Duration::from_secs(5),
+            stale: Duration::from_secs(600),
+            step_timeout: Duration::from_secs(900),
+        }
+    }
+}
+
+/// Settings of sandboxes.
+#[derive(Clone, Debug)]
+pub struct SandboxConfig {
+    /// The driver's name.
+    pub driver: String,
+    /// What each sandbox may use.
+    pub limits: aod_sandbox::Limits,
+}
+
+impl Default for SandboxConfig {
+    fn default() -> Self {
+        Self {
+            driver: "bubblewrap".to_owned(),
+            limits: aod_sandbox::Limits::default(),
+        }
+    }
+}

@@ -1,0 +1,28 @@
+//! Running turns: from an accepted prompt to the terminal event.
+//!
+//! This crate joins what the others offer: the store and the vault keep, the log records, the
+//! runtime says what to run, the sandbox how, and the supervisor runs it. [`Turns`] holds every
+//! turn that waits or runs; what users ask for comes from the services above it.
+
+mod adapters;
+mod admission;
+mod config;
+mod error;
+mod mcp;
+mod paths;
+mod provision;
+mod recover;
+mod retention;
+mod seal;
+mod secrets;
+mod turn;
+
+pub use adapters::{Adapters, Build};
+pub use config::{AdmissionConfig, Config, RetentionConfig, SandboxConfig, TurnConfig};
+pub use error::{Error, Result};
+pub use mcp::{mcp_key, mcp_names};
+pub use paths::{Paths, SessionPaths};
+pub use recover::recover;
+pub use seal::{Seals, binding};
+pub use secrets::PLAIN;
+pub use turn::{Parts, Refusal, Turns};

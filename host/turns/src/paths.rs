@@ -1,0 +1,212 @@
+//! Where the data lies (`docs/architecture.md`).
+
+use std::fs::{self, DirBuilder};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use uuid::Uuid;
+
+/// The data folder.
+#[derive(Clone, Debug)]
+pub struct Paths {
+    root: PathBuf,
+}
+
+impl Paths {
+    /// Makes the data folder, readable by its owner alone.
+    ///
+    /// # Errors
+    /// When a folder cannot be made, or its permissions cannot be set.
+    pub fn create(root: &Path) -> io::Result<Self> {
+        private_dir(root)?;
+        let root = fs::canonicalize(root)?;
+        let paths = Self { root };
+        for dir in [
+            paths.adapters(),
+            paths.cwasm(),
+            paths.runtimes(),
+            paths.sessions(),
+        ] {
+            private_dir(&dir)?;
+        }
+        Ok(paths)
+    }
+
+    /// The store.
+    pub fn database(&self) -> PathBuf {
+        self.root.join("aod.db")
+    }
+
+    /// The folder of the vault's identity.
+    pub fn vault(&self) -> PathBuf {
+        self.root.join("vault")
+    }
+
+    /// Components that sessions began with.
+    pub fn adapters(&self) -> PathBuf {
+        self.root.join("adapters")
+    }
+
+    /// Compiled components.
+    pub fn cwasm(&self) -> PathBuf {
+        self.root.join("cache/cwasm")
+    }
+
+    /// Installed CLIs.
+    pub fn runtimes(&self) -> PathBuf {
+        self.root.join("runtimes")
+    }
+
+    fn sessions(&self) -> PathBuf {
+        self.root.join("sessions")
+    }
+
+    /// The ids of all sessions that have a folder.
+    ///
+    /// # Errors
+    /// When the folder of sessions cannot be read.
+    pub(crate) fn list_sessions(&self) -> io::Result<Vec<Uuid>> {
+        let mut ids = Vec::new();
+        for entry in fs::read_dir(self.sessions())? {
+            let name = entry?.file_name();
+            ids.extend(name.to_str().and_then(|name| Uuid::parse_str(name).ok()));
+        }
+        Ok(ids)
+    }
+
+    /// What belongs to one session.
+    pub fn session(&self, id: Uuid) -> SessionPaths {
+        SessionPaths {
+            root: self.sessions().join(id.to_string()),
+        }
+    }
+}
+
+/// The folder of one session.
+#[derive(Clone, Debug)]
+pub struct SessionPaths {
+    root: PathBuf,
+}
+
+impl SessionPaths {
+    /// The folder itself.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The log.
+    pub fn log(&self) -> PathBuf {
+        self.root.join("log")
+    }
+
+    /// The normalized events.
+    pub fn events(&self) -> PathBuf {
+        self.root.join("events")
+    }
+
+    /// The sandbox's `$HOME`.
+    pub fn home(&self) -> PathBuf {
+        self.root.join("home")
+    }
+
+    /// The sandbox's workspace.
+    pub fn workspace(&self) -> PathBuf {
+        self.root.join("workspace")
+    }
+
+    /// The running turn's supervisor.
+    pub fn control(&self) -> PathBuf {
+        self.root.join("control.sock")
+    }
+
+    /// The full output of provisioning steps.
+    pub fn provisioning(&self) -> PathBuf {
+        self.root.join("provisioning.log")
+    }
+
+    /// Makes the folders that a log needs.
+    ///
+    /// # Errors
+    /// Where they cannot be made.
+    pub fn create(&self) -> io::Result<()> {
+        private_dir(&self.root)?;
+        // Readers may come before the first record does, and watch this folder.
+        private_dir(&self.log())
+    }
+
+    /// Makes the folders that the sandbox sees.
+    pub(crate) fn create_sandbox(&self) -> io::Result<()> {
+        private_dir(&self.home())?;
+        private_dir(&self.workspace())
+    }
+
+    /// Removes the session's folder. What the agent left there may be unreadable by its modes.
+    ///
+    /// # Errors
+    /// Where it cannot be removed.
+    pub fn remove(&self) -> io::Result<()> {
+        match fs::remove_dir_all(&self.root) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                unlock(&self.root)?;
+                fs::remove_dir_all(&self.root)
+            }
+            done => done,
+        }
+    }
+}
+
+/// Makes folders writable by their owner again. Follows no symbolic links.
+fn unlock(dir: &Path) -> io::Result<()> {
+    fs::set_permissions(dir, fs::Permissions::from_mode(0o700))?;
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            unlock(&entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+/// Makes a folder and its parents, for their owner alone.
+fn private_dir(path: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(path)?;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o700))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_session_goes_even_where_the_agent_took_its_permissions_away() {
+        let folder = tempfile::tempdir().unwrap();
+        let paths = Paths::create(&folder.path().join("data")).unwrap();
+        let session = paths.session(Uuid::new_v4());
+        session.create().unwrap();
+        assert!(
+            session.log().is_dir(),
+            "a reader may come before the first record"
+        );
+        session.create_sandbox().unwrap();
+        let locked = session.workspace().join("a/b");
+        fs::create_dir_all(&locked).unwrap();
+        fs::write(locked.join("file"), "x").unwrap();
+        fs::set_permissions(&locked, fs::Permissions::from_mode(0o000)).unwrap();
+        session.remove().unwrap();
+        assert!(!session.root().exists());
+        session.remove().unwrap();
+    }
+
+    #[test]
+    fn the_data_folder_is_its_owners_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().join("data");
+        Paths::create(&root).unwrap();
+        assert_eq!(
+            fs::metadata(&root).unwrap().permissions().mode() & 0o777,
+            0o700
+        );
+    }
+}

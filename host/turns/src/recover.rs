@@ -1,0 +1,88 @@
+//! What a start of the host does about what an earlier one left.
+
+use aod_log::Reader;
+use aod_resources::Status;
+use aod_store::Unsettled;
+
+use crate::turn::{Left, Turns, settle_left};
+use crate::{Error, Result};
+
+/// Takes every turn in hand that waits or runs, and appends the terminal events that are missing.
+/// No session stays `running` without a process: a turn whose supervisor is gone is ended by its
+/// own task, within moments.
+///
+/// # Errors
+/// Where the store does not answer.
+pub async fn recover(turns: &Turns) -> Result<()> {
+    // Those that run have room already, and take it before the others queue up for the rest.
+    let (running, others): (Vec<_>, Vec<_>) = turns
+        .store
+        .list_unsettled()
+        .await?
+        .into_iter()
+        .partition(|unsettled| runs(turns, unsettled));
+    for (unsettled, runs) in running
+        .into_iter()
+        .map(|running| (running, true))
+        .chain(others.into_iter().map(|other| (other, false)))
+    {
+        let (session, number) = (unsettled.turn.session, unsettled.turn.turn.turn_number);
+        if matches!(
+            unsettled.turn.turn.status,
+            Status::Pending | Status::Running
+        ) {
+            tracing::info!(%session, turn = number, "going on with a turn");
+            turns
+                .paths
+                .session(session)
+                .create()
+                .map_err(Error::internal)?;
+            let record = turns.store.session_record(session).await?;
+            turns.resume(Left {
+                session: &record.session,
+                owner: record.owner,
+                turn: number,
+                runs,
+                asked: unsettled.turn.stop_requested,
+            });
+            continue;
+        }
+        // One damaged log must not keep the server from starting.
+        if let Err(error) = settle(turns, &unsettled).await {
+            tracing::error!(%session, error = format!("{error:#}"), "cannot settle a turn");
+        }
+    }
+    Ok(())
+}
+
+/// Whether a turn runs. An earlier host may have died between the start of the CLI and the note of
+/// it, but not without its supervisor holding the log.
+fn runs(turns: &Turns, unsettled: &Unsettled) -> bool {
+    match unsettled.turn.turn.status {
+        Status::Running => true,
+        Status::Pending => {
+            let log = turns.paths.session(unsettled.turn.session).log();
+            aod_log::is_locked(&log).unwrap_or(false)
+        }
+        _ => false,
+    }
+}
+
+async fn settle(turns: &Turns, unsettled: &Unsettled) -> Result<()> {
+    let (session, number) = (unsettled.turn.session, unsettled.turn.turn.turn_number);
+    if has_terminal(turns, unsettled).map_err(Error::internal)? {
+        return Ok(turns.store.terminal_logged(session, number).await?);
+    }
+    settle_left(turns, &unsettled.turn).await
+}
+
+fn has_terminal(turns: &Turns, unsettled: &Unsettled) -> aod_log::Result<bool> {
+    let log = turns.paths.session(unsettled.turn.session).log();
+    let mut reader = Reader::open(&log)?;
+    while let Some(record) = reader.next()? {
+        if record.kind.is_terminal() && record.turn == unsettled.turn.turn.turn_number {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}

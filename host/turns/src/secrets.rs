@@ -1,0 +1,413 @@
+//! The secrets of a turn: who wins for one variable (`4-vault-and-sandbox.md`, "Who wins").
+
+use std::collections::HashSet;
+
+use aod_runtime::types::{self, Description, McpStdio, McpTransport, McpUrl, McpValue};
+use aod_store::{Credential, SealedKind, SealedRecord, SessionRecord, Store};
+use aod_supervisor::Redactor;
+use indexmap::IndexMap;
+use secrecy::{ExposeSecret, SecretString};
+
+use crate::mcp::{mcp_key, mcp_names};
+use crate::seal::Seals;
+use crate::{Error, Result};
+
+/// The secrets of one turn, opened. They are read anew for each turn, so that a changed key works
+/// in the next one.
+#[derive(Debug, Default)]
+pub(crate) struct TurnSecrets {
+    /// The CLI's variables, by name.
+    pub(crate) variables: IndexMap<String, SecretString>,
+    /// Values for MCP servers, by the names under which adapters refer to them.
+    pub(crate) mcp: IndexMap<String, SecretString>,
+    /// The names of the user's credentials that were taken.
+    pub(crate) credentials: Vec<String>,
+}
+
+impl TurnSecrets {
+    /// A secret by the name that adapters use.
+    pub(crate) fn get(&self, name: &str) -> Option<&SecretString> {
+        self.variables.get(name).or_else(|| self.mcp.get(name))
+    }
+
+    /// All of them.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &SecretString)> {
+        self.variables
+            .iter()
+            .chain(&self.mcp)
+            .map(|(name, value)| (name.as_str(), value))
+    }
+
+    /// Finds them in what is about to be written.
+    pub(crate) fn redactor(&self) -> Redactor {
+        Redactor::new(
+            self.iter()
+                .map(|(name, value)| (name, value.expose_secret())),
+        )
+    }
+
+    /// Base URLs that the user gave for the providers' endpoints.
+    pub(crate) fn endpoints(&self, description: &Description) -> Vec<types::Endpoint> {
+        description
+            .providers
+            .iter()
+            .filter_map(|provider| {
+                let url = self
+                    .variables
+                    .get(provider.endpoint_variable.as_ref()?)?
+                    .expose_secret();
+                is_plain_url(url).then(|| types::Endpoint {
+                    provider: provider.id.clone(),
+                    url: url.to_owned(),
+                })
+            })
+            .collect()
+    }
+}
+
+/// A URL that holds no user information, which would be a secret.
+fn is_plain_url(text: &str) -> bool {
+    let Some(rest) = text
+        .strip_prefix("https://")
+        .or_else(|| text.strip_prefix("http://"))
+    else {
+        return false;
+    };
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    !authority.is_empty() && !authority.contains('@') && !text.contains(char::is_whitespace)
+}
+
+/// Opens the secrets of a session's next turn.
+pub(crate) async fn gather(
+    store: &Store,
+    seals: &Seals,
+    session: &SessionRecord,
+    description: &Description,
+) -> Result<TurnSecrets> {
+    let owner = session.owner;
+    let mut secrets = TurnSecrets::default();
+    let own = store
+        .list_sealed(owner, SealedKind::SessionVariable, session.session.id)
+        .await?;
+    let environment = match session.session.environment_id {
+        Some(id) => {
+            store
+                .list_sealed(owner, SealedKind::EnvironmentVariable, id)
+                .await?
+        }
+        None => Vec::new(),
+    };
+    let registered = store.list_credentials(owner).await?;
+    let candidates = Candidates {
+        session: names(&own),
+        environment: names(&environment),
+        credentials: registered.iter().map(|it| it.name.as_str()).collect(),
+    };
+    for (variable, source) in winners(&candidates, description, &session.session.model) {
+        let sealed = match &source {
+            Source::Session => find(&own, &variable),
+            Source::Environment => find(&environment, &variable),
+            Source::Credential(name) => store.sealed(Credential::key(owner, name)).await?,
+        };
+        // A credential may have been deleted since it was listed.
+        let Some(sealed) = sealed else { continue };
+        secrets.variables.insert(variable, seals.open(&sealed)?);
+        if let Source::Credential(name) = source {
+            secrets.credentials.push(name);
+        }
+    }
+    for (index, server) in session.agent.mcp_servers.iter().enumerate() {
+        for (position, (_, sealed)) in mcp_names(server).enumerate() {
+            let key = mcp_key(owner, session.agent.id, sealed.clone());
+            let record = store.sealed(key).await?.ok_or_else(|| {
+                Error::Unavailable(format!("the value of {sealed:?} is gone: set it again"))
+            })?;
+            secrets
+                .mcp
+                .insert(mcp_reference(index, position), seals.open(&record)?);
+        }
+    }
+    Ok(secrets)
+}
+
+/// The name under which adapters refer to the value of an MCP server. It is also a valid name of
+/// a variable, for CLIs that take such values from their environment.
+fn mcp_reference(server: usize, value: usize) -> String {
+    format!("AOD_MCP_{server}_{value}")
+}
+
+/// The agent's MCP servers as adapters see them.
+pub(crate) fn mcp_servers(agent: &aod_resources::Agent) -> Vec<types::McpServer> {
+    let values = |index: usize, server| {
+        mcp_names(server)
+            .enumerate()
+            .map(|(position, (name, _))| McpValue {
+                name: name.to_owned(),
+                secret: mcp_reference(index, position),
+            })
+            .collect()
+    };
+    agent
+        .mcp_servers
+        .iter()
+        .enumerate()
+        .map(|(index, server)| types::McpServer {
+            name: server.name.clone(),
+            transport: match &server.transport {
+                aod_resources::McpTransport::Url { url, .. } => McpTransport::Url(McpUrl {
+                    url: url.clone(),
+                    headers: values(index, server),
+                }),
+                aod_resources::McpTransport::Stdio { command, args, .. } => {
+                    McpTransport::Stdio(McpStdio {
+                        command: command.clone(),
+                        args: args.clone(),
+                        env: values(index, server),
+                    })
+                }
+            },
+        })
+        .collect()
+}
+
+fn names(sealed: &[SealedRecord]) -> Vec<&str> {
+    sealed.iter().map(|it| it.key.name.as_str()).collect()
+}
+
+fn find(sealed: &[SealedRecord], name: &str) -> Option<SealedRecord> {
+    sealed.iter().find(|it| it.key.name == name).cloned()
+}
+
+/// The names of all that a turn could be given.
+#[derive(Debug, Default)]
+struct Candidates<'a> {
+    /// Variables of the session.
+    session: Vec<&'a str>,
+    /// Variables of its environment.
+    environment: Vec<&'a str>,
+    /// Credentials that its owner has registered.
+    credentials: Vec<&'a str>,
+}
+
+/// Where a variable's value comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Source {
+    Session,
+    Environment,
+    /// The registered credential of that name.
+    Credential(String),
+}
+
+/// Who wins for each variable: the session, then its environment, then the user's credentials.
+fn winners(
+    candidates: &Candidates<'_>,
+    description: &Description,
+    model: &str,
+) -> IndexMap<String, Source> {
+    let mut winners = IndexMap::new();
+    let mut offer = |variable: &str, source: Source| {
+        winners.entry(variable.to_owned()).or_insert(source);
+    };
+    for variable in &candidates.session {
+        offer(variable, Source::Session);
+    }
+    for variable in &candidates.environment {
+        offer(variable, Source::Environment);
+    }
+    for (name, variable) in chosen(&candidates.credentials, description, model) {
+        offer(variable, Source::Credential(name.to_owned()));
+    }
+    winners
+}
+
+/// Which registered credentials a turn with this model could use, and as which variables: those
+/// that open the model's provider and every `env:NAME`, without what another of them displaces.
+/// A credential's variable is displaced with it, under whatever name its value was registered.
+fn chosen<'a>(
+    registered: &[&'a str],
+    description: &'a Description,
+    model: &str,
+) -> Vec<(&'a str, &'a str)> {
+    let provider = model.split('/').next().unwrap_or_default();
+    let useful: Vec<_> = description
+        .credentials
+        .iter()
+        .filter(|kind| kind.providers.iter().any(|opened| opened == provider))
+        .filter(|kind| registered.contains(&kind.name.as_str()))
+        .collect();
+    let displaced: HashSet<&str> = useful
+        .iter()
+        .flat_map(|kind| &kind.displaces)
+        .map(String::as_str)
+        .collect();
+    let displaced_variables: HashSet<&str> = description
+        .credentials
+        .iter()
+        .filter(|kind| displaced.contains(kind.name.as_str()))
+        .map(|kind| kind.variable.as_str())
+        .collect();
+    let declared = useful
+        .iter()
+        .filter(|kind| !displaced.contains(kind.name.as_str()))
+        .map(|kind| (kind.name.as_str(), kind.variable.as_str()));
+    let plain = registered.iter().filter_map(|name| {
+        let variable = name.strip_prefix(PLAIN)?;
+        (!displaced_variables.contains(variable)).then_some((*name, variable))
+    });
+    declared.chain(plain).collect()
+}
+
+/// What the names of credentials begin with that are no more than a variable.
+pub const PLAIN: &str = "env:";
+
+/// What a user is told whose CLI had no credential: which is missing, and the ways to supply it.
+pub(crate) fn missing_credential(
+    description: &Description,
+    runtime: &str,
+    model: &str,
+    given: impl Fn(&str) -> bool,
+) -> Option<String> {
+    let provider = model.split('/').next().unwrap_or_default();
+    let mut variables: Vec<&str> = description
+        .credentials
+        .iter()
+        .filter(|kind| kind.providers.iter().any(|opened| opened == provider))
+        .map(|kind| kind.variable.as_str())
+        .collect();
+    variables.dedup();
+    if variables.is_empty() || variables.iter().any(|variable| given(variable)) {
+        return None;
+    }
+    let first = variables[0];
+    Some(format!(
+        "runtime {runtime:?} had no credential for {provider}: {} is missing. Put {first} into the \
+         env_vars of the session's environment, or register the credential once with \
+         `aod credential set` (PUT /credentials/{{name}}) for all sessions",
+        variables.join(" or "),
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_plain_urls_are_endpoints() {
+        for good in ["http://127.0.0.1:1", "https://x.example/v1?a=b"] {
+            assert!(is_plain_url(good), "{good}");
+        }
+        for bad in [
+            "",
+            "http://",
+            "https://user:pw@x/",
+            "ftp://x",
+            "sk-123",
+            "http://a b",
+        ] {
+            assert!(!is_plain_url(bad), "{bad}");
+        }
+        // An @ in the path is no user information.
+        assert!(is_plain_url("https://x.example/@scope"));
+    }
+
+    const MODEL: &str = "acme/large";
+    const KEY: &str = "provider_key:acme";
+    const TOKEN: &str = "runtime_token:acme-oauth";
+
+    /// A CLI that takes a key or, in its stead, a token.
+    fn description() -> Description {
+        let credential = |name: &str, variable: &str, displaces: &[&str]| types::Credential {
+            name: name.to_owned(),
+            variable: variable.to_owned(),
+            providers: vec!["acme".to_owned()],
+            displaces: displaces.iter().map(|&name| name.to_owned()).collect(),
+            prefix: None,
+            label: String::new(),
+        };
+        let mut other = credential("provider_key:other", "OTHER_KEY", &[]);
+        other.providers = vec!["other".to_owned()];
+        Description {
+            name: "acme".to_owned(),
+            version: String::new(),
+            cli: types::Cli {
+                command: "acme".to_owned(),
+                version_args: Vec::new(),
+                tested: String::new(),
+                install: Vec::new(),
+            },
+            providers: Vec::new(),
+            models: Vec::new(),
+            credentials: vec![
+                credential(KEY, "ACME_KEY", &[]),
+                credential(TOKEN, "ACME_TOKEN", &[KEY]),
+                other,
+            ],
+            skills_folder: None,
+            resume: types::ResumeStrategy::None,
+            interrupt: types::Interrupt::Kill,
+            exit_grace_ms: 0,
+            capabilities: types::Capabilities::default(),
+        }
+    }
+
+    #[test]
+    fn who_wins_for_a_variable() {
+        let by = |name: &str| Source::Credential(name.to_owned());
+        type Case<'a> = (
+            &'a [&'a str],
+            &'a [&'a str],
+            &'a [&'a str],
+            Vec<(&'a str, Source)>,
+        );
+        // The session's variables, the environment's, credentials, and what a turn gets.
+        #[rustfmt::skip]
+        let table: &[Case<'_>] = &[
+            (&[], &[], &[], vec![]),
+            // Each alone.
+            (&["ACME_KEY"], &[], &[], vec![("ACME_KEY", Source::Session)]),
+            (&[], &["ACME_KEY"], &[], vec![("ACME_KEY", Source::Environment)]),
+            (&[], &[], &[KEY], vec![("ACME_KEY", by(KEY))]),
+            (&[], &[], &[TOKEN], vec![("ACME_TOKEN", by(TOKEN))]),
+            (&[], &[], &["env:ACME_KEY"], vec![("ACME_KEY", by("env:ACME_KEY"))]),
+            // Every pair.
+            (&["ACME_KEY"], &["ACME_KEY"], &[], vec![("ACME_KEY", Source::Session)]),
+            (&["ACME_KEY"], &[], &[KEY], vec![("ACME_KEY", Source::Session)]),
+            (&["ACME_KEY"], &[], &["env:ACME_KEY"], vec![("ACME_KEY", Source::Session)]),
+            (&[], &["ACME_KEY"], &[KEY], vec![("ACME_KEY", Source::Environment)]),
+            (&[], &["ACME_KEY"], &["env:ACME_KEY"], vec![("ACME_KEY", Source::Environment)]),
+            (&["ACME_TOKEN"], &["ACME_TOKEN"], &[TOKEN], vec![("ACME_TOKEN", Source::Session)]),
+            (&[], &["ACME_TOKEN"], &[TOKEN], vec![("ACME_TOKEN", Source::Environment)]),
+            // All three.
+            (&["ACME_KEY"], &["ACME_KEY"], &[KEY], vec![("ACME_KEY", Source::Session)]),
+            // A declared credential comes before a plain one for the same variable.
+            (&[], &[], &["env:ACME_KEY", KEY], vec![("ACME_KEY", by(KEY))]),
+            // The token displaces the key among credentials, whatever name the key has there,
+            (&[], &[], &[KEY, TOKEN], vec![("ACME_TOKEN", by(TOKEN))]),
+            (&[], &[], &["env:ACME_KEY", TOKEN], vec![("ACME_TOKEN", by(TOKEN))]),
+            // and nothing that comes from elsewhere; nor does one from elsewhere displace any.
+            (&["ACME_KEY"], &[], &[KEY, TOKEN],
+                vec![("ACME_KEY", Source::Session), ("ACME_TOKEN", by(TOKEN))]),
+            (&[], &["ACME_KEY"], &[KEY, TOKEN],
+                vec![("ACME_KEY", Source::Environment), ("ACME_TOKEN", by(TOKEN))]),
+            (&["ACME_TOKEN"], &[], &[KEY],
+                vec![("ACME_TOKEN", Source::Session), ("ACME_KEY", by(KEY))]),
+            (&[], &["ACME_TOKEN"], &[KEY],
+                vec![("ACME_TOKEN", Source::Environment), ("ACME_KEY", by(KEY))]),
+            // A plain variable reaches every session, another provider's key none of these.
+            (&[], &[], &["env:X", "provider_key:other"], vec![("X", by("env:X"))]),
+        ];
+        for (session, environment, credentials, wanted) in table {
+            let candidates = Candidates {
+                session: session.to_vec(),
+                environment: environment.to_vec(),
+                credentials: credentials.to_vec(),
+            };
+            let won = winners(&candidates, &description(), MODEL);
+            let won: Vec<_> = won
+                .iter()
+                .map(|(name, source)| (name.as_str(), source.clone()))
+                .collect();
+            assert_eq!(&won, wanted, "{candidates:?}");
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! A running turn's events: the log they come from, the fold over it, and where they are stored.
+
+use aod_log::Reader;
+use aod_streams::events::EventWriter;
+use aod_supervisor::Exited;
+use uuid::Uuid;
+
+use super::Turns;
+use super::fold::{Deed, Fold};
+use crate::{Error, Result};
+
+/// Everything here blocks for as long as an adapter computes, and is done off the async threads.
+pub(super) struct Derivation {
+    reader: Reader,
+    pub(super) fold: Fold,
+    events: EventWriter,
+}
+
+impl Derivation {
+    /// Stores events of `turn` beside those that are there, as far as the log's first `entries`
+    /// entries gave them.
+    pub(super) async fn open(
+        turns: &Turns,
+        (session, turn): (Uuid, u32),
+        reader: Reader,
+        fold: Fold,
+        entries: u64,
+    ) -> Result<Self> {
+        let dir = turns.paths().session(session).events();
+        let bell = turns.bell().clone();
+        blocking(move || {
+            let events = EventWriter::open(&dir, turn, entries, move || bell.ring(session));
+            Ok(Self {
+                reader,
+                fold,
+                events: events.map_err(Error::internal)?,
+            })
+        })
+        .await
+    }
+
+    /// Reads on, and says what is to be done.
+    pub(super) async fn advance(mut self) -> Result<(Self, Vec<Deed>)> {
+        blocking(move || {
+            let deeds = self.fold.advance(&mut self.reader, &mut self.events)?;
+            Ok((self, deeds))
+        })
+        .await
+    }
+
+    /// The number of the last entry of the log that was read.
+    pub(super) fn last_id(&self) -> u64 {
+        self.reader.last_id()
+    }
+
+    /// Ends with the adapter's last word.
+    pub(super) async fn finish(mut self, exited: Exited) -> Result<Fold> {
+        blocking(move || {
+            self.fold.finish(&exited, &mut self.events)?;
+            Ok(self.fold)
+        })
+        .await
+    }
+
+    /// Ends where no end was recorded.
+    pub(super) async fn break_off(mut self) -> Result<Fold> {
+        blocking(move || {
+            self.fold.break_off(&mut self.events)?;
+            Ok(self.fold)
+        })
+        .await
+    }
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(Error::internal)?
+}

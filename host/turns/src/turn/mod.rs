@@ -1,0 +1,344 @@
+//! Turns: from an accepted prompt to the terminal event.
+
+mod alarm;
+mod answers;
+mod conclude;
+mod context;
+mod derive;
+mod fold;
+mod follow;
+mod journal;
+mod launch;
+mod prepare;
+mod summon;
+mod task;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use aod_resources::Session;
+use aod_sandbox::SandboxDriver;
+use aod_store::{StopRequest, Store};
+use aod_streams::LogWatch;
+use aod_streams::events::Bell;
+use aod_streams::follow::Tails;
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use uuid::Uuid;
+
+use crate::adapters::Adapters;
+use crate::admission::{Admission, Claim, Place};
+use crate::provision::Installs;
+use crate::seal::Seals;
+use crate::{Config, Error, Paths, Result, retention};
+
+pub use answers::Refusal;
+pub(crate) use journal::Journal;
+
+/// So many answers wait for a turn to take them; whoever has more waits with them.
+const WAITING_ANSWERS: usize = 16;
+
+/// All turns of the server that wait or run, and what they are made with.
+#[derive(Clone)]
+pub struct Turns(Arc<Shared>);
+
+pub struct Shared {
+    pub(crate) config: Config,
+    pub(crate) paths: Paths,
+    pub(crate) store: Store,
+    pub(crate) seals: Seals,
+    pub(crate) adapters: Adapters,
+    pub(crate) driver: Arc<dyn SandboxDriver>,
+    pub(crate) installs: Installs,
+    pub(crate) watch: LogWatch,
+    /// What all live readers of a log share.
+    tails: Tails,
+    /// Wakes readers of normalized events.
+    pub(crate) bell: Bell,
+    /// Room for running turns.
+    admission: Admission,
+    /// Ends the host's part in every turn; their supervisors go on.
+    pub(crate) shutdown: CancellationToken,
+    tasks: TaskTracker,
+    active: Mutex<HashMap<Uuid, Active>>,
+}
+
+/// A turn that waits or runs.
+struct Active {
+    turn: u32,
+    stop: watch::Sender<Option<StopRequest>>,
+    answers: mpsc::Sender<answers::Attempt>,
+    /// Held by the turn's task; closed when that ends.
+    done: watch::Receiver<()>,
+}
+
+impl std::fmt::Debug for Turns {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Turns").finish_non_exhaustive()
+    }
+}
+
+impl std::ops::Deref for Turns {
+    type Target = Shared;
+
+    fn deref(&self) -> &Shared {
+        &self.0
+    }
+}
+
+/// A turn that an earlier host left.
+pub(crate) struct Left<'a> {
+    pub(crate) session: &'a Session,
+    pub(crate) owner: Uuid,
+    pub(crate) turn: u32,
+    pub(crate) runs: bool,
+    pub(crate) asked: Option<StopRequest>,
+}
+
+/// What turns are made with.
+pub struct Parts {
+    /// Settings.
+    pub config: Config,
+    /// The data folder.
+    pub paths: Paths,
+    /// The store.
+    pub store: Store,
+    /// What opens sealed values.
+    pub seals: Seals,
+    /// The loaded runtimes.
+    pub adapters: Adapters,
+    /// What sandboxes are made by.
+    pub driver: Arc<dyn SandboxDriver>,
+    /// Wakes those who follow a log.
+    pub watch: LogWatch,
+}
+
+impl std::fmt::Debug for Parts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Parts").finish_non_exhaustive()
+    }
+}
+
+impl Turns {
+    /// None yet.
+    pub fn new(parts: Parts) -> Self {
+        let admission = Admission::new(&parts.config.admission);
+        Self(Arc::new(Shared {
+            installs: Installs::new(parts.paths.runtimes()),
+            config: parts.config,
+            paths: parts.paths,
+            store: parts.store,
+            seals: parts.seals,
+            adapters: parts.adapters,
+            driver: parts.driver,
+            watch: parts.watch,
+            tails: Tails::default(),
+            bell: Bell::default(),
+            admission,
+            shutdown: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+            active: Mutex::default(),
+        }))
+    }
+
+    /// Settings.
+    pub fn config(&self) -> &Config {
+        &self.0.config
+    }
+
+    /// The data folder.
+    pub fn paths(&self) -> &Paths {
+        &self.0.paths
+    }
+
+    /// Wakes those who follow a log.
+    pub fn watch(&self) -> &LogWatch {
+        &self.0.watch
+    }
+
+    /// What all live readers of a log share.
+    pub fn tails(&self) -> &Tails {
+        &self.0.tails
+    }
+
+    /// Wakes readers of normalized events.
+    pub fn bell(&self) -> &Bell {
+        &self.0.bell
+    }
+
+    fn active(&self) -> MutexGuard<'_, HashMap<Uuid, Active>> {
+        // Nothing can panic while the map is being changed.
+        self.0.active.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Begins what goes on beside the turns; it ends with [`Turns::shut_down`].
+    pub fn watch_over(&self) {
+        self.0.tasks.spawn(retention::run(self.clone()));
+    }
+
+    /// Takes a new turn of an owner's session with this runtime in hand. The order of these calls
+    /// is the order in which an owner's turns get room.
+    pub fn begin(&self, owner: Uuid, session: Uuid, turn: u32, runtime: &str) {
+        let memory = self.need(runtime);
+        let place = self.0.admission.enter(Claim {
+            session,
+            owner,
+            memory,
+        });
+        self.take(session, turn, None, place, false);
+    }
+
+    /// Takes a turn in hand that an earlier host left, with what its user had asked of it. One
+    /// that runs has room already.
+    pub(crate) fn resume(&self, left: Left<'_>) {
+        let claim = Claim {
+            session: left.session.id,
+            owner: left.owner,
+            memory: self.need(&left.session.runtime),
+        };
+        let place = match left.runs {
+            true => self.0.admission.occupy(claim),
+            false => self.0.admission.enter(claim),
+        };
+        self.take(left.session.id, left.turn, left.asked, place, true);
+    }
+
+    /// The memory that a turn of a runtime counts for.
+    fn need(&self, runtime: &str) -> u64 {
+        let declared = self.0.adapters.turn_memory(runtime);
+        let need = declared.unwrap_or(self.0.config.admission.turn_memory);
+        let limit = self.0.config.sandbox.limits.memory_bytes;
+        limit.map_or(need, |limit| need.min(limit))
+    }
+
+    /// Where a session's turn stands among those that wait for room, from 1.
+    pub fn queue_position(&self, session: Uuid) -> Option<usize> {
+        self.0.admission.position(session)
+    }
+
+    /// How many turns wait for room.
+    pub fn waiting(&self) -> usize {
+        self.0.admission.waiting()
+    }
+
+    /// Whether a turn of the session waits or runs.
+    pub(crate) fn is_in_hand(&self, session: Uuid) -> bool {
+        self.active().contains_key(&session)
+    }
+
+    fn take(
+        &self,
+        session: Uuid,
+        turn: u32,
+        asked: Option<StopRequest>,
+        mut place: Place,
+        resumed: bool,
+    ) {
+        let (stop, stopped) = watch::channel(asked);
+        let (answers, attempts) = mpsc::channel(WAITING_ANSWERS);
+        let (running, done) = watch::channel(());
+        let active = Active {
+            turn,
+            stop,
+            answers,
+            done,
+        };
+        self.active().insert(session, active);
+        let asks = task::Asks {
+            stop: stopped,
+            answers: attempts,
+        };
+        let turns = self.clone();
+        self.0.tasks.spawn(async move {
+            task::run(&turns, session, turn, asks, &mut place, resumed).await;
+            drop(place);
+            turns.purge(session).await;
+            {
+                let mut active = turns.active();
+                // The next turn may have begun as soon as this one's end was committed.
+                if active
+                    .get(&session)
+                    .is_some_and(|active| active.turn == turn)
+                {
+                    active.remove(&session);
+                }
+            }
+            drop(running);
+        });
+    }
+
+    /// Asks the session's turn to stop, if it is in hand. Terminating outranks interrupting.
+    pub fn stop(&self, session: Uuid, request: StopRequest) {
+        if let Some(active) = self.active().get(&session) {
+            active.stop.send_if_modified(|asked| {
+                let raise = *asked != Some(StopRequest::Terminate) && *asked != Some(request);
+                if raise {
+                    *asked = Some(request);
+                }
+                raise
+            });
+        }
+    }
+
+    /// Waits until the session's turn is out of hand.
+    pub async fn ended(&self, session: Uuid) {
+        let done = self
+            .active()
+            .get(&session)
+            .map(|active| active.done.clone());
+        if let Some(mut done) = done {
+            // An error says that the task has ended, which is what is waited for.
+            while done.changed().await.is_ok() {}
+        }
+    }
+
+    async fn purge(&self, session: Uuid) {
+        if self.0.config.retention.is_set() && !self.0.shutdown.is_cancelled() {
+            let turns = self.clone();
+            let work = move || retention::purge(&turns, session);
+            // It has logged what went wrong.
+            let _ = tokio::task::spawn_blocking(work).await;
+        }
+    }
+
+    /// How many turns are in hand.
+    pub fn count(&self) -> usize {
+        self.active().len()
+    }
+
+    /// Removes what is left of a deleted session.
+    ///
+    /// # Errors
+    /// [`Error::Internal`].
+    pub async fn forget(&self, session: Uuid) -> Result<()> {
+        // The terminal event may still be on its way into the log.
+        self.ended(session).await;
+        self.0.watch.forget(session);
+        self.0.bell.forget(session);
+        let paths = self.0.paths.session(session);
+        tokio::task::spawn_blocking(move || paths.remove())
+            .await
+            .map_err(Error::internal)?
+            .map_err(Error::internal)
+    }
+
+    /// Lets go of all turns and waits until their tasks have ended. Running CLIs go on under
+    /// their supervisors.
+    pub async fn shut_down(&self) {
+        self.0.shutdown.cancel();
+        self.0.tasks.close();
+        self.0.tasks.wait().await;
+    }
+}
+
+/// Appends the terminal event of a turn whose end an earlier host had committed.
+pub(crate) async fn settle_left(turns: &Turns, turn: &aod_store::TurnRecord) -> Result<()> {
+    let Some(terminal) = turn.terminal.clone() else {
+        return Ok(());
+    };
+    let terminal = serde_json::from_value(terminal).map_err(Error::internal)?;
+    let (session, number) = (turn.session, turn.turn.turn_number);
+    let mut journal = task::journal(turns, session, number).await?;
+    task::settle(turns, session, number, &terminal, &mut journal).await
+}
