@@ -159,14 +159,14 @@ impl Sessions {
                 Ok(ack)
             }
             Ok(Submitted::Replayed(replay)) => {
-                paths.remove().map_err(Error::internal)?;
+                self.turns.abandon(id).await?;
                 Ok(Ack {
                     status: replay.status,
                     body: replay.response,
                 })
             }
             Err(error) => {
-                paths.remove().map_err(Error::internal)?;
+                self.turns.abandon(id).await?;
                 Err(error.into())
             }
         }
@@ -316,8 +316,14 @@ impl Sessions {
     /// # Errors
     /// [`Error::NotFound`]; [`Error::Conflict`] while a turn waits or runs.
     pub async fn delete(&self, owner: Uuid, id: Uuid) -> Result<()> {
-        self.store.delete_session(owner, id).await?;
-        self.turns.forget(id).await
+        let removal = self.turns.note_removal(id).await?;
+        match self.store.delete_session(owner, id).await {
+            Ok(()) => self.turns.forget(removal).await,
+            Err(error) => {
+                self.turns.keep(removal).await?;
+                Err(error.into())
+            }
+        }
     }
 
     /// Opens a reader of a session's native stream.

@@ -6,13 +6,14 @@ use aod_runtime::types::{
 use aod_sandbox::{Launch, PrivateFile, SandboxSpec};
 use aod_store::TurnRecord;
 use aod_supervisor::{Clock, DataFd, Secret, SignalTarget, Stdin, TurnSpec, Watch};
+use aod_trees::{Folder, Trash};
 use secrecy::ExposeSecret;
 use serde_json::Value;
 use zeroize::Zeroizing;
 
 use super::Turns;
 use crate::paths::SessionPaths;
-use crate::provision::{Folder, Trouble};
+use crate::provision::{Trouble, not_placed};
 use crate::secrets::TurnSecrets;
 
 /// Writes and deletes what the plan asks for. Files in the private folder are only returned: they
@@ -21,6 +22,7 @@ pub(crate) fn place_files(
     plan: &Plan,
     places: &types::Paths,
     paths: &SessionPaths,
+    trash: &Trash,
     secrets: &TurnSecrets,
 ) -> Result<Vec<PrivateFile>, Trouble> {
     let mut private = Vec::new();
@@ -30,14 +32,17 @@ pub(crate) fn place_files(
             (&places.workspace, paths.workspace()),
         ] {
             if let Some(rest) = beneath(path, root) {
-                return Ok(Some((Folder::open(&host)?, rest.to_owned())));
+                let folder = Folder::open(&host).map_err(|error| not_placed(path, &error))?;
+                return Ok(Some((folder, rest.to_owned())));
             }
         }
         Ok(None)
     };
     for path in &plan.delete {
         if let Some((folder, path)) = inside(path)? {
-            folder.delete(&path)?;
+            folder
+                .delete(path.as_ref(), trash)
+                .map_err(|error| not_placed(&path, &error))?;
         }
     }
     for file in &plan.files {
@@ -50,7 +55,9 @@ pub(crate) fn place_files(
                 content: Zeroizing::new(content.as_bytes().to_vec()),
             });
         } else if let Some((folder, path)) = inside(&file.path)? {
-            folder.write(&path, file.mode, content.as_bytes())?;
+            folder
+                .write(path.as_ref(), file.mode, content.as_bytes(), trash)
+                .map_err(|error| not_placed(&path, &error))?;
         } else {
             return Err(Trouble::Failed(format!(
                 "the runtime's adapter wants to write {:?}, which is outside of the sandbox's own folders",

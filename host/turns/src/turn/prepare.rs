@@ -82,7 +82,7 @@ impl Task<'_> {
             }
             if !self.session.agent.skills.is_empty() && !stages.is_done(Stage::Skills) {
                 let folder = description.skills_folder.as_deref();
-                let written = provision::skills(&self.session, &self.paths, folder);
+                let written = provision::skills(&self.session, &self.paths, folder, &turns.trash);
                 stages.run(Stage::Skills, async { written }).await?;
             }
         }
@@ -160,7 +160,7 @@ impl Task<'_> {
         let plan = adapter
             .plan(&context)
             .map_err(|error| Trouble::Failed(error.to_string()))?;
-        let private = launch::place_files(&plan, &places, &self.paths, &secrets)?;
+        let private = launch::place_files(&plan, &places, &self.paths, &turns.trash, &secrets)?;
         let mut argv = plan.argv.clone();
         if let Some(program) = argv.first_mut() {
             if *program == description.cli.command {
