@@ -72,6 +72,11 @@ fn no_choice(choices: &[String], answer: String) -> ApiError {
     let msg = format!("Input should be one of {}", quoted.join(", "));
     let root = Loc::Root("body");
     let given = Value::String(answer);
-    let problem = Problem::new("literal_error", &Loc::Key(&root, "answer"), msg, Some(&given));
+    let problem = Problem::new(
+        "literal_error",
+        &Loc::Key(&root, "answer"),
+        msg,
+        Some(&given),
+    );
     ApiError::invalid(vec![problem])
 }

@@ -148,9 +148,7 @@ async fn events(
     wanted: Wanted,
 ) -> Result<Response, ApiError> {
     let mut response = match wanted {
-        Wanted::Stream(from) => {
-            sse(api.sessions.follow_events(caller.user, id, from).await?)
-        }
+        Wanted::Stream(from) => sse(api.sessions.follow_events(caller.user, id, from).await?),
         Wanted::Page { after, limit } => {
             page(api.sessions.events(caller.user, id, after, limit).await?)
         }

@@ -210,10 +210,7 @@ async fn provisioning(
     caller: Caller,
     Id { id, .. }: Id<Session>,
 ) -> Result<Response, ApiError> {
-    let output = api
-        .sessions
-        .provisioning(caller.user, id)
-        .await?;
+    let output = api.sessions.provisioning(caller.user, id).await?;
     let plain = [
         (CONTENT_TYPE, "text/plain; charset=utf-8"),
         // What a session printed is never to be taken for a page of the server's.

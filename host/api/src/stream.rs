@@ -120,10 +120,7 @@ async fn stream(
     Id { id, .. }: Id<Session>,
     Resume(from): Resume,
 ) -> Result<Response, ApiError> {
-    let follower = api
-        .sessions
-        .follow(caller.user, id, from)
-        .await?;
+    let follower = api.sessions.follow(caller.user, id, from).await?;
     Ok(sse(follower))
 }
 

@@ -21,11 +21,11 @@ use crate::{McpServer, Networking, PackageManager, Resource, Skill};
 
 pub use self::fields::Input;
 pub use self::mcp::{MASK, McpPart, mcp_secret_name};
-pub use self::parts::{NAME, NOT_BLANK};
 use self::parts::{
     MCP_SERVERS, METADATA, NETWORKING, PACKAGES, PROMPT, RESOURCES, SKILLS, TEXT, TIMEOUT,
     VARIABLES, VERSION, WORD,
 };
+pub use self::parts::{NAME, NOT_BLANK};
 use self::shape::Shape;
 
 /// Secret values by name. They are sealed before they reach the store.

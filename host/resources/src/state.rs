@@ -63,9 +63,9 @@ impl std::str::FromStr for Status {
 
     fn from_str(word: &str) -> Result<Self, String> {
         Self::ALL
-        .into_iter()
-        .find(|status| status.as_str() == word)
-        .ok_or_else(|| format!("{word:?} is no session status"))
+            .into_iter()
+            .find(|status| status.as_str() == word)
+            .ok_or_else(|| format!("{word:?} is no session status"))
     }
 }
 

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use aod_resources::CheckState;
+use aod_sandbox::State;
 use aod_store::Store;
 use aod_turns::{Seals, Turns};
-use aod_sandbox::State;
 use serde::Serialize;
 use thiserror::Error;
 use tokio::sync::Mutex;

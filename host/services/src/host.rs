@@ -6,6 +6,7 @@ use anyhow::Context as _;
 use aod_sandbox::Probe;
 use aod_store::Store;
 use aod_streams::LogWatch;
+use aod_trees::{Sweeper, Trash};
 use aod_turns::{Adapters, Parts, Seals, Turns};
 
 use crate::agents::Agents;
@@ -39,6 +40,7 @@ pub struct Host {
     /// What the sandbox driver found out about the machine.
     pub probe: Probe,
     turns: Turns,
+    sweeper: Sweeper,
     watcher: Watcher,
     store: Store,
 }
@@ -64,7 +66,10 @@ impl Host {
         let runtimes = Runtimes::open(&config, &paths).await?;
         let watcher = Watcher::start(runtimes.clone(), loaded).context(NO_INOTIFY)?;
         let probe = probe.await?;
+        let trash = Trash::open(&paths.trash())?;
+        let sweeper = Sweeper::start(trash.clone())?;
         let turns = Turns::new(Parts {
+            trash,
             watch: LogWatch::start().context(NO_INOTIFY)?,
             paths,
             store: store.clone(),
@@ -118,6 +123,7 @@ impl Host {
             runtimes,
             probe,
             turns,
+            sweeper,
             watcher,
             store,
         };
@@ -133,6 +139,8 @@ impl Host {
     pub async fn shut_down(self) -> anyhow::Result<()> {
         self.watcher.stop().await;
         self.turns.shut_down().await;
+        // It ends within moments; what is left is for the next start.
+        tokio::task::spawn_blocking(move || drop(self.sweeper)).await?;
         self.store.close().await?;
         Ok(())
     }

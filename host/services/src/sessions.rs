@@ -121,12 +121,10 @@ impl Sessions {
         let mut secrets =
             self.seals
                 .seal_all(owner, SealedKind::SessionVariable, id, &new.secret_env_vars)?;
-        secrets.extend(self.seals.seal_all(
-            owner,
-            SealedKind::RepositoryToken,
-            id,
-            &tokens,
-        )?);
+        secrets.extend(
+            self.seals
+                .seal_all(owner, SealedKind::RepositoryToken, id, &tokens)?,
+        );
         let environment = environment.map(|it| VersionRef {
             id: it.id,
             version: it.version,
@@ -163,14 +161,14 @@ impl Sessions {
                 Ok(ack)
             }
             Ok(Submitted::Replayed(replay)) => {
-                paths.remove().map_err(Error::internal)?;
+                self.turns.abandon(id).await?;
                 Ok(Ack {
                     status: replay.status,
                     body: replay.response,
                 })
             }
             Err(error) => {
-                paths.remove().map_err(Error::internal)?;
+                self.turns.abandon(id).await?;
                 Err(error.into())
             }
         }
@@ -320,8 +318,14 @@ impl Sessions {
     /// # Errors
     /// [`Error::NotFound`]; [`Error::Conflict`] while a turn waits or runs.
     pub async fn delete(&self, owner: Uuid, id: Uuid) -> Result<()> {
-        self.store.delete_session(owner, id).await?;
-        self.turns.forget(id).await
+        let removal = self.turns.note_removal(id).await?;
+        match self.store.delete_session(owner, id).await {
+            Ok(()) => self.turns.forget(removal).await,
+            Err(error) => {
+                self.turns.keep(removal).await?;
+                Err(error.into())
+            }
+        }
     }
 
     /// Opens a reader of a session's native stream.

@@ -14,6 +14,7 @@ use crate::{Error, Result};
 /// # Errors
 /// Where the store does not answer.
 pub async fn recover(turns: &Turns) -> Result<()> {
+    crate::removal::resume(turns).await?;
     // Those that run have room already, and take it before the others queue up for the rest.
     let (running, others): (Vec<_>, Vec<_>) = turns
         .store

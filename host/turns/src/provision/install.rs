@@ -8,6 +8,7 @@ use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use aod_runtime::Cli;
 use aod_runtime::types::InstallStep;
 use aod_sandbox::{Mount, Network, SandboxDriver, SandboxSpec};
+use aod_trees::Trash;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
@@ -20,6 +21,7 @@ const STAGING: &str = ".staging-";
 /// The store of installed CLIs.
 pub(crate) struct Installs {
     root: PathBuf,
+    trash: Trash,
     /// One lock for each CLI: sessions that need the same one wait for the one installation.
     locks: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
 }
@@ -111,6 +113,11 @@ impl Installation {
     }
 }
 
+/// Takes what an installer wrote out of the way.
+fn discard(trash: &Trash, path: &Path) -> io::Result<()> {
+    Ok(trash.discard_path(path, &aod_trees::Limits::default())?)
+}
+
 fn in_path(command: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
     std::env::split_paths(&path)
@@ -119,17 +126,20 @@ fn in_path(command: &str) -> Option<PathBuf> {
 }
 
 impl Installs {
-    pub(crate) fn new(root: PathBuf) -> Self {
+    pub(crate) fn new(root: PathBuf, trash: Trash) -> Self {
         if let Ok(entries) = std::fs::read_dir(&root) {
             for entry in entries.flatten() {
                 if entry.file_name().to_string_lossy().starts_with(STAGING) {
                     // Another start tries again; nothing uses it.
-                    let _ = std::fs::remove_dir_all(entry.path());
+                    if let Err(error) = discard(&trash, &entry.path()) {
+                        tracing::warn!(%error, "a half-done installation cannot be removed");
+                    }
                 }
             }
         }
         Self {
             root,
+            trash,
             locks: Mutex::default(),
         }
     }
@@ -176,14 +186,15 @@ impl Installs {
         let done = self.stage(turns, cli, &staging, output, cancelled).await;
         let finish = staging.clone();
         let target = self.root.join(key);
+        let trash = self.trash.clone();
         let moved = tokio::task::spawn_blocking(move || {
             if done.is_ok() {
                 // The home of the installer: caches, and what it wrote on the way.
-                std::fs::remove_dir_all(finish.join("home"))?;
-                std::fs::remove_dir_all(finish.join("work"))?;
+                discard(&trash, &finish.join("home"))?;
+                discard(&trash, &finish.join("work"))?;
                 std::fs::rename(&finish, &target)?;
             } else {
-                std::fs::remove_dir_all(&finish)?;
+                discard(&trash, &finish)?;
             }
             Ok::<_, io::Error>(done)
         });

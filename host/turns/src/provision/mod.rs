@@ -1,7 +1,6 @@
 //! Provisioning: the stages before a turn's CLI is started (`docs/vault-and-sandbox.md`).
 
 mod install;
-mod place;
 mod step;
 
 use std::collections::HashSet;
@@ -12,6 +11,7 @@ use aod_resources::{NetworkingKind, Skill};
 use aod_sandbox::{Network, SandboxSpec};
 use aod_store::SessionRecord;
 use aod_supervisor::Redactor;
+use aod_trees::{Folder, Trash};
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
@@ -21,7 +21,6 @@ use crate::turn::{Journal, Turns};
 
 pub use install::installed_version;
 pub(crate) use install::{Installation, Installs};
-pub(crate) use place::Folder;
 pub(crate) use step::{Cancelled, Output};
 
 /// A stage of provisioning, in order.
@@ -313,6 +312,7 @@ pub(crate) fn skills(
     session: &SessionRecord,
     paths: &SessionPaths,
     folder: Option<&str>,
+    trash: &Trash,
 ) -> Result<(), Trouble> {
     let Some(folder) = folder else {
         return Err(Trouble::Failed(format!(
@@ -320,7 +320,7 @@ pub(crate) fn skills(
             session.session.runtime
         )));
     };
-    let home = Folder::open(&paths.home())?;
+    let home = Folder::open(&paths.home()).map_err(|error| not_placed(folder, &error))?;
     for skill in &session.agent.skills {
         match skill {
             Skill::Inline {
@@ -329,11 +329,9 @@ pub(crate) fn skills(
                 content,
             } => {
                 let path = format!("{folder}/{name}/SKILL.md");
-                home.write(
-                    &path,
-                    0o644,
-                    skill_file(name, description, content).as_bytes(),
-                )?;
+                let content = skill_file(name, description, content);
+                home.write(path.as_ref(), 0o644, content.as_bytes(), trash)
+                    .map_err(|error| not_placed(&path, &error))?;
             }
             Skill::Github { source, .. } => {
                 return Err(Trouble::Failed(format!(
@@ -343,6 +341,11 @@ pub(crate) fn skills(
         }
     }
     Ok(())
+}
+
+/// Why a file of the host's is not in a sandbox.
+pub(crate) fn not_placed(path: &str, error: &aod_trees::Error) -> Trouble {
+    Trouble::Failed(format!("cannot place {path:?} in the sandbox: {error}"))
 }
 
 /// The text of a `SKILL.md`: with the front matter that CLIs look for, unless it has its own.

@@ -7,6 +7,7 @@ use aod_runtime::types::{
 use aod_sandbox::{Launch, PrivateFile, SandboxSpec};
 use aod_store::TurnRecord;
 use aod_supervisor::{Clock, Secret, SignalTarget, Stdin, TurnSpec};
+use aod_trees::{Folder, Trash};
 use secrecy::ExposeSecret;
 use serde_json::Value;
 use zeroize::Zeroizing;
@@ -14,7 +15,7 @@ use zeroize::Zeroizing;
 use super::Turns;
 use super::fold::for_stdin;
 use crate::paths::SessionPaths;
-use crate::provision::{Folder, Trouble};
+use crate::provision::{Trouble, not_placed};
 use crate::secrets::TurnSecrets;
 
 /// Writes and deletes what the adapter asks for. Files in the private folder are only returned: they
@@ -23,6 +24,7 @@ pub(crate) fn place_files(
     requested: &Requested,
     places: &types::Paths,
     paths: &SessionPaths,
+    trash: &Trash,
     secrets: &TurnSecrets,
 ) -> Result<Vec<PrivateFile>, Trouble> {
     let mut private = Vec::new();
@@ -32,14 +34,17 @@ pub(crate) fn place_files(
             (&places.workspace, paths.workspace()),
         ] {
             if let Some(rest) = beneath(path, root) {
-                return Ok(Some((Folder::open(&host)?, rest.to_owned())));
+                let folder = Folder::open(&host).map_err(|error| not_placed(path, &error))?;
+                return Ok(Some((folder, rest.to_owned())));
             }
         }
         Ok(None)
     };
     for path in &requested.delete {
         if let Some((folder, path)) = inside(path)? {
-            folder.delete(&path)?;
+            folder
+                .delete(path.as_ref(), trash)
+                .map_err(|error| not_placed(&path, &error))?;
         }
     }
     for file in &requested.files {
@@ -52,7 +57,9 @@ pub(crate) fn place_files(
                 content: Zeroizing::new(content.as_bytes().to_vec()),
             });
         } else if let Some((folder, path)) = inside(&file.path)? {
-            folder.write(&path, file.mode, content.as_bytes())?;
+            folder
+                .write(path.as_ref(), file.mode, content.as_bytes(), trash)
+                .map_err(|error| not_placed(&path, &error))?;
         } else {
             return Err(Trouble::Failed(format!(
                 "the runtime's adapter wants to write {:?}, which is outside of the sandbox's own folders",

@@ -22,6 +22,7 @@ use aod_store::{StopRequest, Store};
 use aod_streams::LogWatch;
 use aod_streams::events::Bell;
 use aod_streams::follow::Tails;
+use aod_trees::Trash;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -51,6 +52,8 @@ pub struct Shared {
     pub(crate) adapters: Adapters,
     pub(crate) driver: Arc<dyn SandboxDriver>,
     pub(crate) installs: Installs,
+    /// Takes what agents have shaped out of the way.
+    pub(crate) trash: Trash,
     pub(crate) watch: LogWatch,
     /// What all live readers of a log share.
     tails: Tails,
@@ -102,6 +105,8 @@ pub struct Parts {
     pub config: Config,
     /// The data folder.
     pub paths: Paths,
+    /// Takes what agents have shaped out of the way.
+    pub trash: Trash,
     /// The store.
     pub store: Store,
     /// What opens sealed values.
@@ -125,7 +130,8 @@ impl Turns {
     pub fn new(parts: Parts) -> Self {
         let admission = Admission::new(&parts.config.admission);
         Self(Arc::new(Shared {
-            installs: Installs::new(parts.paths.runtimes()),
+            installs: Installs::new(parts.paths.runtimes(), parts.trash.clone()),
+            trash: parts.trash,
             config: parts.config,
             paths: parts.paths,
             store: parts.store,
@@ -305,22 +311,6 @@ impl Turns {
     /// How many turns are in hand.
     pub fn count(&self) -> usize {
         self.active().len()
-    }
-
-    /// Removes what is left of a deleted session.
-    ///
-    /// # Errors
-    /// [`Error::Internal`].
-    pub async fn forget(&self, session: Uuid) -> Result<()> {
-        // The terminal event may still be on its way into the log.
-        self.ended(session).await;
-        self.0.watch.forget(session);
-        self.0.bell.forget(session);
-        let paths = self.0.paths.session(session);
-        tokio::task::spawn_blocking(move || paths.remove())
-            .await
-            .map_err(Error::internal)?
-            .map_err(Error::internal)
     }
 
     /// Lets go of all turns and waits until their tasks have ended. Running CLIs go on under

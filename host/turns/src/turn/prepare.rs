@@ -87,7 +87,7 @@ impl Task<'_> {
             }
             if !self.session.agent.skills.is_empty() && !stages.is_done(Stage::Skills) {
                 let folder = description.skills_folder.as_deref();
-                let written = provision::skills(&self.session, &self.paths, folder);
+                let written = provision::skills(&self.session, &self.paths, folder, &turns.trash);
                 stages.run(Stage::Skills, async { written }).await?;
             }
         }
@@ -168,7 +168,8 @@ impl Task<'_> {
             .prepare(&context, &prompt)
             .map_err(|error| Trouble::Failed(error.to_string()))?;
         begin.start = Start::from(&requested);
-        let private = launch::place_files(&requested, &places, &self.paths, &secrets)?;
+        let private =
+            launch::place_files(&requested, &places, &self.paths, &turns.trash, &secrets)?;
         let mut argv = requested.argv.clone();
         if let Some(program) = argv.first_mut() {
             if *program == description.cli.command {
