@@ -1,5 +1,5 @@
 use crate::failure::{failure, from_api};
-use crate::{Exit, ExitCause, FailureKind, Out, StopKind, TurnResult, plain};
+use crate::{Exit, ExitCause, Failure, FailureKind, Out, StopKind, TurnResult, plain};
 
 /// Keeps the promise that a turn has one `turn-result`: told by the stream, or else at the end of
 /// the process.
@@ -7,6 +7,7 @@ use crate::{Exit, ExitCause, FailureKind, Out, StopKind, TurnResult, plain};
 pub struct Ending {
     told: bool,
     live: bool,
+    trouble: Option<Failure>,
 }
 
 impl Ending {
@@ -14,14 +15,26 @@ impl Ending {
     #[must_use]
     pub fn live() -> Self {
         Self {
-            told: false,
             live: true,
+            ..Self::default()
         }
     }
 
     /// The next turn of a living process begins.
     pub fn begin(&mut self) {
         self.told = false;
+        self.trouble = None;
+    }
+
+    /// The CLI says that something failed and is tried again: if the turn then runs out of time,
+    /// that is why. [`well`](Self::well) takes it back.
+    pub fn trouble(&mut self, failure: Failure) {
+        self.trouble = Some(failure);
+    }
+
+    /// What was in trouble goes on.
+    pub fn well(&mut self) {
+        self.trouble = None;
     }
 
     /// Emits the result and ends the turn, unless that was done before; tells whether it did.
@@ -60,8 +73,8 @@ impl Ending {
             ExitCause::Own | ExitCause::Closed => otherwise(exit),
             ExitCause::Interrupted => stopped(StopKind::Interrupted, "interrupted"),
             ExitCause::Terminated => stopped(StopKind::Interrupted, "terminated"),
-            ExitCause::Timeout => late("timeout", "the turn took longer than it may"),
-            ExitCause::Idle => late("idle", "the CLI was silent for longer than it may be"),
+            ExitCause::Timeout => self.late("timeout", "the turn took longer than it may"),
+            ExitCause::Idle => self.late("idle", "the CLI was silent for longer than it may be"),
             ExitCause::Limit => TurnResult {
                 failure: Some(failure(
                     FailureKind::Limit,
@@ -70,6 +83,21 @@ impl Ending {
                 ..stopped(StopKind::Budget, "limit")
             },
         });
+    }
+
+    /// What was in trouble when the time was over is to blame for it.
+    fn late(&mut self, reason: &str, message: &str) -> TurnResult {
+        let failure = match self.trouble.take() {
+            Some(trouble) => Failure {
+                message: format!("{message}; the last trouble was: {}", trouble.message),
+                ..trouble
+            },
+            None => failure(FailureKind::Timeout, message),
+        };
+        TurnResult {
+            failure: Some(failure),
+            ..stopped(StopKind::Failed, reason)
+        }
     }
 }
 
@@ -109,13 +137,6 @@ pub fn stopped(stop: StopKind, native_reason: impl Into<String>) -> TurnResult {
     }
 }
 
-fn late(reason: &str, message: &str) -> TurnResult {
-    TurnResult {
-        failure: Some(failure(FailureKind::Timeout, message)),
-        ..stopped(StopKind::Failed, reason)
-    }
-}
-
 /// The result of a turn whose CLI broke, told by the last words of its stderr.
 #[must_use]
 pub fn crashed(exit: &Exit) -> TurnResult {
@@ -133,4 +154,48 @@ pub fn crashed(exit: &Exit) -> TurnResult {
     } else {
         from_api(None, &last_words, FailureKind::Crash)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Action, EventBody};
+
+    fn result_after(ending: &mut Ending, cause: ExitCause) -> TurnResult {
+        let mut out = Out::default();
+        let exit = Exit {
+            code: None,
+            signal: Some(9),
+            cause,
+            stderr_tail: String::new(),
+        };
+        ending.conclude(&exit, &mut out, crashed);
+        let Some(Action::Emit(event)) = out.into_reaction().actions.pop() else {
+            panic!("nothing was told");
+        };
+        match event.body {
+            EventBody::TurnResult(result) => result,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_turn_that_ran_out_of_time_in_trouble_failed_by_the_trouble() {
+        let mut ending = Ending::default();
+        ending.trouble(failure(FailureKind::Quota, "status 429"));
+        let failure = result_after(&mut ending, ExitCause::Timeout).failure;
+        let failure = failure.unwrap();
+        assert_eq!(failure.kind, FailureKind::Quota);
+        assert!(
+            failure.message.ends_with("status 429"),
+            "{}",
+            failure.message
+        );
+
+        let mut ending = Ending::default();
+        ending.trouble(crate::failure::failure(FailureKind::Quota, "status 429"));
+        ending.well();
+        let failure = result_after(&mut ending, ExitCause::Idle).failure;
+        assert_eq!(failure.unwrap().kind, FailureKind::Timeout);
+    }
 }
