@@ -1,8 +1,8 @@
 //! What the lines of a process mean.
 
 use aod_plugin_sdk::{
-    Compaction, Context, Conversation, EventBody, Exit, FailureKind, Level, Message, Origin, Out,
-    OutputSource, Prompt, Role,
+    Compaction, Context, Conversation, Exit, FailureKind, Level, Origin, Out, OutputSource, Prompt,
+    Role,
 };
 
 use crate::background::Background;
@@ -236,18 +236,24 @@ impl ClaudeConversation {
 
     fn user(&mut self, line: Line<'_>, out: &mut Out) {
         self.acknowledged(out);
-        let to_subagent = line.parent_tool_use_id.is_some();
+        let listener = Listener {
+            is_subagent: line.parent_tool_use_id.is_some(),
+            hears: match line.is_synthetic {
+                Some(true) => Role::System,
+                _ => Role::User,
+            },
+        };
         match line.message.content {
             Content::Blocks(blocks) => {
                 for block in blocks {
                     if &*block.kind == "tool_result" {
                         self.answered(block, line.tool_use_result, out);
                     } else if let Some(text) = block.text {
-                        told_by_user(text.into(), to_subagent, out);
+                        listener.told(text.into(), out);
                     }
                 }
             }
-            Content::Text(text) => told_by_user(text.into(), to_subagent, out),
+            Content::Text(text) => listener.told(text.into(), out),
             Content::Absent => {}
         }
     }
@@ -271,14 +277,16 @@ impl ClaudeConversation {
         }
         self.messages.break_off(out);
         let was_asked = usage::tell(&line, self.model.as_deref(), &mut self.resume, out);
-        let background = (self.background.was_any(), self.background.is_at_work());
-        let failure = self.results.result(line, was_asked, background, out);
+        let failure = self.results.result(line, was_asked, out);
         if failure.is_some_and(|failure| failure.kind == FailureKind::Resume) {
             out.forget();
         } else {
             self.remembered = true;
             out.remember(self.resume.write());
         }
+        let background = &self.background;
+        self.results
+            .settle(background.was_any(), background.is_at_work(), out);
     }
 }
 
@@ -321,21 +329,22 @@ impl Conversation for ClaudeConversation {
     }
 }
 
-/// A user's words in the stream are the CLI's own, but for the prompt of a subagent, which stands
-/// in the call that started it.
-fn told_by_user(text: String, to_subagent: bool, out: &mut Out) {
-    if to_subagent {
-        out.absorb();
-    } else if text.starts_with("[Request interrupted") {
-        out.coded_notice(Level::Info, "interrupted", text);
-    } else {
-        out.emit(EventBody::Message(Message {
-            item: None,
-            role: Role::User,
-            text,
-            parts: Vec::new(),
-            aborted: false,
-        }));
+/// Whom a `user` line tells something.
+struct Listener {
+    is_subagent: bool,
+    hears: Role,
+}
+
+impl Listener {
+    /// A subagent's prompt stands in the call that started it.
+    fn told(&self, text: String, out: &mut Out) {
+        if self.is_subagent {
+            out.absorb();
+        } else if text.starts_with("[Request interrupted") {
+            out.coded_notice(Level::Info, "interrupted", text);
+        } else {
+            out.message_of(self.hears, text);
+        }
     }
 }
 

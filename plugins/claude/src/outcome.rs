@@ -17,12 +17,12 @@ pub(crate) struct Omens {
 /// `wants_form`: whether the answer must be of a form that was asked for.
 pub(crate) fn outcome(line: Line<'_>, omens: &Omens, wants_form: bool) -> TurnResult {
     let ended = how_it_ended(&line, omens, wants_form);
-    let aborted = line.terminal_reason.filter(|reason| is_abort(reason));
+    // The model's own word where it was the model that stopped.
+    let cause = line
+        .terminal_reason
+        .filter(|cause| &**cause != "completed" && line.stop_reason.as_deref() != Some("refusal"));
     TurnResult {
-        native_reason: aborted
-            .or(line.stop_reason)
-            .or(line.subtype)
-            .map(Into::into),
+        native_reason: cause.or(line.stop_reason).or(line.subtype).map(Into::into),
         duration_ms: line.duration_ms,
         text: line.result.0.map(Into::into),
         structured: line.structured_output.map(|answer| answer.get().to_owned()),

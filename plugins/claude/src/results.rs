@@ -19,6 +19,8 @@ use crate::wire::Line;
 pub(crate) struct Results {
     pub(crate) omens: Omens,
     wants_form: bool,
+    /// Whether the prompt is a command of the CLI's own, which may have nothing to say.
+    is_command: bool,
     /// Whether the prompt's own result is there.
     is_answered: bool,
     /// The last result, which is not told before it is sure to be the last.
@@ -60,14 +62,12 @@ impl Results {
         self.wait.arm(out);
     }
 
-    /// Takes a result. `was_asked`: whether a model was asked for it. `goes_on`: whether another
-    /// one may follow by itself; `is_at_work`: whether something is at work in the background.
-    /// Returns the failure, if it is one.
+    /// Takes a result. `was_asked`: whether a model was asked for it. Returns the failure, if it is
+    /// one.
     pub(crate) fn result(
         &mut self,
         line: Line<'_>,
         was_asked: bool,
-        (goes_on, is_at_work): (bool, bool),
         out: &mut Out,
     ) -> Option<Failure> {
         out.absorb();
@@ -75,14 +75,11 @@ impl Results {
             out.coded_notice(Level::Info, "late_result", "the CLI told another result");
             return None;
         }
-        let kind = line
-            .origin
-            .as_ref()
-            .and_then(|origin| origin.kind.0.as_deref());
-        let is_asked_by_prompt = kind != Some("task-notification");
+        let is_asked_by_prompt = !line.is_of_background();
         let result = outcome(line, &self.omens, self.wants_form && is_asked_by_prompt);
         let failure = result.failure.clone();
         if is_asked_by_prompt && result.stop == StopKind::Completed && !was_asked {
+            self.is_command = true;
             let text = "no model was asked: the prompt is a command of the CLI's own";
             out.coded_notice(Level::Warning, "no_model_request", text);
         }
@@ -91,12 +88,17 @@ impl Results {
             _ => result,
         });
         self.is_answered |= is_asked_by_prompt;
+        failure
+    }
+
+    /// Ends the turn if the result is sure to be the last. `goes_on`: whether the CLI may go on by
+    /// itself; `is_at_work`: whether something is at work in the background.
+    pub(crate) fn settle(&mut self, goes_on: bool, is_at_work: bool, out: &mut Out) {
         if self.is_answered && !goes_on {
             self.tell(out);
         } else if self.is_answered && is_at_work {
             self.wait.begin(out);
         }
-        failure
     }
 
     /// Takes the passing of time; returns whether the turn has waited for long enough.
@@ -107,7 +109,7 @@ impl Results {
     /// Tells the last result as the turn's.
     pub(crate) fn tell(&mut self, out: &mut Out) {
         if let Some(result) = self.held.take() {
-            if has_no_words(&result) {
+            if has_no_words(&result) && !self.is_command {
                 out.coded_notice(Level::Warning, "no_text", "the reply has no text");
             }
             self.ending.tell(out, result);
@@ -124,6 +126,8 @@ impl Results {
         };
         if is_over {
             self.tell(out);
+        } else if let Some(text) = self.held.take().and_then(|held| held.text) {
+            self.ending.answered(text);
         }
         self.ending.conclude(exit, out, |exit| {
             if exit.stderr_tail.contains("already in use") {

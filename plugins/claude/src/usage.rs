@@ -26,6 +26,13 @@ pub(crate) fn tell(
         .and_then(|usage| serde_json::from_str::<BTreeMap<String, ModelUsage>>(usage.get()).ok());
     if let Some(by_model) = by_model {
         let was_asked = !by_model.is_empty();
+        if !was_asked && !line.is_of_background() {
+            out.usage(Usage {
+                model: model.map(str::to_owned),
+                cost_usd: Some(0.0),
+                ..usage(0, 0)
+            });
+        }
         for (model, used) in by_model {
             out.usage(of_model(model, &used));
         }

@@ -24,6 +24,9 @@ pub(crate) struct Line<'a> {
     pub(crate) message: Message<'a>,
     /// In `assistant`: it breaks off.
     pub(crate) aborted: Option<bool>,
+    /// In `user`: the CLI says it, not a user.
+    #[serde(rename = "isSynthetic")]
+    pub(crate) is_synthetic: Option<bool>,
     /// In `stream_event`.
     pub(crate) event: Option<StreamEvent<'a>>,
     /// A word for what went wrong, in `assistant` and `system/api_retry`.
@@ -86,6 +89,18 @@ pub(crate) struct Line<'a> {
     #[serde(borrow)]
     pub(crate) model_usage_since_last_result: Option<&'a RawValue>,
     pub(crate) errors: Vec<MaybeText<'a>>,
+}
+
+impl Line<'_> {
+    /// Whether a result is not the prompt's: work in the background has ended, and the CLI has told
+    /// the model so.
+    pub(crate) fn is_of_background(&self) -> bool {
+        let kind = self
+            .origin
+            .as_ref()
+            .and_then(|origin| origin.kind.0.as_deref());
+        kind == Some("task-notification")
+    }
 }
 
 /// A server in `system/init`.

@@ -1,80 +1,91 @@
-//! How turns are run.
+//! How the CLI is started.
 
 #![allow(clippy::unwrap_used, reason = "a test may fail")]
 
 use aod_plugin_claude::Claude;
-use aod_plugin_sdk::testing::context;
+use aod_plugin_sdk::testing::{
+    context, keeps_secrets_apart, mcp_servers, prompt, shown, starts_afresh, with_everything,
+};
 use aod_plugin_sdk::{
-    Continuity, Encoding, Endpoint, Fragment, McpServer, McpStdio, McpTransport, McpUrl, McpValue,
-    Plan, Stdin, TurnContext, describe, plan_turn,
+    AuthStyle, Capability, Context, Continuity, Endpoint, EndpointSource, FailureKind, ForkOrigin,
+    ForkPoint, Fragment, Launch, Limit, Origin, Prompt, SecretEncoding, Setting, WorkspaceConfig,
+    describe, prepare,
 };
 
-fn turn() -> TurnContext {
-    context("anthropic/claude-sonnet-4-6", "say hello")
+fn turn() -> (Context, Prompt) {
+    (context("anthropic/claude-sonnet-4-6"), prompt("say hello"))
 }
 
-fn plan(context: &TurnContext) -> Plan {
-    plan_turn::<Claude>(context).unwrap()
+fn launch((context, prompt): &(Context, Prompt)) -> Launch {
+    prepare::<Claude>(context, prompt).unwrap()
 }
 
-fn follows(plan: &Plan, option: &str) -> Option<String> {
-    let at = plan.argv.iter().position(|word| word == option)?;
-    plan.argv.get(at + 1).cloned()
+fn follows(launch: &Launch, option: &str) -> Option<String> {
+    let at = launch.argv.iter().position(|word| word == option)?;
+    launch.argv.get(at + 1).cloned()
 }
 
-#[test]
-fn a_first_turn_chooses_the_session_id() {
-    let plan = plan(&turn());
-    assert_eq!(
-        plan.argv.join(" "),
-        "claude --print --output-format stream-json --verbose --include-partial-messages \
-         --dangerously-skip-permissions --strict-mcp-config --model claude-sonnet-4-6 \
-         --session-id 5e551011-0000-4000-8000-000000000000"
-    );
-    assert_eq!(
-        plan.stdin,
-        Stdin::Text(vec![Fragment::Text("say hello".into())])
-    );
-    assert_eq!(plan.continuity, Continuity::First);
-    assert!(plan.files.is_empty() && plan.withhold.is_empty() && plan.delete.is_empty());
-    let names: Vec<_> = plan
-        .env
-        .iter()
-        .map(|variable| variable.name.as_str())
-        .collect();
-    assert_eq!(
-        names,
-        [
-            "IS_SANDBOX",
-            "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC",
-            "DISABLE_AUTOUPDATER",
-            "CLAUDE_CODE_MAX_RETRIES"
-        ]
-    );
+fn has(launch: &Launch, option: &str) -> bool {
+    launch.argv.iter().any(|word| word == option)
 }
 
-#[test]
-fn a_later_turn_resumes_what_was_remembered() {
-    let mut turn = turn();
-    turn.turn = 2;
-    turn.turn_id = "5e551011-0000-4000-8000-000000000002".to_owned();
-
-    turn.resume = Some("5e551011-0000-4000-8000-000000000000 0.5".to_owned());
-    let resumed = plan(&turn);
-    assert_eq!(
-        follows(&resumed, "--resume").as_deref(),
-        Some("5e551011-0000-4000-8000-000000000000")
-    );
-    assert_eq!(follows(&resumed, "--session-id"), None);
-    assert_eq!(resumed.continuity, Continuity::Native);
-
-    for nothing in [None, Some(String::new())] {
-        turn.resume = nothing;
-        let fresh = plan(&turn);
-        assert_eq!(follows(&fresh, "--session-id"), Some(turn.turn_id.clone()));
-        assert_eq!(follows(&fresh, "--resume"), None);
-        assert_eq!(fresh.continuity, Continuity::Fresh);
+fn setting(id: &str, value: &str) -> Setting {
+    Setting {
+        id: id.to_owned(),
+        value: value.to_owned(),
     }
+}
+
+#[test]
+fn a_first_turn() {
+    insta::assert_snapshot!(shown(&launch(&turn())));
+}
+
+#[test]
+fn a_later_turn_with_everything() {
+    let mut turn = with_everything(
+        turn(),
+        "5e551011-0000-4000-8000-000000000000 0.5",
+        "anthropic",
+    );
+    turn.1.settings = vec![
+        setting("reasoning_effort", "\"low\""),
+        setting("permission_mode", "\"plan\""),
+    ];
+    turn.1.limits = vec![
+        Limit::MaxRounds(7),
+        Limit::MaxCostUsd(0.25),
+        Limit::BackgroundWaitMs(0),
+        Limit::MaxOutputTokens(1000),
+    ];
+    turn.1.output_schema = Some(r#"{"type":"object"}"#.to_owned());
+    insta::assert_snapshot!(shown(&launch(&turn)));
+}
+
+#[test]
+fn a_lost_conversation_starts_afresh() {
+    let (context, prompt) = turn();
+    starts_afresh::<Claude>(&context, prompt);
+}
+
+#[test]
+fn a_conversation_is_copied_from_its_end() {
+    let mut turn = turn();
+    let mut fork = ForkOrigin {
+        token: "other-id 0.5".to_owned(),
+        after_turn: None,
+    };
+    turn.0.origin = Origin::Fork(fork.clone());
+    let copy = launch(&turn);
+    assert_eq!(follows(&copy, "--resume").as_deref(), Some("other-id"));
+    assert!(has(&copy, "--fork-session"));
+    assert_eq!(follows(&copy, "--session-id"), Some(turn.1.turn_id.clone()));
+    assert_eq!(copy.continuity, Continuity::Native);
+
+    fork.after_turn = Some(3);
+    turn.0.origin = Origin::Fork(fork);
+    let refusal = prepare::<Claude>(&turn.0, &turn.1).unwrap_err();
+    assert_eq!(refusal.field.as_deref(), Some("origin.after_turn"));
 }
 
 #[test]
@@ -88,64 +99,30 @@ fn an_oauth_token_displaces_the_key() {
             vec!["ANTHROPIC_API_KEY"],
         ),
     ] {
-        turn.secrets = secrets.into_iter().map(str::to_owned).collect();
-        assert_eq!(plan(&turn).withhold, withheld);
+        turn.0.secrets = secrets.into_iter().map(str::to_owned).collect();
+        assert_eq!(launch(&turn).withhold, withheld);
     }
 }
 
 #[test]
-fn a_system_prompt_goes_by_file() {
-    let mut turn = turn();
-    turn.system = Some("Be brief.\n\"Now\".".to_owned());
-    let plan = plan(&turn);
-    let path = follows(&plan, "--append-system-prompt-file").unwrap();
-    assert_eq!(path, "/run/private/system-prompt.txt");
-    assert_eq!(plan.files[0].path, path);
-    assert_eq!(plan.files[0].mode, 0o600);
-    assert_eq!(
-        plan.files[0].content,
-        [Fragment::Text("Be brief.\n\"Now\".".into())]
-    );
-}
-
-#[test]
 fn mcp_servers_go_by_file_with_holes_for_secrets() {
-    let value = |name: &str, secret: &str| McpValue {
-        name: name.to_owned(),
-        secret: secret.to_owned(),
-    };
     let mut turn = turn();
-    turn.mcp_servers = vec![
-        McpServer {
-            name: "docs".to_owned(),
-            transport: McpTransport::Url(McpUrl {
-                url: "https://example.test/mcp".to_owned(),
-                headers: vec![value("Authorization", "mcp/docs/0")],
-            }),
-        },
-        McpServer {
-            name: "local \"tool\"".to_owned(),
-            transport: McpTransport::Stdio(McpStdio {
-                command: "node".to_owned(),
-                args: vec!["server.mjs".to_owned(), "a\\b".to_owned()],
-                env: vec![value("A", "mcp/tool/0"), value("B", "mcp/tool/1")],
-            }),
-        },
-    ];
-    let plan = plan(&turn);
-    let path = follows(&plan, "--mcp-config").unwrap();
+    turn.0.mcp_servers = mcp_servers();
+    let launch = launch(&turn);
+    let path = follows(&launch, "--mcp-config").unwrap();
     assert_eq!(path, "/run/private/mcp.json");
-    assert_eq!(plan.files.len(), 1);
-    assert_eq!(plan.files[0].path, path);
+    assert_eq!(launch.files.len(), 1);
+    assert_eq!(launch.files[0].path, path);
 
     let mut json = String::new();
-    for fragment in &plan.files[0].content {
+    for fragment in &launch.files[0].content {
         match fragment {
             Fragment::Text(text) => json += text,
             Fragment::Secret(secret) => {
-                assert_eq!(secret.encoding, Encoding::Json);
+                assert_eq!(secret.encoding, SecretEncoding::Json);
                 json += &format!("<{}>", secret.name);
             }
+            Fragment::Attachment(id) => panic!("an attachment: {id}"),
         }
     }
     let written: serde_json::Value = serde_json::from_str(&json).unwrap();
@@ -154,34 +131,130 @@ fn mcp_servers_go_by_file_with_holes_for_secrets() {
         serde_json::json!({"mcpServers": {
             "docs": {
                 "type": "http",
-                "url": "https://example.test/mcp",
-                "headers": {"Authorization": "<mcp/docs/0>"},
+                "url": "https://example.test/mcp?a=$b",
+                "headers": {"Authorization": "<docs-header>"},
             },
-            "local \"tool\"": {
+            "local": {
                 "command": "node",
-                "args": ["server.mjs", "a\\b"],
-                "env": {"A": "<mcp/tool/0>", "B": "<mcp/tool/1>"},
+                "args": ["server.mjs", "q\"b\\s"],
+                "env": {"TOKEN": "<local-token>"},
             },
         }})
     );
+    keeps_secrets_apart::<Claude>(turn.0, &turn.1);
+}
+
+#[test]
+fn servers_that_the_cli_would_not_tell_apart_are_refused() {
+    let mut turn = turn();
+    turn.0.mcp_servers = mcp_servers();
+    for (names, blamed) in [
+        (["a b", "a_b"], "mcp_servers[1].name"),
+        (["workspace", "b"], "mcp_servers[0].name"),
+    ] {
+        for (server, name) in turn.0.mcp_servers.iter_mut().zip(names) {
+            server.name = name.to_owned();
+        }
+        let refusal = prepare::<Claude>(&turn.0, &turn.1).unwrap_err();
+        assert_eq!(refusal.kind, FailureKind::Unsupported);
+        assert_eq!(refusal.field.as_deref(), Some(blamed));
+    }
+}
+
+#[test]
+fn what_it_cannot_be_told_is_refused() {
+    let (context, mut prompt) = turn();
+    prompt.settings = vec![setting("temperature", "1")];
+    let refusal = prepare::<Claude>(&context, &prompt).unwrap_err();
+    assert_eq!(refusal.field.as_deref(), Some("settings.temperature"));
+
+    prompt.settings.clear();
+    prompt.output_schema = Some(format!("{{\"description\":\"{}\"}}", "x".repeat(200_000)));
+    let refusal = prepare::<Claude>(&context, &prompt).unwrap_err();
+    assert_eq!(refusal.field.as_deref(), Some("output_schema"));
+}
+
+#[test]
+fn files_in_the_workspace_decide_what_they_may() {
+    let mut turn = turn();
+    for (config, sources, folder) in [
+        (
+            WorkspaceConfig::Instructions,
+            Some("user"),
+            Some("/workspace"),
+        ),
+        (WorkspaceConfig::None, Some("user"), None),
+        (WorkspaceConfig::All, None, None),
+    ] {
+        turn.0.workspace_config = config;
+        let launch = launch(&turn);
+        assert_eq!(follows(&launch, "--setting-sources").as_deref(), sources);
+        assert_eq!(follows(&launch, "--add-dir").as_deref(), folder);
+        let reads_instructions = launch
+            .env
+            .iter()
+            .any(|variable| variable.name == "CLAUDE_CODE_ADDITIONAL_DIRECTORIES_CLAUDE_MD");
+        assert_eq!(reads_instructions, folder.is_some());
+    }
+}
+
+#[test]
+fn an_older_cli_is_not_asked_for_what_it_does_not_know() {
+    let mut turn = turn();
+    for (version, knows) in [
+        (None, true),
+        (Some("2.1.331"), true),
+        (Some("2.1.331 (Claude Code)"), true),
+        (Some("2.2.0"), true),
+        (Some("2.1.197"), false),
+    ] {
+        turn.0.cli_version = version.map(str::to_owned);
+        assert_eq!(has(&launch(&turn), "--forward-subagent-text"), knows);
+    }
 }
 
 #[test]
 fn an_endpoint_is_in_the_environment_already() {
     let mut turn = turn();
-    let without = plan(&turn);
-    turn.endpoints = vec![Endpoint {
+    let without = launch(&turn);
+    turn.0.endpoints = vec![Endpoint {
         provider: "anthropic".to_owned(),
         url: "http://127.0.0.1:1".to_owned(),
+        source: EndpointSource::User,
     }];
-    turn.secrets = vec!["ANTHROPIC_BASE_URL".to_owned()];
-    assert_eq!(plan(&turn), without);
+    turn.0.secrets = vec!["ANTHROPIC_BASE_URL".to_owned()];
+    assert_eq!(launch(&turn), without);
+}
+
+#[test]
+fn what_is_declared() {
+    let description = describe::<Claude>("{}").unwrap();
+    let provider = &description.providers[0];
     assert_eq!(
-        describe::<Claude>("{}").unwrap().providers[0]
-            .endpoint_variable
-            .as_deref(),
+        provider.endpoint_variable.as_deref(),
         Some("ANTHROPIC_BASE_URL")
     );
+    assert!(provider.default_endpoint.is_some());
+    let sent: Vec<_> = description
+        .credentials
+        .iter()
+        .flat_map(|credential| &credential.sent)
+        .map(|style| match style {
+            AuthStyle::Header(header) => format!("{}: {}", header.name, header.prefix),
+            AuthStyle::Query(name) => name.clone(),
+        })
+        .collect();
+    assert_eq!(sent, ["x-api-key: ", "authorization: Bearer "]);
+    assert!(
+        description
+            .capabilities
+            .contains(&Capability::Fork(ForkPoint::End))
+    );
+    for option in &description.options {
+        for json in [&option.schema, &option.default] {
+            serde_json::from_str::<serde_json::Value>(json).unwrap();
+        }
+    }
 }
 
 #[test]

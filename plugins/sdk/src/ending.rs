@@ -8,6 +8,7 @@ pub struct Ending {
     told: bool,
     live: bool,
     trouble: Option<Failure>,
+    answer: Option<String>,
 }
 
 impl Ending {
@@ -24,6 +25,12 @@ impl Ending {
     pub fn begin(&mut self) {
         self.told = false;
         self.trouble = None;
+        self.answer = None;
+    }
+
+    /// The answer as far as it is there, for a turn that is cut off.
+    pub fn answered(&mut self, text: impl Into<String>) {
+        self.answer = Some(text.into());
     }
 
     /// The CLI says that something failed and is tried again: if the turn then runs out of time,
@@ -69,7 +76,8 @@ impl Ending {
             return;
         }
         self.told = true;
-        out.turn_result(match exit.cause {
+        let answer = self.answer.take();
+        let result = match exit.cause {
             ExitCause::Own | ExitCause::Closed => otherwise(exit),
             ExitCause::Interrupted => stopped(StopKind::Interrupted, "interrupted"),
             ExitCause::Terminated => stopped(StopKind::Interrupted, "terminated"),
@@ -82,6 +90,10 @@ impl Ending {
                 )),
                 ..stopped(StopKind::Budget, "limit")
             },
+        };
+        out.turn_result(TurnResult {
+            text: result.text.or(answer),
+            ..result
         });
     }
 
@@ -183,8 +195,10 @@ mod tests {
     fn a_turn_that_ran_out_of_time_in_trouble_failed_by_the_trouble() {
         let mut ending = Ending::default();
         ending.trouble(failure(FailureKind::Quota, "status 429"));
-        let failure = result_after(&mut ending, ExitCause::Timeout).failure;
-        let failure = failure.unwrap();
+        ending.answered("so far");
+        let result = result_after(&mut ending, ExitCause::Timeout);
+        assert_eq!(result.text.as_deref(), Some("so far"));
+        let failure = result.failure.unwrap();
         assert_eq!(failure.kind, FailureKind::Quota);
         assert!(
             failure.message.ends_with("status 429"),
