@@ -1,5 +1,5 @@
 use crate::failure::{failure, from_api};
-use crate::{Exit, ExitCause, FailureKind, Out, StopKind, TurnResult, plain};
+use crate::{Exit, ExitCause, Failure, FailureKind, Out, StopKind, TurnResult, plain};
 
 /// Keeps the promise that a turn has one `turn-result`: told by the stream, or else at the end of
 /// the process.
@@ -7,7 +7,8 @@ use crate::{Exit, ExitCause, FailureKind, Out, StopKind, TurnResult, plain};
 pub struct Ending {
     told: bool,
     live: bool,
-    warning: Option<String>,
+    trouble: Option<Failure>,
+    answer: Option<String>,
 }
 
 impl Ending {
@@ -23,13 +24,29 @@ impl Ending {
     /// The next turn of a living process begins.
     pub fn begin(&mut self) {
         self.told = false;
-        self.warning = None;
+        self.trouble = None;
+        self.answer = None;
     }
 
-    /// Keeps what the CLI last warned of. Where the turn takes too long after that, its failure
-    /// quotes it.
+    /// The answer as far as it is there, for a turn that is cut off.
+    pub fn answered(&mut self, text: impl Into<String>) {
+        self.answer = Some(text.into());
+    }
+
+    /// The CLI says that something failed and is tried again: if the turn then runs out of time,
+    /// that is why. [`well`](Self::well) takes it back.
+    pub fn trouble(&mut self, failure: Failure) {
+        self.trouble = Some(failure);
+    }
+
+    /// Keeps what the CLI last warned of: a turn that then runs out of time quotes it.
     pub fn warn(&mut self, warning: impl Into<String>) {
-        self.warning = Some(warning.into());
+        self.trouble(failure(FailureKind::Timeout, warning));
+    }
+
+    /// What was in trouble goes on.
+    pub fn well(&mut self) {
+        self.trouble = None;
     }
 
     /// Emits the result and ends the turn, unless that was done before; tells whether it did.
@@ -64,7 +81,8 @@ impl Ending {
             return;
         }
         self.told = true;
-        out.turn_result(match exit.cause {
+        let answer = self.answer.take();
+        let result = match exit.cause {
             ExitCause::Own | ExitCause::Closed => otherwise(exit),
             ExitCause::Interrupted => stopped(StopKind::Interrupted, "interrupted"),
             ExitCause::Terminated => stopped(StopKind::Interrupted, "terminated"),
@@ -77,16 +95,24 @@ impl Ending {
                 )),
                 ..stopped(StopKind::Budget, "limit")
             },
+        };
+        out.turn_result(TurnResult {
+            text: result.text.or(answer),
+            ..result
         });
     }
 
-    fn late(&self, reason: &str, message: &str) -> TurnResult {
-        let message = match &self.warning {
-            Some(warning) => format!("{message}; the last warning was: {warning}"),
-            None => message.to_owned(),
+    /// What was in trouble when the time was over is to blame for it.
+    fn late(&mut self, reason: &str, message: &str) -> TurnResult {
+        let failure = match self.trouble.take() {
+            Some(trouble) => Failure {
+                message: format!("{message}; the last warning was: {}", trouble.message),
+                ..trouble
+            },
+            None => failure(FailureKind::Timeout, message),
         };
         TurnResult {
-            failure: Some(failure(FailureKind::Timeout, message)),
+            failure: Some(failure),
             ..stopped(StopKind::Failed, reason)
         }
     }
@@ -150,17 +176,45 @@ pub fn crashed(exit: &Exit) -> TurnResult {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{Action, EventBody};
+
+    fn result_after(ending: &mut Ending, cause: ExitCause) -> TurnResult {
+        let mut out = Out::default();
+        let exit = Exit {
+            code: None,
+            signal: Some(9),
+            cause,
+            stderr_tail: String::new(),
+        };
+        ending.conclude(&exit, &mut out, crashed);
+        let Some(Action::Emit(event)) = out.into_reaction().actions.pop() else {
+            panic!("nothing was told");
+        };
+        match event.body {
+            EventBody::TurnResult(result) => result,
+            other => panic!("{other:?}"),
+        }
+    }
 
     #[test]
-    fn a_turn_that_takes_too_long_quotes_the_last_warning() {
-        let told = |warning: Option<&str>| {
-            let mut ending = Ending::default();
-            if let Some(warning) = warning {
-                ending.warn(warning);
-            }
-            ending.late("timeout", "late").failure.unwrap().message
-        };
-        assert_eq!(told(None), "late");
-        assert_eq!(told(Some("busy")), "late; the last warning was: busy");
+    fn a_turn_that_ran_out_of_time_in_trouble_failed_by_the_trouble() {
+        let mut ending = Ending::default();
+        ending.trouble(failure(FailureKind::Quota, "status 429"));
+        ending.answered("so far");
+        let result = result_after(&mut ending, ExitCause::Timeout);
+        assert_eq!(result.text.as_deref(), Some("so far"));
+        let failure = result.failure.unwrap();
+        assert_eq!(failure.kind, FailureKind::Quota);
+        assert!(
+            failure.message.ends_with("status 429"),
+            "{}",
+            failure.message
+        );
+
+        let mut ending = Ending::default();
+        ending.trouble(crate::failure::failure(FailureKind::Quota, "status 429"));
+        ending.well();
+        let failure = result_after(&mut ending, ExitCause::Idle).failure;
+        assert_eq!(failure.unwrap().kind, FailureKind::Timeout);
     }
 }

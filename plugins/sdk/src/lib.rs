@@ -82,6 +82,7 @@ mod out;
 mod plain;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod title;
 
 pub use adapter::{Adapter, Conversation, NoOptions, known_settings};
 pub use bindings::exports::aod::runtime::content::{
@@ -118,3 +119,4 @@ pub use export::Component;
 pub use fragments::{Template, attachment, secret, text};
 pub use out::{Out, tool_call, tool_result, tool_update, usage};
 pub use plain::plain;
+pub use title::title;
