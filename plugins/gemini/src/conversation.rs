@@ -180,7 +180,7 @@ impl GeminiConversation {
                 self.break_off(out);
                 TurnResult {
                     text: self.last_message.take(),
-                    ..told(&error)
+                    ..told(&error, &line.timestamp)
                 }
             }
             // Every attempt at a reply came to nothing, and an error said why. The attempts stand

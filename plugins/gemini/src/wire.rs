@@ -13,6 +13,7 @@ use serde_json::value::RawValue;
 pub struct Line<'a> {
     #[serde(rename = "type")]
     pub kind: Text<'a>,
+    pub timestamp: Text<'a>,
 
     // `init`
     pub session_id: Option<Text<'a>>,
