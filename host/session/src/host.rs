@@ -56,7 +56,7 @@ impl Host {
         let vault = crate::vault::open(&paths, &config.vault)?;
         let seals = Seals::new(vault);
         let driver: Arc<dyn aod_sandbox::SandboxDriver> =
-            aod_sandbox::driver(&config.sandbox.driver)?.into();
+            aod_sandbox::driver(&config.sandbox.driver, Some(config.supervisor.clone()))?.into();
         let probe = tokio::task::spawn_blocking({
             let driver = driver.clone();
             move || driver.probe()
