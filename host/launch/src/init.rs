@@ -29,6 +29,18 @@ pub const FLAG: &str = "--init";
 /// The option that names a descriptor with the command's environment: variables as `NAME=value`,
 /// each followed by a NUL byte. Without it the command gets the init's own environment.
 pub const ENV_FD: &str = "--env-fd";
+/// What pid 1 passes on to the command.
+const FORWARDED: [c_int; 9] = [
+    libc::SIGHUP,
+    libc::SIGINT,
+    libc::SIGQUIT,
+    libc::SIGTERM,
+    libc::SIGUSR1,
+    libc::SIGUSR2,
+    libc::SIGALRM,
+    libc::SIGCONT,
+    libc::SIGWINCH,
+];
 /// The exit code where the command cannot be executed, as shells have it.
 const CANNOT_EXECUTE: u8 = 127;
 
@@ -102,7 +114,7 @@ impl Init {
                     kill_descendants();
                     die(libc::SIGKILL);
                 }
-                signal if self.is_first => {
+                signal if self.is_first && FORWARDED.contains(&signal) => {
                     if let Some(signal) = Signal::from_named_raw(signal) {
                         let _ = rustix::process::kill_process(self.command, signal);
                     }
