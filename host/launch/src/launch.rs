@@ -103,6 +103,10 @@ pub enum KillRoute {
     /// `SIGKILL` to the started process ends everything: the kernel kills a pid namespace with its
     /// init, and the init with the process that started it.
     Namespace,
+    /// `SIGTERM` to the started process, which is the init of this crate ([`init`](crate::init))
+    /// outside of a pid namespace: it kills all that it adopted, and exits. Where it does not, it
+    /// is killed as in [`KillRoute::Group`].
+    Init,
 }
 
 /// Limits that are polled by whoever started the command, because no cgroup enforces them: beyond

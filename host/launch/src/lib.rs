@@ -10,10 +10,14 @@
 //! driver. A driver whose command runs elsewhere, in a container or on another machine, launches a
 //! client that passes signals on and ends with the command, and needs no other starter.
 //!
+//! The same crate has the [`init`] under which sandboxes run, because an end by force must not rest
+//! on a process that the command can tamper with.
+//!
 //! This crate is small on purpose: the supervisor, one process for each running turn, links it.
 
 mod child;
 mod data;
+pub mod init;
 mod launch;
 mod process;
 mod secret_bytes;

@@ -3,11 +3,16 @@
 use std::io;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
+use std::time::Duration;
 
+use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, WaitOptions};
 use serde::{Deserialize, Serialize};
 
 use crate::{KillRoute, Launch, SignalRoute};
+
+/// How long a process that is dropped may take to kill what belongs to it.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// How a started process ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +45,8 @@ pub struct Process {
     cgroup: Option<PathBuf>,
     /// Its zombie is gone, and its number may be another's.
     reaped: bool,
+    /// It has been asked to kill everything.
+    asked: bool,
 }
 
 impl Process {
@@ -54,6 +61,7 @@ impl Process {
                 kill_route: launch.kill_route,
                 cgroup: launch.cgroup.clone(),
                 reaped: false,
+                asked: false,
             }),
             Err(errno) => {
                 let _ = rustix::process::kill_process(pid, Signal::KILL);
@@ -131,7 +139,8 @@ impl Process {
     }
 
     /// Kills it and what belongs to it, by the launch's [`KillRoute`]. Harmless where it has ended.
-    pub fn kill(&self) {
+    /// A second call uses more force, where there is more.
+    pub fn kill(&mut self) {
         if let Some(cgroup) = &self.cgroup {
             // Absent before Linux 5.14; what follows does not rely on it.
             let _ = std::fs::write(cgroup.join("cgroup.kill"), "1");
@@ -139,13 +148,32 @@ impl Process {
         if self.reaped {
             return;
         }
-        match self.kill_route {
-            KillRoute::Group | KillRoute::Namespace => {
-                let _ = rustix::process::pidfd_send_signal(&self.pidfd, Signal::KILL);
-                // A launcher's group, too: none of it is worth keeping.
-                let _ = rustix::process::kill_process_group(self.pid, Signal::KILL);
-            }
+        if self.kill_route == KillRoute::Init && !self.asked {
+            self.asked = true;
+            let _ = rustix::process::pidfd_send_signal(&self.pidfd, Signal::TERM);
+            return;
         }
+        let _ = rustix::process::pidfd_send_signal(&self.pidfd, Signal::KILL);
+        // A launcher's group, too: none of it is worth keeping.
+        let _ = rustix::process::kill_process_group(self.pid, Signal::KILL);
+    }
+
+    /// Kills it, and waits for its end. Uses more force when it has not ended after `patience`.
+    ///
+    /// # Errors
+    /// When it was waited for before.
+    pub fn end(&mut self, patience: Duration) -> io::Result<Status> {
+        self.kill();
+        let timeout = Timespec {
+            tv_sec: patience.as_secs().cast_signed(),
+            tv_nsec: patience.subsec_nanos().into(),
+        };
+        let mut ended = [PollFd::new(&self.pidfd, PollFlags::IN)];
+        // Interrupted or not, the worst is that it is killed a little early.
+        if !matches!(rustix::event::poll(&mut ended, Some(&timeout)), Ok(1..)) {
+            self.kill();
+        }
+        self.wait()
     }
 
     /// Once it has ended: kills all children of the calling process, and reaps what has died of
@@ -173,8 +201,7 @@ impl Process {
 impl Drop for Process {
     fn drop(&mut self) {
         if !self.reaped {
-            self.kill();
-            let _ = self.wait();
+            let _ = self.end(PATIENCE);
         }
         if let Some(cgroup) = &self.cgroup {
             // Busy while its last processes are torn down; whoever makes the next group removes
@@ -190,7 +217,7 @@ fn descendant(started: Pid, depth: u32) -> Option<Pid> {
 }
 
 /// The children of a process's main thread, oldest first.
-fn children(pid: Pid) -> Vec<Pid> {
+pub(crate) fn children(pid: Pid) -> Vec<Pid> {
     let pid = pid.as_raw_nonzero();
     let list = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"));
     list.unwrap_or_default()

@@ -15,8 +15,9 @@
 //!   folders. Nothing else of the host's files or processes.
 //! - Environment values and private files reach the command through descriptors. They are in no
 //!   argument list, not in the environment of any process outside the sandbox, and on no disk.
-//! - Killing the spawned process with `SIGKILL`, or the death of the thread that spawned it, ends
-//!   every process of the sandbox: the kernel kills a pid namespace with its init.
+//! - Killing the started process with `SIGKILL`, or the death of the thread that started it, ends
+//!   every process of the sandbox: the kernel kills a pid namespace with its init. The init is
+//!   [`aod_launch::init`], which the command can neither trace nor write to.
 //!
 //! # What it does not guarantee yet
 //!
@@ -98,15 +99,28 @@ pub trait SandboxDriver: Send + Sync {
     fn probe(&self) -> Probe;
 }
 
-/// The driver that configuration calls `name`, with default settings.
+/// The driver that configuration calls `name`, with default settings. `init` is the
+/// `aod-supervisor` program, under which commands run; it is looked for beside the running program
+/// where not given.
 ///
 /// # Errors
 ///
 /// When there is no such driver.
-pub fn driver(name: &str) -> Result<Box<dyn SandboxDriver>, SandboxError> {
+pub fn driver(name: &str, init: Option<PathBuf>) -> Result<Box<dyn SandboxDriver>, SandboxError> {
     match name {
-        bubblewrap::NAME => Ok(Box::new(Bubblewrap::new(BubblewrapConfig::default()))),
-        process::NAME => Ok(Box::new(Process::new())),
+        bubblewrap::NAME => Ok(Box::new(Bubblewrap::new(BubblewrapConfig {
+            init,
+            ..BubblewrapConfig::default()
+        }))),
+        process::NAME => Ok(Box::new(Process::new(init.or_else(init_program)))),
         other => Err(SandboxError::UnknownDriver { name: other.into() }),
     }
+}
+
+/// `aod-supervisor` beside the running program, if it is there.
+fn init_program() -> Option<PathBuf> {
+    let program = std::env::current_exe()
+        .ok()?
+        .with_file_name("aod-supervisor");
+    program.is_file().then_some(program)
 }

@@ -5,7 +5,7 @@ use std::io::Write as _;
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
-use aod_launch::{KillRoute, SignalRoute};
+use aod_launch::{KillRoute, SignalRoute, init};
 
 use crate::mount_point::{self, Kind};
 use crate::probe::{Check, Probe, State};
@@ -23,14 +23,15 @@ pub(crate) const NAME: &str = "process";
 /// workspace, limits are polled at best. For machines that are a sandbox themselves.
 #[derive(Debug, Default)]
 pub struct Process {
-    _private: (),
+    init: Option<PathBuf>,
 }
 
 impl Process {
-    /// The driver; it has no settings.
+    /// The driver. With `init`, the `aod-supervisor` program, commands run under an init that kills
+    /// what they leave behind; without it, that is left to whoever starts them.
     #[must_use]
-    pub fn new() -> Self {
-        Self::default()
+    pub const fn new(init: Option<PathBuf>) -> Self {
+        Self { init }
     }
 }
 
@@ -54,7 +55,17 @@ impl SandboxDriver for Process {
         possible(spec)?;
         // A count of processes would be one of all that the server's user runs.
         let mut args = limits::wrap(&spec.argv, &spec.limits, false)?;
-        let program = PathBuf::from(args.remove(0));
+        let (program, signal_route, kill_route) = match &self.init {
+            Some(init) => {
+                args.splice(..0, [init::FLAG, "--"].map(str::to_owned));
+                let below = SignalRoute::Descendant { depth: 1 };
+                (init.clone(), below, KillRoute::Init)
+            }
+            None => {
+                let program = PathBuf::from(args.remove(0));
+                (program, SignalRoute::Started, KillRoute::Group)
+            }
+        };
         for file in &spec.private_files {
             write(spec, file)?;
         }
@@ -65,8 +76,8 @@ impl SandboxDriver for Process {
             cwd: spec.cwd.clone(),
             data_fds: Vec::new(),
             cgroup: None,
-            signal_route: SignalRoute::Started,
-            kill_route: KillRoute::Group,
+            signal_route,
+            kill_route,
             polled_limits: PolledLimits {
                 memory_bytes: spec.limits.memory_bytes,
                 pids: spec.limits.pids,

@@ -95,14 +95,13 @@ pub fn run(
         },
     )?;
     let result = follow(
-        &process,
+        &mut process,
         &pipes.stdout,
         deadline,
         options.cancel.as_ref(),
         on_output,
     );
-    process.kill();
-    let status = process.wait();
+    let status = process.end(DRAIN);
     let cut = result?;
     let status = status.map_err(|source| SandboxError::io("wait for a command", source))?;
     Ok(cut.unwrap_or_else(|| match status.code {
@@ -113,7 +112,7 @@ pub fn run(
 
 /// Reads output until the command has ended; answers why it has to be cut off, if it has.
 fn follow(
-    process: &Process,
+    process: &mut Process,
     mut output: &File,
     mut deadline: Option<Instant>,
     cancel: Option<&Cancel>,

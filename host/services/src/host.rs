@@ -57,7 +57,7 @@ impl Host {
         let vault = crate::vault::open(&paths, &config.vault)?;
         let seals = Seals::new(vault);
         let driver: Arc<dyn aod_sandbox::SandboxDriver> =
-            aod_sandbox::driver(&config.turns.sandbox.driver)?.into();
+            aod_sandbox::driver(&config.turns.sandbox.driver, Some(config.turns.supervisor.clone()))?.into();
         let probe = tokio::task::spawn_blocking({
             let driver = driver.clone();
             move || driver.probe()

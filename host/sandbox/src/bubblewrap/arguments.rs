@@ -12,22 +12,19 @@ use crate::SandboxError;
 pub(super) const ARGUMENTS_FD: i32 = 3;
 /// bubblewrap's own bound on the number of arguments, less what stands on the command line.
 const MOST: usize = 8_900;
-/// Room that keeps the list from being moved, and copies of secrets from being left behind.
-const ROOM: usize = 64 << 10;
 
 /// A growing list of options, and the data they refer to.
 pub(super) struct Arguments {
-    text: Zeroizing<Vec<u8>>,
+    text: Vec<u8>,
     count: usize,
     data: Vec<DataFd>,
 }
 
 impl Arguments {
-    /// An empty list for about `secret_bytes` of secret values.
-    pub(super) fn new(secret_bytes: usize) -> Self {
-        let text = Zeroizing::new(Vec::with_capacity(ROOM + secret_bytes));
+    /// An empty list.
+    pub(super) fn new() -> Self {
         Self {
-            text,
+            text: Vec::new(),
             count: 0,
             data: Vec::new(),
         }
@@ -61,7 +58,7 @@ impl Arguments {
     pub(super) fn finish(self) -> Result<Vec<DataFd>, SandboxError> {
         if self.count > MOST {
             return Err(SandboxError::invalid(format!(
-                "variables, files and mounts together need {} arguments, and bubblewrap takes at \
+                "files and mounts together need {} arguments, and bubblewrap takes at \
                  most {MOST}",
                 self.count
             )));

@@ -285,7 +285,7 @@ impl Turn {
         self.act(action);
     }
 
-    fn act(&self, action: Action) {
+    fn act(&mut self, action: Action) {
         match action {
             Action::None => {}
             // Its adapter asks the CLI over stdin, when the host has read the recorded interrupt.

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use aod_e2e::{DEMO_MODEL, Server, repository};
+use aod_e2e::{DEMO_MODEL, Server, program, repository};
 use aod_sandbox::{
     Bubblewrap, BubblewrapConfig, Network, RunOptions, SandboxDriver as _, SandboxSpec,
 };
@@ -59,7 +59,10 @@ fn in_a_sandbox() -> Duration {
     let mut spec = SandboxSpec::new(argv, &home, &workspace);
     // As the server has it.
     spec.network = Network::Host;
-    let mut launch = Bubblewrap::new(BubblewrapConfig::default())
+    let mut launch = Bubblewrap::new(BubblewrapConfig {
+        init: Some(program("aod-supervisor")),
+        ..BubblewrapConfig::default()
+    })
         .launch(&spec)
         .unwrap();
     // By a shell, as whoever has no server would.
