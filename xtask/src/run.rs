@@ -74,7 +74,7 @@ impl Run {
             .arg(data)
             .arg("--runtimes")
             .arg(root.join("runtimes.toml"))
-            .env("AOD_LOG__LEVEL", "warn,aod::serve=info")
+            .env("AOD_LOG__LEVEL", "warn,aod::serve=info,aod::report=info")
             .stderr(Stdio::piped())
             .spawn()
             .with_context(|| format!("cannot start {}", aod.display()))?;
