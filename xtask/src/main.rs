@@ -53,6 +53,8 @@ enum Task {
     Chaos(chaos::Chaos),
     /// Search for inputs that break what must hold whatever the input is
     Fuzz(fuzz::Fuzz),
+    /// Check the licences, sources and versions of all dependencies against deny.toml
+    Deny,
     /// Run the benchmarks and write their table to docs/performance.md
     Bench(bench::Bench),
     /// Build a release folder: aod, aod-supervisor, runtimes.toml, plugins/*.wasm
@@ -80,6 +82,7 @@ fn work(task: Task) -> Result<ExitCode> {
         Task::Test(test) => test.run(&root)?,
         Task::Chaos(chaos) => chaos.run(&root)?,
         Task::Fuzz(fuzz) => fuzz.run(&root)?,
+        Task::Deny => deny::check(&root)?,
         Task::Plugins {
             verbose,
             project: Some(project),
