@@ -366,6 +366,7 @@ impl Settings {
             runtimes: self.runtimes.clone(),
             vault: crate::vault::configuration()?,
             sessions_per_user: self.limits.sessions_per_user,
+            supervisor: supervisor()?,
             turns: self.turns()?,
         })
     }
@@ -374,7 +375,6 @@ impl Settings {
     fn turns(&self) -> Result<aod_turns::Config> {
         let positive = |duration: Duration| (!duration.is_zero()).then_some(duration);
         Ok(aod_turns::Config {
-            supervisor: supervisor()?,
             admission: aod_turns::AdmissionConfig {
                 max_running: self.admission.max_running,
                 memory: self.admission.memory.map(|memory| memory.as_u64()),

@@ -36,7 +36,7 @@ impl ResumeId for EventId {
 
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
-#[allow(dead_code, reason = "the schema of what `Wanted` reads by hand")]
+#[allow(dead_code, reason = "the schema of what `EventsRequest` reads by hand")]
 struct Params {
     /// Stream: resume after the event with this id, or after all that came from the log entry with
     /// this number. The header `Last-Event-ID` wins over it.
@@ -62,7 +62,7 @@ struct Events {
 }
 
 /// How a client wants its events.
-enum Wanted {
+enum EventsRequest {
     Stream(Resume<EventId>),
     Page { after: EventId, limit: usize },
 }
@@ -73,7 +73,7 @@ struct Raw {
     limit: Option<String>,
 }
 
-impl<S: Send + Sync> FromRequestParts<S> for Wanted {
+impl<S: Send + Sync> FromRequestParts<S> for EventsRequest {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
@@ -134,14 +134,14 @@ async fn events(
     State(api): State<Api>,
     caller: Caller,
     id: ResourceId,
-    wanted: Wanted,
+    request: EventsRequest,
 ) -> Result<Response, ApiError> {
     let id = id.session()?;
-    let mut response = match wanted {
-        Wanted::Stream(Resume(from)) => {
-            sse(api.sessions.follow_events(caller.user, id, from).await?)
+    let mut response = match request {
+        EventsRequest::Stream(Resume(start)) => {
+            sse(api.sessions.follow_events(caller.user, id, start).await?)
         }
-        Wanted::Page { after, limit } => {
+        EventsRequest::Page { after, limit } => {
             page(api.sessions.events(caller.user, id, after, limit).await?)
         }
     };
@@ -168,13 +168,13 @@ mod tests {
 
     use super::*;
 
-    async fn wanted(query: &str, accept: Option<&str>) -> Result<Wanted, ApiError> {
+    async fn wanted(query: &str, accept: Option<&str>) -> Result<EventsRequest, ApiError> {
         let mut request = Request::get(format!("/sessions/x/events{query}"));
         if let Some(accept) = accept {
             request = request.header(ACCEPT, accept);
         }
         let (mut parts, ()) = request.body(()).unwrap().into_parts();
-        Wanted::from_request_parts(&mut parts, &()).await
+        EventsRequest::from_request_parts(&mut parts, &()).await
     }
 
     #[tokio::test]
@@ -191,7 +191,7 @@ mod tests {
             ("", json, true),
         ] {
             let wanted = wanted(query, accept).await.unwrap();
-            let found = matches!(wanted, Wanted::Page { .. });
+            let found = matches!(wanted, EventsRequest::Page { .. });
             assert_eq!(found, is_page, "{query} {accept:?}");
         }
     }

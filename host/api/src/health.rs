@@ -38,7 +38,7 @@ async fn health(State(api): State<Api>) -> Result<Json<Health>, ApiError> {
             status: "ok",
             sandbox,
         })),
-        Err(broken) => Err(ApiError::unavailable(broken)),
+        Err(broken) => Err(ApiError::unavailable(broken.to_string())),
     }
 }
 

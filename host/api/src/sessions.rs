@@ -1,7 +1,7 @@
 //! `/sessions`: agents at work.
 
 use aod_resources::{NewPrompt, NewSession, Resource, Secrets, Session, Status, Turn};
-use aod_services::{Ack, Idempotent, SessionFilter};
+use aod_services::{Accepted, Created, Idempotent, SessionFilter};
 use axum::Json;
 use axum::extract::{FromRequestParts, Query, State};
 use axum::http::header::{CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
@@ -108,15 +108,8 @@ impl<S: Send + Sync> FromRequestParts<S> for IdempotencyKey {
     }
 }
 
-/// An acknowledgement that was stored, as it was first given.
-fn acknowledged(ack: Ack) -> Response {
-    let status = StatusCode::from_u16(ack.status).unwrap_or(StatusCode::ACCEPTED);
-    (status, [(CONTENT_TYPE, "application/json")], ack.body).into_response()
-}
-
 /// The reply to a new session.
 #[derive(Debug, Serialize, ToSchema)]
-#[allow(dead_code, reason = "the schema of what the session service wrote")]
 struct CreateAck {
     id: Uuid,
     status: Status,
@@ -129,13 +122,45 @@ struct CreateAck {
 
 /// The reply to a next prompt.
 #[derive(Debug, Serialize, ToSchema)]
-#[allow(dead_code, reason = "the schema of what the session service wrote")]
 struct PromptAck {
     id: Uuid,
     status: Status,
     /// Where its events are streamed.
     stream_url: String,
     current_turn: u32,
+}
+
+impl From<Accepted> for CreateAck {
+    fn from(accepted: Accepted) -> Self {
+        // A request with the key of one that created a session is one that did.
+        let created = accepted.created.unwrap_or(Created {
+            environment: None,
+            resources: Vec::new(),
+        });
+        Self {
+            id: accepted.session,
+            status: Status::Pending,
+            stream_url: stream_url(accepted.session),
+            environment_id: created.environment,
+            resources: created.resources,
+            current_turn: accepted.turn,
+        }
+    }
+}
+
+impl From<Accepted> for PromptAck {
+    fn from(accepted: Accepted) -> Self {
+        Self {
+            id: accepted.session,
+            status: Status::Pending,
+            stream_url: stream_url(accepted.session),
+            current_turn: accepted.turn,
+        }
+    }
+}
+
+fn stream_url(session: Uuid) -> String {
+    format!("/sessions/{session}/stream")
 }
 
 /// The reply to a stop.
@@ -154,16 +179,15 @@ async fn create(
     caller: Caller,
     key: IdempotencyKey,
     body: Body,
-) -> Result<Response, ApiError> {
+) -> Result<(StatusCode, Json<CreateAck>), ApiError> {
     let problems = Problems::default();
     let new = body
         .object(&problems)
         .and_then(|object| new_session(&object));
     let new = problems.finish(new)?;
     let key = key.request("/sessions".to_owned(), &body);
-    Ok(acknowledged(
-        api.sessions.create(caller.user, new, key).await?,
-    ))
+    let accepted = api.sessions.create(caller.user, new, key).await?;
+    Ok((StatusCode::ACCEPTED, Json(accepted.into())))
 }
 
 /// Reads a session.
@@ -187,7 +211,7 @@ async fn prompt(
     id: ResourceId,
     key: IdempotencyKey,
     body: Body,
-) -> Result<Response, ApiError> {
+) -> Result<(StatusCode, Json<PromptAck>), ApiError> {
     let id = id.session()?;
     let problems = Problems::default();
     let new = body
@@ -195,9 +219,8 @@ async fn prompt(
         .and_then(|object| new_prompt(&object));
     let new = problems.finish(new)?;
     let key = key.request(format!("/sessions/{id}/prompt"), &body);
-    Ok(acknowledged(
-        api.sessions.prompt(caller.user, id, new, key).await?,
-    ))
+    let accepted = api.sessions.prompt(caller.user, id, new, key).await?;
+    Ok((StatusCode::ACCEPTED, Json(accepted.into())))
 }
 
 /// The turns of a session, in order.

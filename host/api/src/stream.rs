@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::time::Duration;
 
-use aod_streams::follow::{Batch, Feed, From};
+use aod_streams::follow::{Batch, Feed, StreamStart};
 use axum::body::Body;
 use axum::extract::{FromRequestParts, Query, State};
 use axum::http::request::Parts;
@@ -60,7 +60,7 @@ impl ResumeId for u64 {
 
 /// Where a stream begins and whether it goes on.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Resume<Id = u64>(pub(crate) From<Id>);
+pub(crate) struct Resume<Id = u64>(pub(crate) StreamStart<Id>);
 
 #[derive(Deserialize)]
 struct Raw {
@@ -100,7 +100,7 @@ impl<S: Send + Sync, Id: ResumeId> FromRequestParts<S> for Resume<Id> {
             Some("false" | "0") => false,
             Some(_) => return Err(ApiError::bad_request("follow should be true or false")),
         };
-        Ok(Self(From { after, follow }))
+        Ok(Self(StreamStart { after, follow }))
     }
 }
 
@@ -112,11 +112,11 @@ async fn stream(
     State(api): State<Api>,
     caller: Caller,
     id: ResourceId,
-    Resume(from): Resume,
+    Resume(start): Resume,
 ) -> Result<Response, ApiError> {
     let follower = api
         .sessions
-        .follow(caller.user, id.session()?, from)
+        .follow(caller.user, id.session()?, start)
         .await?;
     Ok(sse(follower))
 }

@@ -11,6 +11,8 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// The runtimes' manifest.
     pub runtimes: PathBuf,
+    /// The supervisor's program.
+    pub supervisor: PathBuf,
     /// The vault.
     pub vault: VaultConfig,
     /// How many sessions of one user may be pending or running.

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use aod_store::Store;
 use aod_turns::{Seals, Turns};
 use serde::Serialize;
+use thiserror::Error;
 use utoipa::ToSchema;
 
 use crate::Result;
@@ -38,20 +39,25 @@ pub struct SandboxCheck {
     pub state: String,
 }
 
+/// What is broken.
+#[derive(Debug, Error)]
+pub enum Unhealthy {
+    /// The store.
+    #[error("the store does not answer: {0}")]
+    Store(#[source] aod_store::Error),
+    /// The vault.
+    #[error("the vault cannot seal and open: {0}")]
+    Vault(#[source] aod_vault::Error),
+}
+
 impl Health {
     /// Checks that the store answers and that the vault seals and opens.
     ///
     /// # Errors
     /// What is broken.
-    pub async fn check(&self) -> Result<SandboxHealth, String> {
-        self.store
-            .ping()
-            .await
-            .map_err(|error| format!("the store does not answer: {error}"))?;
-        self.seals
-            .vault()
-            .self_test()
-            .map_err(|error| format!("the vault cannot seal and open: {error}"))?;
+    pub async fn check(&self) -> Result<SandboxHealth, Unhealthy> {
+        self.store.ping().await.map_err(Unhealthy::Store)?;
+        self.seals.vault().self_test().map_err(Unhealthy::Vault)?;
         Ok(self.sandbox.clone())
     }
 
@@ -81,7 +87,7 @@ impl Health {
             ],
         );
         family(
-            "aod_turns_in_hand",
+            "aod_turns_active",
             "Turns that wait or run under this process.",
             &[("", self.turns.count() as u64)],
         );

@@ -12,7 +12,7 @@ use aod_turns::{Build, Paths};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::{Config, Error, Result};
+use crate::{Config, Error, OpenError, Result};
 
 /// The declared runtimes.
 #[derive(Clone)]
@@ -100,12 +100,12 @@ pub struct ReloadedRuntime {
 
 impl Runtimes {
     /// Reads the manifest and the components. Blocks for as long as compiling takes.
-    pub(crate) async fn load(config: &Config, paths: &Paths) -> anyhow::Result<Self> {
+    pub(crate) async fn load(config: &Config, paths: &Paths) -> Result<Self, OpenError> {
         let (manifest, cwasm, adapters) =
             (config.runtimes.clone(), paths.cwasm(), paths.adapters());
         let registry = tokio::task::spawn_blocking(move || {
             let engine = Engine::new()?;
-            anyhow::Ok(Registry::load(engine, &manifest, &cwasm, &adapters))
+            Ok::<_, OpenError>(Registry::load(engine, &manifest, &cwasm, &adapters))
         });
         Ok(Self {
             registry: Arc::new(registry.await??),
@@ -121,28 +121,22 @@ impl Runtimes {
     pub(crate) fn check(&self, runtime: &str, model: &str) -> Result<()> {
         let snapshot = self.registry.snapshot();
         if snapshot.adapter(runtime).is_none() {
-            let names: Vec<&str> = snapshot
+            let known = snapshot
                 .runtimes
                 .values()
                 .filter(|runtime| runtime.health.adapter().is_some())
-                .map(|runtime| runtime.name.as_str())
+                .map(|runtime| runtime.name.clone())
                 .collect();
-            return Err(Error::UnknownRuntime(
-                match snapshot.runtimes.contains_key(runtime) {
-                    true => format!(
-                        "runtime {runtime:?} cannot be used at the moment: see GET /runtimes/{runtime}"
-                    ),
-                    false => format!(
-                        "runtime {runtime:?} is not known: there are {}",
-                        names.join(", ")
-                    ),
-                },
-            ));
+            let runtime = runtime.to_owned();
+            return Err(match snapshot.runtimes.contains_key(&runtime) {
+                true => Error::RuntimeUnusable { runtime },
+                false => Error::RuntimeUnknown { runtime, known },
+            });
         }
         snapshot
             .catalog
             .validate_model(runtime, model)
-            .map_err(|error| Error::Invalid(error.to_string()))
+            .map_err(Error::Model)
     }
 
     /// What a session that begins now keeps of its runtime.
@@ -212,7 +206,7 @@ impl Runtimes {
     /// Reads the manifest and the components anew.
     ///
     /// # Errors
-    /// [`Error::Invalid`] where the manifest as a whole cannot be read; everything stays as it
+    /// [`Error::Manifest`] where the manifest as a whole cannot be read; everything stays as it
     /// was then.
     pub async fn reload(&self) -> Result<ReloadReport> {
         let registry = self.registry.clone();
@@ -220,8 +214,7 @@ impl Runtimes {
         let reports = reports.await.map_err(Error::internal)?;
         let errors = &self.registry.snapshot().errors;
         if !errors.is_empty() && reports.is_empty() {
-            let errors: Vec<String> = errors.iter().map(ToString::to_string).collect();
-            return Err(Error::Invalid(errors.join("; ")));
+            return Err(Error::Manifest(errors.clone()));
         }
         let changes = reports
             .into_iter()

@@ -69,11 +69,12 @@ impl Adapters {
             });
         }
         let name = &session.session.runtime;
-        let adapter = self.registry.get(name).ok_or_else(|| {
-            Error::UnknownRuntime(format!(
-                "runtime {name:?} cannot be used at the moment: see GET /runtimes/{name}"
-            ))
-        })?;
+        let adapter = self
+            .registry
+            .get(name)
+            .ok_or_else(|| Error::RuntimeUnusable {
+                runtime: name.clone(),
+            })?;
         let Build {
             adapter_digest,
             install_key,
@@ -100,6 +101,6 @@ impl Adapters {
         tokio::task::spawn_blocking(move || registry.by_digest(&runtime, digest))
             .await
             .map_err(Error::internal)?
-            .map_err(|error| Error::Unavailable(error.to_string()))
+            .map_err(Error::AdapterGone)
     }
 }

@@ -4,7 +4,7 @@ use aod_resources::Outcome;
 use aod_runtime::types::{ExitCause, Failure};
 use aod_supervisor::{Exited, Reason, Redactor};
 
-use super::journal::Terminal;
+use crate::journal::Terminal;
 
 /// A turn's end.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,8 +73,8 @@ pub(crate) fn cause(reason: Reason) -> ExitCause {
     }
 }
 
-/// Facts that messages are made of.
-pub(crate) struct Facts<'a> {
+/// What messages are made of.
+pub(crate) struct MessageContext<'a> {
     /// The runtime's name.
     pub(crate) runtime: &'a str,
     /// Seconds that the turn might take.
@@ -86,9 +86,13 @@ pub(crate) struct Facts<'a> {
 }
 
 /// Decides a turn's end.
-pub(crate) fn conclude(exited: &Exited, failure: Option<&Failure>, facts: &Facts<'_>) -> End {
+pub(crate) fn conclude(
+    exited: &Exited,
+    failure: Option<&Failure>,
+    context: &MessageContext<'_>,
+) -> End {
     let code = native_code(exited);
-    let runtime = facts.runtime;
+    let runtime = context.runtime;
     let exit = |outcome, error| End {
         outcome,
         exit_code: code,
@@ -112,14 +116,14 @@ pub(crate) fn conclude(exited: &Exited, failure: Option<&Failure>, facts: &Facts
             exit_code: code,
             ..End::error(format!(
                 "the turn took longer than its timeout of {} s and was stopped; the session takes another prompt",
-                facts.timeout
+                context.timeout
             ))
         },
         Reason::Idle => End {
             exit_code: code,
             ..End::error(format!(
                 "runtime {runtime:?} wrote nothing for {} s and was stopped; the session takes another prompt",
-                facts.idle
+                context.idle
             ))
         },
         Reason::OverLimit => End::error(format!(
@@ -143,7 +147,7 @@ pub(crate) fn conclude(exited: &Exited, failure: Option<&Failure>, facts: &Facts
         Reason::Exit => match (failure, code) {
             (Some(failure), _) => exit(Outcome::Failed, Some(failure.message.clone())),
             (None, Some(0)) => exit(Outcome::Completed, None),
-            (None, _) => exit(Outcome::Failed, Some(died(exited, facts))),
+            (None, _) => exit(Outcome::Failed, Some(died(exited, context))),
         },
     }
 }
@@ -155,14 +159,14 @@ fn native_code(exited: &Exited) -> Option<i32> {
         .or_else(|| exited.signal.map(|signal| 128 + signal))
 }
 
-fn died(exited: &Exited, facts: &Facts<'_>) -> String {
-    let runtime = facts.runtime;
+fn died(exited: &Exited, context: &MessageContext<'_>) -> String {
+    let runtime = context.runtime;
     let how = match (exited.code, exited.signal) {
         (Some(code), _) => format!("exited with code {code}"),
         (None, Some(signal)) => format!("was killed by signal {signal}"),
         (None, None) => "ended in an unknown way".to_owned(),
     };
-    match facts.stderr_tail.trim() {
+    match context.stderr_tail.trim() {
         "" => format!("runtime {runtime:?} {how} and said nothing"),
         tail => format!("runtime {runtime:?} {how}: {tail}"),
     }
@@ -174,7 +178,7 @@ mod tests {
 
     use super::*;
 
-    const FACTS: Facts<'_> = Facts {
+    const CONTEXT: MessageContext<'_> = MessageContext {
         runtime: "r",
         timeout: 10,
         idle: 5,
@@ -199,7 +203,11 @@ mod tests {
             message: "no key".to_owned(),
             retry_at_ms: None,
         };
-        let end = conclude(&exited(Some(0), None, Reason::Exit), Some(&failure), &FACTS);
+        let end = conclude(
+            &exited(Some(0), None, Reason::Exit),
+            Some(&failure),
+            &CONTEXT,
+        );
         assert_eq!(end.outcome, Outcome::Failed);
         assert_eq!(end.exit_code, Some(0));
         assert_eq!(end.error.as_deref(), Some("no key"));
@@ -246,7 +254,7 @@ mod tests {
             ),
         ];
         for (code, signal, reason, outcome, terminal) in table {
-            let end = conclude(&exited(code, signal, reason), None, &FACTS);
+            let end = conclude(&exited(code, signal, reason), None, &CONTEXT);
             assert_eq!(
                 (end.outcome, end.terminal),
                 (outcome, terminal),
@@ -260,18 +268,18 @@ mod tests {
             Reason::LogError,
             Reason::StartFailed,
         ] {
-            let end = conclude(&exited(None, Some(9), reason), None, &FACTS);
+            let end = conclude(&exited(None, Some(9), reason), None, &CONTEXT);
             assert_eq!(end.outcome, Outcome::Failed, "{reason:?}");
             assert!(matches!(end.terminal, Terminal::Error { .. }), "{reason:?}");
         }
-        let end = conclude(&exited(None, Some(9), Reason::Terminated), None, &FACTS);
+        let end = conclude(&exited(None, Some(9), Reason::Terminated), None, &CONTEXT);
         assert!(matches!(end.terminal, Terminal::Terminated { .. }));
         assert_eq!(end.exit_code, None);
     }
 
     #[test]
     fn a_death_is_told_with_what_was_said_last() {
-        let end = conclude(&exited(Some(1), None, Reason::Exit), None, &FACTS);
+        let end = conclude(&exited(Some(1), None, Reason::Exit), None, &CONTEXT);
         assert_eq!(
             end.error.as_deref(),
             Some("runtime \"r\" exited with code 1: boom")

@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 
 use super::Turns;
 use crate::paths::SessionPaths;
-use crate::provision::{Folder, Trouble};
+use crate::provision::{Folder, StageError};
 use crate::secrets::TurnSecrets;
 
 /// Writes and deletes what the plan asks for. Files in the private folder are only returned: they
@@ -22,9 +22,9 @@ pub(crate) fn place_files(
     places: &types::Paths,
     paths: &SessionPaths,
     secrets: &TurnSecrets,
-) -> Result<Vec<PrivateFile>, Trouble> {
+) -> Result<Vec<PrivateFile>, StageError> {
     let mut private = Vec::new();
-    let inside = |path: &str| -> Result<Option<(Folder, String)>, Trouble> {
+    let inside = |path: &str| -> Result<Option<(Folder, String)>, StageError> {
         for (root, host) in [
             (&places.home, paths.home()),
             (&places.workspace, paths.workspace()),
@@ -52,7 +52,7 @@ pub(crate) fn place_files(
         } else if let Some((folder, path)) = inside(&file.path)? {
             folder.write(&path, file.mode, content.as_bytes())?;
         } else {
-            return Err(Trouble::Failed(format!(
+            return Err(StageError::Failed(format!(
                 "the runtime's adapter wants to write {:?}, which is outside of the sandbox's own folders",
                 file.path
             )));
@@ -69,14 +69,14 @@ fn beneath<'a>(path: &'a str, root: &str) -> Option<&'a str> {
 pub(crate) fn fill(
     fragments: &[Fragment],
     secrets: &TurnSecrets,
-) -> Result<Zeroizing<String>, Trouble> {
+) -> Result<Zeroizing<String>, StageError> {
     let mut text = Zeroizing::new(String::new());
     for fragment in fragments {
         match fragment {
             Fragment::Text(literal) => text.push_str(literal),
             Fragment::Secret(reference) => {
                 let secret = secrets.get(&reference.name).ok_or_else(|| {
-                    Trouble::Failed(format!(
+                    StageError::Failed(format!(
                         "the runtime's adapter asks for the secret {:?}, which this turn does not have",
                         reference.name
                     ))
@@ -102,7 +102,7 @@ pub(crate) fn set_variables(
     plan: &Plan,
     operator: &indexmap::IndexMap<String, String>,
     secrets: &TurnSecrets,
-) -> Result<(), Trouble> {
+) -> Result<(), StageError> {
     let user = secrets
         .variables
         .iter()
@@ -143,7 +143,7 @@ fn set_default(spec: &mut SandboxSpec, name: &str, value: Zeroizing<String>) {
 }
 
 /// What the supervisor is told of a turn, apart from its launch.
-pub(crate) struct Facts<'a> {
+pub(crate) struct SpecInput<'a> {
     pub(crate) turn: &'a TurnRecord,
     pub(crate) description: &'a Description,
     pub(crate) plan: &'a Plan,
@@ -155,16 +155,16 @@ pub(crate) fn turn_spec(
     turns: &Turns,
     paths: &SessionPaths,
     launch: Launch,
-    facts: Facts<'_>,
+    input: SpecInput<'_>,
     secrets: &TurnSecrets,
-) -> Result<TurnSpec, Trouble> {
+) -> Result<TurnSpec, StageError> {
     let settings = &turns.config.turn;
-    let stdin = match &facts.plan.stdin {
+    let stdin = match &input.plan.stdin {
         PlanStdin::None => Stdin::None,
         PlanStdin::Text(text) => Stdin::Text(fill(text, secrets)?.as_bytes().to_vec().into()),
         PlanStdin::Open(text) => Stdin::Open(fill(text, secrets)?.as_bytes().to_vec().into()),
     };
-    let (signal, to) = match facts.description.interrupt {
+    let (signal, to) = match input.description.interrupt {
         Interrupt::Sigint => (Some(2), SignalTarget::Main),
         Interrupt::Sigterm => (Some(15), SignalTarget::Main),
         // Its user's wish to stop goes by its stdin; the signal is for when its time is over.
@@ -175,12 +175,12 @@ pub(crate) fn turn_spec(
         |duration: std::time::Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
     let argv0 = launch.program.to_string_lossy().into_owned();
     Ok(TurnSpec {
-        session: facts.turn.session.to_string(),
-        turn: facts.turn.turn.turn_number,
+        session: input.turn.session.to_string(),
+        turn: input.turn.turn.turn_number,
         log_dir: paths.log(),
         log: turns.config.log,
         control_socket: paths.control(),
-        begin: facts.begin,
+        begin: input.begin,
         stdin,
         secrets: secrets
             .iter()
@@ -190,10 +190,10 @@ pub(crate) fn turn_spec(
             })
             .collect(),
         clock: Clock {
-            timeout_ms: u64::from(facts.turn.turn.timeout) * 1000,
+            timeout_ms: u64::from(input.turn.turn.timeout) * 1000,
             idle_ms: settings.idle.map_or(0, millis),
             grace_ms: millis(settings.grace),
-            after_result_grace_ms: u64::from(facts.description.exit_grace_ms),
+            after_result_grace_ms: u64::from(input.description.exit_grace_ms),
         },
         watch: Watch {
             memory_bytes: launch.watch.memory_bytes,
@@ -203,7 +203,7 @@ pub(crate) fn turn_spec(
             signal,
             to,
             main_depth: launch.main_depth,
-            by_dialogue: facts.description.interrupt == Interrupt::Dialogue,
+            by_dialogue: input.description.interrupt == Interrupt::Dialogue,
         },
         launch: aod_supervisor::Launch {
             program: launch.program,

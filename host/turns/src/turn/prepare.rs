@@ -7,12 +7,12 @@ use aod_runtime::Adapter;
 
 use super::context::{Facts, context, sandbox_paths};
 use super::fold::Fold;
-use super::journal::Journal;
 use super::launch;
 use super::task::Task;
 use crate::Error;
 use crate::adapters::Chosen;
-use crate::provision::{self, Installation, Output, Stage, Stages, Stop, Trouble};
+use crate::journal::Journal;
+use crate::provision::{self, Installation, Output, ProvisionError, Stage, StageError, Stages};
 use crate::secrets::{self, TurnSecrets};
 
 /// What is ready to be started.
@@ -38,7 +38,10 @@ impl Task<'_> {
     }
 
     /// Runs the stages and makes ready what the supervisor is told.
-    pub(super) async fn provision(&mut self, journal: &mut Journal) -> Result<Ready, Stop> {
+    pub(super) async fn provision(
+        &mut self,
+        journal: &mut Journal,
+    ) -> Result<Ready, ProvisionError> {
         let turns = self.turns;
         let compat = turns.config.compat_stage_names;
         let mut stages = Stages::resume(journal, &self.paths, compat)?;
@@ -53,7 +56,7 @@ impl Task<'_> {
         }
         let chosen = match turns.adapters.choose(&self.session).await {
             Ok(chosen) => chosen,
-            Err(error) => return Err(Stop::Failed(error.to_string())),
+            Err(error) => return Err(ProvisionError::told(&error)),
         };
         let description = chosen.adapter.description();
         let gathered =
@@ -65,7 +68,7 @@ impl Task<'_> {
             });
         let secrets = match is_stage {
             true => stages.run(Stage::EnvFile, async { Ok(gathered?) }).await?,
-            false => gathered.map_err(|error| Stop::Failed(error.to_string()))?,
+            false => gathered.map_err(|error| ProvisionError::told(&error))?,
         };
         self.redactor = secrets.redactor();
         stages.redact(self.redactor.clone());
@@ -96,7 +99,7 @@ impl Task<'_> {
         stages: &mut Stages<'_>,
         chosen: &Chosen,
         secrets: &TurnSecrets,
-    ) -> Result<Installation, Stop> {
+    ) -> Result<Installation, ProvisionError> {
         let turns = self.turns;
         let key = chosen.install_key.as_deref();
         let found = turns
@@ -117,7 +120,7 @@ impl Task<'_> {
                     let cancelled = self.cancelled();
                     turns
                         .installs
-                        .install(turns, &chosen.cli, key, &mut output, cancelled)
+                        .install(&turns.sandboxes, &chosen.cli, key, &mut output, cancelled)
                         .await?
                 }
                 (None, None) => Installation::default(),
@@ -125,8 +128,15 @@ impl Task<'_> {
             if setup {
                 let cancelled = self.cancelled();
                 let session = &self.session;
-                provision::setup(turns, session, &self.paths, secrets, &mut output, cancelled)
-                    .await?;
+                provision::setup(
+                    &turns.sandboxes,
+                    session,
+                    &self.paths,
+                    secrets,
+                    &mut output,
+                    cancelled,
+                )
+                .await?;
             }
             Ok(installation)
         };
@@ -139,8 +149,8 @@ impl Task<'_> {
         chosen: &Chosen,
         installation: &Installation,
         secrets: TurnSecrets,
-    ) -> Result<Ready, Trouble> {
-        let turns = self.turns;
+    ) -> Result<Ready, StageError> {
+        let sandboxes = &self.turns.sandboxes;
         let adapter = &chosen.adapter;
         let description = adapter.description();
         let facts = Facts {
@@ -155,11 +165,11 @@ impl Task<'_> {
             cli_version: installation.version.clone(),
             options: adapter.options().to_owned(),
         };
-        let places = sandbox_paths(&*turns.driver, &self.paths);
+        let places = sandbox_paths(&*sandboxes.driver, &self.paths);
         let context = context(&self.session, &self.turn.turn, &facts, places.clone());
         let plan = adapter
             .plan(&context)
-            .map_err(|error| Trouble::Failed(error.to_string()))?;
+            .map_err(|error| StageError::Failed(error.to_string()))?;
         let private = launch::place_files(&plan, &places, &self.paths, &secrets)?;
         let mut argv = plan.argv.clone();
         if let Some(program) = argv.first_mut() {
@@ -167,26 +177,22 @@ impl Task<'_> {
                 program.clone_from(&chosen.cli.command);
             }
             // By its path, so that a `PATH` of the user's own does not hide it.
-            if let Some(path) = installation.program(&*turns.driver, program) {
+            if let Some(path) = installation.program(&*sandboxes.driver, program) {
                 *program = path;
             }
         }
-        let mut spec = provision::sandbox(turns, &self.paths, Some(installation), argv);
+        let mut spec = sandboxes.of_session(&self.paths, Some(installation), argv);
         spec.private_files = private;
         launch::set_variables(&mut spec, &plan, &chosen.cli.env, &secrets)?;
-        let launch = turns
-            .driver
-            .launch(&spec)
-            .map_err(|error| Trouble::Failed(error.to_string()))?;
-        let begin =
-            serde_json::to_value(&facts).map_err(|error| Trouble::Failed(error.to_string()))?;
-        let details = launch::Facts {
+        let launch = sandboxes.driver.launch(&spec)?;
+        let begin = serde_json::to_value(&facts).map_err(Error::internal)?;
+        let input = launch::SpecInput {
             turn: &self.turn,
             description,
             plan: &plan,
             begin,
         };
-        let spec = launch::turn_spec(turns, &self.paths, launch, details, &secrets)?;
+        let spec = launch::turn_spec(self.turns, &self.paths, launch, input, &secrets)?;
         Ok(Ready {
             spec: Box::new(spec),
             fold: Fold::new(adapter.clone(), context),

@@ -12,9 +12,30 @@ use std::path::{Component, Path};
 
 use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags};
 
+use super::error::StageError;
+
 /// A folder of a sandbox, held open.
 #[derive(Debug)]
 pub(crate) struct Folder(OwnedFd);
+
+/// A file that cannot be placed.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot place {path:?} in the sandbox: {source}")]
+pub(crate) struct PlaceError {
+    path: String,
+    source: io::Error,
+}
+
+impl From<PlaceError> for StageError {
+    fn from(error: PlaceError) -> Self {
+        use io::ErrorKind::{QuotaExceeded, StorageFull};
+        match error.source.kind() {
+            StorageFull | QuotaExceeded => crate::Error::internal(error).into(),
+            // Something of the agent's is in the way, or the path is none.
+            _ => Self::Failed(error.to_string()),
+        }
+    }
+}
 
 const INSIDE: ResolveFlags = ResolveFlags::BENEATH
     .union(ResolveFlags::NO_SYMLINKS)
@@ -28,7 +49,7 @@ impl Folder {
     }
 
     /// Writes a file, in the place of whatever is there, making folders as needed.
-    pub(crate) fn write(&self, path: &str, mode: u32, content: &[u8]) -> io::Result<()> {
+    pub(crate) fn write(&self, path: &str, mode: u32, content: &[u8]) -> Result<(), PlaceError> {
         let (parent, name) = self.parent(path, true)?;
         remove(&parent, name).map_err(|error| explained(path, error))?;
         let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
@@ -43,16 +64,16 @@ impl Folder {
     }
 
     /// Deletes a file, or a folder with all that is in it; one that is not there is no error.
-    pub(crate) fn delete(&self, path: &str) -> io::Result<()> {
+    pub(crate) fn delete(&self, path: &str) -> Result<(), PlaceError> {
         let (parent, name) = match self.parent(path, false) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(error) if error.source.kind() == io::ErrorKind::NotFound => return Ok(()),
             found => found?,
         };
         remove(&parent, name).map_err(|error| explained(path, error))
     }
 
     /// The folder of a path and the path's last part.
-    fn parent<'a>(&self, path: &'a str, make: bool) -> io::Result<(OwnedFd, &'a OsStr)> {
+    fn parent<'a>(&self, path: &'a str, make: bool) -> Result<(OwnedFd, &'a OsStr), PlaceError> {
         let mut parts: Vec<&OsStr> = Vec::new();
         for component in Path::new(path).components() {
             match component {
@@ -64,7 +85,7 @@ impl Folder {
         let Some(name) = parts.pop() else {
             return Err(explained(path, io::ErrorKind::InvalidInput.into()));
         };
-        let mut folder = self.0.try_clone()?;
+        let mut folder = self.0.try_clone().map_err(|error| explained(path, error))?;
         let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC;
         for part in parts {
             if make {
@@ -93,11 +114,11 @@ fn remove(parent: &OwnedFd, name: &OsStr) -> io::Result<()> {
     }
 }
 
-fn explained(path: &str, error: io::Error) -> io::Error {
-    io::Error::new(
-        error.kind(),
-        format!("cannot place {path:?} in the sandbox: {error}"),
-    )
+fn explained(path: &str, source: io::Error) -> PlaceError {
+    PlaceError {
+        path: path.to_owned(),
+        source,
+    }
 }
 
 #[cfg(test)]
