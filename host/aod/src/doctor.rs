@@ -136,7 +136,7 @@ fn supervisor(settings: &Settings, findings: &mut Vec<Finding>) {
         Ok(config) => Finding {
             what: "supervisor".to_owned(),
             state: State::Ok,
-            detail: config.turns.supervisor.display().to_string(),
+            detail: config.supervisor.display().to_string(),
             fix: None,
         },
         Err(error) => Finding {

@@ -1,6 +1,7 @@
 //! What a start says of the machine and of the runtimes: a line for each thing that an operator
 //! should know. `aod doctor` has the rest.
 
+use aod_resources::RuntimeHealth;
 use aod_sandbox::{Check, Probe, State};
 use aod_services::runtimes::Runtimes;
 
@@ -19,12 +20,17 @@ pub(crate) fn machine(probe: &Probe) {
 /// Says which runtimes can be used, once that is known of all of them. What is wrong with the
 /// others has been said by then.
 pub(crate) async fn runtimes(runtimes: Runtimes) {
-    let compiling = names(&runtimes, "compiling");
+    let compiling = names(&runtimes, RuntimeHealth::Compiling);
     if !compiling.is_empty() {
         tracing::info!("compiling {compiling}; sessions wait for their runtime");
     }
     runtimes.loaded().await;
-    for health in ["ready", "stale", "failed", "disabled"] {
+    for health in [
+        RuntimeHealth::Ready,
+        RuntimeHealth::Stale,
+        RuntimeHealth::Failed,
+        RuntimeHealth::Disabled,
+    ] {
         let names = names(&runtimes, health);
         if !names.is_empty() {
             tracing::info!("runtimes {health}: {names}");
@@ -32,7 +38,7 @@ pub(crate) async fn runtimes(runtimes: Runtimes) {
     }
 }
 
-fn names(runtimes: &Runtimes, health: &str) -> String {
+fn names(runtimes: &Runtimes, health: RuntimeHealth) -> String {
     let mut names = Vec::new();
     for runtime in runtimes.list() {
         if runtime.health == health {

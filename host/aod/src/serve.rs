@@ -7,7 +7,6 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail};
 use aod_services::Host;
 use aod_services::runtimes::Runtimes;
-use aod_services::vault::wants_passphrase;
 use axum::serve::ListenerExt as _;
 use rustix::net::sockopt::set_tcp_user_timeout;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -31,7 +30,7 @@ pub(crate) fn serve(settings: Settings) -> Result<()> {
 async fn run(settings: Settings) -> Result<()> {
     let mut config = settings.host()?;
     let host = match Host::start(config.clone()).await {
-        Err(error) if wants_passphrase(&error) && std::io::stdin().is_terminal() => {
+        Err(error) if error.wants_passphrase() && std::io::stdin().is_terminal() => {
             config.vault.passphrase = Some(crate::vault::ask_passphrase()?);
             Host::start(config).await?
         }
@@ -75,7 +74,7 @@ async fn run(settings: Settings) -> Result<()> {
     }
     signals.abort();
     loading.abort();
-    host.shut_down().await
+    Ok(host.shut_down().await?)
 }
 
 /// As many open files as this process may have: each running turn and each reader takes a few, and

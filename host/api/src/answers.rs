@@ -61,8 +61,8 @@ async fn answer(
         .answer(caller.user, id, request_id.clone(), answer.clone());
     match answered.await {
         Ok(()) => Ok((StatusCode::ACCEPTED, Json(AnswerAck { id, request_id }))),
-        Err(AnswerRefused::Other(error)) => Err(error.into()),
         Err(AnswerRefused::NoChoice(choices)) => Err(no_choice(&choices, answer)),
+        Err(refused) => Err(refused.into()),
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use aod_resources::Session;
 use aod_resources::shape::Shape;
-use aod_streams::follow::{Batch, Feed, From};
+use aod_streams::follow::{Batch, Feed, StreamStart};
 use axum::body::Body;
 use axum::extract::{FromRequestParts, State};
 use axum::http::request::Parts;
@@ -63,7 +63,7 @@ impl ResumeId for u64 {
 
 /// Where a stream begins and whether it goes on.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Resume(From<u64>);
+pub(crate) struct Resume(StreamStart<u64>);
 
 /// A non-negative whole number and nothing else: no sign, no space, nothing beyond 64 bits.
 pub(crate) fn event_id(text: &str) -> Option<u64> {
@@ -79,7 +79,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Resume {
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
         let query: Since = query::read(parts).map_err(refused)?;
         let after = last_event_id(parts)?.or(query.since);
-        Ok(Self(From {
+        Ok(Self(StreamStart {
             after: after.unwrap_or(u64::START),
             follow: query.follow.unwrap_or(true),
         }))
@@ -118,9 +118,9 @@ async fn stream(
     State(api): State<Api>,
     caller: Caller,
     Id { id, .. }: Id<Session>,
-    Resume(from): Resume,
+    Resume(start): Resume,
 ) -> Result<Response, ApiError> {
-    let follower = api.sessions.follow(caller.user, id, from).await?;
+    let follower = api.sessions.follow(caller.user, id, start).await?;
     Ok(sse(follower))
 }
 

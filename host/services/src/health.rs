@@ -61,6 +61,17 @@ pub struct Broken {
     pub cause: String,
 }
 
+/// What is broken.
+#[derive(Debug, Error)]
+pub enum Unhealthy {
+    /// The store.
+    #[error("the store does not answer: {0}")]
+    Store(#[source] aod_store::Error),
+    /// The vault.
+    #[error("the vault cannot seal and open: {0}")]
+    Vault(#[source] aod_vault::Error),
+}
+
 impl Health {
     /// Checks that the store answers and that the vault seals and opens, at most once a second.
     ///
@@ -118,7 +129,7 @@ impl Health {
             ],
         );
         family(
-            "aod_turns_in_hand",
+            "aod_turns_active",
             "Turns that wait or run under this process.",
             &[("", self.turns.count() as u64)],
         );

@@ -8,6 +8,7 @@ mod answers;
 mod config;
 pub mod credentials;
 pub mod environments;
+mod error;
 pub mod health;
 mod host;
 pub mod runtimes;
@@ -17,7 +18,16 @@ pub mod vault;
 
 pub use answers::AnswerRefused;
 pub use aod_store::Page as Range;
-pub use aod_turns::{Error, Paths, Result};
+pub use aod_turns::{Cause, Paths};
 pub use config::{Config, VaultConfig};
+pub use error::{Error, Kind, OpenError, Result};
 pub use host::Host;
-pub use sessions::{Ack, Idempotent, SessionFilter, Sessions};
+pub use sessions::{Accepted, Created, Idempotent, SessionFilter, Sessions};
+
+/// Opens a data folder, and makes it where there is none.
+fn data_folder(path: &std::path::Path) -> Result<Paths, OpenError> {
+    Paths::create(path).map_err(|source| OpenError::DataFolder {
+        path: path.to_owned(),
+        source,
+    })
+}

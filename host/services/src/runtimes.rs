@@ -128,28 +128,22 @@ impl Runtimes {
             return Ok(());
         }
         if snapshot.adapter(runtime).is_none() {
-            let names: Vec<&str> = snapshot
+            let known = snapshot
                 .runtimes
                 .values()
                 .filter(|runtime| runtime.health.adapter().is_some())
-                .map(|runtime| runtime.name.as_str())
+                .map(|runtime| runtime.name.clone())
                 .collect();
-            return Err(Error::UnknownRuntime(
-                match snapshot.runtimes.contains_key(runtime) {
-                    true => format!(
-                        "runtime {runtime:?} cannot be used at the moment: see GET /runtimes/{runtime}"
-                    ),
-                    false => format!(
-                        "runtime {runtime:?} is not known: there are {}",
-                        names.join(", ")
-                    ),
-                },
-            ));
+            let runtime = runtime.to_owned();
+            return Err(match snapshot.runtimes.contains_key(&runtime) {
+                true => Error::RuntimeUnusable { runtime },
+                false => Error::RuntimeUnknown { runtime, known },
+            });
         }
         snapshot
             .catalog
             .validate_model(runtime, model)
-            .map_err(|error| Error::Invalid(error.to_string()))
+            .map_err(Error::Model)
     }
 
     /// What a session that begins now keeps of its runtime.
@@ -219,14 +213,13 @@ impl Runtimes {
     /// Reads the manifest and the components anew.
     ///
     /// # Errors
-    /// [`Error::Invalid`] where the manifest as a whole cannot be read; everything stays as it
+    /// [`Error::Manifest`] where the manifest as a whole cannot be read; everything stays as it
     /// was then.
     pub async fn reload(&self) -> Result<ReloadReport> {
         let reports = self.reports().await?;
         let errors = &self.registry.snapshot().errors;
         if !errors.is_empty() && reports.is_empty() {
-            let errors: Vec<String> = errors.iter().map(ToString::to_string).collect();
-            return Err(Error::Invalid(errors.join("; ")));
+            return Err(Error::Manifest(errors.clone()));
         }
         let changes = reports
             .into_iter()

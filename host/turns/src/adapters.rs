@@ -76,15 +76,14 @@ impl Adapters {
         }
         let name = &session.session.runtime;
         let snapshot = self.registry.settled(name).await;
-        let adapter = snapshot.adapter(name).ok_or_else(|| {
-            Error::UnknownRuntime(format!(
-                "runtime {name:?} cannot be used at the moment: see GET /runtimes/{name}"
-            ))
-        })?;
+        let adapter = snapshot
+            .adapter(name)
+            .ok_or_else(|| Error::RuntimeUnusable {
+                runtime: name.clone(),
+            })?;
         snapshot
             .catalog
-            .validate_model(name, &session.session.model)
-            .map_err(|error| Error::Invalid(error.to_string()))?;
+            .validate_model(name, &session.session.model)?;
         let Build {
             adapter_digest,
             install_key,
@@ -113,6 +112,6 @@ impl Adapters {
         tokio::task::spawn_blocking(move || registry.by_digest(&runtime, digest))
             .await
             .map_err(Error::internal)?
-            .map_err(|error| Error::Unavailable(error.to_string()))
+            .map_err(Error::AdapterGone)
     }
 }

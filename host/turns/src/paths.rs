@@ -1,4 +1,4 @@
-//! Where the data lies (`docs/architecture.md`).
+//! Where the data lies (see `docs/architecture.md`).
 
 use std::fs::{self, DirBuilder};
 use std::io;

@@ -121,9 +121,10 @@ pub(crate) async fn gather(
     for (index, server) in session.agent.mcp_servers.iter().enumerate() {
         for (position, (_, sealed)) in mcp_names(server).enumerate() {
             let key = mcp_key(owner, session.agent.id, sealed.clone());
-            let record = store.sealed(key).await?.ok_or_else(|| {
-                Error::Unavailable(format!("the value of {sealed:?} is gone: set it again"))
-            })?;
+            let record = store
+                .sealed(key)
+                .await?
+                .ok_or(Error::ValueGone { name: sealed })?;
             secrets
                 .mcp
                 .insert(mcp_reference(index, position), seals.open(&record)?);
@@ -286,7 +287,7 @@ pub(crate) fn missing_credential(
     Some(format!(
         "runtime {runtime:?} had no credential for {provider}: {} is missing. Put {first} into the \
          env_vars of the session's environment, or register the credential once with \
-         `aod credential set` (PUT /credentials/{{name}}) for all sessions",
+         `aod credential set` for all sessions",
         variables.join(" or "),
     ))
 }

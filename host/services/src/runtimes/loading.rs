@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use super::Runtimes;
-use crate::{Config, Error, Result};
+use crate::{Config, Error, OpenError, Result};
 
 /// A start waits for so long until it is known which components have to be compiled. Where none
 /// has, all runtimes can be used as soon as the server listens.
@@ -22,18 +22,18 @@ const PATIENCE: Duration = Duration::from_secs(20);
 impl Runtimes {
     /// Reads the manifest and begins to load the components. What has to be compiled is so beside
     /// everything else.
-    pub(crate) async fn open(config: &Config, paths: &Paths) -> anyhow::Result<Self> {
+    pub(crate) async fn open(config: &Config, paths: &Paths) -> Result<Self, OpenError> {
         let (manifest, cwasm, adapters) =
             (config.runtimes.clone(), paths.cwasm(), paths.adapters());
         let compiler = config.compiler.clone();
         let registry = tokio::task::spawn_blocking(move || {
             let engine = Engine::new()?.compiling_by(compiler);
-            anyhow::Ok(Registry::open(engine, &manifest, &cwasm, &adapters))
+            Ok::<_, OpenError>(Registry::open(engine, &manifest, &cwasm, &adapters))
         });
         let registry = Arc::new(registry.await??);
         let mut snapshots = registry.subscribe();
         // Who wants to know what became of it looks at the snapshot.
-        drop(reload(registry.clone())?);
+        drop(reload(registry.clone()).map_err(OpenError::Thread)?);
         let looked_around = snapshots.wait_for(|snapshot| !is_unknown(snapshot));
         let _ = timeout(LOOK_AROUND, looked_around).await;
         Ok(Self {
@@ -54,9 +54,9 @@ impl Runtimes {
             .await
             .is_err()
         {
-            return Err(Error::Unavailable(format!(
-                "runtime {runtime:?} is still being compiled: try again later"
-            )));
+            return Err(Error::StillCompiling {
+                runtime: runtime.to_owned(),
+            });
         }
         self.check(runtime, model)
     }

@@ -5,7 +5,7 @@ use aod_resources::event::Failure;
 use aod_runtime::types::ExitCause;
 use aod_supervisor::{Exited, Reason, Redactor};
 
-use super::journal::Terminal;
+use crate::journal::Terminal;
 
 /// A turn's end.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,8 +71,8 @@ pub(crate) fn cause(reason: Reason) -> ExitCause {
     }
 }
 
-/// Facts that messages are made of.
-pub(crate) struct Facts<'a> {
+/// What messages are made of.
+pub(crate) struct MessageContext<'a> {
     /// The runtime's name.
     pub(crate) runtime: &'a str,
     /// Seconds that the turn might take.
@@ -84,9 +84,13 @@ pub(crate) struct Facts<'a> {
 }
 
 /// Decides a turn's end.
-pub(crate) fn conclude(exited: &Exited, failure: Option<&Failure>, facts: &Facts<'_>) -> End {
+pub(crate) fn conclude(
+    exited: &Exited,
+    failure: Option<&Failure>,
+    context: &MessageContext<'_>,
+) -> End {
     let code = native_code(exited);
-    let runtime = facts.runtime;
+    let runtime = context.runtime;
     let exit = |outcome, error| End {
         outcome,
         exit_code: code,
@@ -110,14 +114,14 @@ pub(crate) fn conclude(exited: &Exited, failure: Option<&Failure>, facts: &Facts
             exit_code: code,
             ..End::error(format!(
                 "the turn took longer than its timeout of {} s and was stopped; the session takes another prompt",
-                facts.timeout
+                context.timeout
             ))
         },
         Reason::Idle => End {
             exit_code: code,
             ..End::error(format!(
                 "runtime {runtime:?} wrote nothing for {} s and was stopped; the session takes another prompt",
-                facts.idle
+                context.idle
             ))
         },
         Reason::OverLimit => End::error(format!(
@@ -141,7 +145,7 @@ pub(crate) fn conclude(exited: &Exited, failure: Option<&Failure>, facts: &Facts
         Reason::Exit => match (failure, code) {
             (Some(failure), _) => exit(Outcome::Failed, Some(failure.message.clone())),
             (None, Some(0)) => exit(Outcome::Completed, None),
-            (None, _) => exit(Outcome::Failed, Some(died(exited, facts))),
+            (None, _) => exit(Outcome::Failed, Some(died(exited, context))),
         },
     }
 }
@@ -153,14 +157,14 @@ fn native_code(exited: &Exited) -> Option<i32> {
         .or_else(|| exited.signal.map(|signal| 128 + signal))
 }
 
-fn died(exited: &Exited, facts: &Facts<'_>) -> String {
-    let runtime = facts.runtime;
+fn died(exited: &Exited, context: &MessageContext<'_>) -> String {
+    let runtime = context.runtime;
     let how = match (exited.code, exited.signal) {
         (Some(code), _) => format!("exited with code {code}"),
         (None, Some(signal)) => format!("was killed by signal {signal}"),
         (None, None) => "ended in an unknown way".to_owned(),
     };
-    match facts.stderr_tail.trim() {
+    match context.stderr_tail.trim() {
         "" => format!("runtime {runtime:?} {how} and said nothing"),
         tail => format!("runtime {runtime:?} {how}: {tail}"),
     }
@@ -172,7 +176,7 @@ mod tests {
 
     use super::*;
 
-    const FACTS: Facts<'_> = Facts {
+    const CONTEXT: MessageContext<'_> = MessageContext {
         runtime: "r",
         timeout: 10,
         idle: 5,
@@ -197,7 +201,11 @@ mod tests {
             message: "no key".to_owned(),
             retry_at: None,
         };
-        let end = conclude(&exited(Some(0), None, Reason::Exit), Some(&failure), &FACTS);
+        let end = conclude(
+            &exited(Some(0), None, Reason::Exit),
+            Some(&failure),
+            &CONTEXT,
+        );
         assert_eq!(end.outcome, Outcome::Failed);
         assert_eq!(end.exit_code, Some(0));
         assert_eq!(end.error.as_deref(), Some("no key"));
@@ -244,7 +252,7 @@ mod tests {
             ),
         ];
         for (code, signal, reason, outcome, terminal) in table {
-            let end = conclude(&exited(code, signal, reason), None, &FACTS);
+            let end = conclude(&exited(code, signal, reason), None, &CONTEXT);
             assert_eq!(
                 (end.outcome, end.terminal),
                 (outcome, terminal),
@@ -258,18 +266,18 @@ mod tests {
             Reason::LogError,
             Reason::StartFailed,
         ] {
-            let end = conclude(&exited(None, Some(9), reason), None, &FACTS);
+            let end = conclude(&exited(None, Some(9), reason), None, &CONTEXT);
             assert_eq!(end.outcome, Outcome::Failed, "{reason:?}");
             assert!(matches!(end.terminal, Terminal::Error { .. }), "{reason:?}");
         }
-        let end = conclude(&exited(None, Some(9), Reason::Terminated), None, &FACTS);
+        let end = conclude(&exited(None, Some(9), Reason::Terminated), None, &CONTEXT);
         assert!(matches!(end.terminal, Terminal::Terminated { .. }));
         assert_eq!(end.exit_code, None);
     }
 
     #[test]
     fn a_death_is_told_with_what_was_said_last() {
-        let end = conclude(&exited(Some(1), None, Reason::Exit), None, &FACTS);
+        let end = conclude(&exited(Some(1), None, Reason::Exit), None, &CONTEXT);
         assert_eq!(
             end.error.as_deref(),
             Some("runtime \"r\" exited with code 1: boom")

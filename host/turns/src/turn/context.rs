@@ -182,5 +182,6 @@ mod tests {
         assert_eq!(ids.len(), 5000);
         assert_eq!(turn_id(session, 1), session);
         assert_eq!(turn_id(session, 7), turn_id(session, 7));
+        assert!(ids.iter().all(|id| !id.is_nil()));
     }
 }

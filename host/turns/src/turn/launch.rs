@@ -15,7 +15,7 @@ use zeroize::Zeroizing;
 use super::Turns;
 use super::fold::for_stdin;
 use crate::paths::SessionPaths;
-use crate::provision::{Trouble, not_placed};
+use crate::provision::{StageError, not_placed};
 use crate::secrets::TurnSecrets;
 
 /// Writes and deletes what the adapter asks for. Files in the private folder are only returned: they
@@ -26,9 +26,9 @@ pub(crate) fn place_files(
     paths: &SessionPaths,
     trash: &Trash,
     secrets: &TurnSecrets,
-) -> Result<Vec<PrivateFile>, Trouble> {
+) -> Result<Vec<PrivateFile>, StageError> {
     let mut private = Vec::new();
-    let inside = |path: &str| -> Result<Option<(Folder, String)>, Trouble> {
+    let inside = |path: &str| -> Result<Option<(Folder, String)>, StageError> {
         for (root, host) in [
             (&places.home, paths.home()),
             (&places.workspace, paths.workspace()),
@@ -61,7 +61,7 @@ pub(crate) fn place_files(
                 .write(path.as_ref(), file.mode, content.as_bytes(), trash)
                 .map_err(|error| not_placed(&path, &error))?;
         } else {
-            return Err(Trouble::Failed(format!(
+            return Err(StageError::Failed(format!(
                 "the runtime's adapter wants to write {:?}, which is outside of the sandbox's own folders",
                 file.path
             )));
@@ -78,7 +78,7 @@ fn beneath<'a>(path: &'a str, root: &str) -> Option<&'a str> {
 pub(crate) fn fill(
     fragments: &[Fragment],
     secrets: &TurnSecrets,
-) -> Result<Zeroizing<String>, Trouble> {
+) -> Result<Zeroizing<String>, StageError> {
     let mut text = Zeroizing::new(String::new());
     for fragment in fragments {
         match fragment {
@@ -87,7 +87,7 @@ pub(crate) fn fill(
             Fragment::Attachment(_) => {}
             Fragment::Secret(reference) => {
                 let secret = secrets.get(&reference.name).ok_or_else(|| {
-                    Trouble::Failed(format!(
+                    StageError::Failed(format!(
                         "the runtime's adapter asks for the secret {:?}, which this turn does not have",
                         reference.name
                     ))
@@ -113,7 +113,7 @@ pub(crate) fn set_variables(
     requested: &Requested,
     operator: &indexmap::IndexMap<String, String>,
     secrets: &TurnSecrets,
-) -> Result<(), Trouble> {
+) -> Result<(), StageError> {
     let user = secrets
         .variables
         .iter()
@@ -168,7 +168,7 @@ pub(crate) fn turn_spec(
     launch: Launch,
     input: SpecInput<'_>,
     secrets: &TurnSecrets,
-) -> Result<TurnSpec, Trouble> {
+) -> Result<TurnSpec, StageError> {
     let settings = &turns.config.turn;
     let stdin = match &input.requested.stdin {
         RequestedStdin::None => Stdin::None,
