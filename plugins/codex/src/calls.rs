@@ -190,21 +190,32 @@ fn about(changes: &[Change<'_>]) -> Option<String> {
     })
 }
 
-/// What a shell is told to run, without the shell.
+/// What a shell is told to run, without the shell and its quotation marks.
 fn unwrapped(command: &str) -> String {
-    let inner = ["/bin/bash -lc ", "/bin/sh -lc ", "bash -lc ", "sh -lc "]
+    let shells = ["/bin/bash -lc ", "/bin/sh -lc ", "bash -lc ", "sh -lc "];
+    let Some(inner) = shells
         .into_iter()
-        .find_map(|shell| command.strip_prefix(shell));
-    match inner {
-        Some(inner) => match inner
-            .strip_prefix('\'')
-            .and_then(|in_| in_.strip_suffix('\''))
-        {
-            Some(quoted) => quoted.replace("'\\''", "'").replace("'\"'\"'", "'"),
-            None => inner.to_owned(),
-        },
-        None => command.to_owned(),
+        .find_map(|shell| command.strip_prefix(shell))
+    else {
+        return command.to_owned();
+    };
+    let within = |mark: char| inner.strip_prefix(mark)?.strip_suffix(mark);
+    if let Some(quoted) = within('\'') {
+        return quoted.replace("'\\''", "'");
     }
+    let Some(quoted) = within('"') else {
+        return inner.to_owned();
+    };
+    let mut plain = String::with_capacity(quoted.len());
+    let mut characters = quoted.chars().peekable();
+    while let Some(character) = characters.next() {
+        let escaped = |next: &char| matches!(next, '"' | '\\' | '$' | '`');
+        match characters.next_if(|next| character == '\\' && escaped(next)) {
+            Some(next) => plain.push(next),
+            None => plain.push(character),
+        }
+    }
+    plain
 }
 
 fn text_of(json: &RawValue) -> Option<String> {
@@ -235,6 +246,10 @@ mod tests {
             "echo hi; exit 3"
         );
         assert_eq!(unwrapped("/bin/bash -lc 'echo '\\''a'\\'''"), "echo 'a'");
+        assert_eq!(
+            unwrapped(r#"/bin/bash -lc "printf '%s\n' \"\$HOME\"""#),
+            r#"printf '%s\n' "$HOME""#
+        );
         assert_eq!(unwrapped("/bin/bash -lc ls"), "ls");
         assert_eq!(unwrapped("ls -la"), "ls -la");
     }

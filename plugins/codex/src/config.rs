@@ -11,6 +11,7 @@ use aod_plugin_sdk::{
 };
 
 use crate::EFFORT;
+use crate::launch::LOG_VARIABLE;
 
 /// How long the CLI waits for an MCP server to start before it asks the model without it. Left to
 /// itself, it waits for one second.
@@ -45,6 +46,11 @@ pub(crate) fn config(context: &Context, prompt: &Prompt) -> Result<Config, Refus
     }
     if !context.mcp_servers.is_empty() {
         writer.number("mcp_optional_startup_grace_ms", SERVER_START_MS);
+    }
+    if !context.has_secret(LOG_VARIABLE) {
+        // How the CLI logs is not how the agent's own programs should.
+        writer.toml.push_str("\n[shell_environment_policy]\n");
+        writer.list("exclude", [LOG_VARIABLE]);
     }
     if context.workspace_config == WorkspaceConfig::All {
         // Else the workspace's own `.codex/config.toml` is not obeyed.

@@ -39,7 +39,10 @@ impl Servers {
             None => about.split_once(' ').unwrap_or((about, "")),
         };
         if said.contains("startup failed") {
-            let why = rest.split_once("error=").and_then(|(_, why)| title(why));
+            let why = rest.split_once("error=").map(|(_, why)| why);
+            // What comes before it is a list of the CLI's own types.
+            let why = why.map(|why| why.rsplit_once("] error: ").map_or(why, |(_, why)| why));
+            let why = why.and_then(title);
             self.stands(name, McpState::Failed, why, out);
         } else if said.contains("omitting pending") {
             let why = "not ready in time: the model is asked without it";
