@@ -8,6 +8,7 @@ pub struct Ending {
     told: bool,
     live: bool,
     trouble: Option<Failure>,
+    retry_at_ms: Option<u64>,
     answer: Option<String>,
 }
 
@@ -24,7 +25,7 @@ impl Ending {
     /// The next turn of a living process begins.
     pub fn begin(&mut self) {
         self.told = false;
-        self.trouble = None;
+        self.well();
         self.answer = None;
     }
 
@@ -44,9 +45,15 @@ impl Ending {
         self.trouble(failure(FailureKind::Timeout, warning));
     }
 
+    /// When what is in trouble is tried again, in milliseconds since the Unix epoch.
+    pub fn retry_at(&mut self, at_ms: u64) {
+        self.retry_at_ms = Some(at_ms);
+    }
+
     /// What was in trouble goes on.
     pub fn well(&mut self) {
         self.trouble = None;
+        self.retry_at_ms = None;
     }
 
     /// Emits the result and ends the turn, unless that was done before; tells whether it did.
@@ -107,6 +114,7 @@ impl Ending {
         let failure = match self.trouble.take() {
             Some(trouble) => Failure {
                 message: format!("{message}; the last warning was: {}", trouble.message),
+                retry_at_ms: trouble.retry_at_ms.or(self.retry_at_ms),
                 ..trouble
             },
             None => failure(FailureKind::Timeout, message),
@@ -200,11 +208,13 @@ mod tests {
     fn a_turn_that_ran_out_of_time_in_trouble_failed_by_the_trouble() {
         let mut ending = Ending::default();
         ending.trouble(failure(FailureKind::Quota, "status 429"));
+        ending.retry_at(7);
         ending.answered("so far");
         let result = result_after(&mut ending, ExitCause::Timeout);
         assert_eq!(result.text.as_deref(), Some("so far"));
         let failure = result.failure.unwrap();
         assert_eq!(failure.kind, FailureKind::Quota);
+        assert_eq!(failure.retry_at_ms, Some(7));
         assert!(
             failure.message.ends_with("status 429"),
             "{}",
