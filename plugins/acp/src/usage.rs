@@ -7,8 +7,8 @@ use crate::wire::{Cost, Prompted, Tokens};
 /// What a session has cost, which agents tell as a running total.
 #[derive(Debug, Default)]
 pub(crate) struct Money {
-    /// What it had cost when the turn began, unknown in a session that is gone on with, and what
-    /// the agent said last.
+    /// What it had cost when that was last reckoned, unknown in a session that is gone on with, and
+    /// what the agent has said since.
     before: Option<f64>,
     now: Option<f64>,
 }
@@ -29,7 +29,7 @@ impl Money {
 
     /// A turn begins.
     pub(crate) fn begin(&mut self) {
-        self.before = self.now();
+        self.before = self.now.take().or(self.before);
     }
 
     /// The agent says what the session has cost.
@@ -41,9 +41,9 @@ impl Money {
 
     /// What the turn has cost, once.
     fn take(&mut self) -> Option<f64> {
-        let cost = self.now? - self.before?;
-        self.before = self.now;
-        Some(cost.max(0.0))
+        let now = self.now.take()?;
+        let before = self.before.replace(now)?;
+        Some((now - before).max(0.0))
     }
 }
 
