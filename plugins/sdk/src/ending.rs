@@ -22,6 +22,15 @@ impl Ending {
         }
     }
 
+    /// For a process that stays and has no turn now, such as one that is gone on with from a state.
+    #[must_use]
+    pub fn resting() -> Self {
+        Self {
+            told: true,
+            ..Self::live()
+        }
+    }
+
     /// The next turn of a living process begins.
     pub fn begin(&mut self) {
         self.told = false;
