@@ -1,4 +1,4 @@
-//! `/sessions/{id}/events`: the normalized events (`2-stream.md`).
+//! `/sessions/{id}/events`: the normalized events.
 
 use aod_resources::event::{Event, EventId};
 use aod_streams::events::EventPage;

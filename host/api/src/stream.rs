@@ -1,4 +1,4 @@
-//! `/sessions/{id}/stream`: the native event stream (`2-stream.md`).
+//! `/sessions/{id}/stream`: the native event stream.
 
 use std::convert::Infallible;
 use std::time::Duration;
