@@ -7,20 +7,15 @@ use aod_resources::event::EventId;
 use aod_resources::{
     NewPrompt, NewResource, NewSession, Resource, Secrets, Session, Status, Timestamp, Turn,
 };
-use aod_store::{
-    Idempotency, NewTurn, Page, SealedKind, StopRequest, Store, Submitted, VersionRef,
-};
+use aod_store::{NewTurn, Page, SealedKind, StopRequest, Store, Submitted, VersionRef};
 use aod_streams::events::{EventFollower, EventPage};
 use aod_streams::follow::{Follower, Log, StreamStart};
 use aod_turns::{Seals, Turns};
-use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::accepted::{Accepted, Created, Idempotent, read_answer};
 use crate::runtimes::Runtimes;
 use crate::{Error, Kind, Result};
-
-/// An idempotency key is remembered for so long.
-const REMEMBERED_MICROS: i64 = 24 * 60 * 60 * 1_000_000;
 
 /// How long a request to terminate waits for the end of it.
 const TERMINATED_IN: Duration = Duration::from_secs(20);
@@ -45,38 +40,6 @@ pub struct SessionFilter {
     pub agent_id: Option<Uuid>,
     /// Only those of this runtime.
     pub runtime: Option<String>,
-}
-
-/// A request that carries an `Idempotency-Key`.
-#[derive(Clone, Debug)]
-pub struct Idempotent {
-    /// The key.
-    pub key: String,
-    /// What is asked for: the same key on another route is another request.
-    pub route: String,
-    /// The request's body. Only a keyed hash of it is kept.
-    pub body: Vec<u8>,
-}
-
-/// A session or a prompt that was accepted: its turn waits for room. The same request again is
-/// answered by the same value.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Accepted {
-    /// The session.
-    pub session: Uuid,
-    /// The turn's number.
-    pub turn: u32,
-    /// What a new session was made with; none for the next prompt of one that was there.
-    pub created: Option<Created>,
-}
-
-/// What a new session was made with.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Created {
-    /// Its environment.
-    pub environment: Option<Uuid>,
-    /// Its repositories.
-    pub resources: Vec<Resource>,
 }
 
 impl Sessions {
@@ -380,51 +343,6 @@ impl Sessions {
             .map_err(Error::internal)?
             .map_err(Error::internal)
     }
-
-    fn body_mac(&self, request: &Idempotent) -> [u8; 32] {
-        let mut message = request.route.clone().into_bytes();
-        message.push(0);
-        message.extend_from_slice(&request.body);
-        self.seals.vault().mac("idempotency", &message)
-    }
-
-    fn idempotency(
-        &self,
-        request: Option<&Idempotent>,
-        accepted: &Accepted,
-    ) -> Result<Option<Idempotency>> {
-        let Some(request) = request else {
-            return Ok(None);
-        };
-        Ok(Some(Idempotency {
-            key: request.key.clone(),
-            body_mac: self.body_mac(request),
-            not_before: remembered(),
-            answer: serde_json::to_string(accepted).map_err(Error::internal)?,
-        }))
-    }
-
-    /// The first answer to the same request. Asked before anything is checked: what was accepted
-    /// once is not refused the second time because the world has moved on.
-    async fn replayed(
-        &self,
-        owner: Uuid,
-        request: Option<&Idempotent>,
-    ) -> Result<Option<Accepted>> {
-        let Some(request) = request else {
-            return Ok(None);
-        };
-        let mac = self.body_mac(request);
-        let answer = self
-            .store
-            .replay(owner, request.key.clone(), mac, remembered())
-            .await?;
-        answer.map(|answer| read_answer(&answer)).transpose()
-    }
-}
-
-fn remembered() -> Timestamp {
-    Timestamp::from_micros(Timestamp::now().as_micros() - REMEMBERED_MICROS)
 }
 
 /// Repositories, and their tokens by position.
@@ -435,8 +353,4 @@ fn apart(new: Vec<NewResource>) -> (Vec<Resource>, Secrets) {
     });
     let tokens = tokens.collect();
     (new.into_iter().map(|new| new.resource).collect(), tokens)
-}
-
-fn read_answer(answer: &str) -> Result<Accepted> {
-    serde_json::from_str(answer).map_err(Error::internal)
 }

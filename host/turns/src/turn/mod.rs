@@ -5,6 +5,7 @@ mod answers;
 mod conclude;
 mod context;
 mod derive;
+mod ending;
 mod fold;
 mod follow;
 mod launch;
@@ -33,9 +34,10 @@ use crate::placement::{Placement, WorkerId};
 use crate::provision::{Installs, Sandboxes};
 use crate::retention::Retention;
 use crate::seal::Seals;
-use crate::{Config, Error, Paths, Result};
+use crate::{Config, Paths};
 
 pub use answers::Refusal;
+pub(crate) use ending::settle_left;
 
 /// So many answers wait for a turn to take them; whoever has more waits with them.
 const WAITING_ANSWERS: usize = 16;
@@ -343,18 +345,4 @@ impl Turns {
         self.0.tasks.close();
         self.0.tasks.wait().await;
     }
-}
-
-/// Appends the terminal event of a turn whose end an earlier host had committed.
-pub(crate) async fn settle_left(turns: &Turns, turn: &aod_store::TurnRecord) -> Result<()> {
-    let Some(terminal) = turn.terminal.clone() else {
-        return Ok(());
-    };
-    let terminal = serde_json::from_value(terminal).map_err(Error::internal)?;
-    let id = WorkerId {
-        session: turn.session,
-        turn: turn.turn.turn_number,
-    };
-    let mut journal = task::journal(turns, id).await?;
-    task::settle(turns, id, &terminal, &mut journal).await
 }

@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use aod_log::Reader;
-use aod_resources::{Actor, Outcome, Status, Timestamp, Usage};
-use aod_store::{SessionRecord, StopRequest, TurnEnd, TurnRecord};
+use aod_resources::{Actor, Outcome, Status, Timestamp};
+use aod_store::{SessionRecord, StopRequest, TurnRecord};
 use aod_supervisor::{Exited, Redactor};
 use tokio::sync::{mpsc, watch};
 use uuid::Uuid;
@@ -15,11 +15,12 @@ use super::answers::Attempt;
 use super::conclude::{self, End, conclude};
 use super::context::{BeginRecord, context, prompt, sandbox_paths};
 use super::derive::Derivation;
+use super::ending::{TurnSummary, commit, give_up, journal};
 use super::fold::{Fold, FoldInput};
 use super::prepare::Ready;
 use super::worker::{self, PendingSupervisor};
 use crate::admission::AdmissionPermit;
-use crate::journal::{Journal, Terminal};
+use crate::journal::Journal;
 use crate::paths::SessionPaths;
 use crate::placement::{PlacementError, WorkerId};
 use crate::provision::ProvisionError;
@@ -107,66 +108,6 @@ pub(super) struct Task<'a> {
     /// Finds the turn's secrets, as soon as they are open. What the supervisor has recorded is
     /// free of them, so a turn that is gone on with needs none.
     pub(super) redactor: Redactor,
-}
-
-/// Takes the log of a session between turns, or once a turn's worker has ended.
-pub(super) async fn journal(turns: &Turns, id: WorkerId) -> Result<Journal> {
-    let log = turns.paths.session(id.session).log();
-    Journal::open(&log, turns.config.log, id.turn).await
-}
-
-/// Ends a turn that could not be run, whatever state it is in.
-async fn give_up(turns: &Turns, id: WorkerId, end: End) -> Result<()> {
-    let record = turns.store.turn_record(id.session, id.turn).await?;
-    if !record.turn.status.is_active() {
-        // What failed came after the commit.
-        return super::settle_left(turns, &record).await;
-    }
-    let mut journal = journal(turns, id).await?;
-    commit(turns, id, end, TurnSummary::default(), &mut journal).await
-}
-
-/// Commits a turn's end, and then tells those who follow it: who has seen the terminal event
-/// finds the session in its final state.
-async fn commit(
-    turns: &Turns,
-    id: WorkerId,
-    end: End,
-    summary: TurnSummary,
-    journal: &mut Journal,
-) -> Result<()> {
-    let terminal = serde_json::to_value(&end.terminal).map_err(Error::internal)?;
-    turns
-        .store
-        .end_turn(TurnEnd {
-            session: id.session,
-            turn: id.turn,
-            outcome: end.outcome,
-            exit_code: end.exit_code,
-            error: end.error,
-            usage: summary.usage,
-            terminal,
-            resume_token: summary.remember,
-            at: Timestamp::now(),
-        })
-        .await?;
-    turns.bell.turn_ended(id.session);
-    settle(turns, id, &end.terminal, journal).await
-}
-
-/// Appends the terminal event of a turn that has been committed.
-pub(super) async fn settle(
-    turns: &Turns,
-    id: WorkerId,
-    terminal: &Terminal,
-    journal: &mut Journal,
-) -> Result<()> {
-    journal.terminal(terminal)?;
-    if let Err(error) = turns.store.terminal_logged(id.session, id.turn).await {
-        // The next start looks at the log instead.
-        tracing::warn!(%error, "it cannot be noted that a turn's end is in the log");
-    }
-    Ok(())
 }
 
 impl<'a> Task<'a> {
@@ -451,21 +392,5 @@ impl Task<'_> {
             ),
         };
         self.commit(end, summary, &mut journal).await
-    }
-}
-
-/// What an adapter has told of a turn that is kept with its end.
-#[derive(Default)]
-struct TurnSummary {
-    usage: Usage,
-    remember: Option<String>,
-}
-
-impl TurnSummary {
-    fn of(fold: &Fold) -> Self {
-        Self {
-            usage: fold.usage(),
-            remember: fold.remember.clone().map(Option::unwrap_or_default),
-        }
     }
 }
