@@ -191,7 +191,12 @@ impl Task<'_> {
 pub(super) async fn ask(paths: &SessionPaths, request: Request) -> Result<Heard, Failure> {
     let path = paths.control();
     let asked = tokio::task::spawn_blocking(move || {
-        Control::connect(&path, PATIENCE).and_then(|mut control| control.send(&request))
+        let sent = Control::connect(&path, PATIENCE).and_then(|mut control| control.send(&request));
+        if request == Request::Terminate && matches!(sent, Err(ControlError::TimedOut { .. })) {
+            // It was stopped, or hangs. Its sandbox dies with it, and the turn ends without it.
+            let _ = aod_supervisor::kill_supervisor(&path);
+        }
+        sent
     });
     Ok(match asked.await.map_err(Error::internal)? {
         Ok(()) => Heard::Done,
