@@ -230,3 +230,70 @@ fn the_command_dies_with_the_thread_that_started_it() {
     });
     assert_eq!(ended.unwrap().signal, Some(libc::SIGKILL));
 }
+
+/// A cgroup v2 folder of its own; none, with the reason printed, where none can be made.
+fn cgroup() -> Option<std::path::PathBuf> {
+    let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
+    let mount = mounts.lines().find_map(|line| {
+        let (before, after) = line.split_once(" - ")?;
+        after
+            .starts_with("cgroup2 ")
+            .then(|| before.split(' ').nth(4))?
+    });
+    let groups = std::fs::read_to_string("/proc/self/cgroup").unwrap();
+    let own = groups.lines().find_map(|line| line.strip_prefix("0::/"));
+    let (Some(mount), Some(own)) = (mount, own) else {
+        println!("skipped: there is no cgroup v2");
+        return None;
+    };
+    let name = format!("aod-launch-test-{}", std::process::id());
+    let group = std::path::Path::new(mount).join(own).join(name);
+    match std::fs::create_dir(&group) {
+        Ok(()) if group.join("cgroup.kill").exists() => Some(group),
+        made => {
+            println!(
+                "skipped: no group with `cgroup.kill` at {}: {made:?}",
+                group.display()
+            );
+            None
+        }
+    }
+}
+
+#[test]
+fn a_cgroup_is_joined_killed_and_removed() {
+    let Some(group) = cgroup() else {
+        return;
+    };
+    let mut launch =
+        shell("(setsid sh -c 'echo $$; exec sleep 1000 >&- 2>&-' &); read -r line; sleep 1000");
+    launch.cgroup = Some(group.clone());
+    let options = StartOptions {
+        input: Input::Pipe,
+        ..StartOptions::default()
+    };
+    let (mut process, pipes) = start(&launch, options).unwrap();
+    let mut polled = [rustix::event::PollFd::new(
+        &pipes.stdout,
+        rustix::event::PollFlags::IN,
+    )];
+    rustix::event::poll(&mut polled, None).unwrap();
+    let mut line = [0; 32];
+    let length = (&pipes.stdout).read(&mut line).unwrap();
+    let daemon = std::str::from_utf8(&line[..length])
+        .unwrap()
+        .trim()
+        .to_owned();
+    let members = std::fs::read_to_string(group.join("cgroup.procs")).unwrap();
+    assert!(members.lines().any(|pid| pid == daemon), "{members}");
+    process.kill();
+    process.wait().unwrap();
+    let empty = || std::fs::read_to_string(group.join("cgroup.events")).unwrap();
+    let emptied = (0..1000).any(|_| {
+        std::thread::sleep(Duration::from_millis(5));
+        empty().contains("populated 0")
+    });
+    assert!(emptied, "{}", empty());
+    drop(process);
+    assert!(!group.exists());
+}

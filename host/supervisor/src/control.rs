@@ -5,6 +5,8 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::process::{PidfdFlags, Signal};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -116,8 +118,9 @@ impl Control {
     /// [`ControlError::Gone`], [`ControlError::Io`].
     pub fn connect(path: &Path, timeout: Duration) -> Result<Self, ControlError> {
         let failed = |source| classify(path, source);
-        let stream = socket::connect(path).map_err(failed)?;
-        let timeout = Some(timeout.max(Duration::from_millis(1)));
+        let timeout = timeout.max(Duration::from_millis(1));
+        let stream = socket::connect(path, timeout).map_err(failed)?;
+        let timeout = Some(timeout);
         stream.set_read_timeout(timeout).map_err(failed)?;
         stream.set_write_timeout(timeout).map_err(failed)?;
         Ok(Self {
@@ -156,6 +159,29 @@ impl Control {
         }
         Ok(serde_json::from_slice(&line)?)
     }
+}
+
+/// Kills the supervisor that listens at `path`, and its turn with it: for one that does not answer.
+/// The log's lock is free then, without an [`Exited`](crate::Exited) record.
+///
+/// # Errors
+/// [`ControlError::Gone`] where nobody listens, [`ControlError::Io`].
+pub fn kill_supervisor(path: &Path) -> Result<(), ControlError> {
+    let failed = |source: io::Error| classify(path, source);
+    let stream = socket::connect(path, Duration::from_secs(1)).map_err(failed)?;
+    let kill = || -> io::Result<()> {
+        let listener = rustix::net::sockopt::socket_peercred(&stream)?.pid;
+        let pidfd = rustix::process::pidfd_open(listener, PidfdFlags::empty())?;
+        // Its end would have hung the connection up. So it lived when the descriptor was made, and
+        // the number was not yet another process's.
+        let mut polled = [PollFd::new(&stream, PollFlags::empty())];
+        rustix::event::poll(&mut polled, Some(&Timespec::default()))?;
+        if !polled[0].revents().is_empty() {
+            return Err(io::ErrorKind::ConnectionReset.into());
+        }
+        Ok(rustix::process::pidfd_send_signal(&pidfd, Signal::KILL)?)
+    };
+    kill().map_err(failed)
 }
 
 fn classify(path: &Path, source: io::Error) -> ControlError {

@@ -12,6 +12,9 @@ pub struct Exited {
     pub signal: Option<i32>,
     /// Why it ended.
     pub reason: Reason,
+    /// Whether it was killed because it did not end when it was asked to, or was not asked.
+    #[serde(default)]
+    pub killed: bool,
     /// How many bytes of its output were not UTF-8 and were replaced.
     #[serde(default)]
     pub replaced_bytes: u64,

@@ -18,7 +18,7 @@ mod spec;
 mod start;
 
 pub use aod_launch::{Launch, SignalTarget};
-pub use control::{Control, ControlError, MAX_REQUEST, Reply, Request};
+pub use control::{Control, ControlError, MAX_REQUEST, Reply, Request, kill_supervisor};
 pub use effect::{Answer, Effect, Note};
 pub use exited::{Exited, Reason};
 pub use fragment::{Filled, Fragment};

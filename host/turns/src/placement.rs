@@ -137,6 +137,10 @@ impl Placement for LocalPlacement {
     fn ask(&self, worker: WorkerId, request: &Request) -> ControlReply {
         let path = self.paths.session(worker.session).control();
         let asked = Control::connect(&path, PATIENCE).and_then(|mut control| control.send(request));
+        if *request == Request::Terminate && matches!(asked, Err(ControlError::TimedOut { .. })) {
+            // It was stopped, or hangs. Its sandbox dies with it, and the turn ends without it.
+            let _ = aod_supervisor::kill_supervisor(&path);
+        }
         match asked {
             Ok(()) => ControlReply::Done,
             Err(ControlError::Refused { reason }) => ControlReply::Refused(reason),

@@ -35,6 +35,8 @@ const LINGER_MS: u64 = 250;
 const DRAIN_MS: u64 = 2_000;
 /// How often orphans are killed meanwhile.
 const SWEEP_MS: u64 = 50;
+/// What was killed and has not ended after so long is killed again.
+const KILL_AGAIN_MS: u64 = 2_000;
 /// How long killed processes may take to die before the turn is recorded as ended all the same.
 const LAST_SWEEP: Duration = Duration::from_secs(1);
 /// So long after the last event, buffers are freed.
@@ -60,6 +62,8 @@ pub struct Turn {
     interrupt: Interrupt,
     limits: LimitPoller,
     over_limit: Option<String>,
+    /// When it was killed last, if it was.
+    killed_at: Option<u64>,
     started: Instant,
     buffer: Vec<u8>,
 }
@@ -112,6 +116,7 @@ impl Turn {
                         code: None,
                         signal: None,
                         reason: Reason::StartFailed,
+                        killed: false,
                         replaced_bytes: 0,
                         output_bytes: 0,
                         error: Some(failure.1.clone()),
@@ -174,6 +179,7 @@ impl Turn {
             interrupt: spec.interrupt,
             limits: LimitPoller::new(spec.launch.polled_limits),
             over_limit: None,
+            killed_at: None,
             started: Instant::now(),
             buffer: Vec::new(),
         }
@@ -188,7 +194,10 @@ impl Turn {
             // The end before requests: a CLI that has ended can no longer be asked to stop.
             self.look_for_end();
             self.happens(Event::Time);
-            self.watch();
+            if self.kill_again_at().is_some_and(|at| self.now() >= at) {
+                self.kill();
+            }
+            self.poll_limits();
             self.read();
             self.serve();
             self.append();
@@ -251,7 +260,8 @@ impl Turn {
         let looks = self.over_limit.is_none() && !self.ending.is_gone();
         let look = self.limits.due().filter(|_| looks);
         let look = look.map(|at| at.saturating_sub(now));
-        let millis = [due, sweep, rest, look].into_iter().flatten().min();
+        let again = self.kill_again_at().map(|at| at.saturating_sub(now));
+        let millis = [due, sweep, rest, look, again].into_iter().flatten().min();
         let sync = self.log.sync_due();
         match (millis.map(Duration::from_millis), sync) {
             (Some(a), Some(b)) => Some(a.min(b)),
@@ -259,7 +269,7 @@ impl Turn {
         }
     }
 
-    fn watch(&mut self) {
+    fn poll_limits(&mut self) {
         if self.ending.is_gone() || self.over_limit.is_some() {
             return;
         }
@@ -296,8 +306,19 @@ impl Turn {
                     self.process.signal(signal, self.interrupt.to);
                 }
             }
-            Action::Kill => self.process.kill(),
+            Action::Kill => self.kill(),
         }
+    }
+
+    fn kill(&mut self) {
+        self.killed_at = Some(self.now());
+        self.process.kill();
+    }
+
+    /// When to kill it again, with more force where there is more.
+    fn kill_again_at(&self) -> Option<u64> {
+        let at = self.killed_at.filter(|_| !self.ending.is_gone())?;
+        Some(at.saturating_add(KILL_AGAIN_MS))
     }
 
     /// Reads one block of each stream, and says whether there was any. No more is read than is then
@@ -455,6 +476,7 @@ impl Turn {
             code: self.status.and_then(|status| status.code),
             signal: self.status.and_then(|status| status.signal),
             reason: self.ending.reason(),
+            killed: self.killed_at.is_some(),
             replaced_bytes: stdout.lines.replaced() + stderr.lines.replaced(),
             output_bytes: stdout.lines.bytes() + stderr.lines.bytes(),
             error: self.log_error.take().or(self.over_limit.take()),

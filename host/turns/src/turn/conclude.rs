@@ -137,9 +137,16 @@ pub(crate) fn conclude(
                 .clone()
                 .unwrap_or_else(|| format!("runtime {runtime:?} could not be run to its end")),
         ),
-        // Its result was there; that it did not leave by itself changes nothing about it.
+        // Its result was there; that it had to be asked to leave changes nothing about it. What had
+        // to be killed may have left things half done.
         Reason::AfterResult => match failure {
             Some(failure) => exit(Outcome::Failed, Some(failure.message.clone())),
+            None if exited.killed => exit(
+                Outcome::Failed,
+                Some(format!(
+                    "runtime {runtime:?} gave its result, did not exit when it was asked to, and was killed"
+                )),
+            ),
             None => exit(Outcome::Completed, None),
         },
         Reason::Exit => match (failure, code) {
@@ -188,6 +195,7 @@ mod tests {
             code,
             signal,
             reason,
+            killed: signal == Some(9),
             replaced_bytes: 0,
             output_bytes: 0,
             error: None,
@@ -245,9 +253,16 @@ mod tests {
             ),
             (
                 None,
-                Some(9),
+                Some(15),
                 Reason::AfterResult,
                 Outcome::Completed,
+                Terminal::Exit { code: 143 },
+            ),
+            (
+                None,
+                Some(9),
+                Reason::AfterResult,
+                Outcome::Failed,
                 Terminal::Exit { code: 137 },
             ),
         ];

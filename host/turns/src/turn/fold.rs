@@ -202,6 +202,7 @@ impl Fold {
                     code: None,
                     signal: None,
                     reason: aod_supervisor::Reason::LogError,
+                    killed: false,
                     replaced_bytes: 0,
                     output_bytes: 0,
                     error: Some("the record of the turn's end cannot be read".to_owned()),
