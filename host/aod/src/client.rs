@@ -1,8 +1,7 @@
 //! A client of a server, as `aod run` needs it.
 
-use std::fmt::Write as _;
-
 use anyhow::{Context as _, Result, bail};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::{Method, Response};
 use serde_json::Value;
 
@@ -72,17 +71,15 @@ impl Client {
     }
 }
 
+/// What need not be encoded in a segment of a path, apart from letters and digits.
+const PLAIN: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'_')
+    .remove(b'.')
+    .remove(b'~')
+    .remove(b':');
+
 /// A text as one segment of a path.
 pub(crate) fn segment(text: &str) -> String {
-    let mut segment = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' | b':' => {
-                segment.push(char::from(byte));
-            }
-            // Writing to a string does not fail.
-            byte => drop(write!(segment, "%{byte:02X}")),
-        }
-    }
-    segment
+    utf8_percent_encode(text, PLAIN).to_string()
 }

@@ -26,7 +26,7 @@ pub(crate) fn routes() -> OpenApiRouter<Api> {
 
 /// Lists the caller's agents that are not archived, newest first.
 #[utoipa::path(get, path = "/agents", tag = "agents", params(Page),
-    responses((status = 200, body = Listing<Agent>), (status = 401)))]
+    responses((status = 200, body = Listing<Agent>), (status = 404)))]
 async fn list(
     State(api): State<Api>,
     caller: Caller,
@@ -38,7 +38,7 @@ async fn list(
 
 /// Creates an agent.
 #[utoipa::path(post, path = "/agents", tag = "agents", request_body = NewAgent,
-    responses((status = 201, body = Agent), (status = 400), (status = 401), (status = 404), (status = 422)))]
+    responses((status = 201, body = Agent), (status = 400), (status = 404)))]
 async fn create(
     State(api): State<Api>,
     caller: Caller,
@@ -50,7 +50,7 @@ async fn create(
 
 /// Reads an agent, archived or not.
 #[utoipa::path(get, path = "/agents/{id}", tag = "agents", params(Id<Agent>),
-    responses((status = 200, body = Agent), (status = 401), (status = 404)))]
+    responses((status = 200, body = Agent), (status = 404)))]
 async fn read(
     State(api): State<Api>,
     caller: Caller,
@@ -61,7 +61,7 @@ async fn read(
 
 /// Changes an agent, if it is still at the version that the caller has seen.
 #[utoipa::path(put, path = "/agents/{id}", tag = "agents", params(Id<Agent>), request_body = AgentChanges,
-    responses((status = 200, body = Agent), (status = 400), (status = 401), (status = 404), (status = 409), (status = 422)))]
+    responses((status = 200, body = Agent), (status = 400), (status = 404), (status = 409)))]
 async fn update(
     State(api): State<Api>,
     caller: Caller,
@@ -73,7 +73,7 @@ async fn update(
 
 /// Archives an agent for good: hidden from lists, still readable, starts no new session.
 #[utoipa::path(post, path = "/agents/{id}/archive", tag = "agents", params(Id<Agent>),
-    responses((status = 200, body = Agent), (status = 401), (status = 404), (status = 409)))]
+    responses((status = 200, body = Agent), (status = 404), (status = 409)))]
 async fn archive(
     State(api): State<Api>,
     caller: Caller,
@@ -84,7 +84,7 @@ async fn archive(
 
 /// Every version of an agent, newest first.
 #[utoipa::path(get, path = "/agents/{id}/versions", tag = "agents", params(Id<Agent>),
-    responses((status = 200, body = Listing<AgentVersion>), (status = 401), (status = 404)))]
+    responses((status = 200, body = Listing<AgentVersion>), (status = 404)))]
 async fn versions(
     State(api): State<Api>,
     caller: Caller,

@@ -48,7 +48,7 @@ struct AnswerAck {
 /// Answers a question of the running turn: a `permission.request` event. The first answer counts.
 #[utoipa::path(post, path = "/sessions/{id}/answers", tag = "sessions", params(Id<Session>),
     request_body = NewAnswer,
-    responses((status = 202, body = AnswerAck), (status = 400), (status = 401), (status = 404), (status = 409), (status = 422)))]
+    responses((status = 202, body = AnswerAck), (status = 400), (status = 404), (status = 409)))]
 async fn answer(
     State(api): State<Api>,
     caller: Caller,

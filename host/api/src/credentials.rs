@@ -78,7 +78,7 @@ struct Trail {
 
 /// Lists the caller's credentials by name, without their values.
 #[utoipa::path(get, path = "/credentials", tag = "credentials",
-    responses((status = 200, body = Listing<CredentialInfo>), (status = 401)))]
+    responses((status = 200, body = Listing<CredentialInfo>)))]
 async fn list(
     State(api): State<Api>,
     caller: Caller,
@@ -90,7 +90,7 @@ async fn list(
 /// What was done with the caller's credentials, newest first. Nothing is ever changed or deleted
 /// in this trail.
 #[utoipa::path(get, path = "/credentials/audit", tag = "credentials", params(TrailPage),
-    responses((status = 200, body = Trail), (status = 400), (status = 401)))]
+    responses((status = 200, body = Trail)))]
 async fn trail(
     State(api): State<Api>,
     caller: Caller,
@@ -112,7 +112,7 @@ async fn trail(
 
 /// Reads a credential, without its value.
 #[utoipa::path(get, path = "/credentials/{name}", tag = "credentials", params(Name),
-    responses((status = 200, body = CredentialInfo), (status = 401), (status = 404)))]
+    responses((status = 200, body = CredentialInfo), (status = 404)))]
 async fn read(
     State(api): State<Api>,
     caller: Caller,
@@ -125,7 +125,7 @@ async fn read(
 /// next turn on. `hint` warns of a value that does not look like others of its kind.
 #[utoipa::path(put, path = "/credentials/{name}", tag = "credentials", params(Name),
     request_body = NewValue,
-    responses((status = 200, body = Registered), (status = 400), (status = 401), (status = 422)))]
+    responses((status = 200, body = Registered), (status = 404)))]
 async fn set(
     State(api): State<Api>,
     caller: Caller,
@@ -142,7 +142,7 @@ async fn set(
 
 /// Deletes a credential with its value.
 #[utoipa::path(delete, path = "/credentials/{name}", tag = "credentials", params(Name),
-    responses((status = 200, body = Detail), (status = 401), (status = 404)))]
+    responses((status = 200, body = Detail), (status = 404)))]
 async fn delete(
     State(api): State<Api>,
     caller: Caller,

@@ -27,7 +27,7 @@ pub(crate) fn routes() -> OpenApiRouter<Api> {
 
 /// Lists the caller's environments that are not archived, newest first.
 #[utoipa::path(get, path = "/environments", tag = "environments", params(Page),
-    responses((status = 200, body = Listing<Environment>), (status = 401)))]
+    responses((status = 200, body = Listing<Environment>), (status = 404)))]
 async fn list(
     State(api): State<Api>,
     caller: Caller,
@@ -41,7 +41,7 @@ async fn list(
 
 /// Creates an environment.
 #[utoipa::path(post, path = "/environments", tag = "environments", request_body = NewEnvironment,
-    responses((status = 201, body = Environment), (status = 400), (status = 401), (status = 422)))]
+    responses((status = 201, body = Environment), (status = 400)))]
 async fn create(
     State(api): State<Api>,
     caller: Caller,
@@ -53,7 +53,7 @@ async fn create(
 
 /// Reads an environment, archived or not. Its variables are never told.
 #[utoipa::path(get, path = "/environments/{id}", tag = "environments", params(Id<Environment>),
-    responses((status = 200, body = Environment), (status = 401), (status = 404)))]
+    responses((status = 200, body = Environment), (status = 404)))]
 async fn read(
     State(api): State<Api>,
     caller: Caller,
@@ -65,7 +65,7 @@ async fn read(
 /// Changes an environment, if it is still at the version that the caller has seen.
 #[utoipa::path(put, path = "/environments/{id}", tag = "environments", params(Id<Environment>),
     request_body = EnvironmentChanges,
-    responses((status = 200, body = Environment), (status = 400), (status = 401), (status = 404), (status = 409), (status = 422)))]
+    responses((status = 200, body = Environment), (status = 400), (status = 404), (status = 409)))]
 async fn update(
     State(api): State<Api>,
     caller: Caller,
@@ -77,7 +77,7 @@ async fn update(
 
 /// Archives an environment for good: hidden from lists, still readable, starts no new session.
 #[utoipa::path(post, path = "/environments/{id}/archive", tag = "environments", params(Id<Environment>),
-    responses((status = 200, body = Environment), (status = 401), (status = 404), (status = 409)))]
+    responses((status = 200, body = Environment), (status = 404), (status = 409)))]
 async fn archive(
     State(api): State<Api>,
     caller: Caller,
@@ -88,7 +88,7 @@ async fn archive(
 
 /// Every version of an environment, newest first.
 #[utoipa::path(get, path = "/environments/{id}/versions", tag = "environments", params(Id<Environment>),
-    responses((status = 200, body = Listing<EnvironmentVersion>), (status = 401), (status = 404)))]
+    responses((status = 200, body = Listing<EnvironmentVersion>), (status = 404)))]
 async fn versions(
     State(api): State<Api>,
     caller: Caller,
@@ -101,7 +101,7 @@ async fn versions(
 
 /// Deletes an environment that no session was ever made with.
 #[utoipa::path(delete, path = "/environments/{id}/delete", tag = "environments", params(Id<Environment>),
-    responses((status = 200, body = Detail), (status = 401), (status = 404), (status = 409)))]
+    responses((status = 200, body = Detail), (status = 404), (status = 409)))]
 async fn delete(
     State(api): State<Api>,
     caller: Caller,

@@ -140,7 +140,7 @@ fn id(name: &str, given: Option<String>) -> Result<Option<EventId>, ApiError> {
             (Event = "text/event-stream"),
             (Events = "application/json"),
         )),
-        (status = 400), (status = 401), (status = 404)))]
+        (status = 400), (status = 404)))]
 async fn events(
     State(api): State<Api>,
     caller: Caller,

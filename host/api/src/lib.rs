@@ -17,6 +17,7 @@ mod failures;
 mod health;
 mod hosts;
 mod layers;
+mod native;
 mod page;
 mod path;
 mod problem;

@@ -22,7 +22,7 @@ pub(crate) fn routes() -> OpenApiRouter<Api> {
 
 /// Lists the runtimes that are declared, with their health.
 #[utoipa::path(get, path = "/runtimes", tag = "runtimes",
-    responses((status = 200, body = Listing<RuntimeInfo>), (status = 401)))]
+    responses((status = 200, body = Listing<RuntimeInfo>)))]
 async fn list(State(api): State<Api>, _: Caller) -> Json<Listing<RuntimeInfo>> {
     Json(Listing::whole(api.runtimes.list()))
 }
@@ -30,7 +30,7 @@ async fn list(State(api): State<Api>, _: Caller) -> Json<Listing<RuntimeInfo>> {
 /// Reads one runtime.
 #[utoipa::path(get, path = "/runtimes/{name}", tag = "runtimes",
     params(("name" = String, Path, description = "As declared in runtimes.toml")),
-    responses((status = 200, body = RuntimeInfo), (status = 401), (status = 404)))]
+    responses((status = 200, body = RuntimeInfo), (status = 404)))]
 async fn read(
     State(api): State<Api>,
     _: Caller,
@@ -44,7 +44,7 @@ async fn read(
 
 /// Reads runtimes.toml and the components anew. Running turns keep the adapter they began with.
 #[utoipa::path(post, path = "/runtimes/reload", tag = "runtimes",
-    responses((status = 200, body = ReloadReport), (status = 401), (status = 422)))]
+    responses((status = 200, body = ReloadReport)))]
 async fn reload(State(api): State<Api>, caller: Caller) -> Result<Json<ReloadReport>, ApiError> {
     caller.administrator()?;
     Ok(Json(api.runtimes.reload().await?))
@@ -52,7 +52,7 @@ async fn reload(State(api): State<Api>, caller: Caller) -> Result<Json<ReloadRep
 
 /// The catalog of models.
 #[utoipa::path(get, path = "/models", tag = "runtimes",
-    responses((status = 200, body = Listing<ModelInfo>), (status = 401)))]
+    responses((status = 200, body = Listing<ModelInfo>)))]
 async fn models(State(api): State<Api>, _: Caller) -> Json<Listing<ModelInfo>> {
     Json(Listing::whole(api.runtimes.models()))
 }

@@ -56,7 +56,7 @@ aod_resources::input! {
 
 /// Lists the caller's sessions, newest first.
 #[utoipa::path(get, path = "/sessions", tag = "sessions", params(Wanted),
-    responses((status = 200, body = Listing<Session>), (status = 400), (status = 401)))]
+    responses((status = 200, body = Listing<Session>), (status = 404)))]
 async fn list(
     State(api): State<Api>,
     caller: Caller,
@@ -172,7 +172,7 @@ struct StopAck {
 /// Creates a session and starts its first turn.
 #[utoipa::path(post, path = "/sessions", tag = "sessions", request_body = NewSession,
     params(("Idempotency-Key" = Option<String>, Header, description = "The same key and body within 24 h: the first answer again")),
-    responses((status = 202, body = CreateAck), (status = 400), (status = 401), (status = 404), (status = 409), (status = 422), (status = 429)))]
+    responses((status = 202, body = CreateAck), (status = 400), (status = 404), (status = 409)))]
 async fn create(
     State(api): State<Api>,
     caller: Caller,
@@ -186,7 +186,7 @@ async fn create(
 
 /// Reads a session.
 #[utoipa::path(get, path = "/sessions/{id}", tag = "sessions", params(Id<Session>),
-    responses((status = 200, body = Session), (status = 401), (status = 404)))]
+    responses((status = 200, body = Session), (status = 404)))]
 async fn read(
     State(api): State<Api>,
     caller: Caller,
@@ -198,7 +198,7 @@ async fn read(
 /// Starts the next turn in the same workspace.
 #[utoipa::path(post, path = "/sessions/{id}/prompt", tag = "sessions", request_body = NewPrompt,
     params(Id<Session>, ("Idempotency-Key" = Option<String>, Header, description = "The same key and body within 24 h: the first answer again")),
-    responses((status = 202, body = PromptAck), (status = 400), (status = 401), (status = 404), (status = 409), (status = 422), (status = 429)))]
+    responses((status = 202, body = PromptAck), (status = 400), (status = 404), (status = 409)))]
 async fn prompt(
     State(api): State<Api>,
     caller: Caller,
@@ -213,7 +213,7 @@ async fn prompt(
 
 /// The turns of a session, in order.
 #[utoipa::path(get, path = "/sessions/{id}/turns", tag = "sessions", params(Id<Session>),
-    responses((status = 200, body = Listing<Turn>), (status = 401), (status = 404)))]
+    responses((status = 200, body = Listing<Turn>), (status = 404)))]
 async fn turns(
     State(api): State<Api>,
     caller: Caller,
@@ -227,7 +227,7 @@ async fn turns(
 /// The full output of a session's provisioning steps, its secrets redacted; empty where no step
 /// printed anything.
 #[utoipa::path(get, path = "/sessions/{id}/provisioning", tag = "sessions", params(Id<Session>),
-    responses((status = 200, body = String, content_type = "text/plain"), (status = 401), (status = 404)))]
+    responses((status = 200, body = String, content_type = "text/plain"), (status = 404)))]
 async fn provisioning(
     State(api): State<Api>,
     caller: Caller,
@@ -245,7 +245,7 @@ async fn provisioning(
 
 /// Stops the running turn and keeps the session, which then takes another prompt.
 #[utoipa::path(post, path = "/sessions/{id}/interrupt", tag = "sessions", params(Id<Session>),
-    responses((status = 202, body = StopAck), (status = 401), (status = 404), (status = 409)))]
+    responses((status = 202, body = StopAck), (status = 404), (status = 409)))]
 async fn interrupt(
     State(api): State<Api>,
     caller: Caller,
@@ -257,7 +257,7 @@ async fn interrupt(
 
 /// Stops a session for good: its whole process tree dies.
 #[utoipa::path(post, path = "/sessions/{id}/terminate", tag = "sessions", params(Id<Session>),
-    responses((status = 200, body = StopAck), (status = 401), (status = 404), (status = 409)))]
+    responses((status = 200, body = StopAck), (status = 404), (status = 409)))]
 async fn terminate(
     State(api): State<Api>,
     caller: Caller,
@@ -269,7 +269,7 @@ async fn terminate(
 
 /// Deletes a session that neither waits nor runs, with its log and its workspace.
 #[utoipa::path(delete, path = "/sessions/{id}/delete", tag = "sessions", params(Id<Session>),
-    responses((status = 200, body = Detail), (status = 401), (status = 404), (status = 409)))]
+    responses((status = 200, body = Detail), (status = 404), (status = 409)))]
 async fn delete(
     State(api): State<Api>,
     caller: Caller,

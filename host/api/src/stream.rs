@@ -19,6 +19,7 @@ use utoipa_axum::routes;
 use crate::Api;
 use crate::auth::Caller;
 use crate::error::ApiError;
+use crate::native::StreamEvent;
 use crate::path::Id;
 use crate::problem::Problem;
 use crate::query;
@@ -113,7 +114,10 @@ pub(crate) fn refused(problems: Vec<Problem>) -> ApiError {
 /// Streams a session's events: all of them from the start, or those after an id.
 #[utoipa::path(get, path = "/sessions/{id}/stream", tag = "sessions",
     params(Id<Session>, Since, ("Last-Event-ID" = Option<u64>, Header, description = "Resume after the event with this id")),
-    responses((status = 200, content_type = "text/event-stream", body = String), (status = 400), (status = 401), (status = 404)))]
+    responses(
+        (status = 200, description = "Server-sent events. Each message has a `StreamEvent` as its data.",
+            content_type = "text/event-stream", body = StreamEvent),
+        (status = 400), (status = 404)))]
 async fn stream(
     State(api): State<Api>,
     caller: Caller,

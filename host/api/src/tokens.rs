@@ -48,7 +48,7 @@ struct CreatedToken {
 
 /// Lists the caller's tokens, newest first.
 #[utoipa::path(get, path = "/tokens", tag = "tokens",
-    responses((status = 200, body = Listing<TokenInfo>), (status = 401)))]
+    responses((status = 200, body = Listing<TokenInfo>)))]
 async fn list(
     State(api): State<Api>,
     caller: Caller,
@@ -58,7 +58,7 @@ async fn list(
 
 /// Makes a token for the caller.
 #[utoipa::path(post, path = "/tokens", tag = "tokens", request_body = NewToken,
-    responses((status = 201, body = CreatedToken), (status = 400), (status = 401), (status = 422)))]
+    responses((status = 201, body = CreatedToken), (status = 400)))]
 async fn create(
     State(api): State<Api>,
     caller: Caller,
@@ -75,7 +75,7 @@ async fn create(
 
 /// Revokes a token for good.
 #[utoipa::path(delete, path = "/tokens/{id}", tag = "tokens", params(Id<TokenInfo>),
-    responses((status = 200, body = Detail), (status = 401), (status = 404)))]
+    responses((status = 200, body = Detail), (status = 404)))]
 async fn revoke(
     State(api): State<Api>,
     caller: Caller,

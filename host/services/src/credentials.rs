@@ -230,6 +230,7 @@ mod tests {
 
     fn declared() -> Vec<Declared> {
         vec![Declared {
+            sent: Vec::new(),
             name: "provider_key:acme".to_owned(),
             variable: "ACME_KEY".to_owned(),
             providers: vec!["acme".to_owned()],

@@ -8,6 +8,7 @@ use aod_store::{Credential, SealedKind, SealedRecord, SessionRecord, Store};
 use aod_supervisor::Redactor;
 use indexmap::IndexMap;
 use secrecy::{ExposeSecret, SecretString};
+use url::Url;
 
 use crate::mcp::{mcp_key, mcp_names};
 use crate::seal::Seals;
@@ -69,14 +70,15 @@ impl TurnSecrets {
 
 /// A URL that holds no user information, which would be a secret.
 fn is_plain_url(text: &str) -> bool {
-    let Some(rest) = text
-        .strip_prefix("https://")
-        .or_else(|| text.strip_prefix("http://"))
-    else {
-        return false;
-    };
-    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
-    !authority.is_empty() && !authority.contains('@') && !text.contains(char::is_whitespace)
+    // The parser takes white space out of what it reads; the adapter would get it as it stands.
+    let parsed = (!text.contains(char::is_whitespace)).then(|| Url::parse(text));
+    parsed.is_some_and(|parsed| {
+        parsed.is_ok_and(|url| {
+            matches!(url.scheme(), "http" | "https")
+                && url.username().is_empty()
+                && url.password().is_none()
+        })
+    })
 }
 
 /// Opens the secrets of a session's next turn.

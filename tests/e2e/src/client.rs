@@ -7,6 +7,7 @@ use reqwest::header::{AUTHORIZATION, HeaderMap};
 use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::Value;
 
+use crate::contract;
 use crate::stream::Stream;
 
 /// How long a single reply may take.
@@ -140,6 +141,14 @@ impl Client {
         &self.base
     }
 
+    /// Reads the server's description, so that replies are held against it.
+    ///
+    /// # Panics
+    /// When it cannot be read.
+    pub(crate) async fn learn_contract(&self) {
+        contract::learn(&self.http, &self.base).await;
+    }
+
     /// The token that is sent along.
     #[must_use]
     pub fn token(&self) -> Option<&str> {
@@ -155,10 +164,13 @@ impl Client {
         }
     }
 
-    /// Sends a request and reads the reply.
+    /// Sends a request and reads the reply, which is held against the server's description.
     ///
     /// # Errors
     /// When the server cannot be reached, or breaks the connection off.
+    ///
+    /// # Panics
+    /// When the reply is not as the server describes it.
     pub async fn try_send(&self, request: RequestBuilder) -> Result<Reply> {
         let request = request.timeout(REPLY).build()?;
         let about = format!("{} {}", request.method(), request.url().path());
@@ -167,12 +179,14 @@ impl Client {
             .execute(request)
             .await
             .with_context(|| about.clone())?;
-        Ok(Reply {
+        let reply = Reply {
             status: reply.status(),
             headers: reply.headers().clone(),
             text: reply.text().await.with_context(|| about.clone())?,
             request: about,
-        })
+        };
+        contract::check(&reply);
+        Ok(reply)
     }
 
     /// Sends a request and reads the reply.

@@ -6,11 +6,13 @@
 
 mod api;
 mod client;
+mod contract;
 mod disk;
 mod fixture;
 mod gate;
 mod process;
 mod program;
+mod python;
 mod runtimes;
 mod schema;
 mod search;
@@ -25,6 +27,7 @@ pub use fixture::{extend, place_mcp_server};
 pub use gate::Gate;
 pub use process::{Process, Tree, raise_open_files};
 pub use program::{CLIS, cli, cli_if_installed, plugin, program, repository, target};
+pub use python::{python_with, run};
 pub use runtimes::Runtimes;
 pub use schema::check_events;
 pub use search::{contains, files_with, processes_with};

@@ -190,6 +190,7 @@ impl Server {
         })
         .await;
         self.client = Client::new(&base, Some(&self.token));
+        self.client.learn_contract().await;
     }
 
     /// Starts the server again on the same data, to be killed before its `nth` change to files,

@@ -6,6 +6,7 @@ use futures::StreamExt as _;
 use futures::stream::BoxStream;
 use serde_json::Value;
 
+use crate::contract;
 use crate::wait::{DEADLINE, within};
 
 /// One message of a stream.
@@ -41,6 +42,7 @@ impl Event {
 pub struct Stream {
     /// The reply's headers.
     pub headers: reqwest::header::HeaderMap,
+    path: String,
     body: BoxStream<'static, reqwest::Result<Vec<u8>>>,
     buffer: Vec<u8>,
 }
@@ -48,12 +50,14 @@ pub struct Stream {
 impl Stream {
     pub(crate) fn new(reply: reqwest::Response) -> Self {
         let headers = reply.headers().clone();
+        let path = reply.url().path().to_owned();
         let body = reply
             .bytes_stream()
             .map(|chunk| chunk.map(Vec::from))
             .boxed();
         Self {
             headers,
+            path,
             body,
             buffer: Vec::new(),
         }
@@ -115,6 +119,7 @@ impl Stream {
             if let Some(message) = self.message() {
                 // A message without data is a comment, such as a heartbeat.
                 if let Some(event) = parse(&message) {
+                    contract::check_event(&self.path, &event.data);
                     return Some(event);
                 }
                 continue;

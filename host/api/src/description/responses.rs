@@ -2,7 +2,7 @@
 
 use utoipa::ToSchema;
 use utoipa::openapi::header::{Header, HeaderBuilder};
-use utoipa::openapi::path::{Operation, ParameterIn};
+use utoipa::openapi::path::Operation;
 use utoipa::openapi::response::Response;
 use utoipa::openapi::{ContentBuilder, ObjectBuilder, Ref, RefOr, Type};
 
@@ -17,23 +17,13 @@ pub(super) fn complete(path: &str, operation: &mut Operation) {
     // Only an operation that can do without has a word of its own about it.
     let needs_token = operation.security.is_none();
     let takes_body = operation.request_body.is_some();
-    let takes_query = operation.parameters.iter().flatten().any(
-        |parameter| matches!(parameter, RefOr::T(it) if it.parameter_in == ParameterIn::Query),
-    );
-    let writes = operation.responses.responses.contains_key("201")
-        || operation.responses.responses.contains_key("202")
-        || operation.responses.responses.contains_key("409")
-        || takes_body;
     let mut statuses = vec!["421", "500"];
     if needs_token {
         // A parameter of a query that is not known is refused wherever a token is needed.
         statuses.extend(["401", "422", "429", "507"]);
     }
     if takes_body {
-        statuses.extend(["400", "413", "422"]);
-    }
-    if takes_query || writes {
-        statuses.push("422");
+        statuses.extend(["400", "413"]);
     }
     if NEEDS_MORE_THAN_THE_STORE
         .iter()
