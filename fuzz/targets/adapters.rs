@@ -3,8 +3,10 @@
 
 #![no_main]
 
-use aod_plugin_sdk::TurnContext;
-use aod_plugin_sdk::{Action, Adapter, Driver, Event, Exit, ExitCause, OutputStream, Paths};
+use aod_plugin_sdk::{
+    Action, Adapter, Block, Context, Driver, EventBody, Exit, ExitCause, Input, Origin,
+    OutputSource, Paths, Prompt, WorkspaceConfig,
+};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|output: &str| {
@@ -18,10 +20,9 @@ fuzz_target!(|output: &str| {
 
 /// All that came of the output.
 #[derive(Debug, PartialEq)]
-struct Told {
+struct Outcome {
     actions: Vec<Action>,
     absorbed: Vec<u32>,
-    conclusion: aod_plugin_sdk::Conclusion,
 }
 
 fn check<A: Adapter>(output: &str) {
@@ -43,17 +44,14 @@ fn check<A: Adapter>(output: &str) {
     for action in &whole.actions {
         match action {
             Action::Emit(emitted) => {
-                results += u32::from(matches!(emitted.event, Event::TurnResult(_)));
-                if let Event::ToolCall(call) = &emitted.event {
+                results += u32::from(matches!(emitted.body, EventBody::TurnResult(_)));
+                if let EventBody::ToolCall(call) = &emitted.body {
                     assert_json(&call.input);
                 }
             }
             Action::Ask(question) => assert_json(&question.detail),
             _ => {}
         }
-    }
-    for event in &whole.conclusion.events {
-        results += u32::from(matches!(event, Event::TurnResult(_)));
     }
     assert!(results <= 1, "{results} results");
 }
@@ -64,13 +62,13 @@ fn assert_json(text: &str) {
 }
 
 /// Feeds a turn these batches, each of whole lines.
-fn tell<A: Adapter>(batches: &[&str]) -> Told {
-    let mut driver = Driver::<A>::new(context());
-    let mut actions = Vec::new();
+fn tell<A: Adapter>(batches: &[&str]) -> Outcome {
+    let mut driver = Driver::<A>::new(context(), None);
+    let mut actions = driver.receive(Input::Prompt(prompt())).actions;
     let mut absorbed = Vec::new();
     let mut base = 0;
     for batch in batches {
-        let reaction = driver.feed(OutputStream::Stdout, batch);
+        let reaction = driver.feed(OutputSource::Stdout, batch);
         // As in a host, output puts off the wish to be woken.
         actions.retain(|action| !matches!(action, Action::WakeAfter(_)));
         actions.extend(reaction.actions.into_iter().map(|mut action| {
@@ -82,32 +80,27 @@ fn tell<A: Adapter>(batches: &[&str]) -> Told {
         absorbed.extend(reaction.absorbed.iter().map(|line| line + base));
         base += u32::try_from(batch.split_inclusive('\n').count()).expect("output is short");
     }
-    let conclusion = driver.finish(Exit {
+    let end = driver.finish(Exit {
         code: Some(0),
         signal: None,
         cause: ExitCause::Own,
         stderr_tail: String::new(),
     });
-    Told {
-        actions,
-        absorbed,
-        conclusion,
-    }
+    actions.extend(end.actions);
+    Outcome { actions, absorbed }
 }
 
-/// The facts of a first turn.
-fn context() -> TurnContext {
-    let id = "5e551011-0000-4000-8000-000000000000";
-    TurnContext {
-        session_id: id.to_owned(),
-        turn: 1,
-        turn_id: id.to_owned(),
-        prompt: "x".to_owned(),
+const SESSION: &str = "5e551011-0000-4000-8000-000000000000";
+
+/// The facts of a first process.
+fn context() -> Context {
+    Context {
+        session_id: SESSION.to_owned(),
         system: None,
         model: "anthropic/claude-sonnet-4-6".to_owned(),
         mcp_servers: Vec::new(),
         skills: Vec::new(),
-        resume: None,
+        origin: Origin::New,
         secrets: Vec::new(),
         endpoints: Vec::new(),
         paths: Paths {
@@ -117,5 +110,19 @@ fn context() -> TurnContext {
         },
         cli_version: None,
         options: "{}".to_owned(),
+        live: false,
+        workspace_config: WorkspaceConfig::Instructions,
+        tool_policies: Vec::new(),
+    }
+}
+
+fn prompt() -> Prompt {
+    Prompt {
+        turn: 1,
+        turn_id: SESSION.to_owned(),
+        blocks: vec![Block::Text("x".to_owned())],
+        settings: Vec::new(),
+        limits: Vec::new(),
+        output_schema: None,
     }
 }

@@ -8,7 +8,7 @@ use std::sync::LazyLock;
 
 use aod_guests::Guest;
 use aod_runtime::manifest::Manifest;
-use aod_runtime::types::{Exit, ExitCause, OutputStream, Paths, TurnContext};
+use aod_runtime::types::{Context, Exit, ExitCause, Origin, OutputSource, Paths, WorkspaceConfig};
 use aod_runtime::{Adapter, Engine, Settings};
 
 /// Any text as `runtimes.toml`: each mistake is told with a place in the text.
@@ -35,12 +35,12 @@ pub fn guest(image: &[u8]) {
         .flat_map(|byte| [byte >> 4, byte & 15])
         .map(|nibble| char::from(b'a' + nibble))
         .collect();
-    let mut turn = ADAPTER.begin_turn(&context()).unwrap();
-    let fed = turn.feed(OutputStream::Stdout, &letters);
-    assert_eq!(fed.is_ok(), turn.is_usable());
-    let turn = ADAPTER.begin_turn(&context()).unwrap();
+    let mut conversation = ADAPTER.converse(&context(), None).unwrap();
+    let fed = conversation.feed(OutputSource::Stdout, &letters);
+    assert_eq!(fed.is_ok(), conversation.is_usable());
+    let conversation = ADAPTER.converse(&context(), None).unwrap();
     // An answer or an error: both are ends.
-    let _ = turn.finish(&Exit {
+    let _ = conversation.finish(&Exit {
         code: Some(0),
         signal: None,
         cause: ExitCause::Own,
@@ -74,16 +74,16 @@ macro_rules! image {
     };
 }
 
-/// `feed` gets the turn, the stream and the lines; `finish` the turn, two optional numbers, the
+/// `feed` gets the conversation, the source and the lines; `finish` the conversation, two optional numbers, the
 /// cause and the end of stderr.
 const GUEST: Guest = Guest {
     describe: "i32.const 1024",
-    plan: "i32.const 3072",
+    prepare: "i32.const 3072",
     constructor: "i32.const 1 call $new",
+    receive: "i32.const 2048",
     feed: image!("2", "3"),
-    answer: "i32.const 2048",
     tick: "i32.const 2048",
-    interrupt: "i32.const 2048",
+    state: "i32.const 2048",
     finish: image!("6", "7"),
     instead: ("package", "package"),
     pages: 2,
@@ -98,17 +98,14 @@ static ADAPTER: LazyLock<Adapter> = LazyLock::new(|| {
     Adapter::from_file(&engine, "guest", &path, Settings::default()).unwrap()
 });
 
-fn context() -> TurnContext {
-    TurnContext {
+fn context() -> Context {
+    Context {
         session_id: String::new(),
-        turn: 1,
-        turn_id: String::new(),
-        prompt: String::new(),
         system: None,
         model: "guest/x".into(),
         mcp_servers: Vec::new(),
         skills: Vec::new(),
-        resume: None,
+        origin: Origin::New,
         secrets: Vec::new(),
         endpoints: Vec::new(),
         paths: Paths {
@@ -118,6 +115,9 @@ fn context() -> TurnContext {
         },
         cli_version: None,
         options: "{}".into(),
+        live: false,
+        workspace_config: WorkspaceConfig::Instructions,
+        tool_policies: Vec::new(),
     }
 }
 
