@@ -221,8 +221,13 @@ impl GeminiConversation {
         match names[..] {
             [one] => out.mcp_server(one, McpState::Failed, None),
             _ => {
-                let names = names.join(", ");
-                let text = format!("not all of these MCP servers are there: {names}");
+                let text = match names[..] {
+                    [] => "not all MCP servers are there".to_owned(),
+                    _ => format!(
+                        "not all of these MCP servers are there: {}",
+                        names.join(", ")
+                    ),
+                };
                 out.coded_notice(Level::Warning, "mcp_servers_missing", text);
             }
         }
