@@ -4,7 +4,10 @@ use std::io::{self, Read as _};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use aod_launch::{Input, Output as Outputs, Pipes, Process, StartOptions, Status, start};
+use aod_launch::{
+    Input, LimitExceeded, LimitPoller, Output as Outputs, Pipes, Process, StartOptions, Status,
+    start,
+};
 use aod_log::{Batch, Kind, Meta, Writer};
 use aod_supervisor::{
     Exited, Fragment, Interrupt, Reason, Redactor, Request, StartFailure, Started, Stdin, TurnSpec,
@@ -20,7 +23,6 @@ use super::feed::Feed;
 use super::harden::trim_heap;
 use super::now::now_micros;
 use super::output::{LARGE_PIPE, Output, Sink};
-use super::polled_limits::LimitPoller;
 use super::requests::{HandlerContext, RequestHandler};
 
 /// How much is read from a pipe at once: the larger size once a read has filled the smaller one.
@@ -61,7 +63,7 @@ pub struct Turn {
     ending: Ending,
     interrupt: Interrupt,
     limits: LimitPoller,
-    over_limit: Option<String>,
+    over_limit: Option<LimitExceeded>,
     /// When it was killed last, if it was.
     killed_at: Option<u64>,
     started: Instant,
@@ -177,7 +179,7 @@ impl Turn {
             socket: spec.control_socket.clone(),
             ending: Ending::new(spec.clock, asks),
             interrupt: spec.interrupt,
-            limits: LimitPoller::new(spec.launch.polled_limits),
+            limits: LimitPoller::new(spec.launch.polled_limits.clone()),
             over_limit: None,
             killed_at: None,
             started: Instant::now(),
@@ -273,7 +275,7 @@ impl Turn {
         if self.ending.is_gone() || self.over_limit.is_some() {
             return;
         }
-        self.over_limit = self.limits.look(self.now(), self.process.id());
+        self.over_limit = self.limits.poll(self.now(), self.process.id());
         if self.over_limit.is_some() {
             self.happens(Event::OverLimit);
         }
@@ -472,6 +474,7 @@ impl Turn {
             std::thread::sleep(Duration::from_millis(2));
         }
         let [stdout, stderr] = &self.outputs;
+        let over_limit = self.over_limit.map(|exceeded| exceeded.to_string());
         let exited = Exited {
             code: self.status.and_then(|status| status.code),
             signal: self.status.and_then(|status| status.signal),
@@ -479,7 +482,7 @@ impl Turn {
             killed: self.killed_at.is_some(),
             replaced_bytes: stdout.lines.replaced() + stderr.lines.replaced(),
             output_bytes: stdout.lines.bytes() + stderr.lines.bytes(),
-            error: self.log_error.take().or(self.over_limit.take()),
+            error: self.log_error.take().or(over_limit),
         };
         record_exited(&mut self.log, self.number, &exited);
         let _ = std::fs::remove_file(&self.socket);

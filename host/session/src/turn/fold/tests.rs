@@ -74,6 +74,7 @@ fn exited() -> Exited {
         code: Some(0),
         signal: None,
         reason: Reason::Exit,
+        killed: false,
         replaced_bytes: 0,
         output_bytes: 0,
         error: None,
