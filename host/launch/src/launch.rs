@@ -111,10 +111,14 @@ pub enum KillRoute {
 
 /// Limits that are polled by whoever started the command, because no cgroup enforces them: beyond
 /// them everything is killed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PolledLimits {
     /// Memory of all processes together, in bytes.
     pub memory_bytes: Option<u64>,
+    /// Folders as the command sees them that are file systems in memory of its own: what they hold
+    /// counts as memory.
+    #[serde(default)]
+    pub memory_mounts: Vec<PathBuf>,
     /// Number of processes and threads.
     pub pids: Option<u64>,
 }

@@ -19,11 +19,14 @@ mod child;
 mod data;
 pub mod init;
 mod launch;
+mod limits;
 mod process;
 mod secret_bytes;
 mod start;
+mod usage;
 
 pub use launch::{DataFd, EnvVar, KillRoute, Launch, PolledLimits, SignalRoute};
+pub use limits::{LimitExceeded, LimitPoller};
 pub use process::{Process, SignalTarget, Status};
 pub use secret_bytes::SecretBytes;
 pub use start::{Input, Output, Pipes, StartError, StartOptions, start};

@@ -27,8 +27,8 @@
 //! - Memory and process counts are held by cgroup v2 where a group is delegated. Elsewhere the
 //!   process count is held by an rlimit for an ordinary user, and not at all by the kernel for
 //!   root; memory is not held by the kernel (`RLIMIT_AS` breaks JavaScript engines, which reserve
-//!   far more address space than they use). [`Launch::polled_limits`] names the limits that the
-//!   starter polls.
+//!   far more address space than they use). [`Launch::polled_limits`] names the limits that whoever
+//!   starts the command polls.
 //! - Started by root, uid 1000 inside is root's own uid outside, without any capability there.
 //!   Whoever can should run the server as an ordinary user.
 //! - Disk use of the home and the workspace is bounded per file only ([`Limits::file_size`]).
@@ -51,7 +51,7 @@ mod spec;
 
 use std::path::{Path, PathBuf};
 
-pub use aod_launch::{EnvVar, Launch, PolledLimits};
+pub use aod_launch::{EnvVar, Launch, LimitExceeded, PolledLimits};
 pub use bubblewrap::{Bubblewrap, BubblewrapConfig};
 pub use error::SandboxError;
 pub use probe::{Check, Probe, State};

@@ -80,6 +80,7 @@ impl SandboxDriver for Process {
             kill_route,
             polled_limits: PolledLimits {
                 memory_bytes: spec.limits.memory_bytes,
+                memory_mounts: Vec::new(),
                 pids: spec.limits.pids,
             },
         })

@@ -6,7 +6,7 @@ use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use aod_launch::{Input, Output, Process, StartOptions, start};
+use aod_launch::{Input, LimitExceeded, LimitPoller, Output, Process, StartOptions, start};
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec};
 
 use crate::{Launch, SandboxError};
@@ -36,6 +36,8 @@ pub enum Ended {
     TimedOut,
     /// It was cancelled and killed.
     Cancelled,
+    /// It used more than it may and was killed.
+    OverLimit(LimitExceeded),
 }
 
 impl Ended {
@@ -81,7 +83,12 @@ pub fn run(
     options: &RunOptions,
     on_output: &mut dyn FnMut(&[u8]),
 ) -> Result<Ended, SandboxError> {
-    let deadline = options.timeout.map(|timeout| Instant::now() + timeout);
+    let started = Instant::now();
+    let deadline = options.timeout.map(|timeout| started + timeout);
+    let mut limits = Limits {
+        poller: LimitPoller::new(launch.polled_limits.clone()),
+        started,
+    };
     let input = match options.stdin.as_slice() {
         [] => Input::Null,
         content => Input::Content(content),
@@ -99,6 +106,7 @@ pub fn run(
         &pipes.stdout,
         deadline,
         options.cancel.as_ref(),
+        &mut limits,
         on_output,
     );
     let status = process.end(DRAIN);
@@ -116,6 +124,7 @@ fn follow(
     mut output: &File,
     mut deadline: Option<Instant>,
     cancel: Option<&Cancel>,
+    limits: &mut Limits,
     on_output: &mut dyn FnMut(&[u8]),
 ) -> Result<Option<Ended>, SandboxError> {
     let mut buffer = vec![0; 64 << 10];
@@ -127,7 +136,10 @@ fn follow(
             cancel
                 .filter(|_| cut.is_none())
                 .map(|cancel| cancel.0.as_fd()),
-            deadline,
+            [deadline, limits.due().filter(|_| alive && cut.is_none())]
+                .into_iter()
+                .flatten()
+                .min(),
         )
         .map_err(|source| SandboxError::io("wait for a command's output", source))?;
         if ready.output {
@@ -137,6 +149,14 @@ fn follow(
                 Err(error) if is_transient(&error) => {}
                 Err(source) => return Err(SandboxError::io("read a command's output", source)),
             }
+        }
+        if alive
+            && cut.is_none()
+            && let Some(exceeded) = limits.poll(process.id())
+        {
+            cut = Some(Ended::OverLimit(exceeded));
+            process.kill();
+            deadline = Some(Instant::now() + DRAIN);
         }
         let overdue = deadline.is_some_and(|deadline| Instant::now() >= deadline);
         if ready.cancelled || (overdue && alive && cut.is_none()) {
@@ -158,6 +178,24 @@ fn follow(
         }
     }
     Ok(cut)
+}
+
+/// The limits that are polled while the command runs.
+struct Limits {
+    poller: LimitPoller,
+    started: Instant,
+}
+
+impl Limits {
+    fn due(&self) -> Option<Instant> {
+        let due = Duration::from_millis(self.poller.due()?);
+        Some(self.started + due)
+    }
+
+    fn poll(&mut self, root: u32) -> Option<LimitExceeded> {
+        let now = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.poller.poll(now, root)
+    }
 }
 
 /// What happened while waiting.

@@ -151,7 +151,8 @@ pub struct Limits {
     pub open_files: Option<u64>,
     /// Size of a single file, in bytes.
     pub file_size: Option<u64>,
-    /// Size of each temporary folder (`/tmp`, `/dev/shm`, `/run`), in bytes.
+    /// Size of each temporary folder (`/tmp`, `/dev/shm`, `/run`), in bytes; never more than
+    /// `memory_bytes`.
     pub temporary_bytes: Option<u64>,
 }
 

@@ -137,6 +137,7 @@ impl SandboxDriver for Bubblewrap {
             Some(_) => PolledLimits::default(),
             None => PolledLimits {
                 memory_bytes: spec.limits.memory_bytes,
+                memory_mounts: system::IN_MEMORY.iter().map(PathBuf::from).collect(),
                 pids: spec.limits.pids.filter(|_| !limits::process_count_holds()),
             },
         };

@@ -7,7 +7,6 @@ mod feed;
 pub mod harden;
 mod now;
 mod output;
-mod polled_limits;
 mod requests;
 mod turn;
 

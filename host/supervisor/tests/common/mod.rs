@@ -183,6 +183,17 @@ pub fn until(what: &str, mut holds: impl FnMut() -> bool) {
     }
 }
 
+/// The pids that a script wrote, one a line.
+pub fn pids(case: &Case, name: &str, count: usize) -> Vec<u32> {
+    let path = case.path(name);
+    let read = || -> Vec<u32> {
+        let text = std::fs::read_to_string(&path).unwrap_or_default();
+        text.lines().filter_map(|line| line.parse().ok()).collect()
+    };
+    until("pids", || read().len() == count);
+    read()
+}
+
 /// Whether a process lives; a zombie does not.
 pub fn lives(pid: u32) -> bool {
     std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| {

@@ -96,6 +96,7 @@ pub(crate) async fn run(
         Ended::Cancelled => return Err(StageError::Cancelled),
         Ended::Exited(code) => format!("exited with code {code}"),
         Ended::Signaled(signal) => format!("was killed by signal {signal}"),
+        Ended::OverLimit(exceeded) => format!("was killed: {exceeded}"),
         Ended::TimedOut => {
             format!("took longer than {} s", sandboxes.step_timeout.as_secs())
         }
