@@ -84,7 +84,7 @@ async fn archive(
 
 /// Every version of an agent, newest first.
 #[utoipa::path(get, path = "/agents/{id}/versions", tag = "agents", params(Id<Agent>),
-    responses((status = 200, body = Listing<AgentVersion>), (status = 404)))]
+    responses((status = 200, body = Listing<Agent>), (status = 404)))]
 async fn versions(
     State(api): State<Api>,
     caller: Caller,

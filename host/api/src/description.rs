@@ -3,10 +3,12 @@
 
 mod examples;
 mod operations;
+mod replies;
 mod responses;
 
 use std::collections::HashMap;
 
+use serde_json::Value;
 use utoipa::openapi::path::{Operation, ParameterIn, PathItem};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{OpenApi, RefOr};
@@ -67,6 +69,14 @@ pub(crate) fn complete(mut document: OpenApi) -> OpenApi {
         operations::qualify(operation);
         responses::complete(path, operation);
     }
+    document
+}
+
+/// A description as JSON.
+pub(crate) fn json(document: &OpenApi) -> Value {
+    // It is made of strings and numbers, which JSON takes.
+    let mut document = serde_json::to_value(document).unwrap_or_default();
+    replies::refine(&mut document);
     document
 }
 

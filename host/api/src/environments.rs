@@ -88,7 +88,7 @@ async fn archive(
 
 /// Every version of an environment, newest first.
 #[utoipa::path(get, path = "/environments/{id}/versions", tag = "environments", params(Id<Environment>),
-    responses((status = 200, body = Listing<EnvironmentVersion>), (status = 404)))]
+    responses((status = 200, body = Listing<Environment>), (status = 404)))]
 async fn versions(
     State(api): State<Api>,
     caller: Caller,

@@ -128,8 +128,8 @@ fn documented() -> OpenApiRouter<Api> {
 }
 
 /// The OpenAPI 3.1 description, from the handlers' own types.
-pub fn openapi() -> utoipa::openapi::OpenApi {
-    description::complete(documented().to_openapi())
+pub fn openapi() -> serde_json::Value {
+    description::json(&description::complete(documented().to_openapi()))
 }
 
 /// The whole API. Serve it with `into_make_service_with_connect_info::<SocketAddr>()`, so that
@@ -143,10 +143,7 @@ pub fn router(services: Services, settings: HttpSettings) -> Router {
         queries: description::queries(&document),
     }));
     // It never changes while the server runs.
-    let document: Arc<str> = document
-        .to_json()
-        .unwrap_or_else(|_| "{}".to_owned())
-        .into();
+    let document: Arc<str> = description::json(&document).to_string().into();
     let openapi = get(|State(document): State<Arc<str>>| async move {
         (
             [(axum::http::header::CONTENT_TYPE, "application/json")],

@@ -2,11 +2,12 @@
 
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
-
+use utoipa::openapi::{RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
 use uuid::Uuid;
 
 use crate::Timestamp;
+use crate::input::{MCP_SERVER, SKILL, schema};
 
 /// A reusable template: which runtime and model, and what it is told.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -64,7 +65,7 @@ pub struct AgentVersion {
 
 /// An MCP server that an agent may call. Values of headers and env are write-only: they are kept
 /// sealed and read back as `"***"`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct McpServer {
     /// Unique within the agent.
     pub name: String,
@@ -74,7 +75,7 @@ pub struct McpServer {
 }
 
 /// How an MCP server is reached.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "lowercase")]
 pub enum McpTransport {
     /// Over streamable HTTP.
@@ -99,7 +100,7 @@ pub enum McpTransport {
 }
 
 /// A skill that the CLI can load by itself.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Skill {
     /// From a public repository.
@@ -128,9 +129,30 @@ pub enum Skill {
 }
 
 /// The `type` of a skill that has one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum SkillType {
     /// From a public repository.
     Github,
 }
+
+/// Their schemas are those of the tables that requests are held against: what comes out is what
+/// went in, with masks for values.
+macro_rules! schema_of_union {
+    ($type:ty, $union:expr) => {
+        impl PartialSchema for $type {
+            fn schema() -> RefOr<Schema> {
+                schema::union(&$union).into()
+            }
+        }
+
+        impl ToSchema for $type {
+            fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
+                schema::union_parts(&$union, schemas);
+            }
+        }
+    };
+}
+
+schema_of_union!(McpServer, MCP_SERVER);
+schema_of_union!(Skill, SKILL);

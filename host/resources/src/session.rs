@@ -47,6 +47,7 @@ pub struct Session {
     /// Where its turn stands among those that wait for room, from 1; absent for one that does not
     /// wait.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, nullable = false)]
     pub queue_position: Option<u32>,
 }
 

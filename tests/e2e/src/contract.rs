@@ -87,11 +87,12 @@ impl Contract {
     fn problems(&self, reply: &Reply) -> Vec<String> {
         let (method, path) = reply.request.split_once(' ').unwrap_or_default();
         let Some((template, operation)) = self.operation(method, path) else {
-            // The document itself, an unknown path, a method that is not served.
+            // An unknown path, or a method that is not served.
             let error = json!({"$ref": "#/components/schemas/Error"});
             return match reply.status.is_client_error() {
                 true => self.mismatches("error", &error, &reply.json()),
-                false if path == "/openapi.json" => Vec::new(),
+                // The document, and what browsers ask before they ask.
+                false if path == "/openapi.json" || method == "OPTIONS" => Vec::new(),
                 false => vec!["the operation is not described".to_owned()],
             };
         };

@@ -304,12 +304,15 @@ fn table_and_schema_agree<T: Input + utoipa::ToSchema>() {
         "$ref": format!("#/components/schemas/{}", T::name()),
         "components": {"schemas": schemas},
     });
-    let validator = jsonschema::validator_for(&schema).unwrap();
+    let validator = jsonschema::options()
+        .should_validate_formats(true)
+        .build(&schema)
+        .unwrap();
     let example: Value = serde_json::from_str(T::table().example).unwrap();
     T::build(body(T::table(), example).unwrap()).unwrap();
     let (mut good, mut bad) = (0, 0);
     let config = ProptestConfig {
-        cases: 500,
+        cases: 200,
         failure_persistence: None,
         ..ProptestConfig::default()
     };

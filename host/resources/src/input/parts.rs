@@ -156,15 +156,16 @@ const fn optional(name: &'static str, doc: &'static str, shape: Shape) -> Field 
     field(name, doc, Need::Optional, shape)
 }
 
-static SKILL: Union = Union {
-    name: "SkillInput",
+/// A skill, as it goes in and comes out.
+pub static SKILL: Union = Union {
+    name: "Skill",
     doc: "A skill that the CLI can load by itself.",
     tagged: &[("github", &GITHUB_SKILL)],
     untagged: Some(&INLINE_SKILL),
 };
 
 static GITHUB_SKILL: Object = Object {
-    name: "GithubSkillInput",
+    name: "GithubSkill",
     doc: "A skill from a public repository.",
     example: "",
     fields: &[
@@ -183,7 +184,7 @@ static GITHUB_SKILL: Object = Object {
 };
 
 static INLINE_SKILL: Object = Object {
-    name: "InlineSkillInput",
+    name: "InlineSkill",
     doc: "A skill given in full. It has no `type`.",
     example: "",
     fields: &[
@@ -201,8 +202,9 @@ static INLINE_SKILL: Object = Object {
     ],
 };
 
-static MCP_SERVER: Union = Union {
-    name: "McpServerInput",
+/// An MCP server, as it goes in and, its values masked, comes out.
+pub static MCP_SERVER: Union = Union {
+    name: "McpServer",
     doc: "An MCP server that an agent may call. Values of headers and variables are kept sealed and \
           read back as `***`; sent as `***`, they stay as they are.",
     tagged: &[("url", &URL_MCP_SERVER), ("stdio", &STDIO_MCP_SERVER)],
@@ -216,7 +218,7 @@ const SERVER_NAME: Field = required(
 );
 
 static URL_MCP_SERVER: Object = Object {
-    name: "UrlMcpServerInput",
+    name: "UrlMcpServer",
     doc: "An MCP server that is reached over streamable HTTP.",
     example: "",
     fields: &[
@@ -238,7 +240,7 @@ static URL_MCP_SERVER: Object = Object {
 };
 
 static STDIO_MCP_SERVER: Object = Object {
-    name: "StdioMcpServerInput",
+    name: "StdioMcpServer",
     doc: "An MCP server that runs inside the sandbox, and is reached over its standard streams.",
     example: "",
     fields: &[

@@ -18,6 +18,16 @@ pub fn object(table: &Object) -> Schema {
     object_with_type(table, None)
 }
 
+/// The schema of a union. Its objects are among its [`union_parts`].
+pub(crate) fn union(union: &Union) -> Schema {
+    one_of(union)
+}
+
+/// The schemas of the objects of a union, by name.
+pub(crate) fn union_parts(union: &'static Union, schemas: &mut Vec<(String, RefOr<Schema>)>) {
+    shape_parts(&Shape::Union(union), schemas);
+}
+
 /// The schemas of the tables within a table, by name.
 pub fn parts(table: &Object, schemas: &mut Vec<(String, RefOr<Schema>)>) {
     for field in table.fields {

@@ -117,6 +117,30 @@ async fn its_references_lead_somewhere_and_its_ids_differ() {
     assert_eq!(operations.len(), all, "an operationId stands twice");
 }
 
+#[tokio::test]
+async fn a_parameter_that_is_not_known_is_refused_everywhere() {
+    let server = server().await;
+    let client = server.client();
+    let document = client.get("/openapi.json").await.expect(200);
+    let id = uuid::Uuid::new_v4().to_string();
+    for (path, routes) in document["paths"].as_object().unwrap() {
+        // Probes of all kinds ask for it.
+        if path == "/health" {
+            continue;
+        }
+        for method in routes.as_object().unwrap().keys() {
+            let verb = Method::from_bytes(method.to_uppercase().as_bytes()).unwrap();
+            let asked = path.replace("{id}", &id).replace("{name}", "x");
+            let reply = client
+                .send(client.request(verb, &format!("{asked}?budget=3")))
+                .await;
+            let problems = reply.refused(422);
+            assert_eq!(problems[0]["loc"], serde_json::json!(["query", "budget"]));
+            assert_eq!(problems[0]["type"], "extra_forbidden", "{method} {path}");
+        }
+    }
+}
+
 fn collect(value: &Value, references: &mut Vec<String>) {
     match value {
         Value::Object(map) => {

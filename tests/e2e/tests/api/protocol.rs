@@ -2,11 +2,11 @@
 
 use std::collections::HashSet;
 
-use aod_e2e::{Client, serve_until_exit};
+use aod_e2e::{Client, Server, ServerOptions, serve_until_exit};
 use reqwest::Method;
 use serde_json::json;
 
-use crate::{agent, server};
+use crate::{agent, runtimes, server};
 
 #[tokio::test]
 async fn every_error_is_in_the_envelope_with_a_request_id() {
@@ -194,4 +194,60 @@ async fn a_method_that_is_not_served_is_told_which_are() {
     reply.refused(405);
     let allow = reply.headers["allow"].to_str().unwrap();
     assert!(allow.contains("GET") && allow.contains("PUT"), "{allow}");
+}
+
+#[tokio::test]
+async fn a_page_whose_name_was_made_to_point_here_is_refused() {
+    let settings = |options: ServerOptions| {
+        options.set("AOD_HTTP__ALLOWED_HOSTS", "[\"aod.example.com\"]")
+    };
+    let server = Server::start(settings(ServerOptions::new(runtimes()))).await;
+    let client = server.client();
+    let ask = async |host: &str, path: &str| {
+        let request = client.request(Method::GET, path).header("Host", host);
+        client.send(request).await
+    };
+    for host in ["evil.example.com", "evil.example.com:8777", "localhost.evil.com"] {
+        for path in ["/health", "/agents", "/openapi.json"] {
+            ask(host, path).await.refused(421);
+        }
+    }
+    for host in ["localhost:8777", "127.0.0.1", "[::1]:8777", "aod.example.com"] {
+        ask(host, "/agents").await.expect(200);
+    }
+}
+
+#[tokio::test]
+async fn browsers_may_use_the_api_from_named_origins_alone() {
+    let origin = "https://app.example.com";
+    let mut server = server().await;
+    let ask = async |client: &Client, method: Method, origin: &str| {
+        let request = client
+            .request(method, "/agents")
+            .header("Origin", origin)
+            .header("Access-Control-Request-Method", "POST")
+            .header("Access-Control-Request-Headers", "authorization");
+        client.send(request).await
+    };
+    let allowed = |reply: &aod_e2e::Reply| {
+        let header = reply.headers.get("access-control-allow-origin");
+        header.map(|origin| origin.to_str().unwrap().to_owned())
+    };
+    // Nobody, where nothing is said.
+    let reply = ask(server.client(), Method::GET, origin).await;
+    assert_eq!((reply.status.as_u16(), allowed(&reply)), (200, None));
+    ask(server.client(), Method::OPTIONS, origin).await.refused(405);
+
+    server.kill();
+    let options = ServerOptions::new(runtimes())
+        .set("AOD_HTTP__ALLOWED_ORIGINS", format!("[\"{origin}\"]"));
+    server.start_again_with(options).await;
+    let client = server.client();
+    for method in [Method::GET, Method::OPTIONS] {
+        let reply = ask(client, method.clone(), origin).await;
+        assert_eq!(reply.status, 200, "{method}: {}", reply.text);
+        assert_eq!(allowed(&reply).as_deref(), Some(origin), "{method}");
+        let reply = ask(client, method, "https://evil.example.com").await;
+        assert_eq!(allowed(&reply), None);
+    }
 }

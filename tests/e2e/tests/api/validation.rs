@@ -157,7 +157,7 @@ async fn rules_of_agents() {
         json!({"name": "\u{1F34A}".repeat(200)}),
         json!({"skills": skills(20), "mcp_servers": servers(20)}),
         json!({"skills": [skill(json!({"content": long(256 << 10)}))]}),
-        json!({"description": null, "environment_id": null, "unknown_field": 1}),
+        json!({"description": null, "environment_id": null, "skills": null}),
     ] {
         client
             .post("/agents", &with(agent(), more))
@@ -389,4 +389,60 @@ async fn an_acknowledgement_is_as_documented() {
         assert_eq!(read[field], value, "{field}: {read}");
     }
     assert!(read["usage"]["input_tokens"].is_u64(), "{read}");
+}
+
+#[tokio::test]
+async fn a_field_that_is_not_known_is_refused_with_the_nearest_one() {
+    let server = server().await;
+    let client = server.client();
+    let id = client.demo_agent().await;
+    for (path, body, loc, near) in [
+        ("/agents", with(agent(), json!({"sistem": "x"})), json!(["sistem"]), "system"),
+        (
+            "/environments",
+            json!({"name": "e", "env_var": {"A": "b"}}),
+            json!(["env_var"]),
+            "env_vars",
+        ),
+        (
+            "/environments",
+            json!({"name": "e", "networking": {"type": "limited", "allow_hosts": []}}),
+            json!(["networking", "allow_hosts"]),
+            "allowed_hosts",
+        ),
+        (
+            "/sessions",
+            json!({"agent_id": id, "prompt": "x", "timeouts": 20}),
+            json!(["timeouts"]),
+            "timeout",
+        ),
+        ("/tokens", json!({"name": "t", "expires": null}), json!(["expires"]), "expires_at"),
+    ] {
+        let problems = client.post(path, &body).await.refused(422);
+        let mut whole = vec![json!("body")];
+        whole.extend(loc.as_array().unwrap().clone());
+        assert_eq!(problems[0]["loc"], json!(whole), "{problems}");
+        assert_eq!(problems[0]["msg"], format!("Extra field: did you mean {near}?"));
+        assert_eq!(problems.as_array().unwrap().len(), 1, "{problems}");
+    }
+    assert_eq!(client.get("/sessions").await.expect(200)["data"], json!([]));
+}
+
+#[tokio::test]
+async fn an_id_has_one_form() {
+    let server = server().await;
+    let client = server.client();
+    let id = client.demo_agent().await;
+    client.get(&format!("/agents/{id}")).await.expect(200);
+    for form in [
+        id.to_uppercase(),
+        format!("urn:uuid:{id}"),
+        format!("%7B{id}%7D"),
+        id.replace('-', ""),
+    ] {
+        client.get(&format!("/agents/{form}")).await.refused(404);
+        client.get(&format!("/agents?after={form}")).await.refused(422);
+        let body = json!({"agent_id": form, "prompt": "x"});
+        refuses(client, "/sessions", body, json!(["body", "agent_id"])).await;
+    }
 }

@@ -132,7 +132,7 @@ async fn sessions_are_listed_filtered_and_paged() {
         "status=x",
         "agent_id=x",
     ] {
-        client.get(&format!("/sessions?{bad}")).await.refused(400);
+        client.get(&format!("/sessions?{bad}")).await.refused(422);
     }
 }
 

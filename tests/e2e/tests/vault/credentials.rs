@@ -81,7 +81,8 @@ async fn a_credential_reaches_every_session_and_no_eye() {
         .map(|it| it["action"].as_str().unwrap())
         .collect();
     assert_eq!(actions, ["delete", "use", "update", "use", "create"]);
-    assert_eq!(trail[0]["actor"], "e2e", "the token's name");
+    assert_eq!(trail[0]["actor"], json!({"type": "token", "name": "e2e"}));
+    assert_eq!(trail[1]["actor"], json!({"type": "session"}));
     assert_eq!(
         (&trail[3]["session_id"], &trail[3]["turn"]),
         (&json!(session.id), &json!(1))
@@ -90,8 +91,8 @@ async fn a_credential_reaches_every_session_and_no_eye() {
         (&trail[1]["session_id"], &trail[1]["turn"]),
         (&json!(session.id), &json!(2))
     );
-    client.get("/credentials/audit?limit=0").await.refused(400);
-    client.get("/credentials/audit?after=x").await.refused(400);
+    client.get("/credentials/audit?limit=0").await.refused(422);
+    client.get("/credentials/audit?after=x").await.refused(422);
 
     // Nothing has shown a value.
     let mut replies = vec![set.to_string(), read.to_string(), json!(trail).to_string()];
