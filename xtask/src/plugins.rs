@@ -54,7 +54,25 @@ impl fmt::Display for Built {
 /// No compiler on this machine can build for WebAssembly (the message says what to install), an
 /// adapter does not compile, or a component imports something or lacks the interface.
 pub fn build(root: &Path, verbose: bool) -> Result<Vec<Built>> {
-    let names = names(root)?;
+    build_these(root, names(root)?, verbose)
+}
+
+/// Builds those adapters that the workspace's `runtimes.toml` declares, as [`build`] does: who
+/// looks at the project for the first time need not wait for the others.
+///
+/// # Errors
+///
+/// As [`build`], or there is no `runtimes.toml`.
+pub fn build_declared(root: &Path, verbose: bool) -> Result<Vec<Built>> {
+    let path = root.join("runtimes.toml");
+    let declared =
+        fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    let mut names = names(root)?;
+    names.retain(|name| declared.contains(&format!("\"plugins/{name}.wasm\"")));
+    build_these(root, names, verbose)
+}
+
+fn build_these(root: &Path, names: Vec<String>, verbose: bool) -> Result<Vec<Built>> {
     let toolchain = Toolchain::find()?;
     let target_dir = target_dir(root);
     compile(root, &names, &toolchain, &target_dir, verbose)?;
