@@ -59,6 +59,21 @@ pub fn build(root: &Path, verbose: bool) -> Result<Vec<Built>> {
     build_all(root, &adapters(root)?, verbose)
 }
 
+/// Builds those adapters that the workspace's `runtimes.toml` declares, as [`build`] does: who
+/// looks at the project for the first time need not wait for the others.
+///
+/// # Errors
+///
+/// As [`build`], or there is no `runtimes.toml`.
+pub fn build_declared(root: &Path, verbose: bool) -> Result<Vec<Built>> {
+    let path = root.join("runtimes.toml");
+    let declared =
+        fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    let mut adapters = adapters(root)?;
+    adapters.retain(|it| declared.contains(&format!("\"plugins/{}.wasm\"", it.name)));
+    build_all(root, &adapters, verbose)
+}
+
 /// Builds what [`build`] does and the adapter that only tests use, into its own folder.
 ///
 /// # Errors

@@ -35,7 +35,7 @@ pub(crate) struct Run {
 impl Run {
     pub(crate) fn run(self, root: &Path) -> Result<ExitCode> {
         machine::prepare(&[Need::Wasm, Need::Bubblewrap, Need::Node])?;
-        for built in plugins::build(root, false)? {
+        for built in plugins::build_declared(root, false)? {
             eprintln!("{built}");
         }
         cargo(root, &["build", "-p", "aod", "-p", "aod-supervisor"])?;

@@ -27,7 +27,6 @@ use self::parts::{
     MCP_SERVERS, METADATA, NETWORKING, PACKAGES, PROMPT, RESOURCES, SKILLS, TEXT, TIMEOUT,
     VARIABLES, VERSION, WORD,
 };
-pub use self::parts::{NAME, NOT_BLANK};
 use self::shape::Shape;
 
 /// Secret values by name. They are sealed before they reach the store.

@@ -27,8 +27,9 @@ pub const MAX_STATE_BYTES: usize = 64 << 10;
 /// The largest component that is compiled, in bytes.
 pub const MAX_COMPONENT_BYTES: u64 = 64 << 20;
 
-/// The most memory that the process may take which compiles a component, in bytes.
-pub const MAX_COMPILE_MEMORY: u64 = 2 << 30;
+/// The most memory that the process may take which compiles a component, in bytes. Small adapters
+/// take some 200 MiB; those that bring an interpreter along take many times that.
+pub const MAX_COMPILE_MEMORY: u64 = 4 << 30;
 
 /// The most bytes of code that a component may be compiled to.
 pub const MAX_CODE_BYTES: u64 = 1 << 30;

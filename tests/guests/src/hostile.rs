@@ -35,6 +35,48 @@ const ELSEWHERE: &str = r"
 /// A launch that names no program.
 const NO_PROGRAM: &str = "i32.const 2048";
 
+/// A good adapter with a function besides, over which a compiler takes some seconds: everywhere in
+/// it, control may go on in hundreds of places, in each of which any of its variables may have
+/// another value. Nobody ever calls it.
+#[must_use]
+pub fn slow() -> Guest {
+    const PLACES: usize = 280;
+    const JUMPS: usize = 280;
+    const VARIABLES: usize = 12;
+    let mut text = format!(
+        "(func $slow (param i32) (local{})",
+        " i32".repeat(VARIABLES)
+    );
+    text.push_str(&"(block ".repeat(PLACES));
+    let targets: String = (0..PLACES).map(|place| format!("{place} ")).collect();
+    for jump in 0..JUMPS {
+        for variable in 1..=VARIABLES {
+            let add = format!(
+                "(local.set {variable} (i32.add (local.get {variable}) (i32.const {jump})))"
+            );
+            text.push_str(&add);
+        }
+        let test = format!("(if (i32.eq (local.get 0) (i32.const {jump})) (then ");
+        text.push_str(&format!("{test}(br_table {targets}(local.get 1))))"));
+    }
+    for place in 0..PLACES {
+        let variable = 1 + place % VARIABLES;
+        text.push_str(&format!(
+            ") (local.set {variable} (i32.mul (local.get {variable}) (local.get 0)))"
+        ));
+    }
+    for variable in 1..=VARIABLES {
+        let store = format!("(i32.store (local.get {variable}) (local.get 0))");
+        text.push_str(&store);
+    }
+    text.push(')');
+    Guest {
+        // The few tests that make one end soon.
+        extra: text.leak(),
+        ..Guest::default()
+    }
+}
+
 /// A component that does harm.
 #[derive(Clone, Debug)]
 pub struct Hostile {
