@@ -63,8 +63,8 @@ fn in_a_sandbox() -> Duration {
         init: Some(program("aod-supervisor")),
         ..BubblewrapConfig::default()
     })
-        .launch(&spec)
-        .unwrap();
+    .launch(&spec)
+    .unwrap();
     // By a shell, as whoever has no server would.
     let shell = ["-c", "\"$@\"; exit $?", "sh"].map(str::to_owned);
     let sandbox = launch.program.to_string_lossy().into_owned();
