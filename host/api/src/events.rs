@@ -2,6 +2,7 @@
 
 use aod_resources::Session;
 use aod_resources::event::{Event, EventId};
+use aod_resources::schema;
 use aod_resources::shape::{Pattern, Shape, Text};
 use aod_streams::events::EventPage;
 use aod_streams::follow::StreamStart;
@@ -10,7 +11,8 @@ use axum::http::header::{ACCEPT, CONTENT_TYPE, VARY};
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
-use utoipa::ToSchema;
+use utoipa::openapi::path::{Parameter, ParameterIn};
+use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -129,12 +131,22 @@ fn id(name: &str, given: Option<String>) -> Result<Option<EventId>, ApiError> {
     }
 }
 
+/// `Last-Event-ID`, by which browsers resume.
+struct LastEventId;
+
+impl IntoParams for LastEventId {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        let about = "Stream: resume after the event with this id. It wins over `since`.";
+        vec![schema::header("Last-Event-ID", about, &ID)]
+    }
+}
+
 /// A session's normalized events: one vocabulary for all runtimes.
 ///
 /// As a stream of server-sent events, or, with `Accept: application/json` or where `after` or
 /// `limit` is given, as a page.
 #[utoipa::path(get, path = "/sessions/{id}/events", tag = "sessions",
-    params(Id<Session>, Params, ("Last-Event-ID" = Option<String>, Header, description = "Stream: resume after the event with this id")),
+    params(Id<Session>, Params, LastEventId),
     responses(
         (status = 200, description = "Each message of the stream has an `Event` as its data.", content(
             (Event = "text/event-stream"),

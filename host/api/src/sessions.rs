@@ -1,6 +1,7 @@
 //! `/sessions`: agents at work.
 
-use aod_resources::shape::{Shape, Text};
+use aod_resources::schema;
+use aod_resources::shape::{Pattern, Shape, Text};
 use aod_resources::{NewPrompt, NewSession, Resource, Session, Status, Turn};
 use aod_services::{Accepted, Created, Idempotent, SessionFilter};
 use axum::Json;
@@ -11,7 +12,8 @@ use axum::http::{HeaderName, StatusCode};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use serde::Serialize;
-use utoipa::ToSchema;
+use utoipa::openapi::path::{Parameter, ParameterIn};
+use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
@@ -89,6 +91,24 @@ impl IdempotencyKey {
         })
     }
 }
+
+impl IntoParams for IdempotencyKey {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        let text = Text::new(1, 255).like(&VISIBLE).shape();
+        vec![schema::header(
+            "Idempotency-Key",
+            "The same key and body within 24 hours: the first answer again. The same key with another \
+             body is refused with 422.",
+            &text,
+        )]
+    }
+}
+
+/// Visible ASCII characters, and spaces between them.
+static VISIBLE: Pattern = Pattern::new(
+    "^[!-~]([ -~]*[!-~])?$",
+    "Input should be visible ASCII characters",
+);
 
 impl<S: Send + Sync> FromRequestParts<S> for IdempotencyKey {
     type Rejection = ApiError;
@@ -171,7 +191,7 @@ struct StopAck {
 
 /// Creates a session and starts its first turn.
 #[utoipa::path(post, path = "/sessions", tag = "sessions", request_body = NewSession,
-    params(("Idempotency-Key" = Option<String>, Header, description = "The same key and body within 24 h: the first answer again")),
+    params(IdempotencyKey),
     responses((status = 202, body = CreateAck), (status = 400), (status = 404), (status = 409)))]
 async fn create(
     State(api): State<Api>,
@@ -197,7 +217,7 @@ async fn read(
 
 /// Starts the next turn in the same workspace.
 #[utoipa::path(post, path = "/sessions/{id}/prompt", tag = "sessions", request_body = NewPrompt,
-    params(Id<Session>, ("Idempotency-Key" = Option<String>, Header, description = "The same key and body within 24 h: the first answer again")),
+    params(Id<Session>, IdempotencyKey),
     responses((status = 202, body = PromptAck), (status = 400), (status = 404), (status = 409)))]
 async fn prompt(
     State(api): State<Api>,

@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::time::Duration;
 
 use aod_resources::Session;
+use aod_resources::schema;
 use aod_resources::shape::Shape;
 use aod_streams::follow::{Batch, Feed, StreamStart};
 use axum::body::Body;
@@ -13,6 +14,8 @@ use axum::http::{HeaderName, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures::stream;
+use utoipa::IntoParams;
+use utoipa::openapi::path::{Parameter, ParameterIn};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -111,9 +114,19 @@ pub(crate) fn refused(problems: Vec<Problem>) -> ApiError {
     ApiError::bad_request(sentences.join("; "))
 }
 
+/// `Last-Event-ID`, by which browsers resume.
+struct LastEventId;
+
+impl IntoParams for LastEventId {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        let about = "Stream: resume after the event with this id. It wins over `since`.";
+        vec![schema::header("Last-Event-ID", about, &Shape::Integer { min: 0, max: i64::MAX })]
+    }
+}
+
 /// Streams a session's events: all of them from the start, or those after an id.
 #[utoipa::path(get, path = "/sessions/{id}/stream", tag = "sessions",
-    params(Id<Session>, Since, ("Last-Event-ID" = Option<u64>, Header, description = "Resume after the event with this id")),
+    params(Id<Session>, Since, LastEventId),
     responses(
         (status = 200, description = "Server-sent events. Each message has a `StreamEvent` as its data.",
             content_type = "text/event-stream", body = StreamEvent),

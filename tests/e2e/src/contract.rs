@@ -180,7 +180,7 @@ fn matches(template: &str, path: &str) -> bool {
         match (parts.next(), given.next()) {
             (None, None) => return true,
             (Some(part), Some(given)) if part == given => {}
-            (Some(part), Some(given)) if part.starts_with('{') && !given.is_empty() => {}
+            (Some(part), Some(_)) if part.starts_with('{') => {}
             _ => return false,
         }
     }

@@ -52,6 +52,17 @@ pub fn query(table: &Object) -> Vec<Parameter> {
     table.fields.iter().map(parameter).collect()
 }
 
+/// A header that a request may have.
+pub fn header(name: &str, about: &str, of: &Shape) -> Parameter {
+    ParameterBuilder::new()
+        .name(name)
+        .parameter_in(ParameterIn::Header)
+        .required(Required::False)
+        .description(Some(about))
+        .schema(Some(shape(of, false, None)))
+        .build()
+}
+
 /// A doc comment's lines as one text.
 pub fn prose(doc: &str) -> String {
     let lines: Vec<&str> = doc.lines().map(str::trim).collect();
