@@ -120,7 +120,14 @@ struct LastEventId;
 impl IntoParams for LastEventId {
     fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
         let about = "Stream: resume after the event with this id. It wins over `since`.";
-        vec![schema::header("Last-Event-ID", about, &Shape::Integer { min: 0, max: i64::MAX })]
+        vec![schema::header(
+            "Last-Event-ID",
+            about,
+            &Shape::Integer {
+                min: 0,
+                max: i64::MAX,
+            },
+        )]
     }
 }
 
