@@ -7,6 +7,7 @@ mod dist;
 #[cfg(test)]
 mod documents;
 mod examples;
+mod freeze;
 mod fuzz;
 mod machine;
 mod plugins;
@@ -62,6 +63,9 @@ enum Task {
         /// Where to
         #[arg(long, default_value = "target/dist")]
         out: PathBuf,
+        /// Freeze the interface first: for the release that publishes it
+        #[arg(long)]
+        freeze: bool,
     },
 }
 
@@ -107,7 +111,12 @@ fn work(task: Task) -> Result<ExitCode> {
             }
         }
         Task::Bench(bench) => bench.run(&root)?,
-        Task::Dist { out } => dist::build(&root, &root.join(out))?,
+        Task::Dist { out, freeze } => {
+            if freeze {
+                freeze::freeze(&root)?;
+            }
+            dist::build(&root, &root.join(out))?;
+        }
     }
     Ok(ExitCode::SUCCESS)
 }
