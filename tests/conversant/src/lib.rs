@@ -102,11 +102,12 @@ impl Adapter for Conversant {
     }
 
     fn conversation(_: &NoOptions, context: Context, state: Option<Vec<u8>>) -> Process {
-        let kept = state.and_then(|state| serde_json::from_slice(&state).ok());
+        let kept: Option<Kept> = state.and_then(|state| serde_json::from_slice(&state).ok());
         Process {
-            ending: match context.live {
-                true => Ending::live(),
-                false => Ending::default(),
+            ending: match (context.live, &kept) {
+                (true, Some(_)) => Ending::resting(),
+                (true, None) => Ending::live(),
+                (false, _) => Ending::default(),
             },
             host_servers: context
                 .mcp_servers

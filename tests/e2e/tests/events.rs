@@ -65,8 +65,8 @@ fn kinds(events: &[Value]) -> Vec<&str> {
         .collect()
 }
 
-/// Checks that ids rise and that each line of the native stream has an event of its own; the demo
-/// agent writes none that needs none.
+/// Checks that ids rise, that each turn has one beginning, and that each line of the native stream
+/// has an event of its own; the demo agent writes none that needs none.
 async fn check(session: &Session, events: &[Value]) {
     check_events(events);
     let ids: Vec<_> = events.iter().map(id).collect();
@@ -74,7 +74,22 @@ async fn check(session: &Session, events: &[Value]) {
     let native = session.ended().await.events;
     let outputs = native.iter().filter(|event| event.kind() == "output");
     let lines: BTreeSet<u64> = outputs.filter_map(aod_e2e::Event::id).collect();
-    let told: BTreeSet<u64> = ids.iter().map(|(entry, _)| *entry).collect();
+    let (begun, rest): (Vec<_>, Vec<_>) = events
+        .iter()
+        .partition(|event| event["type"] == "turn.started");
+    let turns: Vec<_> = begun.iter().map(|event| &event["turn"]).collect();
+    let last = events
+        .last()
+        .map_or(0, |event| event["turn"].as_u64().unwrap());
+    assert_eq!(
+        turns,
+        (1..=last)
+            .map(Value::from)
+            .collect::<Vec<_>>()
+            .iter()
+            .collect::<Vec<_>>()
+    );
+    let told: BTreeSet<u64> = rest.iter().map(|event| id(event).0).collect();
     assert_eq!(told, lines, "{events:#?}\n{native:#?}");
     for event in events {
         assert!(event["turn"].is_u64() && event["at"].is_string(), "{event}");
@@ -91,6 +106,7 @@ async fn a_turn_is_told_in_the_one_vocabulary() {
     assert_eq!(
         kinds(&events),
         [
+            "turn.started",
             "session.started",
             "message.delta",
             "message.delta",

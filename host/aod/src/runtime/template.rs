@@ -47,7 +47,7 @@ macro_rules! sdk {
 }
 
 /// The SDK's sources.
-const SDK: [(&str, &str); 19] = [
+const SDK: [(&str, &str); 20] = [
     sdk!("adapter.rs"),
     sdk!("bindings.rs"),
     sdk!("context.rs"),
@@ -67,6 +67,7 @@ const SDK: [(&str, &str); 19] = [
     sdk!("testing/mod.rs"),
     sdk!("testing/recording.rs"),
     sdk!("testing/replay.rs"),
+    sdk!("title.rs"),
 ];
 
 macro_rules! wit {

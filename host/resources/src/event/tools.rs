@@ -110,6 +110,7 @@ pub struct ToolResult {
 /// Something that is no plain text: exactly one of its fields is there.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[schema(as = OutputPart)]
 pub enum Part {
     /// An image.
     Image(Image),

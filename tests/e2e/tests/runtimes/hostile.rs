@@ -135,7 +135,7 @@ async fn others_do_not_notice_and_the_native_stream_is_complete() {
 
     let session = start(&server, &planning.1).await;
     let error = session.ended().await.failed();
-    assert!(error.contains("stopped in plan after 250 ms"), "{error}");
+    assert!(error.contains("stopped in prepare after 250 ms"), "{error}");
 
     gate.open(&server, &undisturbed);
     undisturbed.ended().await.completed();
