@@ -103,7 +103,7 @@ fn work(task: Task) -> Result<ExitCode> {
             aod,
         } => {
             machine::prepare(&[machine::Need::Wasm])?;
-            for built in plugins::build(&root, verbose)? {
+            for built in plugins::build_for_tests(&root, verbose)? {
                 println!("{built}");
             }
             if examples {

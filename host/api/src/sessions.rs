@@ -42,7 +42,7 @@ pub(crate) fn routes() -> OpenApiRouter<Api> {
 aod_resources::input! {
     /// Which sessions to list.
     example ""
-    struct Wanted {
+    struct ListQuery {
         /// The most sessions to give; all of them where nothing is said.
         optional limit: Option<u32> = LIMIT,
         /// Go on after the session with this id, which `next` of the page before has.
@@ -57,12 +57,12 @@ aod_resources::input! {
 }
 
 /// Lists the caller's sessions, newest first.
-#[utoipa::path(get, path = "/sessions", tag = "sessions", params(Wanted),
+#[utoipa::path(get, path = "/sessions", tag = "sessions", params(ListQuery),
     responses((status = 200, body = Listing<Session>), (status = 404)))]
 async fn list(
     State(api): State<Api>,
     caller: Caller,
-    Query(wanted): Query<Wanted>,
+    Query(wanted): Query<ListQuery>,
 ) -> Result<Json<Listing<Session>>, ApiError> {
     let page = Page {
         limit: wanted.limit,

@@ -185,7 +185,11 @@ mod tests {
 
     #[test]
     fn a_tree_is_measured_whole() {
-        let shell = Shell::new("sh", "-c", "cat <&0 & cat <&0 & echo ready; wait");
+        let shell = Shell::new(
+            "sh",
+            "-c",
+            "exec 3<&0; cat <&3 & cat <&3 & echo ready; wait",
+        );
         let pids = |pids| PolledLimits {
             pids: Some(pids),
             ..PolledLimits::default()

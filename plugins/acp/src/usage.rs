@@ -1,6 +1,6 @@
 //! Tokens and money.
 
-use aod_plugin_sdk::{Out, Usage, usage};
+use aod_plugin_sdk::{Out, Usage, dollars_between, usage};
 
 use crate::wire::{Cost, Prompted, Tokens};
 
@@ -43,7 +43,7 @@ impl Money {
     fn take(&mut self) -> Option<f64> {
         let now = self.now.take()?;
         let before = self.before.replace(now)?;
-        Some((now - before).max(0.0))
+        Some(dollars_between(before, now).max(0.0))
     }
 }
 

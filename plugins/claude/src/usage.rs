@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use aod_plugin_sdk::{Out, Usage, usage};
+use aod_plugin_sdk::{Out, Usage, dollars_between, usage};
 
 use crate::resume::Resume;
 use crate::wire::{Line, ModelUsage};
@@ -50,7 +50,7 @@ pub(crate) fn tell(
         cost_usd: line.total_cost_usd.map(|total| {
             // Less than before: the CLI has lost count and began anew.
             if total >= cost_before {
-                total - cost_before
+                dollars_between(cost_before, total)
             } else {
                 total
             }

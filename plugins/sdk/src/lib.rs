@@ -117,6 +117,6 @@ pub use ending::{Ending, completed, crashed, failed, stopped};
 #[doc(hidden)]
 pub use export::Component;
 pub use fragments::{Template, attachment, secret, text};
-pub use out::{Out, tool_call, tool_result, tool_update, usage};
+pub use out::{Out, dollars_between, tool_call, tool_result, tool_update, usage};
 pub use plain::plain;
 pub use title::title;

@@ -427,6 +427,14 @@ pub fn tool_result(
     }
 }
 
+/// What was spent between two readings of a running total, in dollars: rounded to 1e-12, so that it
+/// is free of the noise of binary fractions.
+#[must_use]
+pub fn dollars_between(before: f64, now: f64) -> f64 {
+    const STEPS: f64 = 1e12;
+    ((now - before) * STEPS).round() / STEPS
+}
+
 /// Tokens used since the last time, to be filled in: `Usage { cost_usd, ..usage(input, output) }`.
 #[must_use]
 pub fn usage(input_tokens: u64, output_tokens: u64) -> Usage {

@@ -90,7 +90,7 @@ fn read_all_ways(
     report: &mut Report,
 ) -> bool {
     let name = &transcript.name;
-    let mut first_time: Option<Told> = None;
+    let mut first_time: Option<Reading> = None;
     for cuts in CUTS {
         let told = match read(adapter, transcript, cuts) {
             Ok(told) => told,
@@ -142,7 +142,7 @@ fn read_all_ways(
 
 /// What came out of a transcript.
 #[derive(Debug, Default)]
-struct Told {
+struct Reading {
     lines: usize,
     /// Actions, each with the line that it came from.
     actions: Vec<String>,
@@ -153,7 +153,7 @@ struct Told {
     results: usize,
 }
 
-impl Told {
+impl Reading {
     fn difference(&self, other: &Self) -> Option<String> {
         let longest = self.actions.len().max(other.actions.len());
         (0..longest).find_map(|at| {
@@ -192,16 +192,20 @@ impl Told {
     }
 }
 
-fn read(adapter: &Adapter, transcript: &Transcript, cuts: &[usize]) -> Result<Told, AdapterError> {
+fn read(
+    adapter: &Adapter,
+    transcript: &Transcript,
+    cuts: &[usize],
+) -> Result<Reading, AdapterError> {
     let (context, prompt) = first(adapter);
     let mut conversation = adapter.converse(&context, None)?;
-    let mut told = Told::default();
+    let mut told = Reading::default();
     for action in conversation.receive(&Input::Prompt(prompt))?.actions {
         told.take(&action, 0);
     }
-    for (source, text) in [
-        (OutputSource::Stdout, &transcript.stdout),
-        (OutputSource::Stderr, &transcript.stderr),
+    for (source, named, text) in [
+        (OutputSource::Stdout, "stdout", &transcript.stdout),
+        (OutputSource::Stderr, "stderr", &transcript.stderr),
     ] {
         let lines: Vec<&str> = text.split_inclusive('\n').collect();
         told.lines += lines.len();
@@ -228,7 +232,7 @@ fn read(adapter: &Adapter, transcript: &Transcript, cuts: &[usize]) -> Result<To
             told.forgotten.extend(
                 forgotten
                     .filter(|line| !lines[at + line].trim().is_empty())
-                    .map(|line| format!("line {} of {source:?}", at + line + 1)),
+                    .map(|line| format!("line {} of {named}", at + line + 1)),
             );
             at += batch;
         }

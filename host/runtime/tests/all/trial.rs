@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use aod_guests::{Guest, hostile};
-use aod_runtime::trial::{self, Report, Transcript, Trial, Verdict};
+use aod_runtime::trial::{self, Report, Scenario, Transcript, Trial, Verdict};
 use aod_runtime::{Digest, Settings};
 
 use crate::{engine, plugin};
@@ -99,8 +99,47 @@ fn lines_that_are_forgotten_are_told() {
     let path = Guest::default().write(folder.path(), "guest");
     assert_fails(
         &trial::run(engine(), &trial(path)),
-        "the first of them line 1 of Stdout",
+        "the first of them line 1 of stdout",
     );
+}
+
+#[test]
+fn the_test_adapter_plays_its_scenarios() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/conversant");
+    let scenarios = ["everything", "copy"].map(|name| {
+        let path = folder.join(format!("scenarios/{name}.scenario.jsonl"));
+        Scenario::read(&path).unwrap()
+    });
+    let component = folder.join("conversant.wasm");
+    let report = trial::run(
+        engine(),
+        &Trial {
+            scenarios: scenarios.to_vec(),
+            ..trial(component)
+        },
+    );
+    assert!(report.passed(), "{report:#?}");
+    let played = report.findings.iter().filter(|it| it.check == "scenario");
+    assert_eq!(played.count(), 2, "{report:#?}");
+}
+
+#[test]
+fn a_scenario_that_expects_what_does_not_come_fails() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("wrong.scenario.jsonl");
+    fs::write(
+        &path,
+        "{\"prompt\": {\"text\": \"hello\"}}\n{\"event\": {\"type\": \"turn.result\"}}\n",
+    )
+    .unwrap();
+    let report = trial::run(
+        engine(),
+        &Trial {
+            scenarios: vec![Scenario::read(&path).unwrap()],
+            ..trial(plugin("demo"))
+        },
+    );
+    assert_fails(&report, "step 2 (event): there is no such event");
 }
 
 #[test]

@@ -128,6 +128,7 @@ async fn the_same_prompt_gives_the_same_events() {
         stories.insert(vendor.runtime, story(&events));
     }
     let expected = [
+        "turn.started",
         "session.started",
         "message",
         "tool.call",

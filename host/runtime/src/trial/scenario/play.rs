@@ -57,7 +57,7 @@ struct Player {
     /// None once the process has ended.
     conversation: Option<Conversation>,
     /// All that it was told, for an instance without a state.
-    told: Vec<Told>,
+    told: Vec<Fed>,
     turn_ended: bool,
     /// What no step has asked for yet.
     events: VecDeque<Value>,
@@ -69,7 +69,7 @@ struct Player {
 }
 
 #[derive(Clone)]
-enum Told {
+enum Fed {
     Input(Input),
     Lines(OutputSource, String),
     Tick(u64),
@@ -103,7 +103,7 @@ impl Player {
             Step::Start(_) => return Err("only the first step says how it starts".to_owned()),
             Step::Stdout(line) => self.feed(OutputSource::Stdout, line)?,
             Step::Stderr(line) => self.feed(OutputSource::Stderr, line)?,
-            Step::Tick(elapsed) => self.tell(Told::Tick(*elapsed))?,
+            Step::Tick(elapsed) => self.tell(Fed::Tick(*elapsed))?,
             Step::Exit(exit) => {
                 let conversation = self.conversation.take().ok_or("the process has ended")?;
                 let reaction = conversation.finish(&exit.exit()).map_err(text)?;
@@ -124,7 +124,7 @@ impl Player {
             }
             step => {
                 if let Some(input) = step.input(turn) {
-                    self.tell(Told::Input(input))?;
+                    self.tell(Fed::Input(input))?;
                 }
             }
         }
@@ -136,10 +136,10 @@ impl Player {
             Value::String(line) => format!("{line}\n"),
             value => format!("{value}\n"),
         };
-        self.tell(Told::Lines(source, line))
+        self.tell(Fed::Lines(source, line))
     }
 
-    fn tell(&mut self, told: Told) -> Result<(), String> {
+    fn tell(&mut self, told: Fed) -> Result<(), String> {
         let conversation = self.conversation.as_mut().ok_or("the process has ended")?;
         let reaction = hand_over(conversation, &told).map_err(text)?;
         self.told.push(told);
@@ -247,11 +247,11 @@ impl Player {
     }
 }
 
-fn hand_over(conversation: &mut Conversation, told: &Told) -> Result<Reaction, AdapterError> {
+fn hand_over(conversation: &mut Conversation, told: &Fed) -> Result<Reaction, AdapterError> {
     match told {
-        Told::Input(input) => conversation.receive(input),
-        Told::Lines(source, lines) => conversation.feed(*source, lines),
-        Told::Tick(elapsed) => conversation.tick(*elapsed),
+        Fed::Input(input) => conversation.receive(input),
+        Fed::Lines(source, lines) => conversation.feed(*source, lines),
+        Fed::Tick(elapsed) => conversation.tick(*elapsed),
     }
 }
 

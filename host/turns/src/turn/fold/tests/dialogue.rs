@@ -93,16 +93,16 @@ fn the_same_records_give_the_same_effects_however_often_they_are_read() {
     step(&bench, &mut stepwise);
     assert_eq!(stepwise.done(), 2);
     assert_eq!(
-        stepwise.question_state("permission-1", "y"),
+        stepwise.question_state("permission-1-1", "y"),
         QuestionState::Open
     );
     assert_eq!(
-        stepwise.question_state("permission-2", "y"),
+        stepwise.question_state("permission-1-2", "y"),
         QuestionState::Unknown
     );
     let choices = vec!["y".to_owned(), "n".to_owned()];
     assert_eq!(
-        stepwise.question_state("permission-1", "maybe"),
+        stepwise.question_state("permission-1-1", "maybe"),
         QuestionState::NoChoice(choices)
     );
     // The deadline counts from the record that asked.
@@ -111,16 +111,16 @@ fn the_same_records_give_the_same_effects_however_often_they_are_read() {
     assert!(matches!(wanted, TimerAction::Default { value, .. } if value == "n"));
     // A line that is written while it waits, and a second question.
     bench.say("{\"half\":");
-    bench.answer("permission-1", "y");
-    bench.answer("permission-1", "n");
+    bench.answer("permission-1-1", "y");
+    bench.answer("permission-1-1", "n");
     bench.say("0}\n");
     bench.say(&asked(8));
     step(&bench, &mut stepwise);
     assert_eq!(
-        stepwise.question_state("permission-1", "y"),
+        stepwise.question_state("permission-1-1", "y"),
         QuestionState::Answered
     );
-    bench.answer("permission-2", "n");
+    bench.answer("permission-1-2", "n");
     bench.say(PROMPTED);
     step(&bench, &mut stepwise);
     bench.end();
@@ -160,14 +160,14 @@ fn a_stopped_turn_takes_no_answer() {
         bench.say(line);
     }
     bench.append(Kind::Interrupt, Flags::NONE, "{}");
-    bench.answer("permission-1", "y");
+    bench.answer("permission-1-1", "y");
     let mut fold = fold(false);
     let mut events = bench.events("events");
     let effects = outside(fold.advance(&mut bench.reader(), &mut events).unwrap());
     // A session, the prompt, "cancelled" to the question, and the wish to stop.
     assert_eq!(effects.len(), 4);
     assert_eq!(
-        fold.question_state("permission-1", "y"),
+        fold.question_state("permission-1-1", "y"),
         QuestionState::Dropped
     );
     assert_eq!(fold.next_due(), None);
@@ -209,9 +209,9 @@ fn what_could_not_be_written_is_told() {
         .unwrap();
     assert_eq!(fold.done(), 1);
     let told = parsed(&bench.stored("events"));
-    assert_eq!(kinds(&told), ["notice"]);
+    assert_eq!(kinds(&told), ["turn.started", "notice"]);
     assert!(
-        told[0]["text"]
+        told[1]["text"]
             .as_str()
             .unwrap()
             .contains("stdin is closed")
