@@ -6,10 +6,11 @@ use std::path::Path;
 use anyhow::{Context as _, Result};
 
 use crate::machine::{self, Need};
-use crate::{cargo, plugins, target};
+use crate::{cargo, freeze, plugins, target};
 
 /// Builds the release folder at `out`.
 pub(crate) fn build(root: &Path, out: &Path) -> Result<()> {
+    freeze::check(root)?;
     machine::prepare(&[Need::Wasm])?;
     let built = plugins::build(root, false)?;
     cargo(

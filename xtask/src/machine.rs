@@ -22,6 +22,8 @@ pub(crate) enum Need {
     Python,
     /// nginx, to stand in front of the server.
     Nginx,
+    /// A compiler for C++, for libFuzzer.
+    Cpp,
     /// `faketime`, to set a clock that nobody else sees.
     Faketime,
 }
@@ -35,6 +37,7 @@ impl Need {
             Self::Python => answers("python3", &["-c", "import venv, ensurepip"]),
             // Debian has it in a folder that only root has in its path.
             Self::Nginx => answers("nginx", &["-v"]) || answers("/usr/sbin/nginx", &["-v"]),
+            Self::Cpp => answers("c++", &["--version"]),
             Self::Faketime => answers("faketime", &["--version"]),
         }
     }
@@ -46,6 +49,7 @@ impl Need {
             Self::Node => &["nodejs", "npm"],
             Self::Python => &["python3", "python3-venv"],
             Self::Nginx => &["nginx"],
+            Self::Cpp => &["g++"],
             Self::Faketime => &["faketime"],
         }
     }

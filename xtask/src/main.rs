@@ -2,8 +2,13 @@
 
 mod bench;
 mod chaos;
+mod deny;
 mod dist;
+#[cfg(test)]
+mod documents;
 mod examples;
+mod freeze;
+mod fuzz;
 mod machine;
 mod plugins;
 mod run;
@@ -47,6 +52,10 @@ enum Task {
     },
     /// Kill hosts, supervisors and CLIs under load, set the clock, and fill the disk
     Chaos(chaos::Chaos),
+    /// Search for inputs that break what must hold whatever the input is
+    Fuzz(fuzz::Fuzz),
+    /// Check the licences, sources and versions of all dependencies against deny.toml
+    Deny,
     /// Run the benchmarks and write their table to docs/performance.md
     Bench(bench::Bench),
     /// Build a release folder: aod, aod-supervisor, runtimes.toml, plugins/*.wasm
@@ -54,6 +63,9 @@ enum Task {
         /// Where to
         #[arg(long, default_value = "target/dist")]
         out: PathBuf,
+        /// Freeze the interface first: for the release that publishes it
+        #[arg(long)]
+        freeze: bool,
     },
 }
 
@@ -73,6 +85,8 @@ fn work(task: Task) -> Result<ExitCode> {
         Task::Run(run) => return run.run(&root),
         Task::Test(test) => test.run(&root)?,
         Task::Chaos(chaos) => chaos.run(&root)?,
+        Task::Fuzz(fuzz) => fuzz.run(&root)?,
+        Task::Deny => deny::check(&root)?,
         Task::Plugins {
             verbose,
             project: Some(project),
@@ -97,7 +111,12 @@ fn work(task: Task) -> Result<ExitCode> {
             }
         }
         Task::Bench(bench) => bench.run(&root)?,
-        Task::Dist { out } => dist::build(&root, &root.join(out))?,
+        Task::Dist { out, freeze } => {
+            if freeze {
+                freeze::freeze(&root)?;
+            }
+            dist::build(&root, &root.join(out))?;
+        }
     }
     Ok(ExitCode::SUCCESS)
 }

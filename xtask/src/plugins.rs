@@ -18,7 +18,9 @@ const TARGET: &str = "wasm32-unknown-unknown";
 const PROFILE: &str = "guest";
 /// The crate below `plugins/` that is no adapter, but what adapters are made with.
 const SDK: &str = "sdk";
-const INTERFACE: &str = "aod:runtime/adapter@";
+/// The crate below `tests/` that is an adapter.
+const TEST_ADAPTER: &str = "conversant";
+const INTERFACE: &str = "aod:runtime/conversations@";
 
 /// Vector instructions, which every engine has had for years: text is scanned with them.
 const RUSTFLAGS: &str = "-Ctarget-feature=+simd128";
@@ -54,18 +56,59 @@ impl fmt::Display for Built {
 /// No compiler on this machine can build for WebAssembly (the message says what to install), an
 /// adapter does not compile, or a component imports something or lacks the interface.
 pub fn build(root: &Path, verbose: bool) -> Result<Vec<Built>> {
-    let names = names(root)?;
+    build_all(root, &adapters(root)?, verbose)
+}
+
+/// Builds those adapters that the workspace's `runtimes.toml` declares, as [`build`] does: who
+/// looks at the project for the first time need not wait for the others.
+///
+/// # Errors
+///
+/// As [`build`], or there is no `runtimes.toml`.
+pub fn build_declared(root: &Path, verbose: bool) -> Result<Vec<Built>> {
+    let path = root.join("runtimes.toml");
+    let declared =
+        fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    let mut adapters = adapters(root)?;
+    adapters.retain(|it| declared.contains(&format!("\"plugins/{}.wasm\"", it.name)));
+    build_all(root, &adapters, verbose)
+}
+
+/// Builds what [`build`] does and the adapter that only tests use, into its own folder.
+///
+/// # Errors
+///
+/// As [`build`].
+pub fn build_for_tests(root: &Path, verbose: bool) -> Result<Vec<Built>> {
+    let mut adapters = adapters(root)?;
+    adapters.push(Source {
+        name: TEST_ADAPTER.to_owned(),
+        component: root
+            .join("tests")
+            .join(TEST_ADAPTER)
+            .join(format!("{TEST_ADAPTER}.wasm")),
+    });
+    build_all(root, &adapters, verbose)
+}
+
+/// An adapter, and where its component is put.
+struct Source {
+    name: String,
+    component: PathBuf,
+}
+
+fn build_all(root: &Path, adapters: &[Source], verbose: bool) -> Result<Vec<Built>> {
     let toolchain = Toolchain::find()?;
     let target_dir = target_dir(root);
-    compile(root, &names, &toolchain, &target_dir, verbose)?;
-    names
-        .into_iter()
-        .map(|name| {
+    compile(root, adapters, &toolchain, &target_dir, verbose)?;
+    adapters
+        .iter()
+        .map(|adapter| {
             let module = target_dir
                 .join(TARGET)
                 .join(PROFILE)
-                .join(format!("{}.wasm", package(&name).replace('-', "_")));
-            wrap(root, &name, &module)
+                .join(format!("{}.wasm", package(&adapter.name).replace('-', "_")));
+            wrap(adapter, &module)
         })
         .collect()
 }
@@ -105,8 +148,8 @@ pub fn toolchain_is_there() -> bool {
     Toolchain::find().is_ok()
 }
 
-/// The adapters' names, sorted.
-fn names(root: &Path) -> Result<Vec<String>> {
+/// The adapters of the workspace, sorted by name.
+fn adapters(root: &Path) -> Result<Vec<Source>> {
     let folder = root.join("plugins");
     let mut names = Vec::new();
     for entry in
@@ -122,7 +165,11 @@ fn names(root: &Path) -> Result<Vec<String>> {
     }
     names.sort();
     ensure!(!names.is_empty(), "no crates below {}", folder.display());
-    Ok(names)
+    let sources = names.into_iter().map(|name| Source {
+        component: folder.join(format!("{name}.wasm")),
+        name,
+    });
+    Ok(sources.collect())
 }
 
 fn package(name: &str) -> String {
@@ -131,7 +178,7 @@ fn package(name: &str) -> String {
 
 fn compile(
     root: &Path,
-    names: &[String],
+    adapters: &[Source],
     toolchain: &Toolchain,
     target_dir: &Path,
     verbose: bool,
@@ -150,8 +197,8 @@ fn compile(
         ])
         .arg("--target-dir")
         .arg(target_dir);
-    for name in names {
-        command.arg("--package").arg(package(name));
+    for adapter in adapters {
+        command.arg("--package").arg(package(&adapter.name));
     }
     run_build(command, toolchain, verbose, "the adapters")
 }
@@ -175,15 +222,16 @@ fn run_build(mut command: Command, toolchain: &Toolchain, verbose: bool, what: &
 }
 
 /// Makes a component of a core module, and leaves it alone if it is the one already there.
-fn wrap(root: &Path, name: &str, module: &Path) -> Result<Built> {
+fn wrap(adapter: &Source, module: &Path) -> Result<Built> {
+    let name = &adapter.name;
     let core = fs::read(module).with_context(|| format!("cannot read {}", module.display()))?;
     let component = ComponentEncoder::default()
         .module(&core)
         .and_then(|encoder| encoder.validate(true).encode())
         .with_context(|| format!("{} cannot be made a component", module.display()))?;
-    check(&component).with_context(|| format!("plugins/{name} is not a runtime adapter"))?;
+    check(&component).with_context(|| format!("{name} is not a runtime adapter"))?;
 
-    let path = root.join("plugins").join(format!("{name}.wasm"));
+    let path = adapter.component.clone();
     let changed = fs::read(&path).map_or(true, |there| there != component);
     if changed {
         // By rename, so that a host that watches the folder never reads half a component.
@@ -193,7 +241,7 @@ fn wrap(root: &Path, name: &str, module: &Path) -> Result<Built> {
             .with_context(|| format!("cannot write {}", path.display()))?;
     }
     Ok(Built {
-        name: name.to_owned(),
+        name: name.clone(),
         path,
         size: component.len(),
         changed,

@@ -35,7 +35,7 @@ pub(crate) struct Run {
 impl Run {
     pub(crate) fn run(self, root: &Path) -> Result<ExitCode> {
         machine::prepare(&[Need::Wasm, Need::Bubblewrap, Need::Node])?;
-        for built in plugins::build(root, false)? {
+        for built in plugins::build_declared(root, false)? {
             eprintln!("{built}");
         }
         cargo(root, &["build", "-p", "aod", "-p", "aod-supervisor"])?;
@@ -74,7 +74,7 @@ impl Run {
             .arg(data)
             .arg("--runtimes")
             .arg(root.join("runtimes.toml"))
-            .env("AOD_LOG__LEVEL", "warn,aod::serve=info")
+            .env("AOD_LOG__LEVEL", "warn,aod::serve=info,aod::report=info")
             .stderr(Stdio::piped())
             .spawn()
             .with_context(|| format!("cannot start {}", aod.display()))?;

@@ -6,10 +6,13 @@ use std::process::{Command, Stdio};
 use anyhow::Result;
 
 use crate::machine::{self, Need};
-use crate::{cargo, plugins, run_command, target};
+use crate::{cargo, deny, fuzz, plugins, run_command, target};
 
 /// What the whole set of tests is built with; another selection would build all once more.
 pub(crate) const FEATURES: &[&str] = &["--features", "aod-e2e/clis"];
+
+/// How long each fuzz target is run: enough to see that it runs, and to find what is shallow.
+const FUZZ_SECONDS: u32 = 5;
 
 /// Install what the tests need and run everything that CI runs.
 #[derive(Debug, clap::Args)]
@@ -25,9 +28,9 @@ impl Test {
     pub(crate) fn run(&self, root: &Path) -> Result<()> {
         machine::prepare(&[Need::Wasm, Need::Bubblewrap, Need::Node, Need::Python])?;
         if !self.fast {
-            machine::prepare(&[Need::Nginx, Need::Faketime])?;
+            machine::prepare(&[Need::Nginx, Need::Faketime, Need::Cpp])?;
         }
-        for built in plugins::build(root, false)? {
+        for built in plugins::build_for_tests(root, false)? {
             eprintln!("{built}");
         }
         if !self.fast {
@@ -36,6 +39,7 @@ impl Test {
                 let clis = scope.spawn(|| machine::install_clis(&target(root)));
                 // Before the tests: what does not lint is not worth the wait.
                 lint(root)?;
+                deny::check(root)?;
                 clis.join()
                     .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
             })?;
@@ -44,6 +48,7 @@ impl Test {
         if !self.fast && self.filter.is_none() {
             let doc = ["test", "--quiet", "--workspace", "--doc"];
             cargo(root, &[&doc[..], self.features()].concat())?;
+            fuzz::smoke(root, FUZZ_SECONDS)?;
         }
         self.tests(root)
     }
@@ -74,6 +79,7 @@ impl Test {
 
 fn lint(root: &Path) -> Result<()> {
     cargo(root, &["fmt", "--all", "--check"])?;
+    fuzz::lint(root)?;
     let clippy = ["clippy", "--workspace", "--all-targets", "--all-features"];
     cargo(
         root,
@@ -81,6 +87,12 @@ fn lint(root: &Path) -> Result<()> {
     )?;
     let mut doc = Command::new(env!("CARGO"));
     doc.args(["doc", "--workspace", "--no-deps", "--quiet"])
+        // There are no examples, but where they are asked for, dependencies have the features
+        // that they have for the tests. Otherwise some would have fewer, and these and all that
+        // rests on them, the engine among it, would be checked once more.
+        .args(["--all-features", "--examples"])
+        // Named, since all programs would include those that have their library's name.
+        .args(["--lib", "--bin", "aod", "--bin", "xtask"])
         .current_dir(root);
     run_command(doc.env("RUSTDOCFLAGS", "-D warnings"))
 }

@@ -28,7 +28,7 @@ enum Command {
     /// stop the server; running turns go on under their supervisors. SIGHUP reloads runtimes.
     Serve {
         #[command(flatten)]
-        place: Place,
+        location: DataLocation,
         /// Where to listen. Anything but a loopback address needs a token to exist.
         #[arg(long, value_name = "ADDRESS:PORT")]
         listen: Option<SocketAddr>,
@@ -84,7 +84,7 @@ enum Command {
     /// Show what this machine can do, what is enforced, and how to mend what is not.
     Doctor {
         #[command(flatten)]
-        place: Place,
+        location: DataLocation,
         /// Print JSON.
         #[arg(long)]
         json: bool,
@@ -96,11 +96,22 @@ enum Command {
         /// The shell.
         shell: Shell,
     },
+    /// Compile the component at stdin for the server that started this.
+    #[command(name = COMPILE, hide = true)]
+    Compile {
+        /// The hash of the server's engine.
+        engine: String,
+        /// The server's process.
+        parent: u32,
+    },
 }
+
+/// The command by which the server starts itself to compile a component.
+pub(crate) const COMPILE: &str = "compile-component";
 
 /// Where configuration and data are.
 #[derive(Debug, Default, clap::Args)]
-pub(crate) struct Place {
+pub(crate) struct DataLocation {
     /// The configuration file; `aod.toml` in the working directory where there is one.
     #[arg(long, value_name = "FILE", env = "AOD_CONFIG")]
     pub(crate) config: Option<PathBuf>,
@@ -109,7 +120,7 @@ pub(crate) struct Place {
     pub(crate) data: Option<PathBuf>,
 }
 
-impl Place {
+impl DataLocation {
     /// The settings in force, without further flags.
     pub(crate) fn settings(&self) -> Result<Settings> {
         self.overridden(None, None)
@@ -134,21 +145,21 @@ impl Cli {
     pub(crate) fn dispatch(self) -> Result<ExitCode> {
         match self.command {
             Command::Serve {
-                place,
+                location,
                 listen,
                 runtimes,
                 print_config,
             } => {
                 let flags = Overrides {
                     listen,
-                    data_dir: place.data.clone(),
+                    data_dir: location.data.clone(),
                     runtimes,
                 };
                 if print_config {
-                    print!("{}", Settings::explain(place.config.as_deref(), flags)?);
+                    print!("{}", Settings::explain(location.config.as_deref(), flags)?);
                     return Ok(ExitCode::SUCCESS);
                 }
-                let settings = Settings::load(place.config.as_deref(), flags)?;
+                let settings = Settings::load(location.config.as_deref(), flags)?;
                 serve::serve(settings)?;
                 Ok(ExitCode::SUCCESS)
             }
@@ -159,7 +170,7 @@ impl Cli {
             Command::Vault { command } => command.run(),
             Command::Token { command } => command.run(),
             Command::User { command } => command.run(),
-            Command::Doctor { place, json } => doctor::run(&place.settings()?, json),
+            Command::Doctor { location, json } => doctor::run(&location.settings()?, json),
             Command::Openapi => {
                 println!("{}", serde_json::to_string_pretty(&aod_api::openapi())?);
                 Ok(ExitCode::SUCCESS)
@@ -168,6 +179,9 @@ impl Cli {
                 let mut command = Self::command();
                 clap_complete::generate(shell, &mut command, "aod", &mut std::io::stdout());
                 Ok(ExitCode::SUCCESS)
+            }
+            Command::Compile { engine, parent } => {
+                Ok(aod_runtime::compile_component(&engine, parent))
             }
         }
     }

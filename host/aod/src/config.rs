@@ -387,8 +387,14 @@ impl Settings {
         Ok(aod_services::Config {
             data_dir: self.data_dir.clone(),
             runtimes: self.runtimes.clone(),
+            compiler: aod_runtime::Compiler {
+                program: "/proc/self/exe".into(),
+                name: "aod".into(),
+                arguments: vec![crate::cli::COMPILE.into()],
+            },
             vault: crate::vault::configuration()?,
             sessions_per_user: self.limits.sessions_per_user,
+            supervisor: supervisor()?,
             turns: self.turns()?,
         })
     }
@@ -397,7 +403,6 @@ impl Settings {
     fn turns(&self) -> Result<aod_turns::Config> {
         let positive = |duration: Duration| (!duration.is_zero()).then_some(duration);
         Ok(aod_turns::Config {
-            supervisor: supervisor()?,
             admission: aod_turns::AdmissionConfig {
                 max_running: self.admission.max_running,
                 memory: self.admission.memory.map(|memory| memory.as_u64()),

@@ -82,7 +82,8 @@ pub(crate) fn run(settings: &Settings, json: bool) -> Result<ExitCode> {
 }
 
 fn sandbox(settings: &Settings, findings: &mut Vec<Finding>) {
-    match aod_sandbox::driver(settings.driver()) {
+    let init = settings.host().ok().map(|config| config.supervisor);
+    match aod_sandbox::driver(settings.driver(), init) {
         Ok(driver) => {
             for check in driver.probe().checks {
                 findings.push(Finding {
@@ -135,7 +136,7 @@ fn supervisor(settings: &Settings, findings: &mut Vec<Finding>) {
         Ok(config) => Finding {
             what: "supervisor".to_owned(),
             state: State::Ok,
-            detail: config.turns.supervisor.display().to_string(),
+            detail: config.supervisor.display().to_string(),
             fix: None,
         },
         Err(error) => Finding {

@@ -5,6 +5,7 @@ mod client;
 mod config;
 mod credentials;
 mod doctor;
+mod report;
 mod run;
 mod runtime;
 mod serve;

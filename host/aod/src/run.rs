@@ -4,6 +4,7 @@ mod screen;
 
 use std::ops::ControlFlow;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use futures::StreamExt as _;
@@ -12,6 +13,9 @@ use serde_json::{Value, json};
 
 use self::screen::Screen;
 use crate::client::Client;
+
+/// How long a server that is busy compiling is left alone.
+const ASK_AGAIN: Duration = Duration::from_millis(100);
 
 /// Run one prompt in a new session and show what the agent does.
 #[derive(Debug, clap::Args)]
@@ -198,7 +202,7 @@ impl Watch<'_> {
 /// The first runtime that has a credential in this process's environment, with the variables to
 /// give to its session; else the demo, which needs none.
 async fn at_hand(client: &Client) -> Result<(String, Vec<String>)> {
-    let runtimes = client.json(Method::GET, "/runtimes", None).await?;
+    let runtimes = compiled(client, "/runtimes").await?;
     let is_set = |name: &&str| std::env::var(name).is_ok_and(|value| !value.is_empty());
     for runtime in runtimes["data"].as_array().into_iter().flatten() {
         let credentials = runtime["credentials"].as_array().into_iter().flatten();
@@ -218,10 +222,31 @@ async fn at_hand(client: &Client) -> Result<(String, Vec<String>)> {
     Ok(("demo".to_owned(), Vec::new()))
 }
 
+/// What the server says of a runtime or of all, once it has compiled them: until then it knows of
+/// neither their credentials nor their models. Each has a deadline there.
+async fn compiled(client: &Client, path: &str) -> Result<Value> {
+    let mut told = false;
+    loop {
+        let reply = client.json(Method::GET, path, None).await?;
+        let one = std::slice::from_ref(&reply);
+        let runtimes = reply["data"].as_array().map_or(one, Vec::as_slice);
+        if runtimes
+            .iter()
+            .all(|runtime| runtime["health"] != "compiling")
+        {
+            return Ok(reply);
+        }
+        if !told {
+            eprintln!("the server is compiling its runtimes");
+            told = true;
+        }
+        tokio::time::sleep(ASK_AGAIN).await;
+    }
+}
+
 async fn first_model(client: &Client, runtime: &str) -> Result<String> {
-    let info = client
-        .json(Method::GET, &format!("/runtimes/{runtime}"), None)
-        .await?;
+    let path = format!("/runtimes/{}", crate::client::segment(runtime));
+    let info = compiled(client, &path).await?;
     let model = info["models"][0].as_str();
     model.map(str::to_owned).with_context(|| {
         let error = info["error"].as_str().unwrap_or("it serves no models");

@@ -174,15 +174,22 @@ fn table(runtimes: &Value) -> String {
             get(runtime, "adapter_version")
         );
         let line = format!(
-            "{:<16}  {:<8}  {adapter:<20}  {models:>3} models  {}\n",
+            "{:<16}  {:<9}  {adapter:<20}  {models:>3} models  {}\n",
             get(runtime, "name"),
             get(runtime, "health"),
             get(runtime, "command"),
         );
-        match runtime["error"].as_str() {
-            Some(error) => format!("{line}{:18}{error}\n", ""),
-            None => line,
-        }
+        let untested = (runtime["cli_tested"] == false).then(|| {
+            format!(
+                "{} is of version {}; its adapter was tested with {}",
+                get(runtime, "command"),
+                get(runtime, "cli_version"),
+                get(runtime, "tested")
+            )
+        });
+        let notes = runtime["error"].as_str().map(str::to_owned);
+        let notes = notes.into_iter().chain(untested);
+        notes.fold(line, |text, note| format!("{text}{:18}{note}\n", ""))
     })
 }
 
@@ -212,12 +219,22 @@ fn shown(runtime: &Value) -> String {
 fn item_text(item: &Value) -> String {
     match item {
         Value::String(text) => text.clone(),
-        credential => format!(
+        item if item["variable"].is_string() => format!(
             "{} as {} ({})",
-            get(credential, "name"),
-            get(credential, "variable"),
-            get(credential, "label")
+            get(item, "name"),
+            get(item, "variable"),
+            get(item, "label")
         ),
+        option if option["id"].is_string() => {
+            format!("{}: {}", get(option, "id"), get(option, "description"))
+        }
+        capability => match capability["values"].as_array() {
+            None => get(capability, "name").to_owned(),
+            Some(values) => {
+                let values: Vec<&str> = values.iter().filter_map(Value::as_str).collect();
+                format!("{} ({})", get(capability, "name"), values.join(", "))
+            }
+        },
     }
 }
 
@@ -262,6 +279,22 @@ mod tests {
         assert_eq!(lines[2].trim(), "runtimes.toml:3:1: no");
         let text = changes(&json!([{"name": "a", "change": "unchanged", "error": null}]));
         assert_eq!(text, "a                 unchanged\n");
+    }
+
+    #[test]
+    fn a_version_that_was_not_tested_has_a_line() {
+        let mut runtime = json!({"name": "a", "health": "ready", "command": "cat", "models": [],
+            "tested": "<2", "cli_version": "2.1.0", "cli_tested": false, "error": null});
+        let text = table(&json!([runtime]));
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(
+            lines[1].trim(),
+            "cat is of version 2.1.0; its adapter was tested with <2"
+        );
+        for tested in [json!(true), Value::Null] {
+            runtime["cli_tested"] = tested;
+            assert_eq!(table(&json!([runtime])).lines().count(), 1);
+        }
     }
 
     #[test]

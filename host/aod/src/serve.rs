@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use aod_services::Host;
-use aod_services::vault::wants_passphrase;
+use aod_services::runtimes::Runtimes;
 use axum::serve::ListenerExt as _;
 use rustix::net::sockopt::set_tcp_user_timeout;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -15,6 +15,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{LogFormat, Settings};
+use crate::report;
 
 /// Runs the server until it is told to stop.
 pub(crate) fn serve(settings: Settings) -> Result<()> {
@@ -29,7 +30,7 @@ pub(crate) fn serve(settings: Settings) -> Result<()> {
 async fn run(settings: Settings) -> Result<()> {
     let mut config = settings.host()?;
     let host = match Host::start(config.clone()).await {
-        Err(error) if wants_passphrase(&error) && std::io::stdin().is_terminal() => {
+        Err(error) if error.wants_passphrase() && std::io::stdin().is_terminal() => {
             config.vault.passphrase = Some(crate::vault::ask_passphrase()?);
             Host::start(config).await?
         }
@@ -43,7 +44,7 @@ async fn run(settings: Settings) -> Result<()> {
             settings.data_dir.display()
         );
     }
-    report(&host);
+    report::machine(&host.probe);
     let listener = TcpListener::bind(settings.listen)
         .await
         .with_context(|| format!("cannot listen on {}", settings.listen))?;
@@ -62,6 +63,7 @@ async fn run(settings: Settings) -> Result<()> {
     let app = aod_api::router(services, settings.http()?)
         .into_make_service_with_connect_info::<SocketAddr>();
     tracing::info!("listening on http://{address}");
+    let loading = tokio::spawn(report::runtimes(host.runtimes.clone()));
     let stall = settings.stream.stall;
     let listener = listener.tap_io(move |connection| prepare(connection, stall));
     let server = axum::serve(listener, app);
@@ -71,7 +73,8 @@ async fn run(settings: Settings) -> Result<()> {
         () = stop.cancelled() => tracing::info!("stopping; running turns go on"),
     }
     signals.abort();
-    host.shut_down().await
+    loading.abort();
+    Ok(host.shut_down().await?)
 }
 
 /// As many open files as this process may have: each running turn and each reader takes a few, and
@@ -100,10 +103,7 @@ fn prepare(connection: &TcpStream, stall: Duration) {
 }
 
 /// Waits for signals: SIGTERM and SIGINT stop, SIGHUP reloads the runtimes.
-async fn signals(
-    stop: CancellationToken,
-    runtimes: aod_services::runtimes::Runtimes,
-) -> Result<()> {
+async fn signals(stop: CancellationToken, runtimes: Runtimes) -> Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut hangup = signal(SignalKind::hangup())?;
@@ -111,32 +111,18 @@ async fn signals(
         tokio::select! {
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
-            _ = hangup.recv() => match runtimes.reload().await {
-                Ok(report) => tracing::info!(runtimes = report.runtimes.len(), "reloaded runtimes"),
-                Err(error) => tracing::error!(%error, "cannot reload runtimes; the old ones stay"),
-            },
+            // Compiling takes a while, in which the server may be told to stop.
+            _ = hangup.recv() => drop(tokio::spawn(reload(runtimes.clone()))),
         }
     }
     stop.cancel();
     Ok(())
 }
 
-/// Says at start what an operator should know.
-fn report(host: &Host) {
-    for check in host.probe.shortcomings() {
-        let fix = check.fix.as_deref().unwrap_or("see `aod doctor`");
-        tracing::warn!(check = check.name, state = %check.state, "{}; {fix}", check.detail);
-    }
-    for runtime in host.runtimes.list() {
-        match &runtime.error {
-            Some(error) => tracing::warn!(runtime = runtime.name, "not usable: {error}"),
-            None => tracing::info!(
-                runtime = runtime.name,
-                models = runtime.models.len(),
-                "{}",
-                runtime.health
-            ),
-        }
+async fn reload(runtimes: Runtimes) {
+    match runtimes.reload().await {
+        Ok(report) => tracing::info!(runtimes = report.runtimes.len(), "reloaded runtimes"),
+        Err(error) => tracing::error!(%error, "cannot reload runtimes; the old ones stay"),
     }
 }
 
@@ -148,8 +134,11 @@ fn start_logging(settings: &Settings) -> Result<()> {
     let filter = format!("{UNASKED},{}", settings.log.level);
     let filter = tracing_subscriber::EnvFilter::try_new(filter)
         .with_context(|| format!("log.level {:?} is no filter", settings.log.level))?;
+    let is_colored = std::io::stderr().is_terminal()
+        && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
+        .with_ansi(is_colored)
         .with_writer(std::io::stderr);
     match settings.log.format {
         LogFormat::Pretty => log.init(),

@@ -9,7 +9,7 @@ use aod_services::users::Users;
 use clap::Subcommand;
 use secrecy::ExposeSecret;
 
-use crate::cli::Place;
+use crate::cli::DataLocation;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum TokenCommand {
@@ -25,7 +25,7 @@ pub(crate) enum TokenCommand {
         #[arg(long, value_parser = humantime::parse_duration)]
         expires: Option<Duration>,
         #[command(flatten)]
-        place: Place,
+        location: DataLocation,
     },
     /// List a user's tokens.
     Ls {
@@ -36,7 +36,7 @@ pub(crate) enum TokenCommand {
         #[arg(long)]
         json: bool,
         #[command(flatten)]
-        place: Place,
+        location: DataLocation,
     },
     /// Revoke a token for good.
     Revoke {
@@ -46,7 +46,7 @@ pub(crate) enum TokenCommand {
         #[arg(long, default_value = "admin")]
         user: String,
         #[command(flatten)]
-        place: Place,
+        location: DataLocation,
     },
 }
 
@@ -60,7 +60,7 @@ pub(crate) enum UserCommand {
         #[arg(long)]
         admin: bool,
         #[command(flatten)]
-        place: Place,
+        location: DataLocation,
     },
     /// List users.
     Ls {
@@ -68,13 +68,13 @@ pub(crate) enum UserCommand {
         #[arg(long)]
         json: bool,
         #[command(flatten)]
-        place: Place,
+        location: DataLocation,
     },
 }
 
 /// Runs what needs the users in a data folder.
-fn with_users<T>(place: &Place, work: impl AsyncFnOnce(Users) -> Result<T>) -> Result<T> {
-    let settings = place.settings()?;
+fn with_users<T>(location: &DataLocation, work: impl AsyncFnOnce(Users) -> Result<T>) -> Result<T> {
+    let settings = location.settings()?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
@@ -88,8 +88,8 @@ impl TokenCommand {
                 name,
                 user,
                 expires,
-                place,
-            } => with_users(&place, async |users| {
+                location,
+            } => with_users(&location, async |users| {
                 // Only the default user is made by the way: a mistyped name should not be.
                 let user = match user.as_str() {
                     "admin" => users.ensure("admin").await?,
@@ -109,7 +109,11 @@ impl TokenCommand {
                 println!("{}", secret.expose_secret());
                 Ok(ExitCode::SUCCESS)
             }),
-            Self::Ls { user, json, place } => with_users(&place, async |users| {
+            Self::Ls {
+                user,
+                json,
+                location,
+            } => with_users(&location, async |users| {
                 let tokens = users.tokens(users.by_name(&user).await?.id).await?;
                 if json {
                     println!("{}", serde_json::to_string_pretty(&tokens)?);
@@ -126,7 +130,7 @@ impl TokenCommand {
                 }
                 Ok(ExitCode::SUCCESS)
             }),
-            Self::Revoke { id, user, place } => with_users(&place, async |users| {
+            Self::Revoke { id, user, location } => with_users(&location, async |users| {
                 let token = users
                     .revoke_token(users.by_name(&user).await?.id, id)
                     .await?;
@@ -140,7 +144,11 @@ impl TokenCommand {
 impl UserCommand {
     pub(crate) fn run(self) -> Result<ExitCode> {
         match self {
-            Self::Add { name, admin, place } => with_users(&place, async |users| {
+            Self::Add {
+                name,
+                admin,
+                location,
+            } => with_users(&location, async |users| {
                 let user = users.add(&name, admin).await?;
                 eprintln!(
                     "added {:?}; make a token with `aod token create NAME --user {name}`",
@@ -148,7 +156,7 @@ impl UserCommand {
                 );
                 Ok(ExitCode::SUCCESS)
             }),
-            Self::Ls { json, place } => with_users(&place, async |users| {
+            Self::Ls { json, location } => with_users(&location, async |users| {
                 let users = users.list().await?;
                 if json {
                     let users: Vec<_> = users

@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use aod_services::VaultConfig;
-use aod_services::vault::{Keeper, Rotation, wants_passphrase};
+use aod_services::vault::{Keeper, Rotation};
 use clap::Subcommand;
 use secrecy::SecretString;
 use serde::Serialize;
 use zeroize::Zeroizing;
 
-use crate::cli::Place;
+use crate::cli::DataLocation;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum VaultCommand {
@@ -34,7 +34,7 @@ pub(crate) enum VaultCommand {
         #[arg(long)]
         json: bool,
         #[command(flatten)]
-        place: Place,
+        location: DataLocation,
     },
     /// Open every sealed value and name those that do not open; fails where there are any.
     Verify {
@@ -42,7 +42,7 @@ pub(crate) enum VaultCommand {
         #[arg(long)]
         json: bool,
         #[command(flatten)]
-        place: Place,
+        location: DataLocation,
     },
     /// Show where the identity is, how it is protected, and what is sealed to it.
     Status {
@@ -50,13 +50,13 @@ pub(crate) enum VaultCommand {
         #[arg(long)]
         json: bool,
         #[command(flatten)]
-        place: Place,
+        location: DataLocation,
     },
     /// Print the public half of the identity, `age1…`, alone: with it others can seal, and not
     /// open.
     ExportRecipient {
         #[command(flatten)]
-        place: Place,
+        location: DataLocation,
     },
 }
 
@@ -86,23 +86,26 @@ pub(crate) fn ask_passphrase() -> Result<SecretString> {
         .context("cannot ask for the vault's passphrase")
 }
 
-fn open(place: &Place) -> Result<Keeper> {
-    let data = place.settings()?.data_dir;
+fn open(location: &DataLocation) -> Result<Keeper> {
+    let data = location.settings()?.data_dir;
     let mut config = configuration()?;
     match Keeper::open(&data, &config) {
-        Err(error) if wants_passphrase(&error) && std::io::stdin().is_terminal() => {
+        Err(error) if error.wants_passphrase() && std::io::stdin().is_terminal() => {
             config.passphrase = Some(ask_passphrase()?);
-            Keeper::open(&data, &config)
+            Ok(Keeper::open(&data, &config)?)
         }
-        opened => opened,
+        opened => Ok(opened?),
     }
 }
 
-fn with_keeper<T>(place: &Place, work: impl AsyncFnOnce(Keeper) -> Result<T>) -> Result<T> {
+fn with_keeper<T>(
+    location: &DataLocation,
+    work: impl AsyncFnOnce(Keeper) -> Result<T>,
+) -> Result<T> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    runtime.block_on(async { work(open(place)?).await })
+    runtime.block_on(async { work(open(location)?).await })
 }
 
 fn print_json(value: &impl Serialize) -> Result<()> {
@@ -117,8 +120,8 @@ impl VaultCommand {
                 discard_broken,
                 grace,
                 json,
-                place,
-            } => with_keeper(&place, async |keeper| {
+                location,
+            } => with_keeper(&location, async |keeper| {
                 let rotation = Rotation {
                     grace,
                     discard_broken,
@@ -135,7 +138,7 @@ impl VaultCommand {
                 println!("the old identity opens nothing any more: delete your copies of it");
                 Ok(ExitCode::SUCCESS)
             }),
-            Self::Verify { json, place } => with_keeper(&place, async |keeper| {
+            Self::Verify { json, location } => with_keeper(&location, async |keeper| {
                 let verified = keeper.verify().await?;
                 if json {
                     print_json(&verified)?;
@@ -154,7 +157,7 @@ impl VaultCommand {
                     false => ExitCode::FAILURE,
                 })
             }),
-            Self::Status { json, place } => with_keeper(&place, async |keeper| {
+            Self::Status { json, location } => with_keeper(&location, async |keeper| {
                 let status = keeper.status().await?;
                 if json {
                     print_json(&status)?;
@@ -184,7 +187,7 @@ impl VaultCommand {
                 }
                 Ok(ExitCode::SUCCESS)
             }),
-            Self::ExportRecipient { place } => with_keeper(&place, async |keeper| {
+            Self::ExportRecipient { location } => with_keeper(&location, async |keeper| {
                 println!("{}", keeper.recipient());
                 Ok(ExitCode::SUCCESS)
             }),

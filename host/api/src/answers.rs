@@ -61,8 +61,8 @@ async fn answer(
         .answer(caller.user, id, request_id.clone(), answer.clone());
     match answered.await {
         Ok(()) => Ok((StatusCode::ACCEPTED, Json(AnswerAck { id, request_id }))),
-        Err(AnswerRefused::Other(error)) => Err(error.into()),
         Err(AnswerRefused::NoChoice(choices)) => Err(no_choice(&choices, answer)),
+        Err(refused) => Err(refused.into()),
     }
 }
 
@@ -72,6 +72,11 @@ fn no_choice(choices: &[String], answer: String) -> ApiError {
     let msg = format!("Input should be one of {}", quoted.join(", "));
     let root = Loc::Root("body");
     let given = Value::String(answer);
-    let problem = Problem::new("literal_error", &Loc::Key(&root, "answer"), msg, Some(&given));
+    let problem = Problem::new(
+        "literal_error",
+        &Loc::Key(&root, "answer"),
+        msg,
+        Some(&given),
+    );
     ApiError::invalid(vec![problem])
 }

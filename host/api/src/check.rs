@@ -142,12 +142,7 @@ impl Check {
         }
     }
 
-    fn union(
-        &mut self,
-        union: &Union,
-        value: Value,
-        loc: &Loc<'_>,
-    ) -> Option<Map<String, Value>> {
+    fn union(&mut self, union: &Union, value: Value, loc: &Loc<'_>) -> Option<Map<String, Value>> {
         let given = self.fields(value, loc)?;
         let Some(tag) = given.get("type") else {
             let Some(table) = union.untagged else {
@@ -252,11 +247,19 @@ impl Check {
             _ => None,
         };
         let Some(number) = number else {
-            self.note("int_type", loc, "Input should be a whole number", Some(&value));
+            self.note(
+                "int_type",
+                loc,
+                "Input should be a whole number",
+                Some(&value),
+            );
             return None;
         };
         let (kind, msg) = match number {
-            _ if number < min => ("greater_than_equal", format!("greater than or equal to {min}")),
+            _ if number < min => (
+                "greater_than_equal",
+                format!("greater than or equal to {min}"),
+            ),
             _ if number > max => ("less_than_equal", format!("less than or equal to {max}")),
             _ => return Some(json!(number)),
         };
@@ -274,7 +277,12 @@ impl Check {
             },
             _ => {}
         }
-        self.note("bool_type", loc, "Input should be true or false", Some(&value));
+        self.note(
+            "bool_type",
+            loc,
+            "Input should be true or false",
+            Some(&value),
+        );
         None
     }
 

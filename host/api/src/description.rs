@@ -84,12 +84,14 @@ pub(crate) fn json(document: &OpenApi) -> Value {
 pub(crate) fn queries(document: &OpenApi) -> HashMap<(axum::http::Method, String), Vec<String>> {
     let mut paths = document.paths.paths.clone();
     let known = |(method, path, operation): (axum::http::Method, &str, &mut Operation)| {
-        let names = operation.parameters.iter().flatten().filter_map(|parameter| {
-            match parameter {
+        let names = operation
+            .parameters
+            .iter()
+            .flatten()
+            .filter_map(|parameter| match parameter {
                 RefOr::T(it) if it.parameter_in == ParameterIn::Query => Some(it.name.clone()),
                 _ => None,
-            }
-        });
+            });
         ((method, path.to_owned()), names.collect())
     };
     operations(&mut paths).map(known).collect()

@@ -59,9 +59,7 @@ async fn read(
     caller: Caller,
     Id { id, .. }: Id<Environment>,
 ) -> Result<Json<Environment>, ApiError> {
-    Ok(Json(
-        api.environments.get(caller.user, id).await?,
-    ))
+    Ok(Json(api.environments.get(caller.user, id).await?))
 }
 
 /// Changes an environment, if it is still at the version that the caller has seen.
@@ -85,11 +83,7 @@ async fn archive(
     caller: Caller,
     Id { id, .. }: Id<Environment>,
 ) -> Result<Json<Environment>, ApiError> {
-    Ok(Json(
-        api.environments
-            .archive(caller.user, id)
-            .await?,
-    ))
+    Ok(Json(api.environments.archive(caller.user, id).await?))
 }
 
 /// Every version of an environment, newest first.
@@ -101,9 +95,7 @@ async fn versions(
     Id { id, .. }: Id<Environment>,
 ) -> Result<Json<Listing<EnvironmentVersion>>, ApiError> {
     Ok(Json(Listing::whole(
-        api.environments
-            .versions(caller.user, id)
-            .await?,
+        api.environments.versions(caller.user, id).await?,
     )))
 }
 
@@ -115,8 +107,6 @@ async fn delete(
     caller: Caller,
     Id { id, .. }: Id<Environment>,
 ) -> Result<Json<Detail>, ApiError> {
-    api.environments
-        .delete(caller.user, id)
-        .await?;
+    api.environments.delete(caller.user, id).await?;
     Ok(Json(Detail::new("Environment deleted")))
 }

@@ -181,18 +181,56 @@ impl Detail {
 impl From<aod_services::Error> for ApiError {
     fn from(error: aod_services::Error) -> Self {
         use aod_services::Error;
+        let text = error.to_string();
         match error {
-            Error::NotFound(what) => Self::not_found(format!("{what} not found")),
-            Error::UnknownRuntime(message) => Self::bad_request(message),
-            Error::Invalid(message) => Self::unprocessable(message),
-            Error::Conflict(message) => Self::conflict(message),
-            Error::ActiveLimit { limit, active } => Self::active_limit(limit, active),
-            Error::Unavailable(message) => Self::unavailable(message),
-            Error::FullDisk(ref cause) => {
-                tracing::error!(%cause, "the disk is full");
-                Self::other(StatusCode::INSUFFICIENT_STORAGE, error.to_string())
+            Error::NotFound(_) => Self::not_found(text),
+            Error::RuntimeUnknown { .. } => Self::bad_request(text),
+            Error::RuntimeUnusable { runtime } => {
+                Self::bad_request(format!("{text}: see GET /runtimes/{runtime}"))
             }
-            Error::Internal(cause) => Self::internal(&format_args!("{cause:#}")),
+            Error::Model(_)
+            | Error::Manifest(_)
+            | Error::MaskWithoutValue { .. }
+            | Error::CredentialUnknown { .. }
+            | Error::UserName
+            | Error::IdempotencyMismatch => Self::unprocessable(text),
+            Error::Archived(_)
+            | Error::ArchivedForSessions(_)
+            | Error::InUse(_)
+            | Error::AlreadyExists { .. }
+            | Error::VersionMismatch { .. }
+            | Error::NotInThisState(_)
+            | Error::SessionActive(_) => Self::conflict(text),
+            Error::ActiveLimit { limit, active } => Self::active_limit(limit, active),
+            Error::StillCompiling { .. } | Error::StillTerminating | Error::Sealed { .. } => {
+                Self::unavailable(text)
+            }
+            Error::FullDisk(cause) => {
+                tracing::error!(%cause, "the disk is full");
+                Self::other(StatusCode::INSUFFICIENT_STORAGE, text)
+            }
+            Error::Internal(cause) => Self::internal(&chain(&cause)),
+            other => Self::internal(&chain(&other)),
+        }
+    }
+}
+
+/// An error with all its causes.
+fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    let texts: Vec<String> = causes.map(ToString::to_string).collect();
+    texts.join(": ")
+}
+
+impl From<aod_services::AnswerRefused> for ApiError {
+    fn from(refused: aod_services::AnswerRefused) -> Self {
+        use aod_services::AnswerRefused;
+        let text = refused.to_string();
+        match refused {
+            AnswerRefused::NoChoice(_) => Self::unprocessable(text),
+            AnswerRefused::Silent => Self::unavailable(text),
+            AnswerRefused::Other(error) => error.into(),
+            _ => Self::conflict(text),
         }
     }
 }

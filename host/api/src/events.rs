@@ -1,11 +1,11 @@
-//! `/sessions/{id}/events`: the normalized events.
+//! `/sessions/{id}/events`: the normalized events (`docs/stream.md`).
 
 use aod_resources::Session;
 use aod_resources::event::{Event, EventId};
 use aod_resources::schema;
 use aod_resources::shape::{Pattern, Shape, Text};
 use aod_streams::events::EventPage;
-use aod_streams::follow::From;
+use aod_streams::follow::StreamStart;
 use axum::extract::{FromRequestParts, State};
 use axum::http::header::{ACCEPT, CONTENT_TYPE, VARY};
 use axum::http::request::Parts;
@@ -77,12 +77,12 @@ struct Events {
 }
 
 /// How a client wants its events.
-enum Wanted {
-    Stream(From<EventId>),
+enum EventsRequest {
+    Stream(StreamStart<EventId>),
     Page { after: EventId, limit: usize },
 }
 
-impl<S: Send + Sync> FromRequestParts<S> for Wanted {
+impl<S: Send + Sync> FromRequestParts<S> for EventsRequest {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
@@ -99,7 +99,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Wanted {
         }
         let since = id("since", params.since)?;
         let after = last_event_id(parts)?.or(since);
-        Ok(Self::Stream(From {
+        Ok(Self::Stream(StreamStart {
             after: after.unwrap_or(EventId::START),
             follow: params.follow.unwrap_or(true),
         }))
@@ -157,13 +157,13 @@ async fn events(
     State(api): State<Api>,
     caller: Caller,
     Id { id, .. }: Id<Session>,
-    wanted: Wanted,
+    request: EventsRequest,
 ) -> Result<Response, ApiError> {
-    let mut response = match wanted {
-        Wanted::Stream(from) => {
-            sse(api.sessions.follow_events(caller.user, id, from).await?)
+    let mut response = match request {
+        EventsRequest::Stream(start) => {
+            sse(api.sessions.follow_events(caller.user, id, start).await?)
         }
-        Wanted::Page { after, limit } => {
+        EventsRequest::Page { after, limit } => {
             page(api.sessions.events(caller.user, id, after, limit).await?)
         }
     };
@@ -190,13 +190,13 @@ mod tests {
 
     use super::*;
 
-    async fn wanted(query: &str, accept: Option<&str>) -> Result<Wanted, ApiError> {
+    async fn wanted(query: &str, accept: Option<&str>) -> Result<EventsRequest, ApiError> {
         let mut request = Request::get(format!("/sessions/x/events{query}"));
         if let Some(accept) = accept {
             request = request.header(ACCEPT, accept);
         }
         let (mut parts, ()) = request.body(()).unwrap().into_parts();
-        Wanted::from_request_parts(&mut parts, &()).await
+        EventsRequest::from_request_parts(&mut parts, &()).await
     }
 
     #[tokio::test]
@@ -213,7 +213,7 @@ mod tests {
             ("", json, true),
         ] {
             let wanted = wanted(query, accept).await.unwrap();
-            let found = matches!(wanted, Wanted::Page { .. });
+            let found = matches!(wanted, EventsRequest::Page { .. });
             assert_eq!(found, is_page, "{query} {accept:?}");
         }
     }

@@ -62,19 +62,13 @@ impl FromRequestParts<Api> for IsUser {
         (status = 200, description = "The server is well.", body = Health),
         (status = 503, description = "Something is broken; `detail` says what."),
     ), security((), ("token" = [])))]
-async fn health(
-    State(api): State<Api>,
-    IsUser(is_user): IsUser,
-) -> Result<Json<Health>, ApiError> {
+async fn health(State(api): State<Api>, IsUser(is_user): IsUser) -> Result<Json<Health>, ApiError> {
     match api.health.check().await {
         Ok(()) => Ok(Json(Health {
             status: Well::Ok,
             sandbox: is_user.then(|| api.health.sandbox().clone()),
         })),
-        Err(broken) if is_user => Err(ApiError::unavailable(format!(
-            "{broken}: {}",
-            broken.cause
-        ))),
+        Err(broken) if is_user => Err(ApiError::unavailable(format!("{broken}: {}", broken.cause))),
         Err(broken) => Err(ApiError::unavailable(broken.to_string())),
     }
 }

@@ -62,7 +62,10 @@ pub(crate) fn apply(router: Router, settings: HttpSettings) -> Router {
             .layer(trace)
             .layer(PropagateRequestIdLayer::new(REQUEST_ID))
             .layer(CatchPanicLayer::custom(panicked))
-            .layer(axum::middleware::from_fn_with_state(Arc::new(hosts), hosts::check))
+            .layer(axum::middleware::from_fn_with_state(
+                Arc::new(hosts),
+                hosts::check,
+            ))
             .option_layer(cors(&allowed_origins))
             .layer(axum::Extension(limits))
             .layer(DefaultBodyLimit::max(limits.body)),
@@ -82,7 +85,12 @@ fn cors(origins: &[HeaderValue]) -> Option<CorsLayer> {
                 Method::PATCH,
                 Method::DELETE,
             ])
-            .allow_headers([AUTHORIZATION, CONTENT_TYPE].into_iter().chain(headers).collect::<Vec<_>>())
+            .allow_headers(
+                [AUTHORIZATION, CONTENT_TYPE]
+                    .into_iter()
+                    .chain(headers)
+                    .collect::<Vec<_>>(),
+            )
             .expose_headers([REQUEST_ID, RETRY_AFTER])
             .max_age(Duration::from_secs(600))
     })

@@ -1,4 +1,4 @@
-//! The HTTP API: routes, validation, the error envelope, server-sent events.
+//! The HTTP API (`docs/http-api.md`): routes, validation, the error envelope, server-sent events.
 //!
 //! Everything that outlives a request is done by the services of `aod-services`; this crate turns
 //! HTTP into their calls and their results into HTTP.

@@ -9,9 +9,7 @@ use axum::http::request::Parts;
 use serde::Deserialize;
 use utoipa::IntoParams;
 use utoipa::openapi::path::{Parameter, ParameterBuilder, ParameterIn};
-use utoipa::openapi::{
-    KnownFormat, ObjectBuilder, Required, SchemaFormat, Type as SchemaType,
-};
+use utoipa::openapi::{KnownFormat, ObjectBuilder, Required, SchemaFormat, Type as SchemaType};
 use uuid::Uuid;
 
 use crate::check;

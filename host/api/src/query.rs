@@ -32,12 +32,22 @@ pub(crate) fn read<T: Input>(parts: &Parts) -> Result<T, Vec<Problem>> {
     for (name, value) in pairs(parts) {
         if values.insert(name.clone(), Value::String(value)).is_some() {
             let msg = "The parameter may be given once";
-            problems.push(Problem::new("value_error", &Loc::Key(&root, &name), msg, None));
+            problems.push(Problem::new(
+                "value_error",
+                &Loc::Key(&root, &name),
+                msg,
+                None,
+            ));
         }
     }
     match check::query(T::table(), values) {
         Ok(fields) if problems.is_empty() => T::build(fields).map_err(|_| {
-            vec![Problem::new("value_error", &root, "The query cannot be read", None)]
+            vec![Problem::new(
+                "value_error",
+                &root,
+                "The query cannot be read",
+                None,
+            )]
         }),
         Ok(_) => Err(problems),
         Err(more) => {
@@ -50,7 +60,9 @@ pub(crate) fn read<T: Input>(parts: &Parts) -> Result<T, Vec<Problem>> {
 /// The parameters of a query that an operation does not know, as problems.
 pub(crate) fn unknown(parts: &Parts, known: &[String]) -> Vec<Problem> {
     let root = Loc::Root("query");
-    let unknown = pairs(parts).into_iter().filter(|(name, _)| !known.contains(name));
+    let unknown = pairs(parts)
+        .into_iter()
+        .filter(|(name, _)| !known.contains(name));
     unknown
         .map(|(name, _)| {
             let known = known.iter().map(String::as_str);

@@ -3,7 +3,7 @@
 use aod_resources::schema;
 use aod_resources::shape::{Pattern, Shape, Text};
 use aod_resources::{NewPrompt, NewSession, Resource, Session, Status, Turn};
-use aod_services::{Ack, Idempotent, SessionFilter};
+use aod_services::{Accepted, Created, Idempotent, SessionFilter};
 use axum::Json;
 use axum::extract::{FromRequestParts, State};
 use axum::http::header::{CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
@@ -127,15 +127,8 @@ impl<S: Send + Sync> FromRequestParts<S> for IdempotencyKey {
     }
 }
 
-/// An acknowledgement that was stored, as it was first given.
-fn acknowledged(ack: Ack) -> Response {
-    let status = StatusCode::from_u16(ack.status).unwrap_or(StatusCode::ACCEPTED);
-    (status, [(CONTENT_TYPE, "application/json")], ack.body).into_response()
-}
-
 /// The reply to a new session.
 #[derive(Debug, Serialize, ToSchema)]
-#[allow(dead_code, reason = "the schema of what the session service wrote")]
 struct CreateAck {
     id: Uuid,
     status: Status,
@@ -148,13 +141,45 @@ struct CreateAck {
 
 /// The reply to a next prompt.
 #[derive(Debug, Serialize, ToSchema)]
-#[allow(dead_code, reason = "the schema of what the session service wrote")]
 struct PromptAck {
     id: Uuid,
     status: Status,
     /// Where its events are streamed.
     stream_url: String,
     current_turn: u32,
+}
+
+impl From<Accepted> for CreateAck {
+    fn from(accepted: Accepted) -> Self {
+        // A request with the key of one that created a session is one that did.
+        let created = accepted.created.unwrap_or(Created {
+            environment: None,
+            resources: Vec::new(),
+        });
+        Self {
+            id: accepted.session,
+            status: Status::Pending,
+            stream_url: stream_url(accepted.session),
+            environment_id: created.environment,
+            resources: created.resources,
+            current_turn: accepted.turn,
+        }
+    }
+}
+
+impl From<Accepted> for PromptAck {
+    fn from(accepted: Accepted) -> Self {
+        Self {
+            id: accepted.session,
+            status: Status::Pending,
+            stream_url: stream_url(accepted.session),
+            current_turn: accepted.turn,
+        }
+    }
+}
+
+fn stream_url(session: Uuid) -> String {
+    format!("/sessions/{session}/stream")
 }
 
 /// The reply to a stop.
@@ -173,11 +198,10 @@ async fn create(
     caller: Caller,
     key: IdempotencyKey,
     Body { bytes, value }: Body<NewSession>,
-) -> Result<Response, ApiError> {
+) -> Result<(StatusCode, Json<CreateAck>), ApiError> {
     let key = key.request("/sessions".to_owned(), &bytes);
-    Ok(acknowledged(
-        api.sessions.create(caller.user, value, key).await?,
-    ))
+    let accepted = api.sessions.create(caller.user, value, key).await?;
+    Ok((StatusCode::ACCEPTED, Json(accepted.into())))
 }
 
 /// Reads a session.
@@ -201,11 +225,10 @@ async fn prompt(
     Id { id, .. }: Id<Session>,
     key: IdempotencyKey,
     Body { bytes, value }: Body<NewPrompt>,
-) -> Result<Response, ApiError> {
+) -> Result<(StatusCode, Json<PromptAck>), ApiError> {
     let key = key.request(format!("/sessions/{id}/prompt"), &bytes);
-    Ok(acknowledged(
-        api.sessions.prompt(caller.user, id, value, key).await?,
-    ))
+    let accepted = api.sessions.prompt(caller.user, id, value, key).await?;
+    Ok((StatusCode::ACCEPTED, Json(accepted.into())))
 }
 
 /// The turns of a session, in order.
@@ -230,10 +253,7 @@ async fn provisioning(
     caller: Caller,
     Id { id, .. }: Id<Session>,
 ) -> Result<Response, ApiError> {
-    let output = api
-        .sessions
-        .provisioning(caller.user, id)
-        .await?;
+    let output = api.sessions.provisioning(caller.user, id).await?;
     let plain = [
         (CONTENT_TYPE, "text/plain; charset=utf-8"),
         // What a session printed is never to be taken for a page of the server's.

@@ -1,4 +1,4 @@
-//! `/sessions/{id}/stream`: the native event stream.
+//! `/sessions/{id}/stream`: the native event stream (`docs/stream.md`).
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use aod_resources::Session;
 use aod_resources::schema;
 use aod_resources::shape::Shape;
-use aod_streams::follow::{Batch, Feed, From};
+use aod_streams::follow::{Batch, Feed, StreamStart};
 use axum::body::Body;
 use axum::extract::{FromRequestParts, State};
 use axum::http::request::Parts;
@@ -67,7 +67,7 @@ impl ResumeId for u64 {
 
 /// Where a stream begins and whether it goes on.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Resume(From<u64>);
+pub(crate) struct Resume(StreamStart<u64>);
 
 /// A non-negative whole number and nothing else: no sign, no space, nothing beyond 64 bits.
 pub(crate) fn event_id(text: &str) -> Option<u64> {
@@ -83,7 +83,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Resume {
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
         let query: Since = query::read(parts).map_err(refused)?;
         let after = last_event_id(parts)?.or(query.since);
-        Ok(Self(From {
+        Ok(Self(StreamStart {
             after: after.unwrap_or(u64::START),
             follow: query.follow.unwrap_or(true),
         }))
@@ -120,7 +120,14 @@ struct LastEventId;
 impl IntoParams for LastEventId {
     fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
         let about = "Stream: resume after the event with this id. It wins over `since`.";
-        vec![schema::header("Last-Event-ID", about, &Shape::Integer { min: 0, max: i64::MAX })]
+        vec![schema::header(
+            "Last-Event-ID",
+            about,
+            &Shape::Integer {
+                min: 0,
+                max: i64::MAX,
+            },
+        )]
     }
 }
 
@@ -135,12 +142,9 @@ async fn stream(
     State(api): State<Api>,
     caller: Caller,
     Id { id, .. }: Id<Session>,
-    Resume(from): Resume,
+    Resume(start): Resume,
 ) -> Result<Response, ApiError> {
-    let follower = api
-        .sessions
-        .follow(caller.user, id, from)
-        .await?;
+    let follower = api.sessions.follow(caller.user, id, start).await?;
     Ok(sse(follower))
 }
 

@@ -19,20 +19,20 @@ use crate::{Error, Record, Result};
 pub struct Reader {
     dir: PathBuf,
     chain: Chain,
-    current: Option<Place>,
-    /// The segment to go on with once the current one, now final, has been read to its end.
-    next: Option<Place>,
+    current: Option<OpenSegment>,
+    /// The segment to read next, once the current one, which is finished, has been read to its end.
+    next: Option<OpenSegment>,
 }
 
 #[derive(Debug)]
-struct Place {
+struct OpenSegment {
     path: PathBuf,
     first_id: u64,
     generation: u32,
     cursor: Cursor,
 }
 
-impl Place {
+impl OpenSegment {
     fn new(dir: &Path, file: File, header: Header) -> Self {
         Self {
             path: segment::path(dir, header.first_id),
@@ -201,13 +201,13 @@ impl Reader {
     }
 
     /// The segment after the current one, if that has been finished.
-    fn following(&self) -> Result<Option<Place>> {
+    fn following(&self) -> Result<Option<OpenSegment>> {
         let Some(place) = &self.current else {
             return Ok(None);
         };
         let next_id = self.chain.last_id + 1;
         if next_id != place.first_id
-            && let Some(next) = Place::open(&self.dir, next_id)?
+            && let Some(next) = OpenSegment::open(&self.dir, next_id)?
         {
             return Ok(Some(next));
         }
@@ -218,7 +218,7 @@ impl Reader {
         }
         for first_id in segment::list(&self.dir)? {
             if first_id > place.first_id
-                && let Some(next) = Place::open(&self.dir, first_id)?
+                && let Some(next) = OpenSegment::open(&self.dir, first_id)?
             {
                 return Ok(Some(next));
             }
@@ -244,14 +244,14 @@ impl Reader {
     }
 
     /// The segment that holds `id` or would, else the oldest.
-    fn find(&self, id: u64) -> Result<Option<Place>> {
-        // A purge may remove what was just listed, so an empty hand is tried again; the newest
+    fn find(&self, id: u64) -> Result<Option<OpenSegment>> {
+        // A purge may remove what was just listed, so it is tried again; the newest
         // may have been named but not filled before a power loss.
         for _ in 0..3 {
             let segments = segment::list(&self.dir)?;
             let position = segments.partition_point(|first_id| *first_id <= id);
             for first_id in segments.iter().take(position.max(1)).rev() {
-                let place = Place::open(&self.dir, *first_id)?;
+                let place = OpenSegment::open(&self.dir, *first_id)?;
                 if place.is_some() {
                     return Ok(place);
                 }

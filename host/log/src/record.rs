@@ -25,17 +25,17 @@ pub enum Kind {
     Error = 5,
     /// Numbered. The session was terminated: JSON.
     Terminated = 6,
-    /// Unnumbered. A turn begins: JSON facts for recovery.
+    /// Unnumbered. A turn begins: JSON with what recovery needs.
     Begin = 32,
     /// Unnumbered. Bytes that were written to the CLI's stdin, with secrets redacted.
     Stdin = 33,
-    /// Unnumbered. The CLI is gone: JSON with its code, signal and the reason.
+    /// Unnumbered. The CLI has ended: JSON with its code, signal and the reason.
     Exited = 34,
     /// Unnumbered. A user's answer to a question: JSON.
     Answer = 35,
     /// Unnumbered. Time passed for an adapter: JSON.
     Tick = 36,
-    /// Unnumbered. Anything else that recovery must know: JSON.
+    /// Unnumbered. What became of an effect that wrote nothing: JSON.
     Note = 37,
     /// Unnumbered. The user wishes to stop the turn: JSON.
     Interrupt = 38,

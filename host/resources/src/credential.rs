@@ -154,13 +154,22 @@ mod tests {
 
     #[test]
     fn the_kind_is_what_the_name_begins_with() {
-        let kinds = ["provider_key:x", "runtime_token:x", "env:A:B", "env", "other:x"];
+        let kinds = [
+            "provider_key:x",
+            "runtime_token:x",
+            "env:A:B",
+            "env",
+            "other:x",
+        ];
         let kinds = kinds.map(CredentialKind::of);
         let (provider, runtime, env) = (
             CredentialKind::ProviderKey,
             CredentialKind::RuntimeToken,
             CredentialKind::Env,
         );
-        assert_eq!(kinds, [Some(provider), Some(runtime), Some(env), None, None]);
+        assert_eq!(
+            kinds,
+            [Some(provider), Some(runtime), Some(env), None, None]
+        );
     }
 }

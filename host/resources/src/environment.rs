@@ -83,7 +83,9 @@ pub struct Networking {
 /// Names of hosts, which are the same in upper case.
 fn lower_case<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
     let mut hosts = Vec::<String>::deserialize(deserializer)?;
-    hosts.iter_mut().for_each(|host| host.make_ascii_lowercase());
+    hosts
+        .iter_mut()
+        .for_each(|host| host.make_ascii_lowercase());
     Ok(hosts)
 }
 

@@ -21,12 +21,12 @@ use crate::{McpServer, Networking, PackageManager, Resource, Skill};
 
 pub use self::fields::Input;
 pub use self::mcp::{MASK, McpPart, mcp_secret_name};
-pub use self::parts::{NAME, NOT_BLANK};
 pub(crate) use self::parts::{MCP_SERVER, SKILL};
 use self::parts::{
     MCP_SERVERS, METADATA, NETWORKING, PACKAGES, PROMPT, RESOURCES, SKILLS, TEXT, TIMEOUT,
     VARIABLES, VERSION, WORD,
 };
+pub use self::parts::{NAME, NOT_BLANK};
 use self::shape::Shape;
 
 /// Secret values by name. They are sealed before they reach the store.

@@ -19,14 +19,14 @@ pub use environment::{
     Environment, EnvironmentType, EnvironmentVersion, Networking, NetworkingKind, PackageManager,
 };
 pub use input::{
-    AgentChanges, EnvironmentChanges, Input, MASK, McpPart, NAME, NOT_BLANK, NewAgent, NewEnvironment,
-    NewPrompt, NewResource, NewSession, Secrets, mcp_secret_name, shape,
+    AgentChanges, EnvironmentChanges, Input, MASK, McpPart, NAME, NOT_BLANK, NewAgent,
+    NewEnvironment, NewPrompt, NewResource, NewSession, Secrets, mcp_secret_name, shape,
 };
 #[doc(hidden)]
 pub use input::{fields, schema};
 pub use runtime::{CheckState, RuntimeChange, RuntimeHealth};
-pub use session::{Resource, ResourceKind, Session, Turn, Usage};
 #[doc(hidden)]
 pub use serde_json::{Error as FieldError, Map, Value};
+pub use session::{Resource, ResourceKind, Session, Turn, Usage};
 pub use state::{IllegalTransition, Outcome, SessionEvent, SessionState, Status};
 pub use time::Timestamp;

@@ -9,6 +9,8 @@ use utoipa::ToSchema;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum RuntimeHealth {
+    /// It is being compiled; sessions of it wait.
+    Compiling,
     /// It can be used.
     Ready,
     /// It can be used as it was before: what is declared now cannot be loaded.
@@ -22,6 +24,7 @@ pub enum RuntimeHealth {
 impl fmt::Display for RuntimeHealth {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::Compiling => "compiling",
             Self::Ready => "ready",
             Self::Stale => "stale",
             Self::Disabled => "disabled",

@@ -1,4 +1,4 @@
-//! The state machine of a session and its turns.
+//! The state machine of a session and its turns (`docs/http-api.md`, "States").
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -63,9 +63,9 @@ impl std::str::FromStr for Status {
 
     fn from_str(word: &str) -> Result<Self, String> {
         Self::ALL
-        .into_iter()
-        .find(|status| status.as_str() == word)
-        .ok_or_else(|| format!("{word:?} is no session status"))
+            .into_iter()
+            .find(|status| status.as_str() == word)
+            .ok_or_else(|| format!("{word:?} is no session status"))
     }
 }
 
@@ -94,7 +94,8 @@ impl Outcome {
         }
     }
 
-    /// The word for clients of the public API, whose turns know four statuses.
+    /// The word for clients of the public API, whose turns know four statuses
+    /// (`docs/http-api.md`, "Resources").
     pub const fn turn_status(self) -> Status {
         match self {
             Self::Completed | Self::Interrupted => Status::Completed,
@@ -169,7 +170,7 @@ impl SessionState {
     /// The one transition function.
     ///
     /// # Errors
-    /// When such a session does not take such an event.
+    /// When the table of states in `docs/http-api.md` has no such transition.
     pub fn apply(self, event: SessionEvent) -> Result<Self, IllegalTransition> {
         let illegal = Err(IllegalTransition { state: self, event });
         let to = |status| Ok(Self { status, ..self });

@@ -11,8 +11,10 @@ use std::time::{Duration, Instant};
 
 use aod_plugin_claude::Claude;
 use aod_plugin_sdk as sdk;
-use aod_runtime::types::{OutputStream, Paths, TurnContext};
-use aod_runtime::{Adapter, Engine, Registry, Settings};
+use aod_runtime::types::{
+    Block, Context, Input, Origin, OutputSource, Paths, Prompt, WorkspaceConfig,
+};
+use aod_runtime::{Adapter, Conversation, Engine, Registry, Settings};
 use criterion::{Criterion, criterion_group, criterion_main};
 
 const TOTAL: usize = 64 << 20;
@@ -25,19 +27,20 @@ fn plugins() -> PathBuf {
     )
 }
 
-fn context() -> TurnContext {
-    let id = "0b5f6b9e-5a55-4d1c-9a3e-9d6f0b6f3b1a".to_owned();
-    TurnContext {
-        session_id: id.clone(),
-        turn: 1,
-        turn_id: id,
-        prompt: "Say hello.".into(),
+const SESSION: &str = "0b5f6b9e-5a55-4d1c-9a3e-9d6f0b6f3b1a";
+const MODEL: &str = "anthropic/claude-sonnet-4-6";
+const PROMPT: &str = "Say hello.";
+const KEY: &str = "ANTHROPIC_API_KEY";
+
+fn context() -> Context {
+    Context {
+        session_id: SESSION.into(),
         system: None,
-        model: "anthropic/claude-sonnet-4-6".into(),
+        model: MODEL.into(),
         mcp_servers: Vec::new(),
         skills: Vec::new(),
-        resume: None,
-        secrets: vec!["ANTHROPIC_API_KEY".into()],
+        origin: Origin::New,
+        secrets: vec![KEY.into()],
         endpoints: Vec::new(),
         paths: Paths {
             home: "/home/agent".into(),
@@ -46,31 +49,38 @@ fn context() -> TurnContext {
         },
         cli_version: None,
         options: "{}".into(),
+        live: false,
+        workspace_config: WorkspaceConfig::Instructions,
+        tool_policies: Vec::new(),
     }
 }
 
-fn native_context() -> sdk::TurnContext {
-    let context = context();
-    sdk::TurnContext {
-        session_id: context.session_id,
-        turn: context.turn,
-        turn_id: context.turn_id,
-        prompt: context.prompt,
-        system: context.system,
-        model: context.model,
-        mcp_servers: Vec::new(),
-        skills: Vec::new(),
-        resume: context.resume,
-        secrets: context.secrets,
-        endpoints: Vec::new(),
-        paths: sdk::Paths {
-            home: context.paths.home,
-            workspace: context.paths.workspace,
-            private: context.paths.private,
-        },
-        cli_version: context.cli_version,
-        options: context.options,
+fn prompt() -> Prompt {
+    Prompt {
+        turn: 1,
+        turn_id: SESSION.into(),
+        blocks: vec![Block::Text(PROMPT.into())],
+        settings: Vec::new(),
+        limits: Vec::new(),
+        output_schema: None,
     }
+}
+
+fn native_context() -> sdk::Context {
+    let mut context = sdk::testing::context(MODEL);
+    context.secrets = vec![KEY.into()];
+    context
+}
+
+fn native_prompt() -> sdk::Prompt {
+    sdk::testing::prompt(PROMPT)
+}
+
+/// A conversation that has its prompt.
+fn converse(adapter: &Adapter) -> Conversation {
+    let mut conversation = adapter.converse(&context(), None).unwrap();
+    conversation.receive(&Input::Prompt(prompt())).unwrap();
+    conversation
 }
 
 /// Lines of recorded transcripts without those that end a turn, up to a size.
@@ -109,26 +119,27 @@ fn parsing(adapter: &Adapter) {
         let batch = batch(size);
         let (mut wasm, mut native) = (0.0_f64, 0.0_f64);
         for _ in 0..3 {
-            let turn = adapter.begin_turn(&context()).unwrap();
-            let turn = std::cell::RefCell::new(turn);
+            let turn = std::cell::RefCell::new(converse(adapter));
             wasm = wasm.max(rate(
                 |lines| {
-                    let reaction = turn.borrow_mut().feed(OutputStream::Stdout, lines).unwrap();
+                    let reaction = turn.borrow_mut().feed(OutputSource::Stdout, lines).unwrap();
                     black_box(reaction);
                 },
                 &batch,
             ));
-            let driver = std::cell::RefCell::new(sdk::Driver::<Claude>::new(native_context()));
+            let mut driver = sdk::Driver::<Claude>::new(native_context(), None);
+            driver.receive(sdk::Input::Prompt(native_prompt()));
+            let driver = std::cell::RefCell::new(driver);
             native = native.max(rate(
                 |lines| {
-                    black_box(driver.borrow_mut().feed(sdk::OutputStream::Stdout, lines));
+                    black_box(driver.borrow_mut().feed(sdk::OutputSource::Stdout, lines));
                 },
                 &batch,
             ));
         }
         println!(
             "| parsing 64 MiB of recorded lines in WASM, epochs on, batches of {} KiB \
-             | {wasm:.0} MiB/s | the same crate natively, {native:.0} MiB/s | {:.2} | ≥ 0.5 |",
+             | {wasm:.0} MiB/s | the same crate natively, {native:.0} MiB/s | {:.2} | ≥ 0.55 |",
             size >> 10,
             wasm / native
         );
@@ -160,8 +171,8 @@ fn memory(adapter: &Adapter) {
     let before = resident();
     let turns: Vec<_> = (0..TURNS)
         .map(|_| {
-            let mut turn = adapter.begin_turn(&context()).unwrap();
-            turn.feed(OutputStream::Stdout, &line).unwrap();
+            let mut turn = converse(adapter);
+            turn.feed(OutputSource::Stdout, &line).unwrap();
             turn
         })
         .collect();
@@ -197,26 +208,28 @@ fn benches(criterion: &mut Criterion) {
     parsing(&adapter);
     memory(&adapter);
 
-    let context = context();
-    let native = native_context();
-    let warm = typical(|| drop(black_box(adapter.plan(&context).unwrap())));
+    let (context, prompt) = (context(), prompt());
+    let (native, native_prompt) = (native_context(), native_prompt());
+    let warm = typical(|| drop(black_box(adapter.prepare(&context, &prompt).unwrap())));
     let bare = typical(|| {
         drop(black_box(
-            sdk::plan_turn::<Claude>(black_box(&native)).unwrap(),
+            sdk::prepare::<Claude>(black_box(&native), &native_prompt).unwrap(),
         ))
     });
     println!(
-        "| `plan`, warm | {warm:.1?} | a native call, {bare:.1?} | {:.1?} more | ≤ 50 µs more |",
+        "| `prepare`, warm | {warm:.1?} | a native call, {bare:.1?} | {:.1?} more | ≤ 50 µs more |",
         warm.saturating_sub(bare)
     );
-    let begin = typical(|| drop(black_box(adapter.begin_turn(&context).unwrap())));
-    println!("| a new instance for a turn | {begin:.1?} | – | | ≤ 30 µs |");
-    criterion.bench_function("plan, warm", |b| b.iter(|| adapter.plan(&context).unwrap()));
-    criterion.bench_function("plan, native", |b| {
-        b.iter(|| sdk::plan_turn::<Claude>(black_box(&native)).unwrap());
+    let begin = typical(|| drop(black_box(adapter.converse(&context, None).unwrap())));
+    println!("| a new instance for a conversation | {begin:.1?} | – | | ≤ 30 µs |");
+    criterion.bench_function("prepare, warm", |b| {
+        b.iter(|| adapter.prepare(&context, &prompt).unwrap())
     });
-    criterion.bench_function("begin a turn", |b| {
-        b.iter(|| adapter.begin_turn(&context).unwrap());
+    criterion.bench_function("prepare, native", |b| {
+        b.iter(|| sdk::prepare::<Claude>(black_box(&native), &native_prompt).unwrap());
+    });
+    criterion.bench_function("begin a conversation", |b| {
+        b.iter(|| adapter.converse(&context, None).unwrap());
     });
 
     let folder = tempfile::tempdir().unwrap();

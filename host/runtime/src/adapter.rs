@@ -7,6 +7,7 @@ use wasmtime::{PoolConcurrencyLimitError, Store, Trap};
 use crate::cache::Cache;
 use crate::check::{self, Invalid};
 use crate::component::{self, Binary, Interface};
+use crate::conversation::Conversation;
 use crate::digest::Digest;
 use crate::engine::Engine;
 use crate::error::{AdapterError, ComponentError};
@@ -14,8 +15,7 @@ use crate::installation::Cli;
 use crate::limits::Limits;
 use crate::settings::Settings;
 use crate::state::State;
-use crate::turn::Turn;
-use crate::types::{Description, Plan, TurnContext};
+use crate::types::{Context, Description, Launch, Prompt};
 use crate::v1;
 
 /// A component together with what `runtimes.toml` says of its runtime.
@@ -55,6 +55,27 @@ impl Adapter {
         settings: Settings,
     ) -> Result<Self, ComponentError> {
         Self::load(engine, None, runtime, &Binary::read(path, None)?, settings)
+    }
+
+    /// An adapter whose component is in the cache; none where it has to be compiled.
+    pub(crate) fn cached(
+        engine: &Engine,
+        cache: Option<&Cache>,
+        runtime: &str,
+        binary: &Binary,
+        settings: Settings,
+    ) -> Option<Result<Self, ComponentError>> {
+        let interface = component::cached(engine, cache, binary)?;
+        Some(interface.and_then(|interface| {
+            Self::describe(
+                engine,
+                Arc::new(interface),
+                binary.digest,
+                runtime,
+                settings,
+            )
+            .map_err(ComponentError::Describe)
+        }))
     }
 
     pub(crate) fn load(
@@ -97,7 +118,7 @@ impl Adapter {
         let described = call.run(|store| match &*interface {
             Interface::V1(interface) => interface.describe(store, &settings.options),
         })?;
-        let description = described.map_err(AdapterError::Refused)?;
+        let description = described.map_err(AdapterError::Options)?;
         check::description(&description).map_err(|source| call.invalid(source))?;
         let cli = Cli::new(&description.cli, &settings);
         Ok(Self {
@@ -137,7 +158,7 @@ impl Adapter {
         &self.description
     }
 
-    /// The runtime's `options` as a JSON object, for [`TurnContext::options`].
+    /// The runtime's `options` as a JSON object, for [`Context::options`].
     #[must_use]
     pub fn options(&self) -> &str {
         &self.settings.options
@@ -165,29 +186,35 @@ impl Adapter {
         &self.cli
     }
 
-    /// Asks how to run a turn. The reply is checked.
+    /// Asks how to start the CLI for a prompt. The reply is checked.
     ///
     /// # Errors
     ///
     /// [`AdapterError::Refused`] carries the adapter's own words for the user; everything else is
     /// a fault of the adapter.
-    pub fn plan(&self, context: &TurnContext) -> Result<Plan, AdapterError> {
-        let mut call = Call::begin("plan", &self.engine, &self.settings.limits);
-        let planned = call.run(|store| match &*self.interface {
-            Interface::V1(interface) => interface.plan(store, context),
+    pub fn prepare(&self, context: &Context, prompt: &Prompt) -> Result<Launch, AdapterError> {
+        let mut call = Call::begin("prepare", &self.engine, &self.settings.limits);
+        let prepared = call.run(|store| match &*self.interface {
+            Interface::V1(interface) => interface.prepare(store, context, prompt),
         })?;
-        let plan = planned.map_err(AdapterError::Refused)?;
-        check::plan(&plan, context).map_err(|source| call.invalid(source))?;
-        Ok(plan)
+        let launch = prepared.map_err(AdapterError::Refused)?;
+        check::launch(&launch, context, prompt).map_err(|source| call.invalid(source))?;
+        Ok(launch)
     }
 
-    /// Begins to read a turn, in an instance of its own.
+    /// Begins to read a process, in an instance of its own. `state` is what
+    /// [`Conversation::state`] gave for the same process before.
     ///
     /// # Errors
     ///
-    /// No instance is to be had, or the adapter fails to make a turn.
-    pub fn begin_turn(&self, context: &TurnContext) -> Result<Turn, AdapterError> {
-        Turn::begin(&self.engine, &self.interface, self.settings.limits, context)
+    /// No instance is to be had, or the adapter fails to make a conversation.
+    pub fn converse(
+        &self,
+        context: &Context,
+        state: Option<&[u8]>,
+    ) -> Result<Conversation, AdapterError> {
+        let limits = self.settings.limits;
+        Conversation::begin(&self.engine, &self.interface, limits, context, state)
     }
 }
 
@@ -235,7 +262,7 @@ impl Call {
             return AdapterError::Exhausted;
         }
         if let Some(wrong) = error.downcast_ref::<v1::WrongShape>() {
-            return self.invalid(Invalid::new("aod:runtime/adapter", wrong.to_string()));
+            return self.invalid(Invalid::new("aod:runtime", wrong.to_string()));
         }
         if error.downcast_ref::<Trap>() == Some(&Trap::Interrupt) {
             return AdapterError::Deadline {

@@ -5,7 +5,7 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Read, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
@@ -70,11 +70,9 @@ impl Cache {
             });
         }
         trusted(folder, &metadata)?;
-        let mut hasher = DefaultHasher::new();
-        engine.precompile_compatibility_hash().hash(&mut hasher);
         let cache = Self {
             folder: folder.to_owned(),
-            engine: format!("{:016x}", hasher.finish()),
+            engine: engine_hash(engine),
         };
         cache.sweep();
         Ok(cache)
@@ -108,20 +106,34 @@ impl Cache {
 
     /// Keeps a compiled component. A failure costs the next start some time and nothing else.
     pub(crate) fn store(&self, digest: Digest, component: &Component) {
-        let stored = component
-            .serialize()
-            .map_err(|error| format!("{error:#}"))
-            .and_then(|code| {
-                let sum = checksum(&code);
-                // The checksum last: a file without one is not loaded.
-                self.write(&self.path(digest, "cwasm"), &code)
-                    .and_then(|()| self.write(&self.path(digest, "sum"), sum.as_bytes()))
-                    .map_err(|error| error.to_string())
+        match component.serialize() {
+            Ok(code) => self.store_code(digest, code.as_slice()),
+            Err(error) => self.warn(digest, &format!("{error:#}")),
+        }
+    }
+
+    /// Keeps a component's code, as the compiler gave it. A failure costs the next start some time
+    /// and nothing else.
+    pub(crate) fn store_code(&self, digest: Digest, mut code: impl Read) {
+        let mut sum = Checksum::default();
+        // The checksum last: a file without one is not loaded.
+        let stored = self
+            .write(&self.path(digest, "cwasm"), |file| {
+                sum.copy(&mut code, Some(file))
+            })
+            .and_then(|()| {
+                self.write(&self.path(digest, "sum"), |file| {
+                    file.write_all(sum.to_string().as_bytes())
+                })
             });
         if let Err(error) = stored {
-            let folder = self.folder.display();
-            tracing::warn!("{folder}: component {digest} cannot be kept compiled: {error}");
+            self.warn(digest, &error.to_string());
         }
+    }
+
+    fn warn(&self, digest: Digest, error: &str) {
+        let folder = self.folder.display();
+        tracing::warn!("{folder}: component {digest} cannot be kept compiled: {error}");
     }
 
     /// Whether there is a file, and it is what was written.
@@ -138,9 +150,9 @@ impl Cache {
         let Ok(expected) = fs::read_to_string(self.path(digest, "sum")) else {
             return Ok(false);
         };
-        let mut code = Vec::new();
-        file.read_to_end(&mut code).map_err(io_error)?;
-        if expected != checksum(&code) {
+        let mut sum = Checksum::default();
+        sum.copy(&mut file, None).map_err(io_error)?;
+        if expected != sum.to_string() {
             tracing::warn!("{}: damaged, so it is compiled again", path.display());
             return Ok(false);
         }
@@ -148,7 +160,7 @@ impl Cache {
     }
 
     /// Writes a file whole or not at all.
-    fn write(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+    fn write(&self, path: &Path, fill: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<()> {
         let mut temporary = path.as_os_str().to_owned();
         temporary.push(format!(".{}", std::process::id()));
         let temporary = PathBuf::from(temporary);
@@ -158,7 +170,7 @@ impl Cache {
             .truncate(true)
             .mode(0o600)
             .open(&temporary)
-            .and_then(|mut file| file.write_all(bytes))
+            .and_then(|mut file| fill(&mut file))
             .and_then(|()| fs::rename(&temporary, path));
         if written.is_err() {
             // What is left behind is swept at the next start.
@@ -192,8 +204,44 @@ impl Cache {
     }
 }
 
-fn checksum(bytes: &[u8]) -> String {
-    format!("{:08x}-{}", crc32c::crc32c(bytes), bytes.len())
+/// What tells the code of one engine from that of another, as it stands in the names of files.
+pub(crate) fn engine_hash(engine: &wasmtime::Engine) -> String {
+    let mut hasher = DefaultHasher::new();
+    engine.precompile_compatibility_hash().hash(&mut hasher);
+    format!("{:016x}", hasher.finish())
+}
+
+/// A checksum of what has been read so far, and its length.
+#[derive(Default)]
+struct Checksum {
+    crc: u32,
+    length: u64,
+}
+
+impl Checksum {
+    /// Reads to the end, and writes what is read. Code may be large, and is not held in memory.
+    fn copy(&mut self, from: &mut impl Read, mut to: Option<&mut File>) -> io::Result<()> {
+        let mut piece = [0; 16 << 10];
+        loop {
+            let length = match from.read(&mut piece) {
+                Ok(0) => return Ok(()),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                read => read?,
+            };
+            let read = piece.get(..length).unwrap_or_default();
+            self.crc = crc32c::crc32c_append(self.crc, read);
+            self.length += length as u64;
+            if let Some(to) = &mut to {
+                to.write_all(read)?;
+            }
+        }
+    }
+}
+
+impl std::fmt::Display for Checksum {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:08x}-{}", self.crc, self.length)
+    }
 }
 
 /// Whether only this user can have written something.

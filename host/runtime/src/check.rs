@@ -1,10 +1,10 @@
 //! Rules for what adapters say that the interface's types cannot express.
 
 mod description;
-mod plan;
+mod launch;
 
 pub(crate) use description::description;
-pub(crate) use plan::{known_secrets, plan};
+pub(crate) use launch::{attachments, known_secrets, launch};
 
 use std::collections::HashSet;
 
@@ -43,17 +43,24 @@ pub(crate) fn items(field: &str, length: usize) -> Result<(), Invalid> {
     ))
 }
 
-/// Whether only secrets of the turn are to be written to stdin, and questions can be answered by
-/// default.
-pub(crate) fn reaction(given: &Reaction, secrets: &HashSet<String>) -> Result<(), Invalid> {
+/// Whether only known secrets and attachments are to be written to stdin, and questions can be
+/// answered by default.
+pub(crate) fn reaction(
+    given: &Reaction,
+    secrets: &HashSet<String>,
+    attachments: &HashSet<String>,
+) -> Result<(), Invalid> {
     for action in &given.actions {
         match action {
             Action::WriteStdin(text) => {
                 for fragment in text {
-                    if let Fragment::Secret(secret) = fragment
-                        && !secrets.contains(&secret.name)
-                    {
-                        let problem = format!("{:?} is no secret of this turn", secret.name);
+                    let (known, name, what) = match fragment {
+                        Fragment::Text(_) => continue,
+                        Fragment::Secret(secret) => (secrets, &secret.name, "secret"),
+                        Fragment::Attachment(id) => (attachments, id, "attachment"),
+                    };
+                    if !known.contains(name) {
+                        let problem = format!("{name:?} is no {what} of this conversation");
                         return Err(Invalid::new("action.write-stdin", problem));
                     }
                 }

@@ -1,22 +1,24 @@
 //! From a file to an interface that can be called: read, check, compile or find compiled.
 
 use std::fs::File;
-use std::io::Read;
+use std::io::{Read, Seek as _};
 use std::path::Path;
 use std::sync::mpsc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use wasmtime::component::Component;
 
-use crate::cache::Cache;
+use crate::cache::{Cache, engine_hash};
+use crate::compiler::{Compiler, Failure};
 use crate::digest::Digest;
-use crate::engine::Engine;
+use crate::engine::{Compiling, Engine};
 use crate::error::ComponentError;
 use crate::limits::MAX_COMPONENT_BYTES;
 use crate::v1;
 
-const ADAPTER: &str = "aod:runtime/adapter";
-const TYPES: &str = "aod:runtime/types@";
+const ADAPTER: &str = v1::INTERFACE;
+/// The interface's own types are not a thing to be had from the host, only named.
+const TYPES: &str = "aod:runtime/";
 
 /// An interface of one of the versions that the host knows.
 pub(crate) enum Interface {
@@ -72,6 +74,16 @@ impl Binary {
     }
 }
 
+/// A component that need not be compiled, since it is in the cache; checked as [`load`] does.
+pub(crate) fn cached(
+    engine: &Engine,
+    cache: Option<&Cache>,
+    binary: &Binary,
+) -> Option<Result<Interface, ComponentError>> {
+    let component = cache?.load(engine.raw(), binary.digest)?;
+    Some(link(engine, &component))
+}
+
 /// Compiles a component, or takes it from the cache, and checks what it imports and exports.
 pub(crate) fn load(
     engine: &Engine,
@@ -79,22 +91,15 @@ pub(crate) fn load(
     binary: &Binary,
     deadline: Duration,
 ) -> Result<Interface, ComponentError> {
-    let cached = cache.and_then(|cache| cache.load(engine.raw(), binary.digest));
-    if let Some(component) = cached {
-        return link(engine, &component);
+    if let Some(interface) = cached(engine, cache, binary) {
+        return interface;
     }
     let component = compile(engine, cache, binary, deadline)?;
-    let interface = link(engine, &component)?;
-    if let Some(cache) = cache {
-        cache.store(binary.digest, &component);
-    }
-    Ok(interface)
+    link(engine, &component)
 }
 
-/// Compiles a component, for at most so long.
-///
-/// The compiler cannot be stopped. One that takes too long goes on by itself, once for each
-/// component, and what it makes is in the cache when the component is loaded again.
+/// Compiles a component, for at most so long, and keeps what is made of it in the cache. Whoever
+/// asks for one that is being compiled waits for that.
 pub(crate) fn compile(
     engine: &Engine,
     cache: Option<&Cache>,
@@ -102,26 +107,74 @@ pub(crate) fn compile(
     deadline: Duration,
 ) -> Result<Component, ComponentError> {
     preamble(&binary.bytes)?;
-    let slow = || ComponentError::SlowCompile { limit: deadline };
+    let begun = Instant::now();
     let compiling = engine
         .begin_compiling(binary.digest, deadline)
-        .ok_or_else(slow)?;
+        .ok_or(ComponentError::SlowCompile { limit: deadline })?;
     // Another runtime may have the same component, and have compiled it just now.
     if let Some(component) = cache.and_then(|cache| cache.load(engine.raw(), binary.digest)) {
         return Ok(component);
     }
+    match engine.compiler() {
+        Some(compiler) => {
+            let left = deadline.saturating_sub(begun.elapsed());
+            compile_apart(engine, compiler, cache, binary, left)
+                .map_err(|failure| failure.of_component(deadline))
+        }
+        None => compile_here(engine, cache, binary, deadline, compiling),
+    }
+}
+
+/// Compiles a component in a process of its own.
+fn compile_apart(
+    engine: &Engine,
+    compiler: &Compiler,
+    cache: Option<&Cache>,
+    binary: &Binary,
+    deadline: Duration,
+) -> Result<Component, Failure> {
+    let hash = engine_hash(engine.raw());
+    let mut code = compiler.compile(&hash, &binary.bytes, deadline)?;
+    if let Some(cache) = cache {
+        code.rewind()?;
+        cache.store_code(binary.digest, &code);
+        if let Some(component) = cache.load(engine.raw(), binary.digest) {
+            return Ok(component);
+        }
+    }
+    let mut bytes = Vec::new();
+    code.rewind()?;
+    code.read_to_end(&mut bytes)?;
+    // SAFETY: the bytes must be those that a compiler of this version gave. They are what a child
+    // process wrote that runs this very program and has ended well, to a file that lies in no
+    // folder and that nobody else has; it is given back unread by anybody but us. That its engine
+    // is like this one, it has checked by the hash, and the engine checks it once more.
+    unsafe { Component::deserialize(engine.raw(), bytes) }
+        .map_err(|error| Failure::Crashed(format!("{error:#}")))
+}
+
+/// Compiles a component in this process. Here the compiler cannot be stopped: one that takes too
+/// long goes on by itself, once for each component, and what it makes is in the cache when the
+/// component is loaded again.
+fn compile_here(
+    engine: &Engine,
+    cache: Option<&Cache>,
+    binary: &Binary,
+    deadline: Duration,
+    compiling: Compiling,
+) -> Result<Component, ComponentError> {
     let (done, compiled) = mpsc::sync_channel(1);
     let bytes = binary.bytes.clone();
     let (raw, cache, digest) = (engine.raw().clone(), cache.cloned(), binary.digest);
     let work = move || {
         let component = Component::new(&raw, bytes);
-        // Nobody waits any more.
-        if let Err(mpsc::SendError(Ok(component))) = done.send(component)
-            && let Some(cache) = cache
-        {
-            cache.store(digest, &component);
+        if let (Ok(component), Some(cache)) = (&component, cache) {
+            cache.store(digest, component);
         }
+        // Whoever waits for it finds it in the cache from here on.
         drop(compiling);
+        // Nobody may wait any more.
+        let _ = done.send(component);
     };
     std::thread::Builder::new()
         .name("aod-compile".to_owned())
@@ -129,7 +182,9 @@ pub(crate) fn compile(
         .map_err(|error| ComponentError::Compile(format!("no thread for it: {error}")))?;
     match compiled.recv_timeout(deadline) {
         Ok(component) => component.map_err(|error| ComponentError::Compile(format!("{error:#}"))),
-        Err(mpsc::RecvTimeoutError::Timeout) => Err(slow()),
+        Err(mpsc::RecvTimeoutError::Timeout) => {
+            Err(ComponentError::SlowCompile { limit: deadline })
+        }
         Err(mpsc::RecvTimeoutError::Disconnected) => {
             let problem = "the compiler crashed".to_owned();
             Err(ComponentError::Compile(problem))
@@ -171,9 +226,8 @@ pub(crate) fn link(engine: &Engine, component: &Component) -> Result<Interface, 
     }
     let mut wasi = false;
     for (name, _) in ty.imports(engine.raw()) {
-        // The interface's own types are not a thing to be had from the host, only named.
         match name {
-            _ if name.strip_prefix(TYPES) == Some(version) => {}
+            _ if name.starts_with(TYPES) && name.rsplit('@').next() == Some(version) => {}
             _ if name.starts_with("wasi:") => wasi = true,
             _ => return Err(ComponentError::Import(name.to_owned())),
         }

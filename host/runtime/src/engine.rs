@@ -9,6 +9,7 @@ use wasmtime::{
     Config, Enabled, Inlining, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig, Store,
 };
 
+use crate::compiler::Compiler;
 use crate::digest::Digest;
 use crate::error::EngineError;
 use crate::limits::{Limits, MAX_MEMORY, MAX_REPLY_BYTES};
@@ -39,6 +40,8 @@ const WASM_STACK: usize = 512 * 1024;
 #[derive(Clone)]
 pub struct Engine {
     inner: Arc<Inner>,
+    /// None: components are compiled in this process.
+    compiler: Option<Arc<Compiler>>,
 }
 
 struct Inner {
@@ -118,7 +121,22 @@ impl Engine {
                 compiling: Mutex::default(),
                 compiled: Condvar::new(),
             }),
+            compiler: None,
         })
+    }
+
+    /// The same engine, whose components are compiled in processes of their own: what a compiler
+    /// takes is given back, and one that takes too long or too much is killed.
+    #[must_use]
+    pub fn compiling_by(self, compiler: Compiler) -> Self {
+        Self {
+            compiler: Some(Arc::new(compiler)),
+            ..self
+        }
+    }
+
+    pub(crate) fn compiler(&self) -> Option<&Compiler> {
+        self.compiler.as_deref()
     }
 
     /// Whether instances come from a pool.
@@ -177,7 +195,8 @@ impl Engine {
     }
 }
 
-fn config(pool: Option<u32>) -> Config {
+/// Settings of engines. The code that they compile is the same with and without a pool.
+pub(crate) fn config(pool: Option<u32>) -> Config {
     let mut config = Config::new();
     config
         .epoch_interruption(true)

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use crate::check::Invalid;
 use crate::digest::Digest;
-use crate::limits::{MAX_COMPONENT_BYTES, MAX_REPLY_BYTES};
+use crate::limits::{MAX_COMPILE_MEMORY, MAX_COMPONENT_BYTES, MAX_REPLY_BYTES};
+use crate::types::Refusal;
 
 /// The engine cannot be made.
 #[derive(Debug, thiserror::Error)]
@@ -69,12 +70,14 @@ pub enum AdapterError {
         /// The rule.
         source: Invalid,
     },
-    /// The adapter says why it will not: for the operator from `describe`, for the user from
-    /// `plan`.
+    /// The adapter says what is wrong with the runtime's options, for the operator.
     #[error("{0}")]
-    Refused(String),
-    /// More was to be fed at once than an adapter takes. The adapter was not called, and the turn
-    /// goes on.
+    Options(String),
+    /// The adapter says why the CLI cannot be started as asked, for the user.
+    #[error("{}", refused(.0))]
+    Refused(Refusal),
+    /// More was to be fed at once than an adapter takes. The adapter was not called, and the
+    /// conversation goes on.
     #[error("a batch of {bytes} bytes is more than an adapter is fed at once ({limit})")]
     BatchTooLarge {
         /// The batch's size.
@@ -82,12 +85,20 @@ pub enum AdapterError {
         /// The most that is fed.
         limit: usize,
     },
-    /// An earlier call of this turn failed; begin another.
-    #[error("the adapter failed earlier in this turn: its instance is gone")]
+    /// An earlier call of this conversation failed; begin another.
+    #[error("the adapter failed earlier in this conversation: its instance is gone")]
     Gone,
     /// As many turns run as there are instances.
     #[error("no room for another instance of the adapter: too many turns are running")]
     Exhausted,
+}
+
+/// A refusal in the user's words, with the field that is to blame.
+fn refused(refusal: &Refusal) -> String {
+    match &refusal.field {
+        Some(field) => format!("{field}: {}", refusal.message),
+        None => refusal.message.clone(),
+    }
 }
 
 /// A component cannot be used as an adapter.
@@ -142,6 +153,12 @@ pub enum ComponentError {
         /// What it was granted.
         limit: Duration,
     },
+    /// The compiler needs more memory for it than it may have.
+    #[error(
+        "the component does not compile within {} MiB of memory",
+        MAX_COMPILE_MEMORY >> 20
+    )]
+    LargeCompile,
     /// It wants something from the host that adapters do not get.
     #[error(
         "the component imports {0:?}, which no adapter gets: adapters import nothing, or WASI at \
@@ -158,14 +175,16 @@ pub enum ComponentError {
     },
     /// It exports no adapter.
     #[error(
-        "the component does not export aod:runtime/adapter@{known}, so it is no runtime adapter"
+        "the component does not export aod:runtime/conversations@{known}, so it is no runtime adapter"
     )]
     NotAnAdapter {
         /// The host's versions.
         known: String,
     },
     /// It exports something else under the adapter's name.
-    #[error("the component exports aod:runtime/adapter@{version} in another shape: {problem}")]
+    #[error(
+        "the component exports aod:runtime/conversations@{version} in another shape: {problem}"
+    )]
     Shape {
         /// The version that it claims.
         version: String,

@@ -1,14 +1,13 @@
 //! How a runtime's CLI is installed, found and started.
 
 use indexmap::IndexMap;
-use serde::Serialize;
 use sha2::Digest as _;
 
 use crate::settings::Settings;
 use crate::types::{self, InstallStep};
 
 /// A CLI as the adapter and `runtimes.toml` together have it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Cli {
     /// The program: a name to be found in `PATH`, or, where `runtimes.toml` says so, a path.
     pub command: String,
@@ -40,6 +39,14 @@ impl Cli {
             install,
             env: settings.env.clone(),
         }
+    }
+
+    /// Whether a version is one that the adapter was tested with; `None` where it is no version, or
+    /// the adapter says nothing that can be held against one.
+    #[must_use]
+    pub fn is_tested(&self, version: &str) -> Option<bool> {
+        let requirement = semver::VersionReq::parse(&self.tested).ok()?;
+        Some(requirement.matches(&semver::Version::parse(version).ok()?))
     }
 
     /// The name of the folder into which the steps install. Two runtimes with the same steps and

@@ -1,8 +1,8 @@
 //! Runtime adapters: WASM components, `runtimes.toml`, the model catalog.
 //!
 //! An adapter is a WASM component that knows one coding-agent CLI and can do nothing but compute.
-//! [`Registry`] holds those that `runtimes.toml` declares; an [`Adapter`] plans turns, and a
-//! [`Turn`] reads what the CLI writes. Nothing here does I/O for an adapter, and no secret's value
+//! [`Registry`] holds those that `runtimes.toml` declares; an [`Adapter`] says how the CLI is
+//! started, and a [`Conversation`] reads what it writes. Nothing here does I/O for an adapter, and no secret's value
 //! ever passes through: adapters name secrets, and the host fills them in elsewhere.
 //!
 //! Everything here is synchronous. Loading compiles, and calls compute up to their deadline: run
@@ -12,7 +12,9 @@ mod adapter;
 mod cache;
 mod catalog;
 mod check;
+mod compiler;
 mod component;
+mod conversation;
 mod digest;
 mod engine;
 mod error;
@@ -25,7 +27,6 @@ mod settings;
 mod state;
 mod ticker;
 pub mod trial;
-mod turn;
 pub mod types;
 mod v1;
 mod wasi;
@@ -34,14 +35,16 @@ pub use adapter::Adapter;
 pub use cache::CacheError;
 pub use catalog::{Catalog, CatalogModel, ModelError};
 pub use check::Invalid;
+pub use compiler::{Compiler, compile_component};
+pub use conversation::Conversation;
 pub use digest::{Digest, DigestSyntax};
 pub use engine::Engine;
 pub use error::{AdapterError, ComponentError, EngineError};
 pub use installation::Cli;
 pub use limits::{
-    Limits, MAX_CALL_DEADLINE, MAX_COMPILE_DEADLINE, MAX_COMPONENT_BYTES, MAX_FEED_BYTES,
-    MAX_JSON_DEPTH, MAX_MEMORY, MAX_REPLY_BYTES, MAX_REPLY_ITEMS,
+    Limits, MAX_CALL_DEADLINE, MAX_CODE_BYTES, MAX_COMPILE_DEADLINE, MAX_COMPILE_MEMORY,
+    MAX_COMPONENT_BYTES, MAX_FEED_BYTES, MAX_JSON_DEPTH, MAX_MEMORY, MAX_REPLY_BYTES,
+    MAX_REPLY_ITEMS, MAX_STATE_BYTES,
 };
 pub use registry::{Change, Health, KeptError, Registry, Report, Runtime, RuntimeError, Snapshot};
 pub use settings::Settings;
-pub use turn::Turn;

@@ -14,15 +14,25 @@ pub const MAX_COMPILE_DEADLINE: Duration = Duration::from_secs(600);
 /// The most bytes that one reply of an adapter may hold.
 pub const MAX_REPLY_BYTES: usize = 16 << 20;
 
-/// The most actions, or events of a conclusion, in one reply.
+/// The most actions in one reply.
 pub const MAX_REPLY_ITEMS: usize = 65_536;
 
-/// The most bytes that [`Turn::feed`](crate::Turn::feed) takes at once, chosen so that a guest
+/// The most bytes that [`Conversation::feed`](crate::Conversation::feed) takes at once, chosen so that a guest
 /// can hold them, what it makes of them, and its reply within the default memory limit.
 pub const MAX_FEED_BYTES: usize = 8 << 20;
 
+/// The most bytes of a conversation's state that are kept.
+pub const MAX_STATE_BYTES: usize = 64 << 10;
+
 /// The largest component that is compiled, in bytes.
 pub const MAX_COMPONENT_BYTES: u64 = 64 << 20;
+
+/// The most memory that the process may take which compiles a component, in bytes. Small adapters
+/// take some 200 MiB; those that bring an interpreter along take many times that.
+pub const MAX_COMPILE_MEMORY: u64 = 4 << 30;
+
+/// The most bytes of code that a component may be compiled to.
+pub const MAX_CODE_BYTES: u64 = 1 << 30;
 
 /// How deep JSON values in replies may be nested.
 pub const MAX_JSON_DEPTH: usize = 100;

@@ -34,7 +34,7 @@ pub struct Manifest {
 }
 
 /// One runtime's tables.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Declaration {
     /// The component; relative paths in the file are relative to its folder, and resolved here.
     pub component: PathBuf,
@@ -53,7 +53,7 @@ pub struct Declaration {
 }
 
 /// A `[[runtime.NAME.models]]` table.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct ModelEntry {
     /// The canonical id.
     pub id: String,

@@ -4,9 +4,10 @@ mod keep;
 mod load;
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use indexmap::IndexMap;
+use tokio::sync::watch;
 
 use crate::adapter::Adapter;
 use crate::cache::{Cache, CacheError};
@@ -18,23 +19,23 @@ use crate::manifest::{Declaration, Location, Manifest, ManifestError};
 
 /// The runtimes that `runtimes.toml` declares, and the adapters that sessions began with.
 ///
-/// Reading is cheap and never waits for a reload: it sees one [`Snapshot`] or the next.
-/// [`Registry::load`], [`Registry::reload`] and [`Registry::by_digest`] read files and compile;
-/// run them off the threads that drive async tasks.
+/// Reading is cheap and never waits for a reload: it sees one [`Snapshot`] or the next, and each
+/// runtime changes as soon as it can. [`Registry::load`], [`Registry::reload`] and
+/// [`Registry::by_digest`] read files and compile; run them off the threads that drive async tasks.
 #[derive(Debug)]
 pub struct Registry {
     manifest: PathBuf,
     adapters: PathBuf,
     engine: Engine,
     cache: Result<Cache, CacheError>,
-    snapshot: RwLock<Arc<Snapshot>>,
+    snapshot: watch::Sender<Arc<Snapshot>>,
     /// Held by whoever loads, so that two reloads do not compile the same twice.
     loading: Mutex<()>,
     kept: keep::Kept,
 }
 
 /// The runtimes at one moment.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Snapshot {
     /// By name, in the order of `runtimes.toml`.
     pub runtimes: IndexMap<String, Runtime>,
@@ -58,6 +59,9 @@ pub struct Runtime {
 /// Whether a runtime can be used.
 #[derive(Clone, Debug)]
 pub enum Health {
+    /// It is being loaded for the first time: read, compiled where it has to be, and asked what it
+    /// is. With the component's digest once that is being compiled.
+    Compiling(Option<Digest>),
     /// It can.
     Ready(Arc<Adapter>),
     /// It can, as it was before: what is declared now, or lies there now, cannot be loaded.
@@ -143,6 +147,13 @@ impl Snapshot {
     pub fn adapter(&self, runtime: &str) -> Option<&Arc<Adapter>> {
         self.runtimes.get(runtime)?.health.adapter()
     }
+
+    /// Whether it is not known yet if a runtime can be used.
+    #[must_use]
+    pub fn is_compiling(&self, runtime: &str) -> bool {
+        let runtime = self.runtimes.get(runtime);
+        runtime.is_some_and(|runtime| matches!(runtime.health, Health::Compiling(_)))
+    }
 }
 
 impl Health {
@@ -151,7 +162,7 @@ impl Health {
     pub fn adapter(&self) -> Option<&Arc<Adapter>> {
         match self {
             Self::Ready(adapter) | Self::Stale(adapter, _) => Some(adapter),
-            Self::Disabled | Self::Failed(_) => None,
+            Self::Compiling(_) | Self::Disabled | Self::Failed(_) => None,
         }
     }
 
@@ -160,32 +171,47 @@ impl Health {
     pub fn error(&self) -> Option<&Arc<RuntimeError>> {
         match self {
             Self::Stale(_, error) | Self::Failed(error) => Some(error),
-            Self::Ready(_) | Self::Disabled => None,
+            Self::Compiling(_) | Self::Ready(_) | Self::Disabled => None,
         }
     }
 }
 
 impl Registry {
-    /// Reads `runtimes.toml` and loads what it declares. What cannot be loaded is in the snapshot
-    /// with its error; nothing here keeps a server from starting.
+    /// Reads `runtimes.toml` and none of the components: what is declared is
+    /// [`Health::Compiling`] until [`Registry::reload`] has loaded it. Nothing here keeps a server
+    /// from starting.
     ///
     /// `cache` is the folder of compiled components, and `adapters` the one of components that
     /// sessions may need again. Both are made where they are missing.
     #[must_use]
-    pub fn load(engine: Engine, manifest: &Path, cache: &Path, adapters: &Path) -> Self {
+    pub fn open(engine: Engine, manifest: &Path, cache: &Path, adapters: &Path) -> Self {
         let cache = Cache::open(cache, engine.raw());
         if let Err(error) = &cache {
             tracing::warn!("components are compiled at every start: {error}");
         }
-        let registry = Self {
+        let snapshot = match Manifest::read(manifest) {
+            Ok(manifest) => load::declared(&manifest, &Snapshot::default()),
+            Err(error) => Snapshot {
+                errors: vec![error],
+                ..Snapshot::default()
+            },
+        };
+        Self {
             manifest: manifest.to_owned(),
             adapters: adapters.to_owned(),
             engine,
             cache,
-            snapshot: RwLock::default(),
+            snapshot: watch::Sender::new(Arc::new(snapshot)),
             loading: Mutex::default(),
             kept: keep::Kept::default(),
-        };
+        }
+    }
+
+    /// Reads `runtimes.toml` and loads what it declares. What cannot be loaded is in the snapshot
+    /// with its error. The folders are those of [`Registry::open`].
+    #[must_use]
+    pub fn load(engine: Engine, manifest: &Path, cache: &Path, adapters: &Path) -> Self {
+        let registry = Self::open(engine, manifest, cache, adapters);
         registry.reload();
         registry
     }
@@ -193,7 +219,41 @@ impl Registry {
     /// The runtimes as they are now.
     #[must_use]
     pub fn snapshot(&self) -> Arc<Snapshot> {
-        Arc::clone(&self.snapshot.read().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&self.snapshot.borrow())
+    }
+
+    /// Sees every change of the snapshot.
+    #[must_use]
+    pub fn subscribe(&self) -> watch::Receiver<Arc<Snapshot>> {
+        self.snapshot.subscribe()
+    }
+
+    /// Waits until a runtime is not [`Health::Compiling`], and returns how things stand then. Does
+    /// not wait for one that is not declared.
+    pub async fn settled(&self, runtime: &str) -> Arc<Snapshot> {
+        self.wait_for(|snapshot| !snapshot.is_compiling(runtime))
+            .await
+    }
+
+    /// Waits until a component of a runtime is not being compiled, or to be looked at for that.
+    pub async fn compiled(&self, runtime: &str, digest: Digest) {
+        let is_compiling = |snapshot: &Snapshot| {
+            let runtime = snapshot.runtimes.get(runtime);
+            runtime.is_some_and(|runtime| match runtime.health {
+                Health::Compiling(compiling) => compiling.is_none_or(|it| it == digest),
+                _ => false,
+            })
+        };
+        self.wait_for(|snapshot| !is_compiling(snapshot)).await;
+    }
+
+    async fn wait_for(&self, condition: impl Fn(&Snapshot) -> bool) -> Arc<Snapshot> {
+        let mut snapshots = self.subscribe();
+        match snapshots.wait_for(|snapshot| condition(snapshot)).await {
+            Ok(snapshot) => Arc::clone(&snapshot),
+            // The sender is ours, and lives.
+            Err(_) => self.snapshot(),
+        }
     }
 
     /// A runtime's adapter, if it is ready.
@@ -235,27 +295,22 @@ impl Registry {
     pub fn reload(&self) -> Vec<Report> {
         let _loading = self.loading.lock().unwrap_or_else(PoisonError::into_inner);
         let before = self.snapshot();
-        let (after, reports) = match Manifest::read(&self.manifest) {
+        match Manifest::read(&self.manifest) {
             Ok(manifest) => self.load_all(manifest, &before),
             Err(error) => {
-                let (runtimes, catalog) = (before.runtimes.clone(), before.catalog.clone());
-                (
-                    Snapshot {
-                        runtimes,
-                        catalog,
-                        errors: vec![error],
-                    },
-                    Vec::new(),
-                )
+                tracing::error!("{error}");
+                self.change(|snapshot| snapshot.errors = vec![error]);
+                Vec::new()
             }
-        };
-        for error in &after.errors {
-            tracing::error!("{error}");
         }
-        *self
-            .snapshot
-            .write()
-            .unwrap_or_else(PoisonError::into_inner) = Arc::new(after);
-        reports
+    }
+
+    /// Makes the next snapshot of the present one.
+    fn change(&self, change: impl FnOnce(&mut Snapshot)) {
+        self.snapshot.send_modify(|snapshot| {
+            let mut next = Snapshot::clone(snapshot);
+            change(&mut next);
+            *snapshot = Arc::new(next);
+        });
     }
 }

@@ -6,7 +6,7 @@ use crate::limits::Limits;
 use crate::types::InstallStep;
 
 /// What `runtimes.toml` says of one runtime, apart from which component it is.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
     /// Where the CLI is, instead of where the adapter's steps install it.
     pub command: Option<String>,

@@ -7,10 +7,12 @@
 mod calls;
 mod cases;
 mod description;
-mod plans;
+mod launches;
 mod reading;
+mod scenario;
 mod transcript;
 
+pub use scenario::{Scenario, ScenarioError};
 pub use transcript::Transcript;
 
 use std::path::{Path, PathBuf};
@@ -37,6 +39,8 @@ pub struct Trial {
     pub settings: Settings,
     /// Recorded output of its CLI.
     pub transcripts: Vec<Transcript>,
+    /// Conversations to be played, with what is expected of them.
+    pub scenarios: Vec<Scenario>,
 }
 
 /// What was found.
@@ -116,9 +120,10 @@ pub fn run(engine: &Engine, trial: &Trial) -> Report {
     match load(engine, trial, &mut report) {
         Ok(adapter) => {
             description::check(&adapter, &mut report);
-            plans::check(&adapter, &mut report);
+            launches::check(&adapter, &mut report);
             calls::check(&adapter, &mut report);
             reading::check(&adapter, &trial.transcripts, &mut report);
+            scenario::check(&adapter, &trial.scenarios, &mut report);
         }
         Err(error) => {
             let check = match &error {

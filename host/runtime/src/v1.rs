@@ -1,7 +1,6 @@
 //! `aod:runtime@1.0.0`.
 
-mod from_guest;
-mod to_guest;
+mod events;
 
 use std::sync::Arc;
 
@@ -12,17 +11,26 @@ use wasmtime::component::{
 
 use crate::check::Invalid;
 use crate::state::State;
-use crate::types;
+use crate::types::{
+    Context, Description, Exit, Input, Launch, OutputSource, Prompt, Reaction, Refusal,
+};
 
 /// The version's name, as in the names of a component's exports.
 pub(crate) const VERSION: &str = "1.0.0";
 
-#[allow(missing_docs, clippy::all)]
-mod bindings {
-    wasmtime::component::bindgen!({ path: "../../wit/1.0.0", world: "runtime" });
+/// What a component of this version exports, as it is named without its version.
+pub(crate) const INTERFACE: &str = "aod:runtime/conversations";
+
+#[allow(missing_docs, clippy::all, reason = "generated from wit/")]
+pub(crate) mod bindings {
+    wasmtime::component::bindgen!({
+        path: "../../wit/1.0.0",
+        world: "runtime",
+        additional_derives: [PartialEq],
+    });
 }
 
-use bindings::exports::aod::runtime::types as wit;
+use bindings::exports::aod::runtime::conversations as wit;
 
 /// A component that exports what this interface has.
 pub(crate) struct Interface {
@@ -36,20 +44,20 @@ pub(crate) struct Interface {
 /// takes longer than to make the instance. So it is used once, in [`Interface::describe`], and
 /// after that only the functions that are called are looked up.
 struct Functions {
-    plan: ComponentExportIndex,
+    prepare: ComponentExportIndex,
     constructor: ComponentExportIndex,
+    receive: ComponentExportIndex,
     feed: ComponentExportIndex,
-    answer: ComponentExportIndex,
     tick: ComponentExportIndex,
-    interrupt: ComponentExportIndex,
+    state: ComponentExportIndex,
     finish: ComponentExportIndex,
 }
 
-/// One turn in an instance of its own.
-pub(crate) struct Turn {
+/// One conversation in an instance of its own.
+pub(crate) struct Conversation {
     functions: Arc<Functions>,
     instance: Instance,
-    turn: ResourceAny,
+    conversation: ResourceAny,
 }
 
 /// What a guest replied: nothing where it trapped, and nothing valid where it broke a rule that
@@ -67,22 +75,23 @@ impl Interface {
         bindings::RuntimePre::new(pre.clone())?;
         let component = pre.component();
         let missing = || wasmtime::Error::msg("an export is missing");
-        let adapter = component
-            .get_export_index(None, format!("aod:runtime/adapter@{VERSION}").as_str())
-            .ok_or_else(missing)?;
-        let function = |name: &str| {
+        let function = |interface: &str, name: &str| {
+            let interface = format!("aod:runtime/{interface}@{VERSION}");
+            let interface = component
+                .get_export_index(None, interface.as_str())
+                .ok_or_else(missing)?;
             component
-                .get_export_index(Some(&adapter), name)
+                .get_export_index(Some(&interface), name)
                 .ok_or_else(missing)
         };
         let functions = Functions {
-            plan: function("plan")?,
-            constructor: function("[constructor]turn")?,
-            feed: function("[method]turn.feed")?,
-            answer: function("[method]turn.answer")?,
-            tick: function("[method]turn.tick")?,
-            interrupt: function("[method]turn.interrupt")?,
-            finish: function("[method]turn.finish")?,
+            prepare: function("launching", "prepare")?,
+            constructor: function("conversations", "[constructor]conversation")?,
+            receive: function("conversations", "[method]conversation.receive")?,
+            feed: function("conversations", "[method]conversation.feed")?,
+            tick: function("conversations", "[method]conversation.tick")?,
+            state: function("conversations", "[method]conversation.state")?,
+            finish: function("conversations", "[method]conversation.finish")?,
         };
         Ok(Self {
             functions: Arc::new(functions),
@@ -95,108 +104,82 @@ impl Interface {
         &self,
         store: &mut Store<State>,
         options: &str,
-    ) -> wasmtime::Result<Result<types::Description, String>> {
+    ) -> wasmtime::Result<Result<Description, String>> {
         let instance = self.pre.instantiate(&mut *store)?;
         let checked = bindings::Runtime::new(&mut *store, &instance)
             .map_err(|error| wasmtime::Error::new(WrongShape(format!("{error:#}"))))?;
-        let reply = checked
-            .aod_runtime_adapter()
-            .call_describe(store, options)?;
-        Ok(reply.map(from_guest::description))
+        checked
+            .aod_runtime_description()
+            .call_describe(store, &options.to_owned())
     }
 
-    pub(crate) fn plan(
+    pub(crate) fn prepare(
         &self,
         store: &mut Store<State>,
-        context: &types::TurnContext,
-    ) -> wasmtime::Result<Result<types::Plan, String>> {
+        context: &Context,
+        prompt: &Prompt,
+    ) -> wasmtime::Result<Result<Launch, Refusal>> {
         let instance = self.pre.instantiate(&mut *store)?;
-        let context = to_guest::context(context);
-        let reply: Result<wit::Plan, String> =
-            call(store, instance, &self.functions.plan, (&context,))?;
-        Ok(reply.map(from_guest::plan))
+        call(store, instance, &self.functions.prepare, (context, prompt))
     }
 
-    pub(crate) fn begin_turn(
+    pub(crate) fn converse(
         &self,
         store: &mut Store<State>,
-        context: &types::TurnContext,
-    ) -> wasmtime::Result<Turn> {
+        context: &Context,
+        state: Option<&[u8]>,
+    ) -> wasmtime::Result<Conversation> {
         let instance = self.pre.instantiate(&mut *store)?;
-        let context = to_guest::context(context);
-        let turn = call(store, instance, &self.functions.constructor, (&context,))?;
-        Ok(Turn {
+        let constructor = &self.functions.constructor;
+        let conversation = call(store, instance, constructor, (context, state))?;
+        Ok(Conversation {
             functions: Arc::clone(&self.functions),
             instance,
-            turn,
+            conversation,
         })
     }
 }
 
-impl Turn {
+impl Conversation {
+    pub(crate) fn receive(&mut self, store: &mut Store<State>, input: &Input) -> Reply<Reaction> {
+        let params = (self.conversation, input);
+        self.react(store, |functions| &functions.receive, params)
+    }
+
     pub(crate) fn feed(
         &mut self,
         store: &mut Store<State>,
-        source: types::OutputStream,
+        source: OutputSource,
         lines: &str,
-    ) -> Reply<types::Reaction> {
-        let params = (self.turn, to_guest::output_stream(source), lines);
-        let reaction = call(store, self.instance, &self.functions.feed, params)?;
-        Ok(from_guest::reaction(reaction))
+    ) -> Reply<Reaction> {
+        let params = (self.conversation, source, lines);
+        self.react(store, |functions| &functions.feed, params)
     }
 
-    pub(crate) fn answer(
-        &mut self,
+    pub(crate) fn tick(&mut self, store: &mut Store<State>, elapsed_ms: u64) -> Reply<Reaction> {
+        let params = (self.conversation, elapsed_ms);
+        self.react(store, |functions| &functions.tick, params)
+    }
+
+    pub(crate) fn state(&mut self, store: &mut Store<State>) -> wasmtime::Result<Option<Vec<u8>>> {
+        let function = &self.functions.state;
+        call(store, self.instance, function, (self.conversation,))
+    }
+
+    pub(crate) fn finish(&mut self, store: &mut Store<State>, exit: &Exit) -> Reply<Reaction> {
+        let params = (self.conversation, exit);
+        self.react(store, |functions| &functions.finish, params)
+    }
+
+    fn react<P: ComponentNamedList + Lower>(
+        &self,
         store: &mut Store<State>,
-        answer: &types::Answer,
-    ) -> Reply<types::Reaction> {
-        let answer = to_guest::answer(answer);
-        let reaction = call(
-            store,
-            self.instance,
-            &self.functions.answer,
-            (self.turn, &answer),
-        )?;
-        Ok(from_guest::reaction(reaction))
-    }
-
-    pub(crate) fn tick(
-        &mut self,
-        store: &mut Store<State>,
-        elapsed_ms: u64,
-    ) -> Reply<types::Reaction> {
-        let reaction = call(
-            store,
-            self.instance,
-            &self.functions.tick,
-            (self.turn, elapsed_ms),
-        )?;
-        Ok(from_guest::reaction(reaction))
-    }
-
-    pub(crate) fn interrupt(&mut self, store: &mut Store<State>) -> Reply<types::Reaction> {
-        let reaction = call(
-            store,
-            self.instance,
-            &self.functions.interrupt,
-            (self.turn,),
-        )?;
-        Ok(from_guest::reaction(reaction))
-    }
-
-    pub(crate) fn finish(
-        &mut self,
-        store: &mut Store<State>,
-        exit: &types::Exit,
-    ) -> Reply<types::Conclusion> {
-        let exit = to_guest::exit(exit);
-        let conclusion = call(
-            store,
-            self.instance,
-            &self.functions.finish,
-            (self.turn, &exit),
-        )?;
-        Ok(from_guest::conclusion(conclusion))
+        function: impl FnOnce(&Functions) -> &ComponentExportIndex,
+        params: P,
+    ) -> Reply<Reaction> {
+        let function = function(&self.functions);
+        let reaction: wit::Reaction = call(store, self.instance, function, params)?;
+        Ok(events::reaction(reaction))
     }
 }
 

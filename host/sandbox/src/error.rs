@@ -65,6 +65,9 @@ pub enum SandboxError {
     /// The system call filter cannot be made on this machine.
     #[error(transparent)]
     Filter(#[from] crate::seccomp::FilterError),
+    /// The command could not be started.
+    #[error(transparent)]
+    Start(#[from] aod_launch::StartError),
     /// An operation on the host failed.
     #[error("could not {action}: {source}")]
     Io {

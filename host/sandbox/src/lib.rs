@@ -1,9 +1,9 @@
 //! Sandbox drivers: how a command is run in isolation.
 //!
 //! A driver turns a description of what a command may see and use, a [`SandboxSpec`], into a
-//! [`Launch`]: the program to start on the host, its arguments, its environment and the data it
-//! reads from inherited descriptors. The driver starts nothing itself. A turn's launch is carried
-//! out by the supervisor; provisioning steps are carried out by [`run()`].
+//! [`Launch`]: the program to start on the host, its arguments, its environment, the data it reads
+//! from inherited descriptors, and how it is signalled and killed. The driver starts nothing
+//! itself. The supervisor carries out a turn's launch; [`run()`] carries out provisioning steps.
 //!
 //! # What the `bubblewrap` driver guarantees
 //!
@@ -15,8 +15,9 @@
 //!   folders. Nothing else of the host's files or processes.
 //! - Environment values and private files reach the command through descriptors. They are in no
 //!   argument list, not in the environment of any process outside the sandbox, and on no disk.
-//! - Killing the spawned process with `SIGKILL`, or the death of the thread that spawned it, ends
-//!   every process of the sandbox: the kernel kills a pid namespace with its init.
+//! - Killing the started process with `SIGKILL`, or the death of the thread that started it, ends
+//!   every process of the sandbox: the kernel kills a pid namespace with its init. The init is
+//!   [`aod_launch::init`], which the command can neither trace nor write to.
 //!
 //! # What it does not guarantee yet
 //!
@@ -26,7 +27,8 @@
 //! - Memory and process counts are held by cgroup v2 where a group is delegated. Elsewhere the
 //!   process count is held by an rlimit for an ordinary user, and not at all by the kernel for
 //!   root; memory is not held by the kernel (`RLIMIT_AS` breaks JavaScript engines, which reserve
-//!   far more address space than they use). [`Launch::watch`] names what the spawner has to watch.
+//!   far more address space than they use). [`Launch::polled_limits`] names the limits that whoever
+//!   starts the command polls.
 //! - Started by root, uid 1000 inside is root's own uid outside, without any capability there.
 //!   Whoever can should run the server as an ordinary user.
 //! - Disk use of the home and the workspace is bounded per file only ([`Limits::file_size`]).
@@ -39,7 +41,6 @@ mod bubblewrap;
 mod cgroup;
 mod check;
 mod error;
-mod launch;
 mod limits;
 mod mount_point;
 mod probe;
@@ -50,13 +51,13 @@ mod spec;
 
 use std::path::{Path, PathBuf};
 
+pub use aod_launch::{EnvVar, Launch, LimitExceeded, PolledLimits};
 pub use bubblewrap::{Bubblewrap, BubblewrapConfig};
 pub use error::SandboxError;
-pub use launch::{DataFd, Launch, Watch};
 pub use probe::{Check, Probe, State};
 pub use process::Process;
 pub use run::{Cancel, Ended, RunOptions, run};
-pub use spec::{EnvVar, Limits, Mount, Network, PrivateFile, SandboxSpec};
+pub use spec::{Limits, Mount, Network, PrivateFile, SandboxSpec};
 
 /// Where a sandbox's home is, as the command inside sees it.
 pub const HOME: &str = "/home/agent";
@@ -98,15 +99,28 @@ pub trait SandboxDriver: Send + Sync {
     fn probe(&self) -> Probe;
 }
 
-/// The driver that configuration calls `name`, with default settings.
+/// The driver that configuration calls `name`, with default settings. `init` is the
+/// `aod-supervisor` program, under which commands run; it is looked for beside the running program
+/// where not given.
 ///
 /// # Errors
 ///
 /// When there is no such driver.
-pub fn driver(name: &str) -> Result<Box<dyn SandboxDriver>, SandboxError> {
+pub fn driver(name: &str, init: Option<PathBuf>) -> Result<Box<dyn SandboxDriver>, SandboxError> {
     match name {
-        bubblewrap::NAME => Ok(Box::new(Bubblewrap::new(BubblewrapConfig::default()))),
-        process::NAME => Ok(Box::new(Process::new())),
+        bubblewrap::NAME => Ok(Box::new(Bubblewrap::new(BubblewrapConfig {
+            init,
+            ..BubblewrapConfig::default()
+        }))),
+        process::NAME => Ok(Box::new(Process::new(init.or_else(init_program)))),
         other => Err(SandboxError::UnknownDriver { name: other.into() }),
     }
+}
+
+/// `aod-supervisor` beside the running program, if it is there.
+fn init_program() -> Option<PathBuf> {
+    let program = std::env::current_exe()
+        .ok()?
+        .with_file_name("aod-supervisor");
+    program.is_file().then_some(program)
 }

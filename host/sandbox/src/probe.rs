@@ -33,7 +33,7 @@ pub struct Check {
     pub state: State,
     /// What was found, in a sentence.
     pub detail: String,
-    /// The command or change that mends it, where there is one.
+    /// The command or change that fixes it, where there is one.
     pub fix: Option<String>,
 }
 
@@ -66,11 +66,11 @@ impl Check {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum State {
-    /// The kernel holds it.
+    /// The kernel enforces it.
     Enforced,
-    /// It is held by a watching process only, or in part.
+    /// It is enforced in part, or by a process that polls.
     Partial,
-    /// It is not held; commands run all the same.
+    /// It is not enforced; commands run all the same.
     NotEnforced,
     /// It does not work, and no command can be started.
     Failed,

@@ -5,12 +5,13 @@ use std::io::Write as _;
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
+use aod_launch::{KillRoute, SignalRoute, init};
+
 use crate::mount_point::{self, Kind};
 use crate::probe::{Check, Probe, State};
-use crate::spec::EnvVar;
 use crate::{
-    Launch, Mount, Network, PrivateFile, SandboxDriver, SandboxError, SandboxSpec, Watch, check,
-    limits,
+    EnvVar, Launch, Mount, Network, PolledLimits, PrivateFile, SandboxDriver, SandboxError,
+    SandboxSpec, check, limits,
 };
 
 pub(crate) const NAME: &str = "process";
@@ -19,17 +20,18 @@ pub(crate) const NAME: &str = "process";
 ///
 /// There is no isolation of any kind: a command sees and reaches whatever the server does. The
 /// environment and the home are the session's own, private files are written into the home or the
-/// workspace, limits are watched at best. For machines that are a sandbox themselves.
+/// workspace, limits are polled at best. For machines that are a sandbox themselves.
 #[derive(Debug, Default)]
 pub struct Process {
-    _private: (),
+    init: Option<PathBuf>,
 }
 
 impl Process {
-    /// The driver; it has no settings.
+    /// The driver. With `init`, the `aod-supervisor` program, commands run under an init that kills
+    /// what they leave behind; without it, that is left to whoever starts them.
     #[must_use]
-    pub fn new() -> Self {
-        Self::default()
+    pub const fn new(init: Option<PathBuf>) -> Self {
+        Self { init }
     }
 }
 
@@ -52,21 +54,33 @@ impl SandboxDriver for Process {
         check::check(spec)?;
         possible(spec)?;
         // A count of processes would be one of all that the server's user runs.
-        let mut argv = limits::wrap(&spec.argv, &spec.limits, false)?;
-        let program = PathBuf::from(argv.remove(0));
+        let mut args = limits::wrap(&spec.argv, &spec.limits, false)?;
+        let (program, signal_route, kill_route) = match &self.init {
+            Some(init) => {
+                args.splice(..0, [init::FLAG, "--"].map(str::to_owned));
+                let below = SignalRoute::Descendant { depth: 1 };
+                (init.clone(), below, KillRoute::Init)
+            }
+            None => {
+                let program = PathBuf::from(args.remove(0));
+                (program, SignalRoute::Started, KillRoute::Group)
+            }
+        };
         for file in &spec.private_files {
             write(spec, file)?;
         }
         Ok(Launch {
             program,
-            argv,
+            args,
             env: environment(spec),
             cwd: spec.cwd.clone(),
             data_fds: Vec::new(),
-            main_depth: 0,
             cgroup: None,
-            watch: Watch {
+            signal_route,
+            kill_route,
+            polled_limits: PolledLimits {
                 memory_bytes: spec.limits.memory_bytes,
+                memory_mounts: Vec::new(),
                 pids: spec.limits.pids,
             },
         })

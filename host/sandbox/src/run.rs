@@ -1,15 +1,13 @@
-//! Carrying out a launch to its end: provisioning steps and probes.
+//! Runs a launch to its end: for provisioning steps and probes.
 
-use std::io::{self, PipeReader, Read as _, Write as _};
-use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
-use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
-use std::process::{Child, Command, Stdio};
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use aod_launch::{Input, LimitExceeded, LimitPoller, Output, Process, StartOptions, start};
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec};
-use rustix::fs::{MemfdFlags, SealFlags, SeekFrom};
-use rustix::process::{Pid, PidfdFlags, Signal};
 
 use crate::{Launch, SandboxError};
 
@@ -38,6 +36,8 @@ pub enum Ended {
     TimedOut,
     /// It was cancelled and killed.
     Cancelled,
+    /// It used more than it may and was killed.
+    OverLimit(LimitExceeded),
 }
 
 impl Ended {
@@ -83,31 +83,48 @@ pub fn run(
     options: &RunOptions,
     on_output: &mut dyn FnMut(&[u8]),
 ) -> Result<Ended, SandboxError> {
-    let deadline = options.timeout.map(|timeout| Instant::now() + timeout);
-    let (mut running, mut output) = Running::start(launch, &options.stdin)?;
+    let started = Instant::now();
+    let deadline = options.timeout.map(|timeout| started + timeout);
+    let mut limits = Limits {
+        poller: LimitPoller::new(launch.polled_limits.clone()),
+        started,
+    };
+    let input = match options.stdin.as_slice() {
+        [] => Input::Null,
+        content => Input::Content(content),
+    };
+    let (mut process, pipes) = start(
+        launch,
+        StartOptions {
+            input,
+            output: Output::Joined,
+            umask: None,
+        },
+    )?;
     let result = follow(
-        &mut running,
-        &mut output,
+        &mut process,
+        &pipes.stdout,
         deadline,
         options.cancel.as_ref(),
+        &mut limits,
         on_output,
     );
-    running.kill();
-    let status = running.child.wait();
+    let status = process.end(DRAIN);
     let cut = result?;
     let status = status.map_err(|source| SandboxError::io("wait for a command", source))?;
-    Ok(cut.unwrap_or_else(|| match status.code() {
+    Ok(cut.unwrap_or_else(|| match status.code {
         Some(code) => Ended::Exited(code),
-        None => Ended::Signaled(status.signal().unwrap_or(0)),
+        None => Ended::Signaled(status.signal.unwrap_or(0)),
     }))
 }
 
 /// Reads output until the command has ended; answers why it has to be cut off, if it has.
 fn follow(
-    running: &mut Running,
-    output: &mut PipeReader,
+    process: &mut Process,
+    mut output: &File,
     mut deadline: Option<Instant>,
     cancel: Option<&Cancel>,
+    limits: &mut Limits,
     on_output: &mut dyn FnMut(&[u8]),
 ) -> Result<Option<Ended>, SandboxError> {
     let mut buffer = vec![0; 64 << 10];
@@ -115,20 +132,31 @@ fn follow(
     while open || alive {
         let ready = wait(
             open.then(|| output.as_fd()),
-            alive.then(|| running.pidfd.as_fd()),
+            alive.then(|| process.pidfd()),
             cancel
                 .filter(|_| cut.is_none())
                 .map(|cancel| cancel.0.as_fd()),
-            deadline,
+            [deadline, limits.due().filter(|_| alive && cut.is_none())]
+                .into_iter()
+                .flatten()
+                .min(),
         )
         .map_err(|source| SandboxError::io("wait for a command's output", source))?;
         if ready.output {
             match output.read(&mut buffer) {
                 Ok(0) => open = false,
                 Ok(read) => on_output(&buffer[..read]),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if is_transient(&error) => {}
                 Err(source) => return Err(SandboxError::io("read a command's output", source)),
             }
+        }
+        if alive
+            && cut.is_none()
+            && let Some(exceeded) = limits.poll(process.id())
+        {
+            cut = Some(Ended::OverLimit(exceeded));
+            process.kill();
+            deadline = Some(Instant::now() + DRAIN);
         }
         let overdue = deadline.is_some_and(|deadline| Instant::now() >= deadline);
         if ready.cancelled || (overdue && alive && cut.is_none()) {
@@ -137,7 +165,7 @@ fn follow(
             } else {
                 Ended::TimedOut
             });
-            running.kill();
+            process.kill();
             deadline = Some(Instant::now() + DRAIN);
         } else if overdue {
             break;
@@ -145,11 +173,29 @@ fn follow(
         if ready.ended {
             alive = false;
             // What the command left behind in its process group, where no namespace ends it.
-            running.kill();
+            process.kill();
             deadline = Some(Instant::now() + DRAIN);
         }
     }
     Ok(cut)
+}
+
+/// The limits that are polled while the command runs.
+struct Limits {
+    poller: LimitPoller,
+    started: Instant,
+}
+
+impl Limits {
+    fn due(&self) -> Option<Instant> {
+        let due = Duration::from_millis(self.poller.due()?);
+        Some(self.started + due)
+    }
+
+    fn poll(&mut self, root: u32) -> Option<LimitExceeded> {
+        let now = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.poller.poll(now, root)
+    }
 }
 
 /// What happened while waiting.
@@ -195,152 +241,9 @@ fn wait(
     })
 }
 
-/// A started command. Killed when dropped.
-struct Running {
-    child: Child,
-    pidfd: OwnedFd,
-    group: Option<Pid>,
-    cgroup: Option<std::path::PathBuf>,
-}
-
-impl Running {
-    fn start(launch: &Launch, stdin: &[u8]) -> Result<(Self, PipeReader), SandboxError> {
-        let failed = |source: io::Error| {
-            SandboxError::io(format!("start `{}`", launch.program.display()), source)
-        };
-        let (reader, writer) = io::pipe().map_err(failed)?;
-        let mut command = Command::new(&launch.program);
-        command
-            .args(&launch.argv)
-            .env_clear()
-            .envs(
-                launch
-                    .env
-                    .iter()
-                    .map(|(name, value)| (name, value.as_str())),
-            )
-            .current_dir(&launch.cwd)
-            .stdout(writer.try_clone().map_err(failed)?)
-            .stderr(writer)
-            .stdin(if stdin.is_empty() {
-                Stdio::null()
-            } else {
-                memory_file(stdin, 3).map_err(failed)?.into()
-            })
-            .process_group(0);
-        give_descriptors(&mut command, launch).map_err(failed)?;
-        let child = command.spawn().map_err(failed)?;
-        // The command's copies of the pipe's writing end are in `command`: reading must end with
-        // the sandbox, not with this function's caller.
-        drop(command);
-        let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
-        let mut running = Unwatched(Some(child));
-        let pidfd = pid
-            .ok_or(rustix::io::Errno::SRCH)
-            .and_then(|pid| rustix::process::pidfd_open(pid, PidfdFlags::empty()))
-            .map_err(|errno| failed(errno.into()))?;
-        match running.0.take() {
-            Some(child) => Ok((
-                Self {
-                    child,
-                    pidfd,
-                    group: pid,
-                    cgroup: launch.cgroup.clone(),
-                },
-                reader,
-            )),
-            None => Err(failed(io::ErrorKind::NotFound.into())),
-        }
-    }
-
-    /// Kills the started process and its group; a sandbox goes down with it. Harmless afterwards:
-    /// the number stays taken until the process is waited for.
-    fn kill(&mut self) {
-        if let Some(group) = self.group {
-            let _ = rustix::process::kill_process_group(group, Signal::KILL);
-        }
-        let _ = self.child.kill();
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-        if let Some(cgroup) = &self.cgroup {
-            // Busy while its last processes are being torn down; the next launch sweeps then.
-            let _ = std::fs::remove_dir(cgroup);
-        }
-    }
-}
-
-/// A child that must not be left behind when watching it cannot be set up.
-struct Unwatched(Option<Child>);
-
-impl Drop for Unwatched {
-    fn drop(&mut self) {
-        if let Some(child) = &mut self.0 {
-            let _ = child.kill();
-            let _ = child.wait();
-        }
-    }
-}
-
-/// Makes the started process find `launch`'s data at their numbers and join its cgroup.
-fn give_descriptors(command: &mut Command, launch: &Launch) -> io::Result<()> {
-    let above = launch
-        .data_fds
-        .iter()
-        .map(|data| data.fd + 1)
-        .max()
-        .unwrap_or(3);
-    let sources = launch
-        .data_fds
-        .iter()
-        .map(|data| Ok((memory_file(&data.content, above)?, data.fd)))
-        .collect::<io::Result<Vec<_>>>()?;
-    let cgroup = match &launch.cgroup {
-        Some(folder) => Some(
-            std::fs::OpenOptions::new()
-                .write(true)
-                .open(folder.join("cgroup.procs"))?,
-        ),
-        None => None,
-    };
-    // SAFETY: between fork and exec the closure only makes system calls on descriptors opened
-    // before; it neither allocates nor locks. The sources lie above every target, so that no
-    // target is a source that is still needed.
-    unsafe {
-        command.pre_exec(move || {
-            if let Some(mut procs) = cgroup.as_ref() {
-                procs.write_all(b"0")?;
-            }
-            // What this process has open without the close-on-exec flag must not reach the sandbox.
-            let (first, last, flags) = (3, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC);
-            if libc::syscall(libc::SYS_close_range, first, last, flags) < 0 {
-                return Err(io::Error::last_os_error());
-            }
-            for (source, target) in &sources {
-                if libc::dup2(source.as_raw_fd(), *target) < 0 {
-                    return Err(io::Error::last_os_error());
-                }
-            }
-            Ok(())
-        });
-    }
-    Ok(())
-}
-
-/// An unnamed file in memory that holds `content`, can no longer be changed, is read from its
-/// beginning, and whose descriptor is `lowest` or more.
-fn memory_file(content: &[u8], lowest: i32) -> io::Result<OwnedFd> {
-    let fd = rustix::fs::memfd_create("aod-data", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?;
-    let mut file = std::fs::File::from(fd);
-    file.write_all(content)?;
-    rustix::fs::seek(&file, SeekFrom::Start(0))?;
-    rustix::fs::fcntl_add_seals(
-        &file,
-        SealFlags::WRITE | SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL,
-    )?;
-    Ok(rustix::io::fcntl_dupfd_cloexec(&file, lowest)?)
+fn is_transient(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
+    )
 }

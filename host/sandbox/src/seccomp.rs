@@ -15,7 +15,7 @@
 //!
 //! `ptrace` is **allowed**: debuggers and tracers are tools that agents use, a tracer can reach only
 //! processes of its own sandbox (pid namespace), and those share its user, its lack of capabilities
-//! and this filter, which tracing does not lift. Reading a sibling's memory gains nothing that
+//! and this filter, which tracing does not lift. The sandbox's init does not let itself be traced. Reading a sibling's memory gains nothing that
 //! reading its `/proc/<pid>/environ` would not.
 
 use std::collections::BTreeMap;

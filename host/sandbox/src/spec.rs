@@ -1,13 +1,11 @@
-//! What a caller says about a sandboxed command.
+//! The description of a sandboxed command.
 
 use std::fmt;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
+use aod_launch::EnvVar;
 use zeroize::Zeroizing;
-
-/// An environment variable: a name, and a value that may be secret.
-pub type EnvVar = (String, Zeroizing<String>);
 
 /// Everything a driver needs to know about one command.
 #[derive(Clone)]
@@ -153,12 +151,13 @@ pub struct Limits {
     pub open_files: Option<u64>,
     /// Size of a single file, in bytes.
     pub file_size: Option<u64>,
-    /// Size of each temporary folder (`/tmp`, `/dev/shm`, `/run`), in bytes.
+    /// Size of each temporary folder (`/tmp`, `/dev/shm`, `/run`), in bytes; never more than
+    /// `memory_bytes`.
     pub temporary_bytes: Option<u64>,
 }
 
 impl Default for Limits {
-    /// Bounds that a coding agent with a compiler under it does not meet by accident.
+    /// Bounds that a coding agent and its compilers do not reach in normal work.
     fn default() -> Self {
         Self {
             memory_bytes: Some(4 << 30),

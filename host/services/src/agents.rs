@@ -9,7 +9,7 @@ use aod_turns::{Seals, mcp_names};
 use uuid::Uuid;
 
 use crate::runtimes::Runtimes;
-use crate::{Error, Result};
+use crate::{Error, Kind, Result};
 
 /// The agents of all users.
 #[derive(Clone, Debug)]
@@ -23,10 +23,13 @@ impl Agents {
     /// Creates an agent.
     ///
     /// # Errors
-    /// [`Error::UnknownRuntime`], [`Error::Invalid`] for the model or for masks that hide
-    /// nothing, [`Error::NotFound`] for the environment.
+    /// [`Error::RuntimeUnknown`], [`Error::RuntimeUnusable`], [`Error::Model`],
+    /// [`Error::MaskWithoutValue`], [`Error::NotFound`] for the environment,
+    /// [`Error::StillCompiling`] where the runtime is being compiled and that takes long.
     pub async fn create(&self, owner: Uuid, new: NewAgent) -> Result<Agent> {
-        self.runtimes.check(&new.runtime, &new.model)?;
+        self.runtimes
+            .check_when_compiled(&new.runtime, &new.model)
+            .await?;
         if let Some(environment) = new.environment_id {
             self.store.environment(owner, environment).await?;
         }
@@ -77,23 +80,23 @@ impl Agents {
     /// Changes an agent.
     ///
     /// # Errors
-    /// As [`Agents::create`], and [`Error::Conflict`] for a stale version or an archived agent.
+    /// As [`Agents::create`], [`Error::VersionMismatch`] and [`Error::Archived`].
     pub async fn update(&self, owner: Uuid, id: Uuid, changes: AgentChanges) -> Result<Agent> {
         let mut agent = self.store.agent(owner, id).await?;
         if agent.archived_at.is_some() {
-            return Err(Error::Conflict("Agent is archived".to_owned()));
+            return Err(Error::Archived(Kind::Agent));
         }
         // A stale client learns that first: the rest of what it says is about another version.
         if changes.version != agent.version {
-            return Err(Error::Conflict(format!(
-                "Version mismatch: expected {}, got {}",
-                agent.version, changes.version
-            )));
+            return Err(Error::VersionMismatch {
+                expected: agent.version,
+                got: changes.version,
+            });
         }
         if changes.runtime.is_some() || changes.model.is_some() {
             let runtime = changes.runtime.as_ref().unwrap_or(&agent.runtime);
             let model = changes.model.as_ref().unwrap_or(&agent.model);
-            self.runtimes.check(runtime, model)?;
+            self.runtimes.check_when_compiled(runtime, model).await?;
         }
         if let Some(Some(environment)) = changes.environment_id {
             self.store.environment(owner, environment).await?;
@@ -135,7 +138,7 @@ impl Agents {
     /// Archives an agent for good.
     ///
     /// # Errors
-    /// [`Error::NotFound`]; [`Error::Conflict`] where it is archived already.
+    /// [`Error::NotFound`]; [`Error::Archived`] where it is already.
     pub async fn archive(&self, owner: Uuid, id: Uuid) -> Result<Agent> {
         Ok(self
             .store
@@ -152,8 +155,9 @@ impl Agents {
     }
 
     fn seal(&self, owner: Uuid, record: Uuid, secrets: &Secrets) -> Result<Vec<SealedValue>> {
-        self.seals
-            .seal_all(owner, SealedKind::AgentMcp, record, secrets)
+        Ok(self
+            .seals
+            .seal_all(owner, SealedKind::AgentMcp, record, secrets)?)
     }
 }
 
@@ -162,10 +166,10 @@ fn check_masks(servers: &[McpServer], given: &Secrets, known: &HashSet<String>) 
     for server in servers {
         for (name, sealed) in mcp_names(server) {
             if !given.contains_key(&sealed) && !known.contains(&sealed) {
-                return Err(Error::Invalid(format!(
-                    "mcp_servers: {name:?} of {:?} is \"***\", which keeps an earlier value, and there is none: send the value",
-                    server.name
-                )));
+                return Err(Error::MaskWithoutValue {
+                    server: server.name.clone(),
+                    name: name.to_owned(),
+                });
             }
         }
     }

@@ -4,29 +4,41 @@ use aod_resources::Status;
 use aod_turns::Refusal;
 use uuid::Uuid;
 
-use crate::{Error, Result, Sessions};
+use crate::{Error, Kind, Result, Sessions};
 
-/// Why an answer was not taken, where the session is the caller's.
-#[derive(Debug)]
+/// Why an answer was not taken.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum AnswerRefused {
     /// The answer is none of the question's choices, which these are.
+    #[error("the answer is none of the question's choices")]
     NoChoice(Vec<String>),
+    /// The session is in this state, and no turn of it runs.
+    #[error("Session is {}: no turn runs that could take an answer", .0.as_str())]
+    NotRunning(Status),
+    /// The turn has just ended.
+    #[error("No turn runs that could take an answer")]
+    Over,
+    /// Another answer came first.
+    #[error("Question has been answered")]
+    Answered,
+    /// The user has asked the turn to stop.
+    #[error("The turn is being stopped and takes no answer")]
+    Stopping,
+    /// What runs the turn does not answer.
+    #[error("the turn does not answer now: try again, the first answer counts")]
+    Silent,
     /// Anything else.
-    Other(Error),
-}
-
-impl From<Error> for AnswerRefused {
-    fn from(error: Error) -> Self {
-        Self::Other(error)
-    }
+    #[error(transparent)]
+    Other(#[from] Error),
 }
 
 impl Sessions {
     /// Answers a question of the running turn. It is on record when this returns.
     ///
     /// # Errors
-    /// [`Error::NotFound`] for the session and for the question; [`Error::Conflict`] where no turn
-    /// runs, or the question has been answered; [`AnswerRefused::NoChoice`].
+    /// [`Error::NotFound`] for the session and for the question; see [`AnswerRefused`] for the
+    /// others.
     pub async fn answer(
         &self,
         owner: Uuid,
@@ -36,25 +48,16 @@ impl Sessions {
     ) -> Result<(), AnswerRefused> {
         let session = self.get(owner, id).await?;
         if session.status != Status::Running {
-            let status = session.status.as_str();
-            let text = format!("Session is {status}: no turn runs that could take an answer");
-            return Err(Error::Conflict(text).into());
+            return Err(AnswerRefused::NotRunning(session.status));
         }
         let answered = self.turns.answer(id, question, value).await;
         answered.map_err(|refusal| match refusal {
             Refusal::NoChoice(choices) => AnswerRefused::NoChoice(choices),
-            Refusal::Unknown => Error::NotFound("Question".to_owned()).into(),
-            Refusal::Over => conflict("No turn runs that could take an answer"),
-            Refusal::Answered => conflict("Question has been answered"),
-            Refusal::Stopping => conflict("The turn is being stopped and takes no answer"),
-            Refusal::Silent => Error::Unavailable(
-                "the turn does not answer now: try again, the first answer counts".to_owned(),
-            )
-            .into(),
+            Refusal::Unknown => Error::NotFound(Kind::Question).into(),
+            Refusal::Over => AnswerRefused::Over,
+            Refusal::Answered => AnswerRefused::Answered,
+            Refusal::Stopping => AnswerRefused::Stopping,
+            Refusal::Silent => AnswerRefused::Silent,
         })
     }
-}
-
-fn conflict(text: &str) -> AnswerRefused {
-    Error::Conflict(text.to_owned()).into()
 }

@@ -11,6 +11,10 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// The runtimes' manifest.
     pub runtimes: PathBuf,
+    /// Compiles the runtimes' components.
+    pub compiler: aod_runtime::Compiler,
+    /// The supervisor's program.
+    pub supervisor: PathBuf,
     /// The vault.
     pub vault: VaultConfig,
     /// How many sessions of one user may be pending or running.

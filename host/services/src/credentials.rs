@@ -106,7 +106,7 @@ impl Credentials {
     /// Registers a credential, or gives it a new value.
     ///
     /// # Errors
-    /// [`Error::Invalid`] where no loaded runtime declares such a credential.
+    /// [`Error::CredentialUnknown`] where no loaded runtime declares such a credential.
     pub async fn set(
         &self,
         owner: Uuid,
@@ -114,10 +114,15 @@ impl Credentials {
         name: String,
         value: SecretString,
     ) -> Result<Registered> {
-        let declared = self.runtimes.credentials();
+        let mut declared = self.runtimes.credentials();
+        if variable(&name, &declared).is_none() {
+            // A runtime that is being compiled may declare it.
+            self.runtimes.compiled().await;
+            declared = self.runtimes.credentials();
+        }
         let known = variable(&name, &declared).and(CredentialKind::of(&name));
         let Some(kind) = known else {
-            return Err(Error::Invalid(unknown(&name, &declared)));
+            return Err(unknown(&name, &declared));
         };
         let blob = self.seals.seal(&Credential::key(owner, &name), &value)?;
         let hint = hint(&name, &value, &declared);
@@ -188,18 +193,18 @@ fn is_variable(name: &str) -> bool {
         && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
 }
 
-fn unknown(name: &str, declared: &[Declared]) -> String {
+fn unknown(name: &str, declared: &[Declared]) -> Error {
     let valid = declared
         .iter()
         .map(|it| format!("{} ({})", it.name, it.variable))
         .chain(["env:<NAME> (any other variable)".to_owned()])
-        .collect::<Vec<_>>()
-        .join(", ");
+        .collect();
     // A value given in the place of a name must not be repeated.
-    if name.len() > 100 || !name.contains(':') {
-        return format!("there is no credential of this name: there are {valid}");
+    let is_name = name.len() <= 100 && name.contains(':');
+    Error::CredentialUnknown {
+        name: is_name.then(|| name.to_owned()),
+        valid,
     }
-    format!("there is no credential {name:?}: there are {valid}")
 }
 
 /// A warning about a value that does not look like others of its kind.
@@ -225,6 +230,7 @@ mod tests {
 
     fn declared() -> Vec<Declared> {
         vec![Declared {
+            sent: Vec::new(),
             name: "provider_key:acme".to_owned(),
             variable: "ACME_KEY".to_owned(),
             providers: vec!["acme".to_owned()],
@@ -258,7 +264,7 @@ mod tests {
 
     #[test]
     fn a_refusal_lists_what_is_valid_and_repeats_nothing_that_may_be_a_value() {
-        let message = unknown("provider_key:x", &declared());
+        let message = unknown("provider_key:x", &declared()).to_string();
         for part in [
             "provider_key:x",
             "provider_key:acme (ACME_KEY)",
@@ -266,7 +272,7 @@ mod tests {
         ] {
             assert!(message.contains(part), "{message}");
         }
-        let message = unknown("ak-something-secret", &declared());
+        let message = unknown("ak-something-secret", &declared()).to_string();
         assert!(!message.contains("secret"), "{message}");
     }
 

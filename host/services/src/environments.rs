@@ -8,7 +8,7 @@ use aod_turns::Seals;
 use secrecy::ExposeSecret;
 use uuid::Uuid;
 
-use crate::{Error, Result};
+use crate::{Error, Kind, Result};
 
 /// The environments of all users.
 #[derive(Clone, Debug)]
@@ -63,7 +63,7 @@ impl Environments {
     /// Changes an environment.
     ///
     /// # Errors
-    /// [`Error::NotFound`]; [`Error::Conflict`] for a stale version or an archived environment.
+    /// [`Error::NotFound`]; [`Error::VersionMismatch`]; [`Error::Archived`].
     pub async fn update(
         &self,
         owner: Uuid,
@@ -72,7 +72,7 @@ impl Environments {
     ) -> Result<Environment> {
         let mut environment = self.store.environment(owner, id).await?;
         if environment.archived_at.is_some() {
-            return Err(Error::Conflict("Environment is archived".to_owned()));
+            return Err(Error::Archived(Kind::Environment));
         }
         let secrets = match &changes.env_vars {
             Some(variables) if !self.same(owner, id, variables).await? => {
@@ -95,7 +95,7 @@ impl Environments {
     /// Archives an environment for good.
     ///
     /// # Errors
-    /// [`Error::NotFound`]; [`Error::Conflict`] where it is archived already.
+    /// [`Error::NotFound`]; [`Error::Archived`] where it is already.
     pub async fn archive(&self, owner: Uuid, id: Uuid) -> Result<Environment> {
         Ok(self
             .store
@@ -114,7 +114,7 @@ impl Environments {
     /// Deletes an environment that no session was ever made with.
     ///
     /// # Errors
-    /// [`Error::NotFound`]; [`Error::Conflict`] where a session was.
+    /// [`Error::NotFound`]; [`Error::InUse`] where a session was.
     pub async fn delete(&self, owner: Uuid, id: Uuid) -> Result<()> {
         Ok(self.store.delete_environment(owner, id).await?)
     }
@@ -143,7 +143,8 @@ impl Environments {
     }
 
     fn seal(&self, owner: Uuid, record: Uuid, secrets: &Secrets) -> Result<Vec<SealedValue>> {
-        self.seals
-            .seal_all(owner, SealedKind::EnvironmentVariable, record, secrets)
+        Ok(self
+            .seals
+            .seal_all(owner, SealedKind::EnvironmentVariable, record, secrets)?)
     }
 }

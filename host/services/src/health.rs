@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use aod_resources::CheckState;
+use aod_sandbox::State;
 use aod_store::Store;
 use aod_turns::{Seals, Turns};
-use aod_sandbox::State;
 use serde::Serialize;
 use thiserror::Error;
 use tokio::sync::Mutex;
@@ -59,6 +59,17 @@ pub struct Broken {
     pub part: &'static str,
     /// What it said.
     pub cause: String,
+}
+
+/// What is broken.
+#[derive(Debug, Error)]
+pub enum Unhealthy {
+    /// The store.
+    #[error("the store does not answer: {0}")]
+    Store(#[source] aod_store::Error),
+    /// The vault.
+    #[error("the vault cannot seal and open: {0}")]
+    Vault(#[source] aod_vault::Error),
 }
 
 impl Health {
@@ -118,7 +129,7 @@ impl Health {
             ],
         );
         family(
-            "aod_turns_in_hand",
+            "aod_turns_active",
             "Turns that wait or run under this process.",
             &[("", self.turns.count() as u64)],
         );
@@ -127,12 +138,13 @@ impl Health {
             "Turns that wait for room.",
             &[("", self.turns.waiting() as u64)],
         );
-        let (ready, failed) = self.runtimes.counts();
+        let (ready, compiling, failed) = self.runtimes.counts();
         family(
             "aod_runtimes",
             "Declared runtimes by health.",
             &[
                 ("{health=\"ready\"}", ready),
+                ("{health=\"compiling\"}", compiling),
                 ("{health=\"failed\"}", failed),
             ],
         );

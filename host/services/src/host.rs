@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use anyhow::Context as _;
 use aod_sandbox::Probe;
 use aod_store::Store;
 use aod_streams::LogWatch;
-use aod_turns::{Adapters, Parts, Seals, Turns};
+use aod_trees::{Sweeper, Trash};
+use aod_turns::{Adapters, LocalPlacement, Parts, Seals, Turns};
 
 use crate::agents::Agents;
 use crate::credentials::Credentials;
@@ -15,9 +15,7 @@ use crate::health::{Health, SandboxCheck, SandboxHealth};
 use crate::runtimes::{Runtimes, Watcher};
 use crate::sessions::Sessions;
 use crate::users::Users;
-use crate::{Config, Paths};
-
-const NO_INOTIFY: &str = "cannot use inotify: raise fs.inotify.max_user_instances";
+use crate::{Config, OpenError};
 
 /// Everything that a server offers, open.
 #[derive(Debug)]
@@ -39,39 +37,46 @@ pub struct Host {
     /// What the sandbox driver found out about the machine.
     pub probe: Probe,
     turns: Turns,
+    sweeper: Sweeper,
     watcher: Watcher,
     store: Store,
 }
 
 impl Host {
-    /// Opens the data folder, loads the runtimes, and goes on with what an earlier host left.
+    /// Opens the data folder, begins to load the runtimes, and goes on with what an earlier host left.
     ///
     /// # Errors
     /// With what could not be opened, and what to do about it.
-    pub async fn start(config: Config) -> anyhow::Result<Self> {
-        let paths = Paths::create(&config.data_dir)
-            .with_context(|| format!("cannot use the data folder {}", config.data_dir.display()))?;
+    pub async fn start(config: Config) -> Result<Self, OpenError> {
+        let paths = crate::data_folder(&config.data_dir)?;
         let store = Store::open(paths.database())?;
         let vault = crate::vault::open(&paths, &config.vault)?;
         let seals = Seals::new(vault);
-        let driver: Arc<dyn aod_sandbox::SandboxDriver> =
-            aod_sandbox::driver(&config.turns.sandbox.driver)?.into();
+        let driver: Arc<dyn aod_sandbox::SandboxDriver> = aod_sandbox::driver(
+            &config.turns.sandbox.driver,
+            Some(config.supervisor.clone()),
+        )?
+        .into();
         let probe = tokio::task::spawn_blocking({
             let driver = driver.clone();
             move || driver.probe()
         });
         let loaded = std::time::SystemTime::now();
-        let runtimes = Runtimes::load(&config, &paths).await?;
-        let watcher = Watcher::start(runtimes.clone(), loaded).context(NO_INOTIFY)?;
+        let runtimes = Runtimes::open(&config, &paths).await?;
+        let watcher = Watcher::start(runtimes.clone(), loaded).map_err(OpenError::Inotify)?;
         let probe = probe.await?;
+        let trash = Trash::open(&paths.trash())?;
+        let sweeper = Sweeper::start(trash.clone()).map_err(OpenError::Thread)?;
         let turns = Turns::new(Parts {
-            watch: LogWatch::start().context(NO_INOTIFY)?,
-            paths,
+            trash,
+            watch: LogWatch::start().map_err(OpenError::Inotify)?,
             store: store.clone(),
             seals: seals.clone(),
             adapters: Adapters::new(runtimes.registry(), store.clone()),
             driver,
+            placement: Arc::new(LocalPlacement::new(config.supervisor, paths.clone())),
             config: config.turns,
+            paths,
         });
         let sandbox = SandboxHealth {
             driver: probe.driver.clone(),
@@ -118,21 +123,26 @@ impl Host {
             runtimes,
             probe,
             turns,
+            sweeper,
             watcher,
             store,
         };
-        aod_turns::recover(&host.turns).await?;
+        aod_turns::recover(&host.turns)
+            .await
+            .map_err(OpenError::Recovery)?;
         host.turns.watch_over();
         Ok(host)
     }
 
-    /// Lets go of everything. Running turns go on under their supervisors.
+    /// Closes everything. Running turns go on under their supervisors.
     ///
     /// # Errors
     /// Where the store cannot be closed.
-    pub async fn shut_down(self) -> anyhow::Result<()> {
+    pub async fn shut_down(self) -> Result<(), aod_store::Error> {
         self.watcher.stop().await;
         self.turns.shut_down().await;
+        // It ends within moments; what is left is for the next start.
+        let _ = tokio::task::spawn_blocking(move || drop(self.sweeper)).await;
         self.store.close().await?;
         Ok(())
     }

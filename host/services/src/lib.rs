@@ -3,11 +3,13 @@
 //! [`Host::start`] opens everything and picks up what an earlier process left. Turns are run by
 //! `aod-turns`, and what they write is read by `aod-streams`.
 
+mod accepted;
 pub mod agents;
 mod answers;
 mod config;
 pub mod credentials;
 pub mod environments;
+mod error;
 pub mod health;
 mod host;
 pub mod runtimes;
@@ -15,9 +17,19 @@ pub mod sessions;
 pub mod users;
 pub mod vault;
 
+pub use accepted::{Accepted, Created, Idempotent};
 pub use answers::AnswerRefused;
 pub use aod_store::Page as Range;
-pub use aod_turns::{Error, Paths, Result};
+pub use aod_turns::{Cause, Paths};
 pub use config::{Config, VaultConfig};
+pub use error::{Error, Kind, OpenError, Result};
 pub use host::Host;
-pub use sessions::{Ack, Idempotent, SessionFilter, Sessions};
+pub use sessions::{SessionFilter, Sessions};
+
+/// Opens a data folder, and makes it where there is none.
+fn data_folder(path: &std::path::Path) -> Result<Paths, OpenError> {
+    Paths::create(path).map_err(|source| OpenError::DataFolder {
+        path: path.to_owned(),
+        source,
+    })
+}

@@ -1,24 +1,30 @@
 //! Runtimes and models as users see them.
 
+mod declared;
 mod folders;
+mod loading;
 mod watch;
 
+pub use declared::{Capability, OptionInfo, OptionScope, ResumeStrategy};
 pub(crate) use watch::Watcher;
 
+use std::path::Path;
 use std::sync::Arc;
 
 use aod_resources::{RuntimeChange, RuntimeHealth};
-use aod_runtime::{Change, Engine, Health, Registry, Runtime, Snapshot};
-use aod_turns::{Build, Paths};
+use aod_runtime::{Change, Health, Registry, Runtime, Snapshot};
+use aod_turns::Build;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::{Config, Error, Result};
+use crate::{Error, Result};
 
 /// The declared runtimes.
 #[derive(Clone)]
 pub struct Runtimes {
     registry: Arc<Registry>,
+    /// Where CLIs are installed.
+    installs: Arc<Path>,
 }
 
 impl std::fmt::Debug for Runtimes {
@@ -54,6 +60,16 @@ pub struct RuntimeInfo {
     pub credentials: Vec<RuntimeCredential>,
     /// The variables in which its providers' base URLs can be given.
     pub endpoint_variables: Vec<String>,
+    /// The version of the CLI that is installed, where it is and could be read.
+    pub cli_version: Option<String>,
+    /// Whether the adapter was tested with that version; null where one of the two is not known.
+    pub cli_tested: Option<bool>,
+    /// What it can do.
+    pub capabilities: Vec<Capability>,
+    /// How a later turn finds the conversation again.
+    pub continuity: Option<ResumeStrategy>,
+    /// What users may set.
+    pub options: Vec<OptionInfo>,
 }
 
 /// A credential that a runtime can use.
@@ -99,50 +115,35 @@ pub struct ReloadedRuntime {
 }
 
 impl Runtimes {
-    /// Reads the manifest and the components. Blocks for as long as compiling takes.
-    pub(crate) async fn load(config: &Config, paths: &Paths) -> anyhow::Result<Self> {
-        let (manifest, cwasm, adapters) =
-            (config.runtimes.clone(), paths.cwasm(), paths.adapters());
-        let registry = tokio::task::spawn_blocking(move || {
-            let engine = Engine::new()?;
-            anyhow::Ok(Registry::load(engine, &manifest, &cwasm, &adapters))
-        });
-        Ok(Self {
-            registry: Arc::new(registry.await??),
-        })
-    }
-
     /// What turns choose their adapters from.
     pub(crate) fn registry(&self) -> Arc<Registry> {
         self.registry.clone()
     }
 
-    /// Checks that a runtime is there and serves a model.
+    /// Checks that a runtime is there and serves a model. While it is being compiled, its models
+    /// are not known, and every one passes.
     pub(crate) fn check(&self, runtime: &str, model: &str) -> Result<()> {
         let snapshot = self.registry.snapshot();
+        if snapshot.is_compiling(runtime) {
+            return Ok(());
+        }
         if snapshot.adapter(runtime).is_none() {
-            let names: Vec<&str> = snapshot
+            let known = snapshot
                 .runtimes
                 .values()
                 .filter(|runtime| runtime.health.adapter().is_some())
-                .map(|runtime| runtime.name.as_str())
+                .map(|runtime| runtime.name.clone())
                 .collect();
-            return Err(Error::UnknownRuntime(
-                match snapshot.runtimes.contains_key(runtime) {
-                    true => format!(
-                        "runtime {runtime:?} cannot be used at the moment: see GET /runtimes/{runtime}"
-                    ),
-                    false => format!(
-                        "runtime {runtime:?} is not known: there are {}",
-                        names.join(", ")
-                    ),
-                },
-            ));
+            let runtime = runtime.to_owned();
+            return Err(match snapshot.runtimes.contains_key(&runtime) {
+                true => Error::RuntimeUnusable { runtime },
+                false => Error::RuntimeUnknown { runtime, known },
+            });
         }
         snapshot
             .catalog
             .validate_model(runtime, model)
-            .map_err(|error| Error::Invalid(error.to_string()))
+            .map_err(Error::Model)
     }
 
     /// What a session that begins now keeps of its runtime.
@@ -158,7 +159,7 @@ impl Runtimes {
         snapshot
             .runtimes
             .values()
-            .map(|runtime| info(&snapshot, runtime))
+            .map(|runtime| info(&snapshot, runtime, &self.installs))
             .collect()
     }
 
@@ -168,7 +169,7 @@ impl Runtimes {
         snapshot
             .runtimes
             .get(name)
-            .map(|runtime| info(&snapshot, runtime))
+            .map(|runtime| info(&snapshot, runtime, &self.installs))
     }
 
     /// What the adapters in use declare as credentials, by name. Where two declare the same one,
@@ -212,16 +213,13 @@ impl Runtimes {
     /// Reads the manifest and the components anew.
     ///
     /// # Errors
-    /// [`Error::Invalid`] where the manifest as a whole cannot be read; everything stays as it
+    /// [`Error::Manifest`] where the manifest as a whole cannot be read; everything stays as it
     /// was then.
     pub async fn reload(&self) -> Result<ReloadReport> {
-        let registry = self.registry.clone();
-        let reports = tokio::task::spawn_blocking(move || registry.reload());
-        let reports = reports.await.map_err(Error::internal)?;
+        let reports = self.reports().await?;
         let errors = &self.registry.snapshot().errors;
         if !errors.is_empty() && reports.is_empty() {
-            let errors: Vec<String> = errors.iter().map(ToString::to_string).collect();
-            return Err(Error::Invalid(errors.join("; ")));
+            return Err(Error::Manifest(errors.clone()));
         }
         let changes = reports
             .into_iter()
@@ -244,8 +242,9 @@ impl Runtimes {
         Ok(ReloadReport { runtimes: changes })
     }
 
-    /// How many can be used, and of how many what is declared cannot be loaded.
-    pub(crate) fn counts(&self) -> (u64, u64) {
+    /// How many can be used, of how many that is not known yet, and of how many what is declared
+    /// cannot be loaded.
+    pub(crate) fn counts(&self) -> (u64, u64, u64) {
         let snapshot = self.registry.snapshot();
         let count = |wanted: fn(&Health) -> bool| {
             snapshot
@@ -256,15 +255,18 @@ impl Runtimes {
         };
         (
             count(|health| health.adapter().is_some()),
+            count(|health| matches!(health, Health::Compiling(_))),
             count(|health| health.error().is_some()),
         )
     }
 }
 
-fn info(snapshot: &Snapshot, runtime: &Runtime) -> RuntimeInfo {
+/// What is known of a runtime. `installs` is the folder of installed CLIs.
+fn info(snapshot: &Snapshot, runtime: &Runtime, installs: &Path) -> RuntimeInfo {
     let mut info = RuntimeInfo {
         name: runtime.name.clone(),
         health: match runtime.health {
+            Health::Compiling(_) => RuntimeHealth::Compiling,
             Health::Ready(_) => RuntimeHealth::Ready,
             Health::Stale(..) => RuntimeHealth::Stale,
             Health::Disabled => RuntimeHealth::Disabled,
@@ -283,6 +285,11 @@ fn info(snapshot: &Snapshot, runtime: &Runtime) -> RuntimeInfo {
             .unwrap_or_default(),
         credentials: Vec::new(),
         endpoint_variables: Vec::new(),
+        cli_version: None,
+        cli_tested: None,
+        capabilities: Vec::new(),
+        continuity: None,
+        options: Vec::new(),
     };
     if let Some(adapter) = runtime.health.adapter() {
         let description = adapter.description();
@@ -292,6 +299,17 @@ fn info(snapshot: &Snapshot, runtime: &Runtime) -> RuntimeInfo {
         info.interface_version = Some(adapter.interface_version().to_owned());
         info.command = Some(adapter.cli().command.clone());
         info.tested = Some(description.cli.tested.clone());
+        info.cli_version = adapter
+            .cli()
+            .install_key()
+            .and_then(|key| aod_turns::installed_version(installs, &key));
+        info.cli_tested = info
+            .cli_version
+            .as_deref()
+            .and_then(|version| adapter.cli().is_tested(version));
+        info.capabilities = declared::capabilities(description);
+        info.continuity = Some(description.resume.into());
+        info.options = declared::options(description);
         info.endpoint_variables = description
             .providers
             .iter()

@@ -7,20 +7,15 @@ use aod_resources::event::EventId;
 use aod_resources::{
     NewPrompt, NewResource, NewSession, Resource, Secrets, Session, Status, Timestamp, Turn,
 };
-use aod_store::{
-    Idempotency, NewTurn, Page, SealedKind, StopRequest, Store, Submitted, VersionRef,
-};
+use aod_store::{NewTurn, Page, SealedKind, StopRequest, Store, Submitted, VersionRef};
 use aod_streams::events::{EventFollower, EventPage};
-use aod_streams::follow::{Follower, From, Log};
+use aod_streams::follow::{Follower, Log, StreamStart};
 use aod_turns::{Seals, Turns};
-use serde_json::json;
 use uuid::Uuid;
 
+use crate::accepted::{Accepted, Created, Idempotent, read_answer};
 use crate::runtimes::Runtimes;
-use crate::{Error, Result};
-
-/// An idempotency key is remembered for so long.
-const REMEMBERED_MICROS: i64 = 24 * 60 * 60 * 1_000_000;
+use crate::{Error, Kind, Result};
 
 /// How long a request to terminate waits for the end of it.
 const TERMINATED_IN: Duration = Duration::from_secs(20);
@@ -47,59 +42,26 @@ pub struct SessionFilter {
     pub runtime: Option<String>,
 }
 
-/// A request that carries an `Idempotency-Key`.
-#[derive(Clone, Debug)]
-pub struct Idempotent {
-    /// The key.
-    pub key: String,
-    /// What is asked for: the same key on another route is another request.
-    pub route: String,
-    /// The request's body. Only a keyed hash of it is kept.
-    pub body: Vec<u8>,
-}
-
-/// An acknowledgement, as it is given and, to the same request again, given once more.
-#[derive(Clone, Debug)]
-pub struct Ack {
-    /// The HTTP status.
-    pub status: u16,
-    /// The JSON body.
-    pub body: String,
-}
-
-impl Ack {
-    const ACCEPTED: u16 = 202;
-
-    fn accepted(body: &serde_json::Value) -> Self {
-        Self {
-            status: Self::ACCEPTED,
-            body: body.to_string(),
-        }
-    }
-}
-
 impl Sessions {
     /// Creates a session and starts its first turn.
     ///
     /// # Errors
-    /// [`Error::NotFound`] for the agent or environment, [`Error::Conflict`] where one is
-    /// archived, [`Error::UnknownRuntime`] where the agent's runtime is no longer there,
-    /// [`Error::Invalid`] where its model is not, [`Error::ActiveLimit`].
+    /// [`Error::NotFound`] for the agent or environment, [`Error::ArchivedForSessions`],
+    /// [`Error::RuntimeUnknown`] or [`Error::RuntimeUnusable`] where the agent's runtime is no
+    /// longer there, [`Error::Model`] where its model is not, [`Error::ActiveLimit`],
+    /// [`Error::IdempotencyMismatch`].
     pub async fn create(
         &self,
         owner: Uuid,
         new: NewSession,
         request: Option<Idempotent>,
-    ) -> Result<Ack> {
-        let idempotency = |ack: &Ack| self.idempotency(request.as_ref(), ack);
-        if let Some(ack) = self.replayed(owner, request.as_ref()).await? {
-            return Ok(ack);
+    ) -> Result<Accepted> {
+        if let Some(accepted) = self.replayed(owner, request.as_ref()).await? {
+            return Ok(accepted);
         }
         let agent = self.store.agent(owner, new.agent_id).await?;
         if agent.archived_at.is_some() {
-            return Err(Error::Conflict(
-                "Agent is archived and starts no new session".to_owned(),
-            ));
+            return Err(Error::ArchivedForSessions(Kind::Agent));
         }
         let environment = match new.environment_id.or(agent.environment_id) {
             Some(id) => Some(self.store.environment(owner, id).await?),
@@ -109,10 +71,9 @@ impl Sessions {
             .as_ref()
             .is_some_and(|environment| environment.archived_at.is_some())
         {
-            return Err(Error::Conflict(
-                "Environment is archived and starts no new session".to_owned(),
-            ));
+            return Err(Error::ArchivedForSessions(Kind::Environment));
         }
+        // Where the runtime is being compiled, the turn waits for it, and checks the model then.
         self.runtimes.check(&agent.runtime, &agent.model)?;
 
         let id = Uuid::new_v4();
@@ -120,17 +81,22 @@ impl Sessions {
         let mut secrets =
             self.seals
                 .seal_all(owner, SealedKind::SessionVariable, id, &new.secret_env_vars)?;
-        secrets.extend(self.seals.seal_all(
-            owner,
-            SealedKind::RepositoryToken,
-            id,
-            &tokens,
-        )?);
+        secrets.extend(
+            self.seals
+                .seal_all(owner, SealedKind::RepositoryToken, id, &tokens)?,
+        );
         let environment = environment.map(|it| VersionRef {
             id: it.id,
             version: it.version,
         });
-        let ack = create_ack(id, environment.map(|it| it.id), &resources);
+        let accepted = Accepted {
+            session: id,
+            turn: 1,
+            created: Some(Created {
+                environment: environment.map(|it| it.id),
+                resources: resources.clone(),
+            }),
+        };
         let runtime = agent.runtime.clone();
         let build = self.runtimes.build(&runtime);
         let session = aod_store::NewSession {
@@ -150,7 +116,7 @@ impl Sessions {
             adapter_digest: build.as_ref().map(|build| build.adapter_digest.clone()),
             install_key: build.and_then(|build| build.install_key),
             active_limit: Some(self.active_limit),
-            idempotency: idempotency(&ack),
+            idempotency: self.idempotency(request.as_ref(), &accepted)?,
             at: Timestamp::now(),
         };
         // Made before the session can be seen: a stream is opened on the log's folder.
@@ -158,18 +124,15 @@ impl Sessions {
         paths.create().map_err(Error::internal)?;
         match self.store.create_session(session).await {
             Ok(Submitted::New(_)) => {
-                self.turns.begin(owner, id, 1, &runtime);
-                Ok(ack)
+                self.turns.queue(owner, id, 1, &runtime);
+                Ok(accepted)
             }
-            Ok(Submitted::Replayed(replay)) => {
-                paths.remove().map_err(Error::internal)?;
-                Ok(Ack {
-                    status: replay.status,
-                    body: replay.response,
-                })
+            Ok(Submitted::Replayed(answer)) => {
+                self.turns.abandon(id).await?;
+                read_answer(&answer)
             }
             Err(error) => {
-                paths.remove().map_err(Error::internal)?;
+                self.turns.abandon(id).await?;
                 Err(error.into())
             }
         }
@@ -178,7 +141,7 @@ impl Sessions {
     /// Starts a session's next turn.
     ///
     /// # Errors
-    /// [`Error::NotFound`]; [`Error::Conflict`] where the session takes no prompt;
+    /// [`Error::NotFound`]; [`Error::NotInThisState`] where the session takes no prompt;
     /// [`Error::ActiveLimit`].
     pub async fn prompt(
         &self,
@@ -186,38 +149,33 @@ impl Sessions {
         id: Uuid,
         new: NewPrompt,
         request: Option<Idempotent>,
-    ) -> Result<Ack> {
-        if let Some(ack) = self.replayed(owner, request.as_ref()).await? {
-            return Ok(ack);
+    ) -> Result<Accepted> {
+        if let Some(accepted) = self.replayed(owner, request.as_ref()).await? {
+            return Ok(accepted);
         }
         let session = self.store.session(owner, id).await?;
-        let next = session.turn_count + 1;
-        let ack = Ack::accepted(&json!({
-            "id": id,
-            "status": Status::Pending,
-            "stream_url": stream_url(id),
-            "current_turn": next,
-        }));
+        let accepted = Accepted {
+            session: id,
+            turn: session.turn_count + 1,
+            created: None,
+        };
         let turn = NewTurn {
             session: id,
             owner,
             prompt: new.prompt,
             timeout: new.timeout,
             active_limit: Some(self.active_limit),
-            idempotency: self.idempotency(request.as_ref(), &ack),
+            idempotency: self.idempotency(request.as_ref(), &accepted)?,
             at: Timestamp::now(),
         };
         match self.store.add_turn(turn).await? {
             // Two prompts cannot both be accepted at once: the second finds the session pending.
             Submitted::New(turn) => {
                 let number = turn.turn_number;
-                self.turns.begin(owner, id, number, &session.runtime);
-                Ok(ack)
+                self.turns.queue(owner, id, number, &session.runtime);
+                Ok(accepted)
             }
-            Submitted::Replayed(replay) => Ok(Ack {
-                status: replay.status,
-                body: replay.response,
-            }),
+            Submitted::Replayed(answer) => read_answer(&answer),
         }
     }
 
@@ -284,7 +242,7 @@ impl Sessions {
     /// Asks the running turn to stop; the session takes another prompt then.
     ///
     /// # Errors
-    /// [`Error::NotFound`]; [`Error::Conflict`] where no turn runs.
+    /// [`Error::NotFound`]; [`Error::NotInThisState`] where no turn runs.
     pub async fn interrupt(&self, owner: Uuid, id: Uuid) -> Result<Status> {
         self.stop(owner, id, StopRequest::Interrupt).await?;
         Ok(self.store.session(owner, id).await?.status)
@@ -293,17 +251,15 @@ impl Sessions {
     /// Stops a session for good, and returns once nothing of it is left running.
     ///
     /// # Errors
-    /// [`Error::NotFound`]; [`Error::Conflict`] where it has ended already.
+    /// [`Error::NotFound`]; [`Error::NotInThisState`] where it has ended already;
+    /// [`Error::StillTerminating`].
     pub async fn terminate(&self, owner: Uuid, id: Uuid) -> Result<Status> {
         self.stop(owner, id, StopRequest::Terminate).await?;
         if tokio::time::timeout(TERMINATED_IN, self.turns.ended(id))
             .await
             .is_err()
         {
-            return Err(Error::Unavailable(
-                "the session is being terminated, and that takes longer than it should: look again later"
-                    .to_owned(),
-            ));
+            return Err(Error::StillTerminating);
         }
         Ok(Status::Terminated)
     }
@@ -317,17 +273,23 @@ impl Sessions {
     /// Deletes a session, its log and its workspace.
     ///
     /// # Errors
-    /// [`Error::NotFound`]; [`Error::Conflict`] while a turn waits or runs.
+    /// [`Error::NotFound`]; [`Error::SessionActive`] while a turn waits or runs.
     pub async fn delete(&self, owner: Uuid, id: Uuid) -> Result<()> {
-        self.store.delete_session(owner, id).await?;
-        self.turns.forget(id).await
+        let removal = self.turns.note_removal(id).await?;
+        match self.store.delete_session(owner, id).await {
+            Ok(()) => Ok(self.turns.forget(removal).await?),
+            Err(error) => {
+                self.turns.keep(removal).await?;
+                Err(error.into())
+            }
+        }
     }
 
     /// Opens a reader of a session's native stream.
     ///
     /// # Errors
     /// [`Error::NotFound`].
-    pub async fn follow(&self, owner: Uuid, id: Uuid, from: From) -> Result<Follower> {
+    pub async fn follow(&self, owner: Uuid, id: Uuid, start: StreamStart) -> Result<Follower> {
         let session = self.store.session(owner, id).await?;
         let log = self.turns.paths().session(id).log();
         let subscription = self
@@ -342,7 +304,7 @@ impl Sessions {
             tail: self.turns.tails().of(id),
             subscription,
         };
-        Follower::new(self.store.clone(), owner, &session, log, from, stale)
+        Follower::new(self.store.clone(), owner, &session, log, start, stale)
             .map_err(Error::internal)
     }
 
@@ -354,12 +316,12 @@ impl Sessions {
         &self,
         owner: Uuid,
         id: Uuid,
-        from: From<EventId>,
+        start: StreamStart<EventId>,
     ) -> Result<EventFollower> {
         let listener = self.turns.bell().listen(id);
         self.store.session(owner, id).await?;
         let dir = self.turns.paths().session(id).events();
-        EventFollower::new(self.store.clone(), owner, id, &dir, listener, from)
+        EventFollower::new(self.store.clone(), owner, id, &dir, listener, start)
             .map_err(Error::internal)
     }
 
@@ -381,49 +343,6 @@ impl Sessions {
             .map_err(Error::internal)?
             .map_err(Error::internal)
     }
-
-    fn body_mac(&self, request: &Idempotent) -> [u8; 32] {
-        let mut message = request.route.clone().into_bytes();
-        message.push(0);
-        message.extend_from_slice(&request.body);
-        self.seals.vault().mac("idempotency", &message)
-    }
-
-    fn idempotency(&self, request: Option<&Idempotent>, ack: &Ack) -> Option<Idempotency> {
-        let request = request?;
-        Some(Idempotency {
-            key: request.key.clone(),
-            body_mac: self.body_mac(request),
-            not_before: remembered(),
-            status: ack.status,
-            response: ack.body.clone(),
-        })
-    }
-
-    /// The first answer to the same request. Asked before anything is checked: what was accepted
-    /// once is not refused the second time because the world has moved on.
-    async fn replayed(&self, owner: Uuid, request: Option<&Idempotent>) -> Result<Option<Ack>> {
-        let Some(request) = request else {
-            return Ok(None);
-        };
-        let mac = self.body_mac(request);
-        let replay = self
-            .store
-            .replay(owner, request.key.clone(), mac, remembered())
-            .await?;
-        Ok(replay.map(|replay| Ack {
-            status: replay.status,
-            body: replay.response,
-        }))
-    }
-}
-
-fn remembered() -> Timestamp {
-    Timestamp::from_micros(Timestamp::now().as_micros() - REMEMBERED_MICROS)
-}
-
-fn stream_url(id: Uuid) -> String {
-    format!("/sessions/{id}/stream")
 }
 
 /// Repositories, and their tokens by position.
@@ -434,15 +353,4 @@ fn apart(new: Vec<NewResource>) -> (Vec<Resource>, Secrets) {
     });
     let tokens = tokens.collect();
     (new.into_iter().map(|new| new.resource).collect(), tokens)
-}
-
-fn create_ack(id: Uuid, environment: Option<Uuid>, resources: &[Resource]) -> Ack {
-    Ack::accepted(&json!({
-        "id": id,
-        "status": Status::Pending,
-        "stream_url": stream_url(id),
-        "environment_id": environment,
-        "resources": resources,
-        "current_turn": 1,
-    }))
 }

@@ -12,7 +12,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::{Error, Result};
+use crate::{Error, OpenError, Result};
 
 /// How often a token's last use is written down: it costs a commit.
 const TOUCH: Duration = Duration::from_secs(60);
@@ -68,8 +68,8 @@ impl Users {
     ///
     /// # Errors
     /// Where the folder cannot be made, or the store in it not be opened.
-    pub fn open(data_dir: &std::path::Path) -> anyhow::Result<Self> {
-        let paths = crate::Paths::create(data_dir)?;
+    pub fn open(data_dir: &std::path::Path) -> Result<Self, OpenError> {
+        let paths = crate::data_folder(data_dir)?;
         Ok(Self::new(Store::open(paths.database())?))
     }
 
@@ -198,12 +198,10 @@ impl Users {
     /// Adds a user.
     ///
     /// # Errors
-    /// [`Error::Conflict`] where the name is taken.
+    /// [`Error::AlreadyExists`] where the name is taken; [`Error::UserName`].
     pub async fn add(&self, name: &str, admin: bool) -> Result<User> {
         if name.trim().is_empty() || name.len() > 200 {
-            return Err(Error::Invalid(
-                "a user's name should have 1 to 200 characters".to_owned(),
-            ));
+            return Err(Error::UserName);
         }
         let user = User {
             id: Uuid::new_v4(),

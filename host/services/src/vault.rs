@@ -17,8 +17,8 @@ use thiserror::Error;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use crate::Paths;
 use crate::config::VaultConfig;
+use crate::{OpenError, Paths};
 
 /// How many sealed values are read at once.
 const PAGE: u32 = 200;
@@ -31,14 +31,6 @@ pub(crate) fn open(paths: &Paths, config: &VaultConfig) -> Result<Vault, aod_vau
     options.identity_file.clone_from(&config.identity_file);
     options.passphrase.clone_from(&config.passphrase);
     Vault::open(options)
-}
-
-/// Whether something failed for want of the vault's passphrase.
-pub fn wants_passphrase(error: &anyhow::Error) -> bool {
-    matches!(
-        error.downcast_ref(),
-        Some(aod_vault::Error::PassphraseNeeded { .. })
-    )
 }
 
 /// A vault in the hands of its operator.
@@ -152,14 +144,12 @@ impl Keeper {
     /// Opens the vault of a data folder that has been used.
     ///
     /// # Errors
-    /// Where there is none, or it cannot be opened; see [`wants_passphrase`].
-    pub fn open(data_dir: &Path, config: &VaultConfig) -> anyhow::Result<Self> {
-        anyhow::ensure!(
-            data_dir.is_dir(),
-            "there is no data folder {}: name it with --data",
-            data_dir.display()
-        );
-        let paths = Paths::create(data_dir)?;
+    /// Where there is none, or it cannot be opened; see [`OpenError::wants_passphrase`].
+    pub fn open(data_dir: &Path, config: &VaultConfig) -> Result<Self, OpenError> {
+        if !data_dir.is_dir() {
+            return Err(OpenError::NoDataFolder(data_dir.to_owned()));
+        }
+        let paths = crate::data_folder(data_dir)?;
         let vault = open(&paths, config)?;
         Ok(Self {
             store: Store::open(paths.database())?,

@@ -18,19 +18,8 @@ pub struct Idempotency {
     pub body_mac: [u8; 32],
     /// Records older than this count for nothing.
     pub not_before: Timestamp,
-    /// The HTTP status to answer with again.
-    pub status: u16,
-    /// The body to answer with again.
-    pub response: String,
-}
-
-/// What was answered the first time.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Replay {
-    /// The HTTP status.
-    pub status: u16,
-    /// The body.
-    pub response: String,
+    /// What is answered, in the caller's own form, to answer it again.
+    pub answer: String,
 }
 
 /// What came of a request that may carry an `Idempotency-Key`.
@@ -38,8 +27,8 @@ pub struct Replay {
 pub enum Submitted<T> {
     /// It was new and was carried out.
     New(T),
-    /// It was carried out before; nothing was done now.
-    Replayed(Replay),
+    /// It was carried out before; nothing was done now. This was answered then.
+    Replayed(String),
 }
 
 impl Store {
@@ -55,7 +44,7 @@ impl Store {
         key: String,
         body_mac: [u8; 32],
         not_before: Timestamp,
-    ) -> Result<Option<Replay>> {
+    ) -> Result<Option<String>> {
         self.read(move |db| find(db, owner, &key, body_mac, not_before))
             .await
     }
@@ -80,7 +69,7 @@ pub(crate) fn enter(
     owner: Uuid,
     request: Option<&Idempotency>,
     at: Timestamp,
-) -> Result<Option<Replay>> {
+) -> Result<Option<String>> {
     let Some(request) = request else {
         return Ok(None);
     };
@@ -93,15 +82,14 @@ pub(crate) fn enter(
     )?;
     if found.is_none() {
         db.prepare_cached(
-            "INSERT OR REPLACE INTO idempotency (owner, key, body_mac, status, response, created_at)
-             VALUES (:owner, :key, :body_mac, :status, :response, :at)",
+            "INSERT OR REPLACE INTO idempotency (owner, key, body_mac, answer, created_at)
+             VALUES (:owner, :key, :body_mac, :answer, :at)",
         )?
         .execute(named_params! {
             ":owner": Id(owner),
             ":key": request.key,
             ":body_mac": request.body_mac,
-            ":status": request.status,
-            ":response": request.response,
+            ":answer": request.answer,
             ":at": At(at),
         })?;
     }
@@ -114,22 +102,18 @@ fn find(
     key: &str,
     body_mac: [u8; 32],
     not_before: Timestamp,
-) -> Result<Option<Replay>> {
+) -> Result<Option<String>> {
     let found = db
         .prepare_cached(
-            "SELECT body_mac, status, response FROM idempotency
+            "SELECT body_mac, answer FROM idempotency
              WHERE owner = ? AND key = ? AND created_at >= ?",
         )?
         .query_row((Id(owner), key, At(not_before)), |row| {
-            let replay = Replay {
-                status: row.get(1)?,
-                response: row.get(2)?,
-            };
-            Ok((row.get::<_, [u8; 32]>(0)?, replay))
+            Ok((row.get::<_, [u8; 32]>(0)?, row.get(1)?))
         })
         .optional()?;
     match found {
         Some((mac, _)) if mac != body_mac => Err(Error::IdempotencyMismatch),
-        found => Ok(found.map(|(_, replay)| replay)),
+        found => Ok(found.map(|(_, answer)| answer)),
     }
 }

@@ -31,7 +31,7 @@ use rusqlite::Connection;
 pub use audit::{AuditEntry, NewAuditEntry};
 pub use credentials::{Credential, NewCredential};
 pub use error::{Error, Result};
-pub use idempotency::{Idempotency, Replay, Submitted};
+pub use idempotency::{Idempotency, Submitted};
 pub use migrate::SCHEMA_VERSION;
 pub use sealed::{SealedKey, SealedKind, SealedRecord, SealedValue, SecretsUpdate};
 pub use sessions::{NewSession, SessionFilter, SessionRecord, StatusCounts, VersionRef};

@@ -1,4 +1,4 @@
-//! Normalized events (`2-stream.md`): stored once, when they are first derived from the log, and
+//! Normalized events (`docs/stream.md`): stored once, when they are first derived from the log, and
 //! read from there ever after.
 //!
 //! Each turn has a file of its own, `events/<turn>.jsonl`, one event a line in the order of their

@@ -23,7 +23,7 @@ pub use self::tail::{Tail, Tails};
 
 /// Where a reader begins and whether it goes on.
 #[derive(Clone, Copy, Debug)]
-pub struct From<Id = u64> {
+pub struct StreamStart<Id = u64> {
     /// After the event with this id.
     pub after: Id,
     /// Whether to wait for what comes after what is there.
@@ -53,7 +53,7 @@ pub struct Follower {
     store: Store,
     session: Uuid,
     owner: Uuid,
-    place: Place,
+    position: Position,
     tail: Arc<Mutex<Tail>>,
     subscription: Subscription,
     /// The id of the last event of a reader that does not go on: the last there was when it began.
@@ -67,7 +67,7 @@ pub struct Follower {
 }
 
 /// Where a follower is.
-enum Place {
+enum Position {
     /// Among what was written before.
     History(Box<Reader>),
     /// Where the log grows.
@@ -93,7 +93,7 @@ pub struct Log {
 }
 
 impl Follower {
-    /// Begins behind `from`.
+    /// Begins behind `start`.
     ///
     /// # Errors
     /// Where the log cannot be read.
@@ -102,7 +102,7 @@ impl Follower {
         owner: Uuid,
         session: &Session,
         log: Log,
-        from: From,
+        start: StreamStart,
         stale_after: Duration,
     ) -> aod_log::Result<Self> {
         let Log {
@@ -110,10 +110,10 @@ impl Follower {
             tail,
             subscription,
         } = log;
-        // Before it looks for its place, so that nothing from there on is purged meanwhile.
-        subscription.has_read(from.after);
-        reader.seek_after(from.after)?;
-        let until = match from.follow {
+        // Before it looks for its position, so that nothing from there on is purged meanwhile.
+        subscription.has_read(start.after);
+        reader.seek_after(start.after)?;
+        let until = match start.follow {
             true => None,
             false => Some(aod_log::tail(reader.dir())?.last_id),
         };
@@ -132,7 +132,7 @@ impl Follower {
             store,
             session: session.id,
             owner,
-            place: Place::History(Box::new(reader)),
+            position: Position::History(Box::new(reader)),
             tail,
             subscription,
             until,
@@ -140,7 +140,7 @@ impl Follower {
             last_growth: Instant::now(),
             greeting: Some(greeting),
             progress: Progress {
-                after: from.after,
+                after: start.after,
                 met_output: false,
             },
             stage: Stage::Reading,
@@ -194,8 +194,8 @@ impl Follower {
     /// The next events, if there are any now.
     fn read(&mut self) -> aod_log::Result<Option<Bytes>> {
         loop {
-            match &mut self.place {
-                Place::History(reader) => {
+            match &mut self.position {
+                Position::History(reader) => {
                     let mut batch = self.greeting.take().unwrap_or_default();
                     let ended = fill(&mut batch, reader, &mut self.progress, self.until);
                     // What was read before the error is sent before the stream ends.
@@ -213,9 +213,9 @@ impl Follower {
                         return Ok(None);
                     }
                     let grown = self.subscription.announced();
-                    self.place = Place::End(Live::join(self.tail.clone(), reader, grown)?);
+                    self.position = Position::End(Live::join(self.tail.clone(), reader, grown)?);
                 }
-                Place::End(live) => match live.look()? {
+                Position::End(live) => match live.look()? {
                     Found::Nothing => return Ok(None),
                     Found::Grown(grown) => {
                         if let Some(turn) = grown.ended {
@@ -228,7 +228,7 @@ impl Follower {
                             after: live.last_id(),
                             met_output: false,
                         };
-                        self.place = Place::History(Box::new(live.reader()?));
+                        self.position = Position::History(Box::new(live.reader()?));
                     }
                 },
             }
@@ -237,9 +237,9 @@ impl Follower {
 
     /// The id of the last event that was read or passed over.
     fn last_id(&self) -> u64 {
-        match &self.place {
-            Place::History(reader) => reader.last_id(),
-            Place::End(live) => live.last_id(),
+        match &self.position {
+            Position::History(reader) => reader.last_id(),
+            Position::End(live) => live.last_id(),
         }
     }
 

@@ -5,6 +5,8 @@
 
 pub mod events;
 pub mod follow;
+mod waiters;
 mod watch;
 
-pub use watch::{LogWatch, Subscription};
+pub use waiters::Waiter;
+pub use watch::{LogWatch, Subscription, WatchedFolder};

@@ -3,51 +3,61 @@
 use std::collections::HashMap;
 use std::io;
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures::StreamExt;
-use inotify::{Inotify, WatchDescriptor, WatchMask, Watches};
-use tokio::sync::watch;
+use inotify::{EventMask, Inotify, WatchDescriptor, WatchMask, Watches};
 use uuid::Uuid;
 
-/// Wakes those who wait for a session's log to grow.
-#[derive(Clone)]
-pub struct LogWatch(Arc<Mutex<State>>);
+use crate::waiters::{Waiter, Waiters};
 
-impl std::fmt::Debug for LogWatch {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("LogWatch").finish_non_exhaustive()
+/// Wakes those who wait for a session's log to grow.
+#[derive(Clone, Debug)]
+pub struct LogWatch {
+    waiters: Waiters<WatchedFolder>,
+    folders: Folders,
+}
+
+/// A wish to be woken when a log may have grown. Dropping it ends it.
+pub type Subscription = Waiter<WatchedFolder>;
+
+/// The folders that are watched, and whose logs they are.
+#[derive(Clone, Debug)]
+struct Folders {
+    watches: Watches,
+    sessions: Arc<Mutex<HashMap<WatchDescriptor, Uuid>>>,
+}
+
+/// A folder that is watched for as long as this is kept.
+#[derive(Debug)]
+pub struct WatchedFolder {
+    folders: Folders,
+    descriptor: WatchDescriptor,
+}
+
+impl Folders {
+    fn sessions(&self) -> MutexGuard<'_, HashMap<WatchDescriptor, Uuid>> {
+        // Nothing can panic while the map is being changed.
+        self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn watch(&self, session: Uuid, folder: &Path) -> io::Result<WatchedFolder> {
+        let mask = WatchMask::MODIFY | WatchMask::CREATE | WatchMask::MOVED_TO;
+        let descriptor = self.watches.clone().add(folder, mask)?;
+        self.sessions().insert(descriptor.clone(), session);
+        Ok(WatchedFolder {
+            folders: self.clone(),
+            descriptor,
+        })
     }
 }
 
-struct State {
-    watches: Watches,
-    sessions: HashMap<Uuid, Watched>,
-    by_descriptor: HashMap<WatchDescriptor, Uuid>,
-}
-
-struct Watched {
-    descriptor: WatchDescriptor,
-    wake: watch::Sender<()>,
-    /// For each subscription, the number of the last record that it has read.
-    places: Vec<Arc<AtomicU64>>,
-}
-
-/// A wish to be woken. Dropping it ends it.
-pub struct Subscription {
-    state: Arc<Mutex<State>>,
-    session: Uuid,
-    wake: watch::Receiver<()>,
-    place: Arc<AtomicU64>,
-}
-
-/// Of who needs no history.
-const NOWHERE: u64 = u64::MAX;
-
-fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
-    // The maps are consistent between any two statements that can panic: none can.
-    state.lock().unwrap_or_else(PoisonError::into_inner)
+impl Drop for WatchedFolder {
+    fn drop(&mut self) {
+        self.folders.sessions().remove(&self.descriptor);
+        // The folder may be gone already, and the watch with it.
+        let _ = self.folders.watches.remove(self.descriptor.clone());
+    }
 }
 
 impl LogWatch {
@@ -57,38 +67,37 @@ impl LogWatch {
     /// Where inotify cannot be used.
     pub fn start() -> io::Result<Self> {
         let inotify = Inotify::init()?;
-        let state = Arc::new(Mutex::new(State {
-            watches: inotify.watches(),
-            sessions: HashMap::new(),
-            by_descriptor: HashMap::new(),
-        }));
+        let watch = Self {
+            waiters: Waiters::default(),
+            folders: Folders {
+                watches: inotify.watches(),
+                sessions: Arc::default(),
+            },
+        };
         let mut events = inotify.into_event_stream(vec![0; 16 << 10])?;
-        let weak = Arc::downgrade(&state);
+        let waiters = watch.waiters.downgrade();
+        let sessions = watch.folders.sessions.clone();
         tokio::spawn(async move {
             while let Some(event) = events.next().await {
-                let Some(state) = weak.upgrade() else { return };
+                let Some(waiters) = waiters.upgrade() else {
+                    return;
+                };
                 match event {
-                    Ok(event) if event.mask.contains(inotify::EventMask::Q_OVERFLOW) => {
-                        // Which ones were lost is unknown: wake all.
-                        for watched in lock(&state).sessions.values() {
-                            watched.wake.send_replace(());
-                        }
-                    }
+                    // Which ones were lost is unknown: wake all.
+                    Ok(event) if event.mask.contains(EventMask::Q_OVERFLOW) => waiters.wake_all(),
                     Ok(event) => {
-                        let state = lock(&state);
-                        if let Some(watched) = state
-                            .by_descriptor
-                            .get(&event.wd)
-                            .and_then(|session| state.sessions.get(session))
-                        {
-                            watched.wake.send_replace(());
+                        let sessions = sessions.lock().unwrap_or_else(PoisonError::into_inner);
+                        let session = sessions.get(&event.wd).copied();
+                        drop(sessions);
+                        if let Some(session) = session {
+                            waiters.wake(session);
                         }
                     }
                     Err(error) => tracing::error!(%error, "cannot read inotify events"),
                 }
             }
         });
-        Ok(Self(state))
+        Ok(watch)
     }
 
     /// Subscribes to the log of a session. What was written before is not announced, so look at
@@ -97,96 +106,18 @@ impl LogWatch {
     /// # Errors
     /// Where the log's folder cannot be watched.
     pub fn subscribe(&self, session: Uuid, log: &Path) -> io::Result<Subscription> {
-        let mut guard = lock(&self.0);
-        let state = &mut *guard;
-        let place = Arc::new(AtomicU64::new(NOWHERE));
-        let wake = match state.sessions.get_mut(&session) {
-            Some(watched) => {
-                watched.places.push(place.clone());
-                watched.wake.subscribe()
-            }
-            None => {
-                let mask = WatchMask::MODIFY | WatchMask::CREATE | WatchMask::MOVED_TO;
-                let descriptor = state.watches.add(log, mask)?;
-                let (wake, receiver) = watch::channel(());
-                state.by_descriptor.insert(descriptor.clone(), session);
-                state.sessions.insert(
-                    session,
-                    Watched {
-                        descriptor,
-                        wake,
-                        places: vec![place.clone()],
-                    },
-                );
-                receiver
-            }
-        };
-        Ok(Subscription {
-            state: self.0.clone(),
-            session,
-            wake,
-            place,
-        })
+        self.waiters
+            .join(session, || self.folders.watch(session, log))
     }
 
     /// The last record that the slowest reader of a session has read; none where nobody reads.
     pub fn slowest(&self, session: Uuid) -> Option<u64> {
-        let state = lock(&self.0);
-        let places = state.sessions.get(&session)?.places.iter();
-        places
-            .map(|place| place.load(Ordering::Relaxed))
-            .filter(|place| *place != NOWHERE)
-            .min()
+        self.waiters.slowest(session)
     }
 
     /// Ends all subscriptions of a session that is being deleted.
     pub fn forget(&self, session: Uuid) {
-        let mut state = lock(&self.0);
-        if let Some(watched) = state.sessions.remove(&session) {
-            state.by_descriptor.remove(&watched.descriptor);
-            // The folder may be gone already, and the watch with it.
-            let _ = state.watches.remove(watched.descriptor);
-        }
-    }
-}
-
-impl Subscription {
-    /// What else may be woken by what wakes this.
-    pub fn announced(&self) -> watch::Receiver<()> {
-        self.wake.clone()
-    }
-
-    /// Says up to which record the subscriber has read: what follows is not purged.
-    pub fn has_read(&self, id: u64) {
-        self.place.store(id, Ordering::Relaxed);
-    }
-
-    /// Waits until the log may have grown since the last call; false when the session was
-    /// deleted. Cancel-safe.
-    pub async fn changed(&mut self) -> bool {
-        self.wake.changed().await.is_ok()
-    }
-}
-
-impl Drop for Subscription {
-    fn drop(&mut self) {
-        let mut state = lock(&self.state);
-        let Some(watched) = state.sessions.get_mut(&self.session) else {
-            return;
-        };
-        // After `forget`, another subscription may have begun anew under the same id.
-        if !watched.wake.subscribe().same_channel(&self.wake) {
-            return;
-        }
-        watched
-            .places
-            .retain(|place| !Arc::ptr_eq(place, &self.place));
-        if watched.places.is_empty()
-            && let Some(watched) = state.sessions.remove(&self.session)
-        {
-            state.by_descriptor.remove(&watched.descriptor);
-            let _ = state.watches.remove(watched.descriptor);
-        }
+        self.waiters.forget(session);
     }
 }
 
@@ -217,8 +148,13 @@ mod tests {
         assert_eq!(logs.slowest(session), Some(9));
         logs.forget(session);
         while tokio::time::timeout(wait, second.changed()).await.unwrap() {}
+        // Deleted and made anew under the same id: the old subscription takes nothing with it.
+        let third = logs.subscribe(session, folder.path()).unwrap();
         drop(second);
-        assert!(lock(&logs.0).sessions.is_empty());
-        assert!(lock(&logs.0).by_descriptor.is_empty());
+        assert_eq!(logs.waiters.sessions(), 1);
+        assert_eq!(logs.folders.sessions().len(), 1);
+        drop(third);
+        assert_eq!(logs.waiters.sessions(), 0);
+        assert!(logs.folders.sessions().is_empty());
     }
 }

@@ -11,8 +11,9 @@ use std::path::Path;
 use std::process::{Command, Stdio as Pipe};
 use std::time::{Duration, Instant};
 
+use aod_launch::{KillRoute, Launch, PolledLimits, SignalRoute};
 use aod_log::{Kind, Options, Reader, is_locked};
-use aod_supervisor::{Clock, Interrupt, Launch, Secret, Stdin, TurnSpec, Watch, spawn};
+use aod_supervisor::{Clock, Interrupt, Secret, Stdin, TurnSpec, spawn};
 
 const ROUNDS: usize = 3;
 const SECRETS: usize = 50;
@@ -98,11 +99,14 @@ fn to_log(script: &str, dir: &Path, secrets: usize, size: u64) -> (Duration, u64
         begin: serde_json::json!({}),
         launch: Launch {
             program: "/bin/sh".into(),
-            argv: vec!["sh".to_owned(), "-c".to_owned(), script.to_owned()],
-            env: vec![("PATH".to_owned(), "/usr/bin:/bin".to_owned())],
+            args: vec!["-c".to_owned(), script.to_owned()],
+            env: vec![("PATH".to_owned(), "/usr/bin:/bin".to_owned().into())],
             cwd: dir.to_owned(),
             cgroup: None,
             data_fds: Vec::new(),
+            signal_route: SignalRoute::Started,
+            kill_route: KillRoute::Group,
+            polled_limits: PolledLimits::default(),
         },
         stdin: Stdin::None,
         secrets: (0..secrets)
@@ -118,7 +122,6 @@ fn to_log(script: &str, dir: &Path, secrets: usize, size: u64) -> (Duration, u64
             after_result_grace_ms: 0,
         },
         interrupt: Interrupt::default(),
-        watch: Watch::default(),
     };
     let started = spawn(Path::new(env!("CARGO_BIN_EXE_aod-supervisor")), &spec).unwrap();
     let mut peak = 0;

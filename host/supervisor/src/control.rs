@@ -1,14 +1,16 @@
-//! Speaking to a running supervisor: one JSON object a line, one reply for each.
+//! The host's side of the control socket: requests as JSON objects, one a line, and one reply each.
 
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::process::{PidfdFlags, Signal};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::deed::{Answer, Deed};
+use crate::effect::{Answer, Effect};
 use crate::socket;
 
 /// The longest request that a supervisor takes, in bytes of JSON.
@@ -16,20 +18,21 @@ pub const MAX_REQUEST: usize = 16 << 20;
 /// Replies are short.
 const MAX_REPLY: u64 = 4 << 10;
 
-/// What a supervisor can be asked.
+/// A request to a supervisor.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "op", rename_all = "snake_case")]
 pub enum Request {
-    /// Ask the CLI to stop; force follows after the grace. Recorded, the first time.
+    /// Ask the CLI to stop, and kill it when the grace is over. The first one is recorded.
     Interrupt,
     /// Kill it now, with all it started.
     Terminate,
-    /// Do what an adapter wants done, if it is the next deed; an earlier one has been done.
-    Deed {
+    /// Carry out what an adapter asks for, if it is the next effect; an earlier one has been
+    /// carried out.
+    Effect {
         /// Its number within the turn, from 0.
         seq: u64,
         /// What to do.
-        deed: Deed,
+        effect: Effect,
     },
     /// Record the answer to a question, unless it has one.
     Answer(Answer),
@@ -41,7 +44,7 @@ pub enum Request {
         /// The number of the last entry of the log that the host has read.
         after: u64,
     },
-    /// Nothing; the reply shows that the supervisor lives.
+    /// Do nothing; the reply shows that the supervisor lives.
     Ping,
 }
 
@@ -50,7 +53,7 @@ impl std::fmt::Debug for Request {
         match self {
             Self::Interrupt => f.write_str("Interrupt"),
             Self::Terminate => f.write_str("Terminate"),
-            Self::Deed { seq, deed } => write!(f, "Deed({seq}, {deed:?})"),
+            Self::Effect { seq, effect } => write!(f, "Effect({seq}, {effect:?})"),
             Self::Answer(answer) => write!(f, "Answer({:?})", answer.question),
             Self::Tick { seq, after } => write!(f, "Tick({seq}, after {after})"),
             Self::Ping => f.write_str("Ping"),
@@ -61,14 +64,14 @@ impl std::fmt::Debug for Request {
 /// A supervisor's answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reply {
-    /// Whether it was done.
+    /// Whether the request was carried out.
     pub ok: bool,
     /// Why not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
 }
 
-/// Why a supervisor could not be asked, or did not do it.
+/// Why a request failed.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum ControlError {
@@ -78,10 +81,10 @@ pub enum ControlError {
         /// The socket's path.
         path: PathBuf,
     },
-    /// It did not do it.
+    /// It did not carry out the request.
     #[error("the supervisor refused: {reason}")]
     Refused {
-        /// Its words.
+        /// The reason it gave.
         reason: String,
     },
     /// It did not answer in time.
@@ -115,8 +118,9 @@ impl Control {
     /// [`ControlError::Gone`], [`ControlError::Io`].
     pub fn connect(path: &Path, timeout: Duration) -> Result<Self, ControlError> {
         let failed = |source| classify(path, source);
-        let stream = socket::connect(path).map_err(failed)?;
-        let timeout = Some(timeout.max(Duration::from_millis(1)));
+        let timeout = timeout.max(Duration::from_millis(1));
+        let stream = socket::connect(path, timeout).map_err(failed)?;
+        let timeout = Some(timeout);
         stream.set_read_timeout(timeout).map_err(failed)?;
         stream.set_write_timeout(timeout).map_err(failed)?;
         Ok(Self {
@@ -128,8 +132,8 @@ impl Control {
     /// Sends a request and waits for its reply.
     ///
     /// # Errors
-    /// [`ControlError::Refused`] where it was not done, and all others. After any but `Refused`
-    /// the connection is of no more use.
+    /// [`ControlError::Refused`] where it was not carried out, and all others. After any but
+    /// `Refused` the connection cannot be used any more.
     pub fn send(&mut self, request: &Request) -> Result<(), ControlError> {
         let reply = self
             .exchange(request)
@@ -155,6 +159,29 @@ impl Control {
         }
         Ok(serde_json::from_slice(&line)?)
     }
+}
+
+/// Kills the supervisor that listens at `path`, and its turn with it: for one that does not answer.
+/// The log's lock is free then, without an [`Exited`](crate::Exited) record.
+///
+/// # Errors
+/// [`ControlError::Gone`] where nobody listens, [`ControlError::Io`].
+pub fn kill_supervisor(path: &Path) -> Result<(), ControlError> {
+    let failed = |source: io::Error| classify(path, source);
+    let stream = socket::connect(path, Duration::from_secs(1)).map_err(failed)?;
+    let kill = || -> io::Result<()> {
+        let listener = rustix::net::sockopt::socket_peercred(&stream)?.pid;
+        let pidfd = rustix::process::pidfd_open(listener, PidfdFlags::empty())?;
+        // Its end would have hung the connection up. So it lived when the descriptor was made, and
+        // the number was not yet another process's.
+        let mut polled = [PollFd::new(&stream, PollFlags::empty())];
+        rustix::event::poll(&mut polled, Some(&Timespec::default()))?;
+        if !polled[0].revents().is_empty() {
+            return Err(io::ErrorKind::ConnectionReset.into());
+        }
+        Ok(rustix::process::pidfd_send_signal(&pidfd, Signal::KILL)?)
+    };
+    kill().map_err(failed)
 }
 
 fn classify(path: &Path, source: io::Error) -> ControlError {

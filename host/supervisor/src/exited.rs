@@ -10,8 +10,11 @@ pub struct Exited {
     pub code: Option<i32>,
     /// The signal that ended it, where one did.
     pub signal: Option<i32>,
-    /// What decided the end.
+    /// Why it ended.
     pub reason: Reason,
+    /// Whether it was killed because it did not end when it was asked to, or was not asked.
+    #[serde(default)]
+    pub killed: bool,
     /// How many bytes of its output were not UTF-8 and were replaced.
     #[serde(default)]
     pub replaced_bytes: u64,
@@ -23,17 +26,17 @@ pub struct Exited {
     pub error: Option<String>,
 }
 
-/// What decided a turn's end.
+/// Why a turn ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Reason {
-    /// The CLI, by exiting or by dying.
+    /// The CLI exited or died by itself.
     Exit,
     /// It took longer than it may.
     Timeout,
-    /// It was silent longer than it may be.
+    /// It wrote nothing for longer than it may.
     Idle,
-    /// Its result had been seen, and it did not exit in time.
+    /// Its adapter closed it ([`Effect::Close`](crate::Effect::Close)), and it did not exit in time.
     AfterResult,
     /// It was interrupted on request.
     Interrupted,

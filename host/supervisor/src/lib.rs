@@ -2,26 +2,27 @@
 //!
 //! The host describes a turn in a [`TurnSpec`] and calls [`spawn`]; the `aod-supervisor` binary
 //! then starts the CLI, is the log's only writer until the CLI has ended, and enforces the turn's
-//! clock, whether the host lives or not. The host speaks to it through [`Control`] and learns the
+//! clock, whether the host lives or not. The host sends it requests through [`Control`] and learns the
 //! end from the log, where the last record of the turn is an [`Exited`].
 //!
-//! [`Redactor`] keeps secrets out of what is written; the host uses it for the output of
+//! [`Redactor`] replaces secrets in what is written; the host uses it for the output of
 //! provisioning steps, too.
 
 mod control;
-mod deed;
+mod effect;
 mod exited;
+mod fragment;
 mod redact;
 mod socket;
 mod spec;
 mod start;
 
-pub use control::{Control, ControlError, MAX_REQUEST, Reply, Request};
-pub use deed::{Answer, Deed, Fragment, Note};
+pub use aod_launch::{Launch, SignalTarget};
+pub use control::{Control, ControlError, MAX_REQUEST, Reply, Request, kill_supervisor};
+pub use effect::{Answer, Effect, Note};
 pub use exited::{Exited, Reason};
+pub use fragment::{Filled, Fragment};
 pub use redact::{Redactor, Stream};
 pub use socket::listen;
-pub use spec::{
-    Clock, DataFd, Interrupt, Launch, Secret, SecretBytes, SignalTarget, Stdin, TurnSpec, Watch,
-};
+pub use spec::{Clock, Interrupt, Secret, Stdin, TurnSpec};
 pub use start::{Report, SpawnError, StartFailure, Started, Waiting, spawn};

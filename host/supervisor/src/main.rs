@@ -1,10 +1,12 @@
-//! `aod-supervisor`: runs one turn and outlives the host. See the library for what it is told.
+//! `aod-supervisor`: runs one turn and outlives the host; or, with `--init`, is the init of a
+//! sandbox. The library describes what it reads.
 
 mod process;
 
 use std::io::{self, IsTerminal as _, Read as _};
 use std::process::ExitCode;
 
+use aod_launch::init;
 use aod_supervisor::TurnSpec;
 use zeroize::Zeroizing;
 
@@ -12,11 +14,16 @@ const ABOUT: &str = "aod-supervisor runs one turn of a session and is started by
     which writes a turn's specification to its stdin. It is of no use by hand.";
 
 fn main() -> ExitCode {
-    if std::env::args_os().any(|argument| argument == "--version") {
+    let mut arguments = std::env::args_os().skip(1);
+    let first = arguments.next();
+    if first.as_deref() == Some(init::FLAG.as_ref()) {
+        return init::main(arguments);
+    }
+    if first.is_some_and(|argument| argument == "--version") {
         println!("aod-supervisor {}", env!("CARGO_PKG_VERSION"));
         return ExitCode::SUCCESS;
     }
-    // First of all: from here on this process holds secrets.
+    // Before it reads secrets.
     process::harden::protect();
     match read_spec() {
         Ok(spec) => process::run(spec),
@@ -39,7 +46,7 @@ fn read_spec() -> Result<TurnSpec, String> {
         return Err("There is no specification.".to_owned());
     }
     serde_json::from_slice(&json).map_err(|error| {
-        // Not the error's own words: they quote what they stumble over.
+        // Not the parser's message, which would quote the input.
         format!(
             "The specification is not understood at line {}, column {}.",
             error.line(),

@@ -6,6 +6,10 @@ use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rustix::net::sockopt::Timeout;
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 
 /// Calls `act` with a short path for `path`: through a descriptor of its folder.
 fn with_short_path<T>(path: &Path, act: impl FnOnce(&Path) -> io::Result<T>) -> io::Result<T> {
@@ -25,7 +29,7 @@ fn with_short_path<T>(path: &Path, act: impl FnOnce(&Path) -> io::Result<T>) -> 
 /// process's umask leaves.
 ///
 /// # Errors
-/// What the system says.
+/// The system's error.
 pub fn listen(path: &Path) -> io::Result<UnixListener> {
     match std::fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -34,7 +38,16 @@ pub fn listen(path: &Path) -> io::Result<UnixListener> {
     with_short_path(path, |short| UnixListener::bind(short))
 }
 
-/// Connects to the socket at `path`.
-pub(crate) fn connect(path: &Path) -> io::Result<UnixStream> {
-    with_short_path(path, |short| UnixStream::connect(short))
+/// Connects to the socket at `path`. That waits for at most `timeout` where the listener does not
+/// accept and its queue is full.
+pub(crate) fn connect(path: &Path, timeout: Duration) -> io::Result<UnixStream> {
+    with_short_path(path, |short| {
+        let address = SocketAddrUnix::new(short)?;
+        let flags = SocketFlags::CLOEXEC;
+        let socket =
+            rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+        rustix::net::sockopt::set_socket_timeout(&socket, Timeout::Send, Some(timeout))?;
+        rustix::net::connect(&socket, &address)?;
+        Ok(UnixStream::from(socket))
+    })
 }

@@ -1,13 +1,14 @@
-//! What a supervisor is told, once, over a pipe.
+//! The description of a turn, which the host sends to a supervisor once, over a pipe.
 
 use std::fmt;
 use std::path::PathBuf;
 
+use aod_launch::{Launch, SignalTarget};
 use aod_log::Options;
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use zeroize::{Zeroize as _, ZeroizeOnDrop};
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroize as _;
+
+use crate::Fragment;
 
 /// One turn: what to run, how long, and where its records go. It holds secrets: it travels over
 /// a pipe, is never stored, and its debug output has no values.
@@ -24,7 +25,7 @@ pub struct TurnSpec {
     pub log: Options,
     /// Where the control socket is made; absolute. A stale one is replaced.
     pub control_socket: PathBuf,
-    /// Facts for recovery, recorded in the turn's `Begin`.
+    /// What the host needs to resume the turn after a restart; recorded in the turn's `Begin`.
     pub begin: serde_json::Value,
     /// What to run.
     pub launch: Launch,
@@ -36,131 +37,29 @@ pub struct TurnSpec {
     pub clock: Clock,
     /// How it is asked to stop.
     pub interrupt: Interrupt,
-    /// Limits that the kernel was not told.
-    #[serde(default)]
-    pub watch: Watch,
 }
 
-/// Limits that only a watching parent can hold; beyond them the whole tree is killed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Watch {
-    /// Memory of all processes together, in bytes.
-    pub memory_bytes: Option<u64>,
-    /// Number of processes and threads.
-    pub pids: Option<u64>,
-}
-
-/// A command, complete: nothing of the host's environment is added.
-#[derive(Serialize, Deserialize)]
-pub struct Launch {
-    /// The file to execute: absolute, or looked up in the launch's own `PATH`.
-    pub program: PathBuf,
-    /// All arguments, the zeroth included.
-    pub argv: Vec<String>,
-    /// The whole environment.
-    pub env: Vec<(String, String)>,
-    /// The working directory.
-    pub cwd: PathBuf,
-    /// A cgroup v2 folder that it joins.
-    #[serde(default)]
-    pub cgroup: Option<PathBuf>,
-    /// Files without a name that the command finds open.
-    #[serde(default)]
-    pub data_fds: Vec<DataFd>,
-}
-
-impl fmt::Debug for Launch {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let names: Vec<&str> = self.env.iter().map(|(name, _)| name.as_str()).collect();
-        f.debug_struct("Launch")
-            .field("program", &self.program)
-            .field("arguments", &self.argv.len())
-            .field("env", &names)
-            .field("cwd", &self.cwd)
-            .field("data_fds", &self.data_fds)
-            .finish()
-    }
-}
-
-impl Drop for Launch {
-    fn drop(&mut self) {
-        for (_, value) in &mut self.env {
-            value.zeroize();
-        }
-    }
-}
-
-/// A descriptor with content, read from its start.
-#[derive(Debug, Serialize, Deserialize)]
-pub struct DataFd {
-    /// The number that the command finds it under: 3 to 255, each once.
-    pub fd: i32,
-    /// What it reads there.
-    pub content: SecretBytes,
-}
-
-/// Bytes that are not shown, and overwritten when they are no longer needed. JSON has them as
-/// base64.
-#[derive(Clone, Default, PartialEq, Eq, ZeroizeOnDrop)]
-pub struct SecretBytes(Vec<u8>);
-
-impl SecretBytes {
-    /// The bytes.
-    pub fn expose(&self) -> &[u8] {
-        &self.0
-    }
-}
-
-impl From<Vec<u8>> for SecretBytes {
-    fn from(bytes: Vec<u8>) -> Self {
-        Self(bytes)
-    }
-}
-
-impl From<String> for SecretBytes {
-    fn from(text: String) -> Self {
-        Self(text.into_bytes())
-    }
-}
-
-impl fmt::Debug for SecretBytes {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "[{} bytes]", self.0.len())
-    }
-}
-
-impl Serialize for SecretBytes {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut text = STANDARD.encode(&self.0);
-        let done = serializer.serialize_str(&text);
-        text.zeroize();
-        done
-    }
-}
-
-impl<'de> Deserialize<'de> for SecretBytes {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let mut text = String::deserialize(deserializer)?;
-        let bytes = STANDARD.decode(&text);
-        text.zeroize();
-        // The decoder's own message would quote the input.
-        bytes
-            .map(Self)
-            .map_err(|_| serde::de::Error::custom("not base64"))
-    }
-}
-
-/// What the command reads from its stdin.
-#[derive(Debug, Default, Serialize, Deserialize)]
+/// What the command reads from its stdin. The supervisor fills in the secrets that it names.
+#[derive(Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Stdin {
     /// Nothing: `/dev/null`.
     #[default]
     None,
     /// This, then the end.
-    Text(SecretBytes),
+    Text(Vec<Fragment>),
     /// This, then what comes over the control socket, until it is closed there.
-    Open(SecretBytes),
+    Open(Vec<Fragment>),
+}
+
+impl fmt::Debug for Stdin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::None => f.write_str("None"),
+            Self::Text(fragments) => write!(f, "Text([{} fragments])", fragments.len()),
+            Self::Open(fragments) => write!(f, "Open([{} fragments])", fragments.len()),
+        }
+    }
 }
 
 /// A value that is replaced by `[redacted:NAME]` wherever the command prints it.
@@ -194,7 +93,9 @@ pub struct Clock {
     pub idle_ms: u64,
     /// How long it has between the signal to stop and its end by force.
     pub grace_ms: u64,
-    /// How long it has to exit once its result was seen.
+    /// How long it has to exit once its adapter has asked for [`Effect::Close`].
+    ///
+    /// [`Effect::Close`]: crate::Effect::Close
     pub after_result_grace_ms: u64,
 }
 
@@ -215,11 +116,8 @@ impl Default for Clock {
 pub struct Interrupt {
     /// The signal's number; without one it is killed at once.
     pub signal: Option<i32>,
-    /// Who gets it.
+    /// Who gets it. How it reaches them is the launch's affair.
     pub to: SignalTarget,
-    /// How many processes stand between the launched one and the CLI: 0 where the CLI itself was
-    /// launched, 2 for a sandbox launcher with an init of its own.
-    pub main_depth: u32,
     /// Whether the CLI is asked over its stdin where its user stops it, instead of by the signal.
     pub by_dialogue: bool,
 }
@@ -229,21 +127,7 @@ impl Default for Interrupt {
         Self {
             signal: Some(2),
             to: SignalTarget::Main,
-            main_depth: 0,
             by_dialogue: false,
         }
     }
-}
-
-/// Who gets the signal to stop.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum SignalTarget {
-    /// The CLI's process.
-    #[default]
-    Main,
-    /// The process group of the CLI.
-    Group,
-    /// Nobody: it is killed at once.
-    None,
 }

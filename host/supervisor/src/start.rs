@@ -16,7 +16,7 @@ use crate::TurnSpec;
 
 /// How long a supervisor has to report. It waits for the log's lock for a third of this.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// A report is one short line.
+/// The longest report, in bytes.
 const MAX_REPORT: usize = 64 << 10;
 
 /// A supervisor that holds the log, has recorded the turn's beginning and started its CLI.
@@ -32,7 +32,7 @@ pub struct Started {
     pub after_id: u64,
 }
 
-/// What a supervisor says over its pipe, once.
+/// What a supervisor reports over its pipe, once.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Report {
@@ -51,7 +51,7 @@ pub enum Report {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum StartFailure {
-    /// The specification makes no sense.
+    /// The specification is invalid.
     Spec,
     /// Another writer holds the log.
     Locked,
@@ -86,13 +86,13 @@ pub enum SpawnError {
         /// The particulars.
         message: String,
     },
-    /// It went away without a word.
+    /// It ended without a report.
     #[error("the supervisor {} ended before it had started the turn", binary.display())]
     Died {
         /// The binary.
         binary: PathBuf,
     },
-    /// It said nothing for too long. It may yet start the CLI: look at the log's lock.
+    /// It did not report in time. It may still start the CLI; the log's lock shows whether it did.
     #[error("the supervisor {} did not report in time", binary.display())]
     TimedOut {
         /// The binary.
@@ -100,9 +100,9 @@ pub enum SpawnError {
     },
 }
 
-/// A supervisor's process that has yet to be told its turn. Starting a process takes as long as
-/// much else that has to be done before a turn, so it is started beside that. It ends by itself
-/// when this process does, and is killed when this is dropped.
+/// A supervisor's process that waits for its turn's specification. Starting a process takes time,
+/// so the host does it in parallel with the other preparations of a turn. The process ends by
+/// itself when the host does, and is killed when this value is dropped.
 #[derive(Debug)]
 pub struct Waiting {
     binary: PathBuf,
@@ -119,7 +119,7 @@ impl Waiting {
             .arg("--spec")
             .env_clear()
             .current_dir("/")
-            // What a terminal sends to this process is not meant for it.
+            // Signals that a terminal sends to the host's group are not meant for it.
             .process_group(0)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -137,9 +137,9 @@ impl Waiting {
         }
     }
 
-    /// Hands it `spec`, upon which it detaches from this process (its own session; no child of
-    /// ours; no descriptors but the pipes of its beginning), and waits until the CLI runs or could
-    /// not be started. Blocks: not for an async thread.
+    /// Sends it `spec` and waits until the CLI runs or could not be started. The supervisor detaches
+    /// from this process: it has a session of its own, is no child of ours, and keeps none of our
+    /// descriptors but its pipes. Blocks: not for an async thread.
     ///
     /// # Errors
     /// See [`SpawnError`]. After all but [`SpawnError::TimedOut`] nothing runs.
@@ -147,7 +147,7 @@ impl Waiting {
         let json = Zeroizing::new(serde_json::to_vec(spec).map_err(SpawnError::Encode)?);
         let report = converse(&mut self.child, &json);
         if report.is_ok() {
-            // It is only the first of two: it forks the supervisor and ends at once.
+            // The started process forks the supervisor and ends at once.
             let _ = self.child.wait();
         }
         let binary = self.binary.clone();
@@ -165,7 +165,7 @@ impl Waiting {
 
 impl Drop for Waiting {
     fn drop(&mut self) {
-        // It may have ended, by itself or with its turn begun; then there is nothing to do.
+        // Does nothing where it has ended, or has forked its supervisor.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -188,7 +188,7 @@ enum Answer {
 fn converse(child: &mut Child, json: &[u8]) -> io::Result<Answer> {
     if let Some(mut stdin) = child.stdin.take() {
         match stdin.write_all(json) {
-            // It has gone, and its report or its silence says more.
+            // It has ended; whether it sent a report says more.
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
             result => result?,
         }

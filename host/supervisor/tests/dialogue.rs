@@ -7,12 +7,12 @@ mod common;
 use std::time::{Duration, Instant};
 
 use aod_log::Kind;
-use aod_supervisor::{Answer, ControlError, Deed, Fragment, Note, Reason, Request, Stdin};
-use common::{Case, Entry, deed, text, write};
+use aod_supervisor::{Answer, ControlError, Effect, Fragment, Note, Reason, Request, Stdin};
+use common::{Case, Entry, effect, text, write};
 
 fn cat() -> Case {
     let mut case = Case::sh("while read -r line; do echo got $line; done; echo end");
-    case.spec.stdin = Stdin::Open(b"one\n".to_vec().into());
+    case.spec.stdin = Stdin::Open(vec![Fragment::Text("one\n".to_owned())]);
     case
 }
 
@@ -31,12 +31,12 @@ fn reason(refused: Result<(), ControlError>) -> String {
 }
 
 #[test]
-fn a_deed_is_done_once_and_in_its_turn() {
+fn an_effect_is_carried_out_once_and_in_its_turn() {
     let case = cat();
     case.start();
     case.wait_for_line("got one");
     let mut control = case.control();
-    assert!(reason(control.send(&write(1, "too early\n"))).contains("deed 0"));
+    assert!(reason(control.send(&write(1, "too early\n"))).contains("effect 0"));
     for (seq, text) in [(0, "two\n"), (0, "two\n"), (1, "three\n"), (0, "two\n")] {
         control.send(&write(seq, text)).unwrap();
     }
@@ -44,7 +44,7 @@ fn a_deed_is_done_once_and_in_its_turn() {
     for (seq, text) in [(0, "two\n"), (1, "three\n"), (2, "four\n")] {
         case.send(write(seq, text));
     }
-    control.send(&deed(3, Deed::CloseStdin)).unwrap();
+    control.send(&effect(3, Effect::CloseStdin)).unwrap();
     let (exited, entries) = case.end();
     assert_eq!((exited.code, exited.reason), (Some(0), Reason::Exit));
     assert_eq!(
@@ -58,7 +58,7 @@ fn a_deed_is_done_once_and_in_its_turn() {
 #[test]
 fn secrets_are_filled_in_for_the_cli_alone() {
     let mut case = Case::sh("cat >received").secret("KEY", "sk-01\"234\\56789");
-    case.spec.stdin = Stdin::Open(Vec::new().into());
+    case.spec.stdin = Stdin::Open(Vec::new());
     case.start();
     let mut control = case.control();
     let line = vec![
@@ -68,14 +68,14 @@ fn secrets_are_filled_in_for_the_cli_alone() {
         Fragment::JsonSecret("KEY".to_owned()),
         Fragment::Text("\", sk-01\"234\\56789}\n".to_owned()),
     ];
-    control.send(&deed(0, Deed::Write(line))).unwrap();
+    control.send(&effect(0, Effect::Write(line))).unwrap();
     let unknown = vec![Fragment::Secret("NO".to_owned())];
-    let refused = control.send(&deed(1, Deed::Write(unknown.clone())));
+    let refused = control.send(&effect(1, Effect::Write(unknown.clone())));
     assert!(reason(refused).contains("\"NO\""));
     // It is not tried again, and what follows is done.
-    control.send(&deed(1, Deed::Write(unknown))).unwrap();
+    control.send(&effect(1, Effect::Write(unknown))).unwrap();
     control.send(&write(2, "after\n")).unwrap();
-    control.send(&deed(3, Deed::CloseStdin)).unwrap();
+    control.send(&effect(3, Effect::CloseStdin)).unwrap();
     let (_, entries) = case.end();
     assert_eq!(
         std::fs::read_to_string(case.path("received")).unwrap(),
@@ -108,7 +108,7 @@ fn the_first_answer_is_the_only_one() {
     control.send(&answer("a", "yes")).unwrap();
     assert!(reason(control.send(&answer("a", "no"))).contains("has been answered"));
     control.send(&answer("b", "no")).unwrap();
-    control.send(&deed(0, Deed::EndTurn)).unwrap();
+    control.send(&effect(0, Effect::Close)).unwrap();
     let (_, entries) = case.end();
     let answers: Vec<Answer> = entries
         .iter()
@@ -120,7 +120,7 @@ fn the_first_answer_is_the_only_one() {
         .map(|answer| (&*answer.question, &*answer.value))
         .collect();
     assert_eq!(answers, [("a", "yes"), ("b", "no")]);
-    assert_eq!(notes(&entries), [Note::EndTurn]);
+    assert_eq!(notes(&entries), [Note::Close]);
 }
 
 #[test]
@@ -134,7 +134,7 @@ fn a_tick_is_recorded_once_and_not_after_output_that_nobody_read() {
     control.send(&tick(0, 1)).unwrap();
     control.send(&tick(0, 1)).unwrap();
     control.send(&tick(1, 1)).unwrap();
-    control.send(&deed(0, Deed::CloseStdin)).unwrap();
+    control.send(&effect(0, Effect::CloseStdin)).unwrap();
     let (_, entries) = case.end();
     let ticks = entries.iter().filter(|entry| entry.kind == Kind::Tick);
     assert_eq!(ticks.count(), 2);
@@ -145,7 +145,7 @@ fn who_is_asked_by_dialogue_gets_no_signal_and_is_killed_after_the_grace() {
     let script = "trap 'echo signalled; exit 5' INT; echo ready; \
                   while read -r line; do echo got $line; done; exit 3";
     let mut case = Case::sh(script);
-    case.spec.stdin = Stdin::Open(Vec::new().into());
+    case.spec.stdin = Stdin::Open(Vec::new());
     case.spec.interrupt.by_dialogue = true;
     case.spec.clock.grace_ms = 60_000;
     case.start();
@@ -153,7 +153,7 @@ fn who_is_asked_by_dialogue_gets_no_signal_and_is_killed_after_the_grace() {
     case.send(Request::Interrupt);
     case.send(Request::Interrupt);
     case.send(write(0, "stop\n"));
-    case.send(deed(1, Deed::EndTurn));
+    case.send(effect(1, Effect::Close));
     let (exited, entries) = case.end();
     assert_eq!((exited.code, exited.reason), (Some(3), Reason::Interrupted));
     assert_eq!(text(&entries, Kind::Stdout), "ready\ngot stop\n");
@@ -161,7 +161,7 @@ fn who_is_asked_by_dialogue_gets_no_signal_and_is_killed_after_the_grace() {
     assert_eq!(interrupts.count(), 1);
 
     let mut case = Case::sh(script);
-    case.spec.stdin = Stdin::Open(Vec::new().into());
+    case.spec.stdin = Stdin::Open(Vec::new());
     case.spec.interrupt.by_dialogue = true;
     case.spec.clock.grace_ms = 100;
     case.start();

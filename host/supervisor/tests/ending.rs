@@ -9,22 +9,12 @@ use std::os::unix::net::UnixStream;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use aod_launch::{SignalRoute, SignalTarget};
 use aod_log::Kind;
 use aod_supervisor::{
-    Control, ControlError, Deed, Reason, Request, SignalTarget, SpawnError, StartFailure, Stdin,
+    Control, ControlError, Effect, Reason, Request, SpawnError, StartFailure, Stdin,
 };
-use common::{BINARY, Case, deed, kill, lives, text, until, write};
-
-/// The pids that a script wrote, one a line.
-fn pids(case: &Case, name: &str, count: usize) -> Vec<u32> {
-    let path = case.path(name);
-    let read = || -> Vec<u32> {
-        let text = std::fs::read_to_string(&path).unwrap_or_default();
-        text.lines().filter_map(|line| line.parse().ok()).collect()
-    };
-    until("pids", || read().len() == count);
-    read()
-}
+use common::{BINARY, Case, effect, kill, lives, pids, text, until, write};
 
 #[test]
 fn codes_and_signals() {
@@ -145,7 +135,7 @@ fn the_signal_goes_to_the_cli_below_its_launchers() {
     let mut case = Case::sh(
         "trap 'echo launcher' INT; sh -c 'trap \"echo init\" INT; sh -c \"trap \\\"echo cli; exit 5\\\" INT; echo ready; while :; do sleep 0.02; done\"; exit $?'; exit $?",
     );
-    case.spec.interrupt.main_depth = 2;
+    case.spec.launch.signal_route = SignalRoute::Descendant { depth: 2 };
     case.start();
     case.wait_for_line("ready");
     case.send(Request::Interrupt);
@@ -167,7 +157,8 @@ fn who_ignores_the_signal_is_killed() {
         (Some(9), Reason::Interrupted)
     );
     // Without a signal at all: at once.
-    let mut case = Case::sh("echo ready; exec sleep 1000").to(SignalTarget::None);
+    let mut case = Case::sh("echo ready; exec sleep 1000");
+    case.spec.interrupt.signal = None;
     case.spec.clock.grace_ms = 60_000;
     case.start();
     case.wait_for_line("ready");
@@ -208,7 +199,7 @@ fn a_result_starts_the_last_grace() {
     case.spec.clock.after_result_grace_ms = 100;
     case.start();
     case.wait_for_line("result");
-    case.send(deed(0, Deed::EndTurn));
+    case.send(effect(0, Effect::Close));
     let (exited, _) = case.end();
     assert_eq!(
         (exited.signal, exited.reason),
@@ -233,75 +224,6 @@ fn a_killed_supervisor_takes_its_cli_with_it() {
             .iter()
             .all(|entry| entry.kind != Kind::Exited)
     );
-}
-
-/// A turn in a real sandbox with a pid namespace; None, with a reason printed, where that is not
-/// to be had.
-fn sandboxed(script: &str) -> Option<Case> {
-    let arguments = [
-        "bwrap",
-        "--die-with-parent",
-        "--unshare-pid",
-        "--ro-bind",
-        "/",
-        "/",
-        "--proc",
-        "/proc",
-        "--dev",
-        "/dev",
-        "sh",
-        "-c",
-    ];
-    let tried = Command::new("bwrap")
-        .args(&arguments[1..])
-        .arg(":")
-        .output();
-    if !tried.is_ok_and(|output| output.status.success()) {
-        println!("skipped: bubblewrap does not run here");
-        return None;
-    }
-    let mut case = Case::sh("");
-    case.spec.launch.program = "bwrap".into();
-    case.spec.launch.argv = arguments.map(str::to_owned).to_vec();
-    case.spec.launch.argv.push(script.to_owned());
-    case.spec.interrupt.main_depth = 2;
-    Some(case)
-}
-
-/// A process and all below it.
-fn tree(pid: u32) -> Vec<u32> {
-    let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"));
-    let children = children.unwrap_or_default();
-    let below = children
-        .split_whitespace()
-        .flat_map(|child| tree(child.parse().unwrap()));
-    std::iter::once(pid).chain(below).collect()
-}
-
-#[test]
-fn a_sandboxed_cli_is_interrupted_and_dies_with_its_supervisor() {
-    let script = "trap 'echo asked; exit 4' INT; (trap '' INT; sleep 1000; :) & echo ready; while :; do sleep 0.02; done";
-    let Some(case) = sandboxed(script) else {
-        return;
-    };
-    let started = case.start();
-    case.wait_for_line("ready");
-    let pids = tree(started.pid);
-    assert!(pids.len() >= 4, "{pids:?}");
-    case.send(Request::Interrupt);
-    let (exited, entries) = case.end();
-    assert_eq!((exited.code, exited.reason), (Some(4), Reason::Interrupted));
-    assert_eq!(text(&entries, Kind::Stdout), "ready\nasked\n");
-    assert!(pids.iter().all(|pid| !lives(*pid)));
-
-    let Some(case) = sandboxed(script) else {
-        return;
-    };
-    let started = case.start();
-    case.wait_for_line("ready");
-    let pids = tree(started.pid);
-    kill(started.supervisor_pid);
-    until("the sandbox to die", || pids.iter().all(|pid| !lives(*pid)));
 }
 
 #[test]
@@ -367,7 +289,7 @@ fn the_host_may_die() {
 #[test]
 fn hostile_clients_hurt_nobody() {
     let mut case = Case::sh("cat; echo end");
-    case.spec.stdin = Stdin::Open(Vec::new().into());
+    case.spec.stdin = Stdin::Open(Vec::new());
     case.start();
     let connect = || UnixStream::connect(&case.spec.control_socket).unwrap();
     let mut garbage = connect();
@@ -394,7 +316,7 @@ fn hostile_clients_hurt_nobody() {
     case.send(write(0, "hello\n"));
     case.wait_for_line("hello");
     let mut control = case.control();
-    control.send(&deed(1, Deed::CloseStdin)).unwrap();
+    control.send(&effect(1, Effect::CloseStdin)).unwrap();
     drop(crowd);
     let refused = control.send(&write(2, "late"));
     assert!(matches!(
@@ -408,7 +330,7 @@ fn hostile_clients_hurt_nobody() {
 #[test]
 fn a_cli_that_does_not_read_its_stdin_blocks_nobody() {
     let mut case = Case::sh("echo ready; while [ ! -e go ]; do sleep 0.01; done; wc -c");
-    case.spec.stdin = Stdin::Open(Vec::new().into());
+    case.spec.stdin = Stdin::Open(Vec::new());
     case.start();
     case.wait_for_line("ready");
     let mut control = case.control();
@@ -420,7 +342,7 @@ fn a_cli_that_does_not_read_its_stdin_blocks_nobody() {
         sent += data.len();
         assert!(sent < 64 << 20);
     }
-    control.send(&deed(seq + 1, Deed::CloseStdin)).unwrap();
+    control.send(&effect(seq + 1, Effect::CloseStdin)).unwrap();
     std::fs::write(case.path("go"), "").unwrap();
     let (_, entries) = case.end();
     assert!(text(&entries, Kind::Stdout).ends_with(&format!("{sent}\n")));
@@ -565,7 +487,7 @@ fn started_session(pid: u32) -> String {
 #[test]
 fn a_tree_that_uses_too_much_is_killed_and_it_is_said_why() {
     let mut case = Case::sh("for n in 1 2 3 4 5 6; do sleep 60 & done; echo $! > last; wait");
-    case.spec.watch.pids = Some(5);
+    case.spec.launch.polled_limits.pids = Some(5);
     case.start();
     let last = pids(&case, "last", 1)[0];
     let (exited, _) = case.end();

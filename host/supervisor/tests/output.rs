@@ -5,7 +5,7 @@
 mod common;
 
 use aod_log::{Flags, Kind};
-use aod_supervisor::{Reason, Request, Stdin};
+use aod_supervisor::{Fragment, Reason, Request, Stdin};
 use common::{Case, text};
 
 #[test]
@@ -110,7 +110,7 @@ fn a_last_line_without_a_newline_stays_one() {
 #[test]
 fn stdin_as_text_of_any_size() {
     let mut case = Case::sh("wc -c");
-    case.spec.stdin = Stdin::Text(vec![b'p'; 3_000_000].into());
+    case.spec.stdin = Stdin::Text(vec![Fragment::Text("p".repeat(3_000_000))]);
     case.start();
     let (_, entries) = case.end();
     assert_eq!(text(&entries, Kind::Stdout).trim(), "3000000");

@@ -54,11 +54,17 @@ impl Adapters {
 
     /// The memory that `runtimes.toml` says a turn of this runtime needs.
     pub(crate) fn turn_memory(&self, runtime: &str) -> Option<u64> {
-        self.registry.get(runtime)?.turn_memory()
+        let snapshot = self.registry.snapshot();
+        let runtime = snapshot.runtimes.get(runtime)?;
+        match runtime.health.adapter() {
+            Some(adapter) => adapter.turn_memory(),
+            // Not known yet, but what is declared is.
+            None => runtime.declaration.as_ref()?.settings.turn_memory,
+        }
     }
 
-    /// The adapter and the CLI that a session began with. One from before these were noted at its
-    /// creation begins with those of today.
+    /// The adapter and the CLI that a session began with. One that was made while its runtime was
+    /// being compiled waits for that, and begins with what it is then.
     pub(crate) async fn choose(&self, session: &SessionRecord) -> Result<Chosen> {
         if let Some(digest) = &session.adapter_digest {
             let adapter = self.by_digest(session, digest).await?;
@@ -69,21 +75,25 @@ impl Adapters {
             });
         }
         let name = &session.session.runtime;
-        let adapter = self.registry.get(name).ok_or_else(|| {
-            Error::UnknownRuntime(format!(
-                "runtime {name:?} cannot be used at the moment: see GET /runtimes/{name}"
-            ))
-        })?;
+        let snapshot = self.registry.settled(name).await;
+        let adapter = snapshot
+            .adapter(name)
+            .ok_or_else(|| Error::RuntimeUnusable {
+                runtime: name.clone(),
+            })?;
+        snapshot
+            .catalog
+            .validate_model(name, &session.session.model)?;
         let Build {
             adapter_digest,
             install_key,
-        } = Build::of(&adapter);
+        } = Build::of(adapter);
         self.store
             .set_build(session.session.id, adapter_digest, install_key.clone())
             .await?;
         Ok(Chosen {
             cli: adapter.cli().clone(),
-            adapter,
+            adapter: Arc::clone(adapter),
             install_key,
         })
     }
@@ -97,9 +107,11 @@ impl Adapters {
         let registry = self.registry.clone();
         let runtime = session.session.runtime.clone();
         let digest: Digest = digest.parse().map_err(Error::internal)?;
+        // It may just be what is being compiled: who waits for that here takes no thread.
+        registry.compiled(&runtime, digest).await;
         tokio::task::spawn_blocking(move || registry.by_digest(&runtime, digest))
             .await
             .map_err(Error::internal)?
-            .map_err(|error| Error::Unavailable(error.to_string()))
+            .map_err(Error::AdapterGone)
     }
 }

@@ -66,10 +66,9 @@ struct Waiter {
     admit: oneshot::Sender<()>,
 }
 
-/// A turn's place: in the queue, and once it is admitted, among those that run. Dropping it gives
-/// it back.
+/// A turn's permit to run, or its place in the queue for one. Dropping it gives it back.
 #[derive(Debug)]
-pub(crate) struct Place {
+pub(crate) struct AdmissionPermit {
     admission: Admission,
     ticket: u64,
     claim: Claim,
@@ -95,7 +94,7 @@ impl Admission {
     }
 
     /// Takes a place in the queue, or room where there is some and nobody waits.
-    pub(crate) fn enter(&self, claim: Claim) -> Place {
+    pub(crate) fn enter(&self, claim: Claim) -> AdmissionPermit {
         let mut state = self.state();
         let ticket = state.ticket();
         let (admit, waiting) = oneshot::channel();
@@ -105,19 +104,24 @@ impl Admission {
             admit,
         });
         state.admit();
-        self.place(ticket, claim, Some(waiting))
+        self.permit(ticket, claim, Some(waiting))
     }
 
     /// Takes room for a turn that runs already, whether there is some or not.
-    pub(crate) fn occupy(&self, claim: Claim) -> Place {
+    pub(crate) fn occupy(&self, claim: Claim) -> AdmissionPermit {
         let mut state = self.state();
         let ticket = state.ticket();
         state.take(claim);
-        self.place(ticket, claim, None)
+        self.permit(ticket, claim, None)
     }
 
-    fn place(&self, ticket: u64, claim: Claim, waiting: Option<oneshot::Receiver<()>>) -> Place {
-        Place {
+    fn permit(
+        &self,
+        ticket: u64,
+        claim: Claim,
+        waiting: Option<oneshot::Receiver<()>>,
+    ) -> AdmissionPermit {
+        AdmissionPermit {
             admission: self.clone(),
             ticket,
             claim,
@@ -211,7 +215,7 @@ impl State {
     }
 }
 
-impl Place {
+impl AdmissionPermit {
     /// Waits until the turn may run. Cancel-safe: the place in the queue is kept.
     pub(crate) async fn admitted(&mut self) {
         if let Some(waiting) = &mut self.waiting {
@@ -222,7 +226,7 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for AdmissionPermit {
     fn drop(&mut self) {
         let mut state = self.admission.state();
         let before = state.queue.len();
@@ -260,7 +264,7 @@ mod tests {
         }
     }
 
-    fn runs(place: &mut Place) -> bool {
+    fn runs(place: &mut AdmissionPermit) -> bool {
         place.admitted().now_or_never().is_some()
     }
 
@@ -313,11 +317,11 @@ mod tests {
     fn with_room_for_one_they_take_turns() {
         let admission = admission(1, None);
         let order = [ANNA, ANNA, ANNA, BERT, BERT].map(|owner| claim(owner, 1));
-        let mut places: Vec<_> = order.map(|claim| admission.enter(claim)).into();
+        let mut permits: Vec<_> = order.map(|claim| admission.enter(claim)).into();
         let mut begun = Vec::new();
-        while !places.is_empty() {
-            let running = places.iter_mut().position(runs).unwrap();
-            begun.push(places.remove(running).claim.owner);
+        while !permits.is_empty() {
+            let running = permits.iter_mut().position(runs).unwrap();
+            begun.push(permits.remove(running).claim.owner);
         }
         assert_eq!(begun, [ANNA, BERT, ANNA, BERT, ANNA]);
     }
@@ -329,17 +333,17 @@ mod tests {
         fn whoever_comes_and_goes(steps in prop::collection::vec((0..4_u128, 0..8_usize), 1..40)) {
             const ROOM: usize = 2;
             let admission = admission(ROOM, None);
-            let mut places: Vec<Place> = Vec::new();
+            let mut permits: Vec<AdmissionPermit> = Vec::new();
             for (owner, at) in steps {
-                if owner == 0 && !places.is_empty() {
-                    places.remove(at % places.len());
+                if owner == 0 && !permits.is_empty() {
+                    permits.remove(at % permits.len());
                 } else {
-                    places.push(admission.enter(claim(Uuid::from_u128(owner), 1)));
+                    permits.push(admission.enter(claim(Uuid::from_u128(owner), 1)));
                 }
-                let running = places.iter_mut().map(runs).filter(|runs| *runs).count();
-                prop_assert_eq!(running, places.len().min(ROOM));
+                let running = permits.iter_mut().map(runs).filter(|runs| *runs).count();
+                prop_assert_eq!(running, permits.len().min(ROOM));
                 let told = |owner: Option<Uuid>| -> Vec<usize> {
-                    let claims = places.iter().map(|place| place.claim);
+                    let claims = permits.iter().map(|place| place.claim);
                     claims
                         .filter(|claim| owner.is_none_or(|owner| claim.owner == owner))
                         .filter_map(|claim| admission.position(claim.session))
@@ -347,7 +351,7 @@ mod tests {
                 };
                 let mut all = told(None);
                 all.sort_unstable();
-                prop_assert_eq!(all, (1..=places.len() - running).collect::<Vec<_>>());
+                prop_assert_eq!(all, (1..=permits.len() - running).collect::<Vec<_>>());
                 for owner in 0..4 {
                     let of_one = told(Some(Uuid::from_u128(owner)));
                     prop_assert!(of_one.is_sorted(), "{:?}", of_one);

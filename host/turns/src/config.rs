@@ -1,14 +1,11 @@
 //! Settings of turns. The binary reads them from file, environment and flags.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::time::Duration;
 
 /// Settings of all turns.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// The supervisor's program.
-    pub supervisor: PathBuf,
     /// Which turns may run at once; the others wait for their turn.
     pub admission: AdmissionConfig,
     /// The log's durability.

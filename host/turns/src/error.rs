@@ -1,55 +1,113 @@
-//! What the services answer when they do not do what they were asked to.
+//! What can go wrong with turns, and what of it is for users.
+//!
+//! What an [`Error`] displays is for users. What the system said of a failure that is not theirs
+//! to mend stays in its sources, which [`Error::details`] writes out for the log.
 
-use aod_resources::{IllegalTransition, Status};
+use std::fmt;
+
 use thiserror::Error;
 
-/// The services' result.
+/// The result of what turns do.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// Why a service did not do what it was asked to. The texts are for the user, except for those of
-/// [`Error::Internal`].
+/// Why something was not done.
 #[derive(Debug, Error)]
+#[non_exhaustive]
 pub enum Error {
-    /// Not there, or another user's. Holds what kind of thing it is.
-    #[error("{0} not found")]
-    NotFound(String),
-    /// No such runtime is declared and ready.
-    #[error("{0}")]
-    UnknownRuntime(String),
-    /// Well-formed and yet not possible.
-    #[error("{0}")]
-    Invalid(String),
-    /// Not in the present state.
-    #[error("{0}")]
-    Conflict(String),
-    /// The user has as many active sessions as they may have.
-    #[error("{active} of {limit} sessions are active")]
-    ActiveLimit {
-        /// How many are allowed.
-        limit: u32,
-        /// How many there are.
-        active: u32,
+    /// No adapter of the session's runtime is loaded.
+    #[error("runtime {runtime:?} cannot be used at the moment")]
+    RuntimeUnusable {
+        /// The runtime's name.
+        runtime: String,
     },
-    /// Something that the host needs does not answer.
+    /// The runtime does not take the session's model.
     #[error("{0}")]
-    Unavailable(String),
+    Model(#[from] aod_runtime::ModelError),
+    /// The adapter that the session began with is not to be had.
+    #[error(
+        "the adapter that this session began with cannot be loaded any more: create another session"
+    )]
+    AdapterGone(#[source] aod_runtime::KeptError),
+    /// A sealed value does not open.
+    #[error("the sealed value {name:?} cannot be opened: {source}; set it again")]
+    Sealed {
+        /// Its name.
+        name: String,
+        /// Why.
+        source: aod_vault::OpenError,
+    },
+    /// A sealed value that an agent refers to is not there.
+    #[error("the value of {name:?} is gone: set it again")]
+    ValueGone {
+        /// Its name.
+        name: String,
+    },
     /// The server's disk, or its quota, has no room left.
     #[error("the server's disk is full: make room, or ask its operator to, and try again")]
-    FullDisk(#[source] anyhow::Error),
+    FullDisk(#[source] Cause),
     /// Anything that is not the user's to mend.
-    #[error("{0:#}")]
-    Internal(anyhow::Error),
+    #[error("the server failed to do this; its log has the cause: try again, or ask its operator")]
+    Internal(#[source] Cause),
+}
+
+/// What the system said. It is for the log, not for users.
+#[derive(Debug)]
+pub struct Cause(Box<dyn std::error::Error + Send + Sync>);
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl std::error::Error for Cause {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.0.source()
+    }
 }
 
 impl Error {
     /// Something that is not the user's to mend, or a full disk.
-    pub fn internal(error: impl Into<anyhow::Error>) -> Self {
+    pub fn internal(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         let error = error.into();
-        match error.chain().any(is_full_disk) {
-            true => Self::FullDisk(error),
-            false => Self::Internal(error),
+        let is_full = chain(&*error).any(is_full_disk);
+        match is_full {
+            true => Self::FullDisk(Cause(error)),
+            false => Self::Internal(Cause(error)),
         }
     }
+
+    /// Whether its cause is for the log alone.
+    pub const fn is_internal(&self) -> bool {
+        matches!(self, Self::FullDisk(_) | Self::Internal(_))
+    }
+
+    /// Everything that is known of it, for the log.
+    pub fn details(&self) -> impl fmt::Display + '_ {
+        Details(self)
+    }
+}
+
+struct Details<'a>(&'a Error);
+
+impl fmt::Display for Details<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // What an internal error displays says less than its cause.
+        let skipped = usize::from(self.0.is_internal());
+        for (at, error) in chain(self.0).skip(skipped).enumerate() {
+            match at {
+                0 => write!(f, "{error}")?,
+                _ => write!(f, ": {error}")?,
+            }
+        }
+        Ok(())
+    }
+}
+
+fn chain<'a>(
+    error: &'a (dyn std::error::Error + 'static),
+) -> impl Iterator<Item = &'a (dyn std::error::Error + 'static)> {
+    std::iter::successors(Some(error), |error| error.source())
 }
 
 fn is_full_disk(cause: &(dyn std::error::Error + 'static)) -> bool {
@@ -61,64 +119,40 @@ fn is_full_disk(cause: &(dyn std::error::Error + 'static)) -> bool {
             .is_some_and(aod_store::Error::is_full_disk)
 }
 
-/// The API's word for what the store calls by a table's name.
-fn capitalised(what: &str) -> String {
-    let mut letters = what.chars();
-    letters
-        .next()
-        .map(|first| first.to_uppercase().chain(letters).collect())
-        .unwrap_or_default()
-}
-
 impl From<aod_store::Error> for Error {
     fn from(error: aod_store::Error) -> Self {
-        use aod_store::Error as Store;
-        match error {
-            Store::NotFound { what, .. } => Self::NotFound(capitalised(what)),
-            Store::VersionMismatch { .. } => Self::Conflict(error.to_string()),
-            Store::Archived { what, .. } => {
-                Self::Conflict(format!("{} is archived", capitalised(what)))
-            }
-            Store::InUse { what, .. } => Self::Conflict(format!(
-                "{} is referenced by a session and cannot be deleted: archive it instead",
-                capitalised(what)
-            )),
-            Store::ActiveLimit { limit, active } => Self::ActiveLimit { limit, active },
-            Store::IdempotencyMismatch => Self::Invalid(
-                "this Idempotency-Key was used with another request: use a new key".to_owned(),
-            ),
-            Store::IllegalTransition(illegal) => Self::Conflict(refusal(illegal)),
-            Store::SessionActive { status, .. } => Self::Conflict(format!(
-                "Session is {}: terminate it or wait for its end before deleting it",
-                status.as_str()
-            )),
-            Store::AlreadyExists { .. } => Self::Conflict(capitalised(&error.to_string())),
-            other => Self::internal(other),
-        }
+        Self::internal(error)
     }
 }
 
-/// Each state refuses with a message of its own (`1-http-api.md`, "Rules").
-fn refusal(illegal: IllegalTransition) -> String {
-    use aod_resources::SessionEvent::{End, Prompt, Start};
-    match (illegal.state.status, illegal.event) {
-        (Status::Pending, Prompt) => {
-            "Session is pending: its turn has not started yet; wait for its end".to_owned()
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+
+    #[test]
+    fn a_cause_is_for_the_log_alone() {
+        let error = Error::internal(io::Error::other("/srv/aod/secret-place is broken"));
+        assert!(matches!(error, Error::Internal(_)));
+        assert!(!error.to_string().contains("secret-place"), "{error}");
+        assert_eq!(
+            error.details().to_string(),
+            "/srv/aod/secret-place is broken"
+        );
+    }
+
+    #[test]
+    fn a_full_disk_is_known_however_deep_it_lies() {
+        let full = || io::Error::from(io::ErrorKind::StorageFull);
+        let wrapped = aod_vault::Error::Io {
+            doing: "write",
+            path: "vault".into(),
+            source: full(),
+        };
+        for error in [Error::internal(full()), Error::internal(wrapped)] {
+            assert!(matches!(error, Error::FullDisk(_)), "{error:?}");
+            assert!(error.to_string().contains("disk is full"), "{error}");
         }
-        (Status::Running, Prompt) => {
-            "Session is running: wait for the turn's end, or interrupt it".to_owned()
-        }
-        (Status::Terminated, Prompt) => {
-            "Session is terminated and takes no more prompts: create another".to_owned()
-        }
-        (Status::Failed, Prompt) => {
-            "Session failed before its sandbox was provisioned: create another".to_owned()
-        }
-        (Status::Pending, End(_)) => {
-            "Session is still being provisioned: wait for its turn to start, or terminate it"
-                .to_owned()
-        }
-        (status, End(_)) => format!("Session is {}: no turn waits or runs", status.as_str()),
-        (status, Start | Prompt) => format!("Session is {}", status.as_str()),
     }
 }

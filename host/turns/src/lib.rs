@@ -8,10 +8,13 @@ mod adapters;
 mod admission;
 mod config;
 mod error;
+mod journal;
 mod mcp;
 mod paths;
+mod placement;
 mod provision;
 mod recover;
+mod removal;
 mod retention;
 mod seal;
 mod secrets;
@@ -19,10 +22,15 @@ mod turn;
 
 pub use adapters::{Adapters, Build};
 pub use config::{AdmissionConfig, Config, RetentionConfig, SandboxConfig, TurnConfig};
-pub use error::{Error, Result};
+pub use error::{Cause, Error, Result};
 pub use mcp::{mcp_key, mcp_names};
 pub use paths::{Paths, SessionPaths};
+pub use placement::{
+    ControlReply, LocalPlacement, PendingWorker, Placement, PlacementError, WorkerId,
+};
+pub use provision::installed_version;
 pub use recover::recover;
+pub use removal::Removal;
 pub use seal::{Seals, binding};
 pub use secrets::PLAIN;
 pub use turn::{Parts, Refusal, Turns};

@@ -1,10 +1,11 @@
-//! Where the data lies (`docs/architecture.md`).
+//! Where the data lies (see `docs/architecture.md`).
 
 use std::fs::{self, DirBuilder};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use aod_trees::{Limits, Trash};
 use uuid::Uuid;
 
 /// The data folder.
@@ -27,6 +28,7 @@ impl Paths {
             paths.cwasm(),
             paths.runtimes(),
             paths.sessions(),
+            paths.removals(),
         ] {
             private_dir(&dir)?;
         }
@@ -58,6 +60,16 @@ impl Paths {
         self.root.join("runtimes")
     }
 
+    /// What was taken out of the way and is about to be removed.
+    pub fn trash(&self) -> PathBuf {
+        self.root.join("trash")
+    }
+
+    /// Notes of sessions that are being deleted.
+    pub(crate) fn removals(&self) -> PathBuf {
+        self.root.join("removals")
+    }
+
     fn sessions(&self) -> PathBuf {
         self.root.join("sessions")
     }
@@ -66,7 +78,7 @@ impl Paths {
     ///
     /// # Errors
     /// When the folder of sessions cannot be read.
-    pub(crate) fn list_sessions(&self) -> io::Result<Vec<Uuid>> {
+    pub fn list_sessions(&self) -> io::Result<Vec<Uuid>> {
         let mut ids = Vec::new();
         for entry in fs::read_dir(self.sessions())? {
             let name = entry?.file_name();
@@ -141,32 +153,13 @@ impl SessionPaths {
         private_dir(&self.workspace())
     }
 
-    /// Removes the session's folder. What the agent left there may be unreadable by its modes.
+    /// Takes the session's folder out of the way; it is removed in the background.
     ///
     /// # Errors
-    /// Where it cannot be removed.
-    pub fn remove(&self) -> io::Result<()> {
-        match fs::remove_dir_all(&self.root) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-                unlock(&self.root)?;
-                fs::remove_dir_all(&self.root)
-            }
-            done => done,
-        }
+    /// Where it cannot be moved.
+    pub fn discard(&self, trash: &Trash) -> io::Result<()> {
+        Ok(trash.discard_path(&self.root, &Limits::default())?)
     }
-}
-
-/// Makes folders writable by their owner again. Follows no symbolic links.
-fn unlock(dir: &Path) -> io::Result<()> {
-    fs::set_permissions(dir, fs::Permissions::from_mode(0o700))?;
-    for entry in fs::read_dir(dir)? {
-        let entry = entry?;
-        if entry.file_type()?.is_dir() {
-            unlock(&entry.path())?;
-        }
-    }
-    Ok(())
 }
 
 /// Makes a folder and its parents, for their owner alone.
@@ -183,6 +176,7 @@ mod tests {
     fn a_session_goes_even_where_the_agent_took_its_permissions_away() {
         let folder = tempfile::tempdir().unwrap();
         let paths = Paths::create(&folder.path().join("data")).unwrap();
+        let trash = Trash::open(&paths.trash()).unwrap();
         let session = paths.session(Uuid::new_v4());
         session.create().unwrap();
         assert!(
@@ -194,9 +188,11 @@ mod tests {
         fs::create_dir_all(&locked).unwrap();
         fs::write(locked.join("file"), "x").unwrap();
         fs::set_permissions(&locked, fs::Permissions::from_mode(0o000)).unwrap();
-        session.remove().unwrap();
+        session.discard(&trash).unwrap();
         assert!(!session.root().exists());
-        session.remove().unwrap();
+        session.discard(&trash).unwrap();
+        trash.sweep(&Limits::default()).unwrap();
+        assert!(trash.is_empty().unwrap());
     }
 
     #[test]

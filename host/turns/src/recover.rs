@@ -4,16 +4,18 @@ use aod_log::Reader;
 use aod_resources::Status;
 use aod_store::Unsettled;
 
+use crate::placement::WorkerId;
 use crate::turn::{Left, Turns, settle_left};
 use crate::{Error, Result};
 
-/// Takes every turn in hand that waits or runs, and appends the terminal events that are missing.
+/// Goes on with every turn that waits or runs, and appends the terminal events that are missing.
 /// No session stays `running` without a process: a turn whose supervisor is gone is ended by its
 /// own task, within moments.
 ///
 /// # Errors
 /// Where the store does not answer.
 pub async fn recover(turns: &Turns) -> Result<()> {
+    crate::removal::resume(turns).await?;
     // Those that run have room already, and take it before the others queue up for the rest.
     let (running, others): (Vec<_>, Vec<_>) = turns
         .store
@@ -49,20 +51,23 @@ pub async fn recover(turns: &Turns) -> Result<()> {
         }
         // One damaged log must not keep the server from starting.
         if let Err(error) = settle(turns, &unsettled).await {
-            tracing::error!(%session, error = format!("{error:#}"), "cannot settle a turn");
+            tracing::error!(%session, error = %error.details(), "cannot settle a turn");
         }
     }
     Ok(())
 }
 
 /// Whether a turn runs. An earlier host may have died between the start of the CLI and the note of
-/// it, but not without its supervisor holding the log.
+/// it, but not without a worker that runs.
 fn runs(turns: &Turns, unsettled: &Unsettled) -> bool {
     match unsettled.turn.turn.status {
         Status::Running => true,
         Status::Pending => {
-            let log = turns.paths.session(unsettled.turn.session).log();
-            aod_log::is_locked(&log).unwrap_or(false)
+            let id = WorkerId {
+                session: unsettled.turn.session,
+                turn: unsettled.turn.turn.turn_number,
+            };
+            turns.placement.is_running(id).unwrap_or(false)
         }
         _ => false,
     }

@@ -70,11 +70,9 @@ impl Seals {
         let sealed = aod_vault::Sealed::from(record.blob.clone());
         self.0
             .open_sealed(&binding(&record.key), &sealed)
-            .map_err(|error| {
-                Error::Unavailable(format!(
-                    "the sealed value {:?} cannot be opened: {error}; set it again",
-                    record.key.name
-                ))
+            .map_err(|source| Error::Sealed {
+                name: record.key.name.clone(),
+                source,
             })
     }
 }

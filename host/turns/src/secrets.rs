@@ -1,4 +1,5 @@
-//! The secrets of a turn: who wins for one variable (`4-vault-and-sandbox.md`, "Who wins").
+//! The secrets of a turn: who wins for one variable (`docs/vault-and-sandbox.md`,
+//! "Credentials").
 
 use std::collections::HashSet;
 
@@ -60,6 +61,7 @@ impl TurnSecrets {
                 is_plain_url(url).then(|| types::Endpoint {
                     provider: provider.id.clone(),
                     url: url.to_owned(),
+                    source: types::EndpointSource::User,
                 })
             })
             .collect()
@@ -121,9 +123,10 @@ pub(crate) async fn gather(
     for (index, server) in session.agent.mcp_servers.iter().enumerate() {
         for (position, (_, sealed)) in mcp_names(server).enumerate() {
             let key = mcp_key(owner, session.agent.id, sealed.clone());
-            let record = store.sealed(key).await?.ok_or_else(|| {
-                Error::Unavailable(format!("the value of {sealed:?} is gone: set it again"))
-            })?;
+            let record = store
+                .sealed(key)
+                .await?
+                .ok_or(Error::ValueGone { name: sealed })?;
             secrets
                 .mcp
                 .insert(mcp_reference(index, position), seals.open(&record)?);
@@ -168,6 +171,8 @@ pub(crate) fn mcp_servers(agent: &aod_resources::Agent) -> Vec<types::McpServer>
                     })
                 }
             },
+            owner: types::McpOwner::Agent,
+            call_timeout_ms: None,
         })
         .collect()
 }
@@ -284,7 +289,7 @@ pub(crate) fn missing_credential(
     Some(format!(
         "runtime {runtime:?} had no credential for {provider}: {} is missing. Put {first} into the \
          env_vars of the session's environment, or register the credential once with \
-         `aod credential set` (PUT /credentials/{{name}}) for all sessions",
+         `aod credential set` for all sessions",
         variables.join(" or "),
     ))
 }
@@ -322,6 +327,7 @@ mod tests {
             name: name.to_owned(),
             variable: variable.to_owned(),
             providers: vec!["acme".to_owned()],
+            sent: Vec::new(),
             displaces: displaces.iter().map(|&name| name.to_owned()).collect(),
             prefix: None,
             label: String::new(),
@@ -346,9 +352,10 @@ mod tests {
             ],
             skills_folder: None,
             resume: types::ResumeStrategy::None,
-            interrupt: types::Interrupt::Kill,
+            stop: types::StopMethod::Kill,
             exit_grace_ms: 0,
-            capabilities: types::Capabilities::default(),
+            capabilities: Vec::new(),
+            options: Vec::new(),
         }
     }
 

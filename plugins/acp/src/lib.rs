@@ -1,20 +1,27 @@
 //! Runtime adapter for any agent that speaks the Agent Client Protocol over stdio: JSON-RPC 2.0,
 //! one message a line. Which agent, its table in `runtimes.toml` says.
 
+mod conversation;
+mod diff;
+mod names;
 mod open;
 mod options;
 mod permission;
+mod prompts;
 mod request;
+mod texts;
 mod tools;
-mod turn;
+mod updates;
+mod usage;
 mod wire;
 
+use aod_plugin_sdk::failure::unsupported;
 use aod_plugin_sdk::{
-    Adapter, Capabilities, Cli, Description, Interrupt, Plan, ResumeStrategy, Stdin, TurnContext,
-    description, file, text, variable,
+    Adapter, Cli, Context, Description, Launch, Origin, Prompt, Refusal, ResumeStrategy, Stdin,
+    StopMethod, description, file, known_settings, text, variable,
 };
 
-pub use options::{Choice, Credential, Options, Permissions, Provider};
+pub use options::{Choice, Credential, Options, Permissions, Provider, Sent, Setting};
 
 /// The adapter.
 #[derive(Debug)]
@@ -22,23 +29,11 @@ pub struct Acp;
 
 impl Adapter for Acp {
     type Options = Options;
-    type Turn = turn::AcpTurn;
+    type Conversation = conversation::AcpConversation;
 
     fn describe(options: &Options) -> Result<Description, String> {
         options.check()?;
         let command = options.argv.first().cloned().unwrap_or_default();
-        let mut capabilities = Capabilities::DELTAS
-            | Capabilities::USAGE
-            | Capabilities::INTERRUPT
-            | Capabilities::SYSTEM_PROMPT
-            | Capabilities::MCP_STDIO
-            | Capabilities::MCP_URL;
-        if options.permissions == Permissions::Ask {
-            capabilities |= Capabilities::PERMISSIONS;
-        }
-        if options.skills_folder.is_some() {
-            capabilities |= Capabilities::SKILLS;
-        }
         Ok(Description {
             cli: Cli {
                 version_args: options.version_args.clone(),
@@ -53,36 +48,53 @@ impl Adapter for Acp {
                 .collect(),
             skills_folder: options.skills_folder.clone(),
             resume: ResumeStrategy::FromStream,
-            interrupt: Interrupt::Dialogue,
+            options: options.settings.iter().map(Setting::described).collect(),
+            stop: StopMethod::Dialogue,
             exit_grace_ms: options.exit_grace_ms,
-            capabilities,
+            capabilities: options.capabilities(),
             ..description("acp", env!("CARGO_PKG_VERSION"), &command)
         })
     }
 
-    fn plan(options: &Options, context: &TurnContext) -> Result<Plan, String> {
+    fn prepare(options: &Options, context: &Context, prompt: &Prompt) -> Result<Launch, Refusal> {
+        let known: Vec<&str> = options.settings.iter().map(|it| it.id.as_str()).collect();
+        known_settings(prompt, &known)?;
+        if let Origin::Fork(origin) = &context.origin {
+            if !options.fork {
+                let message = "this agent cannot copy a conversation";
+                return Err(unsupported("origin", message));
+            }
+            if origin.after_turn.is_some() {
+                let message = "this agent copies a conversation from its end only";
+                return Err(unsupported("origin.after_turn", message));
+            }
+        }
         let filled = |text: &String| options::filled(text, context);
         let argv: Vec<String> = options.argv.iter().filter_map(filled).collect();
-        let mut plan = aod_plugin_sdk::plan(argv, context.continuity());
+        let mut launch = aod_plugin_sdk::launch(argv, context.continuity(prompt));
         for (name, value) in &options.env {
             // One that speaks of an endpoint which nobody gave is left out.
             if let Some(value) = filled(value) {
-                plan.env.push(variable(name, &value));
+                launch.env.push(variable(name, &value));
             }
         }
-        plan.delete = options.delete.iter().filter_map(filled).collect();
+        launch.delete = options.delete.iter().filter_map(filled).collect();
         if let Some(path) = options.system_prompt_file.as_ref().and_then(filled) {
             match &context.system {
-                Some(system) => plan.files.push(file(path, text(system))),
-                None => plan.delete.push(path),
+                Some(system) => launch.files.push(file(path, text(system))),
+                None => launch.delete.push(path),
             }
         }
-        plan.stdin = Stdin::Open(text(request::initialize()));
-        Ok(plan)
+        launch.stdin = Stdin::Open(text(request::initialize()));
+        Ok(launch)
     }
 
-    fn turn(options: &Options, context: TurnContext) -> turn::AcpTurn {
-        turn::AcpTurn::new(options.clone(), context)
+    fn conversation(
+        options: &Options,
+        context: Context,
+        state: Option<Vec<u8>>,
+    ) -> conversation::AcpConversation {
+        conversation::AcpConversation::new(options.clone(), context, state.as_deref())
     }
 }
 

@@ -1,18 +1,24 @@
-//! From the first request to the prompt: one request at a time, each with the next number.
+//! From the first request to a session that takes prompts: one request at a time, each with the
+//! next number.
 
 use aod_plugin_sdk::failure::failure;
-use aod_plugin_sdk::{FailureKind, Fragment, Level, McpTransport, Out};
+use aod_plugin_sdk::{FailureKind, Fragment, Level, McpState, McpTransport, Origin, Out};
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use crate::conversation::AcpConversation;
 use crate::options::filled;
 use crate::request;
-use crate::turn::AcpTurn;
-use crate::wire::{self, Capabilities, Initialized, Opened};
+use crate::usage::Money;
+use crate::wire::{self, Initialized, Opened};
+
+/// How a token begins that names a copy and not the conversation to copy.
+pub(crate) const COPY: &str = "copy:";
 
 /// What is waited for.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Step {
-    /// The reply to `initialize`, which the plan has sent.
+    /// The reply to `initialize`, which the launch has sent.
     #[default]
     Initialize,
     /// To `authenticate`.
@@ -21,34 +27,73 @@ pub(crate) enum Step {
     New,
     /// To `session/load` or `session/resume`.
     Resume,
+    /// To `session/fork`, as which the conversation begins.
+    Fork,
     /// Silence, after which a loaded session has told all of its history.
     Settle,
     /// The reply to `session/set_model`.
     Model,
     /// To `session/set_mode`.
     Mode,
+    /// To `session/set_config_option`.
+    Setting,
     /// To `session/prompt`.
     Prompt,
+    /// The next prompt.
+    Idle,
     /// Nothing more.
     Over,
 }
 
-/// How far a turn has come in opening its session.
+/// What the agent can do.
+#[derive(Debug, Default, Clone, Copy, Serialize, Deserialize)]
+pub(crate) struct Agent {
+    load: bool,
+    resume: bool,
+    pub(crate) fork: bool,
+    /// Whether it reaches MCP servers over HTTP.
+    pub(crate) http: bool,
+    pub(crate) images: bool,
+    pub(crate) steering: bool,
+}
+
+impl Agent {
+    fn new(said: &Initialized) -> Self {
+        let capabilities = &said.agent_capabilities;
+        let steers = |meta: &wire::AgentMeta| meta.steering.as_ref().is_some_and(|it| it.supported);
+        Self {
+            load: capabilities.load_session,
+            resume: capabilities.session_capabilities.resume.is_some(),
+            fork: capabilities.session_capabilities.fork.is_some(),
+            http: capabilities.mcp_capabilities.http,
+            images: capabilities.prompt_capabilities.image,
+            steering: steers(&said.meta) || steers(&capabilities.meta),
+        }
+    }
+
+    /// Whether a later process can go on with a session.
+    pub(crate) fn can_resume(self) -> bool {
+        self.load || self.resume
+    }
+}
+
+/// How far a process has come in opening its session.
 #[derive(Debug, Default)]
 pub(crate) struct Opening {
     pub(crate) step: Step,
+    /// The number of the request whose reply is waited for.
+    awaited: u64,
     /// The number of the request that was sent last.
-    last: u64,
-    agent: Capabilities,
-    session: Option<String>,
-    /// Whether the conversation goes on.
-    resumed: bool,
+    pub(crate) last: u64,
+    pub(crate) agent: Agent,
+    pub(crate) session: Option<String>,
 }
 
 impl Opening {
     /// Whether this is the reply that is waited for.
     pub(crate) fn awaits(&self, id: &RawValue) -> bool {
-        !matches!(self.step, Step::Settle | Step::Over) && id.get().parse() == Ok(self.last)
+        !matches!(self.step, Step::Settle | Step::Idle | Step::Over)
+            && id.get().parse() == Ok(self.awaited)
     }
 
     /// The agent's own id of the session.
@@ -56,30 +101,37 @@ impl Opening {
         self.session.as_deref()
     }
 
-    /// Whether a later turn can go on with the session.
-    pub(crate) fn can_resume(&self) -> bool {
-        self.agent.load_session || self.agent.session_capabilities.resume.is_some()
+    /// The number of a request whose reply is waited for.
+    pub(crate) fn next(&mut self, step: Step) -> u64 {
+        self.step = step;
+        self.awaited = self.number();
+        self.awaited
     }
 
-    fn next(&mut self, step: Step) -> u64 {
-        self.step = step;
+    /// The number of a request beside those.
+    pub(crate) fn number(&mut self) -> u64 {
         self.last += 1;
         self.last
     }
 }
 
-impl AcpTurn {
+impl AcpConversation {
     /// The reply that was waited for.
     pub(crate) fn replied(&mut self, result: Option<&RawValue>, out: &mut Out) {
         match self.opening.step {
             Step::Initialize => self.initialized(&wire::read(result), out),
             Step::Authenticate => self.open(out),
-            Step::New => {
+            Step::New | Step::Fork => {
+                let is_new = self.opening.step == Step::New;
                 let opened: Opened<'_> = wire::read(result);
                 match opened.session_id {
                     Some(session) => {
                         out.session_started(&*session);
                         self.opening.session = Some(session.into());
+                        self.needs_system = is_new;
+                        if is_new {
+                            self.money = Money::at(Some(0.0));
+                        }
                         self.choose(out);
                     }
                     None => self.broken("it opened a session and did not say its id", out),
@@ -89,8 +141,7 @@ impl AcpTurn {
                 if let Some(session) = self.opening.session() {
                     out.session_started(session);
                 }
-                self.opening.resumed = true;
-                if self.opening.agent.session_capabilities.resume.is_some() {
+                if self.opening.agent.resume {
                     self.choose(out);
                 } else {
                     self.opening.step = Step::Settle;
@@ -98,12 +149,9 @@ impl AcpTurn {
                 }
             }
             Step::Model => self.choose_mode(out),
-            Step::Mode => self.prompt(out),
-            Step::Prompt => {
-                self.prompted(result, out);
-                self.opening.step = Step::Over;
-            }
-            Step::Settle | Step::Over => {}
+            Step::Mode | Step::Setting => self.go_on(out),
+            Step::Prompt => self.prompted(result, out),
+            Step::Settle | Step::Idle | Step::Over => {}
         }
     }
 
@@ -112,55 +160,62 @@ impl AcpTurn {
         self.fail(failure(FailureKind::Crash, message), out);
     }
 
-    fn initialized(&mut self, agent: &Initialized, out: &mut Out) {
-        if agent.protocol_version != 1 {
-            let version = agent.protocol_version;
+    fn initialized(&mut self, said: &Initialized, out: &mut Out) {
+        if said.protocol_version != 1 {
+            let version = said.protocol_version;
             self.broken(&format!("it speaks version {version} and not 1"), out);
             return;
         }
-        self.opening.agent = agent.agent_capabilities.clone();
-        match &self.options.auth_method {
+        self.opening.agent = Agent::new(said);
+        match self.options.auth_method.clone() {
             Some(method) => {
                 let id = self.opening.next(Step::Authenticate);
-                out.write_stdin(request::plain(id, "authenticate", &[("methodId", method)]));
+                out.write_stdin(request::plain(id, "authenticate", &[("methodId", &method)]));
             }
             None => self.open(out),
         }
     }
 
-    /// Goes on with the session of the turn before, or begins one.
+    /// Goes on with the session of the process before, or begins one.
     fn open(&mut self, out: &mut Out) {
-        let http = self.opening.agent.mcp_capabilities.http;
+        let agent = self.opening.agent;
         for server in &self.context.mcp_servers {
-            if !http && matches!(server.transport, McpTransport::Url(_)) {
-                let name = &server.name;
-                let text = format!(
-                    "the agent reaches no MCP servers over HTTP: {name:?} is not there in this turn"
-                );
-                out.notice(Level::Warning, text);
+            if !agent.http && matches!(server.transport, McpTransport::Url(_)) {
+                let why = "the agent reaches no MCP servers over HTTP".to_owned();
+                out.mcp_server(&*server.name, McpState::Failed, Some(why));
             }
         }
-        let earlier = self.context.resume_token().map(str::to_owned);
-        if let Some(session) = earlier.filter(|_| self.opening.can_resume()) {
-            let id = self.opening.next(Step::Resume);
-            let method = match self.opening.agent.session_capabilities.resume {
-                Some(_) => "session/resume",
-                None => "session/load",
-            };
-            let request = request::session(id, method, Some(&session), &self.context, http);
-            self.opening.session = Some(session);
-            out.write_stdin(request);
-            return;
-        }
-        if self.context.turn > 1 {
-            let why = match self.context.resume_token() {
-                Some(_) => "it cannot go on with one",
-                None => "there is none to go on with",
-            };
-            self.begin_afresh(why, out);
-        } else {
-            self.begin(out);
-        }
+        let (step, method, session) = match &self.context.origin {
+            Origin::Fork(origin) => match origin.token.strip_prefix(COPY) {
+                Some(copy) => self.resumption(copy),
+                None => (Step::Fork, "session/fork", origin.token.clone()),
+            },
+            Origin::Resume(session) if agent.can_resume() => self.resumption(session),
+            Origin::Resume(_) => {
+                self.begin_afresh("it cannot go on with one", out);
+                return;
+            }
+            Origin::New if self.turn > 1 => {
+                self.begin_afresh("there is none to go on with", out);
+                return;
+            }
+            Origin::New => {
+                self.begin(out);
+                return;
+            }
+        };
+        let id = self.opening.next(step);
+        let request = request::session(id, method, Some(&session), &self.context, agent.http);
+        self.opening.session = Some(session);
+        out.write_stdin(request);
+    }
+
+    fn resumption(&self, session: &str) -> (Step, &'static str, String) {
+        let method = match self.opening.agent.resume {
+            true => "session/resume",
+            false => "session/load",
+        };
+        (Step::Resume, method, session.to_owned())
     }
 
     /// Begins a session in place of the one before, and says so.
@@ -168,14 +223,14 @@ impl AcpTurn {
         let text = format!(
             "the agent does not know the earlier conversation ({why}): this turn starts afresh"
         );
-        out.notice(Level::Warning, text);
+        out.coded_notice(Level::Warning, "fresh", text);
         self.begin(out);
     }
 
     fn begin(&mut self, out: &mut Out) {
         self.opening.session = None;
         let id = self.opening.next(Step::New);
-        let http = self.opening.agent.mcp_capabilities.http;
+        let http = self.opening.agent.http;
         let request = request::session(id, "session/new", None, &self.context, http);
         out.write_stdin(request);
     }
@@ -193,7 +248,7 @@ impl AcpTurn {
         match template.and_then(|text| filled(text, &self.context)) {
             Some(model) => {
                 let id = self.opening.next(Step::Model);
-                let request = self.of_session(id, "session/set_model", Some(("modelId", &model)));
+                let request = self.of_session(id, "session/set_model", &[("modelId", &model)]);
                 out.write_stdin(request);
             }
             None => self.choose_mode(out),
@@ -204,31 +259,16 @@ impl AcpTurn {
         match self.options.mode.clone() {
             Some(mode) => {
                 let id = self.opening.next(Step::Mode);
-                let request = self.of_session(id, "session/set_mode", Some(("modeId", &mode)));
-                out.write_stdin(request);
+                out.write_stdin(self.of_session(id, "session/set_mode", &[("modeId", &mode)]));
             }
-            None => self.prompt(out),
+            None => self.go_on(out),
         }
     }
 
-    fn of_session(&self, id: u64, method: &str, more: Option<(&str, &str)>) -> Vec<Fragment> {
+    pub(crate) fn of_session(&self, id: u64, method: &str, more: &[(&str, &str)]) -> Vec<Fragment> {
         let session = self.opening.session().unwrap_or_default();
-        let parameters: Vec<_> = [("sessionId", session)].into_iter().chain(more).collect();
+        let mut parameters = vec![("sessionId", session)];
+        parameters.extend(more);
         request::plain(id, method, &parameters)
-    }
-
-    fn prompt(&mut self, out: &mut Out) {
-        let id = self.opening.next(Step::Prompt);
-        let mut texts = Vec::new();
-        // A conversation that goes on has it already.
-        if let Some(system) = &self.context.system
-            && self.options.system_prompt_file.is_none()
-            && !self.opening.resumed
-        {
-            texts.push(system.as_str());
-        }
-        texts.push(&self.context.prompt);
-        let session = self.opening.session().unwrap_or_default();
-        out.write_stdin(request::prompt(id, session, &texts));
     }
 }

@@ -2,7 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use aod_plugin_sdk::TurnContext;
+use aod_plugin_sdk::json::write_string;
+use aod_plugin_sdk::{
+    AuthHeader, AuthStyle, Capability, Context, ForkPoint, InjectMode, OptionDeclaration,
+    OptionScope,
+};
 use serde::Deserialize;
 
 /// The longest time that a question may wait for an answer, in seconds.
@@ -40,6 +44,14 @@ pub struct Options {
     pub select_model: Option<String>,
     /// What to choose by `session/set_mode`.
     pub mode: Option<String>,
+    /// What users may set by `session/set_config_option`.
+    pub settings: Vec<Setting>,
+    /// The media types of images that it takes in a prompt.
+    pub images: Vec<String>,
+    /// Whether it offers `_session/steering`.
+    pub steering: bool,
+    /// Whether it offers `session/fork`.
+    pub fork: bool,
     /// What is done when it asks for permission.
     pub permissions: Permissions,
     /// With `permissions = "ask"`: what is answered where nobody does.
@@ -68,6 +80,12 @@ impl Default for Options {
             auth_method: None,
             select_model: None,
             mode: None,
+            settings: Vec::new(),
+            images: ["image/png", "image/jpeg", "image/gif", "image/webp"]
+                .map(str::to_owned)
+                .into(),
+            steering: false,
+            fork: false,
             permissions: Permissions::Ask,
             permission_default: Choice::Reject,
             permission_deadline: 300,
@@ -108,6 +126,9 @@ pub struct Provider {
     /// The variable in which users give another base URL.
     #[serde(default)]
     pub endpoint_variable: Option<String>,
+    /// The base URL that the agent uses where none is given, as it would stand in that variable.
+    #[serde(default)]
+    pub default_endpoint: Option<String>,
     /// Whether the agent takes any model of the host's catalog.
     #[serde(default)]
     pub whole_catalog: bool,
@@ -123,12 +144,53 @@ pub struct Credential {
     pub variable: String,
     /// The providers it opens.
     pub providers: Vec<String>,
+    /// How the agent sends it to them. Without it, the value itself enters the sandbox.
+    #[serde(default)]
+    pub sent: Vec<Sent>,
     /// A prefix that valid values have.
     #[serde(default)]
     pub prefix: Option<String>,
     /// A word for people.
     #[serde(default)]
     pub label: Option<String>,
+}
+
+/// How a credential is sent.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(untagged, deny_unknown_fields)]
+pub enum Sent {
+    /// In a header.
+    Header {
+        /// The header's name, in lower case.
+        header: String,
+        /// What stands in front of the value.
+        #[serde(default)]
+        prefix: String,
+    },
+    /// In a query parameter.
+    Query {
+        /// The parameter's name.
+        query: String,
+    },
+}
+
+/// Something that users may set.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Setting {
+    /// Its id among the session's settings.
+    pub id: String,
+    /// The agent's own id of it, if that is another.
+    #[serde(default)]
+    pub config: Option<String>,
+    /// The values that the agent knows.
+    pub values: Vec<String>,
+    /// A name for people.
+    #[serde(default)]
+    pub label: Option<String>,
+    /// What it does.
+    #[serde(default)]
+    pub description: String,
 }
 
 impl Options {
@@ -163,6 +225,23 @@ impl Options {
                 ));
             }
         }
+        for setting in &self.settings {
+            if setting.values.is_empty() {
+                return Err(format!(
+                    "options.settings: {:?} has no values; name those that the agent knows",
+                    setting.id
+                ));
+            }
+        }
+        for sent in self.credentials.iter().flat_map(|it| &it.sent) {
+            if let Sent::Header { header, .. } = sent
+                && header.bytes().any(|byte| byte.is_ascii_uppercase())
+            {
+                return Err(format!(
+                    "options.credentials: write the header {header:?} in lower case"
+                ));
+            }
+        }
         if !(1..=LONGEST_DEADLINE).contains(&self.permission_deadline) {
             return Err(format!(
                 "options.permission_deadline: {} is not from 1 to {LONGEST_DEADLINE} seconds",
@@ -173,11 +252,82 @@ impl Options {
     }
 }
 
+impl Options {
+    /// What the agent can do, as far as the table says.
+    pub(crate) fn capabilities(&self) -> Vec<Capability> {
+        let mut capabilities = vec![
+            Capability::Deltas,
+            Capability::Reasoning,
+            Capability::Usage,
+            Capability::Interrupt,
+            Capability::SystemPrompt,
+            Capability::McpStdio,
+            Capability::McpUrl,
+            Capability::Live,
+        ];
+        if self.permissions == Permissions::Ask {
+            capabilities.push(Capability::Permissions);
+        }
+        if self.skills_folder.is_some() {
+            capabilities.push(Capability::Skills);
+        }
+        if !self.images.is_empty() {
+            capabilities.push(Capability::Images(self.images.clone()));
+        }
+        if self.steering {
+            capabilities.push(Capability::Inject(vec![InjectMode::Steer]));
+        }
+        if self.fork {
+            capabilities.push(Capability::Fork(ForkPoint::End));
+        }
+        capabilities
+    }
+}
+
+impl Setting {
+    pub(crate) fn described(&self) -> OptionDeclaration {
+        let mut schema = "{\"enum\":[".to_owned();
+        for (index, value) in self.values.iter().enumerate() {
+            if index > 0 {
+                schema.push(',');
+            }
+            write_string(&mut schema, value);
+        }
+        schema.push_str("]}");
+        OptionDeclaration {
+            id: self.id.clone(),
+            label: self.label.clone().unwrap_or_else(|| self.id.clone()),
+            description: self.description.clone(),
+            schema,
+            default: "null".to_owned(),
+            scope: OptionScope::Sticky,
+        }
+    }
+
+    /// What the agent calls it.
+    pub(crate) fn config(&self) -> &str {
+        self.config.as_deref().unwrap_or(&self.id)
+    }
+}
+
+impl Sent {
+    fn described(&self) -> AuthStyle {
+        match self {
+            Self::Header { header, prefix } => AuthStyle::Header(AuthHeader {
+                name: header.clone(),
+                prefix: prefix.clone(),
+            }),
+            Self::Query { query } => AuthStyle::Query(query.clone()),
+        }
+    }
+}
+
 impl Provider {
     pub(crate) fn described(&self) -> aod_plugin_sdk::Provider {
         aod_plugin_sdk::Provider {
             id: self.id.clone(),
             endpoint_variable: self.endpoint_variable.clone(),
+            default_endpoint: self.default_endpoint.clone(),
             whole_catalog: self.whole_catalog,
         }
     }
@@ -189,6 +339,7 @@ impl Credential {
             name: self.name.clone(),
             variable: self.variable.clone(),
             providers: self.providers.clone(),
+            sent: self.sent.iter().map(Sent::described).collect(),
             displaces: Vec::new(),
             prefix: self.prefix.clone(),
             label: self.label.clone().unwrap_or_else(|| "API key".to_owned()),
@@ -198,7 +349,7 @@ impl Credential {
 
 /// A text with its placeholders filled in; none where it speaks of an endpoint that nobody gave.
 /// Braces that hold anything else stay as they are.
-pub(crate) fn filled(text: &str, context: &TurnContext) -> Option<String> {
+pub(crate) fn filled(text: &str, context: &Context) -> Option<String> {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
     while let Some((before, after)) = rest.split_once('{') {
@@ -235,7 +386,7 @@ mod tests {
 
     #[test]
     fn placeholders_are_filled_in_and_other_braces_left_alone() {
-        let context = context("acme/m-1", "p");
+        let context = context("acme/m-1");
         let filled = |text: &str| super::filled(text, &context);
         assert_eq!(filled("-m={model}").unwrap(), "-m=m-1");
         assert_eq!(

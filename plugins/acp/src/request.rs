@@ -1,10 +1,12 @@
 //! What is written to the agent, each message a line.
 
 use aod_plugin_sdk::json::write_string;
-use aod_plugin_sdk::{Fragment, McpServer, McpTransport, McpValue, Template, TurnContext, mcp};
+use aod_plugin_sdk::{
+    Block, Context, Fragment, McpServer, McpTransport, McpValue, Template, mcp, text_of,
+};
 use serde_json::value::RawValue;
 
-/// The request that a turn begins with; the only one that the plan has, and not the fold.
+/// The request that a process begins with; the only one that the launch has, and not the fold.
 pub(crate) const INITIALIZE: u64 = 0;
 
 /// Without files and terminals of the client's: the agent has the sandbox's own.
@@ -32,7 +34,7 @@ fn end(mut request: Template) -> Vec<Fragment> {
     request.finish()
 }
 
-/// A request with one parameter, or two.
+/// A request whose parameters are texts.
 pub(crate) fn plain(id: u64, method: &str, parameters: &[(&str, &str)]) -> Vec<Fragment> {
     let mut request = begin(id, method);
     for (index, (name, value)) in parameters.iter().enumerate() {
@@ -51,7 +53,7 @@ pub(crate) fn session(
     id: u64,
     method: &str,
     session: Option<&str>,
-    context: &TurnContext,
+    context: &Context,
     http: bool,
 ) -> Vec<Fragment> {
     let mut request = begin(id, method);
@@ -117,23 +119,52 @@ fn write_values(request: &mut Template, values: &[McpValue]) {
     request.text("]");
 }
 
-/// The prompt, as one or more texts.
-pub(crate) fn prompt(id: u64, session: &str, texts: &[&str]) -> Vec<Fragment> {
-    let mut request = begin(id, "session/prompt");
+/// A prompt, or more for one that runs. `first` is a text that comes before the rest; `images` says
+/// whether the agent takes them, which are named otherwise.
+pub(crate) fn prompt(
+    id: u64,
+    method: &str,
+    session: &str,
+    first: Option<&str>,
+    blocks: &[Block],
+    images: bool,
+) -> Vec<Fragment> {
+    let mut request = begin(id, method);
     request
         .text("\"sessionId\":")
         .json_text(session)
         .text(",\"prompt\":[");
-    for (index, text) in texts.iter().enumerate() {
-        let comma = if index > 0 { "," } else { "" };
-        request
-            .text(comma)
-            .text("{\"type\":\"text\",\"text\":")
-            .json_text(text)
-            .text("}");
+    if let Some(text) = first {
+        write_text(&mut request, text);
+    }
+    for (index, block) in blocks.iter().enumerate() {
+        if index > 0 || first.is_some() {
+            request.text(",");
+        }
+        match block {
+            Block::Text(text) => write_text(&mut request, text),
+            Block::Image(image) if images => {
+                request
+                    .text("{\"type\":\"image\",\"mimeType\":")
+                    .json_text(&image.media_type)
+                    .text(",\"data\":\"")
+                    .attachment(&image.id)
+                    .text("\"}");
+            }
+            Block::Image(_) | Block::File(_) => {
+                write_text(&mut request, &text_of(std::slice::from_ref(block)));
+            }
+        }
     }
     request.text("]");
     end(request)
+}
+
+fn write_text(request: &mut Template, text: &str) {
+    request
+        .text("{\"type\":\"text\",\"text\":")
+        .json_text(text)
+        .text("}");
 }
 
 /// The wish to stop.

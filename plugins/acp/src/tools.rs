@@ -1,16 +1,22 @@
-//! Calls of tools: told once all is known of them that will be, and once each.
+//! Calls of tools: told once all is known of them that will be, then their news, then their result.
 
 use std::collections::HashMap;
 
-use aod_plugin_sdk::json::write_string;
-use aod_plugin_sdk::{ChangeKind, Out};
+use aod_plugin_sdk::json::{Text, write_string};
+use aod_plugin_sdk::{
+    ChangeKind, Diff, EventBody, FileChange, Location, Out, Part, ToolCall, ToolKind, ToolResult,
+    TurnReference, tool_call, tool_result, tool_update,
+};
 use serde_json::value::RawValue;
 
-use crate::wire::{self, Piece, RawOutput, Update};
+use crate::names::{self, Servers};
+use crate::wire::{self, Piece, RawOutput, Update, UpdateMeta};
+use crate::{diff, texts};
 
-/// The calls of a turn.
+/// The calls of a process.
 #[derive(Debug, Default)]
 pub(crate) struct Tools {
+    servers: Servers,
     calls: HashMap<String, Call>,
     /// Their ids, in the order in which they were begun.
     order: Vec<String>,
@@ -19,67 +25,157 @@ pub(crate) struct Tools {
 /// What is known of a call. Updates have only what has changed.
 #[derive(Debug, Default)]
 struct Call {
+    /// The turn that it was begun in.
+    turn: u32,
+    inside: Option<String>,
+    name: Option<String>,
+    first_title: String,
     title: String,
     kind: String,
     input: Option<String>,
-    paths: Vec<String>,
-    changes: Vec<(String, ChangeKind)>,
+    locations: Vec<Location>,
+    changes: Vec<Change>,
+    /// What an agent says of it as a whole, again and again.
+    said: String,
+    /// What it has put out since it is under way.
+    output: String,
+    /// Whether the user did not let it.
+    refused: bool,
     told: bool,
     ended: bool,
 }
 
+/// A file that a call changes.
+#[derive(Debug)]
+struct Change {
+    path: String,
+    kind: ChangeKind,
+    diff: String,
+}
+
 impl Tools {
-    /// Takes an update; tells the call when it is under way, and its result when that is there.
-    pub(crate) fn update(&mut self, update: &Update<'_>, out: &mut Out) {
-        let pieces: Vec<Piece<'_>> = wire::read(update.content);
-        let id = update.tool_call_id.to_string();
-        let call = self.take(&id, update, &pieces);
-        if call.ended {
-            return;
-        }
-        let status = update.status.0.as_deref().unwrap_or_default();
-        let failed = status == "failed";
-        if status == "in_progress" {
-            call.tell(&id, out);
-        } else if failed || status == "completed" {
-            call.tell(&id, out);
-            call.ended = true;
-            out.tool_result(id, output(&pieces, update.raw_output), failed);
-            if !failed {
-                call.tell_changes(out);
-            }
+    pub(crate) fn new(servers: Servers) -> Self {
+        Self {
+            servers,
+            ..Self::default()
         }
     }
 
+    /// The turn that a call belongs to which is still at work.
+    pub(crate) fn turn_of(&self, id: &str) -> Option<u32> {
+        let call = self.calls.get(id)?;
+        (!call.ended).then_some(call.turn)
+    }
+
+    /// Takes an update; tells the call when it is under way, and its result when that is there.
+    /// Returns whether the call has ended by it.
+    pub(crate) fn update(
+        &mut self,
+        turn: u32,
+        update: &Update<'_>,
+        meta: &UpdateMeta<'_>,
+        out: &mut Out,
+    ) -> bool {
+        let pieces: Vec<Piece<'_>> = wire::read(update.content);
+        let id = update.tool_call_id.to_string();
+        let news = self.take(&id, turn, update, meta, &pieces);
+        let Some(call) = self.calls.get_mut(&id) else {
+            return false;
+        };
+        if call.ended {
+            return false;
+        }
+        if call.turn != turn {
+            out.of_turn(TurnReference::Number(call.turn));
+        }
+        out.inside(call.inside.as_deref());
+        let status = update.status.0.as_deref().unwrap_or_default();
+        let failed = status == "failed";
+        let ends = failed || status == "completed";
+        let is_under_way = status == "in_progress"
+            || (status.is_empty() && update.raw_input.is_some_and(says_something));
+        if call.told && !ends {
+            news.tell(&id, out);
+        } else if ends || is_under_way {
+            call.tell(&id, &self.servers, out);
+        }
+        if ends {
+            call.end(&id, failed, &pieces, update.raw_output, out);
+        }
+        out.inside(None::<String>);
+        ends
+    }
+
     /// Takes what a request for permission says of its tool, and tells the call.
-    pub(crate) fn announce(&mut self, update: &Update<'_>, out: &mut Out) {
+    pub(crate) fn announce(&mut self, turn: u32, update: &Update<'_>, out: &mut Out) {
         if update.tool_call_id.is_empty() {
             return;
         }
         let pieces: Vec<Piece<'_>> = wire::read(update.content);
+        let meta = wire::read(update.meta);
         let id = update.tool_call_id.to_string();
-        self.take(&id, update, &pieces).tell(&id, out);
+        self.take(&id, turn, update, &meta, &pieces);
+        if let Some(call) = self.calls.get_mut(&id) {
+            call.tell(&id, &self.servers, out);
+        }
     }
 
-    /// Tells the calls that were begun and never heard of again.
+    /// The user does not let a call. Not every agent says that it has ended then.
+    pub(crate) fn refuse(&mut self, id: &str) {
+        if let Some(call) = self.calls.get_mut(id) {
+            call.refused = true;
+        }
+    }
+
+    /// Tells the calls that were begun and never heard of again, and forgets those that have ended.
     pub(crate) fn finish(&mut self, out: &mut Out) {
         for id in &self.order {
             if let Some(call) = self.calls.get_mut(id) {
-                call.tell(id, out);
+                call.tell(id, &self.servers, out);
+                if call.refused && !call.ended {
+                    call.ended = true;
+                    out.tool_result(tool_result(&**id, "permission was not given", true));
+                }
             }
         }
+        self.calls.retain(|_, call| !call.ended);
+        self.order.retain(|id| self.calls.contains_key(id));
     }
 
-    fn take(&mut self, id: &str, update: &Update<'_>, pieces: &[Piece<'_>]) -> &mut Call {
+    fn take(
+        &mut self,
+        id: &str,
+        turn: u32,
+        update: &Update<'_>,
+        meta: &UpdateMeta<'_>,
+        pieces: &[Piece<'_>],
+    ) -> News {
         if !self.calls.contains_key(id) {
             self.order.push(id.to_owned());
         }
-        let call = self.calls.entry(id.to_owned()).or_default();
-        // The first title is a tool's name where an agent has one; later ones say what it does.
-        if call.title.is_empty()
-            && let Some(title) = &update.title.0
+        let call = self.calls.entry(id.to_owned()).or_insert_with(|| Call {
+            turn,
+            ..Call::default()
+        });
+        let mut news = News::default();
+        let claude = meta.claude.as_ref();
+        if let Some(name) = claude
+            .and_then(|claude| claude.tool_name.as_ref())
+            .or(update.name.0.as_ref())
         {
+            call.name = Some(name.to_string());
+        }
+        if let Some(parent) = claude.and_then(|claude| claude.parent_tool_use_id.as_ref()) {
+            call.inside = Some(parent.to_string());
+        }
+        if let Some(title) = &update.title.0
+            && **title != *call.title
+        {
+            if call.first_title.is_empty() {
+                call.first_title = title.to_string();
+            }
             call.title = title.to_string();
+            news.title = Some(title.to_string());
         }
         if let Some(kind) = &update.kind.0 {
             call.kind = kind.to_string();
@@ -87,35 +183,129 @@ impl Tools {
         if let Some(input) = update.raw_input.filter(|input| says_something(input)) {
             call.input = Some(input.get().to_owned());
         }
-        if let Some(locations) = update.locations.as_ref().filter(|list| !list.is_empty()) {
-            call.paths = locations.iter().map(|it| it.path.to_string()).collect();
+        for location in update.locations.iter().flatten() {
+            let location = Location {
+                path: location.path.to_string(),
+                line: location.line,
+            };
+            if !call.locations.contains(&location) {
+                call.locations.push(location.clone());
+                news.locations.push(location);
+            }
         }
         let changes: Vec<_> = pieces.iter().filter_map(change).collect();
         if !changes.is_empty() {
             call.changes = changes;
         }
-        call
+        news.output = call.new_output(meta, pieces);
+        news
+    }
+}
+
+/// What an update says that was not known.
+#[derive(Debug, Default)]
+struct News {
+    title: Option<String>,
+    output: Option<String>,
+    locations: Vec<Location>,
+}
+
+impl News {
+    fn tell(self, id: &str, out: &mut Out) {
+        if self.title.is_some() || self.output.is_some() || !self.locations.is_empty() {
+            let mut update = tool_update(id);
+            update.title = self.title;
+            update.output = self.output;
+            update.locations = self.locations;
+            out.tool_update(update);
+        }
     }
 }
 
 impl Call {
-    fn tell(&mut self, id: &str, out: &mut Out) {
+    /// What comes to the output. Each update has the whole of it, except where an agent sends a
+    /// terminal's bytes.
+    fn new_output(&mut self, meta: &UpdateMeta<'_>, pieces: &[Piece<'_>]) -> Option<String> {
+        let terminal = meta.terminal_output_delta.as_ref();
+        if let Some(terminal) = terminal.or(meta.terminal_output.as_ref()) {
+            self.output.push_str(&terminal.data);
+            return Some(terminal.data.to_string());
+        }
+        let said = text_of(pieces)?;
+        let new = said.strip_prefix(self.said.as_str()).unwrap_or(&said);
+        // What an agent says of a call before it is under way is no output.
+        let new = (self.told && !new.is_empty()).then(|| new.to_owned());
+        self.output.push_str(new.as_deref().unwrap_or_default());
+        self.said = said;
+        new
+    }
+
+    fn tell(&mut self, id: &str, servers: &Servers, out: &mut Out) {
         if self.told {
             return;
         }
         self.told = true;
         let input = self.input.take().unwrap_or_else(|| self.described());
-        out.tool_call(id, self.name(), input);
+        let name = self.name(id).to_owned();
+        let server = servers.find(&name, &self.first_title);
+        let kind = names::kind(&self.kind);
+        let canonical = match server {
+            Some((_, tool)) => Some(tool),
+            None => names::canonical(&name, kind),
+        };
+        let kind = match canonical {
+            _ if server.is_some() => ToolKind::Mcp,
+            Some("agent") => ToolKind::Agent,
+            _ => kind,
+        };
+        out.tool_call(ToolCall {
+            title: Some(self.title.clone()).filter(|title| !title.is_empty()),
+            server: server.map(|(server, _)| server.to_owned()),
+            canonical_name: canonical.map(str::to_owned),
+            locations: self.locations.clone(),
+            ..tool_call(id, &*name, kind, input)
+        });
     }
 
-    /// The protocol has no names of tools: a title that can be one, else a kind that says
-    /// something.
-    fn name(&self) -> &str {
-        let can_be_name = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.:/".contains(&byte);
-        let has_name = !self.title.is_empty() && self.title.bytes().all(can_be_name);
+    fn end(
+        &mut self,
+        id: &str,
+        failed: bool,
+        pieces: &[Piece<'_>],
+        raw: Option<&RawValue>,
+        out: &mut Out,
+    ) {
+        self.ended = true;
+        let known = std::mem::take(&mut self.output);
+        let mut result: ToolResult = tool_result(id, output(pieces, raw, known), failed);
+        let mut changes = Vec::new();
+        if !failed {
+            changes = self.changes(id, raw);
+        }
+        let diffs = changes.iter().filter_map(|change| {
+            Some(Part::Diff(Diff {
+                path: change.path.clone(),
+                unified: change.diff.clone()?,
+            }))
+        });
+        result.parts = diffs.chain(pieces.iter().filter_map(other_part)).collect();
+        out.tool_result(result);
+        for change in changes {
+            out.emit(EventBody::FileChange(change));
+        }
+    }
+
+    /// What the agent itself says, a title that can be a name, or a kind that says something.
+    fn name<'a>(&'a self, id: &'a str) -> &'a str {
+        if let Some(name) = self.name.as_deref().or_else(|| names::in_call_id(id)) {
+            return name;
+        }
+        let can_be_name = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte);
+        let title = &self.first_title;
+        let has_name = !title.is_empty() && title.bytes().all(can_be_name);
         match self.kind.as_str() {
-            "" | "other" => &self.title,
-            _ if has_name => &self.title,
+            "" | "other" => title,
+            _ if has_name => title,
             kind => kind,
         }
     }
@@ -125,31 +315,44 @@ impl Call {
         let mut json = "{\"title\":".to_owned();
         write_string(&mut json, &self.title);
         json.push_str(",\"paths\":[");
-        for (index, path) in self.paths.iter().enumerate() {
+        for (index, location) in self.locations.iter().enumerate() {
             if index > 0 {
                 json.push(',');
             }
-            write_string(&mut json, path);
+            write_string(&mut json, &location.path);
         }
         json.push_str("]}");
         json
     }
 
-    /// By its differences, or else by its kind and where it was at work.
-    fn tell_changes(&self, out: &mut Out) {
-        for (path, kind) in &self.changes {
-            out.file_change(path, *kind);
+    /// The files that were changed: by their differences, or else by the call's kind and where it
+    /// was at work.
+    fn changes(&mut self, id: &str, raw: Option<&RawValue>) -> Vec<FileChange> {
+        let file_change = |path: String, kind, diff: Option<String>| FileChange {
+            path,
+            kind,
+            moved_from: None,
+            diff,
+            call_id: Some(id.to_owned()),
+        };
+        if !self.changes.is_empty() {
+            let changes = std::mem::take(&mut self.changes);
+            let each = changes
+                .into_iter()
+                .map(|it| file_change(it.path, it.kind, Some(it.diff)));
+            return each.collect();
         }
-        if self.changes.is_empty() {
-            let kind = match self.kind.as_str() {
-                "edit" => ChangeKind::Modified,
-                "delete" => ChangeKind::Deleted,
-                _ => return,
-            };
-            for path in &self.paths {
-                out.file_change(path, kind);
-            }
-        }
+        let existed = wire::read::<RawOutput<'_>>(raw).metadata.exists;
+        let kind = match self.kind.as_str() {
+            "edit" if existed == Some(false) => ChangeKind::Created,
+            "edit" => ChangeKind::Modified,
+            "delete" => ChangeKind::Deleted,
+            _ => return Vec::new(),
+        };
+        let paths = self.locations.iter().map(|location| &location.path);
+        paths
+            .map(|path| file_change(path.clone(), kind, None))
+            .collect()
     }
 }
 
@@ -157,34 +360,51 @@ fn says_something(input: &RawValue) -> bool {
     !matches!(input.get(), "null" | "{}" | "\"\"")
 }
 
-fn change(piece: &Piece<'_>) -> Option<(String, ChangeKind)> {
+fn change(piece: &Piece<'_>) -> Option<Change> {
     if &*piece.kind != "diff" {
         return None;
     }
-    let is_empty = |text: &aod_plugin_sdk::json::MaybeText<'_>| {
-        text.0.as_ref().is_none_or(|text| text.is_empty())
-    };
-    let kind = match (is_empty(&piece.old_text), is_empty(&piece.new_text)) {
+    let text = |text: &Option<Text<'_>>| text.as_deref().unwrap_or_default().to_owned();
+    let (before, after) = (text(&piece.old_text.0), text(&piece.new_text.0));
+    let kind = match (before.is_empty(), after.is_empty()) {
         (true, _) => ChangeKind::Created,
         (false, true) => ChangeKind::Deleted,
         (false, false) => ChangeKind::Modified,
     };
-    let path = piece.path.0.as_ref()?;
-    Some((path.to_string(), kind))
+    Some(Change {
+        path: piece.path.0.as_ref()?.to_string(),
+        kind,
+        diff: diff::unified(&before, &after),
+    })
 }
 
-/// The texts that a tool told, or else what it gave as its own output.
-fn output(pieces: &[Piece<'_>], raw: Option<&RawValue>) -> String {
+/// The texts that a tool told; none where it told nothing of the kind.
+fn text_of(pieces: &[Piece<'_>]) -> Option<String> {
     let texts: Vec<&str> = pieces
         .iter()
         .filter_map(|piece| piece.content.as_ref()?.text.0.as_deref())
         .collect();
-    if !texts.is_empty() {
-        return texts.join("\n");
+    (!texts.is_empty()).then(|| texts.join("\n"))
+}
+
+/// An image or a link that a tool gives.
+fn other_part(piece: &Piece<'_>) -> Option<Part> {
+    let block = piece.content.as_ref()?;
+    match &*block.kind {
+        "image" | "resource_link" => Some(texts::part(block, RawValue::NULL)),
+        _ => None,
     }
-    let read: RawOutput<'_> = wire::read(raw);
-    match (read.output.0, read.error.0) {
-        (Some(text), _) | (None, Some(text)) => text.into(),
-        (None, None) => raw.map_or_else(String::new, |raw| raw.get().to_owned()),
-    }
+}
+
+/// What a tool gave as its own output, or else what the agent told of it.
+fn output(pieces: &[Piece<'_>], raw: Option<&RawValue>, known: String) -> String {
+    let own = match raw.map(RawValue::get) {
+        Some(text) if text.starts_with('"') => serde_json::from_str(text).ok(),
+        _ => {
+            let read: RawOutput<'_> = wire::read(raw);
+            read.output.0.or(read.error.0).map(String::from)
+        }
+    };
+    let nothing = || raw.map_or(known, |raw| raw.get().to_owned());
+    own.or_else(|| text_of(pieces)).unwrap_or_else(nothing)
 }

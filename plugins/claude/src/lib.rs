@@ -1,15 +1,25 @@
 //! Runtime adapter for Claude Code.
 
+mod background;
+mod calls;
+mod conversation;
+mod launch;
+mod messages;
+mod notes;
 mod outcome;
-mod plan;
+mod results;
 mod resume;
+mod servers;
+mod todos;
 mod tools;
-mod turn;
+mod usage;
+mod wait;
 mod wire;
 
 use aod_plugin_sdk::{
-    Adapter, Capabilities, Cli, Credential, Description, InstallStep, Interrupt, Model, NoOptions,
-    Plan, Provider, ResumeStrategy, TurnContext, description,
+    Adapter, AuthHeader, AuthStyle, Capability, Cli, Context, Credential, Description, ForkPoint,
+    InstallStep, Launch, LimitName, Model, NoOptions, OptionDeclaration, OptionScope, Prompt,
+    Provider, Refusal, ResumeStrategy, StopMethod, description,
 };
 
 /// The adapter.
@@ -18,6 +28,10 @@ pub struct Claude;
 
 const API_KEY: &str = "ANTHROPIC_API_KEY";
 const OAUTH_TOKEN: &str = "CLAUDE_CODE_OAUTH_TOKEN";
+
+/// Options, by their ids.
+const EFFORT: &str = "reasoning_effort";
+const PERMISSION_MODE: &str = "permission_mode";
 
 const MODELS: &[(&str, &str)] = &[
     ("anthropic/claude-opus-4-6", "Claude Opus 4.6"),
@@ -34,7 +48,7 @@ const MODELS: &[(&str, &str)] = &[
 
 impl Adapter for Claude {
     type Options = NoOptions;
-    type Turn = turn::ClaudeTurn;
+    type Conversation = conversation::ClaudeConversation;
 
     fn describe(_: &NoOptions) -> Result<Description, String> {
         Ok(Description {
@@ -49,6 +63,7 @@ impl Adapter for Claude {
             providers: vec![Provider {
                 id: "anthropic".to_owned(),
                 endpoint_variable: Some("ANTHROPIC_BASE_URL".to_owned()),
+                default_endpoint: Some("https://api.anthropic.com".to_owned()),
                 whole_catalog: false,
             }],
             models: MODELS
@@ -59,38 +74,96 @@ impl Adapter for Claude {
                 })
                 .collect(),
             credentials: credentials(),
+            options: options(),
             skills_folder: Some(".claude/skills".to_owned()),
             resume: ResumeStrategy::CallerChosen,
-            interrupt: Interrupt::Sigint,
+            stop: StopMethod::Sigint,
             exit_grace_ms: 5_000,
-            capabilities: Capabilities::DELTAS
-                | Capabilities::USAGE
-                | Capabilities::COST
-                | Capabilities::INTERRUPT
-                | Capabilities::SYSTEM_PROMPT
-                | Capabilities::MCP_STDIO
-                | Capabilities::MCP_URL
-                | Capabilities::SKILLS,
+            capabilities: capabilities(),
             ..description("claude", env!("CARGO_PKG_VERSION"), "claude")
         })
     }
 
-    fn plan(_: &NoOptions, context: &TurnContext) -> Result<Plan, String> {
-        Ok(plan::plan(context))
+    fn prepare(_: &NoOptions, context: &Context, prompt: &Prompt) -> Result<Launch, Refusal> {
+        launch::prepare(context, prompt)
     }
 
-    fn turn(_: &NoOptions, context: TurnContext) -> turn::ClaudeTurn {
-        turn::ClaudeTurn::new(&context)
+    fn conversation(
+        _: &NoOptions,
+        context: Context,
+        _: Option<Vec<u8>>,
+    ) -> conversation::ClaudeConversation {
+        conversation::ClaudeConversation::new(&context)
     }
+}
+
+fn capabilities() -> Vec<Capability> {
+    vec![
+        Capability::Deltas,
+        Capability::Reasoning,
+        Capability::Usage,
+        Capability::UsageByModel,
+        Capability::Cost,
+        Capability::Interrupt,
+        Capability::SystemPrompt,
+        Capability::McpStdio,
+        Capability::McpUrl,
+        Capability::McpStates,
+        Capability::Skills,
+        Capability::Subagents,
+        Capability::StructuredOutput(OptionScope::Process),
+        Capability::Limits(vec![
+            LimitName::MaxRounds,
+            LimitName::MaxCostUsd,
+            LimitName::BackgroundWaitMs,
+        ]),
+        Capability::Fork(ForkPoint::End),
+    ]
+}
+
+fn options() -> Vec<OptionDeclaration> {
+    vec![
+        OptionDeclaration {
+            id: EFFORT.to_owned(),
+            label: "Reasoning effort".to_owned(),
+            description: "How much the model thinks before it answers. Not every model has every \
+                          level."
+                .to_owned(),
+            schema: r#"{"type":"string","enum":["low","medium","high","xhigh","max"]}"#.to_owned(),
+            default: "null".to_owned(),
+            scope: OptionScope::Turn,
+        },
+        OptionDeclaration {
+            id: PERMISSION_MODE.to_owned(),
+            label: "Permission mode".to_owned(),
+            description: "What the agent may do: everything (bypassPermissions), edit files and \
+                          run harmless commands (acceptEdits), read and plan (plan), or only what \
+                          its settings allow (dontAsk). What it may not do is denied; nobody is \
+                          asked."
+                .to_owned(),
+            schema:
+                r#"{"type":"string","enum":["bypassPermissions","acceptEdits","plan","dontAsk"]}"#
+                    .to_owned(),
+            default: format!("\"{}\"", launch::ASK_NOTHING),
+            scope: OptionScope::Turn,
+        },
+    ]
 }
 
 fn credentials() -> Vec<Credential> {
     let anthropic = || vec!["anthropic".to_owned()];
+    let header = |name: &str, prefix: &str| {
+        vec![AuthStyle::Header(AuthHeader {
+            name: name.to_owned(),
+            prefix: prefix.to_owned(),
+        })]
+    };
     vec![
         Credential {
             name: "provider_key:anthropic".to_owned(),
             variable: API_KEY.to_owned(),
             providers: anthropic(),
+            sent: header("x-api-key", ""),
             displaces: Vec::new(),
             prefix: Some("sk-ant-api".to_owned()),
             label: "API key".to_owned(),
@@ -99,6 +172,7 @@ fn credentials() -> Vec<Credential> {
             name: "runtime_token:claude-oauth".to_owned(),
             variable: OAUTH_TOKEN.to_owned(),
             providers: anthropic(),
+            sent: header("authorization", "Bearer "),
             displaces: vec!["provider_key:anthropic".to_owned()],
             prefix: Some("sk-ant-oat".to_owned()),
             label: "OAuth token (Pro or Max)".to_owned(),

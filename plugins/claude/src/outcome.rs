@@ -1,7 +1,7 @@
 //! How a turn ended, from its `result` line.
 
 use aod_plugin_sdk::failure::{failure, from_api};
-use aod_plugin_sdk::{Failure, FailureKind, TurnResult};
+use aod_plugin_sdk::{Failure, FailureKind, StopKind, TurnResult, completed, failed, stopped};
 
 use crate::wire::Line;
 
@@ -14,17 +14,19 @@ pub(crate) struct Omens {
     pub(crate) reset_at_ms: Option<u64>,
 }
 
-pub(crate) fn outcome(line: Line<'_>, omens: &Omens) -> TurnResult {
-    let failure = why_it_failed(&line, omens);
-    let aborted = line.terminal_reason.filter(|reason| is_abort(reason));
+/// `wants_form`: whether the answer must be of a form that was asked for.
+pub(crate) fn outcome(line: Line<'_>, omens: &Omens, wants_form: bool) -> TurnResult {
+    let ended = how_it_ended(&line, omens, wants_form);
+    // The model's own word where it was the model that stopped.
+    let cause = line
+        .terminal_reason
+        .filter(|cause| &**cause != "completed" && line.stop_reason.as_deref() != Some("refusal"));
     TurnResult {
-        failure,
-        stop_reason: aborted
-            .or(line.stop_reason)
-            .or(line.subtype)
-            .map(Into::into),
+        native_reason: cause.or(line.stop_reason).or(line.subtype).map(Into::into),
         duration_ms: line.duration_ms,
         text: line.result.0.map(Into::into),
+        structured: line.structured_output.map(|answer| answer.get().to_owned()),
+        ..ended
     }
 }
 
@@ -32,18 +34,48 @@ fn is_abort(terminal_reason: &str) -> bool {
     terminal_reason.starts_with("aborted")
 }
 
-/// API errors come as a `success` that is an error; stops by the user as an error that is none.
-fn why_it_failed(line: &Line<'_>, omens: &Omens) -> Option<Failure> {
+/// API errors come as a `success` that is an error; stops by the user as an error that is none; a
+/// turn that made way for another input as a success that was broken off.
+fn how_it_ended(line: &Line<'_>, omens: &Omens, wants_form: bool) -> TurnResult {
     let subtype = line.subtype.as_deref().unwrap_or_default();
     let is_error = line.is_error.unwrap_or(false) || subtype.starts_with("error");
-    if !is_error || line.terminal_reason.as_deref().is_some_and(is_abort) {
-        return None;
+    if line.terminal_reason.as_deref().is_some_and(is_abort) {
+        return stopped(
+            if is_error {
+                StopKind::Interrupted
+            } else {
+                StopKind::Preempted
+            },
+            "",
+        );
     }
+    if is_error {
+        let failure = why_it_failed(line, subtype, omens);
+        let ended = failed(failure);
+        return match subtype {
+            "error_max_turns" => TurnResult {
+                stop: StopKind::MaxRounds,
+                ..ended
+            },
+            _ => ended,
+        };
+    }
+    if wants_form && line.structured_output.is_none() {
+        return failed(failure(
+            FailureKind::Output,
+            "the model did not answer in the form that was asked for",
+        ));
+    }
+    completed(None)
+}
+
+fn why_it_failed(line: &Line<'_>, subtype: &str, omens: &Omens) -> Failure {
     let message = message(line, subtype);
     let kind = match subtype {
         _ if message.contains("No conversation found") => Some(FailureKind::Resume),
-        "error_max_turns" => Some(FailureKind::Timeout),
-        "error_max_budget_usd" => Some(FailureKind::Quota),
+        _ if line.stop_reason.as_deref() == Some("refusal") => Some(FailureKind::Refused),
+        "error_max_turns" | "error_max_budget_usd" => Some(FailureKind::Limit),
+        "error_max_structured_output_retries" => Some(FailureKind::Output),
         _ => omens.error.as_deref().and_then(kind_of_word),
     };
     let mut failure = match kind {
@@ -55,7 +87,7 @@ fn why_it_failed(line: &Line<'_>, omens: &Omens) -> Option<Failure> {
             .or(failure.retry_at_ms)
             .or(omens.reset_at_ms);
     }
-    Some(failure)
+    failure
 }
 
 fn message(line: &Line<'_>, subtype: &str) -> String {
@@ -75,7 +107,7 @@ fn message(line: &Line<'_>, subtype: &str) -> String {
 }
 
 /// The CLI's own words for API errors; `unknown` and newer ones say nothing.
-fn kind_of_word(word: &str) -> Option<FailureKind> {
+pub(crate) fn kind_of_word(word: &str) -> Option<FailureKind> {
     match word {
         "authentication_failed" | "oauth_org_not_allowed" => Some(FailureKind::Auth),
         "billing_error" | "rate_limit" => Some(FailureKind::Quota),

@@ -1,8 +1,8 @@
 //! What a turn leaves to the next.
 
-/// The CLI's session, and what it had cost so far: the CLI goes on counting, and a turn's cost is
+/// The CLI's session, and what it had cost so far: older CLIs go on counting, and a turn's cost is
 /// the difference.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Resume {
     pub(crate) session: String,
     pub(crate) cost_usd: f64,

@@ -1,104 +1,198 @@
 //! The lines that the CLI writes, as far as the adapter reads them.
 //!
 //! One structure serves all kinds of lines, so that each is read once, whatever the order of its
-//! keys: `type` is not always the first.
+//! keys: `type` is not always the first. What few lines have is left as it stands and read by who
+//! needs it.
 
-use std::fmt;
+mod lenient;
 
 use aod_plugin_sdk::json::{MaybeText, Text};
 use serde::Deserialize;
-use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 /// A line of stdout.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, bound(deserialize = "'de: 'a"))]
-pub struct Line<'a> {
+pub(crate) struct Line<'a> {
     #[serde(rename = "type")]
-    pub kind: Text<'a>,
-    pub subtype: Option<Text<'a>>,
-    pub session_id: Option<Text<'a>>,
+    pub(crate) kind: Text<'a>,
+    pub(crate) subtype: Option<Text<'a>>,
+    pub(crate) session_id: Option<Text<'a>>,
     /// Set in what a subagent says: the call of the tool that started it.
-    pub parent_tool_use_id: Option<Text<'a>>,
+    pub(crate) parent_tool_use_id: Option<Text<'a>>,
     /// In `assistant` and `user`; in some notices a plain text.
-    pub message: Message<'a>,
+    pub(crate) message: Message<'a>,
+    /// In `assistant`: it breaks off.
+    pub(crate) aborted: Option<bool>,
+    /// In `user`: the CLI says it, not a user.
+    #[serde(rename = "isSynthetic")]
+    pub(crate) is_synthetic: Option<bool>,
     /// In `stream_event`.
-    pub event: Option<StreamEvent<'a>>,
+    pub(crate) event: Option<StreamEvent<'a>>,
     /// A word for what went wrong, in `assistant` and `system/api_retry`.
-    pub error: MaybeText<'a>,
-    /// In `user`, next to a tool's result.
-    pub tool_use_result: ToolUseResult<'a>,
+    pub(crate) error: MaybeText<'a>,
+    /// In `user`, next to a tool's result: what the tool says for programs.
+    #[serde(borrow)]
+    pub(crate) tool_use_result: Option<&'a RawValue>,
+    /// In `assistant`, next to calls of tools of MCP servers.
+    pub(crate) tool_use_meta: Vec<ToolUseMeta<'a>>,
 
     // `system/init`
-    pub mcp_servers: Vec<McpServer<'a>>,
+    pub(crate) mcp_servers: Vec<McpServer<'a>>,
+    pub(crate) model: MaybeText<'a>,
 
-    // `system/status`
-    pub status: MaybeText<'a>,
+    // `system/status`, `system/task_notification`
+    pub(crate) status: MaybeText<'a>,
+
+    // `system/compact_boundary`
+    pub(crate) compact_metadata: Option<CompactMetadata>,
 
     // `system/api_retry`
-    pub attempt: Option<u32>,
-    pub max_retries: Option<u32>,
-    pub retry_delay_ms: Option<f64>,
-    pub error_status: Option<u16>,
+    pub(crate) attempt: Option<u32>,
+    pub(crate) max_retries: Option<u32>,
+    pub(crate) retry_delay_ms: Option<f64>,
+    pub(crate) error_status: Option<u16>,
 
     // `rate_limit_event`
-    pub rate_limit_info: Option<RateLimit<'a>>,
+    pub(crate) rate_limit_info: Option<RateLimit<'a>>,
 
-    // What background tasks and other notices are about
-    pub description: MaybeText<'a>,
-    pub summary: MaybeText<'a>,
-    pub content: MaybeText<'a>,
+    // `system/task_*`, `system/background_tasks_changed`
+    pub(crate) task_id: MaybeText<'a>,
+    pub(crate) task_type: MaybeText<'a>,
+    pub(crate) tool_use_id: MaybeText<'a>,
+    pub(crate) is_backgrounded: Option<bool>,
+    /// The CLI's own housekeeping.
+    pub(crate) ambient: Option<bool>,
+    pub(crate) patch: Option<TaskPatch<'a>>,
+    pub(crate) tasks: Vec<OpenTask<'a>>,
+
+    // What tasks and notices are about
+    pub(crate) description: MaybeText<'a>,
+    pub(crate) summary: MaybeText<'a>,
+    pub(crate) content: MaybeText<'a>,
 
     // `result`
-    pub is_error: Option<bool>,
-    pub api_error_status: Option<u16>,
-    pub result: MaybeText<'a>,
-    pub duration_ms: Option<u64>,
-    pub stop_reason: Option<Text<'a>>,
-    pub terminal_reason: Option<Text<'a>>,
-    pub total_cost_usd: Option<f64>,
-    pub usage: Option<Usage>,
-    pub errors: Vec<MaybeText<'a>>,
+    pub(crate) is_error: Option<bool>,
+    pub(crate) api_error_status: Option<u16>,
+    pub(crate) result: MaybeText<'a>,
+    #[serde(borrow)]
+    pub(crate) structured_output: Option<&'a RawValue>,
+    pub(crate) num_turns: Option<u64>,
+    pub(crate) duration_ms: Option<u64>,
+    pub(crate) stop_reason: Option<Text<'a>>,
+    pub(crate) terminal_reason: Option<Text<'a>>,
+    /// Who asked, if it was not the user.
+    pub(crate) origin: Option<Origin<'a>>,
+    pub(crate) total_cost_usd: Option<f64>,
+    pub(crate) usage: Option<Usage>,
+    /// By the models' names.
+    #[serde(borrow)]
+    pub(crate) model_usage_since_last_result: Option<&'a RawValue>,
+    pub(crate) errors: Vec<MaybeText<'a>>,
+}
+
+impl Line<'_> {
+    /// Whether a result is not the prompt's: work in the background has ended, and the CLI has told
+    /// the model so.
+    pub(crate) fn is_of_background(&self) -> bool {
+        let kind = self
+            .origin
+            .as_ref()
+            .and_then(|origin| origin.kind.0.as_deref());
+        kind == Some("task-notification")
+    }
 }
 
 /// A server in `system/init`.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, bound(deserialize = "'de: 'a"))]
-pub struct McpServer<'a> {
-    pub name: Text<'a>,
-    pub status: Text<'a>,
+pub(crate) struct McpServer<'a> {
+    pub(crate) name: Text<'a>,
+    pub(crate) status: Text<'a>,
+}
+
+/// What people are told of a call.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, bound(deserialize = "'de: 'a"))]
+pub(crate) struct ToolUseMeta<'a> {
+    pub(crate) id: MaybeText<'a>,
+    pub(crate) display_name: MaybeText<'a>,
+}
+
+/// How much shorter the conversation became.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct CompactMetadata {
+    pub(crate) pre_tokens: Option<u64>,
+    pub(crate) post_tokens: Option<u64>,
 }
 
 /// What a `rate_limit_event` says.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, bound(deserialize = "'de: 'a"))]
-pub struct RateLimit<'a> {
-    pub status: MaybeText<'a>,
+pub(crate) struct RateLimit<'a> {
+    pub(crate) status: MaybeText<'a>,
     #[serde(rename = "resetsAt")]
-    pub resets_at: Option<u64>,
+    pub(crate) resets_at: Option<u64>,
     #[serde(rename = "rateLimitType")]
-    pub kind: MaybeText<'a>,
+    pub(crate) kind: MaybeText<'a>,
 }
 
-/// Tokens of a turn.
+/// What has changed of a task.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, bound(deserialize = "'de: 'a"))]
+pub(crate) struct TaskPatch<'a> {
+    pub(crate) status: MaybeText<'a>,
+    pub(crate) is_backgrounded: Option<bool>,
+}
+
+/// A task that is at work in the background.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, bound(deserialize = "'de: 'a"))]
+pub(crate) struct OpenTask<'a> {
+    pub(crate) task_id: MaybeText<'a>,
+}
+
+/// Who asked for what a `result` ends.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, bound(deserialize = "'de: 'a"))]
+pub(crate) struct Origin<'a> {
+    pub(crate) kind: MaybeText<'a>,
+}
+
+/// Tokens of the main conversation.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-pub struct Usage {
-    pub input_tokens: Option<u64>,
-    pub output_tokens: Option<u64>,
-    pub cache_creation_input_tokens: Option<u64>,
-    pub cache_read_input_tokens: Option<u64>,
+pub(crate) struct Usage {
+    pub(crate) input_tokens: Option<u64>,
+    pub(crate) output_tokens: Option<u64>,
+    pub(crate) cache_creation_input_tokens: Option<u64>,
+    pub(crate) cache_read_input_tokens: Option<u64>,
+}
+
+/// Tokens of a model, subagents and all.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub(crate) struct ModelUsage {
+    pub(crate) input_tokens: u64,
+    pub(crate) output_tokens: u64,
+    pub(crate) thinking_tokens: Option<u64>,
+    pub(crate) cache_read_input_tokens: u64,
+    pub(crate) cache_creation_input_tokens: u64,
+    #[serde(rename = "costUSD")]
+    pub(crate) cost_usd: Option<f64>,
 }
 
 /// A message of the API.
 #[derive(Debug, Default)]
-pub struct Message<'a> {
-    pub content: Content<'a>,
+pub(crate) struct Message<'a> {
+    pub(crate) id: Option<Text<'a>>,
+    pub(crate) content: Content<'a>,
 }
 
 /// A message's or a tool result's content.
 #[derive(Debug, Default)]
-pub enum Content<'a> {
+pub(crate) enum Content<'a> {
     #[default]
     Absent,
     Text(Text<'a>),
@@ -108,186 +202,41 @@ pub enum Content<'a> {
 /// A block of a content.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, bound(deserialize = "'de: 'a"))]
-pub struct Block<'a> {
+pub(crate) struct Block<'a> {
     #[serde(rename = "type")]
-    pub kind: Text<'a>,
-    pub text: Option<Text<'a>>,
-    pub thinking: Option<Text<'a>>,
-    pub id: Option<Text<'a>>,
-    pub name: Option<Text<'a>>,
+    pub(crate) kind: Text<'a>,
+    pub(crate) text: Option<Text<'a>>,
+    pub(crate) thinking: Option<Text<'a>>,
+    pub(crate) id: Option<Text<'a>>,
+    pub(crate) name: Option<Text<'a>>,
     #[serde(borrow)]
-    pub input: Option<&'a RawValue>,
-    pub tool_use_id: Option<Text<'a>>,
-    pub tool_name: Option<Text<'a>>,
-    pub content: Content<'a>,
-    pub is_error: Option<bool>,
+    pub(crate) input: Option<&'a RawValue>,
+    pub(crate) tool_use_id: Option<Text<'a>>,
+    pub(crate) tool_name: Option<Text<'a>>,
+    pub(crate) content: Content<'a>,
+    pub(crate) is_error: Option<bool>,
+    /// Of an image.
+    #[serde(borrow)]
+    pub(crate) source: Option<&'a RawValue>,
 }
 
 /// A piece of a message that is being made.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, bound(deserialize = "'de: 'a"))]
-pub struct StreamEvent<'a> {
+pub(crate) struct StreamEvent<'a> {
     #[serde(rename = "type")]
-    pub kind: Text<'a>,
-    pub delta: Delta<'a>,
+    pub(crate) kind: Text<'a>,
+    pub(crate) delta: Delta<'a>,
+    /// In `message_start`.
+    pub(crate) message: Message<'a>,
 }
 
 /// What a piece adds.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, bound(deserialize = "'de: 'a"))]
-pub struct Delta<'a> {
+pub(crate) struct Delta<'a> {
     #[serde(rename = "type")]
-    pub kind: Text<'a>,
-    pub text: Option<Text<'a>>,
-}
-
-/// What a tool says for programs; of any type.
-#[derive(Debug, Default)]
-pub struct ToolUseResult<'a> {
-    /// With files: `create` or `update`.
-    pub kind: Option<Text<'a>>,
-    /// With a new task: its id.
-    pub task: Option<Text<'a>>,
-}
-
-impl<'de: 'a, 'a> Deserialize<'de> for Message<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct MessageVisitor;
-
-        impl<'de> Visitor<'de> for MessageVisitor {
-            type Value = Message<'de>;
-
-            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-                formatter.write_str("a message")
-            }
-
-            fn visit_str<E>(self, _: &str) -> Result<Self::Value, E> {
-                Ok(Message::default())
-            }
-
-            fn visit_unit<E>(self) -> Result<Self::Value, E> {
-                Ok(Message::default())
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut message = Message::default();
-                while let Some(key) = map.next_key::<Text<'de>>()? {
-                    if &*key == "content" {
-                        message.content = map.next_value()?;
-                    } else {
-                        map.next_value::<IgnoredAny>()?;
-                    }
-                }
-                Ok(message)
-            }
-        }
-
-        deserializer.deserialize_any(MessageVisitor)
-    }
-}
-
-impl<'de: 'a, 'a> Deserialize<'de> for Content<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct ContentVisitor;
-
-        impl<'de> Visitor<'de> for ContentVisitor {
-            type Value = Content<'de>;
-
-            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-                formatter.write_str("a text or blocks")
-            }
-
-            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
-                Ok(Content::Text(Text(text.into())))
-            }
-
-            fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
-                Ok(Content::Text(Text(text.to_owned().into())))
-            }
-
-            fn visit_unit<E>(self) -> Result<Self::Value, E> {
-                Ok(Content::Absent)
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Self::Value, A::Error> {
-                let mut blocks = Vec::new();
-                while let Some(block) = items.next_element()? {
-                    blocks.push(block);
-                }
-                Ok(Content::Blocks(blocks))
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-                Ok(Content::Absent)
-            }
-        }
-
-        deserializer.deserialize_any(ContentVisitor)
-    }
-}
-
-impl<'de: 'a, 'a> Deserialize<'de> for ToolUseResult<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct ResultVisitor;
-
-        #[derive(Default, Deserialize)]
-        #[serde(default, bound(deserialize = "'de: 'a"))]
-        struct Task<'a> {
-            id: MaybeText<'a>,
-        }
-
-        impl<'de> Visitor<'de> for ResultVisitor {
-            type Value = ToolUseResult<'de>;
-
-            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-                formatter.write_str("any value")
-            }
-
-            fn visit_str<E>(self, _: &str) -> Result<Self::Value, E> {
-                Ok(ToolUseResult::default())
-            }
-
-            fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
-                Ok(ToolUseResult::default())
-            }
-
-            fn visit_u64<E>(self, _: u64) -> Result<Self::Value, E> {
-                Ok(ToolUseResult::default())
-            }
-
-            fn visit_i64<E>(self, _: i64) -> Result<Self::Value, E> {
-                Ok(ToolUseResult::default())
-            }
-
-            fn visit_f64<E>(self, _: f64) -> Result<Self::Value, E> {
-                Ok(ToolUseResult::default())
-            }
-
-            fn visit_unit<E>(self) -> Result<Self::Value, E> {
-                Ok(ToolUseResult::default())
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Self::Value, A::Error> {
-                while items.next_element::<IgnoredAny>()?.is_some() {}
-                Ok(ToolUseResult::default())
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut result = ToolUseResult::default();
-                while let Some(key) = map.next_key::<Text<'de>>()? {
-                    match &*key {
-                        "type" => result.kind = map.next_value::<MaybeText<'de>>()?.0,
-                        "task" => result.task = map.next_value::<Task<'de>>()?.id.0,
-                        _ => {
-                            map.next_value::<IgnoredAny>()?;
-                        }
-                    }
-                }
-                Ok(result)
-            }
-        }
-
-        deserializer.deserialize_any(ResultVisitor)
-    }
+    pub(crate) kind: Text<'a>,
+    pub(crate) text: Option<Text<'a>>,
+    pub(crate) thinking: Option<Text<'a>>,
 }

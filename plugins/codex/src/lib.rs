@@ -1,16 +1,19 @@
 //! Runtime adapter for OpenAI Codex.
 
+mod agents;
+mod calls;
 mod config;
+mod conversation;
+mod launch;
+mod log;
 mod resume;
-mod turn;
 mod wire;
 
 use aod_plugin_sdk::{
-    Adapter, Capabilities, Cli, Credential, Description, InstallStep, Interrupt, Model, NoOptions,
-    Plan, Provider, ResumeStrategy, Stdin, TurnContext, Variable, description, secret, text,
+    Adapter, AuthHeader, AuthStyle, Capability, Cli, Context, Credential, Description, ForkPoint,
+    InstallStep, Launch, Model, NoOptions, OptionDeclaration, OptionScope, Prompt, Provider,
+    Refusal, ResumeStrategy, StopMethod, description,
 };
-
-use crate::resume::Resume;
 
 /// The adapter.
 #[derive(Debug)]
@@ -18,9 +21,12 @@ pub struct Codex;
 
 const API_KEY: &str = "OPENAI_API_KEY";
 
+/// An option, by its id.
+const EFFORT: &str = "reasoning_effort";
+
 impl Adapter for Codex {
     type Options = NoOptions;
-    type Turn = turn::CodexTurn;
+    type Conversation = conversation::CodexConversation;
 
     fn describe(_: &NoOptions) -> Result<Description, String> {
         let model = |id: &str, label: &str| Model {
@@ -37,6 +43,7 @@ impl Adapter for Codex {
             providers: vec![Provider {
                 id: "openai".to_owned(),
                 endpoint_variable: Some("OPENAI_BASE_URL".to_owned()),
+                default_endpoint: Some("https://api.openai.com/v1".to_owned()),
                 whole_catalog: false,
             }],
             models: vec![
@@ -48,60 +55,60 @@ impl Adapter for Codex {
                 name: "provider_key:openai".to_owned(),
                 variable: API_KEY.to_owned(),
                 providers: vec!["openai".to_owned()],
+                sent: vec![AuthStyle::Header(AuthHeader {
+                    name: "authorization".to_owned(),
+                    prefix: "Bearer ".to_owned(),
+                })],
                 displaces: Vec::new(),
                 prefix: Some("sk-".to_owned()),
                 label: "API key".to_owned(),
             }],
+            options: vec![OptionDeclaration {
+                id: EFFORT.to_owned(),
+                label: "Reasoning effort".to_owned(),
+                description: "How much the model thinks before it answers. Not every model has \
+                              every level."
+                    .to_owned(),
+                schema: r#"{"type":"string","enum":["none","minimal","low","medium","high","xhigh","max"]}"#
+                    .to_owned(),
+                default: "null".to_owned(),
+                scope: OptionScope::Turn,
+            }],
             skills_folder: Some(".codex/skills".to_owned()),
             resume: ResumeStrategy::FromStream,
-            interrupt: Interrupt::Sigint,
+            stop: StopMethod::Sigint,
             exit_grace_ms: 5_000,
-            capabilities: Capabilities::USAGE
-                | Capabilities::INTERRUPT
-                | Capabilities::SYSTEM_PROMPT
-                | Capabilities::MCP_STDIO
-                | Capabilities::MCP_URL
-                | Capabilities::SKILLS,
+            capabilities: vec![
+                Capability::Reasoning,
+                Capability::Usage,
+                Capability::Interrupt,
+                Capability::SystemPrompt,
+                Capability::McpStdio,
+                Capability::McpUrl,
+                Capability::McpStates,
+                Capability::Skills,
+                Capability::Images(
+                    ["image/png", "image/jpeg", "image/gif", "image/webp"]
+                        .map(str::to_owned)
+                        .into(),
+                ),
+                Capability::StructuredOutput(OptionScope::Process),
+                Capability::Fork(ForkPoint::End),
+            ],
             ..description("codex", env!("CARGO_PKG_VERSION"), "codex")
         })
     }
 
-    fn plan(_: &NoOptions, context: &TurnContext) -> Result<Plan, String> {
-        let resume = context.resume_token().map(Resume::read);
-        let mut argv = vec!["codex", "exec"];
-        if resume.is_some() {
-            argv.push("resume");
-        }
-        argv.extend([
-            "--dangerously-bypass-approvals-and-sandbox",
-            "--skip-git-repo-check",
-            "--json",
-            "-m",
-            context.model_id(),
-        ]);
-        if let Some(resume) = &resume {
-            argv.push(&resume.thread);
-        }
-        // The prompt, from stdin.
-        argv.push("-");
-
-        let mut plan = aod_plugin_sdk::plan(argv, context.continuity());
-        let config = config::config(context)?;
-        plan.files = config.files;
-        plan.env = config.variables;
-        // `exec` does not look at the key under the name that everybody knows.
-        if context.has_secret(API_KEY) {
-            plan.env.push(Variable {
-                name: "CODEX_API_KEY".to_owned(),
-                value: secret(API_KEY),
-            });
-        }
-        plan.stdin = Stdin::Text(text(&context.prompt));
-        Ok(plan)
+    fn prepare(_: &NoOptions, context: &Context, prompt: &Prompt) -> Result<Launch, Refusal> {
+        launch::prepare(context, prompt)
     }
 
-    fn turn(_: &NoOptions, context: TurnContext) -> turn::CodexTurn {
-        turn::CodexTurn::new(&context)
+    fn conversation(
+        _: &NoOptions,
+        context: Context,
+        _: Option<Vec<u8>>,
+    ) -> conversation::CodexConversation {
+        conversation::CodexConversation::new(&context)
     }
 }
 

@@ -13,10 +13,14 @@ pub(crate) struct Resume {
 pub(crate) struct Used {
     /// Tokens sent, cached ones included.
     pub(crate) input: u64,
-    /// Those of them that were cached.
+    /// Those of them that were read from the cache.
     pub(crate) cached: u64,
+    /// Those of them that were written to it.
+    pub(crate) written: u64,
     /// Tokens received.
     pub(crate) output: u64,
+    /// Those of them that were thoughts.
+    pub(crate) reasoning: u64,
 }
 
 impl Resume {
@@ -31,18 +35,25 @@ impl Resume {
                 input: number(),
                 cached: number(),
                 output: number(),
+                written: number(),
+                reasoning: number(),
             },
         }
     }
 
-    /// The thread's id and three numbers.
+    /// The thread's id and five numbers.
     pub(crate) fn write(&self) -> String {
         let Used {
             input,
             cached,
+            written,
             output,
+            reasoning,
         } = self.used;
-        format!("{} {input} {cached} {output}", self.thread)
+        format!(
+            "{} {input} {cached} {output} {written} {reasoning}",
+            self.thread
+        )
     }
 }
 
@@ -56,7 +67,9 @@ impl Used {
         Self {
             input: self.input - before.input,
             cached: self.cached.saturating_sub(before.cached),
+            written: self.written.saturating_sub(before.written),
             output: self.output - before.output,
+            reasoning: self.reasoning.saturating_sub(before.reasoning),
         }
     }
 }
@@ -70,7 +83,9 @@ mod tests {
         let used = Used {
             input: 33,
             cached: 4,
+            written: 5,
             output: 21,
+            reasoning: 6,
         };
         let resume = Resume {
             thread: "01a20df4-c1ba-7620-a229-08b855435232".to_owned(),
@@ -84,13 +99,14 @@ mod tests {
     fn a_count_that_began_anew_is_taken_whole() {
         let small = Used {
             input: 1,
-            cached: 0,
             output: 1,
+            ..Used::default()
         };
         let large = Used {
             input: 10,
             cached: 5,
             output: 10,
+            ..Used::default()
         };
         assert_eq!(small.since(large), small);
         assert_eq!(large.since(small).input, 9);

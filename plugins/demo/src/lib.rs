@@ -5,9 +5,10 @@
 use aod_plugin_sdk::failure::failure;
 use aod_plugin_sdk::json::Text;
 use aod_plugin_sdk::{
-    Adapter, Capabilities, ChangeKind, Conclusion, Continuity, Description, Ending, Exit,
-    FailureKind, Interrupt, Model, Out, OutputStream, Plan, Provider, ResumeStrategy, Stdin, Turn,
-    TurnContext, TurnResult, Usage, crashed, description, file, text, variable,
+    Adapter, Capability, ChangeKind, Context, Continuity, Conversation, Description, Ending, Exit,
+    FailureKind, Launch, Model, Out, OutputSource, Prompt, Provider, Refusal, ResumeStrategy,
+    Stdin, StopKind, StopMethod, ToolKind, TurnResult, completed, crashed, description, failed,
+    file, known_settings, launch, stopped, text, tool_call, tool_result, usage, variable,
 };
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -34,7 +35,7 @@ const AGENT: &str = include_str!("agent.sh");
 
 impl Adapter for Demo {
     type Options = Options;
-    type Turn = DemoTurn;
+    type Conversation = DemoConversation;
 
     fn describe(_: &Options) -> Result<Description, String> {
         let mut description = description("demo", env!("CARGO_PKG_VERSION"), "sh");
@@ -44,6 +45,7 @@ impl Adapter for Demo {
             providers: vec![Provider {
                 id: "demo".to_owned(),
                 endpoint_variable: None,
+                default_endpoint: None,
                 whole_catalog: false,
             }],
             models: vec![Model {
@@ -51,37 +53,48 @@ impl Adapter for Demo {
                 label: Some("Echo".to_owned()),
             }],
             resume: ResumeStrategy::Latest,
-            interrupt: Interrupt::Sigint,
-            capabilities: Capabilities::DELTAS | Capabilities::USAGE | Capabilities::INTERRUPT,
+            stop: StopMethod::Sigint,
+            capabilities: vec![
+                Capability::Deltas,
+                Capability::Reasoning,
+                Capability::Usage,
+                Capability::Interrupt,
+            ],
             ..description
         })
     }
 
-    fn plan(options: &Options, context: &TurnContext) -> Result<Plan, String> {
+    fn prepare(options: &Options, context: &Context, prompt: &Prompt) -> Result<Launch, Refusal> {
+        known_settings(prompt, &[])?;
         let path = format!("{}/demo-agent.sh", context.paths.private);
-        let continuity = match context.turn {
+        // The agent keeps its memory in the home, whatever it is called by.
+        let continuity = match prompt.turn {
             ..=1 => Continuity::First,
             _ => Continuity::Native,
         };
-        let mut plan = aod_plugin_sdk::plan(["sh", path.as_str()], continuity);
+        let mut launch = launch(["sh", path.as_str()], continuity);
         let seconds = f64::from(options.delay_ms) / 1000.0;
-        plan.env = vec![
+        launch.env = vec![
             variable("DEMO_DELAY", &seconds.to_string()),
             variable("DEMO_SESSION", &context.session_id),
         ];
-        plan.files = vec![file(path, text(AGENT))];
-        plan.stdin = Stdin::Text(text(&context.prompt));
-        Ok(plan)
+        launch.files = vec![file(path, text(AGENT))];
+        launch.stdin = Stdin::Text(text(prompt.text()));
+        Ok(launch)
     }
 
-    fn turn(_: &Options, _: TurnContext) -> DemoTurn {
-        DemoTurn::default()
+    fn conversation(_: &Options, _: Context, _: Option<Vec<u8>>) -> DemoConversation {
+        DemoConversation::default()
     }
 }
 
-/// A running turn.
+/// A process of the agent.
 #[derive(Debug, Default)]
-pub struct DemoTurn {
+pub struct DemoConversation {
+    /// The message that is being told, counted from 0.
+    message: u32,
+    /// Whether pieces of it were told.
+    in_pieces: bool,
     ending: Ending,
 }
 
@@ -116,9 +129,9 @@ struct Told<'a> {
     message: Text<'a>,
 }
 
-impl Turn for DemoTurn {
-    fn line(&mut self, source: OutputStream, line: &str, out: &mut Out) {
-        if source == OutputStream::Stderr {
+impl Conversation for DemoConversation {
+    fn line(&mut self, source: OutputSource, line: &str, out: &mut Out) {
+        if source != OutputSource::Stdout {
             out.stderr(line);
             return;
         }
@@ -128,37 +141,40 @@ impl Turn for DemoTurn {
         };
         match &*line.demo {
             "started" => out.session_started(line.session),
-            "delta" => out.delta(line.text),
+            "delta" => {
+                self.in_pieces = true;
+                out.delta(self.message, line.text);
+            }
+            "message" if std::mem::take(&mut self.in_pieces) => {
+                out.message_item(self.message, line.text);
+                self.message += 1;
+            }
             "message" => out.message(line.text),
             "thinking" => out.reasoning(line.text),
-            "tool" => out.tool_call(
-                line.id,
-                line.name,
-                line.input.map_or("null", |input| input.get()),
-            ),
-            "tool-result" => out.tool_result(line.id, line.output, line.code != 0),
+            "tool" => {
+                let input = line.input.map_or("null", |input| input.get());
+                out.tool_call(tool_call(line.id, line.name, ToolKind::Execute, input));
+            }
+            "tool-result" => out.tool_result(tool_result(line.id, line.output, line.code != 0)),
             "file" => {
                 let kind = match &*line.kind {
                     "created" => ChangeKind::Created,
                     "deleted" => ChangeKind::Deleted,
                     _ => ChangeKind::Modified,
                 };
-                out.file_change(line.path, kind);
+                out.file_change(line.path, kind, None);
             }
-            "usage" => out.usage(Usage {
-                input_tokens: line.read,
-                output_tokens: line.written,
-                cached_tokens: 0,
-                cost_usd: None,
-            }),
+            "usage" => out.usage(usage(line.read, line.written)),
             "result" => {
+                let is_stopped = line.stop.as_deref() == Some("interrupted");
                 let result = TurnResult {
                     text: Some(line.text.into()),
-                    failure: line
-                        .failure
-                        .map(|told| failure(kind(&told.kind), told.message)),
-                    stop_reason: line.stop.map(Into::into),
-                    duration_ms: None,
+                    native_reason: line.stop.map(Into::into),
+                    ..match line.failure {
+                        Some(told) => failed(failure(kind(&told.kind), told.message)),
+                        None if is_stopped => stopped(StopKind::Interrupted, ""),
+                        None => completed(None),
+                    }
                 };
                 if !self.ending.tell(out, result) {
                     out.absorb();
@@ -168,8 +184,8 @@ impl Turn for DemoTurn {
         }
     }
 
-    fn finish(&mut self, exit: Exit) -> Conclusion {
-        std::mem::take(&mut self.ending).conclude(&exit, crashed)
+    fn finish(&mut self, exit: Exit, out: &mut Out) {
+        self.ending.conclude(&exit, out, crashed);
     }
 }
 

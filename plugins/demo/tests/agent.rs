@@ -8,8 +8,10 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use aod_plugin_demo::Demo;
-use aod_plugin_sdk::testing::{Recording, Replay, context, exit, laws, replay};
-use aod_plugin_sdk::{Continuity, Event, Exit, Fragment, Plan, Stdin, TurnContext, plan_turn};
+use aod_plugin_sdk::testing::{Recording, Replay, context, exit, laws, prompt, replay};
+use aod_plugin_sdk::{
+    Context, Continuity, EventBody, Exit, Fragment, Launch, Prompt, Stdin, StopKind, prepare,
+};
 use tempfile::TempDir;
 
 /// A sandbox's folders.
@@ -31,24 +33,25 @@ impl Place {
         self.folder.path().join(name).to_str().unwrap().to_owned()
     }
 
-    fn context(&mut self, prompt: &str) -> TurnContext {
+    fn next(&mut self, text: &str) -> (Context, Prompt) {
         self.turns += 1;
-        let mut context = context("demo/echo", prompt);
-        context.turn = self.turns;
+        let mut prompt = prompt(text);
+        prompt.turn = self.turns;
+        let mut context = context("demo/echo");
         context.options = r#"{"delay_ms": 0}"#.to_owned();
         context.paths.home = self.path("home");
         context.paths.workspace = self.path("workspace");
         context.paths.private = self.path("private");
-        context
+        (context, prompt)
     }
 
-    fn command(&self, plan: &Plan) -> Command {
-        for file in &plan.files {
+    fn command(&self, launch: &Launch) -> Command {
+        for file in &launch.files {
             fs::write(&file.path, literal(&file.content)).unwrap();
         }
-        let mut command = Command::new(&plan.argv[0]);
+        let mut command = Command::new(&launch.argv[0]);
         command
-            .args(&plan.argv[1..])
+            .args(&launch.argv[1..])
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap())
             .env("HOME", self.path("home"))
@@ -56,7 +59,7 @@ impl Place {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
-        for variable in &plan.env {
+        for variable in &launch.env {
             command.env(&variable.name, literal(&variable.value));
         }
         command
@@ -64,24 +67,24 @@ impl Place {
 
     /// Runs a turn as a host would.
     fn turn(&mut self, prompt: &str) -> (Replay, Recording) {
-        let context = self.context(prompt);
-        let plan = plan_turn::<Demo>(&context).unwrap();
-        let mut child = self.command(&plan).spawn().unwrap();
-        let Stdin::Text(text) = &plan.stdin else {
-            panic!("{:?}", plan.stdin);
+        let (context, prompt) = self.next(prompt);
+        let launch = prepare::<Demo>(&context, &prompt).unwrap();
+        let mut child = self.command(&launch).spawn().unwrap();
+        let Stdin::Text(text) = &launch.stdin else {
+            panic!("{:?}", launch.stdin);
         };
         let mut stdin = child.stdin.take().unwrap();
         stdin.write_all(literal(text).as_bytes()).unwrap();
         drop(stdin);
         let recording = recording(child.wait_with_output().unwrap());
-        (replay::<Demo>(context, &recording, []), recording)
+        (replay::<Demo>(context, prompt, &recording, []), recording)
     }
 }
 
 fn literal(fragments: &[Fragment]) -> String {
     let each = fragments.iter().map(|fragment| match fragment {
         Fragment::Text(text) => text.as_str(),
-        Fragment::Secret(secret) => panic!("a secret: {secret:?}"),
+        other => panic!("not literal: {other:?}"),
     });
     each.collect()
 }
@@ -101,7 +104,7 @@ fn recording(output: Output) -> Recording {
 
 fn messages(replay: &Replay) -> Vec<&str> {
     let each = replay.events().filter_map(|event| match event {
-        Event::Message(message) => Some(message.text.as_str()),
+        EventBody::Message(message) => Some(message.text.as_str()),
         _ => None,
     });
     each.collect()
@@ -109,7 +112,7 @@ fn messages(replay: &Replay) -> Vec<&str> {
 
 fn deltas(replay: &Replay) -> String {
     let each = replay.events().filter_map(|event| match event {
-        Event::MessageDelta(text) => Some(text.as_str()),
+        EventBody::MessageDelta(delta) => Some(delta.text.as_str()),
         _ => None,
     });
     each.collect()
@@ -124,7 +127,7 @@ fn a_second_turn_remembers_the_first() {
     assert!(
         !first
             .events()
-            .any(|event| matches!(event, Event::Unparsed(_)))
+            .any(|event| matches!(event, EventBody::Unparsed(_)))
     );
     assert_eq!(
         deltas(&first).split_whitespace().collect::<Vec<_>>(),
@@ -143,9 +146,9 @@ fn a_second_turn_remembers_the_first() {
         "{}",
         messages[1]
     );
-    assert!(second.conclusion.failure.is_none());
+    assert!(second.failure().is_none());
     let listed = second.events().any(
-        |event| matches!(event, Event::ToolResult(result) if result.output.contains("demo-1.txt")),
+        |event| matches!(event, EventBody::ToolResult(result) if result.output.contains("demo-1.txt")),
     );
     assert!(listed);
 }
@@ -153,16 +156,11 @@ fn a_second_turn_remembers_the_first() {
 #[test]
 fn continuity_is_told() {
     let mut place = Place::new();
-    let first = place.context("x");
-    let second = place.context("x");
-    assert_eq!(
-        plan_turn::<Demo>(&first).unwrap().continuity,
-        Continuity::First
-    );
-    assert_eq!(
-        plan_turn::<Demo>(&second).unwrap().continuity,
-        Continuity::Native
-    );
+    for continuity in [Continuity::First, Continuity::Native] {
+        let (context, prompt) = place.next("x");
+        let launch = prepare::<Demo>(&context, &prompt).unwrap();
+        assert_eq!(launch.continuity, continuity);
+    }
 }
 
 #[test]
@@ -180,7 +178,7 @@ fn steering() {
     let (tool, _) = place.turn("$ echo out; echo err >&2; exit 3");
     assert!(
         tool.events()
-            .any(|event| matches!(event, Event::ToolResult(result)
+            .any(|event| matches!(event, EventBody::ToolResult(result)
         if result.output == "out\nerr" && result.is_error))
     );
 
@@ -190,32 +188,32 @@ fn steering() {
     let (env, _) = place.turn("print-env");
     assert!(
         env.events()
-            .any(|event| matches!(event, Event::ToolResult(result)
+            .any(|event| matches!(event, EventBody::ToolResult(result)
         if result.output.contains("DEMO_SESSION=5e551011")))
     );
 
     let (failed, recording) = place.turn("fail");
     assert_eq!(recording.exit.code, Some(1));
     assert_eq!(
-        failed.conclusion.failure.unwrap().message,
+        failed.failure().unwrap().message,
         "the prompt asked for a failure"
     );
 
     let (crashed, recording) = place.turn("exit 7");
     assert_eq!(recording.exit.code, Some(7));
-    assert!(crashed.conclusion.failure.is_some());
-    assert!(matches!(
-        crashed.conclusion.events[..],
-        [Event::TurnResult(_)]
-    ));
+    assert!(crashed.failure().is_some());
+    let results = crashed
+        .events()
+        .filter(|it| matches!(it, EventBody::TurnResult(_)));
+    assert_eq!(results.count(), 1);
 }
 
 #[test]
 fn sigint_ends_a_turn_with_a_result() {
     let mut place = Place::new();
-    let context = place.context("sleep 600");
-    let plan = plan_turn::<Demo>(&context).unwrap();
-    let mut child = place.command(&plan).spawn().unwrap();
+    let (context, prompt) = place.next("sleep 600");
+    let launch = prepare::<Demo>(&context, &prompt).unwrap();
+    let mut child = place.command(&launch).spawn().unwrap();
     child.stdin.take().unwrap().write_all(b"sleep 600").unwrap();
     // The agent has written its memory before it sleeps, and traps before that.
     let memory = Path::new(&place.path("home")).join(".demo/prompts");
@@ -234,12 +232,13 @@ fn sigint_ends_a_turn_with_a_result() {
     assert!(killed.success());
     let recording = recording(child.wait_with_output().unwrap());
     assert_eq!(recording.exit.code, Some(130));
-    let replay = replay::<Demo>(context, &recording, []);
+    let replay = replay::<Demo>(context, prompt, &recording, []);
     assert!(
         replay
             .events()
-            .any(|event| matches!(event, Event::TurnResult(result)
-        if result.stop_reason.as_deref() == Some("interrupted") && result.failure.is_none()))
+            .any(|event| matches!(event, EventBody::TurnResult(result)
+        if result.stop == StopKind::Interrupted
+            && result.native_reason.as_deref() == Some("interrupted") && result.failure.is_none()))
     );
 }
 
@@ -247,5 +246,5 @@ fn sigint_ends_a_turn_with_a_result() {
 fn the_laws_hold() {
     let mut place = Place::new();
     let recordings = ["hello", "$ ls", "fail", "exit 2"].map(|prompt| place.turn(prompt).1);
-    laws::<Demo>(&context("demo/echo", "x"), &recordings);
+    laws::<Demo>(&context("demo/echo"), &prompt("x"), &recordings);
 }

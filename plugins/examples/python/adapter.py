@@ -1,8 +1,8 @@
 """A runtime adapter in Python, for an agent that counts the words of its prompt.
 
 It is made a component by componentize-py; see README.md. The names are those of
-wit/1.0.0/runtime.wit, in snake case. componentize-py looks for the functions in
-a class `Adapter`, and for the resource in a class `Turn` of a module `adapter`, which is this one.
+wit/1.0.0/*.wit, in snake case. componentize-py looks for the functions of an interface in a class
+of its name, and for the resource in a class `Conversation` of a module `conversations`.
 """
 
 import json
@@ -10,7 +10,14 @@ from json.scanner import py_make_scanner
 
 from componentize_py_types import Err
 from wit_world import exports
-from wit_world.exports import adapter, types
+from wit_world.exports import (
+    content,
+    conversations,
+    description,
+    events,
+    input,
+    launching,
+)
 
 # The "CLI": a shell that reads the prompt and prints JSON, a line at a time.
 AGENT = r"""
@@ -21,44 +28,66 @@ printf '{"kind":"end"}\n'
 """
 
 
-def text(value: str) -> list[types.Fragment]:
-    return [types.Fragment_Text(value)]
+def text(value: str) -> list[content.Fragment]:
+    return [content.Fragment_Text(value)]
 
 
-class Adapter(exports.Adapter):
-    def describe(self, options: str) -> types.Description:
+class Description(exports.Description):
+    def describe(self, options: str) -> description.Description:
         # The `options` of the row. An error, told to the operator, is raised as `Err`.
         for unknown in json.loads(options):
             raise Err(f"there is no option {unknown}")
-        return types.Description(
+        return description.Description(
             name="counter-py",
             version="0.1.0",
-            cli=types.Cli(
+            cli=description.Cli(
                 command="sh", version_args=["-c", "echo 1.0.0"], tested="*", install=[]
             ),
             providers=[
-                types.Provider(id="counter", endpoint_variable=None, whole_catalog=False)
+                description.Provider(
+                    id="counter",
+                    endpoint_variable=None,
+                    default_endpoint=None,
+                    whole_catalog=False,
+                )
             ],
-            models=[types.Model(id="counter/words", label="Words")],
+            models=[description.Model(id="counter/words", label="Words")],
             credentials=[],
+            options=[],
             skills_folder=None,
-            resume=types.ResumeStrategy.NONE,
-            interrupt=types.Interrupt.SIGINT,
+            resume=description.ResumeStrategy.NONE,
+            stop=description.StopMethod.SIGINT,
             exit_grace_ms=5000,
-            capabilities=types.Capabilities.INTERRUPT,
+            capabilities=[description.Capability_Interrupt()],
         )
 
-    def plan(self, context: types.TurnContext) -> types.Plan:
-        first = context.turn == 1
-        return types.Plan(
+
+def words(blocks: list[content.Block]) -> str:
+    """A prompt as one text. Images and files are named where they stand."""
+    return "\n\n".join(
+        block.value if isinstance(block, content.Block_Text) else f"[file {block.value.path}]"
+        for block in blocks
+    )
+
+
+class Launching(exports.Launching):
+    def prepare(self, context: launching.Context, prompt: input.Prompt) -> launching.Launch:
+        # What cannot be done is raised as `Err(launching.Refusal(...))`, for the user.
+        first = prompt.turn == 1
+        return launching.Launch(
             argv=["sh", "-c", AGENT],
-            env=[types.Variable(name="COUNTER_SESSION", value=text(context.session_id))],
+            env=[
+                launching.Variable(
+                    name="COUNTER_SESSION", value=text(context.session_id)
+                )
+            ],
             withhold=[],
             expose=[],
-            stdin=types.Stdin_Text(text(context.prompt)),
+            stdin=launching.Stdin_Text(text(words(prompt.blocks))),
             files=[],
             delete=[],
-            continuity=types.Continuity.FIRST if first else types.Continuity.FRESH,
+            continuity=launching.Continuity.FIRST if first else launching.Continuity.FRESH,
+            extras=[],
         )
 
 
@@ -73,7 +102,22 @@ def parse(line: str) -> object:
     return json.loads(line) if shallow else CAREFUL.decode(line)
 
 
-def meaning(line: str) -> types.Event | None:
+def result(
+    stop: events.StopKind, failure: content.Failure | None = None
+) -> events.EventBody_TurnResult:
+    return events.EventBody_TurnResult(
+        events.TurnResult(
+            stop=stop,
+            text=None,
+            structured=None,
+            failure=failure,
+            native_reason=None,
+            duration_ms=None,
+        )
+    )
+
+
+def meaning(line: str) -> events.EventBody | None:
     """What one line of stdout means; None for one that is not understood.
 
     What a CLI prints is not to be trusted: whatever is raised here ends the turn's normalized
@@ -85,54 +129,88 @@ def meaning(line: str) -> types.Event | None:
         return None
     match said:
         case {"kind": "begin", "session": str(session)} if session.isascii():
-            return types.Event_SessionStarted(types.SessionStarted(session))
+            return events.EventBody_SessionStarted(events.SessionStarted(session))
         case {"kind": "counted", "words": int(words)}:
-            message = types.Message(role=types.Role.ASSISTANT, text=f"{words} words")
-            return types.Event_Message(message)
+            message = events.Message(
+                item=None,
+                role=events.Role.ASSISTANT,
+                text=f"{words} words",
+                parts=[],
+                aborted=False,
+            )
+            return events.EventBody_Message(message)
         case {"kind": "end"}:
-            return types.Event_TurnResult(types.TurnResult(None, None, None, None))
+            return result(events.StopKind.COMPLETED)
         case _:
             return None
 
 
-class Turn(adapter.Turn):
-    """A turn is a fold: all of its state is in here, and it must not depend on the batches."""
+def emit(line: int, body: events.EventBody) -> conversations.Action:
+    turn = events.TurnReference_Current()
+    return conversations.Action_Emit(
+        events.Event(line=line, turn=turn, inside=None, body=body)
+    )
 
-    def __init__(self, context: types.TurnContext) -> None:
+
+def nothing() -> conversations.Reaction:
+    return conversations.Reaction(actions=[], absorbed=[])
+
+
+class Conversation(conversations.Conversation):
+    """A fold over what one process of the CLI writes: all of its state is in here, and it must not
+    depend on the batches. This CLI runs one prompt a process."""
+
+    def __init__(self, context: launching.Context, state: bytes | None) -> None:
         self.ended = False
 
-    def feed(self, source: types.OutputStream, lines: str) -> types.Reaction:
-        reaction = types.Reaction(actions=[], absorbed=[])
-        # The last line of a batch ends with a line feed, unless it is the last of its stream.
+    def receive(self, input: input.Input) -> conversations.Reaction:
+        # A prompt and whatever else it is told. The prompt went by stdin.
+        return nothing()
+
+    def feed(
+        self, source: conversations.OutputSource, lines: str
+    ) -> conversations.Reaction:
+        reaction = nothing()
+        # The last line of a batch ends with a line feed, unless it is the last of its source.
         for index, line in enumerate(lines.removesuffix("\n").split("\n")):
             if not line.strip():
                 reaction.absorbed.append(index)
                 continue
-            if source == types.OutputStream.STDOUT:
-                event = meaning(line)
+            if source == conversations.OutputSource.STDOUT:
+                body = meaning(line)
             else:
-                event = types.Event_Notice(types.Notice(types.Level.WARNING, line))
-            if isinstance(event, types.Event_TurnResult):
+                body = events.EventBody_Notice(
+                    events.Notice(events.Level.WARNING, line, None)
+                )
+            ends = isinstance(body, events.EventBody_TurnResult)
+            if ends and self.ended:
                 # There is one in a turn at most.
-                event = None if self.ended else event
+                body, ends = None, False
+            reaction.actions.append(emit(index, body or events.EventBody_Unparsed(line)))
+            if ends:
                 self.ended = True
-            event = event or types.Event_Unparsed(line)
-            reaction.actions.append(types.Action_Emit(types.Emitted(index, event)))
+                # The turn is over, and so is the process.
+                reaction.actions += [
+                    conversations.Action_EndTurn(),
+                    conversations.Action_Close(),
+                ]
         return reaction
 
-    def answer(self, answer: types.Answer) -> types.Reaction:
-        return types.Reaction(actions=[], absorbed=[])
+    def tick(self, elapsed_ms: int) -> conversations.Reaction:
+        return nothing()
 
-    def tick(self, elapsed_ms: int) -> types.Reaction:
-        return types.Reaction(actions=[], absorbed=[])
+    def state(self) -> bytes | None:
+        # Nothing is kept between turns.
+        return None
 
-    def interrupt(self) -> types.Reaction:
-        return types.Reaction(actions=[], absorbed=[])
-
-    def finish(self, exit: types.Exit) -> types.Conclusion:
-        if self.ended or exit.cause != types.ExitCause.OWN:
-            return types.Conclusion(events=[], failure=None, remember=None)
-        message = exit.stderr_tail or f"the counter ended with code {exit.code}"
-        failure = types.Failure(types.FailureKind.CRASH, message, None)
-        result = types.Event_TurnResult(types.TurnResult(None, failure, None, None))
-        return types.Conclusion(events=[result], failure=failure, remember=None)
+    def finish(self, exit: conversations.Exit) -> conversations.Reaction:
+        reaction = nothing()
+        by_itself = exit.cause in (
+            conversations.ExitCause.OWN,
+            conversations.ExitCause.CLOSED,
+        )
+        if by_itself and not self.ended:
+            message = exit.stderr_tail or f"the counter ended with code {exit.code}"
+            failure = content.Failure(content.FailureKind.CRASH, message, None)
+            reaction.actions.append(emit(0, result(events.StopKind.FAILED, failure)))
+        return reaction

@@ -8,7 +8,8 @@
 
 use aod_plugin_sdk::json::write_string;
 use aod_plugin_sdk::{
-    File, Fragment, McpServer, McpTransport, McpValue, TurnContext, Variable, mcp, secret,
+    Context, File, Fragment, Limit, McpServer, McpTransport, McpValue, Prompt, Refusal, Variable,
+    mcp, secret,
 };
 
 /// The file below `~/.gemini` with what the agent's author adds to the system prompt.
@@ -24,11 +25,16 @@ pub(crate) struct Settings {
     pub(crate) variables: Vec<Variable>,
 }
 
-pub(crate) fn settings(context: &TurnContext) -> Result<Settings, String> {
+pub(crate) fn settings(context: &Context, prompt: &Prompt) -> Result<Settings, Refusal> {
+    let rounds = prompt.limits.iter().find_map(|limit| match limit {
+        Limit::MaxRounds(rounds) => Some(format!("\"model\":{{\"maxSessionTurns\":{rounds}}},")),
+        _ => None,
+    });
+    let rounds = rounds.unwrap_or_default();
     let mut settings = Settings {
         json: format!(
             "{{\"security\":{{\"auth\":{{\"selectedType\":\"gemini-api-key\"}}}},\
-             \"general\":{{\"maxAttempts\":{MAX_ATTEMPTS},\"enableAutoUpdate\":false}},\
+             \"general\":{{\"maxAttempts\":{MAX_ATTEMPTS},\"enableAutoUpdate\":false}},{rounds}\
              \"privacy\":{{\"usageStatisticsEnabled\":false}},\
              \"context\":{{\"fileName\":[\"GEMINI.md\",\"{INSTRUCTIONS}\"]}},\
              \"mcpServers\":{{"
@@ -49,10 +55,10 @@ pub(crate) fn settings(context: &TurnContext) -> Result<Settings, String> {
 impl Settings {
     fn server(
         &mut self,
-        context: &TurnContext,
+        context: &Context,
         index: usize,
         server: &McpServer,
-    ) -> Result<(), String> {
+    ) -> Result<(), Refusal> {
         write_string(&mut self.json, &server.name);
         self.json.push_str(":{");
         match &server.transport {
@@ -76,6 +82,9 @@ impl Settings {
                     self.json.push(']');
                 }
             }
+        }
+        if let Some(milliseconds) = server.call_timeout_ms {
+            self.json.push_str(&format!(",\"timeout\":{milliseconds}"));
         }
         self.json.push('}');
         Ok(())

@@ -1,6 +1,8 @@
 //! The lines that the CLI writes, as far as the adapter reads them. One structure serves all
 //! kinds of lines, so that each is read once.
 
+use std::collections::BTreeMap;
+
 use aod_plugin_sdk::json::{MaybeText, Text};
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -11,6 +13,7 @@ use serde_json::value::RawValue;
 pub struct Line<'a> {
     #[serde(rename = "type")]
     pub kind: Text<'a>,
+    pub timestamp: Text<'a>,
 
     // `init`
     pub session_id: Option<Text<'a>>,
@@ -34,22 +37,37 @@ pub struct Line<'a> {
     pub message: Option<Text<'a>>,
 
     // `result`
-    pub stats: Option<Stats>,
+    pub stats: Option<Stats<'a>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, bound(deserialize = "'de: 'a"))]
 pub struct Error<'a> {
+    #[serde(rename = "type")]
+    pub kind: Text<'a>,
     pub message: Text<'a>,
 }
 
 /// Tokens and time of a turn.
 #[derive(Debug, Default, Deserialize)]
+#[serde(default, bound(deserialize = "'de: 'a"))]
+pub struct Stats<'a> {
+    #[serde(flatten)]
+    pub tokens: Tokens,
+    pub duration_ms: Option<u64>,
+    pub models: BTreeMap<Text<'a>, Tokens>,
+}
+
+/// Tokens of a turn, or of one of its models.
+#[derive(Debug, Default, Clone, Copy, Deserialize)]
 #[serde(default)]
-pub struct Stats {
+pub struct Tokens {
+    /// All of them, those spent on thinking among them, which are counted nowhere else.
+    pub total_tokens: u64,
+    /// Tokens sent.
+    pub input_tokens: u64,
     /// Tokens sent that were not cached.
     pub input: u64,
     pub cached: u64,
     pub output_tokens: u64,
-    pub duration_ms: Option<u64>,
 }

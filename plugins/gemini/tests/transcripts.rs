@@ -3,20 +3,33 @@
 #![allow(clippy::unwrap_used, reason = "a test may fail")]
 
 use aod_plugin_gemini::Gemini;
-use aod_plugin_sdk::testing::{context, laws, recordings, replay};
+use aod_plugin_sdk::testing::{context, laws, mcp_servers, prompt, recordings, replay};
+use aod_plugin_sdk::{Context, McpServer};
 
 const RECORDINGS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/transcripts");
+
+/// The facts that the recordings were made with.
+fn facts() -> Context {
+    let mut facts = context("google/gemini-2.5-flash");
+    let server = mcp_servers().remove(1);
+    facts.mcp_servers = ["echo", "h"]
+        .map(|name| McpServer {
+            name: name.to_owned(),
+            ..server.clone()
+        })
+        .into();
+    facts
+}
 
 #[test]
 fn recorded_turns() {
     for recording in recordings(RECORDINGS).unwrap() {
-        let replay = replay::<Gemini>(context("google/gemini-2.5-flash", "x"), &recording, []);
+        let replay = replay::<Gemini>(facts(), prompt("x"), &recording, []);
         insta::assert_debug_snapshot!(recording.name.clone(), replay);
     }
 }
 
 #[test]
 fn the_laws_hold() {
-    let recordings = recordings(RECORDINGS).unwrap();
-    laws::<Gemini>(&context("google/gemini-2.5-flash", "x"), &recordings);
+    laws::<Gemini>(&facts(), &prompt("x"), &recordings(RECORDINGS).unwrap());
 }

@@ -1,8 +1,8 @@
 //! The CLI's configuration for one turn: a file in memory, so that secrets may stand in it.
 
-use aod_plugin_sdk::{Fragment, McpServer, McpTransport, Template, TurnContext, mcp};
+use aod_plugin_sdk::{Context, Fragment, McpServer, McpTransport, Template, mcp};
 
-pub(crate) fn config(context: &TurnContext, system_path: &str) -> Vec<Fragment> {
+pub(crate) fn config(context: &Context, system_path: &str) -> Vec<Fragment> {
     let mut config = Template::default();
     config.text("{\"autoupdate\":false,\"share\":\"disabled\",\"provider\":{");
     config.json_text(context.provider()).text(":{");
@@ -35,7 +35,7 @@ pub(crate) fn config(context: &TurnContext, system_path: &str) -> Vec<Fragment> 
 }
 
 /// Its clients want the API's version in the URL; of the users' variables only OpenAI's has it.
-fn endpoint(context: &TurnContext) -> Option<String> {
+fn endpoint(context: &Context) -> Option<String> {
     match context.provider() {
         "google" => context.versioned_endpoint("google", "v1beta"),
         "openai" => context.completed_endpoint("openai", "v1"),
@@ -64,6 +64,9 @@ fn write_server(config: &mut Template, server: &McpServer) {
             mcp::strings(config, &words);
             mcp::values(config, ",\"environment\":", &local.env);
         }
+    }
+    if let Some(milliseconds) = server.call_timeout_ms {
+        config.text(&format!(",\"timeout\":{milliseconds}"));
     }
     config.text("}");
 }

@@ -1,14 +1,18 @@
 //! Runtime adapter for opencode.
 
 mod config;
+mod conversation;
+mod logs;
 mod outcome;
-mod turn;
+mod tools;
 mod wire;
 
+use aod_plugin_sdk::failure::unsupported;
 use aod_plugin_sdk::{
-    Adapter, Capabilities, Cli, Credential, Description, InstallStep, Interrupt, Model, NoOptions,
-    Plan, Provider, ResumeStrategy, Stdin, TurnContext, Variable, description, file, secret, text,
-    variable,
+    Adapter, AuthHeader, AuthStyle, Block, Capability, Cli, Context, Credential, Description,
+    ForkPoint, InstallStep, Launch, Model, NoOptions, OptionDeclaration, OptionScope, Origin,
+    Prompt, Provider, Refusal, ResumeStrategy, Stdin, StopMethod, Variable, description, file,
+    known_settings, secret, text, variable,
 };
 
 /// The adapter.
@@ -21,6 +25,9 @@ struct Known {
     key: &'static str,
     prefix: &'static str,
     endpoint_variable: &'static str,
+    endpoint: &'static str,
+    /// The header that carries the key, and what stands in front of it there.
+    header: (&'static str, &'static str),
     models: &'static [(&'static str, &'static str)],
 }
 
@@ -30,6 +37,8 @@ const PROVIDERS: &[Known] = &[
         key: "ANTHROPIC_API_KEY",
         prefix: "sk-ant-api",
         endpoint_variable: "ANTHROPIC_BASE_URL",
+        endpoint: "https://api.anthropic.com",
+        header: ("x-api-key", ""),
         models: &[
             ("anthropic/claude-opus-4-6", "Claude Opus 4.6"),
             ("anthropic/claude-sonnet-4-6", "Claude Sonnet 4.6"),
@@ -41,6 +50,8 @@ const PROVIDERS: &[Known] = &[
         key: "OPENAI_API_KEY",
         prefix: "sk-",
         endpoint_variable: "OPENAI_BASE_URL",
+        endpoint: "https://api.openai.com/v1",
+        header: ("authorization", "Bearer "),
         models: &[
             ("openai/gpt-4.1", "GPT-4.1"),
             ("openai/o3", "o3"),
@@ -52,6 +63,8 @@ const PROVIDERS: &[Known] = &[
         key: GEMINI_KEY,
         prefix: "AIza",
         endpoint_variable: "GOOGLE_GEMINI_BASE_URL",
+        endpoint: "https://generativelanguage.googleapis.com",
+        header: ("x-goog-api-key", ""),
         models: &[
             ("google/gemini-2.5-pro", "Gemini 2.5 Pro"),
             ("google/gemini-2.5-flash", "Gemini 2.5 Flash"),
@@ -61,9 +74,15 @@ const PROVIDERS: &[Known] = &[
 
 const GEMINI_KEY: &str = "GEMINI_API_KEY";
 
+/// The media types of images that the CLI hands to the model.
+const IMAGES: &[&str] = &["image/png", "image/jpeg", "image/gif", "image/webp"];
+
+/// The setting for how much the model thinks.
+const EFFORT: &str = "reasoning_effort";
+
 impl Adapter for Opencode {
     type Options = NoOptions;
-    type Turn = turn::OpencodeTurn;
+    type Conversation = conversation::OpencodeConversation;
 
     fn describe(_: &NoOptions) -> Result<Description, String> {
         let models = PROVIDERS.iter().flat_map(|known| known.models);
@@ -84,36 +103,61 @@ impl Adapter for Opencode {
             credentials: PROVIDERS.iter().map(Known::credential).collect(),
             skills_folder: Some(".config/opencode/skills".to_owned()),
             resume: ResumeStrategy::FromStream,
-            interrupt: Interrupt::Sigint,
+            options: vec![effort()],
+            stop: StopMethod::Sigint,
             exit_grace_ms: 10_000,
-            capabilities: Capabilities::USAGE
-                | Capabilities::COST
-                | Capabilities::INTERRUPT
-                | Capabilities::SYSTEM_PROMPT
-                | Capabilities::MCP_STDIO
-                | Capabilities::MCP_URL
-                | Capabilities::SKILLS,
+            capabilities: vec![
+                Capability::Reasoning,
+                Capability::Usage,
+                Capability::Cost,
+                Capability::Interrupt,
+                Capability::SystemPrompt,
+                Capability::McpStdio,
+                Capability::McpUrl,
+                Capability::Skills,
+                Capability::Images(IMAGES.iter().map(|&it| it.to_owned()).collect()),
+                Capability::Fork(ForkPoint::End),
+            ],
             ..description("opencode", env!("CARGO_PKG_VERSION"), "opencode")
         })
     }
 
-    fn plan(_: &NoOptions, context: &TurnContext) -> Result<Plan, String> {
-        // The only one that takes the model's id with its provider.
-        let mut argv = vec!["opencode", "run", "--format", "json"];
+    fn prepare(_: &NoOptions, context: &Context, prompt: &Prompt) -> Result<Launch, Refusal> {
+        known_settings(prompt, &[EFFORT])?;
+        let mut argv = vec!["opencode", "run", "--format", "json", "--thinking"];
+        // Its log says what fails and is tried again, and which MCP servers are not there.
+        argv.extend(["--print-logs", "--log-level", "WARN"]);
         // Without it a question is answered with no, and the turn ends without a word.
         argv.push("--auto");
+        // The only one that takes the model's id with its provider.
         argv.extend(["--model", &context.model]);
-        match context.resume_token() {
-            Some(session) => argv.extend(["--session", session]),
-            // Without a title it asks the model for one.
-            None => argv.extend(["--title", &context.session_id]),
+        let effort = prompt.setting_text(EFFORT);
+        if let Some(effort) = &effort {
+            argv.extend(["--variant", effort]);
         }
-        let mut plan = aod_plugin_sdk::plan(argv, context.continuity());
+        for block in &prompt.blocks {
+            if let Block::Image(image) = block
+                && IMAGES.contains(&image.media_type.as_str())
+            {
+                argv.extend(["--file", &image.path]);
+            }
+        }
+        match &context.origin {
+            Origin::Resume(session) => argv.extend(["--session", session]),
+            Origin::Fork(origin) if origin.after_turn.is_some() => {
+                let message = "opencode copies a conversation from its end only";
+                return Err(unsupported("origin.after_turn", message));
+            }
+            Origin::Fork(origin) => argv.extend(["--session", &origin.token, "--fork"]),
+            // Without a title it asks the model for one.
+            Origin::New => argv.extend(["--title", &context.session_id]),
+        }
+        let mut launch = aod_plugin_sdk::launch(argv, context.continuity(prompt));
 
         let private = &context.paths.private;
         let config_path = format!("{private}/opencode.json");
         let system_path = format!("{private}/system-prompt.md");
-        plan.env = vec![
+        launch.env = vec![
             variable("OPENCODE_CONFIG", &config_path),
             variable("OPENCODE_DISABLE_AUTOUPDATE", "1"),
             variable("OPENCODE_DISABLE_MODELS_FETCH", "1"),
@@ -121,22 +165,39 @@ impl Adapter for Opencode {
         ];
         // The name that it looks for where the model is not in its own catalog.
         if context.has_secret(GEMINI_KEY) {
-            plan.env.push(Variable {
+            launch.env.push(Variable {
                 name: "GOOGLE_GENERATIVE_AI_API_KEY".to_owned(),
                 value: secret(GEMINI_KEY),
             });
         }
         let config = config::config(context, &system_path);
-        plan.files = vec![file(config_path, config)];
+        launch.files = vec![file(config_path, config)];
         if let Some(system) = &context.system {
-            plan.files.push(file(system_path, text(system)));
+            launch.files.push(file(system_path, text(system)));
         }
-        plan.stdin = Stdin::Text(text(&context.prompt));
-        Ok(plan)
+        launch.stdin = Stdin::Text(text(prompt.text()));
+        Ok(launch)
     }
 
-    fn turn(_: &NoOptions, context: TurnContext) -> turn::OpencodeTurn {
-        turn::OpencodeTurn::new(&context)
+    fn conversation(
+        _: &NoOptions,
+        context: Context,
+        _: Option<Vec<u8>>,
+    ) -> conversation::OpencodeConversation {
+        conversation::OpencodeConversation::new(&context)
+    }
+}
+
+fn effort() -> OptionDeclaration {
+    OptionDeclaration {
+        id: EFFORT.to_owned(),
+        label: "Reasoning effort".to_owned(),
+        description: "How much the model thinks. A model that does not know the value thinks as \
+                      much as it does by itself."
+            .to_owned(),
+        schema: r#"{"enum":["none","minimal","low","medium","high","xhigh","max"]}"#.to_owned(),
+        default: "null".to_owned(),
+        scope: OptionScope::Turn,
     }
 }
 
@@ -145,6 +206,7 @@ impl Known {
         Provider {
             id: self.id.to_owned(),
             endpoint_variable: Some(self.endpoint_variable.to_owned()),
+            default_endpoint: Some(self.endpoint.to_owned()),
             whole_catalog: true,
         }
     }
@@ -154,6 +216,10 @@ impl Known {
             name: format!("provider_key:{}", self.id),
             variable: self.key.to_owned(),
             providers: vec![self.id.to_owned()],
+            sent: vec![AuthStyle::Header(AuthHeader {
+                name: self.header.0.to_owned(),
+                prefix: self.header.1.to_owned(),
+            })],
             displaces: Vec::new(),
             prefix: Some(self.prefix.to_owned()),
             label: "API key".to_owned(),

@@ -11,6 +11,7 @@ pub(crate) fn told(error: &Error<'_>) -> Option<Failure> {
     match &*error.name {
         "MessageAbortedError" => None,
         "ProviderAuthError" => Some(failure(FailureKind::Auth, message)),
+        "ContentFilterError" => Some(failure(FailureKind::Refused, message)),
         "ProviderModelNotFoundError" | "ProviderInitError" => {
             Some(failure(FailureKind::Provider, message))
         }

@@ -45,19 +45,43 @@ pub struct State<'a> {
     pub input: Option<&'a RawValue>,
     pub output: MaybeText<'a>,
     pub error: MaybeText<'a>,
-    pub metadata: Option<Metadata>,
+    pub title: Option<Text<'a>>,
+    pub metadata: Option<Metadata<'a>>,
+    pub attachments: Vec<Attachment<'a>>,
 }
 
 /// What the tools that write files tell.
 #[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-pub struct Metadata {
+#[serde(default, bound(deserialize = "'de: 'a"))]
+pub struct Metadata<'a> {
     /// Whether the file was there before.
     pub exists: Option<bool>,
+    pub diff: Option<Text<'a>>,
+    pub files: Vec<FileMetadata<'a>>,
+}
+
+/// A file that a patch has changed.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, bound(deserialize = "'de: 'a"))]
+pub struct FileMetadata<'a> {
+    #[serde(rename = "filePath")]
+    pub path: Text<'a>,
+    #[serde(rename = "movePath")]
+    pub moved_to: Option<Text<'a>>,
+    #[serde(rename = "type")]
+    pub kind: Text<'a>,
+    pub patch: Option<Text<'a>>,
+}
+
+/// Something that a tool gives besides its text.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, bound(deserialize = "'de: 'a"))]
+pub struct Attachment<'a> {
+    pub url: Text<'a>,
 }
 
 /// Tokens of a step.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Clone, Copy, Deserialize)]
 #[serde(default)]
 pub struct Tokens {
     pub input: u64,
@@ -66,7 +90,7 @@ pub struct Tokens {
     pub cache: Cache,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Clone, Copy, Deserialize)]
 #[serde(default)]
 pub struct Cache {
     pub read: u64,

@@ -1,6 +1,6 @@
 use crate::{
-    Capabilities, Cli, Continuity, Description, File, Fragment, InstallStep, Interrupt, Plan,
-    ResumeStrategy, Stdin, Variable, text,
+    Cli, Continuity, Description, File, Fragment, InstallStep, Launch, ResumeStrategy, Stdin,
+    StopMethod, Variable, text,
 };
 
 /// A description with nothing but names in it, to be filled in: no providers, no credentials, no
@@ -19,17 +19,21 @@ pub fn description(name: &str, version: &str, command: &str) -> Description {
         providers: Vec::new(),
         models: Vec::new(),
         credentials: Vec::new(),
+        options: Vec::new(),
         skills_folder: None,
         resume: ResumeStrategy::None,
-        interrupt: Interrupt::Kill,
+        stop: StopMethod::Kill,
         exit_grace_ms: 5_000,
-        capabilities: Capabilities::empty(),
+        capabilities: Vec::new(),
     }
 }
 
-/// A plan with nothing but a command line in it, to be filled in; stdin is closed from the start.
-pub fn plan<S: Into<String>>(argv: impl IntoIterator<Item = S>, continuity: Continuity) -> Plan {
-    Plan {
+/// A launch with nothing but a command line in it, to be filled in; stdin is closed from the start.
+pub fn launch<S: Into<String>>(
+    argv: impl IntoIterator<Item = S>,
+    continuity: Continuity,
+) -> Launch {
+    Launch {
         argv: argv.into_iter().map(Into::into).collect(),
         env: Vec::new(),
         withhold: Vec::new(),
@@ -38,6 +42,7 @@ pub fn plan<S: Into<String>>(argv: impl IntoIterator<Item = S>, continuity: Cont
         files: Vec::new(),
         delete: Vec::new(),
         continuity,
+        extras: Vec::new(),
     }
 }
 

@@ -1,54 +1,61 @@
 use std::cell::RefCell;
 use std::marker::PhantomData;
 
-use crate::bindings::exports::aod::runtime::adapter::{Guest, GuestTurn};
+use crate::bindings::exports::aod::runtime::{conversations, description, launching};
 use crate::{
-    Adapter, Answer, Conclusion, Description, Driver, Exit, OutputStream, Plan, Reaction,
-    TurnContext,
+    Adapter, Context, Description, Driver, Exit, Input, Launch, OutputSource, Prompt, Reaction,
+    Refusal,
 };
 
 /// An adapter as a component.
 #[derive(Debug)]
 pub struct Component<A>(PhantomData<A>);
 
-/// A turn as a resource, whose methods take it by shared reference.
-#[allow(missing_debug_implementations, reason = "a turn need not be printable")]
-pub struct TurnResource<A: Adapter>(RefCell<Driver<A>>);
+/// A conversation as a resource, whose methods take it by shared reference.
+#[allow(
+    missing_debug_implementations,
+    reason = "a conversation need not be printable"
+)]
+pub struct ConversationResource<A: Adapter>(RefCell<Driver<A>>);
 
-impl<A: Adapter> Guest for Component<A> {
-    type Turn = TurnResource<A>;
-
+impl<A: Adapter> description::Guest for Component<A> {
     fn describe(options: String) -> Result<Description, String> {
         crate::describe::<A>(&options)
     }
+}
 
-    fn plan(context: TurnContext) -> Result<Plan, String> {
-        crate::plan_turn::<A>(&context)
+impl<A: Adapter> launching::Guest for Component<A> {
+    fn prepare(context: Context, prompt: Prompt) -> Result<Launch, Refusal> {
+        crate::prepare::<A>(&context, &prompt)
     }
 }
 
-impl<A: Adapter> GuestTurn for TurnResource<A> {
-    fn new(context: TurnContext) -> Self {
-        Self(RefCell::new(Driver::new(context)))
+impl<A: Adapter> conversations::Guest for Component<A> {
+    type Conversation = ConversationResource<A>;
+}
+
+impl<A: Adapter> conversations::GuestConversation for ConversationResource<A> {
+    fn new(context: Context, state: Option<Vec<u8>>) -> Self {
+        Self(RefCell::new(Driver::new(context, state)))
     }
 
-    fn feed(&self, source: OutputStream, lines: String) -> Reaction {
+    fn receive(&self, input: Input) -> Reaction {
+        self.0.borrow_mut().receive(input)
+    }
+
+    fn feed(&self, source: OutputSource, lines: String) -> Reaction {
         self.0.borrow_mut().feed(source, &lines)
-    }
-
-    fn answer(&self, answer: Answer) -> Reaction {
-        self.0.borrow_mut().answer(answer)
     }
 
     fn tick(&self, elapsed_ms: u64) -> Reaction {
         self.0.borrow_mut().tick(elapsed_ms)
     }
 
-    fn interrupt(&self) -> Reaction {
-        self.0.borrow_mut().interrupt()
+    fn state(&self) -> Option<Vec<u8>> {
+        self.0.borrow().state()
     }
 
-    fn finish(&self, exit: Exit) -> Conclusion {
+    fn finish(&self, exit: Exit) -> Reaction {
         self.0.borrow_mut().finish(exit)
     }
 }

@@ -1,6 +1,6 @@
 //! Why turns fail: from a status or a message to [`FailureKind`].
 
-use crate::{Failure, FailureKind};
+use crate::{Failure, FailureKind, Refusal};
 
 /// Makes a failure without a time to try again.
 #[must_use]
@@ -9,6 +9,16 @@ pub fn failure(kind: FailureKind, message: impl Into<String>) -> Failure {
         kind,
         message: message.into(),
         retry_at_ms: None,
+    }
+}
+
+/// Makes a refusal of something that the CLI cannot do, with the field that is to blame.
+#[must_use]
+pub fn unsupported(field: &str, message: &str) -> Refusal {
+    Refusal {
+        kind: FailureKind::Unsupported,
+        field: Some(field.to_owned()),
+        message: message.to_owned(),
     }
 }
 

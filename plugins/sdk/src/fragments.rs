@@ -1,4 +1,4 @@
-use crate::{Encoding, Fragment, SecretRef};
+use crate::{Fragment, SecretEncoding, SecretReference};
 
 /// Literal text.
 pub fn text(text: impl Into<String>) -> Vec<Fragment> {
@@ -7,13 +7,18 @@ pub fn text(text: impl Into<String>) -> Vec<Fragment> {
 
 /// The value of a secret, as it is.
 pub fn secret(name: impl Into<String>) -> Vec<Fragment> {
-    vec![Fragment::Secret(SecretRef {
+    vec![Fragment::Secret(SecretReference {
         name: name.into(),
-        encoding: Encoding::Raw,
+        encoding: SecretEncoding::Raw,
     })]
 }
 
-/// Text with holes in which the host puts secrets.
+/// The bytes of an attachment, as base64.
+pub fn attachment(id: impl Into<String>) -> Fragment {
+    Fragment::Attachment(id.into())
+}
+
+/// Text with holes in which the host puts secrets and attachments.
 #[derive(Debug, Default, Clone, PartialEq)]
 pub struct Template {
     done: Vec<Fragment>,
@@ -28,15 +33,25 @@ impl Template {
     }
 
     /// Adds a secret's value, written as `encoding` says.
-    pub fn secret(&mut self, name: &str, encoding: Encoding) -> &mut Self {
+    pub fn secret(&mut self, name: &str, encoding: SecretEncoding) -> &mut Self {
         if !self.tail.is_empty() {
             self.done
                 .push(Fragment::Text(std::mem::take(&mut self.tail)));
         }
-        self.done.push(Fragment::Secret(SecretRef {
+        self.done.push(Fragment::Secret(SecretReference {
             name: name.to_owned(),
             encoding,
         }));
+        self
+    }
+
+    /// Adds the bytes of an attachment, as base64.
+    pub fn attachment(&mut self, id: &str) -> &mut Self {
+        if !self.tail.is_empty() {
+            self.done
+                .push(Fragment::Text(std::mem::take(&mut self.tail)));
+        }
+        self.done.push(attachment(id));
         self
     }
 
@@ -48,7 +63,9 @@ impl Template {
 
     /// Adds a JSON string that holds a secret's value.
     pub fn json_secret(&mut self, name: &str) -> &mut Self {
-        self.text("\"").secret(name, Encoding::Json).text("\"")
+        self.text("\"")
+            .secret(name, SecretEncoding::Json)
+            .text("\"")
     }
 
     /// The pieces, text and secrets in turn.

@@ -1,7 +1,7 @@
 //! MCP servers in the form in which many CLIs take them: a JSON object of servers by name.
 
+use crate::{Context, Refusal, file, secret, text};
 use crate::{File, Fragment, McpServer, McpStdio, McpTransport, McpValue, Template};
-use crate::{TurnContext, file, secret, text};
 
 /// How a CLI names the keys of a server that is reached over HTTP.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,17 +87,17 @@ pub fn values(template: &mut Template, before: &str, values: &[McpValue]) {
 /// A command line for a server whose variables a CLI cannot be told without garbling or keeping
 /// them, and the files that it needs: a script sets the variables from files in memory.
 ///
-/// `index` tells the servers of a turn apart.
+/// `index` tells the servers of a process apart.
 ///
 /// # Errors
 ///
 /// A variable's name is none that a shell can set.
 pub fn launcher(
-    context: &TurnContext,
+    context: &Context,
     index: usize,
     server: &str,
     local: &McpStdio,
-) -> Result<(Vec<String>, Vec<File>), String> {
+) -> Result<(Vec<String>, Vec<File>), Refusal> {
     let given = [&local.command].into_iter().chain(&local.args).cloned();
     if local.env.is_empty() {
         return Ok((given.collect(), Vec::new()));
@@ -107,10 +107,12 @@ pub fn launcher(
     let mut files = Vec::new();
     for (number, value) in local.env.iter().enumerate() {
         if !is_shell_name(&value.name) {
-            return Err(format!(
-                "MCP server {server}: a variable cannot be named {:?} here; use letters, digits \
-                 and underscores",
-                value.name
+            return Err(crate::failure::unsupported(
+                &format!("mcp_servers[{server}].env"),
+                &format!(
+                    "a variable cannot be named {:?} here; use letters, digits and underscores",
+                    value.name
+                ),
             ));
         }
         let value_path = format!("{path}-{number}");

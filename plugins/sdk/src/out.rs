@@ -1,28 +1,50 @@
 use crate::{
-    Action, Emitted, Event, FileChange, Fragment, Level, Message, Notice, Question, Reaction, Role,
-    SessionStarted, TodoItem, ToolCall, ToolResult, TurnResult, Usage,
+    Action, ChangeKind, Compaction, Delta, Event, EventBody, Extension, Failure, FileChange,
+    ForkOutcome, Fragment, InjectionOutcome, InjectionState, Level, McpServerState, McpState,
+    Message, MessageDiscarded, Notice, OutputSource, Question, Reaction, Reasoning, Role,
+    SessionStarted, Task, TodoItem, ToolCall, ToolKind, ToolResult, ToolUpdate, TurnCause,
+    TurnReference, TurnResult, Usage, UsageCounts,
 };
-use crate::{ChangeKind, OutputStream};
 
-/// Collects what a turn makes of what it was fed.
-#[derive(Debug, Default)]
+/// Collects what a conversation makes of what it was told.
+#[derive(Debug)]
 pub struct Out {
     actions: Vec<Action>,
     absorbed: Vec<u32>,
     line: u32,
+    turn: TurnReference,
+    inside: Option<String>,
     told: bool,
     understood: bool,
     /// Where a wish to be woken stands among the actions.
     wake: Option<usize>,
 }
 
+impl Default for Out {
+    fn default() -> Self {
+        Self {
+            actions: Vec::new(),
+            absorbed: Vec::new(),
+            line: 0,
+            turn: TurnReference::Current,
+            inside: None,
+            told: false,
+            understood: false,
+            wake: None,
+        }
+    }
+}
+
+/// What a line means.
 impl Out {
     /// Emits an event for the current line.
-    pub fn emit(&mut self, event: Event) {
+    pub fn emit(&mut self, body: EventBody) {
         self.told = true;
-        self.actions.push(Action::Emit(Emitted {
+        self.actions.push(Action::Emit(Event {
             line: self.line,
-            event,
+            turn: self.turn,
+            inside: self.inside.clone(),
+            body,
         }));
     }
 
@@ -31,88 +53,157 @@ impl Out {
         self.understood = true;
     }
 
+    /// What is emitted for the rest of the current line happened inside of this call: it is told by
+    /// a subagent that the call started.
+    pub fn inside(&mut self, call_id: Option<impl Into<String>>) {
+        self.inside = call_id.map(Into::into);
+    }
+
+    /// What is emitted for the rest of the current line belongs to this turn.
+    pub fn of_turn(&mut self, turn: TurnReference) {
+        self.turn = turn;
+    }
+
     /// The CLI names its own session.
     pub fn session_started(&mut self, native_session_id: impl Into<String>) {
-        self.emit(Event::SessionStarted(SessionStarted {
+        self.emit(EventBody::SessionStarted(SessionStarted {
             native_session_id: native_session_id.into(),
         }));
     }
 
-    /// A piece of the assistant's text.
-    pub fn delta(&mut self, text: impl Into<String>) {
-        self.emit(Event::MessageDelta(text.into()));
-    }
-
-    /// A whole message of the assistant.
-    pub fn message(&mut self, text: impl Into<String>) {
-        self.message_of(Role::Assistant, text);
-    }
-
-    /// A whole message.
-    pub fn message_of(&mut self, role: Role, text: impl Into<String>) {
-        self.emit(Event::Message(Message {
-            role,
+    /// A piece of the assistant's text. `item` is the adapter's number for the message.
+    pub fn delta(&mut self, item: u32, text: impl Into<String>) {
+        self.emit(EventBody::MessageDelta(Delta {
+            item,
             text: text.into(),
         }));
     }
 
-    /// What the model says of its thinking.
+    /// A whole message of the assistant, of which no pieces came.
+    pub fn message(&mut self, text: impl Into<String>) {
+        self.emit(EventBody::Message(message(text)));
+    }
+
+    /// A whole message of the assistant, of which pieces came under the same number.
+    pub fn message_item(&mut self, item: u32, text: impl Into<String>) {
+        self.emit(EventBody::Message(Message {
+            item: Some(item),
+            ..message(text)
+        }));
+    }
+
+    /// A message of the assistant that breaks off, with the number under which pieces of it came,
+    /// if any did.
+    pub fn aborted_message(&mut self, item: Option<u32>, text: impl Into<String>) {
+        self.emit(EventBody::Message(Message {
+            item,
+            aborted: true,
+            ..message(text)
+        }));
+    }
+
+    /// A whole message of somebody else.
+    pub fn message_of(&mut self, role: Role, text: impl Into<String>) {
+        self.emit(EventBody::Message(Message {
+            role,
+            ..message(text)
+        }));
+    }
+
+    /// What was told of a message is void.
+    pub fn discard(&mut self, item: u32, reason: impl Into<String>) {
+        self.emit(EventBody::MessageDiscarded(MessageDiscarded {
+            item,
+            reason: reason.into(),
+        }));
+    }
+
+    /// A piece of the model's thinking.
+    pub fn reasoning_delta(&mut self, item: u32, text: impl Into<String>) {
+        self.emit(EventBody::ReasoningDelta(Delta {
+            item,
+            text: text.into(),
+        }));
+    }
+
+    /// What the model says of its thinking, of which no pieces came.
     pub fn reasoning(&mut self, text: impl Into<String>) {
-        self.emit(Event::Reasoning(text.into()));
-    }
-
-    /// A tool is called; `input` is a JSON value.
-    pub fn tool_call(
-        &mut self,
-        call_id: impl Into<String>,
-        name: impl Into<String>,
-        input: impl Into<String>,
-    ) {
-        self.emit(Event::ToolCall(ToolCall {
-            call_id: call_id.into(),
-            name: name.into(),
-            input: input.into(),
+        self.emit(EventBody::Reasoning(Reasoning {
+            item: None,
+            text: text.into(),
         }));
     }
 
-    /// A tool has answered.
-    pub fn tool_result(
-        &mut self,
-        call_id: impl Into<String>,
-        output: impl Into<String>,
-        is_error: bool,
-    ) {
-        self.emit(Event::ToolResult(ToolResult {
-            call_id: call_id.into(),
-            output: output.into(),
-            is_error,
+    /// What the model says of its thinking, of which pieces came under the same number.
+    pub fn reasoning_item(&mut self, item: u32, text: impl Into<String>) {
+        self.emit(EventBody::Reasoning(Reasoning {
+            item: Some(item),
+            text: text.into(),
         }));
     }
 
-    /// A file was changed.
-    pub fn file_change(&mut self, path: impl Into<String>, kind: ChangeKind) {
-        self.emit(Event::FileChange(FileChange {
+    /// A tool is called; see [`tool_call`].
+    pub fn tool_call(&mut self, call: ToolCall) {
+        self.emit(EventBody::ToolCall(call));
+    }
+
+    /// News of a call that has not ended; see [`tool_update`].
+    pub fn tool_update(&mut self, update: ToolUpdate) {
+        self.emit(EventBody::ToolUpdate(update));
+    }
+
+    /// A tool has answered, see [`tool_result`].
+    pub fn tool_result(&mut self, result: ToolResult) {
+        self.emit(EventBody::ToolResult(result));
+    }
+
+    /// A file was changed by a call.
+    pub fn file_change(
+        &mut self,
+        path: impl Into<String>,
+        kind: ChangeKind,
+        call_id: Option<String>,
+    ) {
+        self.emit(EventBody::FileChange(FileChange {
             path: path.into(),
             kind,
+            moved_from: None,
+            diff: None,
+            call_id,
         }));
     }
 
     /// The whole list of things to do.
     pub fn todo(&mut self, items: Vec<TodoItem>) {
-        self.emit(Event::Todo(items));
+        self.emit(EventBody::Todo(items));
     }
 
-    /// Tokens used since the last `usage` of this turn.
+    /// Tokens and money; see [`usage`].
     pub fn usage(&mut self, usage: Usage) {
-        self.emit(Event::Usage(usage));
+        self.emit(EventBody::Usage(usage));
     }
 
     /// Something to know.
     pub fn notice(&mut self, level: Level, text: impl Into<String>) {
-        self.emit(Event::Notice(Notice {
+        self.emit(EventBody::Notice(Notice {
             level,
             text: text.into(),
+            code: None,
         }));
+    }
+
+    /// Something to know, with a word for programs.
+    pub fn coded_notice(&mut self, level: Level, code: &str, text: impl Into<String>) {
+        self.emit(EventBody::Notice(Notice {
+            level,
+            text: text.into(),
+            code: Some(code.to_owned()),
+        }));
+    }
+
+    /// Something to know: the agent was done and has said nothing.
+    pub fn no_text(&mut self) {
+        self.coded_notice(Level::Warning, "no_text", "the agent ended without a text");
     }
 
     /// A line of stderr that means nothing special: worth a look where something went wrong.
@@ -120,22 +211,57 @@ impl Out {
         self.notice(Level::Info, crate::plain(line));
     }
 
-    /// How the turn ended; at most once.
-    pub fn turn_result(&mut self, result: TurnResult) {
-        self.emit(Event::TurnResult(result));
+    /// Work in the background.
+    pub fn task(&mut self, task: Task) {
+        self.emit(EventBody::Task(task));
     }
 
-    /// Keeps this for the next turns' `resume`. Only once the CLI is sure to find it again.
+    /// Where an MCP server stands.
+    pub fn mcp_server(
+        &mut self,
+        name: impl Into<String>,
+        state: McpState,
+        message: Option<String>,
+    ) {
+        self.emit(EventBody::McpServer(McpServerState {
+            name: name.into(),
+            state,
+            message,
+        }));
+    }
+
+    /// The conversation is made shorter.
+    pub fn compaction(&mut self, compaction: Compaction) {
+        self.emit(EventBody::Compaction(compaction));
+    }
+
+    /// How the turn ended; at most once a turn. [`Ending`](crate::Ending) sees to that.
+    pub fn turn_result(&mut self, result: TurnResult) {
+        self.emit(EventBody::TurnResult(result));
+    }
+
+    /// Something that the interface has no name for; `json` is a JSON value.
+    pub fn other(&mut self, kind: impl Into<String>, json: impl Into<String>) {
+        self.emit(EventBody::Other(Extension {
+            kind: kind.into(),
+            json: json.into(),
+        }));
+    }
+}
+
+/// What the host is to do.
+impl Out {
+    /// Keeps this for the conversation's next process. Only once the CLI is sure to find it again.
     pub fn remember(&mut self, token: impl Into<String>) {
         self.actions.push(Action::Remember(token.into()));
     }
 
-    /// Makes the next turn start afresh: the conversation that it would resume is not there.
+    /// Makes the next process start afresh: the conversation that it would resume is not there.
     pub fn forget(&mut self) {
-        self.remember("");
+        self.actions.push(Action::Forget);
     }
 
-    /// Writes to the CLI's stdin, which the plan left open.
+    /// Writes to the CLI's stdin, which the launch left open.
     pub fn write_stdin(&mut self, fragments: Vec<Fragment>) {
         self.actions.push(Action::WriteStdin(fragments));
     }
@@ -148,6 +274,11 @@ impl Out {
     /// Asks the user.
     pub fn ask(&mut self, question: Question) {
         self.actions.push(Action::Ask(question));
+    }
+
+    /// The question of this id needs no answer any more.
+    pub fn withdraw(&mut self, question: impl Into<String>) {
+        self.actions.push(Action::Withdraw(question.into()));
     }
 
     /// Asks for one call of `tick`, unless output comes first.
@@ -164,17 +295,51 @@ impl Out {
         }
     }
 
-    /// Says that the turn is over as far as its output tells.
+    /// Says that a turn begins which no prompt asked for.
+    pub fn open_turn(&mut self, cause: TurnCause) {
+        self.actions.push(Action::OpenTurn(cause));
+    }
+
+    /// Says that the open turn is over.
     pub fn end_turn(&mut self) {
         self.actions.push(Action::EndTurn);
     }
 
+    /// Says that the process is to exit.
+    pub fn close(&mut self) {
+        self.actions.push(Action::Close);
+    }
+
+    /// Says what became of an injection.
+    pub fn injected(
+        &mut self,
+        id: impl Into<String>,
+        state: InjectionState,
+        message: Option<&str>,
+    ) {
+        self.actions.push(Action::Injected(InjectionOutcome {
+            id: id.into(),
+            state,
+            message: message.map(str::to_owned),
+        }));
+    }
+
+    /// Says what became of a wish to copy the conversation.
+    pub fn forked(&mut self, id: impl Into<String>, token: Result<String, Failure>) {
+        self.actions.push(Action::Forked(ForkOutcome {
+            id: id.into(),
+            token,
+        }));
+    }
+}
+
+impl Out {
     /// Feeds every line of a batch to `each` and sees to it that none is lost.
     pub(crate) fn lines(
         &mut self,
-        source: OutputStream,
+        source: OutputSource,
         lines: &str,
-        mut each: impl FnMut(OutputStream, &str, &mut Out),
+        mut each: impl FnMut(OutputSource, &str, &mut Out),
     ) {
         let mut rest = lines;
         while !rest.is_empty() {
@@ -182,6 +347,8 @@ impl Out {
             rest = after;
             self.told = false;
             self.understood = false;
+            self.turn = TurnReference::Current;
+            self.inside = None;
             self.cancel_wake();
             if is_blank(line) {
                 self.understood = true;
@@ -192,7 +359,7 @@ impl Out {
                 if self.understood {
                     self.absorbed.push(self.line);
                 } else {
-                    self.emit(Event::Unparsed(line.to_owned()));
+                    self.emit(EventBody::Unparsed(line.to_owned()));
                 }
             }
             self.line += 1;
@@ -207,6 +374,74 @@ impl Out {
     }
 }
 
+fn message(text: impl Into<String>) -> Message {
+    Message {
+        item: None,
+        role: Role::Assistant,
+        text: text.into(),
+        parts: Vec::new(),
+        aborted: false,
+    }
+}
+
+/// A call of a tool of the CLI's own, to be filled in; `input` is a JSON value.
+pub fn tool_call(
+    call_id: impl Into<String>,
+    name: impl Into<String>,
+    kind: ToolKind,
+    input: impl Into<String>,
+) -> ToolCall {
+    ToolCall {
+        call_id: call_id.into(),
+        name: name.into(),
+        kind,
+        title: None,
+        server: None,
+        canonical_name: None,
+        input: input.into(),
+        locations: Vec::new(),
+    }
+}
+
+/// News of a call, to be filled in.
+pub fn tool_update(call_id: impl Into<String>) -> ToolUpdate {
+    ToolUpdate {
+        call_id: call_id.into(),
+        title: None,
+        output: None,
+        locations: Vec::new(),
+    }
+}
+
+/// A tool's answer, as text.
+pub fn tool_result(
+    call_id: impl Into<String>,
+    output: impl Into<String>,
+    is_error: bool,
+) -> ToolResult {
+    ToolResult {
+        call_id: call_id.into(),
+        output: output.into(),
+        parts: Vec::new(),
+        is_error,
+    }
+}
+
+/// Tokens used since the last time, to be filled in: `Usage { cost_usd, ..usage(input, output) }`.
+#[must_use]
+pub fn usage(input_tokens: u64, output_tokens: u64) -> Usage {
+    Usage {
+        model: None,
+        input_tokens,
+        cache_write_tokens: 0,
+        cache_read_tokens: 0,
+        output_tokens,
+        reasoning_tokens: 0,
+        cost_usd: None,
+        counts: UsageCounts::Difference,
+    }
+}
+
 fn is_blank(line: &str) -> bool {
     line.bytes().all(|byte| byte.is_ascii_whitespace())
 }
@@ -218,7 +453,7 @@ mod tests {
     #[test]
     fn output_puts_off_the_wish_to_be_woken_within_a_batch_too() {
         let mut out = Out::default();
-        out.lines(OutputStream::Stdout, "a\nb\nc\n", |_, line, out| {
+        out.lines(OutputSource::Stdout, "a\nb\nc\n", |_, line, out| {
             out.absorb();
             if line != "b" {
                 out.wake_after(if line == "a" { 1 } else { 2 });
@@ -234,5 +469,33 @@ mod tests {
         else {
             panic!("another order");
         };
+    }
+
+    #[test]
+    fn what_a_line_says_of_its_call_and_turn_ends_with_the_line() {
+        let mut out = Out::default();
+        out.lines(OutputSource::Stdout, "a\nb\n", |_, line, out| {
+            if line == "a" {
+                out.inside(Some("call"));
+                out.of_turn(TurnReference::Number(1));
+            }
+            out.message(line);
+        });
+        let told: Vec<_> = out
+            .into_reaction()
+            .actions
+            .into_iter()
+            .map(|action| match action {
+                Action::Emit(event) => (event.line, event.inside, event.turn),
+                _ => panic!("{action:?}"),
+            })
+            .collect();
+        assert_eq!(
+            told,
+            [
+                (0, Some("call".to_owned()), TurnReference::Number(1)),
+                (1, None, TurnReference::Current)
+            ]
+        );
     }
 }

@@ -122,7 +122,10 @@ impl Contract {
         match kind {
             JSON => problems.extend(self.mismatches(&key, schema, &reply.json())),
             EVENTS => {
-                let data = reply.text.lines().filter_map(|it| it.strip_prefix("data: "));
+                let data = reply
+                    .text
+                    .lines()
+                    .filter_map(|it| it.strip_prefix("data: "));
                 for event in data {
                     let event = serde_json::from_str(event).unwrap_or(Value::Null);
                     problems.extend(self.mismatches(&key, schema, &event));

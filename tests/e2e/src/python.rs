@@ -30,9 +30,15 @@ pub async fn python_with(name: &str, requirements: &Path) -> PathBuf {
     venv.args(["-m", "venv", "--clear"]).arg(&folder);
     run("python3 -m venv", venv).await;
     let mut pip = Command::new(&python);
-    pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"])
-        .arg("-r")
-        .arg(requirements);
+    pip.args([
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+    ])
+    .arg("-r")
+    .arg(requirements);
     run("pip install", pip).await;
     if let Err(error) = std::fs::write(&installed, wanted) {
         panic!("{}: {error}", installed.display());

@@ -55,7 +55,7 @@ impl Server {
         };
         server.token = server.create_token(&[]);
         // A small disk is for what the test writes.
-        let shares = server.options.disk.is_none();
+        let shares = server.options.disk.is_none() && !server.options.is_cold;
         if shares {
             compiled::lend(&server.data());
         }
@@ -191,6 +191,25 @@ impl Server {
         .await;
         self.client = Client::new(&base, Some(&self.token));
         self.client.learn_contract().await;
+        if !self.options.is_cold {
+            self.loaded().await;
+        }
+    }
+
+    /// Waits until no runtime is being compiled any more.
+    async fn loaded(&self) {
+        eventually("the runtimes are loaded", DEADLINE * 2, async || {
+            let reply = self.client.get("/runtimes").await;
+            if reply.status != 200 {
+                // A server that does not know this token has nothing to be asked.
+                return Some(());
+            }
+            let runtimes = reply.json()["data"].as_array().cloned();
+            let mut runtimes = runtimes.into_iter().flatten();
+            let is_compiling = runtimes.any(|runtime| runtime["health"] == "compiling");
+            (!is_compiling).then_some(())
+        })
+        .await;
     }
 
     /// Starts the server again on the same data, to be killed before its `nth` change to files,

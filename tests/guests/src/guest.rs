@@ -11,19 +11,19 @@ use wit_parser::Resolve;
 pub struct Guest {
     /// `describe`.
     pub describe: &'static str,
-    /// `plan`.
-    pub plan: &'static str,
-    /// `turn.constructor`.
+    /// `prepare`.
+    pub prepare: &'static str,
+    /// `conversation.constructor`.
     pub constructor: &'static str,
-    /// `turn.feed`.
+    /// `conversation.receive`.
+    pub receive: &'static str,
+    /// `conversation.feed`.
     pub feed: &'static str,
-    /// `turn.answer`.
-    pub answer: &'static str,
-    /// `turn.tick`.
+    /// `conversation.tick`.
     pub tick: &'static str,
-    /// `turn.interrupt`.
-    pub interrupt: &'static str,
-    /// `turn.finish`.
+    /// `conversation.state`.
+    pub state: &'static str,
+    /// `conversation.finish`.
     pub finish: &'static str,
     /// What the interface says, and what this component says instead.
     pub instead: (&'static str, &'static str),
@@ -41,22 +41,22 @@ const DESCRIBED: &str = "i32.const 1024";
 /// What that shell does, in at most 64 bytes.
 const SCRIPT: &str = "for i in 1 2 3 4 5 6; do echo line $i; done; echo oops >&2";
 
-/// A plan that runs a shell, which prints six lines and one more to stderr.
-const PLANNED: &str = "i32.const 3072";
+/// A launch of a shell, which prints six lines and one more to stderr.
+const PREPARED: &str = "i32.const 3072";
 
-/// A reaction with no actions, and a conclusion with nothing in it.
+/// A reaction with no actions, and no state.
 pub const NOTHING: &str = "i32.const 2048";
 
 impl Default for Guest {
     fn default() -> Self {
         Self {
             describe: DESCRIBED,
-            plan: PLANNED,
+            prepare: PREPARED,
             constructor: "i32.const 1 call $new",
+            receive: NOTHING,
             feed: NOTHING,
-            answer: NOTHING,
             tick: NOTHING,
-            interrupt: NOTHING,
+            state: NOTHING,
             finish: NOTHING,
             instead: ("package", "package"),
             pages: 2,
@@ -74,15 +74,17 @@ impl Guest {
     /// A body is no WAT.
     #[must_use]
     pub fn module(&self) -> Vec<u8> {
-        let adapter = format!("aod:runtime/adapter@{}", self.version);
+        let interface = |name: &str| format!("aod:runtime/{name}@{}", self.version);
+        let (description, launching) = (interface("description"), interface("launching"));
+        let conversations = interface("conversations");
         let Self {
             describe,
-            plan,
+            prepare,
             constructor,
+            receive,
             feed,
-            answer,
             tick,
-            interrupt,
+            state,
             finish,
             pages,
             extra,
@@ -90,7 +92,7 @@ impl Guest {
         } = self;
         let wat = format!(
             r#"(module
-                (import "[export]{adapter}" "[resource-new]turn" (func $new (param i32) (result i32)))
+                (import "[export]{conversations}" "[resource-new]conversation" (func $new (param i32) (result i32)))
                 {extra}
                 (memory (export "memory") {pages})
                 (global $top (mut i32) (i32.const 65536))
@@ -99,16 +101,16 @@ impl Guest {
                 ;; provider, one model; everything else is empty, none or the first.
                 (data (i32.const 1024) "\00\00\00\00" "\00\06\00\00\05\00\00\00" "\10\06\00\00\05\00\00\00" "\20\06\00\00\03\00\00\00"
                     "\80\06\00\00\01\00\00\00" "\90\06\00\00\01\00\00\00" "\00\00\00\00\00\00\00\00"
-                    "\30\06\00\00\01\00\00\00" "\48\06\00\00\01\00\00\00")
+                    "\30\06\00\00\01\00\00\00" "\b0\06\00\00\01\00\00\00")
                 (data (i32.const 1536) "guest")
                 (data (i32.const 1552) "0.0.1")
                 (data (i32.const 1568) "cat")
                 (data (i32.const 1584) "\00\06\00\00\05\00\00\00")
-                (data (i32.const 1608) "\68\06\00\00\07\00\00\00")
                 (data (i32.const 1640) "guest/x")
                 (data (i32.const 1664) "\98\06\00\00\09\00\00\00")
                 (data (i32.const 1680) "*")
                 (data (i32.const 1688) "--version")
+                (data (i32.const 1712) "\68\06\00\00\07\00\00\00")
                 ;; ok; argv of three words; everything else is empty, none or the first.
                 (data (i32.const 3072) "\00\00\00\00" "\80\0c\00\00\03\00\00\00")
                 (data (i32.const 3200) "\a0\0c\00\00\02\00\00\00" "\a4\0c\00\00\02\00\00\00" "\a8\0c\00\00\40\00\00\00")
@@ -124,14 +126,15 @@ impl Guest {
                             (i32.add (i32.const 1) (i32.div_u (local.get 3) (i32.const 65536)))))
                             (then unreachable))))
                     (local.get $address))
-                (func (export "{adapter}#describe") (param i32 i32) (result i32) {describe})
-                (func (export "{adapter}#plan") (param i32) (result i32) {plan})
-                (func (export "{adapter}#[constructor]turn") (param i32) (result i32) {constructor})
-                (func (export "{adapter}#[method]turn.feed") (param i32 i32 i32 i32) (result i32) {feed})
-                (func (export "{adapter}#[method]turn.answer") (param i32 i32 i32 i32 i32 i32) (result i32) {answer})
-                (func (export "{adapter}#[method]turn.tick") (param i32 i64) (result i32) {tick})
-                (func (export "{adapter}#[method]turn.interrupt") (param i32) (result i32) {interrupt})
-                (func (export "{adapter}#[method]turn.finish") (param i32 i32 i32 i32 i32 i32 i32 i32) (result i32) {finish})
+                (func (export "{description}#describe") (param i32 i32) (result i32) {describe})
+                (func (export "{launching}#prepare") (param i32) (result i32) {prepare})
+                (func (export "{conversations}#[constructor]conversation") (param i32) (result i32) {constructor})
+                (func (export "{conversations}#[method]conversation.receive")
+                    (param i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32) (result i32) {receive})
+                (func (export "{conversations}#[method]conversation.feed") (param i32 i32 i32 i32) (result i32) {feed})
+                (func (export "{conversations}#[method]conversation.tick") (param i32 i64) (result i32) {tick})
+                (func (export "{conversations}#[method]conversation.state") (param i32) (result i32) {state})
+                (func (export "{conversations}#[method]conversation.finish") (param i32 i32 i32 i32 i32 i32 i32 i32) (result i32) {finish})
                 (func $deeper (param i32) (result i32)
                     (i32.add (i32.const 1) (call $deeper (i32.add (local.get 0) (i32.const 1)))))
             )"#
@@ -146,12 +149,8 @@ impl Guest {
     /// A body has another type than its function.
     #[must_use]
     pub fn component(&self) -> Vec<u8> {
-        let interface = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../wit/1.0.0/runtime.wit");
-        let mut text = std::fs::read_to_string(interface).unwrap();
-        text = text.replace(
-            "package aod:runtime@1.0.0",
-            &format!("package aod:runtime@{}", self.version),
-        );
+        let mut text = format!("package aod:runtime@{};\n", self.version);
+        text.push_str(&interfaces());
         let (said, instead) = self.instead;
         text = text.replace(said, instead);
         let imports = self.extra.contains("(import \"test:");
@@ -207,4 +206,20 @@ impl Guest {
         std::fs::write(&path, self.component()).unwrap();
         path
     }
+}
+
+/// All files of the interface in one text, without what says which package they are.
+fn interfaces() -> String {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../wit/1.0.0");
+    let mut files: Vec<PathBuf> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    files.sort();
+    let each = files.iter().map(|file| {
+        std::fs::read_to_string(file)
+            .unwrap()
+            .replace("package aod:runtime@1.0.0;", "")
+    });
+    each.collect()
 }

@@ -32,8 +32,50 @@ const ELSEWHERE: &str = r"
     (i32.store (i32.const 4200) (i32.const 7000000))
     i32.const 4096";
 
-/// A plan that names no program.
+/// A launch that names no program.
 const NO_PROGRAM: &str = "i32.const 2048";
+
+/// A good adapter with a function besides, over which a compiler takes some seconds: everywhere in
+/// it, control may go on in hundreds of places, in each of which any of its variables may have
+/// another value. Nobody ever calls it.
+#[must_use]
+pub fn slow() -> Guest {
+    const PLACES: usize = 280;
+    const JUMPS: usize = 280;
+    const VARIABLES: usize = 12;
+    let mut text = format!(
+        "(func $slow (param i32) (local{})",
+        " i32".repeat(VARIABLES)
+    );
+    text.push_str(&"(block ".repeat(PLACES));
+    let targets: String = (0..PLACES).map(|place| format!("{place} ")).collect();
+    for jump in 0..JUMPS {
+        for variable in 1..=VARIABLES {
+            let add = format!(
+                "(local.set {variable} (i32.add (local.get {variable}) (i32.const {jump})))"
+            );
+            text.push_str(&add);
+        }
+        let test = format!("(if (i32.eq (local.get 0) (i32.const {jump})) (then ");
+        text.push_str(&format!("{test}(br_table {targets}(local.get 1))))"));
+    }
+    for place in 0..PLACES {
+        let variable = 1 + place % VARIABLES;
+        text.push_str(&format!(
+            ") (local.set {variable} (i32.mul (local.get {variable}) (local.get 0)))"
+        ));
+    }
+    for variable in 1..=VARIABLES {
+        let store = format!("(i32.store (local.get {variable}) (local.get 0))");
+        text.push_str(&store);
+    }
+    text.push(')');
+    Guest {
+        // The few tests that make one end soon.
+        extra: text.leak(),
+        ..Guest::default()
+    }
+}
 
 /// A component that does harm.
 #[derive(Clone, Debug)]
@@ -67,13 +109,15 @@ pub fn hostile() -> Vec<Hostile> {
         type Set = fn(&mut Guest, &'static str);
         let functions: [(&str, Set); 8] = [
             ("describe", |guest, body| guest.describe = body),
-            ("plan", |guest, body| guest.plan = body),
-            ("turn.constructor", |guest, body| guest.constructor = body),
-            ("turn.feed", |guest, body| guest.feed = body),
-            ("turn.answer", |guest, body| guest.answer = body),
-            ("turn.tick", |guest, body| guest.tick = body),
-            ("turn.interrupt", |guest, body| guest.interrupt = body),
-            ("turn.finish", |guest, body| guest.finish = body),
+            ("prepare", |guest, body| guest.prepare = body),
+            ("conversation.constructor", |guest, body| {
+                guest.constructor = body
+            }),
+            ("conversation.receive", |guest, body| guest.receive = body),
+            ("conversation.feed", |guest, body| guest.feed = body),
+            ("conversation.tick", |guest, body| guest.tick = body),
+            ("conversation.state", |guest, body| guest.state = body),
+            ("conversation.finish", |guest, body| guest.finish = body),
         ];
         for (call, set) in functions {
             let mut guest = good();
@@ -117,15 +161,15 @@ pub fn hostile() -> Vec<Hostile> {
     );
     add(
         "no-program",
-        "reply to plan is not valid: plan.argv: names no program",
+        "reply to prepare is not valid: launch.argv: names no program",
         Guest {
-            plan: NO_PROGRAM,
+            prepare: NO_PROGRAM,
             ..good()
         },
     );
     add(
         "outside-of-memory",
-        "crashed in turn.feed",
+        "crashed in conversation.feed",
         Guest {
             feed: "i32.const -16",
             ..good()
@@ -149,11 +193,11 @@ pub fn hostile() -> Vec<Hostile> {
     );
     add(
         "other-shape",
-        "reply to describe is not valid: aod:runtime/adapter",
+        "reply to describe is not valid: aod:runtime",
         Guest {
             instead: (
-                "interrupt: func() -> reaction",
-                "interrupt: func() -> conclusion",
+                "tick: func(elapsed-ms: u64) -> reaction",
+                "tick: func(elapsed-ms: u64) -> exit",
             ),
             ..good()
         },

@@ -9,4 +9,4 @@ mod guest;
 mod hostile;
 
 pub use guest::{Guest, NOTHING};
-pub use hostile::{BOMB, DEEP, Hostile, LOOP, hostile};
+pub use hostile::{BOMB, DEEP, Hostile, LOOP, hostile, slow};

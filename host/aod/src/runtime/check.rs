@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use aod_runtime::manifest::Manifest;
-use aod_runtime::trial::{self, Finding, Report, Transcript, Trial, Verdict};
+use aod_runtime::trial::{self, Finding, Report, Scenario, Transcript, Trial, Verdict};
 use aod_runtime::{Digest, Engine, Settings};
 use bytesize::ByteSize;
 
@@ -22,6 +22,10 @@ pub(crate) struct Check {
     /// beside NAME.jsonl are used too. For several, say it several times.
     #[arg(long, value_name = "NAME.jsonl")]
     transcript: Vec<PathBuf>,
+    /// A conversation to be played: inputs, output of the CLI, and what is expected in between, as
+    /// plugins/README.md describes it. For several, say it several times.
+    #[arg(long, value_name = "NAME.scenario.jsonl")]
+    scenario: Vec<PathBuf>,
     /// The SHA-256 that the component should have.
     #[arg(long, value_name = "HEX")]
     sha256: Option<Digest>,
@@ -107,6 +111,7 @@ impl Check {
             limits.compile_deadline = deadline;
         }
         let transcripts = self.transcript.iter().map(|path| Transcript::read(path));
+        let scenarios = self.scenario.iter().map(|path| Scenario::read(path));
         Ok(Trial {
             component: file.to_owned(),
             sha256,
@@ -114,6 +119,9 @@ impl Check {
             transcripts: transcripts
                 .collect::<Result<_, _>>()
                 .context("cannot read a transcript")?,
+            scenarios: scenarios
+                .collect::<Result<_, _>>()
+                .context("cannot read a scenario")?,
         })
     }
 }

@@ -50,11 +50,11 @@ macro_rules! sdk {
 const SDK: [(&str, &str); 19] = [
     sdk!("adapter.rs"),
     sdk!("bindings.rs"),
+    sdk!("context.rs"),
     sdk!("defaults.rs"),
     sdk!("driver.rs"),
     sdk!("ending.rs"),
     sdk!("export.rs"),
-    sdk!("facts.rs"),
     sdk!("failure.rs"),
     sdk!("fragments.rs"),
     sdk!("json.rs"),
@@ -62,18 +62,32 @@ const SDK: [(&str, &str); 19] = [
     sdk!("mcp.rs"),
     sdk!("out.rs"),
     sdk!("plain.rs"),
+    sdk!("testing/launches.rs"),
     sdk!("testing/laws.rs"),
     sdk!("testing/mod.rs"),
-    sdk!("testing/plans.rs"),
     sdk!("testing/recording.rs"),
     sdk!("testing/replay.rs"),
 ];
 
+macro_rules! wit {
+    ($path:literal) => {
+        (
+            concat!("sdk/wit/1.0.0/", $path),
+            include_str!(concat!("../../../../wit/1.0.0/", $path)),
+        )
+    };
+}
+
 /// The interface, and where the SDK looks for it here and in the project.
-const INTERFACE: (&str, &str) = (
-    "sdk/wit/1.0.0/runtime.wit",
-    include_str!("../../../../wit/1.0.0/runtime.wit"),
-);
+const INTERFACE: [(&str, &str); 7] = [
+    wit!("content.wit"),
+    wit!("conversations.wit"),
+    wit!("description.wit"),
+    wit!("events.wit"),
+    wit!("input.wit"),
+    wit!("launching.wit"),
+    wit!("runtime.wit"),
+];
 const WIT_HERE: &str = "../../wit/1.0.0";
 const WIT_THERE: &str = "wit/1.0.0";
 
@@ -105,7 +119,7 @@ pub(super) fn write(name: &str, dir: &Path) -> Result<()> {
         };
         write_file(&dir.join(path), &text)?;
     }
-    for (path, text) in TRANSCRIPTS.into_iter().chain([INTERFACE]) {
+    for (path, text) in TRANSCRIPTS.into_iter().chain(INTERFACE) {
         write_file(&dir.join(path), text)?;
     }
     Ok(())
@@ -146,6 +160,12 @@ mod tests {
         let written = SDK
             .iter()
             .map(|(path, _)| sdk.join(path.strip_prefix("sdk/").unwrap()));
+        assert_eq!(there, written.collect());
+        let mut there = BTreeSet::new();
+        sources(&sdk.join("../../wit/1.0.0"), &mut there);
+        let written = INTERFACE
+            .iter()
+            .map(|(path, _)| sdk.join("../..").join(path.strip_prefix("sdk/").unwrap()));
         assert_eq!(there, written.collect());
         let bindings = fs::read_to_string(sdk.join("src/bindings.rs")).unwrap();
         assert!(

@@ -62,7 +62,10 @@ fn a_field_that_is_not_known_is_named_with_the_nearest_one() {
     );
     let found = message(json!({"name": "e", "budget": 3}));
     let msg = found[0]["msg"].as_str().unwrap();
-    assert!(msg.starts_with("Extra field: known are name, packages,"), "{msg}");
+    assert!(
+        msg.starts_with("Extra field: known are name, packages,"),
+        "{msg}"
+    );
     let found = message(json!({"name": "e", "networking": {"type": "limited", "hosts": []}}));
     assert_eq!(found[0]["loc"], json!(["body", "networking", "hosts"]));
     let found = message(json!({"name": "e", "packages": {"brew": []}}));
@@ -128,7 +131,10 @@ fn null_clears_where_it_may_and_means_nothing_elsewhere() {
     let fields = json!({"version": 1.0, "name": null, "system": null});
     let changes = AgentChanges::build(body(AgentChanges::table(), fields).unwrap()).unwrap();
     assert_eq!(changes.version, 1);
-    assert_eq!((changes.name, changes.system, changes.description), (None, Some(None), None));
+    assert_eq!(
+        (changes.name, changes.system, changes.description),
+        (None, Some(None), None)
+    );
 }
 
 #[test]
@@ -137,7 +143,12 @@ fn values_of_mcp_servers_are_kept_apart() {
         {"name": "s", "type": "stdio", "command": "c", "args": null, "env": {"K": "v", "L": "***"}},
     ]});
     let agent = NewAgent::build(body(NewAgent::table(), fields).unwrap()).unwrap();
-    let [McpServer { transport: McpTransport::Stdio { env, .. }, .. }] = &agent.mcp_servers[..]
+    let [
+        McpServer {
+            transport: McpTransport::Stdio { env, .. },
+            ..
+        },
+    ] = &agent.mcp_servers[..]
     else {
         panic!("{agent:?}");
     };
@@ -170,7 +181,9 @@ fn numbers_and_truth_values_of_a_query_are_read_from_texts() {
     };
     let read = |name: &str, text: &str| {
         let values = Map::from_iter([(name.to_owned(), json!(text))]);
-        query(&TABLE, values).ok().map(|fields| fields[name].clone())
+        query(&TABLE, values)
+            .ok()
+            .map(|fields| fields[name].clone())
     };
     assert_eq!(read("limit", "200"), Some(json!(200)));
     assert_eq!(read("follow", "false"), Some(json!(false)));
@@ -259,7 +272,14 @@ fn objects(table: &'static Object, tag: Option<&'static str>) -> BoxedStrategy<V
     (fields, more)
         .prop_map(move |(fields, more)| {
             let tag = tag.map(|tag| ("type".to_owned(), json!(tag)));
-            Value::Object(fields.into_iter().flatten().chain(more).chain(tag).collect())
+            Value::Object(
+                fields
+                    .into_iter()
+                    .flatten()
+                    .chain(more)
+                    .chain(tag)
+                    .collect(),
+            )
         })
         .boxed()
 }

@@ -65,8 +65,12 @@ fn require_nullable(schema: &mut Value) {
 fn is_nullable(property: &Value) -> bool {
     let null = json!("null");
     let is_null = |schema: &Value| schema["type"] == null;
-    property["type"].as_array().is_some_and(|types| types.contains(&null))
-        || property["oneOf"].as_array().is_some_and(|all| all.iter().any(is_null))
+    property["type"]
+        .as_array()
+        .is_some_and(|types| types.contains(&null))
+        || property["oneOf"]
+            .as_array()
+            .is_some_and(|all| all.iter().any(is_null))
 }
 
 /// Fields that all variants of a choice share, put into each of them: generators do not take a

@@ -25,7 +25,10 @@ pub(super) fn complete(path: &str, operation: &mut Operation) {
     if takes_body {
         statuses.extend(["400", "413"]);
     }
-    if NEEDS_MORE_THAN_THE_STORE.iter().any(|start| path.starts_with(start)) {
+    if NEEDS_MORE_THAN_THE_STORE
+        .iter()
+        .any(|start| path.starts_with(start))
+    {
         statuses.push("503");
     }
     for status in statuses {
@@ -55,7 +58,9 @@ fn describe(status: &str, response: &mut Response) {
             .into()
     };
     let mut add = |name: &str, description: &str| {
-        response.headers.insert(name.to_owned(), header(description));
+        response
+            .headers
+            .insert(name.to_owned(), header(description));
     };
     add(
         "x-request-id",
@@ -89,14 +94,20 @@ fn default_description(status: &str) -> &'static str {
         "200" => "It is done.",
         "201" => "It is made.",
         "202" => "It is accepted, and goes on from here.",
-        "400" => "The request cannot be understood: its body is no JSON, a header or the query of a stream cannot be read, or it names a runtime that cannot be used.",
+        "400" => {
+            "The request cannot be understood: its body is no JSON, a header or the query of a stream cannot be read, or it names a runtime that cannot be used."
+        }
         "401" => "There is no valid token, or none that may do this.",
         "404" => "It is not there, or is another user's.",
         "409" => "It is not in the state that this needs; `detail` says which one it is in.",
         "413" => "The body is larger than the server takes.",
         "421" => "The `Host` is not one that the server answers for.",
-        "422" => "The body or the query is not as described. `detail` lists every problem, or says in a sentence what the rest of the server does not take.",
-        "429" => "Too many sessions of the caller are active, or too many tokens from this address were wrong.",
+        "422" => {
+            "The body or the query is not as described. `detail` lists every problem, or says in a sentence what the rest of the server does not take."
+        }
+        "429" => {
+            "Too many sessions of the caller are active, or too many tokens from this address were wrong."
+        }
         "500" => "The server failed. Its log has the cause under this reply's `x-request-id`.",
         "503" => "Something that the server needs for this is broken at the moment.",
         "507" => "The server's disk is full.",

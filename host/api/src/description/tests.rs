@@ -41,11 +41,17 @@ fn every_operation_and_every_answer_is_described() {
         for (status, response) in responses {
             let about = format!("{about} {status}");
             let description = response["description"].as_str().unwrap_or_default();
-            assert!(!description.is_empty() && description != "See the status.", "{about}");
+            assert!(
+                !description.is_empty() && description != "See the status.",
+                "{about}"
+            );
             assert!(response["headers"]["x-request-id"].is_object(), "{about}");
             let content = response["content"].as_object();
             let content = content.unwrap_or_else(|| panic!("{about} has no body"));
-            assert!(content.values().all(|it| it["schema"].is_object()), "{about}");
+            assert!(
+                content.values().all(|it| it["schema"].is_object()),
+                "{about}"
+            );
         }
         assert!(responses.contains_key("500"), "{about}");
         let public = operation.get("security").is_some();

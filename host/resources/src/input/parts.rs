@@ -122,7 +122,15 @@ static HOST: Pattern = Pattern::new(
     "Input should be a host's name, or '*.' and a suffix; no scheme, port or path",
 );
 static GIT_URL: Pattern = Pattern::new(
-    concat!("^https://[^/@", blank!(), "]+/+[^/", blank!(), "][^", blank!(), "]*$"),
+    concat!(
+        "^https://[^/@",
+        blank!(),
+        "]+/+[^/",
+        blank!(),
+        "][^",
+        blank!(),
+        "]*$"
+    ),
     "Input should be an https URL of a git repository, without credentials: those go into \
      authorization_token",
 );
@@ -401,7 +409,11 @@ mod tests {
     fn repositories_and_their_places() {
         takes(
             &GIT_URL,
-            &["https://github.com/o/r", "https://x:8443/r.git", "https://x//r/"],
+            &[
+                "https://github.com/o/r",
+                "https://x:8443/r.git",
+                "https://x//r/",
+            ],
             &[
                 "git@github.com:o/r",
                 "http://github.com/o/r",
@@ -413,8 +425,27 @@ mod tests {
         );
         takes(
             &MOUNT_PATH,
-            &["a", "a/b/", "/workspace/a//b", ".", "./a", ".git", "..a", "..."],
-            &["", "..", "../x", "a/..", "/etc", "/workspace/", "/workspace/../x", "a/../b", "/"],
+            &[
+                "a",
+                "a/b/",
+                "/workspace/a//b",
+                ".",
+                "./a",
+                ".git",
+                "..a",
+                "...",
+            ],
+            &[
+                "",
+                "..",
+                "../x",
+                "a/..",
+                "/etc",
+                "/workspace/",
+                "/workspace/../x",
+                "a/../b",
+                "/",
+            ],
         );
     }
 }

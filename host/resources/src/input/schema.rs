@@ -141,11 +141,11 @@ fn one_of(union: &Union) -> Schema {
         Some(table) => builder = builder.item(Ref::from_schema_name(table.name)),
         // A discriminator must be there in each of them.
         None => {
-            let mapping = union.tagged.iter().map(|(word, table)| {
-                (*word, format!("#/components/schemas/{}", table.name))
-            });
-            builder =
-                builder.discriminator(Some(Discriminator::with_mapping("type", mapping)));
+            let mapping = union
+                .tagged
+                .iter()
+                .map(|(word, table)| (*word, format!("#/components/schemas/{}", table.name)));
+            builder = builder.discriminator(Some(Discriminator::with_mapping("type", mapping)));
         }
     }
     builder.into()
@@ -157,11 +157,7 @@ fn shape(shape: &Shape, nullable: bool, doc: Option<&str>) -> RefOr<Schema> {
         true => SchemaType::Array(vec![kind, Type::Null]),
         false => SchemaType::Type(kind),
     };
-    let builder = |of: Type| {
-        ObjectBuilder::new()
-            .schema_type(kind(of))
-            .description(doc)
-    };
+    let builder = |of: Type| ObjectBuilder::new().schema_type(kind(of)).description(doc);
     match shape {
         Shape::Text(rule) => text(builder(Type::String), rule).into(),
         Shape::Integer { min, max } => builder(Type::Integer)

@@ -2,8 +2,8 @@
 
 use std::collections::HashSet;
 
-use super::{Invalid, is_name, is_variable_name, split_model};
-use crate::types::{Cli, Credential, Description, InstallStep};
+use super::{Invalid, is_name, is_variable_name, json, split_model};
+use crate::types::{AuthStyle, Cli, Credential, Description, InstallStep, OptionDeclaration};
 
 /// Checks a description.
 pub(crate) fn description(given: &Description) -> Result<(), Invalid> {
@@ -43,6 +43,14 @@ pub(crate) fn description(given: &Description) -> Result<(), Invalid> {
             return Err(Invalid::new(field("credentials"), problem));
         }
     }
+    let mut options = HashSet::new();
+    for given in &given.options {
+        option(given)?;
+        if !options.insert(given.id.as_str()) {
+            let problem = format!("{:?} comes twice", given.id);
+            return Err(Invalid::new(field("options"), problem));
+        }
+    }
     match &given.skills_folder {
         Some(folder) if !is_relative_path(folder) => {
             let problem = format!("{folder:?} is not a path below $HOME");
@@ -80,6 +88,18 @@ fn credential(given: &Credential) -> Result<(), Invalid> {
         given.name.split_once(':'),
         Some(("provider_key" | "runtime_token", name)) if is_name(name)
     );
+    for style in &given.sent {
+        let name = match style {
+            AuthStyle::Header(header) => &header.name,
+            AuthStyle::Query(name) => name,
+        };
+        let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-_".contains(&b);
+        if name.is_empty() || !name.bytes().all(plain) {
+            let problem =
+                format!("{name:?} is not the name of a header or parameter, in lower case");
+            return Err(Invalid::new(format!("{field}.sent"), problem));
+        }
+    }
     if known {
         return Ok(());
     }
@@ -88,6 +108,23 @@ fn credential(given: &Credential) -> Result<(), Invalid> {
         given.name
     );
     Err(Invalid::new(format!("{field}.name"), problem))
+}
+
+fn option(given: &OptionDeclaration) -> Result<(), Invalid> {
+    let field = "description.options";
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
+    if !given
+        .id
+        .starts_with(|first: char| first.is_ascii_lowercase())
+        || given.id.len() > 63
+        || !given.id.bytes().all(plain)
+    {
+        let problem = format!("{:?} is not an option's id: use a-z, 0-9 and _", given.id);
+        return Err(Invalid::new(format!("{field}.id"), problem));
+    }
+    json(&format!("{field}.schema"), given.schema.clone())?;
+    json(&format!("{field}.default"), given.default.clone())?;
+    Ok(())
 }
 
 fn variable_name(field: String, name: &str) -> Result<(), Invalid> {

@@ -19,7 +19,30 @@ use crate::error::ComponentError;
 
 /// Adapters loaded by digest that are still in use.
 #[derive(Debug, Default)]
-pub(super) struct Kept(Mutex<HashMap<(String, Digest), Weak<Adapter>>>);
+pub(super) struct Kept(Mutex<HashMap<Key, Weak<Adapter>>>);
+
+/// A runtime and a component of it.
+type Key = (String, Digest);
+
+impl Kept {
+    fn find(&self, key: &Key) -> Option<Arc<Adapter>> {
+        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.get(key).and_then(Weak::upgrade)
+    }
+
+    /// Adds an adapter, or returns the one that somebody else has added meanwhile: nobody waits
+    /// for another's component to be compiled.
+    fn insert(&self, key: Key, adapter: Adapter) -> Arc<Adapter> {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(adapter) = kept.get(&key).and_then(Weak::upgrade) {
+            return adapter;
+        }
+        let adapter = Arc::new(adapter);
+        kept.retain(|_, adapter| adapter.strong_count() > 0);
+        kept.insert(key, Arc::downgrade(&adapter));
+        adapter
+    }
+}
 
 impl Registry {
     /// The adapter of a runtime as a session began with it: the present one if it has the digest,
@@ -36,8 +59,7 @@ impl Registry {
             return Ok(Arc::clone(adapter));
         }
         let key = (runtime.to_owned(), digest);
-        let mut kept = self.kept.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(adapter) = kept.get(&key).and_then(Weak::upgrade) {
+        if let Some(adapter) = self.kept.find(&key) {
             return Ok(adapter);
         }
         let path = self.kept_path(digest);
@@ -66,10 +88,7 @@ impl Registry {
         let cache = self.cache.as_ref().ok();
         let adapter = Adapter::load(&self.engine, cache, runtime, &binary, settings)
             .map_err(component_error)?;
-        let adapter = Arc::new(adapter);
-        kept.retain(|_, adapter| adapter.strong_count() > 0);
-        kept.insert(key, Arc::downgrade(&adapter));
-        Ok(adapter)
+        Ok(self.kept.insert(key, adapter))
     }
 
     /// Removes kept components that are neither in the set nor in use by a runtime.

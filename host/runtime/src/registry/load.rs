@@ -1,8 +1,9 @@
-//! Loading what a `runtimes.toml` declares.
+//! Loading what a `runtimes.toml` declares: first all that need not be compiled, then the others.
 
 use std::num::NonZero;
+use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use indexmap::IndexMap;
 
@@ -12,135 +13,223 @@ use crate::catalog::Catalog;
 use crate::check::split_model;
 use crate::component::Binary;
 use crate::error::ComponentError;
-use crate::manifest::{Declaration, Location, Manifest, ManifestError};
+use crate::manifest::{Declaration, Location, Manifest, ManifestError, Position};
+
+/// Components that are compiled at once, at least: a large one should not keep all others waiting.
+const FEWEST_COMPILERS: usize = 2;
+
+/// One entry of the file.
+struct Entry<'a> {
+    name: &'a str,
+    declaration: &'a Declaration,
+    /// The file.
+    file: &'a Path,
+}
+
+/// An entry whose component is to be compiled.
+struct Uncompiled<'a> {
+    entry: Entry<'a>,
+    binary: Binary,
+}
+
+/// What a component that has been read is found to be.
+enum Found {
+    Adapter(Arc<Adapter>),
+    Uncompiled,
+}
+
+/// The runtimes of a manifest before any of them is loaded: those that were there stay as they
+/// were, and those that are new are compiling.
+pub(super) fn declared(manifest: &Manifest, before: &Snapshot) -> Snapshot {
+    let entries = manifest.runtimes.iter().map(|(name, declared)| {
+        let runtime = before.runtimes.get(name).cloned();
+        let runtime = runtime.unwrap_or_else(|| Runtime {
+            name: name.clone(),
+            declaration: declared.as_ref().ok().cloned(),
+            health: match declared {
+                Ok(declared) if declared.enabled => Health::Compiling(None),
+                Ok(_) => Health::Disabled,
+                Err(error) => Health::Failed(Arc::new(error.clone().into())),
+            },
+        });
+        (name.clone(), runtime)
+    });
+    let mut runtimes: IndexMap<String, Runtime> = entries.collect();
+    if !manifest.complete {
+        for (name, runtime) in &before.runtimes {
+            let kept = runtimes.entry(name.clone());
+            kept.or_insert_with(|| runtime.clone());
+        }
+    }
+    Snapshot {
+        catalog: catalog(&runtimes),
+        runtimes,
+        errors: manifest.errors.clone(),
+    }
+}
+
+fn catalog(runtimes: &IndexMap<String, Runtime>) -> Catalog {
+    Catalog::new(runtimes.values().filter_map(|runtime| {
+        let adapter = runtime.health.adapter()?;
+        let models = runtime.declaration.as_ref().map_or(&[][..], |d| &d.models);
+        Some((runtime.name.as_str(), adapter.description(), models))
+    }))
+}
+
+/// Does some work for each item, several at once, in their order.
+fn each<T: Sync>(items: &[T], work: impl Fn(&T) + Sync) {
+    let next = AtomicUsize::new(0);
+    let workers = std::thread::available_parallelism().map_or(1, NonZero::get);
+    let workers = workers.max(FEWEST_COMPILERS).min(items.len());
+    std::thread::scope(|scope| {
+        for _ in 0..workers {
+            scope.spawn(|| {
+                while let Some(item) = items.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    work(item);
+                }
+            });
+        }
+    });
+}
 
 impl Registry {
-    /// Loads every runtime of a manifest, several at once.
-    pub(super) fn load_all(
-        &self,
-        manifest: Manifest,
-        before: &Snapshot,
-    ) -> (Snapshot, Vec<Report>) {
-        let entries: Vec<_> = manifest.runtimes.into_iter().collect();
-        let loaded: Vec<OnceLock<Runtime>> = entries.iter().map(|_| OnceLock::new()).collect();
-        let next = AtomicUsize::new(0);
-        let workers = std::thread::available_parallelism().map_or(1, NonZero::get);
-        std::thread::scope(|scope| {
-            for _ in 0..workers.min(entries.len()) {
-                scope.spawn(|| {
-                    while let Some(((name, declared), slot)) = {
-                        let index = next.fetch_add(1, Ordering::Relaxed);
-                        entries.get(index).zip(loaded.get(index))
-                    } {
-                        let runtime = self.load_one(name, declared, &manifest.path, before);
-                        // Each index is taken once, so the slot is empty.
-                        let _ = slot.set(runtime);
-                    }
-                });
+    /// Loads every runtime of a manifest. Each is in the snapshot as soon as it is loaded.
+    pub(super) fn load_all(&self, manifest: Manifest, before: &Snapshot) -> Vec<Report> {
+        for error in &manifest.errors {
+            tracing::error!("{error}");
+        }
+        self.change(|snapshot| *snapshot = declared(&manifest, before));
+
+        let uncompiled = Mutex::new(Vec::new());
+        let entries: Vec<_> = manifest.runtimes.iter().collect();
+        each(&entries, |(name, declared)| {
+            match self.survey(name, declared, &manifest.path, before) {
+                Ok(runtime) => self.publish(runtime),
+                Err(later) => {
+                    self.note_compiling(&later);
+                    let mut uncompiled = uncompiled.lock().unwrap_or_else(PoisonError::into_inner);
+                    uncompiled.push(later);
+                }
             }
         });
-        let mut runtimes: IndexMap<String, Runtime> = loaded
-            .into_iter()
-            .filter_map(OnceLock::into_inner)
-            .map(|runtime| (runtime.name.clone(), runtime))
-            .collect();
-        if !manifest.complete {
-            for (name, runtime) in &before.runtimes {
-                let kept = runtimes.entry(name.clone());
-                kept.or_insert_with(|| runtime.clone());
-            }
-        }
-        let catalog = Catalog::new(runtimes.values().filter_map(|runtime| {
-            let adapter = runtime.health.adapter()?;
-            let models = runtime.declaration.as_ref().map_or(&[][..], |d| &d.models);
-            Some((runtime.name.as_str(), adapter.description(), models))
-        }));
-        let reports = reports(before, &runtimes);
-        (
-            Snapshot {
-                runtimes,
-                catalog,
-                errors: manifest.errors,
-            },
-            reports,
-        )
+        let mut uncompiled = uncompiled
+            .into_inner()
+            .unwrap_or_else(PoisonError::into_inner);
+        // Who waits for a small one should not wait for a large one first.
+        uncompiled.sort_by_key(|later| later.binary.bytes.len());
+        each(&uncompiled, |later| {
+            self.publish(self.compile(later, before));
+        });
+        reports(before, &self.snapshot().runtimes)
     }
 
-    fn load_one(
-        &self,
-        name: &str,
-        declared: &Result<Declaration, ManifestError>,
-        file: &std::path::Path,
-        before: &Snapshot,
-    ) -> Runtime {
-        let declaration = declared.as_ref().ok().cloned();
-        let loaded = match declared {
-            Err(error) => Err(error.clone().into()),
-            Ok(declaration) if !declaration.enabled => {
-                return Runtime {
-                    name: name.to_owned(),
-                    declaration: Some(declaration.clone()),
-                    health: Health::Disabled,
-                };
+    /// Puts a runtime in the place of what it was.
+    fn publish(&self, runtime: Runtime) {
+        if let Some(error) = runtime.health.error() {
+            tracing::error!("{error}");
+        }
+        self.change(|snapshot| {
+            snapshot.runtimes.insert(runtime.name.clone(), runtime);
+            snapshot.catalog = catalog(&snapshot.runtimes);
+        });
+    }
+
+    /// Tells who looks that a runtime which cannot be used is being compiled.
+    fn note_compiling(&self, later: &Uncompiled<'_>) {
+        self.change(|snapshot| {
+            if let Some(runtime) = snapshot.runtimes.get_mut(later.entry.name)
+                && runtime.health.adapter().is_none()
+            {
+                runtime.declaration = Some(later.entry.declaration.clone());
+                runtime.health = Health::Compiling(Some(later.binary.digest));
             }
-            Ok(declaration) => self.load_declared(name, declaration, file, before),
+        });
+    }
+
+    /// Loads a runtime that need not be compiled.
+    fn survey<'a>(
+        &self,
+        name: &'a str,
+        declared: &'a Result<Declaration, ManifestError>,
+        file: &'a Path,
+        before: &Snapshot,
+    ) -> Result<Runtime, Uncompiled<'a>> {
+        let declaration = match declared {
+            Err(error) => return Ok(failed(name, None, error.clone().into(), before)),
+            Ok(declaration) => declaration,
         };
-        match loaded {
-            Ok(adapter) => Runtime {
+        if !declaration.enabled {
+            return Ok(Runtime {
                 name: name.to_owned(),
-                declaration,
-                health: Health::Ready(adapter),
-            },
-            Err(error) => failed(name, declaration, error, before),
+                declaration: Some(declaration.clone()),
+                health: Health::Disabled,
+            });
         }
+        let entry = Entry {
+            name,
+            declaration,
+            file,
+        };
+        let binary = Binary::read(&declaration.component, declaration.sha256);
+        let found = binary.and_then(|binary| {
+            let found = self.find(&entry, &binary, before)?;
+            Ok((binary, found))
+        });
+        let loaded = match found {
+            Ok((binary, Found::Uncompiled)) => return Err(Uncompiled { entry, binary }),
+            Ok((binary, Found::Adapter(adapter))) => self.finish(&entry, adapter, &binary),
+            Err(error) => Err(entry.component_error(error)),
+        };
+        Ok(entry.runtime(loaded, before))
     }
 
-    fn load_declared(
+    /// The adapter of a component, as far as it need not be compiled.
+    fn find(
         &self,
-        name: &str,
-        declaration: &Declaration,
-        file: &std::path::Path,
+        entry: &Entry<'_>,
+        binary: &Binary,
         before: &Snapshot,
-    ) -> Result<Arc<Adapter>, RuntimeError> {
-        let location = |position| Location {
-            file: file.to_owned(),
-            position,
-        };
-        let component_error = |source: ComponentError| {
-            let position = match (&source, declaration.sha256_at) {
-                (ComponentError::Digest { .. }, Some(pinned)) => pinned,
-                _ => declaration.component_at,
-            };
-            RuntimeError::Component {
-                at: location(position),
-                runtime: name.to_owned(),
-                source: Box::new(source),
-            }
-        };
-        let binary =
-            Binary::read(&declaration.component, declaration.sha256).map_err(component_error)?;
+    ) -> Result<Found, ComponentError> {
+        let settings = &entry.declaration.settings;
         let same = before
-            .adapter(name)
+            .adapter(entry.name)
             .filter(|adapter| adapter.digest() == binary.digest);
-        let adapter = match same {
-            Some(adapter) if *adapter.settings() == declaration.settings => Arc::clone(adapter),
-            Some(adapter) => {
-                let settings = declaration.settings.clone();
-                Arc::new(
-                    adapter
-                        .with_settings(name, settings)
-                        .map_err(component_error)?,
-                )
-            }
-            None => {
-                let settings = declaration.settings.clone();
-                let cache = self.cache.as_ref().ok();
-                let loaded = Adapter::load(&self.engine, cache, name, &binary, settings);
-                Arc::new(loaded.map_err(component_error)?)
-            }
-        };
+        if let Some(adapter) = same {
+            return Ok(Found::Adapter(if adapter.settings() == settings {
+                Arc::clone(adapter)
+            } else {
+                Arc::new(adapter.with_settings(entry.name, settings.clone())?)
+            }));
+        }
+        let cache = self.cache.as_ref().ok();
+        let cached = Adapter::cached(&self.engine, cache, entry.name, binary, settings.clone());
+        Ok(match cached {
+            Some(adapter) => Found::Adapter(Arc::new(adapter?)),
+            None => Found::Uncompiled,
+        })
+    }
+
+    /// Loads a runtime that has to be compiled.
+    fn compile(&self, later: &Uncompiled<'_>, before: &Snapshot) -> Runtime {
+        let Uncompiled { entry, binary } = later;
+        let settings = entry.declaration.settings.clone();
+        let cache = self.cache.as_ref().ok();
+        let loaded = Adapter::load(&self.engine, cache, entry.name, binary, settings)
+            .map_err(|error| entry.component_error(error))
+            .and_then(|adapter| self.finish(entry, Arc::new(adapter), binary));
+        entry.runtime(loaded, before)
+    }
+
+    /// Checks what can be checked once the adapter is there, and keeps its component.
+    fn finish(
+        &self,
+        entry: &Entry<'_>,
+        adapter: Arc<Adapter>,
+        binary: &Binary,
+    ) -> Result<Arc<Adapter>, RuntimeError> {
+        let name = entry.name;
         let providers = &adapter.description().providers;
-        for model in &declaration.models {
+        for model in &entry.declaration.models {
             let provider = split_model(&model.id).map_or("", |(provider, _)| provider);
             if !model.hidden && !providers.iter().any(|served| served.id == provider) {
                 let served: Vec<&str> = providers.iter().map(|p| p.id.as_str()).collect();
@@ -149,14 +238,47 @@ impl Registry {
                     served.join(", ")
                 );
                 return Err(ManifestError {
-                    at: location(model.at),
+                    at: entry.location(model.at),
                     problem,
                 }
                 .into());
             }
         }
-        self.keep(&binary);
+        self.keep(binary);
         Ok(adapter)
+    }
+}
+
+impl Entry<'_> {
+    fn location(&self, position: Position) -> Location {
+        Location {
+            file: self.file.to_owned(),
+            position,
+        }
+    }
+
+    fn component_error(&self, source: ComponentError) -> RuntimeError {
+        let position = match (&source, self.declaration.sha256_at) {
+            (ComponentError::Digest { .. }, Some(pinned)) => pinned,
+            _ => self.declaration.component_at,
+        };
+        RuntimeError::Component {
+            at: self.location(position),
+            runtime: self.name.to_owned(),
+            source: Box::new(source),
+        }
+    }
+
+    fn runtime(&self, loaded: Result<Arc<Adapter>, RuntimeError>, before: &Snapshot) -> Runtime {
+        let declaration = Some(self.declaration.clone());
+        match loaded {
+            Ok(adapter) => Runtime {
+                name: self.name.to_owned(),
+                declaration,
+                health: Health::Ready(adapter),
+            },
+            Err(error) => failed(self.name, declaration, error, before),
+        }
     }
 }
 
@@ -203,9 +325,11 @@ fn reports(before: &Snapshot, after: &IndexMap<String, Runtime>) -> Vec<Report> 
         .map(|runtime| {
             let change = match (&runtime.health, before.adapter(&runtime.name)) {
                 (Health::Failed(error) | Health::Stale(_, error), _) => {
-                    tracing::error!("{error}");
                     Change::Failed(Arc::clone(error))
                 }
+                // Each of them is loaded by now, but for those behind a mistake in the file, which
+                // are as they were.
+                (Health::Compiling(_), _) => Change::Unchanged,
                 (Health::Disabled, _) => Change::Disabled,
                 (Health::Ready(_), None) => Change::Added,
                 (Health::Ready(new), Some(old)) if Arc::ptr_eq(new, old) => {

@@ -1,8 +1,9 @@
-//! The facts of turns that adapters are asked about.
+//! The facts of processes and prompts that adapters are asked about.
 
 use crate::adapter::Adapter;
 use crate::types::{
-    Description, McpServer, McpStdio, McpTransport, McpUrl, McpValue, Paths, Skill, TurnContext,
+    Block, Context, Description, McpOwner, McpServer, McpStdio, McpTransport, McpUrl, McpValue,
+    Origin, Paths, Prompt, Skill, WorkspaceConfig,
 };
 
 /// Texts that stand nowhere by chance.
@@ -14,29 +15,29 @@ pub(super) const MCP_COMMAND: &str = "aod-trial-mcp-server";
 /// The largest word of a command line that Linux takes, in bytes.
 pub(super) const MAX_WORD: usize = 128 << 10;
 
-/// The facts of one turn, and what they are about.
+/// The facts of one process and its prompt, and what they are about.
 #[derive(Debug)]
 pub(super) struct Case {
     pub(super) name: String,
-    pub(super) context: TurnContext,
-    /// Whether an adapter may say that it cannot run such a turn.
+    pub(super) context: Context,
+    pub(super) prompt: Prompt,
+    /// Whether an adapter may say that it cannot run this.
     pub(super) may_refuse: bool,
 }
 
+/// The id of a session and of its first turn.
+const ID: &str = "5e551011-0000-4000-8000-000000000000";
+
 /// A first turn with every credential at hand and nothing special about it.
-pub(super) fn first(adapter: &Adapter) -> TurnContext {
-    const ID: &str = "5e551011-0000-4000-8000-000000000000";
+pub(super) fn first(adapter: &Adapter) -> (Context, Prompt) {
     let described = adapter.description();
-    TurnContext {
+    let context = Context {
         session_id: ID.to_owned(),
-        turn: 1,
-        turn_id: ID.to_owned(),
-        prompt: PROMPT.to_owned(),
         system: None,
         model: models(described).swap_remove(0),
         mcp_servers: Vec::new(),
         skills: Vec::new(),
-        resume: None,
+        origin: Origin::New,
         secrets: described
             .credentials
             .iter()
@@ -50,7 +51,19 @@ pub(super) fn first(adapter: &Adapter) -> TurnContext {
         },
         cli_version: None,
         options: adapter.options().to_owned(),
-    }
+        live: false,
+        workspace_config: WorkspaceConfig::Instructions,
+        tool_policies: Vec::new(),
+    };
+    let prompt = Prompt {
+        turn: 1,
+        turn_id: ID.to_owned(),
+        blocks: vec![Block::Text(PROMPT.to_owned())],
+        settings: Vec::new(),
+        limits: Vec::new(),
+        output_schema: None,
+    };
+    (context, prompt)
 }
 
 /// The models that an adapter serves: at least one, if need be of a name that it may not know.
@@ -71,64 +84,72 @@ fn models(described: &Description) -> Vec<String> {
 pub(super) fn cases(adapter: &Adapter) -> Vec<Case> {
     let plain = first(adapter);
     let mut cases = Vec::new();
-    let mut add = |name: &str, may_refuse: bool, change: &dyn Fn(&mut TurnContext)| {
-        let mut context = plain.clone();
-        change(&mut context);
+    let mut add = |name: &str, may_refuse: bool, change: &dyn Fn(&mut Context, &mut Prompt)| {
+        let (mut context, mut prompt) = plain.clone();
+        change(&mut context, &mut prompt);
         cases.push(Case {
             name: name.to_owned(),
             context,
+            prompt,
             may_refuse,
         });
     };
-    add("first turn", false, &|_| {});
+    add("first turn", false, &|_, _| {});
     for model in models(adapter.description()).into_iter().skip(1).take(50) {
-        add(&format!("model {model}"), false, &|turn| {
-            turn.model.clone_from(&model);
+        add(&format!("model {model}"), false, &|context, _| {
+            context.model.clone_from(&model);
         });
     }
-    let later = |turn: &mut TurnContext| {
-        turn.turn = 2;
-        turn.turn_id = "5e551011-0000-4000-8000-000000000002".to_owned();
+    let later = |_: &mut Context, prompt: &mut Prompt| {
+        prompt.turn = 2;
+        prompt.turn_id = "5e551011-0000-4000-8000-000000000002".to_owned();
     };
-    add("second turn, with something to resume", false, &|turn| {
-        later(turn);
-        turn.resume = Some("5e551011-0000-4000-8000-000000000000".to_owned());
-    });
+    add(
+        "second turn, with something to resume",
+        false,
+        &|context, prompt| {
+            later(context, prompt);
+            context.origin = Origin::Resume(ID.to_owned());
+        },
+    );
     add("second turn, with nothing to resume", false, &later);
-    add("system prompt", false, &|turn| {
-        turn.system = Some(SYSTEM.to_owned());
+    add("system prompt", false, &|context, _| {
+        context.system = Some(SYSTEM.to_owned());
     });
-    add("MCP server by URL", false, &|turn| {
-        turn.mcp_servers = vec![mcp_url()];
+    add("MCP server by URL", false, &|context, _| {
+        context.mcp_servers = vec![mcp_url()];
     });
-    add("MCP server by command", false, &|turn| {
-        turn.mcp_servers = vec![mcp_stdio()];
+    add("MCP server by command", false, &|context, _| {
+        context.mcp_servers = vec![mcp_stdio()];
     });
-    add("skills", false, &|turn| {
-        turn.skills = vec![Skill {
+    add("skills", false, &|context, _| {
+        context.skills = vec![Skill {
             name: "tidy".to_owned(),
             description: "When things \"lie\" about.".to_owned(),
         }];
     });
-    add("no credentials", true, &|turn| turn.secrets.clear());
+    add("no credentials", true, &|context, _| {
+        context.secrets.clear()
+    });
     for (name, prompt) in [
         ("a prompt like an option", "--help".to_owned()),
         (
             "a prompt of shell syntax",
             "$(id) `id` \"'\\ ; exit 1 # \u{1f980}\nsecond line\t!".to_owned(),
         ),
-        ("an empty prompt", String::new()),
         ("a prompt of blanks", " \n\t ".to_owned()),
         ("a long prompt", "long ".repeat(2 * MAX_WORD / 5)),
     ] {
         let may_refuse = prompt.trim().is_empty();
-        add(name, may_refuse, &|turn| turn.prompt.clone_from(&prompt));
+        add(name, may_refuse, &|_, given| {
+            given.blocks = vec![Block::Text(prompt.clone())];
+        });
     }
-    add("everything at once", false, &|turn| {
-        later(turn);
-        turn.system = Some(SYSTEM.to_owned());
-        turn.mcp_servers = vec![mcp_url(), mcp_stdio()];
-        turn.cli_version = Some("1.0.0".to_owned());
+    add("everything at once", false, &|context, prompt| {
+        later(context, prompt);
+        context.system = Some(SYSTEM.to_owned());
+        context.mcp_servers = vec![mcp_url(), mcp_stdio()];
+        context.cli_version = Some("1.0.0".to_owned());
     });
     cases
 }
@@ -140,6 +161,8 @@ fn mcp_url() -> McpServer {
             url: MCP_URL.to_owned(),
             headers: vec![value("Authorization", "AOD_TRIAL_HEADER")],
         }),
+        owner: McpOwner::Agent,
+        call_timeout_ms: None,
     }
 }
 
@@ -151,6 +174,8 @@ fn mcp_stdio() -> McpServer {
             args: vec!["a b".to_owned(), "q\"b\\s".to_owned()],
             env: vec![value("TOKEN", "AOD_TRIAL_TOKEN")],
         }),
+        owner: McpOwner::Agent,
+        call_timeout_ms: None,
     }
 }
 

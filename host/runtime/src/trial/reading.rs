@@ -2,12 +2,14 @@
 
 use std::time::{Duration, Instant};
 
+use aod_resources::event::EventBody;
+
 use super::cases::first;
 use super::{Report, Transcript};
 use crate::adapter::Adapter;
 use crate::error::AdapterError;
 use crate::limits::MAX_FEED_BYTES;
-use crate::types::{Action, Event, Exit, ExitCause, OutputStream};
+use crate::types::{Action, Exit, ExitCause, Input, OutputSource};
 
 /// A host hands over batches of about this size.
 const BATCH: usize = 256 << 10;
@@ -142,7 +144,7 @@ fn read_all_ways(
 #[derive(Debug, Default)]
 struct Told {
     lines: usize,
-    /// Actions as JSON, each with the line that it came from.
+    /// Actions, each with the line that it came from.
     actions: Vec<String>,
     forgotten: Vec<String>,
     absorbed: usize,
@@ -164,22 +166,42 @@ impl Told {
         })
     }
 
-    fn count(&mut self, event: &Event) {
+    /// Takes an action; its line is counted from `base`.
+    fn take(&mut self, action: &Action, base: usize) {
+        let shown = match action {
+            Action::Emit(emitted) => {
+                self.count(&emitted.body);
+                let mut emitted = emitted.clone();
+                emitted.line += u32::try_from(base).unwrap_or(u32::MAX);
+                format!("{emitted:?}")
+            }
+            // Output that comes first puts it off, and what comes first depends on the batches.
+            Action::WakeAfter(_) => return,
+            other => format!("{other:?}"),
+        };
+        self.actions.push(shown);
+    }
+
+    fn count(&mut self, body: &EventBody) {
         self.events += 1;
-        match event {
-            Event::Unparsed(_) => self.unparsed += 1,
-            Event::TurnResult(_) => self.results += 1,
+        match body {
+            EventBody::Unparsed(_) => self.unparsed += 1,
+            EventBody::TurnResult(_) => self.results += 1,
             _ => {}
         }
     }
 }
 
 fn read(adapter: &Adapter, transcript: &Transcript, cuts: &[usize]) -> Result<Told, AdapterError> {
-    let mut turn = adapter.begin_turn(&first(adapter))?;
+    let (context, prompt) = first(adapter);
+    let mut conversation = adapter.converse(&context, None)?;
     let mut told = Told::default();
-    for (stream, text) in [
-        (OutputStream::Stdout, &transcript.stdout),
-        (OutputStream::Stderr, &transcript.stderr),
+    for action in conversation.receive(&Input::Prompt(prompt))?.actions {
+        told.take(&action, 0);
+    }
+    for (source, text) in [
+        (OutputSource::Stdout, &transcript.stdout),
+        (OutputSource::Stderr, &transcript.stderr),
     ] {
         let lines: Vec<&str> = text.split_inclusive('\n').collect();
         told.lines += lines.len();
@@ -189,7 +211,7 @@ fn read(adapter: &Adapter, transcript: &Transcript, cuts: &[usize]) -> Result<To
             if batch == 0 {
                 break;
             }
-            let reaction = turn.feed(stream, &lines[at..at + batch].concat())?;
+            let reaction = conversation.feed(source, &lines[at..at + batch].concat())?;
             let mut seen = vec![false; batch];
             for line in &reaction.absorbed {
                 told.absorbed += 1;
@@ -197,34 +219,23 @@ fn read(adapter: &Adapter, transcript: &Transcript, cuts: &[usize]) -> Result<To
                 seen[*line as usize] = true;
             }
             for action in reaction.actions {
-                let shown = match &action {
-                    Action::Emit(emitted) => {
-                        seen[emitted.line as usize] = true;
-                        told.count(&emitted.event);
-                        format!(
-                            "line {} {}",
-                            at + emitted.line as usize + 1,
-                            json(&emitted.event)
-                        )
-                    }
-                    other => json(other),
-                };
-                told.actions.push(shown);
+                if let Action::Emit(emitted) = &action {
+                    seen[emitted.line as usize] = true;
+                }
+                told.take(&action, at);
             }
             let forgotten = (0..batch).filter(|line| !seen[*line]);
             told.forgotten.extend(
                 forgotten
                     .filter(|line| !lines[at + line].trim().is_empty())
-                    .map(|line| format!("line {} of {stream:?}", at + line + 1)),
+                    .map(|line| format!("line {} of {source:?}", at + line + 1)),
             );
             at += batch;
         }
     }
-    let conclusion = turn.finish(&transcript.exit)?;
-    for event in &conclusion.events {
-        told.count(event);
+    for action in conversation.finish(&transcript.exit)?.actions {
+        told.take(&action, 0);
     }
-    told.actions.push(json(&conclusion));
     Ok(told)
 }
 
@@ -239,14 +250,10 @@ fn batch(lines: &[&str], most: usize) -> usize {
     fitting.count().max(usize::from(!lines.is_empty()))
 }
 
-fn json(value: &impl serde::Serialize) -> String {
-    serde_json::to_string(value).unwrap_or_else(|error| error.to_string())
-}
-
 /// Reads transcripts again and again.
 fn speed(adapter: &Adapter, transcripts: &[Transcript], report: &mut Report) {
     const CHECK: &str = "speed";
-    let context = first(adapter);
+    let (context, prompt) = first(adapter);
     let (mut bytes, mut took, mut slowest) = (0, Duration::ZERO, Duration::ZERO);
     let texts: Vec<String> = transcripts
         .iter()
@@ -264,9 +271,15 @@ fn speed(adapter: &Adapter, transcripts: &[Transcript], report: &mut Report) {
         return;
     }
     for text in texts.iter().cycle() {
-        let Ok(mut turn) = adapter.begin_turn(&context) else {
+        let Ok(mut conversation) = adapter.converse(&context, None) else {
             return;
         };
+        if conversation
+            .receive(&Input::Prompt(prompt.clone()))
+            .is_err()
+        {
+            return;
+        }
         let lines: Vec<&str> = text.split_inclusive('\n').collect();
         let mut rest = &lines[..];
         while !rest.is_empty() {
@@ -280,7 +293,7 @@ fn speed(adapter: &Adapter, transcripts: &[Transcript], report: &mut Report) {
             let text = now.concat();
             let begun = Instant::now();
             // What fails was told when it was read above.
-            if turn.feed(OutputStream::Stdout, &text).is_err() {
+            if conversation.feed(OutputSource::Stdout, &text).is_err() {
                 return;
             }
             let call = begun.elapsed();

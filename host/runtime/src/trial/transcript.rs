@@ -11,7 +11,7 @@ use crate::types::{Exit, ExitCause};
 /// How much of stderr a host hands over at the end.
 const STDERR_TAIL: usize = 4 << 10;
 
-/// The recorded output of one turn.
+/// The recorded output of one process with one prompt.
 #[derive(Clone, Debug)]
 pub struct Transcript {
     /// Its name, for messages.
@@ -30,7 +30,34 @@ struct ExitFile {
     code: Option<i32>,
     signal: Option<i32>,
     #[serde(default)]
-    cause: Option<ExitCause>,
+    cause: Option<Cause>,
+}
+
+/// Why a process ended, in a file.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Cause {
+    Own,
+    Interrupted,
+    Terminated,
+    Timeout,
+    Idle,
+    Limit,
+    Closed,
+}
+
+impl From<Cause> for ExitCause {
+    fn from(cause: Cause) -> Self {
+        match cause {
+            Cause::Own => Self::Own,
+            Cause::Interrupted => Self::Interrupted,
+            Cause::Terminated => Self::Terminated,
+            Cause::Timeout => Self::Timeout,
+            Cause::Idle => Self::Idle,
+            Cause::Limit => Self::Limit,
+            Cause::Closed => Self::Closed,
+        }
+    }
 }
 
 impl Transcript {
@@ -71,7 +98,7 @@ impl Transcript {
             exit: Exit {
                 code: exit.code,
                 signal: exit.signal,
-                cause: exit.cause.unwrap_or(ExitCause::Own),
+                cause: exit.cause.map_or(ExitCause::Own, ExitCause::from),
                 stderr_tail: tail.to_owned(),
             },
             stdout,

@@ -82,6 +82,22 @@ fn a_damaged_file_is_compiled_again() {
 }
 
 #[test]
+fn what_a_killed_server_left_is_compiled_again() {
+    let setup = Setup::new();
+    setup.load();
+    let compiled = setup.compiled();
+    let sound = fs::read(&compiled).unwrap();
+    // It was killed before the checksum was there; and before the code was.
+    fs::remove_file(compiled.with_extension("sum")).unwrap();
+    fs::write(&compiled, &sound[..sound.len() / 2]).unwrap();
+    let draft = compiled.with_extension("cwasm.1");
+    fs::write(&draft, &sound[..sound.len() / 3]).unwrap();
+    assert!(setup.load().get("guest").is_some());
+    assert_eq!(fs::read(&compiled).unwrap(), sound);
+    assert!(!draft.exists());
+}
+
+#[test]
 fn what_others_can_write_is_not_loaded() {
     let setup = Setup::new();
     setup.load();

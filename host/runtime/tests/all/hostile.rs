@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use aod_runtime::types::OutputStream;
+use aod_runtime::types::OutputSource;
 use aod_runtime::{
     Adapter, AdapterError, ComponentError, Engine, Limits, MAX_FEED_BYTES, Settings,
 };
@@ -30,15 +30,15 @@ fn describe_error(guest: &Guest) -> AdapterError {
 /// Feeds a guest once, and says what came of it.
 fn feed_error(guest: &Guest) -> AdapterError {
     let adapter = load(guest).unwrap();
-    let mut turn = adapter.begin_turn(&context("a/b")).unwrap();
-    let error = turn.feed(OutputStream::Stdout, "{}\n").unwrap_err();
-    assert!(!turn.is_usable());
+    let mut conversation = adapter.converse(&context("a/b"), None).unwrap();
+    let error = conversation.feed(OutputSource::Stdout, "{}\n").unwrap_err();
+    assert!(!conversation.is_usable());
     assert!(matches!(
-        turn.feed(OutputStream::Stdout, "{}\n"),
+        conversation.feed(OutputSource::Stdout, "{}\n"),
         Err(AdapterError::Gone)
     ));
-    // The adapter is not worse for it: another turn begins.
-    assert!(adapter.begin_turn(&context("a/b")).unwrap().is_usable());
+    // The adapter is not worse for it: another conversation begins.
+    assert!(adapter.converse(&context("a/b"), None).unwrap().is_usable());
     error
 }
 
@@ -47,14 +47,15 @@ fn a_harmless_guest_works() {
     let adapter = load(&Guest::default()).unwrap();
     assert_eq!(adapter.description().name, "guest");
     assert_eq!(adapter.cli().command, "cat");
-    let mut turn = adapter.begin_turn(&context("a/b")).unwrap();
+    let mut conversation = adapter.converse(&context("a/b"), None).unwrap();
     assert!(
-        turn.feed(OutputStream::Stdout, "{}\n")
+        conversation
+            .feed(OutputSource::Stdout, "{}\n")
             .unwrap()
             .actions
             .is_empty()
     );
-    assert!(turn.tick(5).unwrap().actions.is_empty());
+    assert!(conversation.tick(5).unwrap().actions.is_empty());
 }
 
 #[test]
@@ -82,7 +83,7 @@ fn an_endless_loop_is_stopped_at_its_deadline() {
         matches!(
             error,
             AdapterError::Deadline {
-                call: "turn.feed",
+                call: "conversation.feed",
                 ..
             }
         ),
@@ -110,24 +111,24 @@ fn a_call_long_after_the_last_one_has_a_deadline_too() {
     )
     .unwrap();
     std::thread::sleep(Duration::from_millis(1500));
-    let mut turn = adapter.begin_turn(&context("a/b")).unwrap();
-    let error = turn.feed(OutputStream::Stdout, "x\n").unwrap_err();
+    let mut conversation = adapter.converse(&context("a/b"), None).unwrap();
+    let error = conversation.feed(OutputSource::Stdout, "x\n").unwrap_err();
     assert!(matches!(error, AdapterError::Deadline { .. }), "{error}");
 }
 
 #[test]
-fn a_loop_while_a_turn_is_made_is_stopped() {
+fn a_loop_while_a_conversation_is_made_is_stopped() {
     let adapter = load(&Guest {
         constructor: LOOP,
         ..Guest::default()
     })
     .unwrap();
-    let error = adapter.begin_turn(&context("a/b")).unwrap_err();
+    let error = adapter.converse(&context("a/b"), None).unwrap_err();
     assert!(
         matches!(
             error,
             AdapterError::Deadline {
-                call: "turn.constructor",
+                call: "conversation.constructor",
                 ..
             }
         ),
@@ -197,7 +198,7 @@ fn a_trap_is_told_as_one() {
         ..Guest::default()
     });
     let AdapterError::Trap {
-        call: "turn.feed",
+        call: "conversation.feed",
         message,
     } = &error
     else {
@@ -234,7 +235,12 @@ fn a_giant_reply_is_not_copied() {
         ..Guest::default()
     });
     assert!(
-        matches!(error, AdapterError::ReplyTooLarge { call: "turn.feed" }),
+        matches!(
+            error,
+            AdapterError::ReplyTooLarge {
+                call: "conversation.feed"
+            }
+        ),
         "{error}"
     );
 }
@@ -284,7 +290,7 @@ fn a_reaction_to_a_line_that_was_not_fed_is_invalid() {
         matches!(
             error,
             AdapterError::Invalid {
-                call: "turn.feed",
+                call: "conversation.feed",
                 ..
             }
         ),
@@ -340,8 +346,8 @@ fn a_description_that_makes_no_sense_is_invalid() {
 #[test]
 fn a_function_of_another_type_is_found_when_it_is_loaded() {
     let instead = (
-        "interrupt: func() -> reaction",
-        "interrupt: func() -> conclusion",
+        "tick: func(elapsed-ms: u64) -> reaction",
+        "tick: func(elapsed-ms: u64) -> exit",
     );
     let error = describe_error(&Guest {
         instead,
@@ -409,7 +415,7 @@ fn what_is_no_component_is_told_apart() {
         ComponentError::NotAnAdapter { .. }
     ));
     let shape = wat::parse_str(
-        r#"(component (instance $i) (export "aod:runtime/adapter@1.0.0" (instance $i)))"#,
+        r#"(component (instance $i) (export "aod:runtime/conversations@1.0.0" (instance $i)))"#,
     );
     assert!(matches!(
         try_bytes(&shape.unwrap()),
@@ -428,24 +434,25 @@ fn a_component_that_is_too_large_is_not_read() {
 }
 
 #[test]
-fn a_batch_that_is_too_large_leaves_the_turn_alone() {
+fn a_batch_that_is_too_large_leaves_the_conversation_alone() {
     let adapter = load(&Guest::default()).unwrap();
-    let mut turn = adapter.begin_turn(&context("a/b")).unwrap();
-    let error = turn
-        .feed(OutputStream::Stdout, &"x".repeat(MAX_FEED_BYTES + 1))
+    let mut conversation = adapter.converse(&context("a/b"), None).unwrap();
+    let error = conversation
+        .feed(OutputSource::Stdout, &"x".repeat(MAX_FEED_BYTES + 1))
         .unwrap_err();
     assert!(
         matches!(error, AdapterError::BatchTooLarge { .. }),
         "{error}"
     );
     assert!(
-        turn.feed(OutputStream::Stdout, &"x".repeat(MAX_FEED_BYTES))
+        conversation
+            .feed(OutputSource::Stdout, &"x".repeat(MAX_FEED_BYTES))
             .is_ok()
     );
 }
 
 #[test]
-fn turns_do_not_share_an_instance() {
+fn conversations_do_not_share_an_instance() {
     // A tick traps once its instance was fed.
     let guest = Guest {
         feed: "(global.set $calls (i32.const 1)) i32.const 2048",
@@ -453,12 +460,18 @@ fn turns_do_not_share_an_instance() {
         ..Guest::default()
     };
     let adapter = load(&guest).unwrap();
-    let mut one = adapter.begin_turn(&context("a/b")).unwrap();
-    let mut other = adapter.begin_turn(&context("a/b")).unwrap();
-    one.feed(OutputStream::Stdout, "x\n").unwrap();
+    let mut one = adapter.converse(&context("a/b"), None).unwrap();
+    let mut other = adapter.converse(&context("a/b"), None).unwrap();
+    one.feed(OutputSource::Stdout, "x\n").unwrap();
     assert!(other.tick(1).is_ok());
     assert!(one.tick(1).is_err());
     drop((one, other));
     // A slot of the pool that was used before is clean again.
-    assert!(adapter.begin_turn(&context("a/b")).unwrap().tick(1).is_ok());
+    assert!(
+        adapter
+            .converse(&context("a/b"), None)
+            .unwrap()
+            .tick(1)
+            .is_ok()
+    );
 }

@@ -5,6 +5,7 @@
 mod cache;
 mod frozen;
 mod hostile;
+mod laws;
 mod manifest;
 mod plugins;
 mod registry;
@@ -15,7 +16,8 @@ use std::path::PathBuf;
 use std::sync::OnceLock;
 
 use aod_runtime::Engine;
-use aod_runtime::types::{Paths, TurnContext};
+use aod_runtime::types::{Block, Context, Input, Origin, Paths, Prompt, WorkspaceConfig};
+use aod_runtime::{Adapter, AdapterError, Conversation};
 
 /// One engine for all tests: each reserves a good part of the address space.
 pub fn engine() -> &'static Engine {
@@ -38,18 +40,17 @@ pub fn plugin(name: &str) -> PathBuf {
     path
 }
 
-/// The facts of a first turn.
-pub fn context(model: &str) -> TurnContext {
-    TurnContext {
-        session_id: "0b5f6b9e-5a55-4d1c-9a3e-9d6f0b6f3b1a".into(),
-        turn: 1,
-        turn_id: "0b5f6b9e-5a55-4d1c-9a3e-9d6f0b6f3b1a".into(),
-        prompt: "Say hello.".into(),
+const SESSION: &str = "0b5f6b9e-5a55-4d1c-9a3e-9d6f0b6f3b1a";
+
+/// The facts of a conversation's first process.
+pub fn context(model: &str) -> Context {
+    Context {
+        session_id: SESSION.into(),
         system: None,
         model: model.into(),
         mcp_servers: Vec::new(),
         skills: Vec::new(),
-        resume: None,
+        origin: Origin::New,
         secrets: vec!["ANTHROPIC_API_KEY".into()],
         endpoints: Vec::new(),
         paths: Paths {
@@ -59,5 +60,27 @@ pub fn context(model: &str) -> TurnContext {
         },
         cli_version: None,
         options: "{}".into(),
+        live: false,
+        workspace_config: WorkspaceConfig::Instructions,
+        tool_policies: Vec::new(),
     }
+}
+
+/// A first prompt.
+pub fn prompt() -> Prompt {
+    Prompt {
+        turn: 1,
+        turn_id: SESSION.into(),
+        blocks: vec![Block::Text("Say hello.".into())],
+        settings: Vec::new(),
+        limits: Vec::new(),
+        output_schema: None,
+    }
+}
+
+/// A conversation that has its prompt.
+pub fn converse(adapter: &Adapter, model: &str) -> Result<Conversation, AdapterError> {
+    let mut conversation = adapter.converse(&context(model), None)?;
+    conversation.receive(&Input::Prompt(prompt()))?;
+    Ok(conversation)
 }

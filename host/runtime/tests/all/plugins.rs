@@ -1,9 +1,10 @@
 //! The adapters that the project ships, through the same door as any other.
 
-use aod_runtime::types::{Action, Continuity, Event, Exit, ExitCause, OutputStream, Stdin};
+use aod_resources::event::EventBody;
+use aod_runtime::types::{Action, Continuity, Exit, ExitCause, OutputSource, Stdin};
 use aod_runtime::{Adapter, ModelError, Registry, Settings};
 
-use crate::{context, engine, plugin};
+use crate::{context, converse, engine, plugin, prompt};
 
 fn load(name: &str) -> Adapter {
     Adapter::from_file(engine(), name, &plugin(name), Settings::default()).unwrap()
@@ -19,7 +20,7 @@ fn clean_exit() -> Exit {
 }
 
 #[test]
-fn claude_is_described_and_plans_a_first_turn() {
+fn claude_is_described_and_prepares_a_first_turn() {
     let adapter = load("claude");
     assert_eq!(adapter.interface_version(), "1.0.0");
     let description = adapter.description();
@@ -32,21 +33,21 @@ fn claude_is_described_and_plans_a_first_turn() {
     );
     assert!(adapter.cli().install_key().unwrap().starts_with("claude-"));
 
-    let plan = adapter
-        .plan(&context("anthropic/claude-sonnet-4-6"))
+    let launch = adapter
+        .prepare(&context("anthropic/claude-sonnet-4-6"), &prompt())
         .unwrap();
-    assert_eq!(plan.argv[0], adapter.description().cli.command);
+    assert_eq!(launch.argv[0], adapter.description().cli.command);
     assert!(
-        plan.argv.iter().any(|word| word == "claude-sonnet-4-6"),
+        launch.argv.iter().any(|word| word == "claude-sonnet-4-6"),
         "{:?}",
-        plan.argv
+        launch.argv
     );
     assert!(
-        !plan.argv.iter().any(|word| word.contains("Say hello")),
+        !launch.argv.iter().any(|word| word.contains("Say hello")),
         "the prompt goes by stdin"
     );
-    assert!(!matches!(plan.stdin, Stdin::None));
-    assert_eq!(plan.continuity, Continuity::First);
+    assert!(!matches!(launch.stdin, Stdin::None));
+    assert_eq!(launch.continuity, Continuity::First);
 }
 
 #[test]
@@ -57,47 +58,45 @@ fn claude_reads_a_transcript_the_same_however_it_is_cut() {
         include_str!("../transcripts/partial.jsonl"),
     ] {
         let read = |batches: Vec<&str>| -> Vec<String> {
-            let mut turn = adapter
-                .begin_turn(&context("anthropic/claude-sonnet-4-6"))
-                .unwrap();
+            let mut conversation = converse(&adapter, "anthropic/claude-sonnet-4-6").unwrap();
             let mut told = Vec::new();
             for batch in batches {
-                let reaction = turn.feed(OutputStream::Stdout, batch).unwrap();
+                let reaction = conversation.feed(OutputSource::Stdout, batch).unwrap();
                 for action in reaction.actions {
                     match action {
                         Action::Emit(emitted) => {
-                            assert!(!matches!(emitted.event, Event::Unparsed(_)), "{emitted:?}");
-                            told.push(serde_json::to_string(&emitted.event).unwrap());
+                            let body = &emitted.body;
+                            assert!(!matches!(body, EventBody::Unparsed(_)), "{emitted:?}");
+                            told.push(serde_json::to_string(body).unwrap());
                         }
-                        other => told.push(serde_json::to_string(&other).unwrap()),
+                        other => told.push(format!("{other:?}")),
                     }
                 }
             }
-            let conclusion = turn.finish(&clean_exit()).unwrap();
-            assert!(conclusion.failure.is_none(), "{conclusion:?}");
-            told.push(serde_json::to_string(&conclusion).unwrap());
+            let last = conversation.finish(&clean_exit()).unwrap();
+            assert!(last.actions.is_empty(), "{last:?}");
             told
         };
         let whole = read(vec![transcript]);
         let lines = read(transcript.split_inclusive('\n').collect());
         assert_eq!(whole, lines);
         assert!(
-            whole.iter().any(|told| told.contains("turn_result")),
+            whole.iter().any(|told| told.contains("turn.result")),
             "{whole:#?}"
         );
         assert!(
-            whole.iter().any(|told| told.contains("remember")),
+            whole.iter().any(|told| told.contains("Remember")),
             "{whole:#?}"
         );
     }
 }
 
 #[test]
-fn the_demo_plans() {
+fn the_demo_is_prepared() {
     let adapter = load("demo");
     let model = adapter.description().models[0].id.clone();
-    let plan = adapter.plan(&context(&model)).unwrap();
-    assert!(!plan.argv.is_empty());
+    let launch = adapter.prepare(&context(&model), &prompt()).unwrap();
+    assert!(!launch.argv.is_empty());
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::fs;
 use std::path::Path;
 
-use aod_runtime::types::OutputStream;
+use aod_runtime::types::OutputSource;
 use aod_runtime::{Change, Digest, Health, KeptError, Registry, RuntimeError};
 
 use crate::{context, engine};
@@ -85,7 +85,7 @@ component = "good.wasm"
     let snapshot = registry.snapshot();
     for ready in ["good", "last"] {
         let adapter = snapshot.adapter(ready).expect(ready);
-        assert!(adapter.begin_turn(&context("a/b")).is_ok());
+        assert!(adapter.converse(&context("a/b"), None).is_ok());
     }
     assert!(matches!(snapshot.runtimes["off"].health, Health::Disabled));
     for (runtime, place, word) in [
@@ -130,7 +130,7 @@ fn reload_says_what_it_did_and_leaves_running_turns_alone() {
     let two = "[runtime.two]\ncomponent = \"one.wasm\"\n";
     let registry = load(folder.path(), one);
     let adapter = registry.get("one").unwrap();
-    let mut turn = adapter.begin_turn(&context("a/b")).unwrap();
+    let mut conversation = adapter.converse(&context("a/b"), None).unwrap();
 
     let change = |toml: &str| -> Vec<(String, Change)> {
         fs::write(folder.path().join("runtimes.toml"), toml).unwrap();
@@ -166,7 +166,7 @@ fn reload_says_what_it_did_and_leaves_running_turns_alone() {
     let digest = adapter.digest();
     assert_ne!(registry.get("one").unwrap().digest(), digest);
     assert_eq!(registry.by_digest("one", digest).unwrap().digest(), digest);
-    assert!(turn.feed(OutputStream::Stdout, "x\n").is_ok());
+    assert!(conversation.feed(OutputSource::Stdout, "x\n").is_ok());
 
     // A file that cannot be read changes nothing.
     fs::remove_file(folder.path().join("runtimes.toml")).unwrap();
@@ -186,7 +186,7 @@ fn adapters_that_sessions_began_with_stay_until_nobody_needs_them() {
     // Another process: nothing is declared any more.
     let registry = load(folder.path(), "");
     let adapter = registry.by_digest("a", old).unwrap();
-    assert!(adapter.begin_turn(&context("a/b")).is_ok());
+    assert!(adapter.converse(&context("a/b"), None).is_ok());
     assert!(std::sync::Arc::ptr_eq(
         &adapter,
         &registry.by_digest("a", old).unwrap()

@@ -16,6 +16,7 @@ fn trial(component: PathBuf) -> Trial {
         sha256: None,
         settings: Settings::default(),
         transcripts: Vec::new(),
+        scenarios: Vec::new(),
     }
 }
 
@@ -111,7 +112,7 @@ fn a_reader_that_depends_on_batches_is_told() {
             (global.set $calls (i32.add (global.get $calls) (i32.const 1)))
             (i32.store (i32.const 4096) (i32.const 4160))
             (i32.store (i32.const 4100) (i32.eq (global.get $calls) (i32.const 3)))
-            (i32.store (i32.const 4160) (i32.const 6))
+            (i32.store (i32.const 4160) (i32.const 9))
             i32.const 4096",
         ..Guest::default()
     };

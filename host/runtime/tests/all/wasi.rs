@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use aod_runtime::types::OutputStream;
-use aod_runtime::{Adapter, Settings, Turn};
+use aod_runtime::types::OutputSource;
+use aod_runtime::{Adapter, Conversation, Settings};
 
 use crate::{context, engine};
 use aod_guests::Guest;
@@ -24,17 +24,17 @@ fn load(feed: &'static str) -> Adapter {
     Adapter::from_file(engine(), "guest", &path, Settings::default()).unwrap()
 }
 
-fn turn(adapter: &Adapter) -> Turn {
-    adapter.begin_turn(&context("a/b")).unwrap()
+fn converse(adapter: &Adapter) -> Conversation {
+    adapter.converse(&context("a/b"), None).unwrap()
 }
 
 #[test]
 fn clocks_stand_still() {
     let feed = "(if (i64.ne (call $now) (i64.const 0)) (then unreachable)) i32.const 2048";
     let adapter = load(feed);
-    let mut turn = turn(&adapter);
-    assert!(turn.feed(OutputStream::Stdout, "x\n").is_ok());
-    assert!(turn.feed(OutputStream::Stdout, "x\n").is_ok());
+    let mut conversation = converse(&adapter);
+    assert!(conversation.feed(OutputSource::Stdout, "x\n").is_ok());
+    assert!(conversation.feed(OutputSource::Stdout, "x\n").is_ok());
 }
 
 /// An hour's sleep.
@@ -44,7 +44,7 @@ const SLEEP: &str = "(call $block (call $after (i64.const 3600000000000))) i32.c
 fn nothing_waits() {
     let adapter = load(SLEEP);
     let begun = Instant::now();
-    assert!(turn(&adapter).feed(OutputStream::Stdout, "x\n").is_ok());
+    assert!(converse(&adapter).feed(OutputSource::Stdout, "x\n").is_ok());
     assert!(begun.elapsed() < Duration::from_secs(60));
 }
 
@@ -55,7 +55,7 @@ fn calls_work_on_a_blocking_thread_of_an_async_runtime() {
         .worker_threads(1)
         .build()
         .unwrap();
-    let call = move || turn(&adapter).feed(OutputStream::Stdout, "x\n");
+    let call = move || converse(&adapter).feed(OutputSource::Stdout, "x\n");
     assert!(
         runtime
             .block_on(async { tokio::task::spawn_blocking(call).await.unwrap() })
@@ -67,8 +67,8 @@ fn calls_work_on_a_blocking_thread_of_an_async_runtime() {
 fn handles_are_limited() {
     // Pollables are never dropped: a leak ends in a trap, not in the host's memory.
     let adapter = load("(loop $l (drop (call $after (i64.const 1))) (br $l)) unreachable");
-    let error = turn(&adapter)
-        .feed(OutputStream::Stdout, "x\n")
+    let error = converse(&adapter)
+        .feed(OutputSource::Stdout, "x\n")
         .unwrap_err();
     assert!(
         matches!(error, aod_runtime::AdapterError::Trap { .. }),
@@ -77,10 +77,10 @@ fn handles_are_limited() {
 }
 
 #[test]
-fn adapters_and_turns_may_move_between_threads() {
+fn adapters_and_conversations_may_move_between_threads() {
     fn shared<T: Send + Sync>() {}
     fn moved<T: Send>() {}
     shared::<Adapter>();
     shared::<aod_runtime::Registry>();
-    moved::<Turn>();
+    moved::<Conversation>();
 }

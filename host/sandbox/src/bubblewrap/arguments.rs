@@ -3,30 +3,28 @@
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 
+use aod_launch::DataFd;
 use zeroize::Zeroizing;
 
-use crate::{DataFd, SandboxError};
+use crate::SandboxError;
 
 /// The descriptor of the arguments themselves.
 pub(super) const ARGUMENTS_FD: i32 = 3;
 /// bubblewrap's own bound on the number of arguments, less what stands on the command line.
 const MOST: usize = 8_900;
-/// Room that keeps the list from being moved, and copies of secrets from being left behind.
-const ROOM: usize = 64 << 10;
 
 /// A growing list of options, and the data they refer to.
 pub(super) struct Arguments {
-    text: Zeroizing<Vec<u8>>,
+    text: Vec<u8>,
     count: usize,
     data: Vec<DataFd>,
 }
 
 impl Arguments {
-    /// An empty list for about `secret_bytes` of secret values.
-    pub(super) fn new(secret_bytes: usize) -> Self {
-        let text = Zeroizing::new(Vec::with_capacity(ROOM + secret_bytes));
+    /// An empty list.
+    pub(super) fn new() -> Self {
         Self {
-            text,
+            text: Vec::new(),
             count: 0,
             data: Vec::new(),
         }
@@ -46,10 +44,13 @@ impl Arguments {
         self.option(values.map(OsStr::new));
     }
 
-    /// Gives `content` to bubblewrap and answers the descriptor's number as an option's value.
+    /// Gives `content` to bubblewrap; answers the descriptor's number, for use as an option's value.
     pub(super) fn data(&mut self, content: Zeroizing<Vec<u8>>) -> String {
         let fd = ARGUMENTS_FD + 1 + i32::try_from(self.data.len()).unwrap_or(i32::MAX);
-        self.data.push(DataFd { fd, content });
+        self.data.push(DataFd {
+            fd,
+            content: content.into(),
+        });
         fd.to_string()
     }
 
@@ -57,7 +58,7 @@ impl Arguments {
     pub(super) fn finish(self) -> Result<Vec<DataFd>, SandboxError> {
         if self.count > MOST {
             return Err(SandboxError::invalid(format!(
-                "variables, files and mounts together need {} arguments, and bubblewrap takes at \
+                "files and mounts together need {} arguments, and bubblewrap takes at \
                  most {MOST}",
                 self.count
             )));
@@ -65,7 +66,7 @@ impl Arguments {
         let mut data = self.data;
         data.push(DataFd {
             fd: ARGUMENTS_FD,
-            content: self.text,
+            content: self.text.into(),
         });
         Ok(data)
     }

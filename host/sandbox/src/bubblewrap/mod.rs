@@ -3,6 +3,10 @@
 //! All options go to bubblewrap through a descriptor, with the environment among them: on its
 //! command line they would be visible to every user of the host, and in its own environment a
 //! variable such as `LD_PRELOAD`, which a session may set, would take effect outside the sandbox.
+//!
+//! The sandbox's pid 1 is an init of our own ([`aod_launch::init`]), which the command cannot trace
+//! or write to. Everything in the sandbox ends with it, and it ends with the process that started
+//! the sandbox.
 
 mod arguments;
 mod probe;
@@ -10,12 +14,15 @@ mod system;
 
 use std::path::{Path, PathBuf};
 
+use aod_launch::{KillRoute, SignalRoute, init};
+use zeroize::Zeroizing;
+
 use self::arguments::{ARGUMENTS_FD, Arguments};
 use crate::cgroup::Delegated;
 use crate::mount_point::{self, Kind};
 use crate::{
-    HOME, Launch, Mount, Network, Probe, SandboxDriver, SandboxError, SandboxSpec, UID, WORKSPACE,
-    Watch, check, limits, seccomp,
+    HOME, Launch, Mount, Network, PolledLimits, Probe, SandboxDriver, SandboxError, SandboxSpec,
+    UID, WORKSPACE, check, limits, seccomp,
 };
 
 pub(crate) const NAME: &str = "bubblewrap";
@@ -23,11 +30,17 @@ pub(crate) const NAME: &str = "bubblewrap";
 /// Temporary folders of every sandbox, in which private files can be placed.
 const TEMPORARY: &[&str] = &["/run", "/tmp"];
 
+/// Where the sandbox's init is inside.
+const INIT: &str = "/run/aod-init";
+
 /// Settings of the `bubblewrap` driver.
 #[derive(Clone, Debug, Default)]
 pub struct BubblewrapConfig {
     /// The `bwrap` program; looked up in `PATH` where not given.
     pub program: Option<PathBuf>,
+    /// The program that is every sandbox's init, started with `--init`: `aod-supervisor`. Looked
+    /// for beside the running program where not given.
+    pub init: Option<PathBuf>,
     /// A delegated cgroup v2 folder without processes in it, in which each sandbox gets a folder
     /// of its own. Where not given, the server's own group and the one above are tried.
     pub cgroup: Option<PathBuf>,
@@ -37,6 +50,7 @@ pub struct BubblewrapConfig {
 #[derive(Clone, Debug)]
 pub struct Bubblewrap {
     program: Option<PathBuf>,
+    init: Option<PathBuf>,
     /// The folder for groups, or why there is none.
     cgroup: Result<Delegated, String>,
 }
@@ -49,6 +63,7 @@ impl Bubblewrap {
         let cgroup = Delegated::find(config.cgroup.as_deref());
         Self {
             program: config.program.or_else(|| in_path("bwrap")),
+            init: config.init.or_else(crate::init_program),
             cgroup,
         }
     }
@@ -63,6 +78,16 @@ impl Bubblewrap {
                     .as_ref()
                     .map_or_else(|| "bwrap".into(), |program| program.display().to_string()),
                 fix: "install bubblewrap (`apt install bubblewrap`, `dnf install bubblewrap`)",
+            })
+    }
+
+    fn init(&self) -> Result<&Path, SandboxError> {
+        self.init
+            .as_deref()
+            .filter(|program| program.is_file())
+            .ok_or_else(|| SandboxError::MissingProgram {
+                program: "aod-supervisor".into(),
+                fix: "install it beside the server",
             })
     }
 }
@@ -82,51 +107,52 @@ impl SandboxDriver for Bubblewrap {
 
     fn launch(&self, spec: &SandboxSpec) -> Result<Launch, SandboxError> {
         let program = self.program()?;
+        let init = self.init()?;
         check::check(spec)?;
-        let secret_bytes = spec
-            .env
-            .iter()
-            .map(|(name, value)| name.len() + value.len())
-            .sum();
-        let mut arguments = Arguments::new(secret_bytes);
+        let mut arguments = Arguments::new();
         isolate(&mut arguments, spec)?;
         system::mount(&mut arguments, spec);
         own_folders(&mut arguments, spec)?;
+        arguments.option(["--ro-bind".as_ref(), init.as_os_str(), INIT.as_ref()]);
         private_files(&mut arguments, spec)?;
         // Everything that was mounted or made above stays as it is; the root itself, which holds
         // the mount points, must not become a temporary folder without a limit.
         arguments.words(["--remount-ro", "/"]);
-        environment(&mut arguments, spec);
+        let environment = environment(&mut arguments, spec);
         arguments.option(["--chdir".as_ref(), spec.cwd.as_os_str()]);
 
-        let mut argv: Vec<String> = ["--args", &ARGUMENTS_FD.to_string(), "--"]
+        let arguments_fd = ARGUMENTS_FD.to_string();
+        let mut args = ["--args", &arguments_fd, "--", INIT, init::FLAG]
             .map(str::to_owned)
-            .into();
-        argv.extend(limits::wrap(&spec.argv, &spec.limits, true)?);
+            .to_vec();
+        args.extend([init::ENV_FD, &environment, "--"].map(str::to_owned));
+        args.extend(limits::wrap(&spec.argv, &spec.limits, true)?);
         let data_fds = arguments.finish()?;
         // Last, so that no error leaves a group behind.
         let cgroup = match &self.cgroup {
             Ok(delegated) => Some(delegated.create(&spec.limits)?),
             Err(_) => None,
         };
-        let watch = match &cgroup {
-            Some(_) => Watch::default(),
-            None => Watch {
+        let polled_limits = match &cgroup {
+            Some(_) => PolledLimits::default(),
+            None => PolledLimits {
                 memory_bytes: spec.limits.memory_bytes,
+                memory_mounts: system::IN_MEMORY.iter().map(PathBuf::from).collect(),
                 pids: spec.limits.pids.filter(|_| !limits::process_count_holds()),
             },
         };
         Ok(Launch {
             program: program.to_path_buf(),
-            argv,
+            args,
             env: Vec::new(),
             cwd: PathBuf::from("/"),
             data_fds,
-            // The started process waits outside, its child is the sandbox's init, and the child of
-            // that is the command.
-            main_depth: 2,
             cgroup,
-            watch,
+            // The started process waits outside, its child is the sandbox's init, and that one's
+            // first child is the command.
+            signal_route: SignalRoute::Descendant { depth: 2 },
+            kill_route: KillRoute::Namespace,
+            polled_limits,
         })
     }
 
@@ -148,6 +174,8 @@ fn isolate(arguments: &mut Arguments, spec: &SandboxSpec) -> Result<(), SandboxE
     arguments.words(["--uid", &id, "--gid", &id]);
     system::name(arguments);
     arguments.words(["--new-session", "--die-with-parent", "--cap-drop", "ALL"]);
+    // Not bubblewrap's own init, which the command can trace.
+    arguments.words(["--as-pid-1"]);
     let filter = arguments.data(seccomp::filter()?.into());
     arguments.words(["--seccomp", &filter]);
     Ok(())
@@ -218,14 +246,27 @@ fn private_files(arguments: &mut Arguments, spec: &SandboxSpec) -> Result<(), Sa
     Ok(())
 }
 
-fn environment(arguments: &mut Arguments, spec: &SandboxSpec) {
+/// Gives the command's environment to the init, which itself has none: a variable such as
+/// `LD_PRELOAD` would let code of the session into it. Answers the descriptor's number.
+fn environment(arguments: &mut Arguments, spec: &SandboxSpec) -> String {
     arguments.words(["--clearenv"]);
-    for (name, value) in system::environment() {
-        arguments.words(["--setenv", name, value]);
+    let common = system::environment();
+    let own = spec
+        .env
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.as_str()));
+    let all = || common.iter().copied().chain(own.clone());
+    let size = all()
+        .map(|(name, value)| name.len() + value.len() + 2)
+        .sum();
+    // Of its final size from the start: no copy of a secret is left behind.
+    let mut text = Zeroizing::new(Vec::with_capacity(size));
+    for (name, value) in all() {
+        for part in [name, "=", value, "\0"] {
+            text.extend_from_slice(part.as_bytes());
+        }
     }
-    for (name, value) in &spec.env {
-        arguments.words(["--setenv", name, value]);
-    }
+    arguments.data(text)
 }
 
 /// A folder of the host that a mount point lies in.

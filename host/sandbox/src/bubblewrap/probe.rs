@@ -1,4 +1,4 @@
-//! Trying out what works on this machine.
+//! Tries out what works on this machine.
 
 use std::fs;
 use std::time::Duration;
@@ -141,8 +141,8 @@ fn limits_in_force(driver: &Bubblewrap) -> Vec<Check> {
                 "delegate a cgroup v2 folder: `Delegate=yes` and `DelegateSubgroup=server` in the \
                  systemd unit, or name an empty one in the configuration",
             );
-            let watched = |name| {
-                let detail = format!("left to a watching process: {why}");
+            let polled = |name| {
+                let detail = format!("polled by the process that started the command: {why}");
                 Check::lacking(name, State::Partial, detail, fix)
             };
             let pids = if limits::process_count_holds() {
@@ -151,15 +151,15 @@ fn limits_in_force(driver: &Bubblewrap) -> Vec<Check> {
                     "all processes together, by an rlimit of the namespace",
                 )
             } else {
-                watched("pids")
+                polled("pids")
             };
-            (watched("memory"), pids)
+            (polled("memory"), pids)
         }
     };
     vec![memory, pids, files, disk]
 }
 
-/// What mends a failure, by bubblewrap's message and the kernel's settings.
+/// What fixes a failure, judged by bubblewrap's message and the kernel's settings.
 fn remedy(message: &str) -> Option<String> {
     let setting = |path: &str| {
         fs::read_to_string(format!("/proc/sys/{path}"))

@@ -87,6 +87,9 @@ const MASKED_FILES: &[&str] = &[
 ];
 const MASKED_FOLDERS: &[&str] = &["acpi", "scsi"];
 
+/// Folders of the sandbox that are in memory and that the command can write to.
+pub(super) const IN_MEMORY: &[&str] = &["/run", "/tmp", "/dev/shm"];
+
 /// Whether nothing may be mounted at `inside`: it belongs to the system.
 pub(super) fn reserved(inside: &Path) -> bool {
     let parts = ["/usr", "/proc", "/dev", "/sys", "/var"];
@@ -227,7 +230,12 @@ fn devices(arguments: &mut Arguments, limits: &Limits) {
 
 fn temporary(arguments: &mut Arguments, limits: &Limits, mode: &str, path: &str) {
     arguments.words(["--perms", mode]);
-    if let Some(bytes) = limits.temporary_bytes {
+    // Without a size it could take half of the machine's memory.
+    let size = [limits.temporary_bytes, limits.memory_bytes]
+        .into_iter()
+        .flatten()
+        .min();
+    if let Some(bytes) = size {
         arguments.words(["--size", &bytes.to_string()]);
     }
     arguments.words(["--tmpfs", path]);

@@ -56,7 +56,9 @@ fn works_for_an_ordinary_user() {
     let copy = tempfile::tempdir().unwrap();
     let program = copy.path().join("tests");
     std::fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
-    for path in [copy.path(), &program] {
+    let init = copy.path().join("init");
+    std::fs::copy(crate::init(), &init).unwrap();
+    for path in [copy.path(), &program, &init] {
         std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o755))
             .unwrap();
     }
@@ -68,8 +70,14 @@ fn works_for_an_ordinary_user() {
             "--inh-caps=-all",
         ])
         .arg(&program)
-        .args(["sight::", "life::", "pids_are_limited_for_ordinary_users"])
+        .args([
+            "sight::",
+            "life::",
+            "ends::",
+            "pids_are_limited_for_ordinary_users",
+        ])
         .env("TMPDIR", "/tmp")
+        .env(crate::INIT, &init)
         .env_remove(AGENTS)
         .current_dir("/")
         .output()
@@ -117,7 +125,7 @@ fn the_probe_tells_what_is_in_force() {
 
     let missing = aod_sandbox::Bubblewrap::new(aod_sandbox::BubblewrapConfig {
         program: Some("/nonexistent/bwrap".into()),
-        cgroup: None,
+        ..aod_sandbox::BubblewrapConfig::default()
     });
     let probe = missing.probe();
     assert!(!probe.usable && probe.checks[0].detail.contains("apt install bubblewrap"));
@@ -126,7 +134,7 @@ fn the_probe_tells_what_is_in_force() {
 #[test]
 fn the_process_driver_isolates_nothing_and_says_so() {
     let session = Session::new();
-    let driver = Process::new();
+    let driver = Process::new(Some(crate::init()));
     let (home, workspace) = (session.home(), session.workspace());
     let mut spec = session.spec("echo $HOME; pwd; cat ~/.tool/key; stat -c %a ~/.tool/key");
     assert!(

@@ -97,7 +97,8 @@ fn the_command_is_as_deep_as_said() {
     let session = Session::new();
     let name = format!("deep-{}", std::process::id());
     let launch = session.launch(&session.spec(&format!("echo ready; exec -a {name} sleep 1000")));
-    assert_eq!(launch.main_depth, 2);
+    let two = aod_launch::SignalRoute::Descendant { depth: 2 };
+    assert_eq!(launch.signal_route, two);
     let cancel = Cancel::new().unwrap();
     let options = RunOptions {
         cancel: Some(cancel.clone()),

@@ -2,9 +2,11 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod ends;
 mod filter;
 mod launches;
 mod life;
+mod polled;
 mod sight;
 
 use std::fs;
@@ -17,6 +19,18 @@ use aod_sandbox::{
 
 /// Longer than any command here takes on a loaded machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Names the init's program, where it is not this crate's example.
+const INIT: &str = "AOD_TEST_INIT";
+
+/// The program that is the sandboxes' init: an example of this crate, which Cargo builds for tests.
+pub(crate) fn init() -> PathBuf {
+    let beside = || {
+        let tests = std::env::current_exe().unwrap();
+        tests.parent().unwrap().with_file_name("examples/init")
+    };
+    std::env::var_os(INIT).map_or_else(beside, PathBuf::from)
+}
 
 /// A data folder with one session's home and workspace in it.
 pub(crate) struct Session {
@@ -38,7 +52,10 @@ impl Session {
         fs::write(data.path().join("sessions/other/home/key"), "host-only").unwrap();
         Self {
             data,
-            driver: Bubblewrap::new(BubblewrapConfig::default()),
+            driver: Bubblewrap::new(BubblewrapConfig {
+                init: Some(init()),
+                ..BubblewrapConfig::default()
+            }),
         }
     }
 

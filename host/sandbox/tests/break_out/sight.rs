@@ -305,7 +305,7 @@ fn secrets_are_in_no_command_line_and_outside_in_no_environment() {
     spec.private_files.push(private("/run/aod/key", secret));
     let launch = session.launch(&spec);
     assert!(!format!("{launch:?} {spec:?}").contains(secret));
-    assert!(!launch.argv.iter().any(|argument| argument.contains(secret)));
+    assert!(!launch.args.iter().any(|argument| argument.contains(secret)));
     let marker = launch.program.display().to_string();
     let options = aod_sandbox::RunOptions {
         timeout: Some(crate::PATIENCE),

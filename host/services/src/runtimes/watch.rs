@@ -50,13 +50,16 @@ impl Watcher {
         let changed = files.iter().any(|file| changed_since(file, loaded));
         let stopped = stop.clone();
         let task = tokio::spawn(async move {
-            // A reload that has begun is not cut off: `stop` waits for it.
-            if changed {
-                watching.reload().await;
-            }
-            while let Some(true) = stopped.run_until_cancelled(watching.settled()).await {
-                watching.reload().await;
-            }
+            let watch = async {
+                if changed {
+                    watching.reload().await;
+                }
+                while watching.settled().await {
+                    watching.reload().await;
+                }
+            };
+            // Nobody waits for a reload that has begun.
+            stopped.run_until_cancelled(watch).await;
         });
         Ok(Self { stop, task })
     }

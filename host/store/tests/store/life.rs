@@ -2,8 +2,8 @@
 
 use aod_resources::{Outcome, Status, Timestamp};
 use aod_store::{
-    Error, Idempotency, Page, Replay, SealedKind, SecretsUpdate, SessionFilter, StatusCounts,
-    StopRequest, Submitted, VersionRef,
+    Error, Idempotency, Page, SealedKind, SecretsUpdate, SessionFilter, StatusCounts, StopRequest,
+    Submitted, VersionRef,
 };
 use serde_json::json;
 use uuid::Uuid;
@@ -204,8 +204,7 @@ fn idempotency(key: &str, body: u8) -> Idempotency {
         key: key.to_owned(),
         body_mac: [body; 32],
         not_before: Timestamp::from_micros(1000),
-        status: 202,
-        response: format!("answer {body}"),
+        answer: format!("answer {body}"),
     }
 }
 
@@ -217,12 +216,9 @@ async fn a_repeated_request_gets_the_first_answer() {
     new.idempotency = Some(idempotency("k", 1));
     let session = created(store.create_session(new.clone()).await.unwrap());
     new.id = Uuid::new_v4();
-    let replay = Replay {
-        status: 202,
-        response: "answer 1".to_owned(),
-    };
+    let replay = "answer 1".to_owned();
     let again = store.create_session(new.clone()).await.unwrap();
-    assert_eq!(again, Submitted::Replayed(replay.clone()));
+    assert_eq!(again, Submitted::Replayed(replay));
     assert_eq!(store.session_ids().await.unwrap(), [session.id]);
 
     new.idempotency = Some(idempotency("k", 2));
@@ -252,7 +248,7 @@ async fn a_repeated_request_gets_the_first_answer() {
         .replay(fixture.user, "k".to_owned(), [2; 32], last)
         .await
         .unwrap();
-    assert_eq!(kept.map(|it| it.response).as_deref(), Some("answer 2"));
+    assert_eq!(kept.as_deref(), Some("answer 2"));
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::bell::Listener;
 use super::{EventReader, id_of};
-use crate::follow::{BATCH, Batch, Feed, From, put};
+use crate::follow::{BATCH, Batch, Feed, StreamStart, put};
 
 /// A page holds no more bytes than this, unless one event alone does.
 const PAGE: usize = 4 << 20;
@@ -28,7 +28,7 @@ pub struct EventFollower {
 }
 
 impl EventFollower {
-    /// Begins behind `from` in the folder `dir`.
+    /// Begins behind `start` in the folder `dir`.
     ///
     /// # Errors
     /// Where the folder cannot be read.
@@ -38,10 +38,10 @@ impl EventFollower {
         session: Uuid,
         dir: &Path,
         listener: Listener,
-        from: From<EventId>,
+        start: StreamStart<EventId>,
     ) -> io::Result<Self> {
-        let mut reader = EventReader::open(dir, from.after)?;
-        if !from.follow {
+        let mut reader = EventReader::open(dir, start.after)?;
+        if !start.follow {
             reader.end_here()?;
         }
         Ok(Self {
@@ -50,7 +50,7 @@ impl EventFollower {
             owner,
             reader,
             listener,
-            follow: from.follow,
+            follow: start.follow,
             doubt: true,
             ended: false,
         })

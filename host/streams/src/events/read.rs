@@ -12,21 +12,22 @@ use super::{ID_PREFIX, file_of, id_of, turns_in};
 /// So much is read at once, and more where a line is longer.
 const CHUNK: usize = 256 << 10;
 
-/// A place among a session's events. At the end of what is there it keeps its place, and holds no
+/// A position among a session's events. At the end of what is there it stays, and holds no
 /// buffer meanwhile.
 #[derive(Debug)]
 pub(crate) struct EventReader {
     dir: PathBuf,
-    place: Option<Place>,
-    /// Behind this place nothing is read: a turn and an offset in its file.
+    offset: Option<ReadOffset>,
+    /// Behind this nothing is read: a turn and an offset in its file.
     until: Option<(u32, u64)>,
 }
 
 #[derive(Debug)]
-struct Place {
+struct ReadOffset {
     turn: u32,
     file: File,
-    offset: u64,
+    /// From the file's beginning.
+    bytes: u64,
 }
 
 impl EventReader {
@@ -35,7 +36,7 @@ impl EventReader {
         let turns = turns_in(dir)?;
         let mut reader = Self {
             dir: dir.to_owned(),
-            place: None,
+            offset: None,
             until: None,
         };
         // Newest first, since that is where most resume. A file whose first event is yet to come
@@ -47,7 +48,11 @@ impl EventReader {
                 Some(first) if first <= after => find(&file, after)?,
                 _ => 0,
             };
-            reader.place = Some(Place { turn, file, offset });
+            reader.offset = Some(ReadOffset {
+                turn,
+                file,
+                bytes: offset,
+            });
             if first.is_some_and(|first| first <= after) {
                 break;
             }
@@ -69,9 +74,9 @@ impl EventReader {
     }
 
     fn is_at_end(&self) -> bool {
-        let place = self.place.as_ref();
-        let place = place.map_or((0, 0), |place| (place.turn, place.offset));
-        self.until.is_some_and(|until| place >= until)
+        let offset = self.offset.as_ref();
+        let offset = offset.map_or((0, 0), |offset| (offset.turn, offset.bytes));
+        self.until.is_some_and(|until| offset >= until)
     }
 
     /// Reads whole lines, about `bytes` bytes of them, and gives each to `take` without its line
@@ -89,23 +94,23 @@ impl EventReader {
                     return Ok(given > 0);
                 }
                 given += line.len();
-                if let Some(place) = &mut self.place {
-                    place.offset += line.len() as u64;
+                if let Some(offset) = &mut self.offset {
+                    offset.bytes += line.len() as u64;
                 }
             }
         }
         Ok(given > 0)
     }
 
-    /// The lines that follow; none at the end of what is there. The place is not moved.
+    /// The lines that follow; none at the end of what is there. The offset is not moved.
     fn chunk(&mut self) -> io::Result<Option<Vec<u8>>> {
         loop {
-            if let Some(place) = &self.place
-                && let Some(lines) = lines_at(&place.file, place.offset)?
+            if let Some(offset) = &self.offset
+                && let Some(lines) = lines_at(&offset.file, offset.bytes)?
             {
                 return Ok(Some(lines));
             }
-            let current = self.place.as_ref().map_or(0, |place| place.turn);
+            let current = self.offset.as_ref().map_or(0, |offset| offset.turn);
             let Some(next) = turns_in(&self.dir)?
                 .into_iter()
                 .find(|turn| *turn > current)
@@ -114,16 +119,16 @@ impl EventReader {
             };
             // A turn begins when the one before it is complete: what came between the two looks
             // above must be read first.
-            if let Some(place) = &self.place
-                && let Some(lines) = lines_at(&place.file, place.offset)?
+            if let Some(offset) = &self.offset
+                && let Some(lines) = lines_at(&offset.file, offset.bytes)?
             {
                 return Ok(Some(lines));
             }
             if let Some(file) = open(&self.dir, next)? {
-                self.place = Some(Place {
+                self.offset = Some(ReadOffset {
                     turn: next,
                     file,
-                    offset: 0,
+                    bytes: 0,
                 });
             }
         }

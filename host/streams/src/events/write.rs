@@ -141,7 +141,7 @@ mod tests {
     use std::fs;
 
     use aod_resources::Timestamp;
-    use aod_resources::event::EventBody;
+    use aod_resources::event::{EventBody, MessageDelta, ToolCall, ToolKind};
     use proptest::prelude::*;
     use serde_json::value::RawValue;
 
@@ -150,11 +150,14 @@ mod tests {
     fn event(entry: u64, index: u32, text: &str) -> Event {
         Event {
             id: EventId { entry, index },
-            turn: 1,
+            turn: Some(1),
+            ordinal: 1,
+            inside: None,
             at: Timestamp::from_micros(0),
-            body: EventBody::MessageDelta {
+            body: EventBody::MessageDelta(MessageDelta {
+                message: 1,
                 text: text.to_owned(),
-            },
+            }),
         }
     }
 
@@ -171,11 +174,16 @@ mod tests {
     fn an_event_is_one_line_whatever_is_in_it() {
         let folder = tempfile::tempdir().unwrap();
         let mut odd = event(1, 0, "");
-        odd.body = EventBody::ToolCall {
+        odd.body = EventBody::ToolCall(ToolCall {
             call_id: "a\nb\r\u{85}\u{2028}\u{2029}".to_owned(),
             name: String::new(),
+            kind: ToolKind::Other,
+            title: None,
+            server: None,
+            canonical_name: None,
             input: RawValue::from_string("{\n\"a\":\r\n\"\u{2028}\" }".to_owned()).unwrap(),
-        };
+            locations: Vec::new(),
+        });
         let text = store(folder.path(), 1, &[odd]);
         assert_eq!(text.chars().filter(|c| c.is_control()).count(), 1);
         assert!(!text.contains(['\u{2028}', '\u{2029}']), "{text}");

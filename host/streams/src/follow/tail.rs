@@ -50,7 +50,7 @@ pub struct Tail {
 #[derive(Debug)]
 struct Source {
     reader: Reader,
-    grown: watch::Receiver<()>,
+    grown: watch::Receiver<u64>,
     /// Whether there may be more to read than has been announced.
     more: bool,
 }
@@ -96,7 +96,7 @@ impl Live {
     pub(super) fn join(
         tail: Arc<Mutex<Tail>>,
         reader: &Reader,
-        grown: watch::Receiver<()>,
+        grown: watch::Receiver<u64>,
     ) -> aod_log::Result<Self> {
         let (dir, last) = (reader.dir().to_owned(), reader.last_id());
         let mut guard = lock(&tail);

@@ -1,4 +1,5 @@
-//! The control socket: a few clients that come and go, none of them trusted to behave.
+//! The supervisor's side of the control socket. No client is trusted: one that sends too much, or
+//! does not read its replies, must not block the turn.
 
 use std::io::{self, Read as _, Write as _};
 use std::os::fd::{AsFd as _, BorrowedFd};
@@ -7,11 +8,11 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use aod_supervisor::{MAX_REQUEST, Reply, Request};
 use rustix::event::PollFlags;
 
-/// With more clients than this the one that has been there longest is dropped.
+/// With more clients than this the oldest connection is dropped.
 const MOST: usize = 16;
 /// A client that does not read its replies is not read from.
 const MOST_REPLIES: usize = 16 << 10;
-/// How much is read from one client before others have their turn.
+/// How much is read from one client before the others are read.
 const BLOCK: usize = 16 << 10;
 
 /// All clients.
@@ -56,7 +57,7 @@ impl Clients {
     /// Accepts and reads what is there; `answer` gives the reply to each request. Replies are
     /// sent by [`Clients::flush`].
     pub fn read(&mut self, mut answer: impl FnMut(Request) -> Reply) {
-        // Errors of accepting pass, or come again with the next client.
+        // An error of accepting is temporary, or comes again with the next client.
         while let Ok((stream, _)) = self.listener.accept() {
             if stream.set_nonblocking(true).is_err() {
                 continue;
@@ -96,7 +97,7 @@ impl Client {
         if self.closing || self.output.len() >= MOST_REPLIES {
             return;
         }
-        // What is there holds no line end, and is not looked through again.
+        // What was read before holds no line end, and is not searched again.
         let mut from = self.input.len();
         let mut block = [0; BLOCK];
         match self.stream.read(&mut block) {
@@ -116,7 +117,7 @@ impl Client {
             from = start;
             let reply = match serde_json::from_slice(line) {
                 Ok(request) => answer(request),
-                // Not the parser's words: they may quote what it stumbled over.
+                // Not the parser's message, which would quote the input.
                 Err(_) => refusal("this is no request"),
             };
             reply_to(&mut self.output, &reply);
@@ -144,7 +145,7 @@ impl Client {
     }
 }
 
-/// A reply that says no.
+/// A reply to a request that was not carried out.
 pub fn refusal(reason: &str) -> Reply {
     Reply {
         ok: false,
@@ -153,7 +154,7 @@ pub fn refusal(reason: &str) -> Reply {
 }
 
 fn reply_to(output: &mut Vec<u8>, reply: &Reply) {
-    // A reply has nothing that JSON cannot say.
+    // Serialising a reply cannot fail: it has a boolean and a string.
     if serde_json::to_writer(&mut *output, reply).is_ok() {
         output.push(b'\n');
     }

@@ -1,7 +1,7 @@
-//! What decides a turn's end: every cause, one transition function.
+//! How a turn ends: a state machine with one transition function.
 //!
-//! The first cause that asks the CLI to stop is the reason, until it is terminated, which beats
-//! them all; once the CLI is gone nothing changes any more. Time comes in from outside, in
+//! The first cause that asks the CLI to stop becomes the reason; a later request to terminate
+//! replaces it. Once the CLI has ended nothing changes any more. The caller passes the time, in
 //! milliseconds since the turn began.
 
 use aod_supervisor::{Clock, Reason};
@@ -13,11 +13,11 @@ pub enum Event {
     Time,
     /// The CLI wrote or was written to.
     Activity,
-    /// Its result was seen.
-    ResultSeen,
-    /// It shall stop.
+    /// Its stdin was closed, and it has its last grace to exit.
+    Close,
+    /// Its user interrupts it.
     Interrupt,
-    /// It shall be killed.
+    /// Its user terminates it.
     Terminate,
     /// It uses more than it may.
     OverLimit,
@@ -27,14 +27,14 @@ pub enum Event {
     Gone,
 }
 
-/// What is to be done about it.
+/// What the caller has to do about an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
     /// Nothing.
     None,
     /// Send the signal to stop.
     Signal,
-    /// Kill the tree.
+    /// Kill the CLI and all that it started.
     Kill,
 }
 
@@ -50,7 +50,7 @@ enum State {
 #[derive(Clone, Debug)]
 pub struct Ending {
     clock: Clock,
-    /// Whether there is a signal to stop at all.
+    /// Whether the CLI can be asked to stop before it is killed.
     asks: bool,
     active_at: u64,
     state: State,
@@ -124,7 +124,7 @@ impl Ending {
             (State::Stopping { reason, kill_at }, Event::Time) if now >= kill_at => kill(reason),
             (State::Stopping { .. }, _) => same,
             (State::Running { .. }, Event::Interrupt) => self.stop(now, Reason::Interrupted),
-            (State::Running { exit_by: None }, Event::ResultSeen) => {
+            (State::Running { exit_by: None }, Event::Close) => {
                 let grace = limit(self.clock.after_result_grace_ms);
                 let exit_by = grace.map(|grace| now.saturating_add(grace));
                 (State::Running { exit_by }, Action::None)
@@ -141,7 +141,7 @@ impl Ending {
                     same
                 }
             }
-            (State::Running { .. }, Event::ResultSeen) => same,
+            (State::Running { .. }, Event::Close) => same,
         }
     }
 

@@ -1,9 +1,9 @@
-//! The CLI's stdin: what waits to be written, without blocking.
+//! The CLI's stdin: a queue that is written without blocking.
 
 use std::fs::File;
 use std::io::{self, Write as _};
 
-/// How much may wait. What the turn began with may be more.
+/// The most bytes that may be queued. The turn's first input may be longer.
 const LIMIT: usize = 8 << 20;
 
 /// Bytes on their way into a pipe.
@@ -25,7 +25,7 @@ impl Feed {
         }
     }
 
-    /// The pipe, while something waits for it.
+    /// The pipe, while bytes are queued for it.
     pub fn wants(&self) -> Option<&File> {
         self.pipe
             .as_ref()
@@ -58,7 +58,7 @@ impl Feed {
         *self = Self::new(None, Vec::new(), true);
     }
 
-    /// Writes as much as goes. A CLI that no longer reads loses the rest, as with any pipe.
+    /// Writes as much as the pipe takes. When the CLI has closed its stdin, the rest is dropped.
     pub fn advance(&mut self) {
         while self.written < self.waiting.len() {
             let Some(pipe) = &mut self.pipe else { break };

@@ -1,5 +1,5 @@
-//! Making the process what it must be: unreadable by others, deaf to stray signals, nobody's
-//! child.
+//! Protecting the process: no other process can read its memory, stray signals do not end it, and
+//! it does not depend on the host that started it.
 
 use std::fs::File;
 use std::io;
@@ -8,14 +8,14 @@ use std::os::fd::OwnedFd;
 use rustix::fs::{Mode, OFlags};
 use rustix::process::{Resource, Rlimit};
 
-/// Signals that reach whole groups or sessions and are not meant for us.
-pub const IGNORED: [libc::c_int; 4] = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGPIPE];
+/// Signals that are sent to whole groups or sessions and must not end a turn.
+const IGNORED: [libc::c_int; 4] = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGPIPE];
 
-/// Which process one is after [`detach`].
+/// Which of the two processes [`detach`] returns in.
 pub enum Side {
-    /// The one that the host started; it has nothing left to do.
+    /// The one that the host started; it exits.
     Host,
-    /// The one that goes on.
+    /// The one that runs the turn.
     Turn {
         /// Where the host waits for the report.
         report: File,
@@ -39,7 +39,8 @@ pub fn protect() {
     limit_heap();
 }
 
-/// Makes freed memory go back at once: what one huge line needed must not stay for hours.
+/// Makes the allocator return freed memory at once, so that one huge line does not keep memory for
+/// hours.
 fn limit_heap() {
     #[cfg(target_env = "gnu")]
     // SAFETY: plain parameters of the allocator.
@@ -61,7 +62,7 @@ pub fn trim_heap() {
 
 /// Leaves the host's process tree, session and descriptors.
 pub fn detach() -> io::Result<Side> {
-    // SAFETY: closing what we do not know of is what we want; nothing else is open yet.
+    // SAFETY: no descriptor above 2 has an owner in this process yet.
     unsafe { libc::close_range(3, libc::c_uint::MAX, 0) };
     // SAFETY: this process has one thread, so its copy is whole.
     match unsafe { libc::fork() } {
@@ -71,8 +72,7 @@ pub fn detach() -> io::Result<Side> {
     }
     rustix::process::setsid()?;
     rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
-    // Above the numbers that a launch may ask for.
-    let report = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdout(), super::data_fds::ABOVE)?;
+    let report = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdout(), 3)?;
     let null = null()?;
     rustix::stdio::dup2_stdin(&null)?;
     rustix::stdio::dup2_stdout(&null)?;

@@ -1,15 +1,14 @@
-//! The process: from a specification to the turn's last record.
+//! The supervisor's process, from a specification to the turn's last record.
 
-mod child;
 mod clients;
-mod data_fds;
-mod desk;
 mod ending;
+mod failure;
 mod feed;
 pub mod harden;
+mod now;
 mod output;
+mod requests;
 mod turn;
-mod watch;
 
 use std::fs::File;
 use std::io::Write as _;
@@ -19,32 +18,18 @@ use std::time::{Duration, Instant};
 use aod_log::Writer;
 use aod_supervisor::{Report, StartFailure, TurnSpec};
 
+use self::failure::Failure;
 use self::turn::Turn;
 
-/// How long the host may take to let go of the log.
+/// How long the host may take to release the log's lock.
 const LOCK_PATIENCE: Duration = Duration::from_secs(10);
-
-/// Why the CLI was not started; becomes the report.
-struct Failure(StartFailure, String);
-
-impl Failure {
-    fn new(failure: StartFailure, what: &str, error: &dyn std::error::Error) -> Self {
-        let mut message = format!("{what}: {error}");
-        let mut source = error.source();
-        while let Some(cause) = source {
-            message = format!("{message}: {cause}");
-            source = cause.source();
-        }
-        Self(failure, message)
-    }
-}
 
 /// Detaches from the host and runs the turn to its end.
 pub fn run(spec: TurnSpec) -> ExitCode {
     let report = match harden::detach() {
         Ok(harden::Side::Host) => return ExitCode::SUCCESS,
         Ok(harden::Side::Turn { report }) => report,
-        // Without a pipe there is nobody to tell: the host sees it end.
+        // There is no pipe to report it: the host sees the process end.
         Err(_) => return ExitCode::FAILURE,
     };
     match start(spec) {
@@ -70,11 +55,8 @@ fn start(spec: TurnSpec) -> Result<(Turn, aod_supervisor::Started), Failure> {
             return Err(Failure(StartFailure::Spec, message));
         }
     }
-    // Before any other descriptor takes a number that is wanted.
-    let data = data_fds::place(&spec.launch.data_fds)
-        .map_err(|error| Failure::new(StartFailure::Spec, "cannot place data", &error))?;
     let log = take_log(&spec)?;
-    Turn::begin(spec, data, log)
+    Turn::begin(spec, log)
 }
 
 fn take_log(spec: &TurnSpec) -> Result<Writer, Failure> {
@@ -91,7 +73,7 @@ fn take_log(spec: &TurnSpec) -> Result<Writer, Failure> {
     }
 }
 
-/// Tells the host, if it still lives, and closes the pipe.
+/// Sends the report to the host, if it still lives, and closes the pipe.
 fn send(mut pipe: File, report: &Report) {
     if let Ok(mut line) = serde_json::to_vec(report) {
         line.push(b'\n');

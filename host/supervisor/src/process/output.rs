@@ -1,4 +1,4 @@
-//! From what a CLI writes to records: whole lines, redacted, valid UTF-8.
+//! Makes records of what a CLI writes: whole lines, redacted, valid UTF-8.
 
 use std::fs::File;
 
@@ -10,16 +10,16 @@ const LONGEST_LINE: usize = 16 << 20;
 /// A buffer of this size is kept between lines.
 const KEPT: usize = 64 << 10;
 
-/// What a pipe holds while its writer is busy, and otherwise. All pipes of a user share a quota,
-/// so that a silent turn's must not be large.
+/// The size of a pipe while its writer is busy, and otherwise. All pipes of a user share a quota,
+/// so a silent turn's pipe is small.
 pub const LARGE_PIPE: usize = 1 << 20;
 const SMALL_PIPE: usize = 64 << 10;
 
-/// Where lines go.
+/// What lines are written to, and with.
 pub struct Sink<'t> {
-    /// To be appended.
+    /// Receives the records.
     pub batch: &'t mut Batch,
-    /// What must not be seen.
+    /// Replaces the turn's secrets.
     pub redactor: &'t Redactor,
     /// The turn's number.
     pub turn: u32,
@@ -31,7 +31,7 @@ pub struct Sink<'t> {
 
 /// One stream of a CLI: its pipe, until that is closed, and what comes out of it.
 pub struct Output {
-    /// Our end.
+    /// The supervisor's end of it.
     pub pipe: Option<File>,
     /// What was read.
     pub lines: Lines,
@@ -40,9 +40,9 @@ pub struct Output {
 
 impl Output {
     /// For [`Kind::Stdout`] or [`Kind::Stderr`].
-    pub const fn new(pipe: File, kind: Kind) -> Self {
+    pub const fn new(pipe: Option<File>, kind: Kind) -> Self {
         Self {
-            pipe: Some(pipe),
+            pipe,
             lines: Lines::new(kind),
             is_large: false,
         }
@@ -100,7 +100,7 @@ impl Lines {
         self.replaced
     }
 
-    /// Takes what was read.
+    /// Adds what was read.
     pub fn take(&mut self, mut block: &[u8], sink: &mut Sink<'_>) {
         self.bytes += block.len() as u64;
         if !self.partial.is_empty() {
@@ -126,7 +126,7 @@ impl Lines {
         self.hold(block, sink);
     }
 
-    /// Takes the end: a last line without a newline stays one.
+    /// Ends the stream: what remains is a last line without a newline.
     pub fn finish(&mut self, sink: &mut Sink<'_>) {
         let line = std::mem::take(&mut self.partial);
         if !line.is_empty() {
@@ -164,7 +164,7 @@ impl Lines {
     /// Records text that is one line, or with `flags` a piece of one.
     fn emit(&mut self, mut text: &[u8], valid: bool, flags: Flags, sink: &mut Sink<'_>) {
         while text.len() > LONGEST_LINE {
-            // Back to where a character begins; rubbish has none and is cut as it is.
+            // Back to where a character begins; bytes that are no UTF-8 are cut anywhere.
             let cut = (LONGEST_LINE - 3..=LONGEST_LINE)
                 .rev()
                 .find(|at| text[*at] & 0xc0 != 0x80)

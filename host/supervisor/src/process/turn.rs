@@ -1,42 +1,42 @@
 //! The poll loop of one turn.
 
+mod begin;
+
 use std::io::{self, Read as _};
-use std::os::fd::OwnedFd;
 use std::path::PathBuf;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
+use aod_launch::{LimitExceeded, LimitPoller, Process, Status};
 use aod_log::{Batch, Kind, Meta, Writer};
-use aod_supervisor::{
-    Exited, Interrupt, Reason, Redactor, Request, SignalTarget, StartFailure, Started, Stdin,
-    TurnSpec, listen,
-};
+use aod_supervisor::{Exited, Interrupt, Reason, Redactor, Request, StartFailure};
 use rustix::event::{PollFd, PollFlags, Timespec};
-use rustix::fs::Mode;
 
-use super::Failure;
-use super::child::{Child, Pipes, Status};
 use super::clients::{Clients, refusal};
-use super::desk::{Desk, Hands};
 use super::ending::{Action, Ending, Event};
+use super::failure::Failure;
 use super::feed::Feed;
 use super::harden::trim_heap;
+use super::now::now_micros;
 use super::output::{LARGE_PIPE, Output, Sink};
-use super::watch::Watchman;
+use super::requests::{HandlerContext, RequestHandler};
 
-/// How much is read from a pipe at once, when it has much.
+/// How much is read from a pipe at once: the larger size once a read has filled the smaller one.
 const LARGE_READ: usize = 256 << 10;
 const SMALL_READ: usize = 8 << 10;
-/// A larger batch buffer is given back.
+/// A batch buffer of more than this is freed after use.
 const KEPT_BATCH: usize = 512 << 10;
-/// Once the CLI has ended, what it left behind may write for so long before it is killed …
+/// Once the CLI has ended, the processes it left behind may write for so long before they are
+/// killed.
 const LINGER_MS: u64 = 250;
-/// … and the pipes are read for so long, should something outside still hold them.
+/// Once the CLI has ended, its pipes are read for at most so long.
 const DRAIN_MS: u64 = 2_000;
-/// How often orphans are looked for meanwhile.
+/// How often orphans are killed meanwhile.
 const SWEEP_MS: u64 = 50;
-/// How long the killed may take to die before the turn is recorded as ended all the same.
+/// What was killed and has not ended after so long is killed again.
+const KILL_AGAIN_MS: u64 = 2_000;
+/// How long killed processes may take to die before the turn is recorded as ended all the same.
 const LAST_SWEEP: Duration = Duration::from_secs(1);
-/// So long after the last event, memory that a busy time needed is given back.
+/// So long after the last event, buffers are freed.
 const REST_MS: u64 = 1_000;
 
 /// A turn whose CLI runs.
@@ -47,153 +47,46 @@ pub struct Turn {
     log_error: Option<String>,
     redactor: Redactor,
     begun: bool,
-    child: Child,
+    process: Process,
     status: Option<Status>,
     gone_at: u64,
     outputs: [Output; 2],
     feed: Feed,
     clients: Clients,
-    desk: Desk,
+    requests: RequestHandler,
     socket: PathBuf,
     ending: Ending,
     interrupt: Interrupt,
-    watchman: Watchman,
-    over_limit: Option<String>,
+    limits: LimitPoller,
+    over_limit: Option<LimitExceeded>,
+    /// When it was killed last, if it was.
+    killed_at: Option<u64>,
     started: Instant,
     buffer: Vec<u8>,
 }
 
 impl Turn {
-    /// Records the turn's beginning and starts its CLI.
-    pub fn begin(
-        mut spec: TurnSpec,
-        data: Vec<OwnedFd>,
-        mut log: Writer,
-    ) -> Result<(Self, Started), Failure> {
-        let umask = rustix::process::umask(Mode::RWXG | Mode::RWXO | Mode::XUSR);
-        let listener = listen(&spec.control_socket)
-            .and_then(|listener| listener.set_nonblocking(true).map(|()| listener))
-            .map_err(|error| {
-                let what = format!("no control socket at {}", spec.control_socket.display());
-                Failure::new(StartFailure::Control, &what, &error)
-            })?;
-        rustix::process::umask(Mode::RWXG | Mode::RWXO);
-        let redactor = Redactor::new(
-            spec.secrets
-                .iter()
-                .map(|secret| (secret.name.as_str(), secret.value.as_str())),
-        );
-        redactor.redact_json(&mut spec.begin);
-        let after_id = log.last_id();
-        let mut batch = Batch::new();
-        let begin = spec.begin.to_string();
-        batch
-            .push(
-                Meta::new(Kind::Begin, spec.turn, now_micros()),
-                begin.as_bytes(),
-            )
-            .and_then(|()| log.append(&mut batch))
-            .map_err(|error| Failure::new(StartFailure::Log, "no beginning", &error))?;
-        let with_stdin = !matches!(spec.stdin, Stdin::None);
-        let (child, pipes) = match Child::start(&spec.launch, &data, with_stdin, umask) {
-            Ok(started) => started,
-            Err(error) => {
-                let program = spec.launch.program.display();
-                let what = format!("cannot execute {program} in {}", spec.launch.cwd.display());
-                let failure = Failure::new(StartFailure::Launch, &what, &error);
-                record_exited(
-                    &mut log,
-                    spec.turn,
-                    &Exited {
-                        code: None,
-                        signal: None,
-                        reason: Reason::StartFailed,
-                        replaced_bytes: 0,
-                        output_bytes: 0,
-                        error: Some(failure.1.clone()),
-                    },
-                );
-                let _ = std::fs::remove_file(&spec.control_socket);
-                return Err(failure);
-            }
-        };
-        let started = Started {
-            supervisor_pid: std::process::id(),
-            pid: child.id(),
-            generation: log.generation(),
-            after_id,
-        };
-        Ok((
-            Self::new(spec, child, pipes, listener, redactor, log),
-            started,
-        ))
-    }
-
-    fn new(
-        mut spec: TurnSpec,
-        child: Child,
-        pipes: Pipes,
-        listener: std::os::unix::net::UnixListener,
-        redactor: Redactor,
-        log: Writer,
-    ) -> Self {
-        let (first, closing) = match &spec.stdin {
-            Stdin::None => (Vec::new(), true),
-            Stdin::Text(text) => (text.expose().to_vec(), true),
-            Stdin::Open(text) => (text.expose().to_vec(), false),
-        };
-        // What can never be written is not kept.
-        let secrets = match closing {
-            true => Vec::new(),
-            false => std::mem::take(&mut spec.secrets),
-        };
-        let asks = spec.interrupt.signal.is_some() && spec.interrupt.to != SignalTarget::None;
-        Self {
-            number: spec.turn,
-            log,
-            batch: Batch::new(),
-            log_error: None,
-            redactor,
-            begun: false,
-            child,
-            status: None,
-            gone_at: 0,
-            outputs: [
-                Output::new(pipes.stdout, Kind::Stdout),
-                Output::new(pipes.stderr, Kind::Stderr),
-            ],
-            feed: Feed::new(pipes.stdin, first, closing),
-            clients: Clients::new(listener),
-            desk: Desk::new(spec.turn, secrets),
-            socket: spec.control_socket.clone(),
-            ending: Ending::new(spec.clock, asks),
-            interrupt: spec.interrupt,
-            watchman: Watchman::new(spec.watch),
-            over_limit: None,
-            started: Instant::now(),
-            buffer: Vec::new(),
-        }
-        // The specification, with what it holds, is dropped and overwritten here.
-    }
-
     /// Runs the turn to its last record.
     pub fn run(mut self) {
         self.feed.advance();
         while !self.is_over() {
             let quiet = !self.wait();
-            // The end before requests: who asks a CLI to stop that has ended comes too late.
+            // The end before requests: a CLI that has ended can no longer be asked to stop.
             self.look_for_end();
             self.happens(Event::Time);
-            self.watch();
+            if self.kill_again_at().is_some_and(|at| self.now() >= at) {
+                self.kill();
+            }
+            self.poll_limits();
             self.read();
             self.serve();
             self.append();
             self.sync();
-            // Only after what they speak of is in the log.
+            // Replies only once what they confirm is in the log.
             self.clients.flush();
             self.feed.advance();
             if self.ending.is_gone() && self.since_gone() >= LINGER_MS {
-                self.child.sweep();
+                self.process.sweep();
             }
             if quiet {
                 self.rest();
@@ -208,8 +101,8 @@ impl Turn {
                 || self.since_gone() >= DRAIN_MS)
     }
 
-    /// Waits until something happens or is due; false where nothing happened. What it was is
-    /// found out by trying: all descriptors are non-blocking.
+    /// Waits until something happens or is due; false where nothing happened. The caller then tries
+    /// everything: all descriptors are non-blocking.
     fn wait(&self) -> bool {
         let mut polled: Vec<PollFd<'_>> = Vec::with_capacity(8);
         for pipe in self
@@ -223,28 +116,32 @@ impl Turn {
             polled.push(PollFd::new(pipe, PollFlags::OUT));
         }
         if !self.ending.is_gone() {
-            polled.push(PollFd::from_borrowed_fd(self.child.pidfd(), PollFlags::IN));
+            polled.push(PollFd::from_borrowed_fd(
+                self.process.pidfd(),
+                PollFlags::IN,
+            ));
         }
         for (client, flags) in self.clients.wants() {
             polled.push(PollFd::from_borrowed_fd(client, flags));
         }
-        let timeout = self.patience().map(|patience| Timespec {
-            tv_sec: patience.as_secs().cast_signed(),
-            tv_nsec: patience.subsec_nanos().into(),
+        let timeout = self.longest_wait().map(|wait| Timespec {
+            tv_sec: wait.as_secs().cast_signed(),
+            tv_nsec: wait.subsec_nanos().into(),
         });
         matches!(rustix::event::poll(&mut polled, timeout.as_ref()), Ok(1..))
     }
 
-    /// How long nothing need be done unless something happens.
-    fn patience(&self) -> Option<Duration> {
+    /// How long to wait at most: until the next thing is due.
+    fn longest_wait(&self) -> Option<Duration> {
         let now = self.now();
         let due = self.ending.deadline().map(|at| at.saturating_sub(now));
         let sweep = self.ending.is_gone().then_some(SWEEP_MS);
         let rest = (self.buffer.capacity() + self.batch.capacity() > 0).then_some(REST_MS);
         let looks = self.over_limit.is_none() && !self.ending.is_gone();
-        let look = self.watchman.due().filter(|_| looks);
+        let look = self.limits.due().filter(|_| looks);
         let look = look.map(|at| at.saturating_sub(now));
-        let millis = [due, sweep, rest, look].into_iter().flatten().min();
+        let again = self.kill_again_at().map(|at| at.saturating_sub(now));
+        let millis = [due, sweep, rest, look, again].into_iter().flatten().min();
         let sync = self.log.sync_due();
         match (millis.map(Duration::from_millis), sync) {
             (Some(a), Some(b)) => Some(a.min(b)),
@@ -252,11 +149,11 @@ impl Turn {
         }
     }
 
-    fn watch(&mut self) {
+    fn poll_limits(&mut self) {
         if self.ending.is_gone() || self.over_limit.is_some() {
             return;
         }
-        self.over_limit = self.watchman.look(self.now(), self.child.id());
+        self.over_limit = self.limits.poll(self.now(), self.process.id());
         if self.over_limit.is_some() {
             self.happens(Event::OverLimit);
         }
@@ -264,7 +161,7 @@ impl Turn {
 
     fn look_for_end(&mut self) {
         if self.status.is_none() {
-            self.status = self.child.status();
+            self.status = self.process.status();
             if self.status.is_some() {
                 self.gone_at = self.now();
                 self.happens(Event::Gone);
@@ -278,19 +175,34 @@ impl Turn {
         self.act(action);
     }
 
-    fn act(&self, action: Action) {
+    fn act(&mut self, action: Action) {
         match action {
             Action::None => {}
-            // Its adapter asks it: the host feeds it what was recorded.
+            // Its adapter asks the CLI over stdin, when the host has read the recorded interrupt.
             Action::Signal
                 if self.interrupt.by_dialogue && self.ending.reason() == Reason::Interrupted => {}
-            Action::Signal => self.child.interrupt(self.interrupt),
-            Action::Kill => self.child.kill(),
+            Action::Signal => {
+                if let Some(signal) = self.interrupt.signal {
+                    self.process.signal(signal, self.interrupt.to);
+                }
+            }
+            Action::Kill => self.kill(),
         }
     }
 
-    /// Reads one block of each stream, and says whether there was any. Never more than is then
-    /// written: a CLI that is faster than the log waits at its pipe.
+    fn kill(&mut self) {
+        self.killed_at = Some(self.now());
+        self.process.kill();
+    }
+
+    /// When to kill it again, with more force where there is more.
+    fn kill_again_at(&self) -> Option<u64> {
+        let at = self.killed_at.filter(|_| !self.ending.is_gone())?;
+        Some(at.saturating_add(KILL_AGAIN_MS))
+    }
+
+    /// Reads one block of each stream, and says whether there was any. No more is read than is then
+    /// appended: a CLI that is faster than the log blocks at its pipe.
     fn read(&mut self) -> bool {
         let mut active = false;
         for output in &mut self.outputs {
@@ -330,8 +242,8 @@ impl Turn {
         active
     }
 
-    /// Takes what the CLI wrote before it ended, however slow we are: that is in the pipes, behind
-    /// nothing else and no more than they hold. What others go on to write is not waited for.
+    /// Reads what the CLI wrote before it ended. All of it is in the pipes now, so one pipe's size is
+    /// read at most, and what other processes go on to write is not waited for.
     fn drain(&mut self) {
         for _ in 0..LARGE_PIPE / SMALL_READ {
             if !self.read() {
@@ -350,7 +262,7 @@ impl Turn {
             feed,
             batch,
             redactor,
-            desk,
+            requests,
             log,
             ..
         } = self;
@@ -359,13 +271,13 @@ impl Turn {
             if ending.is_gone() && request != Request::Ping {
                 return refusal("the turn is over");
             }
-            let mut hands = Hands {
+            let mut context = HandlerContext {
                 feed,
                 batch,
                 redactor,
                 last_id,
             };
-            let (reply, event) = desk.take(request, &mut hands);
+            let (reply, event) = requests.handle(request, &mut context);
             actions.extend(event.map(|event| ending.apply(now, event)));
             reply
         });
@@ -374,7 +286,7 @@ impl Turn {
         }
     }
 
-    /// Writes what came in with one call.
+    /// Appends the batch with one call.
     fn append(&mut self) {
         if self.log_error.is_some() {
             self.batch.clear();
@@ -395,12 +307,12 @@ impl Turn {
         }
     }
 
-    /// What cannot be recorded must not happen: the CLI is killed, and nobody is told that
-    /// anything was done.
+    /// Kills the CLI, because nothing it does can be recorded any more, and drops all clients, so
+    /// that no reply confirms what is not in the log.
     fn log_failed(&mut self, error: &aod_log::Error) {
         let Failure(_, message) = Failure::new(StartFailure::Log, "output was lost", error);
         self.log_error = Some(message);
-        // Before its pipes are closed, or it would die of that.
+        // Before its pipes are closed, which would end it with another reason.
         self.happens(Event::LogFailed);
         self.batch.clear();
         for output in &mut self.outputs {
@@ -410,7 +322,7 @@ impl Turn {
         self.clients.drop_all();
     }
 
-    /// Gives back what a busy time needed.
+    /// Frees buffers that were needed while there was much output.
     fn rest(&mut self) {
         if self.buffer.capacity() + self.batch.capacity() > 0 {
             self.buffer = Vec::new();
@@ -436,17 +348,19 @@ impl Turn {
         }
         self.append();
         let deadline = Instant::now() + LAST_SWEEP;
-        while !self.child.sweep() && Instant::now() < deadline {
+        while !self.process.sweep() && Instant::now() < deadline {
             std::thread::sleep(Duration::from_millis(2));
         }
         let [stdout, stderr] = &self.outputs;
+        let over_limit = self.over_limit.map(|exceeded| exceeded.to_string());
         let exited = Exited {
             code: self.status.and_then(|status| status.code),
             signal: self.status.and_then(|status| status.signal),
             reason: self.ending.reason(),
+            killed: self.killed_at.is_some(),
             replaced_bytes: stdout.lines.replaced() + stderr.lines.replaced(),
             output_bytes: stdout.lines.bytes() + stderr.lines.bytes(),
-            error: self.log_error.take().or(self.over_limit.take()),
+            error: self.log_error.take().or(over_limit),
         };
         record_exited(&mut self.log, self.number, &exited);
         let _ = std::fs::remove_file(&self.socket);
@@ -462,8 +376,8 @@ impl Turn {
     }
 }
 
-/// Appends the turn's last record, for which the log keeps space back, and syncs. When even that
-/// fails, the host finds a free lock and no such record, and says so.
+/// Appends the turn's last record, for which the log reserves space, and syncs. Where even that
+/// fails, the host finds the lock free and no such record, and fails the turn.
 fn record_exited(log: &mut Writer, turn: u32, exited: &Exited) {
     let mut batch = Batch::new();
     let json = serde_json::to_vec(exited).unwrap_or_default();
@@ -471,12 +385,6 @@ fn record_exited(log: &mut Writer, turn: u32, exited: &Exited) {
         .push(Meta::new(Kind::Exited, turn, now_micros()), &json)
         .and_then(|()| log.append_final(&mut batch))
         .and_then(|_| log.sync());
-}
-
-pub fn now_micros() -> i64 {
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-    // A clock before 1970 reads as 1970.
-    i64::try_from(now.unwrap_or_default().as_micros()).unwrap_or(i64::MAX)
 }
 
 fn is_transient(error: &io::Error) -> bool {

@@ -9,10 +9,11 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use aod_launch::{DataFd, KillRoute, Launch, PolledLimits, SignalRoute, SignalTarget};
 use aod_log::{Flags, Fsync, Kind, Options, Reader, is_locked};
 use aod_supervisor::{
-    Clock, Control, DataFd, Deed, Exited, Fragment, Interrupt, Launch, Request, Secret,
-    SignalTarget, SpawnError, Started, Stdin, TurnSpec, Watch, spawn,
+    Clock, Control, Effect, Exited, Fragment, Interrupt, Request, Secret, SpawnError, Started,
+    Stdin, TurnSpec, spawn,
 };
 
 pub const BINARY: &str = env!("CARGO_BIN_EXE_aod-supervisor");
@@ -46,11 +47,14 @@ impl Case {
             begin: serde_json::json!({ "fact": 1 }),
             launch: Launch {
                 program: "/bin/sh".into(),
-                argv: vec!["sh".to_owned(), "-c".to_owned(), script.to_owned()],
-                env: vec![("PATH".to_owned(), "/usr/bin:/bin".to_owned())],
+                args: vec!["-c".to_owned(), script.to_owned()],
+                env: vec![("PATH".to_owned(), "/usr/bin:/bin".to_owned().into())],
                 cwd: folder.path().to_owned(),
                 cgroup: None,
                 data_fds: Vec::new(),
+                signal_route: SignalRoute::Started,
+                kill_route: KillRoute::Group,
+                polled_limits: PolledLimits::default(),
             },
             stdin: Stdin::None,
             secrets: Vec::new(),
@@ -61,7 +65,6 @@ impl Case {
                 after_result_grace_ms: 0,
             },
             interrupt: Interrupt::default(),
-            watch: Watch::default(),
         };
         Self { folder, spec }
     }
@@ -74,7 +77,7 @@ impl Case {
         self.spec
             .launch
             .env
-            .push((name.to_owned(), value.to_owned()));
+            .push((name.to_owned(), value.to_owned().into()));
         self
     }
 
@@ -155,12 +158,12 @@ impl Case {
     }
 }
 
-pub fn deed(seq: u64, deed: Deed) -> Request {
-    Request::Deed { seq, deed }
+pub fn effect(seq: u64, effect: Effect) -> Request {
+    Request::Effect { seq, effect }
 }
 
 pub fn write(seq: u64, text: &str) -> Request {
-    deed(seq, Deed::Write(vec![Fragment::Text(text.to_owned())]))
+    effect(seq, Effect::Write(vec![Fragment::Text(text.to_owned())]))
 }
 
 pub fn text(entries: &[Entry], kind: Kind) -> String {
@@ -178,6 +181,17 @@ pub fn until(what: &str, mut holds: impl FnMut() -> bool) {
         assert!(Instant::now() < deadline, "waited in vain for {what}");
         std::thread::sleep(Duration::from_millis(5));
     }
+}
+
+/// The pids that a script wrote, one a line.
+pub fn pids(case: &Case, name: &str, count: usize) -> Vec<u32> {
+    let path = case.path(name);
+    let read = || -> Vec<u32> {
+        let text = std::fs::read_to_string(&path).unwrap_or_default();
+        text.lines().filter_map(|line| line.parse().ok()).collect()
+    };
+    until("pids", || read().len() == count);
+    read()
 }
 
 /// Whether a process lives; a zombie does not.

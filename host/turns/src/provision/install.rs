@@ -7,12 +7,17 @@ use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use aod_runtime::Cli;
 use aod_runtime::types::InstallStep;
-use aod_sandbox::{Mount, Network, SandboxDriver, SandboxSpec};
+use aod_sandbox::{Mount, Network, SandboxDriver};
+use aod_trees::Trash;
 use uuid::Uuid;
-use zeroize::Zeroizing;
 
-use super::{INSTALLED, Output, Trouble, step};
-use crate::turn::Turns;
+use super::error::StageError;
+use super::sandboxes::Sandboxes;
+use super::step::{self, Output};
+use crate::Error;
+
+/// Where an installed CLI is, inside a sandbox.
+pub(super) const INSTALLED: &str = "/opt/aod/runtime";
 
 /// Staging folders begin so; what an earlier process left half-done is never used.
 const STAGING: &str = ".staging-";
@@ -20,6 +25,7 @@ const STAGING: &str = ".staging-";
 /// The store of installed CLIs.
 pub(crate) struct Installs {
     root: PathBuf,
+    trash: Trash,
     /// One lock for each CLI: sessions that need the same one wait for the one installation.
     locks: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
 }
@@ -111,6 +117,11 @@ impl Installation {
     }
 }
 
+/// Takes what an installer wrote out of the way.
+fn discard(trash: &Trash, path: &Path) -> io::Result<()> {
+    Ok(trash.discard_path(path, &aod_trees::Limits::default())?)
+}
+
 fn in_path(command: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
     std::env::split_paths(&path)
@@ -119,17 +130,20 @@ fn in_path(command: &str) -> Option<PathBuf> {
 }
 
 impl Installs {
-    pub(crate) fn new(root: PathBuf) -> Self {
+    pub(crate) fn new(root: PathBuf, trash: Trash) -> Self {
         if let Ok(entries) = std::fs::read_dir(&root) {
             for entry in entries.flatten() {
                 if entry.file_name().to_string_lossy().starts_with(STAGING) {
                     // Another start tries again; nothing uses it.
-                    let _ = std::fs::remove_dir_all(entry.path());
+                    if let Err(error) = discard(&trash, &entry.path()) {
+                        tracing::warn!(%error, "a half-done installation cannot be removed");
+                    }
                 }
             }
         }
         Self {
             root,
+            trash,
             locks: Mutex::default(),
         }
     }
@@ -144,23 +158,22 @@ impl Installs {
         if !prefix.is_dir() {
             return Ok(None);
         }
-        let version = std::fs::read_to_string(dir.join("version")).ok();
         Ok(Some(Installation {
             path: vec![(prefix.join("bin"), Path::new(INSTALLED).join("bin"))],
             mounts: vec![(prefix, PathBuf::from(INSTALLED))],
-            version: version.filter(|version| !version.is_empty()),
+            version: installed_version(&self.root, key),
         }))
     }
 
     /// Installs the CLI, or waits for the one that does.
     pub(crate) async fn install(
         &self,
-        turns: &Turns,
+        sandboxes: &Sandboxes,
         cli: &Cli,
         key: &str,
         output: &mut Output,
         cancelled: impl Future<Output = ()>,
-    ) -> Result<Installation, Trouble> {
+    ) -> Result<Installation, StageError> {
         let lock = {
             let mut locks = self.locks.lock().unwrap_or_else(PoisonError::into_inner);
             locks.entry(key.to_owned()).or_default().clone()
@@ -168,133 +181,92 @@ impl Installs {
         tokio::pin!(cancelled);
         let _guard = tokio::select! {
             guard = lock.lock() => guard,
-            () = &mut cancelled => return Err(Trouble::Cancelled),
+            () = &mut cancelled => return Err(StageError::Cancelled),
         };
         if let Some(found) = self.find(cli, Some(key))? {
             return Ok(found);
         }
         let staging = self.root.join(format!("{STAGING}{key}-{}", Uuid::new_v4()));
-        let done = self.stage(turns, cli, &staging, output, cancelled).await;
+        let done = self
+            .stage(sandboxes, cli, &staging, output, cancelled)
+            .await;
         let finish = staging.clone();
         let target = self.root.join(key);
+        let trash = self.trash.clone();
         let moved = tokio::task::spawn_blocking(move || {
             if done.is_ok() {
                 // The home of the installer: caches, and what it wrote on the way.
-                std::fs::remove_dir_all(finish.join("home"))?;
-                std::fs::remove_dir_all(finish.join("work"))?;
+                discard(&trash, &finish.join("home"))?;
+                discard(&trash, &finish.join("work"))?;
                 std::fs::rename(&finish, &target)?;
             } else {
-                std::fs::remove_dir_all(&finish)?;
+                discard(&trash, &finish)?;
             }
             Ok::<_, io::Error>(done)
         });
-        moved
-            .await
-            .map_err(|error| Trouble::Failed(error.to_string()))???;
+        moved.await.map_err(Error::internal)???;
         let found = self.find(cli, Some(key))?;
-        found.ok_or_else(|| Trouble::Failed("the installation went away".to_owned()))
+        found.ok_or_else(|| StageError::Failed("the installation went away".to_owned()))
     }
 
     async fn stage(
         &self,
-        turns: &Turns,
+        sandboxes: &Sandboxes,
         cli: &Cli,
         staging: &Path,
         output: &mut Output,
         mut cancelled: std::pin::Pin<&mut impl Future<Output = ()>>,
-    ) -> Result<(), Trouble> {
+    ) -> Result<(), StageError> {
         for folder in ["home", "work", "prefix/bin"] {
             std::fs::create_dir_all(staging.join(folder))?;
         }
         for install in &cli.install {
-            let prefix = turns
+            let prefix = sandboxes
                 .driver
                 .place(&staging.join("prefix"), INSTALLED.as_ref());
             let argv = command(install, &prefix.to_string_lossy());
             let what = argv.join(" ");
-            let spec = installer(turns, staging, argv, Network::Host);
-            step::run(turns, spec, Vec::new(), &what, output, cancelled.as_mut()).await?;
+            let spec = sandboxes.of_installer(staging, argv, Network::Host);
+            step::run(
+                sandboxes,
+                spec,
+                Vec::new(),
+                &what,
+                output,
+                cancelled.as_mut(),
+            )
+            .await?;
         }
-        let version = self.version(turns, cli, staging).await.unwrap_or_default();
+        let version = version(sandboxes, cli, staging).await.unwrap_or_default();
         std::fs::write(staging.join("version"), version)?;
         Ok(())
     }
-
-    /// Asks the CLI for its version, without a network.
-    async fn version(&self, turns: &Turns, cli: &Cli, staging: &Path) -> Option<String> {
-        let argv = [cli.command.clone()]
-            .into_iter()
-            .chain(cli.version_args.clone())
-            .collect();
-        let spec = installer(turns, staging, argv, Network::None);
-        let launch = turns.driver.launch(&spec).ok()?;
-        let mut said = String::new();
-        let said = tokio::task::spawn_blocking(move || {
-            let options = aod_sandbox::RunOptions {
-                stdin: Vec::new(),
-                timeout: Some(std::time::Duration::from_secs(30)),
-                cancel: None,
-            };
-            let _ = aod_sandbox::run(&launch, &options, &mut |line| {
-                if said.len() < 4096 {
-                    said.push_str(&String::from_utf8_lossy(line));
-                    said.push('\n');
-                }
-            });
-            said
-        });
-        find_version(&said.await.ok()?)
-    }
 }
 
-/// A sandbox for an installation: a home of its own, and the prefix to write to.
-fn installer(turns: &Turns, staging: &Path, argv: Vec<String>, network: Network) -> SandboxSpec {
-    let driver = &*turns.driver;
-    let mut spec = SandboxSpec::new(argv, staging.join("home"), staging.join("work"));
-    spec.cwd = driver.place(&staging.join("work"), aod_sandbox::WORKSPACE.as_ref());
-    spec.network = network;
-    spec.limits = turns.config.sandbox.limits.clone();
-    spec.writable
-        .push(Mount::new(staging.join("prefix"), INSTALLED));
-    let prefix = driver.place(&staging.join("prefix"), INSTALLED.as_ref());
-    let node = Installation::node().enter(driver, &mut spec.read_only);
-    let mut set = |name: &str, value: String| {
-        spec.env.push((name.to_owned(), Zeroizing::new(value)));
-    };
-    set(
-        "PATH",
-        format!(
-            "{}/bin:{node}/usr/local/bin:/usr/bin:/bin",
-            prefix.display()
-        ),
-    );
-    set("PREFIX", prefix.to_string_lossy().into_owned());
-    set("LANG", "C.UTF-8".to_owned());
-    set("TERM", "dumb".to_owned());
-    // How this machine reaches its registries is the operator's business: mirrors, proxies,
-    // certificates. The steps are the operator's, too.
-    for (name, value) in std::env::vars() {
-        let lower = name.to_ascii_lowercase();
-        let wanted = lower.starts_with("npm_config_")
-            || [
-                "http_proxy",
-                "https_proxy",
-                "no_proxy",
-                "node_extra_ca_certs",
-                "ssl_cert_file",
-                "ssl_cert_dir",
-            ]
-            .contains(&lower.as_str());
-        if wanted {
-            spec.env.push((name, Zeroizing::new(value)));
-        }
-    }
-    let npmrc = std::env::home_dir().map(|home| home.join(".npmrc"));
-    if let Some(npmrc) = npmrc.filter(|npmrc| npmrc.is_file()) {
-        spec.read_only
-            .push(Mount::new(npmrc, format!("{}/.npmrc", aod_sandbox::HOME)));
-    }
-    spec
+/// Asks the CLI for its version, without a network.
+async fn version(sandboxes: &Sandboxes, cli: &Cli, staging: &Path) -> Option<String> {
+    let argv = [cli.command.clone()]
+        .into_iter()
+        .chain(cli.version_args.clone())
+        .collect();
+    let spec = sandboxes.of_installer(staging, argv, Network::None);
+    let launch = sandboxes.driver.launch(&spec).ok()?;
+    let mut said = String::new();
+    let said = tokio::task::spawn_blocking(move || {
+        let options = aod_sandbox::RunOptions {
+            stdin: Vec::new(),
+            timeout: Some(std::time::Duration::from_secs(30)),
+            cancel: None,
+        };
+        let _ = aod_sandbox::run(&launch, &options, &mut |line| {
+            if said.len() < 4096 {
+                said.push_str(&String::from_utf8_lossy(line));
+                said.push('\n');
+            }
+        });
+        said
+    });
+    find_version(&said.await.ok()?)
 }
 
 /// The command of a step.
@@ -318,6 +290,12 @@ fn command(step: &InstallStep, prefix: &str) -> Vec<String> {
             .map(|word| word.replace("$PREFIX", prefix))
             .collect(),
     }
+}
+
+/// The version of the CLI that is installed under this key below `root`, where it could be read.
+pub fn installed_version(root: &Path, key: &str) -> Option<String> {
+    let version = std::fs::read_to_string(root.join(key).join("version")).ok();
+    version.filter(|version| !version.is_empty())
 }
 
 /// The first thing in a text that looks like a version.

@@ -9,8 +9,9 @@ use std::sync::Arc;
 use aod_sandbox::{Cancel, Ended, RunOptions, SandboxSpec};
 use aod_supervisor::Redactor;
 
-use super::Trouble;
-use crate::turn::Turns;
+use super::error::StageError;
+use super::sandboxes::Sandboxes;
+use crate::Error;
 
 /// How many of the last lines a failure quotes.
 const QUOTED: usize = 20;
@@ -18,9 +19,6 @@ const QUOTED: usize = 20;
 const QUOTED_WIDTH: usize = 500;
 /// How many bytes are kept for that.
 const TAIL: usize = 64 << 10;
-
-/// The step was stopped.
-pub(crate) struct Cancelled;
 
 /// Where a session's provisioning output goes.
 pub(crate) struct Output {
@@ -46,21 +44,20 @@ impl Output {
 /// Runs a command and waits for its end.
 ///
 /// # Errors
-/// [`Trouble::Failed`] names the command, how it ended and the last lines of its output.
+/// [`StageError::Failed`] names the command, how it ended and the last lines of its output.
 pub(crate) async fn run(
-    turns: &Turns,
+    sandboxes: &Sandboxes,
     spec: SandboxSpec,
     stdin: Vec<u8>,
     what: &str,
     output: &mut Output,
     cancelled: impl Future<Output = ()>,
-) -> Result<(), Trouble> {
-    let failed = |error: &dyn std::fmt::Display| Trouble::Failed(format!("{what}: {error}"));
-    let launch = turns.driver.launch(&spec).map_err(|error| failed(&error))?;
-    let cancel = Cancel::new().map_err(|error| failed(&error))?;
+) -> Result<(), StageError> {
+    let launch = sandboxes.driver.launch(&spec)?;
+    let cancel = Cancel::new()?;
     let options = RunOptions {
         stdin,
-        timeout: Some(turns.config.turn.step_timeout),
+        timeout: Some(sandboxes.step_timeout),
         cancel: Some(cancel.clone()),
     };
     let mut kept = Kept {
@@ -92,21 +89,19 @@ pub(crate) async fn run(
             run.await
         }
     };
-    let (ended, tail) = ended.map_err(|error| failed(&error))?;
-    let ended = ended.map_err(|error| failed(&error))?;
+    let (ended, tail) = ended.map_err(Error::internal)?;
+    let ended = ended?;
     let how = match ended {
         Ended::Exited(0) => return Ok(()),
-        Ended::Cancelled => return Err(Trouble::Cancelled),
+        Ended::Cancelled => return Err(StageError::Cancelled),
         Ended::Exited(code) => format!("exited with code {code}"),
         Ended::Signaled(signal) => format!("was killed by signal {signal}"),
+        Ended::OverLimit(exceeded) => format!("was killed: {exceeded}"),
         Ended::TimedOut => {
-            format!(
-                "took longer than {} s",
-                turns.config.turn.step_timeout.as_secs()
-            )
+            format!("took longer than {} s", sandboxes.step_timeout.as_secs())
         }
     };
-    Err(Trouble::Failed(match tail.trim_end() {
+    Err(StageError::Failed(match tail.trim_end() {
         "" => format!("{what} {how} and said nothing"),
         tail => format!("{what} {how}; its last lines:\n{tail}"),
     }))

@@ -1,10 +1,11 @@
 //! How a turn ended, from what its supervisor recorded and what its adapter makes of it.
 
 use aod_resources::Outcome;
-use aod_runtime::types::{ExitCause, Failure};
+use aod_resources::event::Failure;
+use aod_runtime::types::ExitCause;
 use aod_supervisor::{Exited, Reason, Redactor};
 
-use super::journal::Terminal;
+use crate::journal::Terminal;
 
 /// A turn's end.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,11 +62,8 @@ impl End {
 /// Why the process ended, as adapters are told.
 pub(crate) fn cause(reason: Reason) -> ExitCause {
     match reason {
-        Reason::Exit
-        | Reason::AfterResult
-        | Reason::OverLimit
-        | Reason::LogError
-        | Reason::StartFailed => ExitCause::Own,
+        Reason::AfterResult => ExitCause::Closed,
+        Reason::Exit | Reason::OverLimit | Reason::LogError | Reason::StartFailed => ExitCause::Own,
         Reason::Interrupted => ExitCause::Interrupted,
         Reason::Terminated => ExitCause::Terminated,
         Reason::Timeout => ExitCause::Timeout,
@@ -73,8 +71,8 @@ pub(crate) fn cause(reason: Reason) -> ExitCause {
     }
 }
 
-/// Facts that messages are made of.
-pub(crate) struct Facts<'a> {
+/// What messages are made of.
+pub(crate) struct MessageContext<'a> {
     /// The runtime's name.
     pub(crate) runtime: &'a str,
     /// Seconds that the turn might take.
@@ -86,9 +84,13 @@ pub(crate) struct Facts<'a> {
 }
 
 /// Decides a turn's end.
-pub(crate) fn conclude(exited: &Exited, failure: Option<&Failure>, facts: &Facts<'_>) -> End {
+pub(crate) fn conclude(
+    exited: &Exited,
+    failure: Option<&Failure>,
+    context: &MessageContext<'_>,
+) -> End {
     let code = native_code(exited);
-    let runtime = facts.runtime;
+    let runtime = context.runtime;
     let exit = |outcome, error| End {
         outcome,
         exit_code: code,
@@ -112,14 +114,14 @@ pub(crate) fn conclude(exited: &Exited, failure: Option<&Failure>, facts: &Facts
             exit_code: code,
             ..End::error(format!(
                 "the turn took longer than its timeout of {} s and was stopped; the session takes another prompt",
-                facts.timeout
+                context.timeout
             ))
         },
         Reason::Idle => End {
             exit_code: code,
             ..End::error(format!(
                 "runtime {runtime:?} wrote nothing for {} s and was stopped; the session takes another prompt",
-                facts.idle
+                context.idle
             ))
         },
         Reason::OverLimit => End::error(format!(
@@ -135,15 +137,22 @@ pub(crate) fn conclude(exited: &Exited, failure: Option<&Failure>, facts: &Facts
                 .clone()
                 .unwrap_or_else(|| format!("runtime {runtime:?} could not be run to its end")),
         ),
-        // Its result was there; that it did not leave by itself changes nothing about it.
+        // Its result was there; that it had to be asked to leave changes nothing about it. What had
+        // to be killed may have left things half done.
         Reason::AfterResult => match failure {
             Some(failure) => exit(Outcome::Failed, Some(failure.message.clone())),
+            None if exited.killed => exit(
+                Outcome::Failed,
+                Some(format!(
+                    "runtime {runtime:?} gave its result, did not exit when it was asked to, and was killed"
+                )),
+            ),
             None => exit(Outcome::Completed, None),
         },
         Reason::Exit => match (failure, code) {
             (Some(failure), _) => exit(Outcome::Failed, Some(failure.message.clone())),
             (None, Some(0)) => exit(Outcome::Completed, None),
-            (None, _) => exit(Outcome::Failed, Some(died(exited, facts))),
+            (None, _) => exit(Outcome::Failed, Some(died(exited, context))),
         },
     }
 }
@@ -155,14 +164,14 @@ fn native_code(exited: &Exited) -> Option<i32> {
         .or_else(|| exited.signal.map(|signal| 128 + signal))
 }
 
-fn died(exited: &Exited, facts: &Facts<'_>) -> String {
-    let runtime = facts.runtime;
+fn died(exited: &Exited, context: &MessageContext<'_>) -> String {
+    let runtime = context.runtime;
     let how = match (exited.code, exited.signal) {
         (Some(code), _) => format!("exited with code {code}"),
         (None, Some(signal)) => format!("was killed by signal {signal}"),
         (None, None) => "ended in an unknown way".to_owned(),
     };
-    match facts.stderr_tail.trim() {
+    match context.stderr_tail.trim() {
         "" => format!("runtime {runtime:?} {how} and said nothing"),
         tail => format!("runtime {runtime:?} {how}: {tail}"),
     }
@@ -170,11 +179,11 @@ fn died(exited: &Exited, facts: &Facts<'_>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use aod_runtime::types::FailureKind;
+    use aod_resources::event::FailureKind;
 
     use super::*;
 
-    const FACTS: Facts<'_> = Facts {
+    const CONTEXT: MessageContext<'_> = MessageContext {
         runtime: "r",
         timeout: 10,
         idle: 5,
@@ -186,6 +195,7 @@ mod tests {
             code,
             signal,
             reason,
+            killed: signal == Some(9),
             replaced_bytes: 0,
             output_bytes: 0,
             error: None,
@@ -197,9 +207,13 @@ mod tests {
         let failure = Failure {
             kind: FailureKind::Auth,
             message: "no key".to_owned(),
-            retry_at_ms: None,
+            retry_at: None,
         };
-        let end = conclude(&exited(Some(0), None, Reason::Exit), Some(&failure), &FACTS);
+        let end = conclude(
+            &exited(Some(0), None, Reason::Exit),
+            Some(&failure),
+            &CONTEXT,
+        );
         assert_eq!(end.outcome, Outcome::Failed);
         assert_eq!(end.exit_code, Some(0));
         assert_eq!(end.error.as_deref(), Some("no key"));
@@ -239,14 +253,21 @@ mod tests {
             ),
             (
                 None,
-                Some(9),
+                Some(15),
                 Reason::AfterResult,
                 Outcome::Completed,
+                Terminal::Exit { code: 143 },
+            ),
+            (
+                None,
+                Some(9),
+                Reason::AfterResult,
+                Outcome::Failed,
                 Terminal::Exit { code: 137 },
             ),
         ];
         for (code, signal, reason, outcome, terminal) in table {
-            let end = conclude(&exited(code, signal, reason), None, &FACTS);
+            let end = conclude(&exited(code, signal, reason), None, &CONTEXT);
             assert_eq!(
                 (end.outcome, end.terminal),
                 (outcome, terminal),
@@ -260,18 +281,18 @@ mod tests {
             Reason::LogError,
             Reason::StartFailed,
         ] {
-            let end = conclude(&exited(None, Some(9), reason), None, &FACTS);
+            let end = conclude(&exited(None, Some(9), reason), None, &CONTEXT);
             assert_eq!(end.outcome, Outcome::Failed, "{reason:?}");
             assert!(matches!(end.terminal, Terminal::Error { .. }), "{reason:?}");
         }
-        let end = conclude(&exited(None, Some(9), Reason::Terminated), None, &FACTS);
+        let end = conclude(&exited(None, Some(9), Reason::Terminated), None, &CONTEXT);
         assert!(matches!(end.terminal, Terminal::Terminated { .. }));
         assert_eq!(end.exit_code, None);
     }
 
     #[test]
     fn a_death_is_told_with_what_was_said_last() {
-        let end = conclude(&exited(Some(1), None, Reason::Exit), None, &FACTS);
+        let end = conclude(&exited(Some(1), None, Reason::Exit), None, &CONTEXT);
         assert_eq!(
             end.error.as_deref(),
             Some("runtime \"r\" exited with code 1: boom")

@@ -1,7 +1,9 @@
-//! The facts of a turn, as its adapter is given them.
+//! What an adapter is told of a process and its prompt, and what the log keeps of it.
 
 use aod_resources::{Skill, Turn};
-use aod_runtime::types::{self, TurnContext};
+use aod_runtime::types::{
+    self, Block, Context, Endpoint, EndpointSource, Origin, Paths, Prompt, WorkspaceConfig,
+};
 use aod_sandbox::SandboxDriver;
 use aod_store::SessionRecord;
 use serde::{Deserialize, Serialize};
@@ -10,10 +12,10 @@ use uuid::Uuid;
 use crate::paths::SessionPaths;
 use crate::secrets;
 
-/// What the log's `Begin` keeps of a turn, so that a host that starts anew can give a new adapter
-/// instance the same facts. No secret's value is among them.
+/// What the log's `Begin` keeps of a turn, so that a host that starts anew can tell a new adapter
+/// instance the same. No secret's value is among it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct Facts {
+pub(crate) struct BeginRecord {
     /// SHA-256 of the adapter, in hex.
     pub(crate) adapter: String,
     /// What the adapter had asked to remember.
@@ -21,22 +23,57 @@ pub(crate) struct Facts {
     /// Names of the secrets at hand.
     pub(crate) secrets: Vec<String>,
     /// Base URLs that the user gave.
-    pub(crate) endpoints: Vec<Endpoint>,
+    pub(crate) endpoints: Vec<GivenEndpoint>,
     /// The CLI's version.
     pub(crate) cli_version: Option<String>,
     /// The runtime's options.
     pub(crate) options: String,
+    /// How the process was started.
+    #[serde(default)]
+    pub(crate) start: Start,
+}
+
+/// What the launch decided and the fold needs to know.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Start {
+    /// Whether it goes on with the earlier conversation.
+    pub(crate) continuity: Continuity,
+    /// Whether its stdin stays open, so that the adapter speaks to it from the first moment on.
+    pub(crate) is_dialogue: bool,
+}
+
+/// Whether a process remembers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Continuity {
+    #[default]
+    First,
+    Native,
+    Fresh,
+}
+
+impl From<&types::Launch> for Start {
+    fn from(launch: &types::Launch) -> Self {
+        Self {
+            continuity: match launch.continuity {
+                types::Continuity::First => Continuity::First,
+                types::Continuity::Native => Continuity::Native,
+                types::Continuity::Fresh => Continuity::Fresh,
+            },
+            is_dialogue: matches!(launch.stdin, types::Stdin::Open(_)),
+        }
+    }
 }
 
 /// A base URL for a provider.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct Endpoint {
+pub(crate) struct GivenEndpoint {
     provider: String,
     url: String,
 }
 
-impl From<types::Endpoint> for Endpoint {
-    fn from(endpoint: types::Endpoint) -> Self {
+impl From<Endpoint> for GivenEndpoint {
+    fn from(endpoint: Endpoint) -> Self {
         Self {
             provider: endpoint.provider,
             url: endpoint.url,
@@ -45,45 +82,55 @@ impl From<types::Endpoint> for Endpoint {
 }
 
 /// The sandbox's folders, as the CLI sees them.
-pub(crate) fn sandbox_paths(driver: &dyn SandboxDriver, paths: &SessionPaths) -> types::Paths {
+pub(crate) fn sandbox_paths(driver: &dyn SandboxDriver, paths: &SessionPaths) -> Paths {
     let show = |path: std::path::PathBuf| path.to_string_lossy().into_owned();
-    types::Paths {
+    Paths {
         home: show(driver.place(&paths.home(), aod_sandbox::HOME.as_ref())),
         workspace: show(driver.place(&paths.workspace(), aod_sandbox::WORKSPACE.as_ref())),
         private: show(driver.private_dir(&paths.home())),
     }
 }
 
-/// Puts the facts together.
-pub(crate) fn context(
-    session: &SessionRecord,
-    turn: &Turn,
-    facts: &Facts,
-    paths: types::Paths,
-) -> TurnContext {
+/// The facts of a turn's process.
+pub(crate) fn context(session: &SessionRecord, begin: &BeginRecord, paths: Paths) -> Context {
     let agent = &session.agent;
-    TurnContext {
+    // An empty token is one that the adapter has had forgotten.
+    let resume = begin.resume.as_ref().filter(|token| !token.is_empty());
+    Context {
         session_id: session.session.id.to_string(),
-        turn: turn.turn_number,
-        turn_id: turn_id(session.session.id, turn.turn_number).to_string(),
-        prompt: turn.prompt.clone(),
         system: agent.system.clone().filter(|system| !system.is_empty()),
         model: session.session.model.clone(),
         mcp_servers: secrets::mcp_servers(agent),
         skills: agent.skills.iter().map(skill).collect(),
-        resume: facts.resume.clone(),
-        secrets: facts.secrets.clone(),
-        endpoints: facts
+        origin: resume.map_or(Origin::New, |token| Origin::Resume(token.clone())),
+        secrets: begin.secrets.clone(),
+        endpoints: begin
             .endpoints
             .iter()
-            .map(|endpoint| types::Endpoint {
+            .map(|endpoint| Endpoint {
                 provider: endpoint.provider.clone(),
                 url: endpoint.url.clone(),
+                source: EndpointSource::User,
             })
             .collect(),
         paths,
-        cli_version: facts.cli_version.clone(),
-        options: facts.options.clone(),
+        cli_version: begin.cli_version.clone(),
+        options: begin.options.clone(),
+        live: false,
+        workspace_config: WorkspaceConfig::Instructions,
+        tool_policies: Vec::new(),
+    }
+}
+
+/// A turn's prompt.
+pub(crate) fn prompt(session: Uuid, turn: &Turn) -> Prompt {
+    Prompt {
+        turn: turn.turn_number,
+        turn_id: turn_id(session, turn.turn_number).to_string(),
+        blocks: vec![Block::Text(turn.prompt.clone())],
+        settings: Vec::new(),
+        limits: Vec::new(),
+        output_schema: None,
     }
 }
 
@@ -113,17 +160,14 @@ fn skill(skill: &Skill) -> types::Skill {
     }
 }
 
-/// A turn's own UUID: the session's in the first turn, one made of both later. It must come out
-/// the same again after a restart.
+/// A turn's own UUID: the session's in the first turn, and one that is made of both later. It must
+/// come out the same again after a restart.
 fn turn_id(session: Uuid, turn: u32) -> Uuid {
-    if turn == 1 {
-        return session;
+    match turn {
+        1 => session,
+        // RFC 9562, section 5.5: by name, within the session's own namespace.
+        _ => Uuid::new_v5(&session, &turn.to_be_bytes()),
     }
-    let mut bytes = *session.as_bytes();
-    for (byte, mask) in bytes.iter_mut().zip(turn.to_be_bytes()) {
-        *byte ^= mask.rotate_left(3) ^ 0x5a;
-    }
-    uuid::Builder::from_random_bytes(bytes).into_uuid()
 }
 
 #[cfg(test)]
@@ -138,6 +182,6 @@ mod tests {
         assert_eq!(ids.len(), 5000);
         assert_eq!(turn_id(session, 1), session);
         assert_eq!(turn_id(session, 7), turn_id(session, 7));
-        assert!(ids.iter().all(|id| id.get_version_num() == 4));
+        assert!(ids.iter().all(|id| !id.is_nil()));
     }
 }

@@ -6,7 +6,7 @@ use aod_supervisor::Exited;
 use uuid::Uuid;
 
 use super::Turns;
-use super::fold::{Deed, Fold};
+use super::fold::{Effect, Fold};
 use crate::{Error, Result};
 
 /// Everything here blocks for as long as an adapter computes, and is done off the async threads.
@@ -40,10 +40,10 @@ impl Derivation {
     }
 
     /// Reads on, and says what is to be done.
-    pub(super) async fn advance(mut self) -> Result<(Self, Vec<Deed>)> {
+    pub(super) async fn advance(mut self) -> Result<(Self, Vec<Effect>)> {
         blocking(move || {
-            let deeds = self.fold.advance(&mut self.reader, &mut self.events)?;
-            Ok((self, deeds))
+            let effects = self.fold.advance(&mut self.reader, &mut self.events)?;
+            Ok((self, effects))
         })
         .await
     }

@@ -1,31 +1,39 @@
-//! An adapter's turn as a fold over the log: what is recorded goes in, what it means comes out.
+//! A turn as a fold over the log: what is recorded goes into its adapter, what it means comes out.
 
+mod coverage;
 mod dialogue;
+mod ids;
 mod lines;
-mod tell;
 #[cfg(test)]
 mod tests;
+mod usage;
 
 use std::io;
 use std::sync::Arc;
 
 use aod_log::{Kind, Reader, Record};
 use aod_resources::Usage;
-use aod_resources::event::{EventBody, Level};
-use aod_runtime::types::{
-    Action, Description, Event, Exit, Failure, OutputStream, Reaction, TurnContext,
+use aod_resources::event::{
+    Continuity as Told, EventBody, Failure, Level, Notice, TurnCause, TurnStarted,
 };
-use aod_runtime::{Adapter, AdapterError};
+use aod_runtime::types::{
+    Action, Context, Description, Emitted, Exit, Input, Item, OutputSource, Prompt, Reaction,
+    TurnReference,
+};
+use aod_runtime::{Adapter, AdapterError, Conversation};
 use aod_streams::events::EventWriter;
 use aod_supervisor::Exited;
 
+use self::coverage::{LineCoverage, unparsed};
 use self::dialogue::Dialogue;
+use self::ids::EventIdAllocator;
 use self::lines::{Lines, Origin, Pending};
-use self::tell::{Account, Numbers};
+use self::usage::TurnUsage;
 use super::conclude::cause;
+use super::context::{Continuity, Start};
 use crate::{Error, Result};
 
-pub(super) use self::dialogue::{Due, Standing, Wanted};
+pub(super) use self::dialogue::{Due, QuestionState, TimerAction, for_stdin};
 
 /// Lines are handed over in batches of about this many bytes.
 const BATCH: usize = 256 << 10;
@@ -36,28 +44,41 @@ const MAX_FAILURES: u32 = 3;
 
 /// What the host is to do outside of the log.
 #[derive(Debug)]
-pub(crate) enum Deed {
-    /// Keep this for the next turn.
-    Remember(String),
-    /// Have the supervisor do this, the deed of this number in the turn.
-    Outside(u64, aod_supervisor::Deed),
+pub(crate) enum Effect {
+    /// Keep this for the next turn; nothing: the next turn begins afresh.
+    Remember(Option<String>),
+    /// Have the supervisor do this, the effect of this number in the turn.
+    Outside(u64, aod_supervisor::Effect),
+}
+
+/// What a fold begins with.
+pub(crate) struct FoldInput {
+    pub(crate) adapter: Arc<Adapter>,
+    pub(crate) context: Context,
+    pub(crate) prompt: Prompt,
+    pub(crate) start: Start,
 }
 
 /// The state of a fold.
 pub(crate) struct Fold {
     adapter: Arc<Adapter>,
-    context: TurnContext,
-    turn: Option<aod_runtime::Turn>,
+    context: Context,
+    prompt: Prompt,
+    start: Start,
+    conversation: Option<Conversation>,
     failed_calls: u32,
     begun: bool,
     pending: [Pending; 2],
-    /// The stream that has whole lines pending, if any has.
-    current: OutputStream,
-    numbers: Numbers,
+    /// The source that has whole lines pending, if any has.
+    current: OutputSource,
+    ids: EventIdAllocator,
     dialogue: Dialogue,
-    pub(crate) usage: Usage,
+    usage: TurnUsage,
+    /// Whether the process was asked to exit.
+    closing: bool,
     pub(crate) failure: Option<Failure>,
-    pub(crate) remember: Option<String>,
+    /// What the adapter last asked to be kept, or to be forgotten.
+    pub(crate) remember: Option<Option<String>>,
     pub(crate) exited: Option<Exited>,
     /// Where that stands.
     end: Origin,
@@ -66,24 +87,32 @@ pub(crate) struct Fold {
 
 impl Fold {
     /// Begins at the turn's `Begin` record, wherever in front of it the reader stands.
-    pub(crate) fn new(adapter: Arc<Adapter>, context: TurnContext) -> Self {
+    pub(crate) fn new(input: FoldInput) -> Self {
         Self {
-            adapter,
-            numbers: Numbers::new(context.turn),
-            context,
-            turn: None,
+            ids: EventIdAllocator::new(input.prompt.turn),
+            adapter: input.adapter,
+            context: input.context,
+            prompt: input.prompt,
+            start: input.start,
+            conversation: None,
             failed_calls: 0,
             begun: false,
             pending: Default::default(),
-            current: OutputStream::Stdout,
+            current: OutputSource::Stdout,
             dialogue: Dialogue::default(),
-            usage: Usage::default(),
+            usage: TurnUsage::default(),
+            closing: false,
             failure: None,
             remember: None,
             exited: None,
             end: Origin::default(),
             stderr_tail: String::new(),
         }
+    }
+
+    /// What the turn has used.
+    pub(crate) fn usage(&self) -> Usage {
+        self.usage.sum
     }
 
     /// What the adapter says of its CLI.
@@ -107,13 +136,13 @@ impl Fold {
         &mut self,
         reader: &mut Reader,
         events: &mut EventWriter,
-    ) -> Result<Vec<Deed>> {
+    ) -> Result<Vec<Effect>> {
         let mut step = Step::new(events);
         while self.exited.is_none() {
             let Some(record) = reader.next().map_err(Error::internal)? else {
                 break;
             };
-            if record.turn == self.context.turn {
+            if record.turn == self.prompt.turn {
                 self.take(&record, &mut step).map_err(Error::internal)?;
             }
         }
@@ -122,7 +151,7 @@ impl Fold {
             self.hand_over_rest(&mut step).map_err(Error::internal)?;
         }
         step.events.flush().map_err(Error::internal)?;
-        Ok(step.deeds)
+        Ok(step.effects)
     }
 
     fn take(&mut self, record: &Record<'_>, step: &mut Step<'_>) -> io::Result<()> {
@@ -132,22 +161,27 @@ impl Fold {
         };
         match record.kind {
             Kind::Begin => {
-                // The adapter begins with the first thing that it is fed: most of the time a
-                // silent turn's instance would be all that it costs.
                 self.begun = true;
-                self.numbers.begin(origin);
+                self.ids.begin(origin);
+                self.tell_start(step)?;
+                // Otherwise the adapter begins with the first line that it is fed: most of the
+                // time a silent turn's instance would be all that it costs.
+                if self.start.is_dialogue {
+                    self.dialogue.told(origin.time);
+                    self.begin(step)?;
+                }
             }
             Kind::Stdout | Kind::Stderr if self.begun => {
-                let stream = match record.kind {
-                    Kind::Stdout => OutputStream::Stdout,
-                    _ => OutputStream::Stderr,
+                let source = match record.kind {
+                    Kind::Stdout => OutputSource::Stdout,
+                    _ => OutputSource::Stderr,
                 };
                 let text = record.text();
-                if stream != self.current || self.pending().bytes() + text.len() > BATCH {
+                if source != self.current || self.pending().bytes() + text.len() > BATCH {
                     self.hand_over(step)?;
-                    self.current = stream;
+                    self.current = source;
                 }
-                if stream == OutputStream::Stderr {
+                if source == OutputSource::Stderr {
                     keep_tail(&mut self.stderr_tail, text);
                 }
                 self.pending().push(text, origin);
@@ -158,7 +192,7 @@ impl Fold {
             {
                 // What was said before it is heard before it.
                 self.hand_over(step)?;
-                self.numbers.reach(origin);
+                self.ids.reach(origin);
                 self.take_dialogue(record, step)?;
             }
             Kind::Exited if self.begun => {
@@ -168,6 +202,7 @@ impl Fold {
                     code: None,
                     signal: None,
                     reason: aod_supervisor::Reason::LogError,
+                    killed: false,
                     replaced_bytes: 0,
                     output_bytes: 0,
                     error: Some("the record of the turn's end cannot be read".to_owned()),
@@ -188,22 +223,22 @@ impl Fold {
         self.feed_all(self.current, lines, step)
     }
 
-    /// Either stream may have ended within a line.
+    /// Either source may have ended within a line.
     fn hand_over_rest(&mut self, step: &mut Step<'_>) -> io::Result<()> {
         let other = match self.current {
-            OutputStream::Stdout => OutputStream::Stderr,
-            OutputStream::Stderr => OutputStream::Stdout,
+            OutputSource::Stdout => OutputSource::Stderr,
+            _ => OutputSource::Stdout,
         };
-        for stream in [self.current, other] {
-            let lines = self.pending[slot(stream)].take_rest();
-            self.feed_all(stream, lines, step)?;
+        for source in [self.current, other] {
+            let lines = self.pending[slot(source)].take_rest();
+            self.feed_all(source, lines, step)?;
         }
         Ok(())
     }
 
     fn feed_all(
         &mut self,
-        stream: OutputStream,
+        source: OutputSource,
         lines: Lines,
         step: &mut Step<'_>,
     ) -> io::Result<()> {
@@ -211,39 +246,39 @@ impl Fold {
             return Ok(());
         }
         for lines in lines.stretches() {
-            self.feed(stream, &lines, step)?;
+            self.feed(source, &lines, step)?;
         }
         Ok(())
     }
 
     /// Feeds lines. Where that fails they are fed one by one to a new instance, so that one bad
     /// line costs no other, and the same one costs the same however lines were batched.
-    fn feed(&mut self, stream: OutputStream, lines: &Lines, step: &mut Step<'_>) -> io::Result<()> {
+    fn feed(&mut self, source: OutputSource, lines: &Lines, step: &mut Step<'_>) -> io::Result<()> {
         let first = lines.lines.first().filter(|line| !line.too_long);
         let is_fed = first.is_some();
-        if let Some(first) = first.filter(|_| self.turn.is_none()) {
-            self.begin_turn_at(first.origin, step)?;
+        if let Some(first) = first.filter(|_| self.conversation.is_none()) {
+            self.begin_at(first.origin, step)?;
         }
-        let fed = match &mut self.turn {
-            Some(turn) if is_fed => turn.feed(stream, &lines.text),
+        let fed = match &mut self.conversation {
+            Some(conversation) if is_fed => conversation.feed(source, &lines.text),
             _ => return self.pass_on(lines, 0..lines.len(), step),
         };
         match fed {
             Ok(reaction) => self.react_to(reaction, lines, step),
             Err(error) if lines.len() > 1 => {
                 tracing::debug!(%error, "an adapter's call failed; once more, line by line");
-                self.turn = None;
-                self.begin_turn(step)?;
+                self.conversation = None;
+                self.replace(step)?;
                 for line in 0..lines.len() {
-                    self.feed(stream, &lines.part(line..line + 1), step)?;
+                    self.feed(source, &lines.part(line..line + 1), step)?;
                 }
                 Ok(())
             }
             Err(error) => {
-                self.numbers.reach(lines.lines[0].origin);
+                self.ids.reach(lines.lines[0].origin);
                 self.fail(&error, step)?;
                 self.pass_on(lines, 0..1, step)?;
-                self.begin_turn(step)
+                self.replace(step)
             }
         }
     }
@@ -256,30 +291,88 @@ impl Fold {
         step: &mut Step<'_>,
     ) -> io::Result<()> {
         for line in which {
-            self.numbers.reach(lines.lines[line].origin);
-            self.tell(tell::unparsed(lines.line(line)), step)?;
+            self.ids.reach(lines.lines[line].origin);
+            self.tell(unparsed(lines.line(line)), step)?;
         }
         Ok(())
     }
 
-    /// Begins with a new instance of the adapter, unless there were too many.
-    fn begin_turn(&mut self, step: &mut Step<'_>) -> io::Result<()> {
-        while self.turn.is_none() && self.failed_calls < MAX_FAILURES {
-            match self.adapter.begin_turn(&self.context) {
-                Ok(turn) => self.turn = Some(turn),
+    /// Says that the turn begins, and what its user should know of how.
+    fn tell_start(&mut self, step: &mut Step<'_>) -> io::Result<()> {
+        let continuity = match self.start.continuity {
+            Continuity::First => Told::First,
+            Continuity::Native => Told::Native,
+            Continuity::Fresh => Told::Fresh,
+        };
+        let started = TurnStarted {
+            cause: TurnCause::Prompt,
+            continuity,
+        };
+        self.tell(EventBody::TurnStarted(started), step)?;
+        if continuity == Told::Fresh {
+            let text = "the earlier conversation cannot be gone on with: the agent remembers \
+                        nothing of it; the workspace is as it was";
+            self.tell(notice(Level::Warning, "conversation.fresh", text), step)?;
+        }
+        if let Some(text) = self.untested() {
+            self.tell(notice(Level::Warning, "cli.untested", text), step)?;
+        }
+        Ok(())
+    }
+
+    /// What to say where the CLI's version is none that the adapter was tested with.
+    fn untested(&self) -> Option<String> {
+        let version = self.context.cli_version.as_deref()?;
+        let cli = self.adapter.cli();
+        (cli.is_tested(version) == Some(false)).then(|| {
+            format!(
+                "{} is of version {version}; its adapter was tested with {}",
+                cli.command, cli.tested
+            )
+        })
+    }
+
+    /// Begins with an instance of the adapter and tells it the prompt, unless too many have failed.
+    fn begin(&mut self, step: &mut Step<'_>) -> io::Result<()> {
+        if let Some(reaction) = self.instantiate(step)? {
+            self.act_all(reaction, step)?;
+        }
+        Ok(())
+    }
+
+    /// [`Fold::begin`], told as what came of a record.
+    fn begin_at(&mut self, origin: Origin, step: &mut Step<'_>) -> io::Result<()> {
+        if self.failed_calls < MAX_FAILURES {
+            self.ids.reach(origin);
+            self.begin(step)?;
+        }
+        Ok(())
+    }
+
+    /// Goes on with a new instance in the place of one that has failed. What it wants done about
+    /// the prompt was done before.
+    fn replace(&mut self, step: &mut Step<'_>) -> io::Result<()> {
+        self.instantiate(step).map(drop)
+    }
+
+    fn instantiate(&mut self, step: &mut Step<'_>) -> io::Result<Option<Reaction>> {
+        while self.conversation.is_none() && self.failed_calls < MAX_FAILURES {
+            let begun = self
+                .adapter
+                .converse(&self.context, None)
+                .and_then(|mut begun| {
+                    let reaction = begun.receive(&Input::Prompt(self.prompt.clone()))?;
+                    Ok((begun, reaction))
+                });
+            match begun {
+                Ok((conversation, reaction)) => {
+                    self.conversation = Some(conversation);
+                    return Ok(Some(reaction));
+                }
                 Err(error) => self.fail(&error, step)?,
             }
         }
-        Ok(())
-    }
-
-    /// [`Fold::begin_turn`], told as what came of a record.
-    fn begin_turn_at(&mut self, origin: Origin, step: &mut Step<'_>) -> io::Result<()> {
-        if self.failed_calls < MAX_FAILURES {
-            self.numbers.reach(origin);
-            self.begin_turn(step)?;
-        }
-        Ok(())
+        Ok(None)
     }
 
     /// A call that fails costs the turn's instance.
@@ -287,16 +380,13 @@ impl Fold {
         let session = &self.context.session_id;
         tracing::warn!(%error, session, "an adapter's call failed");
         self.failed_calls += 1;
-        self.turn = None;
+        self.conversation = None;
         let consequence = match self.failed_calls {
             ..MAX_FAILURES => "",
             _ => "; what follows is passed on as it stands",
         };
-        let notice = EventBody::Notice {
-            level: Level::Warning,
-            text: format!("the runtime's adapter failed: {error}{consequence}"),
-        };
-        self.tell(notice, step)
+        let text = format!("the runtime's adapter failed: {error}{consequence}");
+        self.tell(notice(Level::Warning, "adapter.failed", text), step)
     }
 
     /// What the adapter makes of lines, and an event for each line that it has forgotten.
@@ -309,47 +399,113 @@ impl Fold {
         if let Some(last) = lines.lines.last() {
             self.dialogue.told(last.origin.time);
         }
-        let mut account = Account::new(lines, &reaction);
+        let mut coverage = LineCoverage::new(lines, &reaction);
         for action in reaction.actions {
             if let Action::Emit(emitted) = &action {
-                let (forgotten, origin) = account.before(emitted.line);
+                let (forgotten, origin) = coverage.before(emitted.line);
                 self.pass_on(lines, forgotten, step)?;
                 if let Some(origin) = origin {
-                    self.numbers.reach(origin);
+                    self.ids.reach(origin);
                 }
             }
             self.act(action, step)?;
         }
-        self.pass_on(lines, account.rest(), step)
+        self.pass_on(lines, coverage.rest(), step)
+    }
+
+    fn act_all(&mut self, reaction: Reaction, step: &mut Step<'_>) -> io::Result<()> {
+        reaction
+            .actions
+            .into_iter()
+            .try_for_each(|action| self.act(action, step))
     }
 
     fn act(&mut self, action: Action, step: &mut Step<'_>) -> io::Result<()> {
         match action {
-            Action::Emit(emitted) => self.note(emitted.event, step)?,
-            Action::Remember(token) => {
-                self.remember = Some(token.clone());
-                step.deeds.push(Deed::Remember(token));
+            Action::Emit(emitted) => self.emit(emitted, step)?,
+            Action::Remember(token) => self.remember(Some(token), step),
+            Action::Forget => self.remember(None, step),
+            Action::WriteStdin(text) => {
+                self.outside(aod_supervisor::Effect::Write(for_stdin(text)), step);
             }
-            Action::WriteStdin(text) => self.outside(dialogue::write(text), step),
-            Action::CloseStdin => self.outside(aod_supervisor::Deed::CloseStdin, step),
-            Action::EndTurn => self.outside(aod_supervisor::Deed::EndTurn, step),
+            Action::CloseStdin => self.outside(aod_supervisor::Effect::CloseStdin, step),
+            // A process serves one turn, so that both come to the same.
+            Action::EndTurn | Action::Close => {
+                if !std::mem::replace(&mut self.closing, true) {
+                    self.outside(aod_supervisor::Effect::Close, step);
+                }
+            }
             Action::Ask(question) => self.ask(question, step)?,
+            Action::Withdraw(question) => self.withdraw(question, step)?,
             Action::WakeAfter(milliseconds) => self.dialogue.wake(milliseconds),
+            // What the CLI does by itself is told as a part of the turn that its process serves.
+            Action::OpenTurn(cause) => {
+                let text = "the CLI goes on by itself";
+                let started = notice(Level::Info, "turn.unasked", text);
+                tracing::debug!(?cause, "a CLI begins a turn by itself");
+                self.tell(started, step)?;
+            }
+            // Nobody has asked for them.
+            Action::Injected(_) | Action::Forked(_) => {}
         }
         Ok(())
     }
 
-    fn note(&mut self, event: Event, step: &mut Step<'_>) -> io::Result<()> {
-        match &event {
-            Event::Usage(usage) => self.usage += tell::usage(usage),
-            Event::TurnResult(result) => self.failure.clone_from(&result.failure),
+    fn remember(&mut self, token: Option<String>, step: &mut Step<'_>) {
+        self.remember = Some(token.clone());
+        step.effects.push(Effect::Remember(token));
+    }
+
+    /// Tells what an adapter emits, with the host's numbers in the place of the adapter's.
+    fn emit(&mut self, emitted: Emitted, step: &mut Step<'_>) -> io::Result<()> {
+        let Emitted {
+            turn,
+            inside,
+            item,
+            mut body,
+            ..
+        } = emitted;
+        match &mut body {
+            EventBody::Usage(used) => {
+                if item == Item::TurnTotal {
+                    *used = self.usage.difference(used.clone());
+                }
+                self.usage.add(used);
+            }
+            EventBody::TurnResult(result) => {
+                self.failure.clone_from(&result.failure);
+                result.duration_ms.get_or_insert(self.ids.elapsed());
+            }
+            EventBody::MessageDelta(delta) | EventBody::ReasoningDelta(delta) => {
+                if let Item::About(item) = item {
+                    delta.message = self.ids.reserve(item);
+                }
+            }
+            EventBody::MessageDiscarded(discarded) => {
+                if let Item::About(item) = item {
+                    // What comes under this number from now on is another message.
+                    discarded.message = self.ids.redeem(item);
+                }
+            }
             _ => {}
         }
-        self.tell(self.numbers.body(event), step)
+        let mut event = match (turn, item) {
+            (TurnReference::None, _) => self.ids.late_event(None, body),
+            (TurnReference::Number(turn), _) if turn != self.prompt.turn => {
+                self.ids.late_event(Some(turn), body)
+            }
+            (_, Item::Whole(item)) => {
+                let ordinal = self.ids.redeem(item);
+                self.ids.event_at(ordinal, body)
+            }
+            _ => self.ids.event(body),
+        };
+        event.inside = inside;
+        step.events.push(&event)
     }
 
     fn tell(&mut self, body: EventBody, step: &mut Step<'_>) -> io::Result<()> {
-        step.events.push(&self.numbers.event(body))
+        step.events.push(&self.ids.event(body))
     }
 
     /// Takes the end of a turn whose supervisor has gone without recording one: what came last
@@ -375,50 +531,48 @@ impl Fold {
             cause: cause(exited.reason),
             stderr_tail: self.stderr_tail.clone(),
         };
-        if self.turn.is_none() {
-            self.begin_turn_at(self.end, step)?;
+        if self.conversation.is_none() {
+            self.begin_at(self.end, step)?;
         }
-        let Some(turn) = self.turn.take() else {
+        let Some(conversation) = self.conversation.take() else {
             return Ok(());
         };
-        self.numbers.reach(self.end);
-        match turn.finish(&exit) {
-            Ok(conclusion) => {
-                for event in conclusion.events {
-                    self.note(event, step)?;
-                }
-                if conclusion.failure.is_some() {
-                    self.failure = conclusion.failure;
-                }
-                if conclusion.remember.is_some() {
-                    self.remember = conclusion.remember;
-                }
-                Ok(())
-            }
+        self.ids.reach(self.end);
+        match conversation.finish(&exit) {
+            Ok(reaction) => self.act_all(reaction, step),
             Err(error) => self.fail(&error, step),
         }
     }
 }
 
+/// Something for the session's readers to know that no adapter has told.
+fn notice(level: Level, code: &str, text: impl Into<String>) -> EventBody {
+    EventBody::Notice(Notice {
+        level,
+        text: text.into(),
+        code: Some(code.to_owned()),
+    })
+}
+
 /// Where the results of a step go.
 struct Step<'a> {
     events: &'a mut EventWriter,
-    deeds: Vec<Deed>,
+    effects: Vec<Effect>,
 }
 
 impl<'a> Step<'a> {
     fn new(events: &'a mut EventWriter) -> Self {
         Self {
             events,
-            deeds: Vec::new(),
+            effects: Vec::new(),
         }
     }
 }
 
-const fn slot(stream: OutputStream) -> usize {
-    match stream {
-        OutputStream::Stdout => 0,
-        OutputStream::Stderr => 1,
+const fn slot(source: OutputSource) -> usize {
+    match source {
+        OutputSource::Stdout => 0,
+        _ => 1,
     }
 }
 

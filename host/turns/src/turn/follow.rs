@@ -4,32 +4,19 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use aod_store::StopRequest;
-use aod_supervisor::{Answer, Control, ControlError, Request};
+use aod_supervisor::{Answer, Request};
 
 use super::alarm::Alarm;
 use super::answers::{Attempt, Refusal};
 use super::derive::Derivation;
-use super::fold::{Deed, Due, Standing, Wanted};
+use super::fold::{Due, Effect, QuestionState, TimerAction};
 use super::task::{Failure, Task};
+use super::worker;
 use crate::Error;
-use crate::paths::SessionPaths;
+use crate::placement::ControlReply;
 
 /// How often it is checked that a silent turn's supervisor lives.
 const PULSE: Duration = Duration::from_secs(1);
-/// How long a supervisor may take to answer.
-const PATIENCE: Duration = Duration::from_secs(5);
-
-/// What a supervisor made of a request.
-pub(super) enum Heard {
-    Done,
-    /// It said no, and why.
-    Refused(String),
-    /// Nobody listens: the turn is over.
-    Gone,
-    /// It may be asked once more.
-    Silent,
-}
 
 impl Task<'_> {
     /// Follows the log until the supervisor has recorded the end, and ends the turn.
@@ -50,11 +37,14 @@ impl Task<'_> {
         pulse.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             // Looked at before the log: what was recorded before the lock went is then seen.
-            let alive = aod_log::is_locked(&log).map_err(Error::internal)?;
+            let alive = turns
+                .placement
+                .is_running(self.worker())
+                .map_err(Error::internal)?;
             if has_grown || !alive {
-                let deeds;
-                (derivation, deeds) = derivation.advance().await?;
-                outbox.extend(deeds);
+                let effects;
+                (derivation, effects) = derivation.advance().await?;
+                outbox.extend(effects);
             }
             if let Some(exited) = derivation.fold.exited.clone() {
                 return self.finish(derivation, exited).await;
@@ -67,10 +57,8 @@ impl Task<'_> {
             let request = *stopped.borrow_and_update();
             if request != asked {
                 asked = request;
-                match request {
-                    Some(StopRequest::Interrupt) => drop(self.ask(Request::Interrupt).await?),
-                    Some(StopRequest::Terminate) => drop(self.ask(Request::Terminate).await?),
-                    None => {}
+                if let Some(how) = request {
+                    worker::stop(&turns.placement, self.worker(), how).await?;
                 }
             }
             let (next, read) = (derivation.fold.next_due(), derivation.last_id());
@@ -83,35 +71,39 @@ impl Task<'_> {
                 Ok(()) = stopped.changed() => stopped.mark_changed(),
                 Some(attempt) = self.answers.recv() => {
                     // What it answers to may not have been read yet.
-                    let deeds;
-                    (derivation, deeds) = derivation.advance().await?;
-                    outbox.extend(deeds);
-                    let standing = derivation.fold.standing(&attempt.question, &attempt.value);
+                    let effects;
+                    (derivation, effects) = derivation.advance().await?;
+                    outbox.extend(effects);
+                    let standing = derivation.fold.question_state(&attempt.question, &attempt.value);
                     self.answer(attempt, standing).await?;
                 }
-                () = turns.shutdown.cancelled() => return Err(Failure::LetGo),
+                () = turns.shutdown.cancelled() => return Err(Failure::Detached),
             }
         }
     }
 
-    /// Does what the adapter wants, in order, but for the first deeds, which are `done`. A
-    /// supervisor that does not answer is asked again later: it does each deed once.
-    async fn carry_out(&self, outbox: &mut VecDeque<Deed>, done: u64) -> Result<(), Failure> {
-        while let Some(deed) = outbox.front() {
-            match deed {
-                Deed::Remember(token) => {
+    /// Does what the adapter wants, in order, but for the first effects, which are `done`. A
+    /// supervisor that does not answer is asked again later: it does each effect once.
+    async fn carry_out(&self, outbox: &mut VecDeque<Effect>, done: u64) -> Result<(), Failure> {
+        while let Some(effect) = outbox.front() {
+            match effect {
+                Effect::Remember(token) => {
                     let store = &self.turns.store;
                     store
-                        .set_resume_token(self.id(), self.number(), token.clone())
+                        .set_resume_token(
+                            self.id(),
+                            self.number(),
+                            token.clone().unwrap_or_default(),
+                        )
                         .await?;
                 }
-                Deed::Outside(seq, _) if *seq < done => {}
-                Deed::Outside(seq, deed) => {
-                    let (seq, deed) = (*seq, deed.clone());
-                    match self.ask(Request::Deed { seq, deed }).await? {
+                Effect::Outside(seq, _) if *seq < done => {}
+                Effect::Outside(seq, effect) => {
+                    let (seq, effect) = (*seq, effect.clone());
+                    match self.ask(Request::Effect { seq, effect }).await? {
                         // What it refuses it records, and the fold tells of it.
-                        Heard::Done | Heard::Refused(_) => {}
-                        Heard::Gone | Heard::Silent => return Ok(()),
+                        ControlReply::Done | ControlReply::Refused(_) => {}
+                        ControlReply::Gone | ControlReply::Silent => return Ok(()),
                     }
                 }
             }
@@ -125,7 +117,7 @@ impl Task<'_> {
     async fn keep_time(
         &self,
         alarm: &mut Alarm,
-        next: Option<(Due, Wanted)>,
+        next: Option<(Due, TimerAction)>,
         read: u64,
     ) -> Result<Option<Duration>, Failure> {
         let Some((due, wanted)) = next else {
@@ -136,12 +128,12 @@ impl Task<'_> {
             return Ok(Some(left));
         }
         let request = match wanted {
-            Wanted::Default { question, value } => Request::Answer(Answer {
+            TimerAction::Default { question, value } => Request::Answer(Answer {
                 question,
                 value,
                 by_default: true,
             }),
-            Wanted::Tick(seq) => Request::Tick { seq, after: read },
+            TimerAction::Tick(seq) => Request::Tick { seq, after: read },
         };
         // The record of it wakes this task; where there is none, the pulse does.
         self.ask(request).await?;
@@ -149,31 +141,31 @@ impl Task<'_> {
     }
 
     /// Gives a user's answer to a question, if that stands as it should.
-    async fn answer(&self, attempt: Attempt, standing: Standing) -> Result<(), Failure> {
+    async fn answer(&self, attempt: Attempt, standing: QuestionState) -> Result<(), Failure> {
         let Attempt {
             question,
             value,
             reply,
         } = attempt;
         let verdict = match standing {
-            Standing::Unknown => Err(Refusal::Unknown),
-            Standing::NoChoice(choices) => Err(Refusal::NoChoice(choices)),
-            Standing::Answered => Err(Refusal::Answered),
-            Standing::Dropped => Err(Refusal::Stopping),
-            Standing::Open => {
+            QuestionState::Unknown => Err(Refusal::Unknown),
+            QuestionState::NoChoice(choices) => Err(Refusal::NoChoice(choices)),
+            QuestionState::Answered => Err(Refusal::Answered),
+            QuestionState::Dropped => Err(Refusal::Stopping),
+            QuestionState::Open => {
                 let answer = Answer {
                     question,
                     value,
                     by_default: false,
                 };
                 match self.ask(Request::Answer(answer)).await? {
-                    Heard::Done => Ok(()),
-                    Heard::Refused(reason) => {
+                    ControlReply::Done => Ok(()),
+                    ControlReply::Refused(reason) => {
                         tracing::debug!(reason, "an answer came too late");
                         Err(Refusal::Answered)
                     }
-                    Heard::Gone => Err(Refusal::Over),
-                    Heard::Silent => Err(Refusal::Silent),
+                    ControlReply::Gone => Err(Refusal::Over),
+                    ControlReply::Silent => Err(Refusal::Silent),
                 }
             }
         };
@@ -182,24 +174,7 @@ impl Task<'_> {
         Ok(())
     }
 
-    async fn ask(&self, request: Request) -> Result<Heard, Failure> {
-        ask(&self.paths, request).await
+    async fn ask(&self, request: Request) -> Result<ControlReply, Failure> {
+        Ok(worker::ask(&self.turns.placement, self.worker(), request).await?)
     }
-}
-
-/// Asks a session's supervisor. That it is gone is seen by its lock.
-pub(super) async fn ask(paths: &SessionPaths, request: Request) -> Result<Heard, Failure> {
-    let path = paths.control();
-    let asked = tokio::task::spawn_blocking(move || {
-        Control::connect(&path, PATIENCE).and_then(|mut control| control.send(&request))
-    });
-    Ok(match asked.await.map_err(Error::internal)? {
-        Ok(()) => Heard::Done,
-        Err(ControlError::Refused { reason }) => Heard::Refused(reason),
-        Err(ControlError::Gone { .. }) => Heard::Gone,
-        Err(error) => {
-            tracing::warn!(%error, "a supervisor does not answer");
-            Heard::Silent
-        }
-    })
 }

@@ -1,46 +1,53 @@
-//! From an adapter's plan to what a supervisor is told.
+//! From an adapter's launch to what a supervisor is told.
 
 use aod_runtime::types::{
-    self, Description, Encoding, Fragment, Interrupt, Plan, Stdin as PlanStdin,
+    self, Description, Fragment, Launch as Requested, SecretEncoding, Stdin as RequestedStdin,
+    StopMethod,
 };
 use aod_sandbox::{Launch, PrivateFile, SandboxSpec};
 use aod_store::TurnRecord;
-use aod_supervisor::{Clock, DataFd, Secret, SignalTarget, Stdin, TurnSpec, Watch};
+use aod_supervisor::{Clock, Secret, SignalTarget, Stdin, TurnSpec};
+use aod_trees::{Folder, Trash};
 use secrecy::ExposeSecret;
 use serde_json::Value;
 use zeroize::Zeroizing;
 
 use super::Turns;
+use super::fold::for_stdin;
 use crate::paths::SessionPaths;
-use crate::provision::{Folder, Trouble};
+use crate::provision::{StageError, not_placed};
 use crate::secrets::TurnSecrets;
 
-/// Writes and deletes what the plan asks for. Files in the private folder are only returned: they
+/// Writes and deletes what the adapter asks for. Files in the private folder are only returned: they
 /// exist for the CLI alone and never on a disk.
 pub(crate) fn place_files(
-    plan: &Plan,
+    requested: &Requested,
     places: &types::Paths,
     paths: &SessionPaths,
+    trash: &Trash,
     secrets: &TurnSecrets,
-) -> Result<Vec<PrivateFile>, Trouble> {
+) -> Result<Vec<PrivateFile>, StageError> {
     let mut private = Vec::new();
-    let inside = |path: &str| -> Result<Option<(Folder, String)>, Trouble> {
+    let inside = |path: &str| -> Result<Option<(Folder, String)>, StageError> {
         for (root, host) in [
             (&places.home, paths.home()),
             (&places.workspace, paths.workspace()),
         ] {
             if let Some(rest) = beneath(path, root) {
-                return Ok(Some((Folder::open(&host)?, rest.to_owned())));
+                let folder = Folder::open(&host).map_err(|error| not_placed(path, &error))?;
+                return Ok(Some((folder, rest.to_owned())));
             }
         }
         Ok(None)
     };
-    for path in &plan.delete {
+    for path in &requested.delete {
         if let Some((folder, path)) = inside(path)? {
-            folder.delete(&path)?;
+            folder
+                .delete(path.as_ref(), trash)
+                .map_err(|error| not_placed(&path, &error))?;
         }
     }
-    for file in &plan.files {
+    for file in &requested.files {
         let content = fill(&file.content, secrets)?;
         // The private folder may lie within the home, so it is asked first.
         if beneath(&file.path, &places.private).is_some() {
@@ -50,9 +57,11 @@ pub(crate) fn place_files(
                 content: Zeroizing::new(content.as_bytes().to_vec()),
             });
         } else if let Some((folder, path)) = inside(&file.path)? {
-            folder.write(&path, file.mode, content.as_bytes())?;
+            folder
+                .write(path.as_ref(), file.mode, content.as_bytes(), trash)
+                .map_err(|error| not_placed(&path, &error))?;
         } else {
-            return Err(Trouble::Failed(format!(
+            return Err(StageError::Failed(format!(
                 "the runtime's adapter wants to write {:?}, which is outside of the sandbox's own folders",
                 file.path
             )));
@@ -69,22 +78,24 @@ fn beneath<'a>(path: &'a str, root: &str) -> Option<&'a str> {
 pub(crate) fn fill(
     fragments: &[Fragment],
     secrets: &TurnSecrets,
-) -> Result<Zeroizing<String>, Trouble> {
+) -> Result<Zeroizing<String>, StageError> {
     let mut text = Zeroizing::new(String::new());
     for fragment in fragments {
         match fragment {
             Fragment::Text(literal) => text.push_str(literal),
+            // No prompt has attachments yet: the runtime refuses a launch that names one.
+            Fragment::Attachment(_) => {}
             Fragment::Secret(reference) => {
                 let secret = secrets.get(&reference.name).ok_or_else(|| {
-                    Trouble::Failed(format!(
+                    StageError::Failed(format!(
                         "the runtime's adapter asks for the secret {:?}, which this turn does not have",
                         reference.name
                     ))
                 })?;
                 let secret = secret.expose_secret();
                 match reference.encoding {
-                    Encoding::Raw => text.push_str(secret),
-                    Encoding::Json => {
+                    SecretEncoding::Raw => text.push_str(secret),
+                    SecretEncoding::Json => {
                         let quoted = Zeroizing::new(Value::from(secret).to_string());
                         text.push_str(&quoted[1..quoted.len() - 1]);
                     }
@@ -96,17 +107,17 @@ pub(crate) fn fill(
 }
 
 /// Sets the CLI's variables. Who comes first wins: the sandbox's own, what the user gave, the
-/// operator's `runtimes.toml`, the plan.
+/// operator's `runtimes.toml`, the adapter.
 pub(crate) fn set_variables(
     spec: &mut SandboxSpec,
-    plan: &Plan,
+    requested: &Requested,
     operator: &indexmap::IndexMap<String, String>,
     secrets: &TurnSecrets,
-) -> Result<(), Trouble> {
+) -> Result<(), StageError> {
     let user = secrets
         .variables
         .iter()
-        .filter(|(name, _)| !plan.withhold.contains(name))
+        .filter(|(name, _)| !requested.withhold.contains(name))
         .map(|(name, value)| {
             (
                 name.clone(),
@@ -118,7 +129,7 @@ pub(crate) fn set_variables(
     spec.env
         .retain(|(name, _)| !user.iter().any(|(given, _)| given == name));
     spec.env.extend(user);
-    let exposed = plan.expose.iter().filter_map(|name| {
+    let exposed = requested.expose.iter().filter_map(|name| {
         let value = secrets.mcp.get(name)?;
         Some((
             name.clone(),
@@ -129,7 +140,7 @@ pub(crate) fn set_variables(
     for (name, value) in operator {
         set_default(spec, name, Zeroizing::new(value.clone()));
     }
-    for variable in &plan.env {
+    for variable in &requested.env {
         let value = fill(&variable.value, secrets)?;
         set_default(spec, &variable.name, value);
     }
@@ -143,10 +154,10 @@ fn set_default(spec: &mut SandboxSpec, name: &str, value: Zeroizing<String>) {
 }
 
 /// What the supervisor is told of a turn, apart from its launch.
-pub(crate) struct Facts<'a> {
+pub(crate) struct SpecInput<'a> {
     pub(crate) turn: &'a TurnRecord,
     pub(crate) description: &'a Description,
-    pub(crate) plan: &'a Plan,
+    pub(crate) requested: &'a Requested,
     pub(crate) begin: Value,
 }
 
@@ -155,32 +166,31 @@ pub(crate) fn turn_spec(
     turns: &Turns,
     paths: &SessionPaths,
     launch: Launch,
-    facts: Facts<'_>,
+    input: SpecInput<'_>,
     secrets: &TurnSecrets,
-) -> Result<TurnSpec, Trouble> {
+) -> Result<TurnSpec, StageError> {
     let settings = &turns.config.turn;
-    let stdin = match &facts.plan.stdin {
-        PlanStdin::None => Stdin::None,
-        PlanStdin::Text(text) => Stdin::Text(fill(text, secrets)?.as_bytes().to_vec().into()),
-        PlanStdin::Open(text) => Stdin::Open(fill(text, secrets)?.as_bytes().to_vec().into()),
+    let stdin = match &input.requested.stdin {
+        RequestedStdin::None => Stdin::None,
+        RequestedStdin::Text(text) => Stdin::Text(for_stdin(text.clone())),
+        RequestedStdin::Open(text) => Stdin::Open(for_stdin(text.clone())),
     };
-    let (signal, to) = match facts.description.interrupt {
-        Interrupt::Sigint => (Some(2), SignalTarget::Main),
-        Interrupt::Sigterm => (Some(15), SignalTarget::Main),
+    let (signal, to) = match input.description.stop {
+        StopMethod::Sigint => (Some(2), SignalTarget::Main),
+        StopMethod::Sigterm => (Some(15), SignalTarget::Main),
         // Its user's wish to stop goes by its stdin; the signal is for when its time is over.
-        Interrupt::Dialogue => (Some(15), SignalTarget::Main),
-        Interrupt::Kill => (None, SignalTarget::None),
+        StopMethod::Dialogue => (Some(15), SignalTarget::Main),
+        StopMethod::Kill => (None, SignalTarget::Main),
     };
     let millis =
         |duration: std::time::Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
-    let argv0 = launch.program.to_string_lossy().into_owned();
     Ok(TurnSpec {
-        session: facts.turn.session.to_string(),
-        turn: facts.turn.turn.turn_number,
+        session: input.turn.session.to_string(),
+        turn: input.turn.turn.turn_number,
         log_dir: paths.log(),
         log: turns.config.log,
         control_socket: paths.control(),
-        begin: facts.begin,
+        begin: input.begin,
         stdin,
         secrets: secrets
             .iter()
@@ -190,46 +200,23 @@ pub(crate) fn turn_spec(
             })
             .collect(),
         clock: Clock {
-            timeout_ms: u64::from(facts.turn.turn.timeout) * 1000,
+            timeout_ms: u64::from(input.turn.turn.timeout) * 1000,
             idle_ms: settings.idle.map_or(0, millis),
             grace_ms: millis(settings.grace),
-            after_result_grace_ms: u64::from(facts.description.exit_grace_ms),
-        },
-        watch: Watch {
-            memory_bytes: launch.watch.memory_bytes,
-            pids: launch.watch.pids,
+            after_result_grace_ms: u64::from(input.description.exit_grace_ms),
         },
         interrupt: aod_supervisor::Interrupt {
             signal,
             to,
-            main_depth: launch.main_depth,
-            by_dialogue: facts.description.interrupt == Interrupt::Dialogue,
+            by_dialogue: input.description.stop == StopMethod::Dialogue,
         },
-        launch: aod_supervisor::Launch {
-            program: launch.program,
-            argv: std::iter::once(argv0).chain(launch.argv).collect(),
-            env: launch
-                .env
-                .into_iter()
-                .map(|(name, value)| (name, value.to_string()))
-                .collect(),
-            cwd: launch.cwd,
-            cgroup: launch.cgroup,
-            data_fds: launch
-                .data_fds
-                .into_iter()
-                .map(|data| DataFd {
-                    fd: data.fd,
-                    content: data.content.to_vec().into(),
-                })
-                .collect(),
-        },
+        launch,
     })
 }
 
 #[cfg(test)]
 mod tests {
-    use aod_runtime::types::SecretRef;
+    use aod_runtime::types::SecretReference;
     use secrecy::SecretString;
 
     use super::*;
@@ -241,20 +228,20 @@ mod tests {
             .variables
             .insert("KEY".to_owned(), SecretString::from("a\"b\n"));
         let secret = |encoding| {
-            Fragment::Secret(SecretRef {
+            Fragment::Secret(SecretReference {
                 name: "KEY".to_owned(),
                 encoding,
             })
         };
         let text = [
             Fragment::Text("<".to_owned()),
-            secret(Encoding::Raw),
-            secret(Encoding::Json),
+            secret(SecretEncoding::Raw),
+            secret(SecretEncoding::Json),
         ];
         assert_eq!(&*fill(&text, &secrets).unwrap(), "<a\"b\na\\\"b\\n");
-        let unknown = Fragment::Secret(SecretRef {
+        let unknown = Fragment::Secret(SecretReference {
             name: "NO".to_owned(),
-            encoding: Encoding::Raw,
+            encoding: SecretEncoding::Raw,
         });
         assert!(fill(&[unknown], &secrets).is_err());
     }

@@ -5,13 +5,13 @@ mod answers;
 mod conclude;
 mod context;
 mod derive;
+mod ending;
 mod fold;
 mod follow;
-mod journal;
 mod launch;
 mod prepare;
-mod summon;
 mod task;
+mod worker;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -22,19 +22,22 @@ use aod_store::{StopRequest, Store};
 use aod_streams::LogWatch;
 use aod_streams::events::Bell;
 use aod_streams::follow::Tails;
+use aod_trees::Trash;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 use crate::adapters::Adapters;
-use crate::admission::{Admission, Claim, Place};
-use crate::provision::Installs;
+use crate::admission::{Admission, AdmissionPermit, Claim};
+use crate::placement::{Placement, WorkerId};
+use crate::provision::{Installs, Sandboxes};
+use crate::retention::Retention;
 use crate::seal::Seals;
-use crate::{Config, Error, Paths, Result, retention};
+use crate::{Config, Paths};
 
 pub use answers::Refusal;
-pub(crate) use journal::Journal;
+pub(crate) use ending::settle_left;
 
 /// So many answers wait for a turn to take them; whoever has more waits with them.
 const WAITING_ANSWERS: usize = 16;
@@ -49,13 +52,17 @@ pub struct Shared {
     pub(crate) store: Store,
     pub(crate) seals: Seals,
     pub(crate) adapters: Adapters,
-    pub(crate) driver: Arc<dyn SandboxDriver>,
+    pub(crate) sandboxes: Sandboxes,
     pub(crate) installs: Installs,
+    /// Takes what agents have shaped out of the way.
+    pub(crate) trash: Trash,
+    pub(crate) placement: Arc<dyn Placement>,
     pub(crate) watch: LogWatch,
     /// What all live readers of a log share.
     tails: Tails,
     /// Wakes readers of normalized events.
     pub(crate) bell: Bell,
+    retention: Retention,
     /// Room for running turns.
     admission: Admission,
     /// Ends the host's part in every turn; their supervisors go on.
@@ -102,6 +109,8 @@ pub struct Parts {
     pub config: Config,
     /// The data folder.
     pub paths: Paths,
+    /// Takes what agents have shaped out of the way.
+    pub trash: Trash,
     /// The store.
     pub store: Store,
     /// What opens sealed values.
@@ -110,6 +119,8 @@ pub struct Parts {
     pub adapters: Adapters,
     /// What sandboxes are made by.
     pub driver: Arc<dyn SandboxDriver>,
+    /// Where turns' workers run.
+    pub placement: Arc<dyn Placement>,
     /// Wakes those who follow a log.
     pub watch: LogWatch,
 }
@@ -123,19 +134,36 @@ impl std::fmt::Debug for Parts {
 impl Turns {
     /// None yet.
     pub fn new(parts: Parts) -> Self {
-        let admission = Admission::new(&parts.config.admission);
+        let Parts { config, paths, .. } = parts;
+        let bell = Bell::default();
+        let hosts = config.egress_hosts.iter();
         Self(Arc::new(Shared {
-            installs: Installs::new(parts.paths.runtimes()),
-            config: parts.config,
-            paths: parts.paths,
+            installs: Installs::new(paths.runtimes(), parts.trash.clone()),
+            trash: parts.trash,
+            sandboxes: Sandboxes {
+                driver: parts.driver,
+                limits: config.sandbox.limits.clone(),
+                hosts: hosts
+                    .map(|(name, address)| (name.clone(), address.ip()))
+                    .collect(),
+                step_timeout: config.turn.step_timeout,
+            },
+            retention: Retention {
+                config: config.retention,
+                paths: paths.clone(),
+                watch: parts.watch.clone(),
+                bell: bell.clone(),
+            },
+            admission: Admission::new(&config.admission),
+            config,
+            paths,
             store: parts.store,
             seals: parts.seals,
             adapters: parts.adapters,
-            driver: parts.driver,
+            placement: parts.placement,
             watch: parts.watch,
             tails: Tails::default(),
-            bell: Bell::default(),
-            admission,
+            bell,
             shutdown: CancellationToken::new(),
             tasks: TaskTracker::new(),
             active: Mutex::default(),
@@ -174,34 +202,43 @@ impl Turns {
 
     /// Begins what goes on beside the turns; it ends with [`Turns::shut_down`].
     pub fn watch_over(&self) {
-        self.0.tasks.spawn(retention::run(self.clone()));
+        let turns = self.clone();
+        let is_active = move |session| turns.is_active(session);
+        let retention = self.0.retention.clone();
+        self.0
+            .tasks
+            .spawn(retention.run(self.0.shutdown.clone(), is_active));
     }
 
-    /// Takes a new turn of an owner's session with this runtime in hand. The order of these calls
-    /// is the order in which an owner's turns get room.
-    pub fn begin(&self, owner: Uuid, session: Uuid, turn: u32, runtime: &str) {
+    /// Queues a new turn of an owner's session with this runtime. The order of these calls is the
+    /// order in which an owner's turns get room.
+    pub fn queue(&self, owner: Uuid, session: Uuid, turn: u32, runtime: &str) {
         let memory = self.need(runtime);
-        let place = self.0.admission.enter(Claim {
+        let permit = self.0.admission.enter(Claim {
             session,
             owner,
             memory,
         });
-        self.take(session, turn, None, place, false);
+        self.spawn(WorkerId { session, turn }, None, permit, false);
     }
 
-    /// Takes a turn in hand that an earlier host left, with what its user had asked of it. One
-    /// that runs has room already.
+    /// Goes on with a turn that an earlier host left, with what its user had asked of it. One that
+    /// runs has room already.
     pub(crate) fn resume(&self, left: Left<'_>) {
         let claim = Claim {
             session: left.session.id,
             owner: left.owner,
             memory: self.need(&left.session.runtime),
         };
-        let place = match left.runs {
+        let permit = match left.runs {
             true => self.0.admission.occupy(claim),
             false => self.0.admission.enter(claim),
         };
-        self.take(left.session.id, left.turn, left.asked, place, true);
+        let id = WorkerId {
+            session: left.session.id,
+            turn: left.turn,
+        };
+        self.spawn(id, left.asked, permit, true);
     }
 
     /// The memory that a turn of a runtime counts for.
@@ -223,18 +260,19 @@ impl Turns {
     }
 
     /// Whether a turn of the session waits or runs.
-    pub(crate) fn is_in_hand(&self, session: Uuid) -> bool {
+    pub(crate) fn is_active(&self, session: Uuid) -> bool {
         self.active().contains_key(&session)
     }
 
-    fn take(
+    /// Spawns a turn's task.
+    fn spawn(
         &self,
-        session: Uuid,
-        turn: u32,
+        id: WorkerId,
         asked: Option<StopRequest>,
-        mut place: Place,
+        mut permit: AdmissionPermit,
         resumed: bool,
     ) {
+        let WorkerId { session, turn } = id;
         let (stop, stopped) = watch::channel(asked);
         let (answers, attempts) = mpsc::channel(WAITING_ANSWERS);
         let (running, done) = watch::channel(());
@@ -245,15 +283,17 @@ impl Turns {
             done,
         };
         self.active().insert(session, active);
-        let asks = task::Asks {
+        let commands = task::TurnCommands {
             stop: stopped,
             answers: attempts,
         };
         let turns = self.clone();
         self.0.tasks.spawn(async move {
-            task::run(&turns, session, turn, asks, &mut place, resumed).await;
-            drop(place);
-            turns.purge(session).await;
+            task::run(&turns, id, commands, &mut permit, resumed).await;
+            drop(permit);
+            if !turns.shutdown.is_cancelled() {
+                turns.retention.purge(session).await;
+            }
             {
                 let mut active = turns.active();
                 // The next turn may have begun as soon as this one's end was committed.
@@ -268,7 +308,7 @@ impl Turns {
         });
     }
 
-    /// Asks the session's turn to stop, if it is in hand. Terminating outranks interrupting.
+    /// Asks the session's turn to stop, if one waits or runs. Terminating outranks interrupting.
     pub fn stop(&self, session: Uuid, request: StopRequest) {
         if let Some(active) = self.active().get(&session) {
             active.stop.send_if_modified(|asked| {
@@ -281,7 +321,7 @@ impl Turns {
         }
     }
 
-    /// Waits until the session's turn is out of hand.
+    /// Waits until the session's turn has ended.
     pub async fn ended(&self, session: Uuid) {
         let done = self
             .active()
@@ -293,52 +333,16 @@ impl Turns {
         }
     }
 
-    async fn purge(&self, session: Uuid) {
-        if self.0.config.retention.is_set() && !self.0.shutdown.is_cancelled() {
-            let turns = self.clone();
-            let work = move || retention::purge(&turns, session);
-            // It has logged what went wrong.
-            let _ = tokio::task::spawn_blocking(work).await;
-        }
-    }
-
-    /// How many turns are in hand.
+    /// How many turns wait or run.
     pub fn count(&self) -> usize {
         self.active().len()
     }
 
-    /// Removes what is left of a deleted session.
-    ///
-    /// # Errors
-    /// [`Error::Internal`].
-    pub async fn forget(&self, session: Uuid) -> Result<()> {
-        // The terminal event may still be on its way into the log.
-        self.ended(session).await;
-        self.0.watch.forget(session);
-        self.0.bell.forget(session);
-        let paths = self.0.paths.session(session);
-        tokio::task::spawn_blocking(move || paths.remove())
-            .await
-            .map_err(Error::internal)?
-            .map_err(Error::internal)
-    }
-
-    /// Lets go of all turns and waits until their tasks have ended. Running CLIs go on under
+    /// Detaches from all turns and waits until their tasks have ended. Running CLIs go on under
     /// their supervisors.
     pub async fn shut_down(&self) {
         self.0.shutdown.cancel();
         self.0.tasks.close();
         self.0.tasks.wait().await;
     }
-}
-
-/// Appends the terminal event of a turn whose end an earlier host had committed.
-pub(crate) async fn settle_left(turns: &Turns, turn: &aod_store::TurnRecord) -> Result<()> {
-    let Some(terminal) = turn.terminal.clone() else {
-        return Ok(());
-    };
-    let terminal = serde_json::from_value(terminal).map_err(Error::internal)?;
-    let (session, number) = (turn.session, turn.turn.turn_number);
-    let mut journal = task::journal(turns, session, number).await?;
-    task::settle(turns, session, number, &terminal, &mut journal).await
 }

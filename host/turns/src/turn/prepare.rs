@@ -1,18 +1,18 @@
-//! What comes before a turn's CLI is started: the stages, the plan, and what the supervisor is
+//! What comes before a turn's CLI is started: the stages, the launch, and what the supervisor is
 //! told.
 
 use std::sync::Arc;
 
 use aod_runtime::Adapter;
 
-use super::context::{Facts, context, sandbox_paths};
-use super::fold::Fold;
-use super::journal::Journal;
+use super::context::{BeginRecord, Start, context, prompt, sandbox_paths};
+use super::fold::{Fold, FoldInput};
 use super::launch;
 use super::task::Task;
 use crate::Error;
 use crate::adapters::Chosen;
-use crate::provision::{self, Installation, Output, Stage, Stages, Stop, Trouble};
+use crate::journal::Journal;
+use crate::provision::{self, Installation, Output, ProvisionError, Stage, StageError, Stages};
 use crate::secrets::{self, TurnSecrets};
 
 /// What is ready to be started.
@@ -38,7 +38,10 @@ impl Task<'_> {
     }
 
     /// Runs the stages and makes ready what the supervisor is told.
-    pub(super) async fn provision(&mut self, journal: &mut Journal) -> Result<Ready, Stop> {
+    pub(super) async fn provision(
+        &mut self,
+        journal: &mut Journal,
+    ) -> Result<Ready, ProvisionError> {
         let turns = self.turns;
         let compat = turns.config.compat_stage_names;
         let mut stages = Stages::resume(journal, &self.paths, compat)?;
@@ -51,9 +54,14 @@ impl Task<'_> {
                 )
                 .await?;
         }
-        let chosen = match turns.adapters.choose(&self.session).await {
+        // The runtime may have to be compiled first.
+        let chosen = tokio::select! {
+            chosen = turns.adapters.choose(&self.session) => chosen,
+            () = self.cancelled() => return Err(ProvisionError::Cancelled),
+        };
+        let chosen = match chosen {
             Ok(chosen) => chosen,
-            Err(error) => return Err(Stop::Failed(error.to_string())),
+            Err(error) => return Err(ProvisionError::told(&error)),
         };
         let description = chosen.adapter.description();
         let gathered =
@@ -65,7 +73,7 @@ impl Task<'_> {
             });
         let secrets = match is_stage {
             true => stages.run(Stage::EnvFile, async { Ok(gathered?) }).await?,
-            false => gathered.map_err(|error| Stop::Failed(error.to_string()))?,
+            false => gathered.map_err(|error| ProvisionError::told(&error))?,
         };
         self.redactor = secrets.redactor();
         stages.redact(self.redactor.clone());
@@ -77,16 +85,16 @@ impl Task<'_> {
                     .await?;
             }
             if !self.session.agent.mcp_servers.is_empty() && !stages.is_done(Stage::McpConfig) {
-                // The servers' values are open by now; where they go is the plan's to say.
+                // The servers' values are open by now; where they go is the adapter's to say.
                 stages.run(Stage::McpConfig, async { Ok(()) }).await?;
             }
             if !self.session.agent.skills.is_empty() && !stages.is_done(Stage::Skills) {
                 let folder = description.skills_folder.as_deref();
-                let written = provision::skills(&self.session, &self.paths, folder);
+                let written = provision::skills(&self.session, &self.paths, folder, &turns.trash);
                 stages.run(Stage::Skills, async { written }).await?;
             }
         }
-        let ready = self.plan(&chosen, &installation, secrets);
+        let ready = self.prepare(&chosen, &installation, secrets);
         stages.run(Stage::RuntimeStart, async { ready }).await
     }
 
@@ -96,7 +104,7 @@ impl Task<'_> {
         stages: &mut Stages<'_>,
         chosen: &Chosen,
         secrets: &TurnSecrets,
-    ) -> Result<Installation, Stop> {
+    ) -> Result<Installation, ProvisionError> {
         let turns = self.turns;
         let key = chosen.install_key.as_deref();
         let found = turns
@@ -117,7 +125,7 @@ impl Task<'_> {
                     let cancelled = self.cancelled();
                     turns
                         .installs
-                        .install(turns, &chosen.cli, key, &mut output, cancelled)
+                        .install(&turns.sandboxes, &chosen.cli, key, &mut output, cancelled)
                         .await?
                 }
                 (None, None) => Installation::default(),
@@ -125,25 +133,32 @@ impl Task<'_> {
             if setup {
                 let cancelled = self.cancelled();
                 let session = &self.session;
-                provision::setup(turns, session, &self.paths, secrets, &mut output, cancelled)
-                    .await?;
+                provision::setup(
+                    &turns.sandboxes,
+                    session,
+                    &self.paths,
+                    secrets,
+                    &mut output,
+                    cancelled,
+                )
+                .await?;
             }
             Ok(installation)
         };
         stages.run(Stage::ProvisionSetup, work).await
     }
 
-    /// Asks the adapter how to run the turn, and prepares the sandbox for it.
-    fn plan(
+    /// Asks the adapter how to start the CLI, and prepares the sandbox for it.
+    fn prepare(
         &self,
         chosen: &Chosen,
         installation: &Installation,
         secrets: TurnSecrets,
-    ) -> Result<Ready, Trouble> {
-        let turns = self.turns;
+    ) -> Result<Ready, StageError> {
+        let sandboxes = &self.turns.sandboxes;
         let adapter = &chosen.adapter;
         let description = adapter.description();
-        let facts = Facts {
+        let mut begin = BeginRecord {
             adapter: adapter.digest().to_string(),
             resume: self.session.resume_token.clone(),
             secrets: secrets.variables.keys().cloned().collect(),
@@ -154,42 +169,48 @@ impl Task<'_> {
                 .collect(),
             cli_version: installation.version.clone(),
             options: adapter.options().to_owned(),
+            start: Start::default(),
         };
-        let places = sandbox_paths(&*turns.driver, &self.paths);
-        let context = context(&self.session, &self.turn.turn, &facts, places.clone());
-        let plan = adapter
-            .plan(&context)
-            .map_err(|error| Trouble::Failed(error.to_string()))?;
-        let private = launch::place_files(&plan, &places, &self.paths, &secrets)?;
-        let mut argv = plan.argv.clone();
+        let places = sandbox_paths(&*sandboxes.driver, &self.paths);
+        let context = context(&self.session, &begin, places.clone());
+        let prompt = prompt(self.id(), &self.turn.turn);
+        let requested = adapter
+            .prepare(&context, &prompt)
+            .map_err(|error| StageError::Failed(error.to_string()))?;
+        begin.start = Start::from(&requested);
+        let trash = &self.turns.trash;
+        let private = launch::place_files(&requested, &places, &self.paths, trash, &secrets)?;
+        let mut argv = requested.argv.clone();
         if let Some(program) = argv.first_mut() {
             if *program == description.cli.command {
                 program.clone_from(&chosen.cli.command);
             }
             // By its path, so that a `PATH` of the user's own does not hide it.
-            if let Some(path) = installation.program(&*turns.driver, program) {
+            if let Some(path) = installation.program(&*sandboxes.driver, program) {
                 *program = path;
             }
         }
-        let mut spec = provision::sandbox(turns, &self.paths, Some(installation), argv);
+        let mut spec = sandboxes.of_session(&self.paths, Some(installation), argv);
         spec.private_files = private;
-        launch::set_variables(&mut spec, &plan, &chosen.cli.env, &secrets)?;
-        let launch = turns
-            .driver
-            .launch(&spec)
-            .map_err(|error| Trouble::Failed(error.to_string()))?;
-        let begin =
-            serde_json::to_value(&facts).map_err(|error| Trouble::Failed(error.to_string()))?;
-        let details = launch::Facts {
+        launch::set_variables(&mut spec, &requested, &chosen.cli.env, &secrets)?;
+        let launch = sandboxes.driver.launch(&spec)?;
+        let start = begin.start;
+        let begin = serde_json::to_value(&begin).map_err(Error::internal)?;
+        let input = launch::SpecInput {
             turn: &self.turn,
             description,
-            plan: &plan,
+            requested: &requested,
             begin,
         };
-        let spec = launch::turn_spec(turns, &self.paths, launch, details, &secrets)?;
+        let spec = launch::turn_spec(self.turns, &self.paths, launch, input, &secrets)?;
         Ok(Ready {
             spec: Box::new(spec),
-            fold: Fold::new(adapter.clone(), context),
+            fold: Fold::new(FoldInput {
+                adapter: adapter.clone(),
+                context,
+                prompt,
+                start,
+            }),
             adapter: adapter.clone(),
             credentials: secrets.credentials,
         })

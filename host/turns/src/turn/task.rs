@@ -4,25 +4,26 @@
 use std::time::Duration;
 
 use aod_log::Reader;
-use aod_resources::{Actor, Outcome, Status, Timestamp, Usage};
-use aod_store::{SessionRecord, StopRequest, TurnEnd, TurnRecord};
-use aod_supervisor::{Exited, Redactor, Request};
+use aod_resources::{Actor, Outcome, Status, Timestamp};
+use aod_store::{SessionRecord, StopRequest, TurnRecord};
+use aod_supervisor::{Exited, Redactor};
 use tokio::sync::{mpsc, watch};
 use uuid::Uuid;
 
 use super::Turns;
 use super::answers::Attempt;
 use super::conclude::{self, End, conclude};
-use super::context::{Facts, context, sandbox_paths};
+use super::context::{BeginRecord, context, prompt, sandbox_paths};
 use super::derive::Derivation;
-use super::fold::Fold;
-use super::follow::ask;
-use super::journal::{Journal, Terminal};
+use super::ending::{TurnSummary, commit, give_up, journal};
+use super::fold::{Fold, FoldInput};
 use super::prepare::Ready;
-use super::summon::Summoned;
-use crate::admission::Place;
+use super::worker::{self, PendingSupervisor};
+use crate::admission::AdmissionPermit;
+use crate::journal::Journal;
 use crate::paths::SessionPaths;
-use crate::provision::Stop;
+use crate::placement::{PlacementError, WorkerId};
+use crate::provision::ProvisionError;
 use crate::secrets::missing_credential;
 use crate::{Error, Result};
 
@@ -31,32 +32,34 @@ const FIRST_RETRY: Duration = Duration::from_secs(1);
 const LAST_RETRY: Duration = Duration::from_secs(60);
 
 /// What users ask of a turn.
-pub(super) struct Asks {
+pub(super) struct TurnCommands {
     pub(super) stop: watch::Receiver<Option<StopRequest>>,
     pub(super) answers: mpsc::Receiver<Attempt>,
 }
 
-/// Runs a turn that waits, or goes on with one that runs.
-#[tracing::instrument(name = "turn", skip_all, fields(%session, turn))]
+/// Runs a turn to its end, whatever goes wrong.
+#[tracing::instrument(name = "turn", skip_all, fields(session = %id.session, turn = id.turn))]
 pub(super) async fn run(
     turns: &Turns,
-    session: Uuid,
-    turn: u32,
-    asks: Asks,
-    place: &mut Place,
+    id: WorkerId,
+    commands: TurnCommands,
+    permit: &mut AdmissionPermit,
     resumed: bool,
 ) {
-    let error = match drive(turns, session, turn, asks, place, resumed).await {
+    let done = match Task::load(turns, id, commands, resumed).await {
+        Ok(task) => task.execute(permit).await,
+        Err(error) => Err(error.into()),
+    };
+    let error = match done {
         Ok(()) => return,
         // The next start of the host goes on with it.
-        Err(Failure::LetGo) => return tracing::debug!("let go of a turn"),
+        Err(Failure::Detached) => return tracing::debug!("detached from a turn"),
         Err(Failure::Broken(error)) => error,
     };
-    tracing::error!(error = format!("{error:#}"), "a turn cannot be run");
+    tracing::error!(error = %error.details(), "a turn cannot be run");
     // Nobody would follow what the CLI goes on to do.
-    let paths = turns.paths.session(session);
-    if let Err(Failure::Broken(error)) = ask(&paths, Request::Terminate).await {
-        tracing::warn!(%error, "a turn's supervisor cannot be asked to end it");
+    if let Err(error) = worker::stop(&turns.placement, id, StopRequest::Terminate).await {
+        tracing::warn!(error = %error.details(), "a turn's worker cannot be asked to end it");
     }
     let end = End::error(match error {
         Error::FullDisk(_) => {
@@ -64,11 +67,11 @@ pub(super) async fn run(
         }
         _ => "the server failed to run this turn; its log has the cause",
     });
-    // A turn that nobody drives must not stay as it is: a full disk has room again some day.
+    // A turn that nobody follows must not stay as it is: a full disk has room again some day.
     let mut wait = FIRST_RETRY;
-    while let Err(error) = give_up(turns, session, turn, end.clone()).await {
+    while let Err(error) = give_up(turns, id, end.clone()).await {
         tracing::error!(
-            error = format!("{error:#}"),
+            error = %error.details(),
             ?wait,
             "a turn cannot be ended"
         );
@@ -81,8 +84,8 @@ pub(super) async fn run(
 }
 
 pub(super) enum Failure {
-    /// The host shuts down.
-    LetGo,
+    /// The host shuts down; the turn goes on.
+    Detached,
     Broken(Error),
 }
 
@@ -92,7 +95,7 @@ impl<E: Into<Error>> From<E> for Failure {
     }
 }
 
-/// A turn in hand.
+/// A turn that waits or runs.
 pub(super) struct Task<'a> {
     pub(super) turns: &'a Turns,
     pub(super) session: SessionRecord,
@@ -100,96 +103,41 @@ pub(super) struct Task<'a> {
     pub(super) paths: SessionPaths,
     pub(super) stopped: watch::Receiver<Option<StopRequest>>,
     pub(super) answers: mpsc::Receiver<Attempt>,
-    /// Whether an earlier host had it in hand.
+    /// Whether an earlier host ran it.
     resumed: bool,
     /// Finds the turn's secrets, as soon as they are open. What the supervisor has recorded is
     /// free of them, so a turn that is gone on with needs none.
     pub(super) redactor: Redactor,
 }
 
-async fn drive(
-    turns: &Turns,
-    session: Uuid,
-    turn: u32,
-    asks: Asks,
-    place: &mut Place,
-    resumed: bool,
-) -> Result<(), Failure> {
-    let task = Task {
-        session: turns.store.session_record(session).await?,
-        turn: turns.store.turn_record(session, turn).await?,
-        paths: turns.paths.session(session),
-        turns,
-        stopped: asks.stop,
-        answers: asks.answers,
-        resumed,
-        redactor: Redactor::new([]),
-    };
-    task.drive(place).await
-}
-
-/// Takes the log of a session between turns, or once a turn's supervisor lets go of it.
-pub(super) async fn journal(turns: &Turns, session: Uuid, turn: u32) -> Result<Journal> {
-    Journal::open(&turns.paths.session(session).log(), turns.config.log, turn).await
-}
-
-/// Ends a turn that could not be run, whatever state it is in.
-async fn give_up(turns: &Turns, session: Uuid, turn: u32, end: End) -> Result<()> {
-    let record = turns.store.turn_record(session, turn).await?;
-    if !record.turn.status.is_active() {
-        // What failed came after the commit.
-        return super::settle_left(turns, &record).await;
-    }
-    let mut journal = journal(turns, session, turn).await?;
-    commit(turns, session, turn, end, Told::default(), &mut journal).await
-}
-
-/// Commits a turn's end, and then tells those who follow it: who has seen the terminal event
-/// finds the session in its final state.
-async fn commit(
-    turns: &Turns,
-    session: Uuid,
-    turn: u32,
-    end: End,
-    told: Told,
-    journal: &mut Journal,
-) -> Result<()> {
-    let terminal = serde_json::to_value(&end.terminal).map_err(Error::internal)?;
-    turns
-        .store
-        .end_turn(TurnEnd {
-            session,
-            turn,
-            outcome: end.outcome,
-            exit_code: end.exit_code,
-            error: end.error,
-            usage: told.usage,
-            terminal,
-            resume_token: told.remember,
-            at: Timestamp::now(),
+impl<'a> Task<'a> {
+    async fn load(
+        turns: &'a Turns,
+        id: WorkerId,
+        commands: TurnCommands,
+        resumed: bool,
+    ) -> Result<Self> {
+        Ok(Self {
+            session: turns.store.session_record(id.session).await?,
+            turn: turns.store.turn_record(id.session, id.turn).await?,
+            paths: turns.paths.session(id.session),
+            turns,
+            stopped: commands.stop,
+            answers: commands.answers,
+            resumed,
+            redactor: Redactor::new([]),
         })
-        .await?;
-    turns.bell.turn_ended(session);
-    settle(turns, session, turn, &end.terminal, journal).await
-}
-
-/// Appends the terminal event of a turn that has been committed.
-pub(super) async fn settle(
-    turns: &Turns,
-    session: Uuid,
-    turn: u32,
-    terminal: &Terminal,
-    journal: &mut Journal,
-) -> Result<()> {
-    journal.terminal(terminal)?;
-    if let Err(error) = turns.store.terminal_logged(session, turn).await {
-        // The next start looks at the log instead.
-        tracing::warn!(%error, "it cannot be noted that a turn's end is in the log");
     }
-    Ok(())
 }
 
 impl Task<'_> {
+    pub(super) fn worker(&self) -> WorkerId {
+        WorkerId {
+            session: self.id(),
+            turn: self.number(),
+        }
+    }
+
     pub(super) fn id(&self) -> Uuid {
         self.session.session.id
     }
@@ -200,8 +148,8 @@ impl Task<'_> {
 
     /// A thousand turns may run and say nothing, so each keeps no more than following it takes:
     /// what comes before stands apart, and its memory goes with it.
-    async fn drive(mut self, place: &mut Place) -> Result<(), Failure> {
-        match Box::pin(self.begin(place)).await? {
+    async fn execute(mut self, permit: &mut AdmissionPermit) -> Result<(), Failure> {
+        match Box::pin(self.start_or_resume(permit)).await? {
             Some(derivation) => Box::pin(self.follow(derivation)).await,
             None => Ok(()),
         }
@@ -209,46 +157,50 @@ impl Task<'_> {
 
     /// Waits for room and starts the CLI, or goes on where an earlier host was. None where the
     /// turn has ended already.
-    async fn begin(&mut self, place: &mut Place) -> Result<Option<Derivation>, Failure> {
+    async fn start_or_resume(
+        &mut self,
+        permit: &mut AdmissionPermit,
+    ) -> Result<Option<Derivation>, Failure> {
         if self.turn.turn.status == Status::Running {
-            return self.go_on().await;
+            return self.resume().await;
         }
         tokio::select! {
-            () = place.admitted() => {}
+            () = permit.admitted() => {}
             outcome = self.asked_to_stop() => {
-                self.end(End::not_started(outcome), Told::default()).await?;
+                self.end(End::not_started(outcome), TurnSummary::default()).await?;
                 return Ok(None);
             }
-            () = self.turns.shutdown.cancelled() => return Err(Failure::LetGo),
+            () = self.turns.shutdown.cancelled() => return Err(Failure::Detached),
         }
         if self.resumed && self.recorded().map_err(Error::internal)?.is_some() {
             // An earlier host died between the start of the CLI and the note of it.
-            return self.go_on().await;
+            return self.resume().await;
         }
-        let supervisor = Summoned::start(self.turns.config.supervisor.clone());
+        let supervisor = PendingSupervisor::start(self.turns.placement.clone(), self.worker());
         let mut journal = self.journal().await?;
         let end = match self.provision(&mut journal).await {
-            Ok(ready) => return self.start(journal, ready, supervisor).await,
-            Err(Stop::Failed(message)) => End::error(message),
-            Err(Stop::Cancelled) if self.turns.shutdown.is_cancelled() => {
-                return Err(Failure::LetGo);
+            Ok(ready) => return self.hand_over(journal, ready, supervisor).await,
+            Err(ProvisionError::Failed(message)) => End::error(message),
+            Err(ProvisionError::Cancelled) if self.turns.shutdown.is_cancelled() => {
+                return Err(Failure::Detached);
             }
-            Err(Stop::Cancelled) => {
+            Err(ProvisionError::Cancelled) => {
                 End::not_started(self.stop_outcome().unwrap_or(Outcome::Terminated))
             }
-            Err(Stop::Broken(error)) => return Err(error.into()),
+            Err(ProvisionError::Host(error)) => return Err(error.into()),
         };
-        self.commit(end, Told::default(), &mut journal).await?;
+        self.commit(end, TurnSummary::default(), &mut journal)
+            .await?;
         Ok(None)
     }
 
     async fn journal(&self) -> Result<Journal> {
-        journal(self.turns, self.id(), self.number()).await
+        journal(self.turns, self.worker()).await
     }
 
     /// Ends the turn, when nobody holds the log.
-    async fn end(&self, end: End, told: Told) -> Result<(), Failure> {
-        self.commit(end, told, &mut self.last_journal().await?)
+    async fn end(&self, end: End, summary: TurnSummary) -> Result<(), Failure> {
+        self.commit(end, summary, &mut self.last_journal().await?)
             .await
     }
 
@@ -259,12 +211,12 @@ impl Task<'_> {
         loop {
             let journal = tokio::select! {
                 journal = self.journal() => journal,
-                () = self.turns.shutdown.cancelled() => return Err(Failure::LetGo),
+                () = self.turns.shutdown.cancelled() => return Err(Failure::Detached),
             };
             match journal {
                 Err(error) if aod_log::is_locked(&log).unwrap_or(false) => {
                     tracing::warn!(
-                        error = format!("{error:#}"),
+                        error = %error.details(),
                         "a turn has ended, and its log is kept from the host"
                     );
                 }
@@ -273,9 +225,14 @@ impl Task<'_> {
         }
     }
 
-    async fn commit(&self, end: End, told: Told, journal: &mut Journal) -> Result<(), Failure> {
+    async fn commit(
+        &self,
+        end: End,
+        summary: TurnSummary,
+        journal: &mut Journal,
+    ) -> Result<(), Failure> {
         let end = end.redacted(&self.redactor);
-        Ok(commit(self.turns, self.id(), self.number(), end, told, journal).await?)
+        Ok(commit(self.turns, self.worker(), end, summary, journal).await?)
     }
 
     fn stop_outcome(&self) -> Option<Outcome> {
@@ -296,11 +253,11 @@ impl Task<'_> {
     }
 
     /// Hands the turn to its supervisor.
-    async fn start(
+    async fn hand_over(
         &mut self,
         journal: Journal,
         ready: Ready,
-        supervisor: Summoned,
+        supervisor: PendingSupervisor,
     ) -> Result<Option<Derivation>, Failure> {
         let turns = self.turns;
         let mut reader = Reader::open(&self.paths.log()).map_err(Error::internal)?;
@@ -318,13 +275,15 @@ impl Task<'_> {
                 .use_credential(owner, name, Actor::Session, id, number, at)
                 .await?;
         }
-        if let Err(error) = supervisor.begin(ready.spec).await? {
-            tracing::error!(
-                error = format!("{error:#}"),
-                "a supervisor cannot be started"
-            );
-            let end = End::error(format!("the turn could not be started: {error}"));
-            self.end(end, Told::default()).await?;
+        if let Err(error) = supervisor.run(ready.spec).await? {
+            let cause = std::error::Error::source(&error).map(ToString::to_string);
+            tracing::error!(%error, cause, "a turn cannot be started");
+            let todo = match error {
+                PlacementError::Command { .. } => "",
+                _ => ": prompt again, or ask its operator",
+            };
+            let end = End::error(format!("the turn could not be started: {error}{todo}"));
+            self.end(end, TurnSummary::default()).await?;
             return Ok(None);
         }
         let session = turns
@@ -337,10 +296,10 @@ impl Task<'_> {
     }
 
     /// Goes on with a turn whose supervisor an earlier host started.
-    async fn go_on(&mut self) -> Result<Option<Derivation>, Failure> {
+    async fn resume(&mut self) -> Result<Option<Derivation>, Failure> {
         let turns = self.turns;
         let log = self.paths.log();
-        let Some(facts) = self.recorded().map_err(Error::internal)? else {
+        let Some(begin) = self.recorded().map_err(Error::internal)? else {
             self.lost(None).await?;
             return Ok(None);
         };
@@ -348,18 +307,23 @@ impl Task<'_> {
             let at = Timestamp::now();
             turns
                 .store
-                .start_turn(self.id(), self.number(), facts.adapter.clone(), at)
+                .start_turn(self.id(), self.number(), begin.adapter.clone(), at)
                 .await?;
             self.turn = turns.store.turn_record(self.id(), self.number()).await?;
         }
         let adapter = turns
             .adapters
-            .by_digest(&self.session, &facts.adapter)
+            .by_digest(&self.session, &begin.adapter)
             .await?;
-        let places = sandbox_paths(&*turns.driver, &self.paths);
-        let context = context(&self.session, &self.turn.turn, &facts, places);
+        let places = sandbox_paths(&*turns.sandboxes.driver, &self.paths);
+        let context = context(&self.session, &begin, places);
         let reader = Reader::open(&log).map_err(Error::internal)?;
-        let fold = Fold::new(adapter, context);
+        let fold = Fold::new(FoldInput {
+            adapter,
+            context,
+            prompt: prompt(self.id(), &self.turn.turn),
+            start: begin.start,
+        });
         let entries = aod_log::tail(&log).map_err(Error::internal)?.last_id;
         let turn = (self.id(), self.number());
         let derivation = Derivation::open(turns, turn, reader, fold, entries).await?;
@@ -367,7 +331,7 @@ impl Task<'_> {
     }
 
     /// What the log's `Begin` says of this turn.
-    fn recorded(&self) -> aod_log::Result<Option<Facts>> {
+    fn recorded(&self) -> aod_log::Result<Option<BeginRecord>> {
         let mut reader = Reader::open(&self.paths.log())?;
         while let Some(record) = reader.next()? {
             if record.kind == aod_log::Kind::Begin && record.turn == self.number() {
@@ -385,7 +349,7 @@ impl Task<'_> {
     ) -> Result<(), Failure> {
         let fold = derivation.finish(exited.clone()).await?;
         let settings = &self.turns.config.turn;
-        let facts = conclude::Facts {
+        let facts = conclude::MessageContext {
             runtime: &self.session.session.runtime,
             timeout: self.turn.turn.timeout,
             idle: settings.idle.map_or(0, |idle| idle.as_secs()),
@@ -397,9 +361,9 @@ impl Task<'_> {
         {
             end.error = Some(missing);
         }
-        let told = Told::by(&fold);
+        let summary = TurnSummary::of(&fold);
         drop(fold);
-        self.end(end, told).await
+        self.end(end, summary).await
     }
 
     fn missing_credential(&self, fold: &Fold) -> Option<String> {
@@ -415,9 +379,9 @@ impl Task<'_> {
     /// Ends a turn whose supervisor is gone without a word: its sandbox died with it.
     pub(super) async fn lost(&self, derivation: Option<Derivation>) -> Result<(), Failure> {
         tracing::warn!("a turn's supervisor is gone");
-        let told = match derivation {
-            Some(derivation) => Told::by(&derivation.break_off().await?),
-            None => Told::default(),
+        let summary = match derivation {
+            Some(derivation) => TurnSummary::of(&derivation.break_off().await?),
+            None => TurnSummary::default(),
         };
         let mut journal = self.last_journal().await?;
         let end = match self.stop_outcome() {
@@ -427,22 +391,6 @@ impl Task<'_> {
                  takes another prompt",
             ),
         };
-        self.commit(end, told, &mut journal).await
-    }
-}
-
-/// What an adapter has told of a turn that is kept with its end.
-#[derive(Default)]
-struct Told {
-    usage: Usage,
-    remember: Option<String>,
-}
-
-impl Told {
-    fn by(fold: &Fold) -> Self {
-        Self {
-            usage: fold.usage,
-            remember: fold.remember.clone(),
-        }
+        self.commit(end, summary, &mut journal).await
     }
 }

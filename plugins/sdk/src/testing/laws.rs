@@ -4,7 +4,7 @@ use proptest::sample::{Index, select};
 use proptest::test_runner::{Config, TestRunner};
 
 use super::{Recording, replay};
-use crate::{Action, Adapter, Event, TurnContext};
+use crate::{Adapter, Context, EventBody, Prompt};
 
 /// Checks what must hold for every adapter, by its recordings and by damaged copies of them: what
 /// comes out does not depend on how lines were batched, no line is lost, there is at most one
@@ -13,7 +13,7 @@ use crate::{Action, Adapter, Event, TurnContext};
 /// # Panics
 ///
 /// A law is broken.
-pub fn laws<A: Adapter>(context: &TurnContext, recordings: &[Recording]) {
+pub fn laws<A: Adapter>(context: &Context, prompt: &Prompt, recordings: &[Recording]) {
     assert!(!recordings.is_empty(), "no recordings");
     let mut runner = TestRunner::new(Config {
         failure_persistence: None,
@@ -29,24 +29,25 @@ pub fn laws<A: Adapter>(context: &TurnContext, recordings: &[Recording]) {
             for (damage, place) in damages {
                 recording.stdout = damage.apply(&recording.stdout, &place);
             }
-            let one_by_one = replay::<A>(context.clone(), &recording, []);
-            let batched = replay::<A>(context.clone(), &recording, sizes);
+            let one_by_one = replay::<A>(context.clone(), prompt.clone(), &recording, []);
+            let batched = replay::<A>(context.clone(), prompt.clone(), &recording, sizes);
             prop_assert_eq!(&one_by_one, &batched);
             let results = one_by_one
                 .events()
-                .filter(|event| matches!(event, Event::TurnResult(_)))
+                .filter(|event| matches!(event, EventBody::TurnResult(_)))
                 .count();
             prop_assert!(results <= 1, "{} results", results);
-            for action in &one_by_one.actions {
-                if let Action::Emit(emitted) = action
-                    && let Event::ToolCall(call) = &emitted.event
-                {
-                    prop_assert!(
-                        serde_json::from_str::<serde::de::IgnoredAny>(&call.input).is_ok(),
-                        "a tool's input is no JSON: {}",
-                        call.input
-                    );
-                }
+            for event in one_by_one.events() {
+                let json = match event {
+                    EventBody::ToolCall(call) => &call.input,
+                    EventBody::Other(other) => &other.json,
+                    _ => continue,
+                };
+                prop_assert!(
+                    serde_json::from_str::<serde::de::IgnoredAny>(json).is_ok(),
+                    "this is no JSON: {}",
+                    json
+                );
             }
             Ok(())
         })

@@ -1,35 +1,34 @@
-//! For tests of adapters: a turn's facts to start from, replays of recorded output, and the laws
-//! that hold for every adapter. With the feature `testing`.
+//! For tests of adapters: facts to start from, replays of recorded output, and the laws that hold
+//! for every adapter. With the feature `testing`.
 
+mod launches;
 mod laws;
-mod plans;
 mod recording;
 mod replay;
 
+pub use launches::{keeps_secrets_apart, shown, starts_afresh, with_everything};
 pub use laws::laws;
-pub use plans::{keeps_secrets_apart, shown, starts_afresh, with_everything};
 pub use recording::{Recording, recordings};
 pub use replay::{Replay, replay};
 
 use crate::{
-    Encoding, Exit, ExitCause, Fragment, McpServer, McpStdio, McpTransport, McpUrl, McpValue,
-    Paths, TurnContext,
+    Block, Context, Exit, ExitCause, Fragment, McpOwner, McpServer, McpStdio, McpTransport, McpUrl,
+    McpValue, Origin, Paths, Prompt, SecretEncoding, WorkspaceConfig,
 };
 
-/// The facts of a first turn with nothing special about it.
+/// The id of the session and of its first turn, in [`context`] and [`prompt`].
+pub const SESSION: &str = "5e551011-0000-4000-8000-000000000000";
+
+/// The facts of a conversation's first process with nothing special about it.
 #[must_use]
-pub fn context(model: &str, prompt: &str) -> TurnContext {
-    let id = "5e551011-0000-4000-8000-000000000000";
-    TurnContext {
-        session_id: id.to_owned(),
-        turn: 1,
-        turn_id: id.to_owned(),
-        prompt: prompt.to_owned(),
+pub fn context(model: &str) -> Context {
+    Context {
+        session_id: SESSION.to_owned(),
         system: None,
         model: model.to_owned(),
         mcp_servers: Vec::new(),
         skills: Vec::new(),
-        resume: None,
+        origin: Origin::New,
         secrets: Vec::new(),
         endpoints: Vec::new(),
         paths: Paths {
@@ -39,6 +38,22 @@ pub fn context(model: &str, prompt: &str) -> TurnContext {
         },
         cli_version: None,
         options: "{}".to_owned(),
+        live: false,
+        workspace_config: WorkspaceConfig::Instructions,
+        tool_policies: Vec::new(),
+    }
+}
+
+/// A first prompt with nothing special about it.
+#[must_use]
+pub fn prompt(text: &str) -> Prompt {
+    Prompt {
+        turn: 1,
+        turn_id: SESSION.to_owned(),
+        blocks: vec![Block::Text(text.to_owned())],
+        settings: Vec::new(),
+        limits: Vec::new(),
+        output_schema: None,
     }
 }
 
@@ -53,16 +68,17 @@ pub fn exit(code: i32) -> Exit {
     }
 }
 
-/// What a host writes for fragments, with `<NAME>` for a raw secret and `<NAME as JSON>` for one
-/// that stands in a JSON string.
+/// What a host writes for fragments, with `<NAME>` for a raw secret, `<NAME as JSON>` for one that
+/// stands in a JSON string, and `<attachment ID>` for an attachment.
 #[must_use]
 pub fn written(fragments: &[Fragment]) -> String {
     let each = fragments.iter().map(|fragment| match fragment {
         Fragment::Text(text) => text.clone(),
-        Fragment::Secret(secret) if secret.encoding == Encoding::Json => {
+        Fragment::Secret(secret) if secret.encoding == SecretEncoding::Json => {
             format!("<{} as JSON>", secret.name)
         }
         Fragment::Secret(secret) => format!("<{}>", secret.name),
+        Fragment::Attachment(id) => format!("<attachment {id}>"),
     });
     each.collect()
 }
@@ -81,6 +97,8 @@ pub fn mcp_servers() -> Vec<McpServer> {
                 url: "https://example.test/mcp?a=$b".to_owned(),
                 headers: vec![value("Authorization", "docs-header")],
             }),
+            owner: McpOwner::Agent,
+            call_timeout_ms: None,
         },
         McpServer {
             name: "local".to_owned(),
@@ -89,6 +107,8 @@ pub fn mcp_servers() -> Vec<McpServer> {
                 args: vec!["server.mjs".to_owned(), "q\"b\\s".to_owned()],
                 env: vec![value("TOKEN", "local-token")],
             }),
+            owner: McpOwner::Agent,
+            call_timeout_ms: None,
         },
     ]
 }

@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use crate::{Exit, ExitCause};
 
-/// The recorded output of one turn.
+/// The recorded output of one process with one prompt.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Recording {
     /// The case's name.
@@ -66,6 +66,8 @@ fn read(folder: &Path, name: &str) -> io::Result<Recording> {
         Some("terminated") => ExitCause::Terminated,
         Some("timeout") => ExitCause::Timeout,
         Some("idle") => ExitCause::Idle,
+        Some("limit") => ExitCause::Limit,
+        Some("closed") => ExitCause::Closed,
         Some(other) => return Err(io::Error::other(format!("{name}: unknown cause {other}"))),
     };
     let tail = (stderr.len().saturating_sub(STDERR_TAIL)..stderr.len())

@@ -1,57 +1,77 @@
 use super::Recording;
-use crate::{Action, Adapter, Conclusion, Driver, Event, OutputStream, Reaction, TurnContext};
+use crate::{
+    Action, Adapter, Context, Driver, Event, EventBody, Failure, Input, OutputSource, Prompt,
+    Reaction,
+};
 
-/// All that an adapter made of a turn.
+/// All that an adapter made of a process with one prompt.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Replay {
-    /// Actions, with `emitted.line` counted from the start of the replay.
+    /// Actions, with `event.line` counted from the start of the replay; those at the end of the
+    /// process among them.
     pub actions: Vec<Action>,
     /// Lines absorbed, counted in the same way.
     pub absorbed: Vec<u32>,
-    /// The conclusion.
-    pub conclusion: Conclusion,
 }
 
 impl Replay {
-    /// The events, those of the conclusion included.
-    pub fn events(&self) -> impl Iterator<Item = &Event> {
-        let told = self.actions.iter().filter_map(|action| match action {
-            Action::Emit(emitted) => Some(&emitted.event),
+    /// What the events tell.
+    pub fn events(&self) -> impl Iterator<Item = &EventBody> {
+        self.envelopes().map(|event| &event.body)
+    }
+
+    /// The events, with the turn and the call that they belong to.
+    pub fn envelopes(&self) -> impl Iterator<Item = &Event> {
+        self.actions.iter().filter_map(|action| match action {
+            Action::Emit(event) => Some(event),
             _ => None,
-        });
-        told.chain(&self.conclusion.events)
+        })
+    }
+
+    /// Why the turn failed, as its result tells.
+    #[must_use]
+    pub fn failure(&self) -> Option<&Failure> {
+        self.events().find_map(|event| match event {
+            EventBody::TurnResult(result) => result.failure.as_ref(),
+            _ => None,
+        })
     }
 
     /// What the adapter wants remembered in the end.
     #[must_use]
     pub fn remembered(&self) -> Option<&str> {
-        let last = self.actions.iter().rev().find_map(|action| match action {
-            Action::Remember(token) => Some(token.as_str()),
-            _ => None,
-        });
-        self.conclusion.remember.as_deref().or(last)
+        self.actions
+            .iter()
+            .rev()
+            .find_map(|action| match action {
+                Action::Remember(token) => Some(Some(token.as_str())),
+                Action::Forget => Some(None),
+                _ => None,
+            })
+            .flatten()
     }
 }
 
-/// Feeds recorded output to a new turn, stdout before stderr, in batches of as many lines as
-/// `sizes` says, and one by one when it has ended.
+/// Gives a new conversation its prompt and recorded output, stdout before stderr, in batches of as
+/// many lines as `sizes` says and one by one after that, and the end of the process.
 ///
 /// # Panics
 ///
 /// A line has no event and is not absorbed either, or both.
 pub fn replay<A: Adapter>(
-    context: TurnContext,
+    context: Context,
+    prompt: Prompt,
     recording: &Recording,
     sizes: impl IntoIterator<Item = usize>,
 ) -> Replay {
     let mut sizes = sizes.into_iter().chain(std::iter::repeat(1));
-    let mut driver = Driver::<A>::new(context);
-    let mut actions = Vec::new();
+    let mut driver = Driver::<A>::new(context, None);
+    let mut actions = driver.receive(Input::Prompt(prompt)).actions;
     let mut absorbed = Vec::new();
     let mut base = 0;
     let streams = [
-        (OutputStream::Stdout, &recording.stdout),
-        (OutputStream::Stderr, &recording.stderr),
+        (OutputSource::Stdout, &recording.stdout),
+        (OutputSource::Stderr, &recording.stderr),
     ];
     for (source, output) in streams {
         let mut lines = output.split_inclusive('\n').peekable();
@@ -63,20 +83,24 @@ pub fn replay<A: Adapter>(
             absorbed.extend(reaction.absorbed.iter().map(|line| line + base));
             // As in a host, output puts off the wish to be woken.
             actions.retain(|action| !matches!(action, Action::WakeAfter(_)));
-            actions.extend(reaction.actions.into_iter().map(|mut action| {
-                if let Action::Emit(emitted) = &mut action {
-                    emitted.line += base;
-                }
-                action
-            }));
+            actions.extend(counted_from(base, reaction.actions));
             base += u32::try_from(batch.len()).unwrap_or(u32::MAX);
         }
     }
-    Replay {
-        actions,
-        absorbed,
-        conclusion: driver.finish(recording.exit.clone()),
-    }
+    actions.extend(counted_from(
+        base,
+        driver.finish(recording.exit.clone()).actions,
+    ));
+    Replay { actions, absorbed }
+}
+
+fn counted_from(base: u32, actions: Vec<Action>) -> impl Iterator<Item = Action> {
+    actions.into_iter().map(move |mut action| {
+        if let Action::Emit(event) = &mut action {
+            event.line += base;
+        }
+        action
+    })
 }
 
 fn assert_nothing_lost(reaction: &Reaction, lines: usize) {
@@ -84,7 +108,7 @@ fn assert_nothing_lost(reaction: &Reaction, lines: usize) {
         let told = reaction
             .actions
             .iter()
-            .any(|action| matches!(action, Action::Emit(emitted) if emitted.line == line));
+            .any(|action| matches!(action, Action::Emit(event) if event.line == line));
         let absorbed = reaction.absorbed.contains(&line);
         assert!(
             told != absorbed,

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use aod_e2e::{DEMO_MODEL, Server, repository};
+use aod_e2e::{DEMO_MODEL, Server, program, repository};
 use aod_sandbox::{
     Bubblewrap, BubblewrapConfig, Network, RunOptions, SandboxDriver as _, SandboxSpec,
 };
@@ -59,13 +59,16 @@ fn in_a_sandbox() -> Duration {
     let mut spec = SandboxSpec::new(argv, &home, &workspace);
     // As the server has it.
     spec.network = Network::Host;
-    let mut launch = Bubblewrap::new(BubblewrapConfig::default())
-        .launch(&spec)
-        .unwrap();
+    let mut launch = Bubblewrap::new(BubblewrapConfig {
+        init: Some(program("aod-supervisor")),
+        ..BubblewrapConfig::default()
+    })
+    .launch(&spec)
+    .unwrap();
     // By a shell, as whoever has no server would.
     let shell = ["-c", "\"$@\"; exit $?", "sh"].map(str::to_owned);
     let sandbox = launch.program.to_string_lossy().into_owned();
-    launch.argv.splice(..0, shell.into_iter().chain([sandbox]));
+    launch.args.splice(..0, shell.into_iter().chain([sandbox]));
     launch.program = "/bin/sh".into();
     let options = RunOptions {
         stdin: PROMPT.into(),

@@ -12,6 +12,7 @@ pub struct ServerOptions {
     pub(super) runtimes: Runtimes,
     environment: Vec<(String, String)>,
     pub(super) disk: Option<Disk>,
+    pub(super) is_cold: bool,
 }
 
 impl ServerOptions {
@@ -22,6 +23,7 @@ impl ServerOptions {
             runtimes,
             environment: Vec::new(),
             disk: None,
+            is_cold: false,
         }
     }
 
@@ -34,6 +36,14 @@ impl ServerOptions {
     pub fn on_a_disk_of(mut self, size: &str) -> Option<Self> {
         self.disk = Some(Disk::mount(size)?);
         Some(self)
+    }
+
+    /// With nothing compiled before, and used as soon as it listens. Others are lent what earlier
+    /// servers have compiled, and waited for until their runtimes are loaded.
+    #[must_use]
+    pub fn cold(mut self) -> Self {
+        self.is_cold = true;
+        self
     }
 
     /// With a setting, as a variable such as `AOD_LIMITS__SESSIONS_PER_USER`.

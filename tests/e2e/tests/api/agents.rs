@@ -340,6 +340,10 @@ async fn agents_are_listed_newest_first_and_in_pages_on_request() {
     for bad in ["limit=0", "limit=201", "limit=-1", "limit=x", "after=x"] {
         let reply = client.get(&format!("/agents?{bad}")).await;
         let name = bad.split('=').next().unwrap();
-        assert_eq!(reply.refused(422)[0]["loc"], json!(["query", name]), "{bad}");
+        assert_eq!(
+            reply.refused(422)[0]["loc"],
+            json!(["query", name]),
+            "{bad}"
+        );
     }
 }

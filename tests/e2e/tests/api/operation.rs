@@ -9,7 +9,10 @@ use crate::{runtimes, server};
 async fn health_has_details_for_users_alone() {
     let server = server().await;
     let base = server.client().base();
-    for stranger in [Client::new(base, None), Client::new(base, Some("aod_wrong"))] {
+    for stranger in [
+        Client::new(base, None),
+        Client::new(base, Some("aod_wrong")),
+    ] {
         let health = stranger.get("/health").await.expect(200);
         assert_eq!(health, json!({"status": "ok"}));
     }

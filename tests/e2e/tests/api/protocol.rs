@@ -198,21 +198,29 @@ async fn a_method_that_is_not_served_is_told_which_are() {
 
 #[tokio::test]
 async fn a_page_whose_name_was_made_to_point_here_is_refused() {
-    let settings = |options: ServerOptions| {
-        options.set("AOD_HTTP__ALLOWED_HOSTS", "[\"aod.example.com\"]")
-    };
+    let settings =
+        |options: ServerOptions| options.set("AOD_HTTP__ALLOWED_HOSTS", "[\"aod.example.com\"]");
     let server = Server::start(settings(ServerOptions::new(runtimes()))).await;
     let client = server.client();
     let ask = async |host: &str, path: &str| {
         let request = client.request(Method::GET, path).header("Host", host);
         client.send(request).await
     };
-    for host in ["evil.example.com", "evil.example.com:8777", "localhost.evil.com"] {
+    for host in [
+        "evil.example.com",
+        "evil.example.com:8777",
+        "localhost.evil.com",
+    ] {
         for path in ["/health", "/agents", "/openapi.json"] {
             ask(host, path).await.refused(421);
         }
     }
-    for host in ["localhost:8777", "127.0.0.1", "[::1]:8777", "aod.example.com"] {
+    for host in [
+        "localhost:8777",
+        "127.0.0.1",
+        "[::1]:8777",
+        "aod.example.com",
+    ] {
         ask(host, "/agents").await.expect(200);
     }
 }
@@ -236,11 +244,13 @@ async fn browsers_may_use_the_api_from_named_origins_alone() {
     // Nobody, where nothing is said.
     let reply = ask(server.client(), Method::GET, origin).await;
     assert_eq!((reply.status.as_u16(), allowed(&reply)), (200, None));
-    ask(server.client(), Method::OPTIONS, origin).await.refused(405);
+    ask(server.client(), Method::OPTIONS, origin)
+        .await
+        .refused(405);
 
     server.kill();
-    let options = ServerOptions::new(runtimes())
-        .set("AOD_HTTP__ALLOWED_ORIGINS", format!("[\"{origin}\"]"));
+    let options =
+        ServerOptions::new(runtimes()).set("AOD_HTTP__ALLOWED_ORIGINS", format!("[\"{origin}\"]"));
     server.start_again_with(options).await;
     let client = server.client();
     for method in [Method::GET, Method::OPTIONS] {

@@ -397,7 +397,12 @@ async fn a_field_that_is_not_known_is_refused_with_the_nearest_one() {
     let client = server.client();
     let id = client.demo_agent().await;
     for (path, body, loc, near) in [
-        ("/agents", with(agent(), json!({"sistem": "x"})), json!(["sistem"]), "system"),
+        (
+            "/agents",
+            with(agent(), json!({"sistem": "x"})),
+            json!(["sistem"]),
+            "system",
+        ),
         (
             "/environments",
             json!({"name": "e", "env_var": {"A": "b"}}),
@@ -416,13 +421,21 @@ async fn a_field_that_is_not_known_is_refused_with_the_nearest_one() {
             json!(["timeouts"]),
             "timeout",
         ),
-        ("/tokens", json!({"name": "t", "expires": null}), json!(["expires"]), "expires_at"),
+        (
+            "/tokens",
+            json!({"name": "t", "expires": null}),
+            json!(["expires"]),
+            "expires_at",
+        ),
     ] {
         let problems = client.post(path, &body).await.refused(422);
         let mut whole = vec![json!("body")];
         whole.extend(loc.as_array().unwrap().clone());
         assert_eq!(problems[0]["loc"], json!(whole), "{problems}");
-        assert_eq!(problems[0]["msg"], format!("Extra field: did you mean {near}?"));
+        assert_eq!(
+            problems[0]["msg"],
+            format!("Extra field: did you mean {near}?")
+        );
         assert_eq!(problems.as_array().unwrap().len(), 1, "{problems}");
     }
     assert_eq!(client.get("/sessions").await.expect(200)["data"], json!([]));
@@ -441,7 +454,10 @@ async fn an_id_has_one_form() {
         id.replace('-', ""),
     ] {
         client.get(&format!("/agents/{form}")).await.refused(404);
-        client.get(&format!("/agents?after={form}")).await.refused(422);
+        client
+            .get(&format!("/agents?after={form}"))
+            .await
+            .refused(422);
         let body = json!({"agent_id": form, "prompt": "x"});
         refuses(client, "/sessions", body, json!(["body", "agent_id"])).await;
     }

@@ -17,7 +17,14 @@ async fn a_generated_python_client_runs_a_session() {
     fs::write(&config, "post_hooks: []\n").unwrap();
     let mut generator = Command::new(&python);
     generator
-        .args(["-m", "openapi_python_client", "generate", "--meta", "none", "--overwrite"])
+        .args([
+            "-m",
+            "openapi_python_client",
+            "generate",
+            "--meta",
+            "none",
+            "--overwrite",
+        ])
         .arg("--config")
         .arg(&config)
         .arg("--path")

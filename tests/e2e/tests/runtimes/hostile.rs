@@ -91,7 +91,7 @@ async fn others_do_not_notice_and_the_native_stream_is_complete() {
     let planning = guest(
         "planning",
         Guest {
-            plan: LOOP,
+            prepare: LOOP,
             ..good()
         },
     );

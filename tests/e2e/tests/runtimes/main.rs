@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
 mod commands;
+mod first_start;
 mod hostile;
 mod reload;
 mod template;

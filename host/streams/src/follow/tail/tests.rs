@@ -25,7 +25,7 @@ fn read_on(dir: &Path, last: u64, seen: &mut Vec<u8>) -> Reader {
 struct Lab {
     folder: tempfile::TempDir,
     writer: Writer,
-    grown: watch::Sender<()>,
+    grown: watch::Sender<u64>,
     tail: Arc<Mutex<Tail>>,
 }
 
@@ -36,7 +36,7 @@ impl Lab {
         let mut lab = Self {
             folder,
             writer,
-            grown: watch::Sender::new(()),
+            grown: watch::Sender::new(0),
             tail: Tails::default().of(Uuid::nil()),
         };
         lab.write(1, 10);
@@ -58,7 +58,7 @@ impl Lab {
             batch.push(meta, text.as_bytes()).unwrap();
         }
         self.writer.append(&mut batch).unwrap();
-        self.grown.send_replace(());
+        self.grown.send_modify(|_| {});
     }
 
     /// One who has read all that there is by now.

@@ -27,7 +27,7 @@ type Row<'t> = (&'t [(u64, Event)], &'t [Action], Reason);
 #[test]
 fn races() {
     use Action::{Kill, Signal};
-    use Event::{Activity, Gone, Interrupt, LogFailed, ResultSeen, Terminate, Time};
+    use Event::{Activity, Close, Gone, Interrupt, LogFailed, Terminate, Time};
     let table: &[Row<'_>] = &[
         (&[(1, Gone)], &[], Reason::Exit),
         (&[(1, Gone), (1, Interrupt)], &[], Reason::Exit),
@@ -51,7 +51,7 @@ fn races() {
         (&[(299, Activity), (400, Time)], &[], Reason::Exit),
         (&[(999, Activity), (1000, Time)], &[Signal], Reason::Timeout),
         (
-            &[(10, ResultSeen), (90, ResultSeen), (110, Time)],
+            &[(10, Close), (90, Close), (110, Time)],
             &[Signal],
             Reason::AfterResult,
         ),
@@ -81,7 +81,7 @@ fn without_a_signal_it_is_killed_at_once() {
 const EVENTS: [Event; 8] = [
     Event::Time,
     Event::Activity,
-    Event::ResultSeen,
+    Event::Close,
     Event::Interrupt,
     Event::Terminate,
     Event::LogFailed,

@@ -1,22 +1,24 @@
-//! What an adapter does to the outside and is told besides lines: deeds, questions, ticks, and the
+//! What an adapter does to the outside and is told besides lines: effects, questions, ticks, and the
 //! user's wish to stop. All of it is on record: here is only what follows from the records.
 
 use std::collections::HashMap;
 use std::io;
 
 use aod_log::{Kind, Record};
-use aod_resources::event::{EventBody, Level};
-use aod_runtime::types::{Answer, Encoding, Fragment, Interrupt, Question, Reaction};
-use aod_runtime::{AdapterError, Turn};
+use aod_resources::event::{
+    EventBody, Level, PermissionAnswer, PermissionRequest, PermissionWithdrawn,
+};
+use aod_runtime::types::{Answer, Fragment, Input, Reaction, SecretEncoding, StopMethod};
+use aod_runtime::{AdapterError, Conversation};
 use aod_supervisor::Note;
 
-use super::{Deed, Fold, Step, tell};
+use super::{Effect, Fold, Step, notice};
 
 /// The state of a turn's dialogue.
 #[derive(Debug, Default)]
 pub(super) struct Dialogue {
-    /// How many deeds the adapter has asked for.
-    deeds: u64,
+    /// How many effects the adapter has asked for.
+    effects: u64,
     /// How many of them are on record.
     done: u64,
     questions: HashMap<String, Asked>,
@@ -56,9 +58,9 @@ enum Asked {
     Dropped,
 }
 
-/// How a question stands towards an answer.
+/// Whether a question can be given an answer.
 #[derive(Debug, PartialEq, Eq)]
-pub(in crate::turn) enum Standing {
+pub(in crate::turn) enum QuestionState {
     /// It can be given.
     Open,
     /// It is none of these choices.
@@ -73,7 +75,7 @@ pub(in crate::turn) enum Standing {
 
 /// Something that time brings.
 #[derive(Debug, PartialEq, Eq)]
-pub(in crate::turn) enum Wanted {
+pub(in crate::turn) enum TimerAction {
     /// Nobody has answered.
     Default {
         /// The question's id.
@@ -102,37 +104,39 @@ impl Dialogue {
 }
 
 /// Text for stdin, as supervisors take it.
-pub(super) fn write(fragments: Vec<Fragment>) -> aod_supervisor::Deed {
+pub(in crate::turn) fn for_stdin(fragments: Vec<Fragment>) -> Vec<aod_supervisor::Fragment> {
     use aod_supervisor::Fragment as To;
     let each = fragments.into_iter().map(|fragment| match fragment {
         Fragment::Text(text) => To::Text(text),
         Fragment::Secret(secret) => match secret.encoding {
-            Encoding::Raw => To::Secret(secret.name),
-            Encoding::Json => To::JsonSecret(secret.name),
+            SecretEncoding::Raw => To::Secret(secret.name),
+            SecretEncoding::Json => To::JsonSecret(secret.name),
         },
+        // No prompt has attachments yet: the runtime refuses a reaction that names one.
+        Fragment::Attachment(_) => To::Text(String::new()),
     });
-    aod_supervisor::Deed::Write(each.collect())
+    each.collect()
 }
 
 impl Fold {
-    /// How a question stands towards an answer of this value.
-    pub(in crate::turn) fn standing(&self, question: &str, value: &str) -> Standing {
+    /// Whether a question can be given an answer of this value.
+    pub(in crate::turn) fn question_state(&self, question: &str, value: &str) -> QuestionState {
         match self.dialogue.questions.get(question) {
             Some(Asked::Pending { choices, .. }) => {
                 if choices.is_empty() || choices.iter().any(|choice| choice == value) {
-                    Standing::Open
+                    QuestionState::Open
                 } else {
-                    Standing::NoChoice(choices.clone())
+                    QuestionState::NoChoice(choices.clone())
                 }
             }
-            Some(Asked::Answered) => Standing::Answered,
-            Some(Asked::Dropped) => Standing::Dropped,
-            None => Standing::Unknown,
+            Some(Asked::Answered) => QuestionState::Answered,
+            Some(Asked::Dropped) => QuestionState::Dropped,
+            None => QuestionState::Unknown,
         }
     }
 
     /// What time brings next, and when.
-    pub(in crate::turn) fn next_due(&self) -> Option<(Due, Wanted)> {
+    pub(in crate::turn) fn next_due(&self) -> Option<(Due, TimerAction)> {
         let pending = self.dialogue.questions.iter();
         let first = pending
             .filter_map(|(question, asked)| match asked {
@@ -142,45 +146,62 @@ impl Fold {
             .min();
         let default = first.map(|(due, question, value)| {
             let (question, value) = (question.clone(), value.clone());
-            (due, Wanted::Default { question, value })
+            (due, TimerAction::Default { question, value })
         });
         let tick = self
             .dialogue
             .wake
-            .map(|due| (due, Wanted::Tick(self.dialogue.ticks)));
+            .map(|due| (due, TimerAction::Tick(self.dialogue.ticks)));
         [default, tick]
             .into_iter()
             .flatten()
             .min_by_key(|(due, _)| *due)
     }
 
-    /// How many deeds have been done, as far as the log was read.
+    /// How many effects have been done, as far as the log was read.
     pub(in crate::turn) fn done(&self) -> u64 {
         self.dialogue.done
     }
 
-    pub(super) fn outside(&mut self, deed: aod_supervisor::Deed, step: &mut Step<'_>) {
-        step.deeds.push(Deed::Outside(self.dialogue.deeds, deed));
-        self.dialogue.deeds += 1;
+    pub(super) fn outside(&mut self, effect: aod_supervisor::Effect, step: &mut Step<'_>) {
+        let number = self.dialogue.effects;
+        step.effects.push(Effect::Outside(number, effect));
+        self.dialogue.effects += 1;
     }
 
-    pub(super) fn ask(&mut self, question: Question, step: &mut Step<'_>) -> io::Result<()> {
-        if self.dialogue.questions.contains_key(&question.id) {
+    pub(super) fn ask(
+        &mut self,
+        question: PermissionRequest,
+        step: &mut Step<'_>,
+    ) -> io::Result<()> {
+        let id = question.request_id.clone();
+        if self.dialogue.questions.contains_key(&id) {
             let text = format!(
-                "the runtime's adapter asks two questions with the id {:?}; the second is ignored",
-                question.id
+                "the runtime's adapter asks two questions with the id {id:?}; the second is ignored"
             );
-            let level = Level::Warning;
-            return self.tell(EventBody::Notice { level, text }, step);
+            return self.tell(notice(Level::Warning, "adapter.question", text), step);
         }
-        self.tell(tell::request(&question), step)?;
         let asked = Asked::Pending {
-            choices: question.choices.into_iter().map(|it| it.id).collect(),
-            default: question.default,
+            choices: question.choices.iter().map(|it| it.id.clone()).collect(),
+            default: question.default.clone(),
             due: Due::after(self.dialogue.now, question.deadline_ms),
         };
-        self.dialogue.questions.insert(question.id, asked);
+        self.tell(EventBody::PermissionRequest(question), step)?;
+        self.dialogue.questions.insert(id, asked);
         Ok(())
+    }
+
+    /// A question needs no answer any more; one that has its answer is left as it is.
+    pub(super) fn withdraw(&mut self, question: String, step: &mut Step<'_>) -> io::Result<()> {
+        match self.dialogue.questions.get_mut(&question) {
+            Some(asked @ Asked::Pending { .. }) => *asked = Asked::Dropped,
+            _ => return Ok(()),
+        }
+        let request_id = question;
+        self.tell(
+            EventBody::PermissionWithdrawn(PermissionWithdrawn { request_id }),
+            step,
+        )
     }
 
     /// Takes a record of the dialogue.
@@ -197,18 +218,28 @@ impl Fold {
             Kind::Tick => {
                 self.dialogue.ticks += 1;
                 self.dialogue.wake = None;
-                let elapsed = self.numbers.elapsed();
-                return self.call(step, |turn| turn.tick(elapsed));
+                let elapsed = self.ids.elapsed();
+                return self.call(step, |conversation| conversation.tick(elapsed));
             }
-            Kind::Interrupt if self.description().interrupt == Interrupt::Dialogue => {
-                for asked in self.dialogue.questions.values_mut() {
-                    if matches!(asked, Asked::Pending { .. }) {
-                        *asked = Asked::Dropped;
-                    }
-                }
-                return self.call(step, Turn::interrupt);
+            Kind::Interrupt if self.description().stop == StopMethod::Dialogue => {
+                self.withdraw_all(step)?;
+                return self.call(step, |conversation| conversation.receive(&Input::Interrupt));
             }
             _ => {}
+        }
+        Ok(())
+    }
+
+    /// The user stops the turn instead of answering.
+    fn withdraw_all(&mut self, step: &mut Step<'_>) -> io::Result<()> {
+        let pending = self.dialogue.questions.iter();
+        let mut pending: Vec<String> = pending
+            .filter(|(_, asked)| matches!(asked, Asked::Pending { .. }))
+            .map(|(question, _)| question.clone())
+            .collect();
+        pending.sort();
+        for question in pending {
+            self.withdraw(question, step)?;
         }
         Ok(())
     }
@@ -221,9 +252,8 @@ impl Fold {
         let Note::Refused { reason } = note else {
             return Ok(());
         };
-        let level = Level::Error;
         let text = format!("what the runtime's adapter wrote did not reach the CLI: {reason}");
-        self.tell(EventBody::Notice { level, text }, step)
+        self.tell(notice(Level::Error, "stdin.refused", text), step)
     }
 
     fn take_answer(&mut self, record: &Record<'_>, step: &mut Step<'_>) -> io::Result<()> {
@@ -235,39 +265,36 @@ impl Fold {
             return Ok(());
         };
         *asked = Asked::Answered;
-        let told = EventBody::PermissionAnswer {
+        let told = EventBody::PermissionAnswer(PermissionAnswer {
             request_id: answer.question.clone(),
             answer: answer.value.clone(),
             by_default: answer.by_default,
-        };
+        });
         self.tell(told, step)?;
-        let answer = Answer {
+        let answer = Input::Answer(Answer {
             question: answer.question,
             value: answer.value,
+            edited_input: None,
+            message: None,
             by_default: answer.by_default,
-        };
-        self.call(step, |turn| turn.answer(&answer))
+        });
+        self.call(step, |conversation| conversation.receive(&answer))
     }
 
     /// Calls the adapter outside of its lines.
     fn call(
         &mut self,
         step: &mut Step<'_>,
-        call: impl FnOnce(&mut Turn) -> Result<Reaction, AdapterError>,
+        call: impl FnOnce(&mut Conversation) -> Result<Reaction, AdapterError>,
     ) -> io::Result<()> {
-        let Some(turn) = &mut self.turn else {
+        let Some(conversation) = &mut self.conversation else {
             return Ok(());
         };
-        match call(turn) {
-            Ok(reaction) => {
-                for action in reaction.actions {
-                    self.act(action, step)?;
-                }
-                Ok(())
-            }
+        match call(conversation) {
+            Ok(reaction) => self.act_all(reaction, step),
             Err(error) => {
                 self.fail(&error, step)?;
-                self.begin_turn(step)
+                self.replace(step)
             }
         }
     }

@@ -4,7 +4,7 @@ use std::fs;
 use std::sync::OnceLock;
 
 use aod_log::{Batch, Flags, Meta, Options, Writer};
-use aod_runtime::types::Paths;
+use aod_runtime::types::{Block, Origin, Paths, WorkspaceConfig};
 use aod_runtime::{Engine, Limits, Settings};
 use aod_supervisor::Reason;
 use proptest::prelude::*;
@@ -46,27 +46,45 @@ fn adapter() -> Arc<Adapter> {
     adapter.clone()
 }
 
-fn context() -> TurnContext {
-    TurnContext {
-        session_id: "00000000-0000-4000-8000-000000000000".to_owned(),
-        turn: 1,
-        turn_id: "00000000-0000-4000-8000-000000000000".to_owned(),
-        prompt: "p".to_owned(),
-        system: None,
-        model: "demo/echo".to_owned(),
-        mcp_servers: Vec::new(),
-        skills: Vec::new(),
-        resume: None,
-        secrets: Vec::new(),
-        endpoints: Vec::new(),
-        paths: Paths {
-            home: "/h".to_owned(),
-            workspace: "/w".to_owned(),
-            private: "/p".to_owned(),
+const SESSION: &str = "00000000-0000-4000-8000-000000000000";
+
+fn input(adapter: Arc<Adapter>) -> FoldInput {
+    FoldInput {
+        adapter,
+        context: Context {
+            session_id: SESSION.to_owned(),
+            system: None,
+            model: "demo/echo".to_owned(),
+            mcp_servers: Vec::new(),
+            skills: Vec::new(),
+            origin: Origin::New,
+            secrets: Vec::new(),
+            endpoints: Vec::new(),
+            paths: Paths {
+                home: "/h".to_owned(),
+                workspace: "/w".to_owned(),
+                private: "/p".to_owned(),
+            },
+            cli_version: None,
+            options: "{}".to_owned(),
+            live: false,
+            workspace_config: WorkspaceConfig::Instructions,
+            tool_policies: Vec::new(),
         },
-        cli_version: None,
-        options: "{}".to_owned(),
+        prompt: Prompt {
+            turn: 1,
+            turn_id: SESSION.to_owned(),
+            blocks: vec![Block::Text("p".to_owned())],
+            settings: Vec::new(),
+            limits: Vec::new(),
+            output_schema: None,
+        },
+        start: Start::default(),
     }
+}
+
+fn demo() -> Fold {
+    Fold::new(input(adapter()))
 }
 
 fn exited() -> Exited {
@@ -74,6 +92,7 @@ fn exited() -> Exited {
         code: Some(0),
         signal: None,
         reason: Reason::Exit,
+        killed: false,
         replaced_bytes: 0,
         output_bytes: 0,
         error: None,
@@ -111,10 +130,10 @@ impl Bench {
     }
 
     /// A record of output: as supervisors write them, a line or a piece of one.
-    fn output(&mut self, stream: OutputStream, text: &str) {
+    fn output(&mut self, stream: OutputSource, text: &str) {
         let kind = match stream {
-            OutputStream::Stdout => Kind::Stdout,
-            OutputStream::Stderr => Kind::Stderr,
+            OutputSource::Stdout => Kind::Stdout,
+            _ => Kind::Stderr,
         };
         let flags = match text.ends_with('\n') {
             true => Flags::NONE,
@@ -143,7 +162,7 @@ impl Bench {
     /// Derives everything at once.
     fn derive(&self, dir: &str) -> Vec<Value> {
         let mut events = self.events(dir);
-        let mut fold = Fold::new(adapter(), context());
+        let mut fold = demo();
         fold.advance(&mut self.reader(), &mut events).unwrap();
         if let Some(exited) = fold.exited.clone() {
             fold.finish(&exited, &mut events).unwrap();
@@ -170,24 +189,25 @@ fn kinds(events: &[Value]) -> Vec<&str> {
 fn a_turn_is_told_with_the_entries_that_it_came_from() {
     let mut bench = Bench::new();
     bench.output(
-        OutputStream::Stdout,
+        OutputSource::Stdout,
         "{\"demo\":\"started\",\"session\":\"s\"}\n",
     );
-    bench.output(OutputStream::Stdout, "{\"demo\":\"message\",");
-    bench.output(OutputStream::Stderr, "careful\n");
-    bench.output(OutputStream::Stdout, "\"text\":\"m\"}\n");
-    bench.output(OutputStream::Stdout, "no json\n");
+    bench.output(OutputSource::Stdout, "{\"demo\":\"message\",");
+    bench.output(OutputSource::Stderr, "careful\n");
+    bench.output(OutputSource::Stdout, "\"text\":\"m\"}\n");
+    bench.output(OutputSource::Stdout, "no json\n");
     bench.output(
-        OutputStream::Stdout,
+        OutputSource::Stdout,
         "{\"demo\":\"result\",\"text\":\"r\"}\n",
     );
-    bench.output(OutputStream::Stderr, "rest");
+    bench.output(OutputSource::Stderr, "rest");
     bench.end();
     let events = bench.derive("events");
     let ids: Vec<&str> = events.iter().map(|it| it["id"].as_str().unwrap()).collect();
     assert_eq!(
         kinds(&events),
         [
+            "turn.started",
             "session.started",
             "notice",
             "message",
@@ -196,11 +216,11 @@ fn a_turn_is_told_with_the_entries_that_it_came_from() {
             "notice"
         ]
     );
-    assert_eq!(ids, ["2.0", "4.0", "5.0", "6.0", "7.0", "8.0"]);
-    assert_eq!(events[0]["at"], "1970-01-01T00:00:03.000000+00:00");
-    assert_eq!(events[3]["data"], "no json");
-    assert_eq!(events[4]["duration_ms"], 6000);
-    assert_eq!(events[4]["is_error"], false);
+    assert_eq!(ids, ["1.0", "2.0", "4.0", "5.0", "6.0", "7.0", "8.0"]);
+    assert_eq!(events[1]["at"], "1970-01-01T00:00:03.000000+00:00");
+    assert_eq!(events[4]["data"], "no json");
+    assert_eq!(events[5]["duration_ms"], 6000);
+    assert_eq!(events[5]["is_error"], false);
 }
 
 #[test]
@@ -212,21 +232,21 @@ fn a_line_that_the_adapter_dies_of_costs_no_other_and_the_third_costs_the_adapte
     let good = "{\"demo\":\"delta\",\"text\":\"good\"}\n";
     let mut bench = Bench::new();
     for _ in 0..3 {
-        bench.output(OutputStream::Stdout, good);
-        bench.output(OutputStream::Stdout, good);
-        bench.output(OutputStream::Stdout, &deadly);
+        bench.output(OutputSource::Stdout, good);
+        bench.output(OutputSource::Stdout, good);
+        bench.output(OutputSource::Stdout, &deadly);
     }
-    bench.output(OutputStream::Stdout, good);
+    bench.output(OutputSource::Stdout, good);
     bench.end();
     let events = bench.derive("events");
     let once = ["message.delta", "message.delta", "notice", "unparsed"];
     assert_eq!(
         kinds(&events),
-        [&once[..], &once, &once, &["unparsed"]].concat()
+        [&["turn.started"], &once[..], &once, &once, &["unparsed"]].concat()
     );
-    assert_eq!(events[3]["data"], deadly.trim_end());
-    assert_eq!(events[12]["data"], good.trim_end());
-    let last = events[10]["text"].as_str().unwrap();
+    assert_eq!(events[4]["data"], deadly.trim_end());
+    assert_eq!(events[13]["data"], good.trim_end());
+    let last = events[11]["text"].as_str().unwrap();
     assert!(
         last.ends_with("what follows is passed on as it stands"),
         "{last}"
@@ -237,24 +257,24 @@ fn a_line_that_the_adapter_dies_of_costs_no_other_and_the_third_costs_the_adapte
 fn a_line_longer_than_an_adapter_takes_is_passed_on_whole() {
     let mut bench = Bench::new();
     let piece = "x".repeat(aod_runtime::MAX_FEED_BYTES - 10);
-    bench.output(OutputStream::Stdout, &piece);
-    bench.output(OutputStream::Stdout, &piece);
-    bench.output(OutputStream::Stdout, "end\n");
+    bench.output(OutputSource::Stdout, &piece);
+    bench.output(OutputSource::Stdout, &piece);
+    bench.output(OutputSource::Stdout, "end\n");
     bench.output(
-        OutputStream::Stdout,
+        OutputSource::Stdout,
         "{\"demo\":\"delta\",\"text\":\"d\"}\n",
     );
     bench.end();
     let events = bench.derive("events");
     assert_eq!(
-        kinds(&events)[..3],
+        kinds(&events)[1..4],
         ["unparsed", "unparsed", "message.delta"]
     );
     let data = |at: usize| events[at]["data"].as_str().unwrap();
-    assert_eq!(data(0).len() + data(1).len(), 2 * piece.len() + 3);
+    assert_eq!(data(1).len() + data(2).len(), 2 * piece.len() + 3);
 }
 
-fn line() -> impl Strategy<Value = (OutputStream, String)> {
+fn line() -> impl Strategy<Value = (OutputSource, String)> {
     let stdout = prop_oneof![
         Just("{\"demo\":\"delta\",\"text\":\"d\"}".to_owned()),
         Just("{\"demo\":\"tool\",\"id\":\"1\",\"name\":\"n\",\"input\":{ }}".to_owned()),
@@ -264,8 +284,8 @@ fn line() -> impl Strategy<Value = (OutputStream, String)> {
         "[ -~\u{2028}]{0,8}",
     ];
     prop_oneof![
-        4 => stdout.prop_map(|text| (OutputStream::Stdout, text)),
-        1 => "[ -~]{0,8}".prop_map(|text| (OutputStream::Stderr, text)),
+        4 => stdout.prop_map(|text| (OutputSource::Stdout, text)),
+        1 => "[ -~]{0,8}".prop_map(|text| (OutputSource::Stderr, text)),
     ]
 }
 
@@ -280,7 +300,7 @@ proptest! {
         open_end in any::<bool>(),
     ) {
         let mut bench = Bench::new();
-        let mut fold = Fold::new(adapter(), context());
+        let mut fold = demo();
         let mut reader = bench.reader();
         let mut events = bench.events("steps");
         let mut wanted = Vec::new();
@@ -307,7 +327,7 @@ proptest! {
             }
             if choice & 12 == 12 {
                 // The host dies, and another goes on.
-                fold = Fold::new(adapter(), context());
+                fold = demo();
                 reader = bench.reader();
                 events = bench.events("steps");
             }
@@ -322,6 +342,9 @@ proptest! {
         let ids: Vec<aod_resources::event::EventId> =
             at_once.iter().map(|it| it["id"].as_str().unwrap().parse().unwrap()).collect();
         prop_assert!(ids.is_sorted_by(|a, b| a < b), "{ids:?}");
+        let ordinals: std::collections::HashSet<u64> =
+            at_once.iter().map(|it| it["ordinal"].as_u64().unwrap()).collect();
+        prop_assert_eq!(ordinals.len(), at_once.len(), "an ordinal was given twice");
         for entry in wanted {
             // A second result is understood, and told by the first.
             let told = ids.iter().any(|id| id.entry == entry);
@@ -332,15 +355,55 @@ proptest! {
 }
 
 #[test]
+fn a_message_is_named_before_it_is_whole() {
+    let mut bench = Bench::new();
+    for line in [
+        "{\"demo\":\"delta\",\"text\":\"a\"}\n",
+        "{\"demo\":\"delta\",\"text\":\"b\"}\n",
+        "{\"demo\":\"message\",\"text\":\"ab\"}\n",
+        "{\"demo\":\"delta\",\"text\":\"c\"}\n",
+        "{\"demo\":\"message\",\"text\":\"c\"}\n",
+    ] {
+        bench.output(OutputSource::Stdout, line);
+    }
+    bench.end();
+    let events = bench.derive("events");
+    let told = |at: usize| {
+        (
+            events[at]["ordinal"].as_u64(),
+            events[at]["message"].as_u64(),
+        )
+    };
+    assert_eq!(told(0), (Some(1), None));
+    assert_eq!([told(1), told(2)], [(Some(3), Some(2)), (Some(4), Some(2))]);
+    assert_eq!(told(3), (Some(2), None));
+    assert_eq!([told(4), told(5)], [(Some(6), Some(5)), (Some(5), None)]);
+}
+
+#[test]
+fn a_turn_says_what_its_user_should_know_of_how_it_begins() {
+    let mut bench = Bench::new();
+    bench.end();
+    let mut input = input(adapter());
+    input.start.continuity = Continuity::Fresh;
+    let mut fold = Fold::new(input);
+    let mut events = bench.events("events");
+    fold.advance(&mut bench.reader(), &mut events).unwrap();
+    let events = parsed(&bench.stored("events"));
+    assert_eq!(events[0]["continuity"], "fresh");
+    assert_eq!(events[1]["code"], "conversation.fresh");
+}
+
+#[test]
 fn what_a_turn_without_an_end_said_last_is_not_lost() {
     let mut bench = Bench::new();
-    bench.output(OutputStream::Stdout, "half a line");
+    bench.output(OutputSource::Stdout, "half a line");
     let mut events = bench.events("events");
-    let mut fold = Fold::new(adapter(), context());
+    let mut fold = demo();
     fold.advance(&mut bench.reader(), &mut events).unwrap();
-    assert_eq!(bench.stored("events"), "");
+    assert_eq!(kinds(&parsed(&bench.stored("events"))), ["turn.started"]);
     fold.break_off(&mut events).unwrap();
     let events = parsed(&bench.stored("events"));
-    assert_eq!(kinds(&events), ["unparsed"]);
-    assert_eq!(events[0]["data"], "half a line");
+    assert_eq!(kinds(&events), ["turn.started", "unparsed"]);
+    assert_eq!(events[1]["data"], "half a line");
 }

@@ -1,7 +1,7 @@
 //! Dialogues, with the real adapter for agents that speak a protocol over stdio.
 
 use super::*;
-use crate::turn::fold::{Standing, Wanted};
+use crate::turn::fold::{QuestionState, TimerAction};
 
 fn adapter() -> Arc<Adapter> {
     static ADAPTER: OnceLock<Arc<Adapter>> = OnceLock::new();
@@ -25,12 +25,13 @@ fn adapter() -> Arc<Adapter> {
 const OPTIONS: &str = r#"{"argv":["agent"],"providers":[{"id":"demo"}],"permission_deadline":60,"replay_quiet_ms":500}"#;
 
 fn fold(resume: bool) -> Fold {
-    let mut context = context();
-    context.options = OPTIONS.to_owned();
+    let mut input = input(adapter());
+    input.context.options = OPTIONS.to_owned();
     if resume {
-        context.resume = Some("s".to_owned());
+        input.context.origin = Origin::Resume("s".to_owned());
     }
-    Fold::new(adapter(), context)
+    input.start.is_dialogue = true;
+    Fold::new(input)
 }
 
 const INITIALIZED: &str =
@@ -46,18 +47,18 @@ fn asked(id: u32) -> String {
     )
 }
 
-/// The deeds for the supervisor, as they are numbered.
-fn outside(deeds: Vec<Deed>) -> Vec<(u64, aod_supervisor::Deed)> {
-    let each = deeds.into_iter().filter_map(|deed| match deed {
-        Deed::Outside(seq, deed) => Some((seq, deed)),
-        Deed::Remember(_) => None,
+/// The effects for the supervisor, as they are numbered.
+fn outside(effects: Vec<Effect>) -> Vec<(u64, aod_supervisor::Effect)> {
+    let each = effects.into_iter().filter_map(|effect| match effect {
+        Effect::Outside(seq, effect) => Some((seq, effect)),
+        Effect::Remember(_) => None,
     });
     each.collect()
 }
 
 impl Bench {
     fn say(&mut self, line: &str) {
-        self.output(OutputStream::Stdout, line);
+        self.output(OutputSource::Stdout, line);
     }
 
     fn answer(&mut self, question: &str, value: &str) {
@@ -72,15 +73,15 @@ impl Bench {
 }
 
 #[test]
-fn the_same_records_give_the_same_deeds_however_often_they_are_read() {
+fn the_same_records_give_the_same_effects_however_often_they_are_read() {
     let mut bench = Bench::new();
     let mut reader = bench.reader();
     let mut events = bench.events("steps");
     let mut stepwise = fold(false);
-    let mut deeds = Vec::new();
+    let mut effects = Vec::new();
     let mut step = |bench: &Bench, stepwise: &mut Fold| {
         let _ = bench;
-        deeds.extend(outside(stepwise.advance(&mut reader, &mut events).unwrap()));
+        effects.extend(outside(stepwise.advance(&mut reader, &mut events).unwrap()));
     };
     bench.say(INITIALIZED);
     step(&bench, &mut stepwise);
@@ -91,17 +92,23 @@ fn the_same_records_give_the_same_deeds_however_often_they_are_read() {
     bench.say(&asked(7));
     step(&bench, &mut stepwise);
     assert_eq!(stepwise.done(), 2);
-    assert_eq!(stepwise.standing("permission-1", "y"), Standing::Open);
-    assert_eq!(stepwise.standing("permission-2", "y"), Standing::Unknown);
+    assert_eq!(
+        stepwise.question_state("permission-1", "y"),
+        QuestionState::Open
+    );
+    assert_eq!(
+        stepwise.question_state("permission-2", "y"),
+        QuestionState::Unknown
+    );
     let choices = vec!["y".to_owned(), "n".to_owned()];
     assert_eq!(
-        stepwise.standing("permission-1", "maybe"),
-        Standing::NoChoice(choices)
+        stepwise.question_state("permission-1", "maybe"),
+        QuestionState::NoChoice(choices)
     );
     // The deadline counts from the record that asked.
     let (due, wanted) = stepwise.next_due().unwrap();
     assert_eq!(due, after(bench.time, 60_000));
-    assert!(matches!(wanted, Wanted::Default { value, .. } if value == "n"));
+    assert!(matches!(wanted, TimerAction::Default { value, .. } if value == "n"));
     // A line that is written while it waits, and a second question.
     bench.say("{\"half\":");
     bench.answer("permission-1", "y");
@@ -109,7 +116,10 @@ fn the_same_records_give_the_same_deeds_however_often_they_are_read() {
     bench.say("0}\n");
     bench.say(&asked(8));
     step(&bench, &mut stepwise);
-    assert_eq!(stepwise.standing("permission-1", "y"), Standing::Answered);
+    assert_eq!(
+        stepwise.question_state("permission-1", "y"),
+        QuestionState::Answered
+    );
     bench.answer("permission-2", "n");
     bench.say(PROMPTED);
     step(&bench, &mut stepwise);
@@ -121,11 +131,11 @@ fn the_same_records_give_the_same_deeds_however_often_they_are_read() {
     let mut whole = fold(false);
     let at_once = outside(whole.advance(&mut bench.reader(), &mut events).unwrap());
     whole.finish(&exited(), &mut events).unwrap();
-    assert_eq!(at_once, deeds);
-    let numbers: Vec<u64> = deeds.iter().map(|(seq, _)| *seq).collect();
+    assert_eq!(at_once, effects);
+    let numbers: Vec<u64> = effects.iter().map(|(seq, _)| *seq).collect();
     // A session, the prompt, two answers, and the turn's end.
     assert_eq!(numbers, [0, 1, 2, 3, 4]);
-    assert_eq!(deeds[4].1, aod_supervisor::Deed::EndTurn);
+    assert_eq!(effects[4].1, aod_supervisor::Effect::Close);
     assert_eq!(bench.stored("steps"), bench.stored("at-once"));
     let told = parsed(&bench.stored("steps"));
     let answers: Vec<_> = told
@@ -153,10 +163,13 @@ fn a_stopped_turn_takes_no_answer() {
     bench.answer("permission-1", "y");
     let mut fold = fold(false);
     let mut events = bench.events("events");
-    let deeds = outside(fold.advance(&mut bench.reader(), &mut events).unwrap());
+    let effects = outside(fold.advance(&mut bench.reader(), &mut events).unwrap());
     // A session, the prompt, "cancelled" to the question, and the wish to stop.
-    assert_eq!(deeds.len(), 4);
-    assert_eq!(fold.standing("permission-1", "y"), Standing::Dropped);
+    assert_eq!(effects.len(), 4);
+    assert_eq!(
+        fold.question_state("permission-1", "y"),
+        QuestionState::Dropped
+    );
     assert_eq!(fold.next_due(), None);
 }
 
@@ -172,12 +185,12 @@ fn a_tick_comes_where_it_was_wanted_and_on_record() {
     assert_eq!(advance(&mut fold).len(), 1, "the session is loaded");
     let first = bench.time;
     let due = after(first, 500);
-    assert_eq!(fold.next_due(), Some((due, Wanted::Tick(0))));
+    assert_eq!(fold.next_due(), Some((due, TimerAction::Tick(0))));
     // What the agent says meanwhile puts it off.
     bench.say("{\"method\":\"session/update\",\"params\":{\"update\":{}}}\n");
     assert_eq!(advance(&mut fold).len(), 0);
     let due = after(bench.time, 500);
-    assert_eq!(fold.next_due(), Some((due, Wanted::Tick(0))));
+    assert_eq!(fold.next_due(), Some((due, TimerAction::Tick(0))));
     bench.append(Kind::Tick, Flags::NONE, "{}");
     assert_eq!(advance(&mut fold).len(), 1, "the prompt is sent");
     assert_eq!(fold.next_due(), None);

@@ -1,0 +1,128 @@
+//! Any output as that of every CLI: no line is lost, what comes out does not depend on how lines
+//! were batched, there is at most one result, and what should be JSON is.
+
+#![no_main]
+
+use aod_plugin_sdk::{
+    Action, Adapter, Block, Context, Driver, EventBody, Exit, ExitCause, Input, Origin,
+    OutputSource, Paths, Prompt, WorkspaceConfig,
+};
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|output: &str| {
+    check::<aod_plugin_acp::Acp>(output);
+    check::<aod_plugin_claude::Claude>(output);
+    check::<aod_plugin_codex::Codex>(output);
+    check::<aod_plugin_demo::Demo>(output);
+    check::<aod_plugin_gemini::Gemini>(output);
+    check::<aod_plugin_opencode::Opencode>(output);
+});
+
+/// All that came of the output.
+#[derive(Debug, PartialEq)]
+struct Outcome {
+    actions: Vec<Action>,
+    absorbed: Vec<u32>,
+}
+
+fn check<A: Adapter>(output: &str) {
+    let lines: Vec<&str> = output.split_inclusive('\n').collect();
+    let whole = tell::<A>(&[output]);
+    assert_eq!(whole, tell::<A>(&lines));
+    for line in (0..).take(lines.len()) {
+        let told = whole
+            .actions
+            .iter()
+            .any(|action| matches!(action, Action::Emit(emitted) if emitted.line == line));
+        let absorbed = whole.absorbed.contains(&line);
+        assert!(
+            told != absorbed,
+            "line {line}: event {told}, absorbed {absorbed}"
+        );
+    }
+    let mut results = 0;
+    for action in &whole.actions {
+        match action {
+            Action::Emit(emitted) => {
+                results += u32::from(matches!(emitted.body, EventBody::TurnResult(_)));
+                if let EventBody::ToolCall(call) = &emitted.body {
+                    assert_json(&call.input);
+                }
+            }
+            Action::Ask(question) => assert_json(&question.detail),
+            _ => {}
+        }
+    }
+    assert!(results <= 1, "{results} results");
+}
+
+fn assert_json(text: &str) {
+    let json = serde_json::from_str::<serde::de::IgnoredAny>(text);
+    assert!(json.is_ok(), "no JSON: {text}");
+}
+
+/// Feeds a turn these batches, each of whole lines.
+fn tell<A: Adapter>(batches: &[&str]) -> Outcome {
+    let mut driver = Driver::<A>::new(context(), None);
+    let mut actions = driver.receive(Input::Prompt(prompt())).actions;
+    let mut absorbed = Vec::new();
+    let mut base = 0;
+    for batch in batches {
+        let reaction = driver.feed(OutputSource::Stdout, batch);
+        // As in a host, output puts off the wish to be woken.
+        actions.retain(|action| !matches!(action, Action::WakeAfter(_)));
+        actions.extend(reaction.actions.into_iter().map(|mut action| {
+            if let Action::Emit(emitted) = &mut action {
+                emitted.line += base;
+            }
+            action
+        }));
+        absorbed.extend(reaction.absorbed.iter().map(|line| line + base));
+        base += u32::try_from(batch.split_inclusive('\n').count()).expect("output is short");
+    }
+    let end = driver.finish(Exit {
+        code: Some(0),
+        signal: None,
+        cause: ExitCause::Own,
+        stderr_tail: String::new(),
+    });
+    actions.extend(end.actions);
+    Outcome { actions, absorbed }
+}
+
+const SESSION: &str = "5e551011-0000-4000-8000-000000000000";
+
+/// The facts of a first process.
+fn context() -> Context {
+    Context {
+        session_id: SESSION.to_owned(),
+        system: None,
+        model: "anthropic/claude-sonnet-4-6".to_owned(),
+        mcp_servers: Vec::new(),
+        skills: Vec::new(),
+        origin: Origin::New,
+        secrets: Vec::new(),
+        endpoints: Vec::new(),
+        paths: Paths {
+            home: "/home/agent".to_owned(),
+            workspace: "/workspace".to_owned(),
+            private: "/run/private".to_owned(),
+        },
+        cli_version: None,
+        options: "{}".to_owned(),
+        live: false,
+        workspace_config: WorkspaceConfig::Instructions,
+        tool_policies: Vec::new(),
+    }
+}
+
+fn prompt() -> Prompt {
+    Prompt {
+        turn: 1,
+        turn_id: SESSION.to_owned(),
+        blocks: vec![Block::Text("x".to_owned())],
+        settings: Vec::new(),
+        limits: Vec::new(),
+        output_schema: None,
+    }
+}

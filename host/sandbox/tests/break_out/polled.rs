@@ -1,0 +1,111 @@
+//! Limits without a cgroup: what counts, and what does not.
+
+use aod_sandbox::{Ended, LimitExceeded, Limits};
+
+use crate::{Session, collect};
+
+const MIB: u64 = 1 << 20;
+
+/// Runs Python under a memory limit; none where that cannot be tried.
+fn python(limit_mib: u64, program: &str) -> Option<(Ended, String)> {
+    if !std::path::Path::new("/usr/bin/python3").exists() {
+        eprintln!("skipped: no /usr/bin/python3");
+        return None;
+    }
+    let session = Session::new();
+    let mut spec = session.spec(&format!("/usr/bin/python3 - <<'END'\n{program}\nEND\n"));
+    spec.limits = Limits {
+        memory_bytes: Some(limit_mib * MIB),
+        ..Limits::default()
+    };
+    let launch = session.launch(&spec);
+    if launch.cgroup.is_some() {
+        eprintln!("skipped: a cgroup enforces the limits here");
+        return None;
+    }
+    Some(collect(&launch))
+}
+
+fn assert_over(ended: Ended, output: &str) {
+    let Ended::OverLimit(LimitExceeded::Memory { used, limit }) = ended else {
+        panic!("{ended:?}: {output}");
+    };
+    assert!(used > limit && limit % MIB == 0, "{ended:?}");
+}
+
+#[test]
+fn memory_that_is_allocated_fast_is_noticed() {
+    let program = "import time; data = bytearray(2000 << 20); time.sleep(60)";
+    if let Some((ended, output)) = python(500, program) {
+        assert_over(ended, &output);
+    }
+}
+
+#[test]
+fn memory_shared_between_processes_counts() {
+    let program = "import mmap, os, time\n\
+        data = mmap.mmap(-1, 300 << 20)\n\
+        for n in range(300): data.write(bytes(1 << 20))\n\
+        time.sleep(60)";
+    if let Some((ended, output)) = python(200, program) {
+        assert_over(ended, &output);
+    }
+}
+
+#[test]
+fn files_in_temporary_folders_count() {
+    let program = "import time\n\
+        for path in ('/tmp/a', '/dev/shm/a', '/run/a'):\n  \
+          with open(path, 'wb') as file:\n    \
+            for n in range(120): file.write(bytes(1 << 20))\n\
+        time.sleep(60)";
+    if let Some((ended, output)) = python(200, program) {
+        assert_over(ended, &output);
+    }
+}
+
+#[test]
+fn files_without_a_name_count() {
+    let program = "import os, time\n\
+        fd = os.memfd_create('x')\n\
+        for n in range(300): os.write(fd, bytes(1 << 20))\n\
+        time.sleep(60)";
+    if let Some((ended, output)) = python(200, program) {
+        assert_over(ended, &output);
+    }
+}
+
+#[test]
+fn a_process_that_cannot_be_looked_at_counts_as_well() {
+    let program = "import ctypes, time\n\
+        ctypes.CDLL(None).prctl(4, 0, 0, 0, 0)\n\
+        data = bytearray(300 << 20); time.sleep(60)";
+    if let Some((ended, output)) = python(200, program) {
+        assert_over(ended, &output);
+    }
+}
+
+#[test]
+fn temporary_folders_are_never_larger_than_the_memory() {
+    let session = Session::new();
+    let script = "head -c 20000000 /dev/zero > /tmp/big 2>/dev/null && echo fits || echo full";
+    let (_, output) = session.run_with(script, |spec| {
+        spec.limits.temporary_bytes = None;
+        spec.limits.memory_bytes = Some(16 * MIB);
+    });
+    assert_eq!(output, "full\n");
+}
+
+#[test]
+fn six_hundred_forks_of_a_small_program_are_no_gigabyte() {
+    let program = "import os, time\n\
+        reading, writing = os.pipe()\n\
+        data = bytearray(8 << 20)\n\
+        for n in range(600):\n  \
+          if os.fork() == 0:\n    \
+            os.close(writing); os.read(reading, 1); os._exit(0)\n\
+        time.sleep(4); print('all lived', flush=True)";
+    if let Some((ended, output)) = python(700, program) {
+        assert_eq!((ended, output.as_str()), (Ended::Exited(0), "all lived\n"));
+    }
+}

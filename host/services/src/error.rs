@@ -1,0 +1,306 @@
+//! What the services answer when they do not do what they were asked to.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use aod_resources::{IllegalTransition, Status};
+use aod_runtime::ModelError;
+use aod_turns::Cause;
+use thiserror::Error;
+
+/// The services' result.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What kind of thing an error is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// An agent.
+    Agent,
+    /// An environment.
+    Environment,
+    /// A session.
+    Session,
+    /// A registered credential.
+    Credential,
+    /// A question that a turn asked.
+    Question,
+    /// A user.
+    User,
+    /// An API token.
+    Token,
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Agent => "Agent",
+            Self::Environment => "Environment",
+            Self::Session => "Session",
+            Self::Credential => "Credential",
+            Self::Question => "Question",
+            Self::User => "User",
+            Self::Token => "Token",
+        })
+    }
+}
+
+impl Kind {
+    /// What the store calls by a table's name; none for what no user names.
+    fn of_store(what: &str) -> Option<Self> {
+        Some(match what {
+            "agent" => Self::Agent,
+            "environment" => Self::Environment,
+            "session" => Self::Session,
+            "credential" => Self::Credential,
+            "user" => Self::User,
+            "token" => Self::Token,
+            _ => return None,
+        })
+    }
+}
+
+/// Why a service did not do what it was asked to. What it displays is for the user; causes that are
+/// not are in its sources.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// Not there, or another user's.
+    #[error("{0} not found")]
+    NotFound(Kind),
+    /// No such runtime is declared.
+    #[error("runtime {runtime:?} is not known: there are {}", .known.join(", "))]
+    RuntimeUnknown {
+        /// What was asked for.
+        runtime: String,
+        /// Those that can be used.
+        known: Vec<String>,
+    },
+    /// The runtime is declared and cannot be used at the moment.
+    #[error("runtime {runtime:?} cannot be used at the moment")]
+    RuntimeUnusable {
+        /// Its name.
+        runtime: String,
+    },
+    /// The runtime does not take the model.
+    #[error("{0}")]
+    Model(ModelError),
+    /// `runtimes.toml` as a whole cannot be read.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    Manifest(Vec<aod_runtime::manifest::ManifestError>),
+    /// A mask stands for no value.
+    #[error(
+        "mcp_servers: {name:?} of {server:?} is \"***\", which keeps an earlier value, and there \
+         is none: send the value"
+    )]
+    MaskWithoutValue {
+        /// The server.
+        server: String,
+        /// The header or variable.
+        name: String,
+    },
+    /// No loaded runtime declares such a credential.
+    #[error("there is no credential {}: there are {}", match .name {
+        Some(name) => format!("{name:?}"),
+        None => "of this name".to_owned(),
+    }, .valid.join(", "))]
+    CredentialUnknown {
+        /// What was given, where that cannot be a value by mistake.
+        name: Option<String>,
+        /// What is valid.
+        valid: Vec<String>,
+    },
+    /// A user's name is none.
+    #[error("a user's name should have 1 to 200 characters")]
+    UserName,
+    /// The idempotency key came with another request.
+    #[error("this Idempotency-Key was used with another request: use a new key")]
+    IdempotencyMismatch,
+    /// It is archived and takes no change.
+    #[error("{0} is archived")]
+    Archived(Kind),
+    /// It is archived and takes no new session.
+    #[error("{0} is archived and starts no new session")]
+    ArchivedForSessions(Kind),
+    /// A session was made with it.
+    #[error("{0} is referenced by a session and cannot be deleted: archive it instead")]
+    InUse(Kind),
+    /// One of that name is there already.
+    #[error("{kind} {name} exists already")]
+    AlreadyExists {
+        /// What kind of thing.
+        kind: Kind,
+        /// Its name or id.
+        name: String,
+    },
+    /// The change was meant for another version.
+    #[error("Version mismatch: expected {expected}, got {got}")]
+    VersionMismatch {
+        /// The present version.
+        expected: i64,
+        /// The version that was named.
+        got: i64,
+    },
+    /// The session does not take that in its present state.
+    #[error("{}", refusal(.0))]
+    NotInThisState(IllegalTransition),
+    /// The session cannot be deleted while a turn waits or runs.
+    #[error("Session is {}: terminate it or wait for its end before deleting it", .0.as_str())]
+    SessionActive(Status),
+    /// The user has as many active sessions as they may have.
+    #[error("{active} of {limit} sessions are active")]
+    ActiveLimit {
+        /// How many are allowed.
+        limit: u32,
+        /// How many there are.
+        active: u32,
+    },
+    /// The runtime is being compiled, and that takes longer than a request waits.
+    #[error("runtime {runtime:?} is still being compiled: try again later")]
+    StillCompiling {
+        /// Its name.
+        runtime: String,
+    },
+    /// The session is being terminated, and that takes longer than it should.
+    #[error(
+        "the session is being terminated, and that takes longer than it should: look again later"
+    )]
+    StillTerminating,
+    /// A sealed value does not open.
+    #[error("the sealed value {name:?} cannot be opened: {source}; set it again")]
+    Sealed {
+        /// Its name.
+        name: String,
+        /// Why.
+        source: aod_vault::OpenError,
+    },
+    /// The server's disk, or its quota, has no room left.
+    #[error("the server's disk is full: make room, or ask its operator to, and try again")]
+    FullDisk(#[source] Cause),
+    /// Anything that is not the user's to mend.
+    #[error("the server failed to do this; its log has the cause")]
+    Internal(#[source] Cause),
+}
+
+impl Error {
+    pub(crate) fn internal(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        aod_turns::Error::internal(error).into()
+    }
+}
+
+impl From<aod_turns::Error> for Error {
+    fn from(error: aod_turns::Error) -> Self {
+        use aod_turns::Error as Turns;
+        match error {
+            Turns::RuntimeUnusable { runtime } => Self::RuntimeUnusable { runtime },
+            Turns::Model(error) => Self::Model(error),
+            Turns::Sealed { name, source } => Self::Sealed { name, source },
+            Turns::FullDisk(cause) => Self::FullDisk(cause),
+            Turns::Internal(cause) => Self::Internal(cause),
+            // What only a turn's own task meets.
+            other => Self::internal(other),
+        }
+    }
+}
+
+impl From<aod_store::Error> for Error {
+    fn from(error: aod_store::Error) -> Self {
+        use aod_store::Error as Store;
+        let kind = match &error {
+            Store::NotFound { what, .. }
+            | Store::Archived { what, .. }
+            | Store::InUse { what, .. }
+            | Store::AlreadyExists { what, .. } => Kind::of_store(what),
+            _ => None,
+        };
+        match (error, kind) {
+            (Store::NotFound { .. }, Some(kind)) => Self::NotFound(kind),
+            (Store::Archived { .. }, Some(kind)) => Self::Archived(kind),
+            (Store::InUse { .. }, Some(kind)) => Self::InUse(kind),
+            (Store::AlreadyExists { name, .. }, Some(kind)) => Self::AlreadyExists { kind, name },
+            (Store::VersionMismatch { expected, got }, _) => {
+                Self::VersionMismatch { expected, got }
+            }
+            (Store::ActiveLimit { limit, active }, _) => Self::ActiveLimit { limit, active },
+            (Store::IdempotencyMismatch, _) => Self::IdempotencyMismatch,
+            (Store::IllegalTransition(illegal), _) => Self::NotInThisState(illegal),
+            (Store::SessionActive { status, .. }, _) => Self::SessionActive(status),
+            (other, _) => Self::internal(other),
+        }
+    }
+}
+
+/// Each state refuses with a message of its own.
+fn refusal(illegal: &IllegalTransition) -> String {
+    use aod_resources::SessionEvent::{End, Prompt, Start};
+    match (illegal.state.status, illegal.event) {
+        (Status::Pending, Prompt) => {
+            "Session is pending: its turn has not started yet; wait for its end".to_owned()
+        }
+        (Status::Running, Prompt) => {
+            "Session is running: wait for the turn's end, or interrupt it".to_owned()
+        }
+        (Status::Terminated, Prompt) => {
+            "Session is terminated and takes no more prompts: create another".to_owned()
+        }
+        (Status::Failed, Prompt) => {
+            "Session failed before its sandbox was provisioned: create another".to_owned()
+        }
+        (Status::Pending, End(_)) => {
+            "Session is still being provisioned: wait for its turn to start, or terminate it"
+                .to_owned()
+        }
+        (status, End(_)) => format!("Session is {}: no turn waits or runs", status.as_str()),
+        (status, Start | Prompt) => format!("Session is {}", status.as_str()),
+    }
+}
+
+/// Why a data folder, or what a server needs besides, cannot be opened.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// There is no such folder.
+    #[error("there is no data folder {}: name it with --data", .0.display())]
+    NoDataFolder(PathBuf),
+    /// The data folder cannot be made or used.
+    #[error("cannot use the data folder {}: {source}", .path.display())]
+    DataFolder {
+        /// The folder.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The database.
+    #[error(transparent)]
+    Store(#[from] aod_store::Error),
+    /// The vault.
+    #[error(transparent)]
+    Vault(#[from] aod_vault::Error),
+    /// The sandbox driver.
+    #[error(transparent)]
+    Sandbox(#[from] aod_sandbox::SandboxError),
+    /// The engine that runs adapters.
+    #[error(transparent)]
+    Engine(#[from] aod_runtime::EngineError),
+    /// The kernel gives no more inotify instances.
+    #[error("cannot use inotify: raise fs.inotify.max_user_instances: {0}")]
+    Inotify(#[source] std::io::Error),
+    /// The folder of what is to be removed.
+    #[error(transparent)]
+    Trash(#[from] aod_trees::Error),
+    /// A thread of the server's own cannot be started.
+    #[error("cannot start a thread: raise the number of processes: {0}")]
+    Thread(#[source] std::io::Error),
+    /// What an earlier server left cannot be gone on with.
+    #[error("cannot go on with the turns that were left: {}", .0.details())]
+    Recovery(aod_turns::Error),
+    /// A part of this program has panicked, which is a defect.
+    #[error("a part of the server ended unexpectedly: {0}")]
+    Panicked(#[from] tokio::task::JoinError),
+}
+
+impl OpenError {
+    /// Whether only the vault's passphrase is missing.
+    pub const fn wants_passphrase(&self) -> bool {
+        matches!(self, Self::Vault(aod_vault::Error::PassphraseNeeded { .. }))
+    }
+}

@@ -1,0 +1,58 @@
+//! What an adapter does to its CLI, and what the host feeds it besides lines. The supervisor
+//! records each, so that the log alone is enough to derive a turn's events again.
+
+use serde::{Deserialize, Serialize};
+
+use crate::Fragment;
+
+/// Something that an adapter asks for. The effects of a turn are numbered from 0, and each is
+/// carried out once however often it is requested.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Effect {
+    /// Write to the CLI's stdin. Recorded as `Stdin`, without the values of secrets.
+    Write(Vec<Fragment>),
+    /// Close it once all is written. Recorded as a [`Note`].
+    CloseStdin,
+    /// Close its stdin, and give the CLI its last grace to exit
+    /// ([`Clock::after_result_grace_ms`](crate::Clock::after_result_grace_ms)). Recorded as a
+    /// [`Note`].
+    Close,
+}
+
+impl std::fmt::Debug for Effect {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Write(fragments) => write!(f, "Write([{} fragments])", fragments.len()),
+            Self::CloseStdin => f.write_str("CloseStdin"),
+            Self::Close => f.write_str("Close"),
+        }
+    }
+}
+
+/// The payload of a `Note` record: what became of an effect that wrote nothing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "note", rename_all = "snake_case")]
+pub enum Note {
+    /// The CLI's stdin is closed once all is written.
+    CloseStdin,
+    /// The CLI's stdin is closed, and it has its last grace to exit.
+    Close,
+    /// The effect could not be carried out, and will not be tried again.
+    Refused {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// The payload of an `Answer` record. The first answer to a question is the only one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Answer {
+    /// The question's id.
+    pub question: String,
+    /// A choice's id, or text.
+    pub value: String,
+    /// Whether nobody answered in time and this is the default.
+    #[serde(default)]
+    pub by_default: bool,
+}

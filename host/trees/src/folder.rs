@@ -1,0 +1,242 @@
+//! Single files in a tree that an agent shapes.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io::Write as _;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Component, Path};
+
+use rustix::fs::{
+    AtFlags, Dir, FileType, Mode, OFlags, fchmod, fstat, mkdirat, openat, openat2, renameat,
+    unlinkat,
+};
+use rustix::io::Errno;
+use uuid::Uuid;
+
+use crate::access::{FOLDER, INSIDE, open_folder, open_root, with_access};
+use crate::error::{Bound, Error, Result};
+use crate::limits::Limits;
+use crate::regular::{not_regular, read_at_most};
+use crate::trash::Trash;
+
+/// How often something in the way of a file is cleared that somebody puts there again.
+const ATTEMPTS: u32 = 8;
+
+/// A folder that is held open. Everything in it may be an agent's work.
+#[derive(Debug)]
+pub struct Folder(OwnedFd);
+
+/// An entry of a folder.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listed {
+    /// Its name.
+    pub name: OsString,
+    /// What it is; [`FileType::Unknown`] where the file system does not say.
+    pub kind: FileType,
+}
+
+impl AsFd for Folder {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+impl Folder {
+    /// Opens a folder by the host's own path, and opens it up where its mode is closed.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn open(path: &Path) -> Result<Self> {
+        let opened = open_root(path);
+        let folder = opened.map_err(|error| Error::io("open", path.as_os_str(), error))?;
+        Ok(Self(folder))
+    }
+
+    /// Opens a folder inside, through no link.
+    ///
+    /// # Errors
+    /// [`Error::NotInside`]; [`Error::Io`], where something on the way is missing or no folder,
+    /// too.
+    pub fn folder(&self, path: &Path) -> Result<Self> {
+        self.walk(path, &parts(path)?, false)
+    }
+
+    /// Opens a regular file inside for reading. It waits for nothing.
+    ///
+    /// # Errors
+    /// [`Error::NotInside`]; [`Error::Io`], of kind `InvalidInput` where it is no regular file.
+    pub fn file(&self, path: &Path) -> Result<File> {
+        let (parent, name) = self.parent(path, false)?;
+        let flags =
+            OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+        let opened = openat2(&parent, name, flags, Mode::empty(), INSIDE);
+        let at = path.as_os_str();
+        let file = opened.map_err(|error| Error::io("open", at, error))?;
+        let stat = fstat(&file).map_err(|error| Error::io("look at", at, error))?;
+        match FileType::from_raw_mode(stat.st_mode) {
+            FileType::RegularFile => Ok(File::from(file)),
+            kind => Err(Error::Io {
+                doing: "read",
+                name: path.to_owned(),
+                source: not_regular(kind),
+            }),
+        }
+    }
+
+    /// Reads a regular file of at most `max` bytes whole.
+    ///
+    /// # Errors
+    /// As [`Folder::file`]; [`Error::Bound`] where it is longer.
+    pub fn read(&self, path: &Path, max: u64) -> Result<Vec<u8>> {
+        read_at_most(self.file(path)?, max).map_err(|source| match source.kind() {
+            std::io::ErrorKind::FileTooLarge => Error::Bound(Bound::Bytes(max)),
+            _ => Error::Io {
+                doing: "read",
+                name: path.to_owned(),
+                source,
+            },
+        })
+    }
+
+    /// Writes a file in the place of whatever is there, and makes the folders on the way to it.
+    /// The old file is there until the new one is whole. A folder in the way goes to the trash.
+    ///
+    /// # Errors
+    /// [`Error::NotInside`]; [`Error::PutBack`]; [`Error::Io`], where a link or file is in the
+    /// place of a folder on the way, too.
+    pub fn write(&self, path: &Path, mode: u32, content: &[u8], trash: &Trash) -> Result<()> {
+        let (parent, name) = self.parent(path, true)?;
+        let draft = OsString::from(format!(".new-{}", Uuid::new_v4().simple()));
+        let at = path.as_os_str();
+        let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
+        let mode = Mode::from_raw_mode(mode & 0o777);
+        let opened = with_access(&parent, |parent| {
+            openat2(parent, &draft, flags, mode, INSIDE)
+        });
+        let file = opened.map_err(|error| Error::io("write", at, error))?;
+        let placed = fchmod(&file, mode) // The umask took some of it away.
+            .map_err(|error| Error::io("write", at, error))
+            .and_then(|()| {
+                File::from(file)
+                    .write_all(content)
+                    .map_err(|source| Error::Io {
+                        doing: "write",
+                        name: path.to_owned(),
+                        source,
+                    })
+            })
+            .and_then(|()| place(&parent, &draft, name, trash));
+        if placed.is_err() {
+            // What went wrong first is what is told.
+            let _ = unlinkat(&parent, &draft, AtFlags::empty());
+        }
+        placed
+    }
+
+    /// Removes whatever is at a path, with all that is in it: a file at once, a folder by way of
+    /// the trash. What is not there is no error.
+    ///
+    /// # Errors
+    /// [`Error::NotInside`]; [`Error::Io`], where a link is on the way, too.
+    pub fn delete(&self, path: &Path, trash: &Trash) -> Result<()> {
+        let (parent, name) = match self.parent(path, false) {
+            Err(error) if error.kind() == Some(std::io::ErrorKind::NotFound) => return Ok(()),
+            found => found?,
+        };
+        let unlinked = with_access(&parent, |parent| unlinkat(parent, name, AtFlags::empty()));
+        match unlinked {
+            Ok(()) | Err(Errno::NOENT) => Ok(()),
+            Err(Errno::ISDIR | Errno::PERM) => trash.discard(&parent, name, &Limits::default()),
+            Err(error) => Err(Error::io("remove", path.as_os_str(), error)),
+        }
+    }
+
+    /// The folder's entries, in no order.
+    ///
+    /// # Errors
+    /// [`Error::Bound`] where there are more than `max`; [`Error::Io`].
+    pub fn list(&self, max: usize) -> Result<Vec<Listed>> {
+        let name = OsStr::new(".");
+        let error = |error| Error::io("read", name, error);
+        let folder = with_access(&self.0, |folder| {
+            openat(folder, c".", FOLDER, Mode::empty())
+        });
+        let mut dir = Dir::new(folder.map_err(error)?).map_err(error)?;
+        let mut listed = Vec::new();
+        while let Some(entry) = dir.read() {
+            let entry = entry.map_err(error)?;
+            let name = OsStr::from_bytes(entry.file_name().to_bytes());
+            if name == "." || name == ".." {
+                continue;
+            }
+            if listed.len() == max {
+                return Err(Error::Bound(Bound::Entries(max as u64)));
+            }
+            listed.push(Listed {
+                name: name.to_owned(),
+                kind: entry.file_type(),
+            });
+        }
+        Ok(listed)
+    }
+
+    /// The folder of a path and the path's last part.
+    fn parent<'a>(&self, path: &'a Path, make: bool) -> Result<(Self, &'a OsStr)> {
+        let mut parts = parts(path)?;
+        let name = parts
+            .pop()
+            .ok_or_else(|| Error::NotInside(path.to_owned()))?;
+        Ok((self.walk(path, &parts, make)?, name))
+    }
+
+    fn walk(&self, path: &Path, parts: &[&OsStr], make: bool) -> Result<Self> {
+        let at = path.as_os_str();
+        let mut folder = self.0.try_clone().map_err(|source| Error::Io {
+            doing: "open",
+            name: path.to_owned(),
+            source,
+        })?;
+        for &part in parts {
+            if make {
+                let made = with_access(&folder, |folder| {
+                    mkdirat(folder, part, Mode::from_raw_mode(0o755))
+                });
+                match made {
+                    Ok(()) | Err(Errno::EXIST) => {}
+                    Err(error) => return Err(Error::io("make", at, error)),
+                }
+            }
+            let opened = open_folder(folder.as_fd(), part);
+            (folder, _) = opened.map_err(|error| Error::io("open", at, error))?;
+        }
+        Ok(Self(folder))
+    }
+}
+
+/// The parts of a path that leads down and nowhere else.
+fn parts(path: &Path) -> Result<Vec<&OsStr>> {
+    let mut parts = Vec::new();
+    for component in path.components() {
+        match component {
+            Component::Normal(part) => parts.push(part),
+            Component::CurDir => {}
+            _ => return Err(Error::NotInside(path.to_owned())),
+        }
+    }
+    Ok(parts)
+}
+
+/// Gives a draft its name, in the place of whatever has it.
+fn place(parent: &Folder, draft: &OsStr, name: &OsStr, trash: &Trash) -> Result<()> {
+    for _ in 0..ATTEMPTS {
+        match renameat(parent, draft, parent, name) {
+            Ok(()) => return Ok(()),
+            Err(Errno::ISDIR | Errno::NOTEMPTY | Errno::EXIST) => {
+                trash.discard(parent, name, &Limits::default())?;
+            }
+            Err(error) => return Err(Error::io("write", name, error)),
+        }
+    }
+    Err(Error::PutBack(name.into()))
+}

@@ -1,0 +1,39 @@
+//! Work on folder trees whose shape an agent decides.
+//!
+//! A sandbox's home and workspace hold whatever an agent put there: trees nested a hundred
+//! thousand levels deep, symbolic links that lead outside, FIFOs, folders without permissions, and
+//! processes that rename all of it at the same time. This crate reads, replaces, measures and
+//! removes such trees under four rules:
+//!
+//! - Every step is taken from an open directory to one name in it, and follows no link and crosses
+//!   no mount. A whole path is never used: it would be too long, and could lead elsewhere by now.
+//! - Nothing is recursive. Memory and open descriptors do not grow with a tree's depth, except for
+//!   some 40 bytes a level in [`walk`].
+//! - Every operation has a bound on entries, time and, where it matters, depth ([`Limits`]), and
+//!   reaching it is an error of its own ([`Error::Bound`]).
+//! - A folder that its owner closed (mode 0) is opened up on the way.
+//!
+//! [`Folder`] reads and writes single files in such a tree, [`remove`] removes a part of it,
+//! [`walk`] and [`measure`] look at all of it, and [`Trash`] takes it out of the way at once and
+//! removes it in the background.
+
+mod access;
+mod error;
+mod folder;
+mod limits;
+mod regular;
+mod remove;
+mod sweeper;
+mod trash;
+mod walk;
+
+pub use error::{Bound, Error, Result};
+pub use folder::{Folder, Listed};
+pub use limits::Limits;
+pub use regular::{open_regular, read_regular};
+pub use remove::{Removed, remove};
+pub use sweeper::Sweeper;
+pub use trash::Trash;
+pub use walk::{Found, Measure, measure, walk};
+
+pub use rustix::fs::FileType as Kind;

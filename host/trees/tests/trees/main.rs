@@ -1,0 +1,9 @@
+//! Trees as hostile agents make them.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod adversary;
+mod deep;
+mod files;
+mod generated;
+mod support;

@@ -1,0 +1,112 @@
+//! How sandboxes are made: by which driver, with which limits.
+
+use std::net::IpAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use aod_sandbox::{Limits, Mount, Network, SandboxDriver, SandboxSpec};
+use zeroize::Zeroizing;
+
+use super::install::{INSTALLED, Installation};
+use crate::paths::SessionPaths;
+
+/// What every sandbox of a session is made with.
+#[derive(Clone)]
+pub(crate) struct Sandboxes {
+    /// Describes sandboxes to the kernel.
+    pub(crate) driver: Arc<dyn SandboxDriver>,
+    /// What each of them may use.
+    pub(crate) limits: Limits,
+    /// Names that they may resolve to addresses of the operator's choice.
+    pub(crate) hosts: Vec<(String, IpAddr)>,
+    /// How long each provisioning step may take.
+    pub(crate) step_timeout: Duration,
+}
+
+impl Sandboxes {
+    /// A sandbox of a session for a command.
+    pub(crate) fn of_session(
+        &self,
+        paths: &SessionPaths,
+        installation: Option<&Installation>,
+        argv: Vec<String>,
+    ) -> SandboxSpec {
+        let mut spec = SandboxSpec::new(argv, paths.home(), paths.workspace());
+        let driver = &*self.driver;
+        spec.cwd = driver.place(&paths.workspace(), aod_sandbox::WORKSPACE.as_ref());
+        spec.network = Network::Host;
+        spec.limits = self.limits.clone();
+        spec.hosts = self.hosts.clone();
+        let mut path = String::new();
+        for installation in installation.into_iter().chain([Installation::node()]) {
+            path.push_str(&installation.enter(driver, &mut spec.read_only));
+        }
+        let home = driver.place(&paths.home(), aod_sandbox::HOME.as_ref());
+        path.push_str(&format!("{}/.local/bin:", home.display()));
+        path.push_str("/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin");
+        let mut set = |name: &str, value: String| {
+            spec.env.push((name.to_owned(), Zeroizing::new(value)));
+        };
+        set("PATH", path);
+        set("HOME", home.to_string_lossy().into_owned());
+        set("LANG", "C.UTF-8".to_owned());
+        set("TERM", "dumb".to_owned());
+        spec
+    }
+
+    /// A sandbox for an installation: a home of its own, and the prefix to write to.
+    pub(super) fn of_installer(
+        &self,
+        staging: &Path,
+        argv: Vec<String>,
+        network: Network,
+    ) -> SandboxSpec {
+        let driver = &*self.driver;
+        let mut spec = SandboxSpec::new(argv, staging.join("home"), staging.join("work"));
+        spec.cwd = driver.place(&staging.join("work"), aod_sandbox::WORKSPACE.as_ref());
+        spec.network = network;
+        spec.limits = self.limits.clone();
+        spec.writable
+            .push(Mount::new(staging.join("prefix"), INSTALLED));
+        let prefix = driver.place(&staging.join("prefix"), INSTALLED.as_ref());
+        let node = Installation::node().enter(driver, &mut spec.read_only);
+        let mut set = |name: &str, value: String| {
+            spec.env.push((name.to_owned(), Zeroizing::new(value)));
+        };
+        set(
+            "PATH",
+            format!(
+                "{}/bin:{node}/usr/local/bin:/usr/bin:/bin",
+                prefix.display()
+            ),
+        );
+        set("PREFIX", prefix.to_string_lossy().into_owned());
+        set("LANG", "C.UTF-8".to_owned());
+        set("TERM", "dumb".to_owned());
+        // How this machine reaches its registries is the operator's business: mirrors, proxies,
+        // certificates. The steps are the operator's, too.
+        for (name, value) in std::env::vars() {
+            let lower = name.to_ascii_lowercase();
+            let wanted = lower.starts_with("npm_config_")
+                || [
+                    "http_proxy",
+                    "https_proxy",
+                    "no_proxy",
+                    "node_extra_ca_certs",
+                    "ssl_cert_file",
+                    "ssl_cert_dir",
+                ]
+                .contains(&lower.as_str());
+            if wanted {
+                spec.env.push((name, Zeroizing::new(value)));
+            }
+        }
+        let npmrc = std::env::home_dir().map(|home| home.join(".npmrc"));
+        if let Some(npmrc) = npmrc.filter(|npmrc| npmrc.is_file()) {
+            spec.read_only
+                .push(Mount::new(npmrc, format!("{}/.npmrc", aod_sandbox::HOME)));
+        }
+        spec
+    }
+}

@@ -1,0 +1,175 @@
+//! Prompts of an open session, what is set before them, and how they end.
+
+use aod_plugin_sdk::failure::{failure, from_api};
+use aod_plugin_sdk::{
+    Failure, FailureKind, Level, Out, StopKind, TurnResult, completed, failed, stopped,
+};
+use serde_json::value::RawValue;
+
+use crate::conversation::AcpConversation;
+use crate::open::Step;
+use crate::wire::{self, Error, ErrorData, Prompted};
+use crate::{request, usage};
+
+/// What an agent says where it wants to be authenticated.
+const AUTH_REQUIRED: i64 = -32000;
+
+impl AcpConversation {
+    /// The session is open, or a setting is made: the next setting, the prompt, or a rest.
+    pub(crate) fn go_on(&mut self, out: &mut Out) {
+        if let Some((config, value)) = self.unset.pop_front() {
+            let id = self.opening.next(Step::Setting);
+            let more = [("configId", config.as_str()), ("value", &value)];
+            out.write_stdin(self.of_session(id, "session/set_config_option", &more));
+            self.setting = Some((config, value));
+            return;
+        }
+        let Some(prompt) = self.prompt.take() else {
+            self.opening.step = Step::Idle;
+            return;
+        };
+        let id = self.opening.next(Step::Prompt);
+        // A conversation that goes on has it already.
+        let first = self.context.system.as_deref().filter(|_| {
+            std::mem::take(&mut self.needs_system) && self.options.system_prompt_file.is_none()
+        });
+        let session = self.opening.session().unwrap_or_default();
+        let images = self.opening.agent.images;
+        let request = request::prompt(id, "session/prompt", session, first, &prompt.blocks, images);
+        out.write_stdin(request);
+    }
+
+    /// What was to be set is set, or was refused.
+    pub(crate) fn setting_done(&mut self, error: Option<&Error<'_>>, out: &mut Out) {
+        let Some((config, value)) = self.setting.take() else {
+            return;
+        };
+        match error {
+            None => {
+                self.set.insert(config, value);
+            }
+            Some(error) => {
+                let why = failure_of(error).message;
+                let text = format!("the agent does not take {value:?} for {config:?}: {why}");
+                out.coded_notice(Level::Warning, "setting_refused", text);
+            }
+        }
+    }
+
+    /// The prompt's reply.
+    pub(crate) fn prompted(&mut self, result: Option<&RawValue>, out: &mut Out) {
+        let prompted: Prompted<'_> = wire::read(result);
+        let reason = &*prompted.stop_reason;
+        // Some agents say that a prompt which was cancelled has ended well.
+        let was_stopped = std::mem::take(&mut self.stopping) || reason == "cancelled";
+        if was_stopped {
+            self.texts.break_off(out);
+        } else {
+            self.texts.end(out);
+        }
+        self.tools.finish(out);
+        self.permission.withdraw(None, out);
+        self.remember(out);
+        usage::tell(&prompted, &mut self.money, out);
+        let last = self.texts.take_last();
+        let broke = std::mem::take(&mut self.is_broken);
+        let result = match reason {
+            _ if was_stopped => stopped(StopKind::Interrupted, ""),
+            // Of a turn that failed this agent tells the error as a message.
+            _ if broke => {
+                let message = last.as_deref().unwrap_or("the agent failed without a word");
+                failed(from_api(None, message, FailureKind::Provider))
+            }
+            "refusal" => failed(failure(
+                FailureKind::Refused,
+                "the agent refused the prompt",
+            )),
+            "max_turn_requests" => TurnResult {
+                failure: Some(failure(
+                    FailureKind::Limit,
+                    "the turn reached the agent's limit of requests to the model",
+                )),
+                ..stopped(StopKind::MaxRounds, "")
+            },
+            _ => {
+                if reason == "max_tokens" {
+                    let text = "the reply is cut: it reached the length that the model may write";
+                    out.coded_notice(Level::Warning, "max_tokens", text);
+                }
+                if last.as_deref().is_none_or(str::is_empty) {
+                    out.no_text();
+                }
+                completed(None)
+            }
+        };
+        let result = TurnResult {
+            text: last,
+            native_reason: (!reason.is_empty()).then(|| reason.to_owned()),
+            ..result
+        };
+        self.end_turn(result, out);
+    }
+
+    /// Tells how the turn ended. A process that stays takes the next prompt.
+    pub(crate) fn end_turn(&mut self, result: TurnResult, out: &mut Out) {
+        self.ending.tell(out, result);
+        self.opening.step = match self.context.live {
+            true => Step::Idle,
+            false => Step::Over,
+        };
+    }
+
+    /// A request of ours failed.
+    pub(crate) fn refused(&mut self, error: &Error<'_>, out: &mut Out) {
+        self.texts.end(out);
+        self.tools.finish(out);
+        self.permission.withdraw(None, out);
+        let failure = failure_of(error);
+        // Agents have no common word for a session that they do not find.
+        if matches!(self.opening.step, Step::Resume | Step::Fork)
+            && failure.kind != FailureKind::Auth
+        {
+            self.begin_afresh(&failure.message, out);
+            return;
+        }
+        if self.opening.step == Step::Setting {
+            self.setting_done(Some(error), out);
+            self.go_on(out);
+            return;
+        }
+        out.notice(Level::Error, &*failure.message);
+        let text = self.texts.take_last();
+        if self.opening.step == Step::Prompt {
+            let was_stopped = std::mem::take(&mut self.stopping);
+            let result = match was_stopped {
+                true => stopped(StopKind::Interrupted, failure.message),
+                false => failed(failure),
+            };
+            self.end_turn(TurnResult { text, ..result }, out);
+        } else {
+            self.fail(failure, out);
+        }
+    }
+
+    /// The session cannot be opened, so that the process is of no use.
+    pub(crate) fn fail(&mut self, failure: Failure, out: &mut Out) {
+        self.prompt = None;
+        if !self.ending.tell(out, failed(failure)) || self.context.live {
+            out.close();
+        }
+        self.opening.step = Step::Over;
+    }
+}
+
+fn failure_of(error: &Error<'_>) -> Failure {
+    let data: ErrorData<'_> = wire::read(error.data);
+    let mut message = error.message.to_string();
+    if let Some(details) = data.details.0 {
+        message = format!("{message}: {}", &*details);
+    }
+    if error.code == AUTH_REQUIRED {
+        failure(FailureKind::Auth, message)
+    } else {
+        from_api(None, &message, FailureKind::Provider)
+    }
+}

@@ -1,0 +1,359 @@
+//! What the lines of a process mean.
+
+use aod_plugin_sdk::{
+    Compaction, Context, Conversation, Exit, FailureKind, Level, Origin, Out, OutputSource, Prompt,
+    Role,
+};
+
+use crate::background::Background;
+use crate::messages::{self, Kind, Messages};
+use crate::notes;
+use crate::results::Results;
+use crate::resume::Resume;
+use crate::servers::Standing;
+use crate::tools::Tools;
+use crate::usage;
+use crate::wire::{Block, Content, Line, StreamEvent};
+
+/// A process, which runs one prompt.
+#[derive(Debug)]
+pub struct ClaudeConversation {
+    resume: Resume,
+    /// Whether the conversation begins here, under the id of the turn.
+    is_new: bool,
+    model: Option<String>,
+    started: bool,
+    remembered: bool,
+    messages: Messages,
+    tools: Tools,
+    background: Background,
+    standing: Standing,
+    results: Results,
+}
+
+impl ClaudeConversation {
+    pub(crate) fn new(context: &Context) -> Self {
+        let (resume, is_new) = match &context.origin {
+            Origin::Resume(token) => (Resume::read(token), false),
+            Origin::New | Origin::Fork(_) => (Resume::default(), true),
+        };
+        Self {
+            resume,
+            is_new,
+            model: None,
+            started: false,
+            remembered: false,
+            messages: Messages::default(),
+            tools: Tools::new(&context.mcp_servers),
+            background: Background::default(),
+            standing: Standing::new(&context.mcp_servers),
+            results: Results::default(),
+        }
+    }
+
+    /// The CLI writes the prompt to its session's file just before it calls the model: killed
+    /// after `init` the session cannot be resumed, killed once an answer came it can.
+    fn acknowledged(&mut self, out: &mut Out) {
+        if !self.remembered {
+            self.remembered = true;
+            out.remember(self.resume.write());
+        }
+    }
+
+    fn stdout(&mut self, text: &str, out: &mut Out) {
+        let Ok(line) = serde_json::from_str::<Line<'_>>(text) else {
+            return;
+        };
+        if let Some(call) = &line.parent_tool_use_id {
+            out.inside(Some(&**call));
+        }
+        match &*line.kind {
+            "stream_event" => {
+                self.acknowledged(out);
+                self.results.well();
+                if let Some(event) = line.event {
+                    self.stream_event(event, line.parent_tool_use_id.is_some(), out);
+                }
+            }
+            "assistant" => self.assistant(line, out),
+            "user" => self.user(line, out),
+            "system" => self.system(&line, out),
+            "result" => self.result(line, out),
+            "rate_limit_event" => {
+                self.results.omens.reset_at_ms =
+                    notes::rate_limit(&line, out).or(self.results.omens.reset_at_ms);
+            }
+            "conversation_reset" => {
+                let text = "the conversation begins anew: what was before it is forgotten";
+                out.coded_notice(Level::Warning, "conversation_reset", text);
+            }
+            "tool_progress" | "keep_alive" => out.absorb(),
+            "tool_use_summary" => notes::aside(&line, out),
+            _ => {}
+        }
+    }
+
+    fn system(&mut self, line: &Line<'_>, out: &mut Out) {
+        match line.subtype.as_deref().unwrap_or_default() {
+            "init" => self.init(line, out),
+            "api_retry" => {
+                self.acknowledged(out);
+                let text = notes::retry(line);
+                self.results.trouble(line, &text);
+                out.coded_notice(Level::Warning, "retry", text);
+                self.messages
+                    .discard("the reply broke off, and is tried again", out);
+            }
+            "status" => match line.status.0.as_deref() {
+                Some("compacting") => compaction(None, out),
+                _ => out.absorb(),
+            },
+            "compact_boundary" => compaction(Some(line), out),
+            "background_tasks_changed" => self.background.changed(line, out),
+            subtype if subtype.starts_with("task_") => self.background.task(line, out),
+            subtype if subtype.starts_with("model_refusal_") => notes::refusal(line, out),
+            subtype if subtype.starts_with("hook_") => notes::aside(line, out),
+            "informational" | "local_command_output" => notes::aside(line, out),
+            // The call's result says the same.
+            "permission_denied" => out.absorb(),
+            "thinking_tokens" | "session_state_changed" => out.absorb(),
+            _ => {}
+        }
+    }
+
+    /// There is one for each round that the CLI begins by itself; the first tells the session.
+    fn init(&mut self, line: &Line<'_>, out: &mut Out) {
+        self.results.goes_on();
+        if let Some(session) = &line.session_id {
+            self.resume.session = session.to_string();
+        }
+        if let Some(model) = line.model.0.as_deref() {
+            self.model = Some(model.to_owned());
+        }
+        if self.started {
+            out.absorb();
+        } else {
+            self.started = true;
+            out.session_started(&*self.resume.session);
+        }
+        self.standing.listed(&line.mcp_servers, out);
+    }
+
+    /// Pieces of texts and thoughts; all else of a message is told by the `assistant` line that
+    /// follows.
+    fn stream_event(&mut self, event: StreamEvent<'_>, by_subagent: bool, out: &mut Out) {
+        match &*event.kind {
+            // What a subagent says is told when it is whole.
+            _ if by_subagent => out.absorb(),
+            "content_block_delta" => {
+                let delta = event.delta;
+                match (&*delta.kind, delta.text, delta.thinking) {
+                    ("text_delta", Some(text), _) => self.messages.piece(Kind::Text, text, out),
+                    ("thinking_delta", _, Some(text)) if !text.is_empty() => {
+                        self.messages.piece(Kind::Thought, text, out);
+                    }
+                    ("", ..) => {}
+                    _ => out.absorb(),
+                }
+            }
+            "message_start" => {
+                out.absorb();
+                self.messages.begin(event.message.id, out);
+            }
+            "content_block_start" => {
+                out.absorb();
+                self.messages.begin_block();
+            }
+            "message_delta" | "message_stop" | "content_block_stop" | "ping" => out.absorb(),
+            _ => {}
+        }
+    }
+
+    fn assistant(&mut self, line: Line<'_>, out: &mut Out) {
+        self.acknowledged(out);
+        self.results.well();
+        let speaker = Speaker {
+            is_subagent: line.parent_tool_use_id.is_some(),
+            message: line.message.id.as_deref().unwrap_or_default(),
+            is_error: line.error.0.is_some(),
+            is_aborted: line.aborted.unwrap_or(false),
+        };
+        if speaker.is_error && !speaker.is_subagent {
+            self.messages.break_off(out);
+        }
+        match line.message.content {
+            Content::Blocks(blocks) => {
+                for block in blocks {
+                    match &*block.kind {
+                        "tool_use" | "server_tool_use" | "mcp_tool_use" => {
+                            self.tools.call(&block, &line.tool_use_meta, out);
+                        }
+                        "text" | "thinking" | "redacted_thinking" => {
+                            self.said(block, &speaker, out);
+                        }
+                        _ => self.answered(block, None, out),
+                    }
+                }
+            }
+            Content::Text(text) => messages::tell(None, text, speaker.is_aborted, out),
+            Content::Absent => {}
+        }
+        if let Some(error) = line.error.0 {
+            self.results.omens.error = Some(error.into());
+        }
+    }
+
+    fn said(&mut self, block: Block<'_>, speaker: &Speaker<'_>, out: &mut Out) {
+        let kind = match &*block.kind {
+            "text" => Kind::Text,
+            _ => Kind::Thought,
+        };
+        let said = match kind {
+            Kind::Text => block.text,
+            Kind::Thought => block.thinking.filter(|text| !text.is_empty()),
+        };
+        let Some(said) = said else {
+            // Thoughts may be kept secret.
+            if kind == Kind::Thought {
+                out.absorb();
+            }
+            return;
+        };
+        if kind == Kind::Text && speaker.is_error {
+            return out.coded_notice(Level::Error, "api_error", said);
+        }
+        let item = if speaker.is_subagent {
+            None
+        } else {
+            self.messages.whole(kind, speaker.message, out)
+        };
+        match (kind, item) {
+            (Kind::Text, item) => messages::tell(item, said, speaker.is_aborted, out),
+            (Kind::Thought, Some(item)) => out.reasoning_item(item, said),
+            (Kind::Thought, None) => out.reasoning(said),
+        }
+    }
+
+    fn user(&mut self, line: Line<'_>, out: &mut Out) {
+        self.acknowledged(out);
+        let listener = Listener {
+            is_subagent: line.parent_tool_use_id.is_some(),
+            hears: match line.is_synthetic {
+                Some(true) => Role::System,
+                _ => Role::User,
+            },
+        };
+        match line.message.content {
+            Content::Blocks(blocks) => {
+                for block in blocks {
+                    if &*block.kind == "tool_result" {
+                        self.answered(block, line.tool_use_result, out);
+                    } else if let Some(text) = block.text {
+                        listener.told(text.into(), out);
+                    }
+                }
+            }
+            Content::Text(text) => listener.told(text.into(), out),
+            Content::Absent => {}
+        }
+    }
+
+    fn answered(
+        &mut self,
+        block: Block<'_>,
+        detail: Option<&serde_json::value::RawValue>,
+        out: &mut Out,
+    ) {
+        // Whatever else a newer CLI puts here stays for the line to be `unparsed`.
+        if let Some(id) = block.tool_use_id {
+            let is_error = block.is_error.unwrap_or(false);
+            self.tools.result(&id, block.content, is_error, detail, out);
+        }
+    }
+
+    fn result(&mut self, line: Line<'_>, out: &mut Out) {
+        if let Some(session) = &line.session_id {
+            self.resume.session = session.to_string();
+        }
+        self.messages.break_off(out);
+        let was_asked = usage::tell(&line, self.model.as_deref(), &mut self.resume, out);
+        let failure = self.results.result(line, was_asked, out);
+        if failure.is_some_and(|failure| failure.kind == FailureKind::Resume) {
+            out.forget();
+        } else {
+            self.remembered = true;
+            out.remember(self.resume.write());
+        }
+        let background = &self.background;
+        self.results
+            .settle(background.was_any(), background.is_at_work(), out);
+    }
+}
+
+/// Who says what an `assistant` line tells.
+struct Speaker<'a> {
+    is_subagent: bool,
+    message: &'a str,
+    /// Nobody: the CLI has put an API's error in the form of a message.
+    is_error: bool,
+    is_aborted: bool,
+}
+
+impl Conversation for ClaudeConversation {
+    fn prompt(&mut self, prompt: Prompt, _: &mut Out) {
+        if self.is_new && !self.started {
+            self.resume.session.clone_from(&prompt.turn_id);
+        }
+        self.results.prompt(&prompt);
+    }
+
+    fn line(&mut self, source: OutputSource, line: &str, out: &mut Out) {
+        match source {
+            OutputSource::Stdout => self.stdout(line, out),
+            OutputSource::Stderr | OutputSource::LogFile => out.stderr(line),
+        }
+        self.results.heard(out);
+    }
+
+    fn tick(&mut self, elapsed_ms: u64, out: &mut Out) {
+        if self.results.tick(elapsed_ms, out) {
+            self.background.stop(out);
+            self.results.tell(out);
+        }
+    }
+
+    fn finish(&mut self, exit: Exit, out: &mut Out) {
+        self.messages.break_off(out);
+        self.background.stop(out);
+        self.results.finish(&exit, out);
+    }
+}
+
+/// Whom a `user` line tells something.
+struct Listener {
+    is_subagent: bool,
+    hears: Role,
+}
+
+impl Listener {
+    /// A subagent's prompt stands in the call that started it.
+    fn told(&self, text: String, out: &mut Out) {
+        if self.is_subagent {
+            out.absorb();
+        } else if text.starts_with("[Request interrupted") {
+            out.coded_notice(Level::Info, "interrupted", text);
+        } else {
+            out.message_of(self.hears, text);
+        }
+    }
+}
+
+/// `done`: the line that says so.
+fn compaction(done: Option<&Line<'_>>, out: &mut Out) {
+    let sizes = done.and_then(|line| line.compact_metadata.as_ref());
+    out.compaction(Compaction {
+        done: done.is_some(),
+        tokens_before: sizes.and_then(|sizes| sizes.pre_tokens),
+        tokens_after: sizes.and_then(|sizes| sizes.post_tokens),
+    });
+}

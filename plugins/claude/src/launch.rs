@@ -1,0 +1,194 @@
+//! How the CLI is started.
+
+use std::collections::HashSet;
+
+use aod_plugin_sdk::failure::unsupported;
+use aod_plugin_sdk::{
+    Context, Launch, Limit, Origin, Prompt, Refusal, Stdin, WorkspaceConfig, file, known_settings,
+    launch, mcp, text, variable,
+};
+
+use crate::calls::normalized;
+use crate::resume::Resume;
+use crate::{API_KEY, EFFORT, OAUTH_TOKEN, PERMISSION_MODE};
+
+/// With this many retries a refused key or a dead provider ends a turn after some ten seconds;
+/// without a bound it takes minutes.
+const MAX_RETRIES: &str = "4";
+
+/// The mode in which nothing is asked: the sandbox is the boundary.
+pub(crate) const ASK_NOTHING: &str = "bypassPermissions";
+
+const MCP_KEYS: mcp::HttpKeys = mcp::HttpKeys {
+    url: "url",
+    kind: Some(("type", "http")),
+};
+
+/// Linux takes arguments of up to 128 KiB.
+const LONGEST_ARGUMENT: usize = 120 * 1024;
+
+/// A name that the CLI keeps for itself: a server of this name is not loaded.
+const RESERVED_SERVER: &str = "workspace";
+
+pub(crate) fn prepare(context: &Context, prompt: &Prompt) -> Result<Launch, Refusal> {
+    known_settings(prompt, &[EFFORT, PERMISSION_MODE])?;
+    names_of_servers(context)?;
+    let mut argv: Vec<String> = [
+        "claude",
+        "--print",
+        "--output-format",
+        "stream-json",
+        // Without it, stream-json is refused.
+        "--verbose",
+        "--include-partial-messages",
+    ]
+    .map(str::to_owned)
+    .into();
+    if knows_subagents(context) {
+        argv.push("--forward-subagent-text".to_owned());
+    }
+    match prompt.setting_text(PERMISSION_MODE) {
+        Some(mode) if mode != ASK_NOTHING => argv.extend(["--permission-mode".to_owned(), mode]),
+        _ => argv.push("--dangerously-skip-permissions".to_owned()),
+    }
+    if let Some(effort) = prompt.setting_text(EFFORT) {
+        argv.extend(["--effort".to_owned(), effort]);
+    }
+    argv.extend([
+        // The agent's servers and no others, whatever a repository or an account brings.
+        "--strict-mcp-config".to_owned(),
+        "--model".to_owned(),
+        context.model_id().to_owned(),
+    ]);
+    argv.extend(conversation(context, prompt)?);
+    argv.extend(workspace(context));
+
+    let mut launch = launch(Vec::<String>::new(), context.continuity(prompt));
+    launch.env = vec![
+        // As root it refuses to skip permissions anywhere else.
+        variable("IS_SANDBOX", "1"),
+        variable("CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", "1"),
+        variable("DISABLE_AUTOUPDATER", "1"),
+        variable("CLAUDE_CODE_MAX_RETRIES", MAX_RETRIES),
+    ];
+    if context.workspace_config == WorkspaceConfig::Instructions {
+        // What makes `--add-dir` read the folder's instructions.
+        let name = "CLAUDE_CODE_ADDITIONAL_DIRECTORIES_CLAUDE_MD";
+        launch.env.push(variable(name, "1"));
+    }
+    limits(prompt, &mut argv, &mut launch);
+    if let Some(schema) = &prompt.output_schema {
+        if schema.len() > LONGEST_ARGUMENT {
+            let problem = "the schema is too long for this CLI, which takes it as an argument";
+            return Err(unsupported("output_schema", problem));
+        }
+        argv.extend(["--json-schema".to_owned(), schema.clone()]);
+    }
+    if let Some(system) = &context.system {
+        let path = format!("{}/system-prompt.txt", context.paths.private);
+        argv.extend(["--append-system-prompt-file".to_owned(), path.clone()]);
+        launch.files.push(file(path, text(system)));
+    }
+    if !context.mcp_servers.is_empty() {
+        let path = format!("{}/mcp.json", context.paths.private);
+        argv.extend(["--mcp-config".to_owned(), path.clone()]);
+        let content = mcp::object("mcpServers", &context.mcp_servers, MCP_KEYS);
+        launch.files.push(file(path, content));
+    }
+    // It would take the key first.
+    if context.has_secret(OAUTH_TOKEN) && context.has_secret(API_KEY) {
+        launch.withhold.push(API_KEY.to_owned());
+    }
+    launch.stdin = Stdin::Text(text(prompt.text()));
+    launch.argv = argv;
+    Ok(launch)
+}
+
+/// Which conversation goes on, or begins. A new one's id is of this turn's own: an id that was ever
+/// used is refused.
+fn conversation(context: &Context, prompt: &Prompt) -> Result<Vec<String>, Refusal> {
+    let own = ["--session-id".to_owned(), prompt.turn_id.clone()];
+    Ok(match &context.origin {
+        Origin::New => own.into(),
+        Origin::Resume(token) => ["--resume".to_owned(), Resume::read(token).session].into(),
+        Origin::Fork(fork) if fork.after_turn.is_none() => {
+            let other = Resume::read(&fork.token).session;
+            let mut words = vec!["--resume".to_owned(), other, "--fork-session".to_owned()];
+            words.extend(own);
+            words
+        }
+        Origin::Fork(_) => {
+            return Err(unsupported(
+                "origin.after_turn",
+                "this runtime copies a conversation from its end only",
+            ));
+        }
+    })
+}
+
+/// What the workspace's files may decide. The CLI reads instructions and all else from the same
+/// source; without that source, they come by the folder's name.
+fn workspace(context: &Context) -> Vec<String> {
+    let without = ["--setting-sources", "user"].map(str::to_owned);
+    match context.workspace_config {
+        WorkspaceConfig::All => Vec::new(),
+        WorkspaceConfig::None => without.into(),
+        WorkspaceConfig::Instructions => {
+            let mut words: Vec<String> = without.into();
+            words.extend(["--add-dir".to_owned(), context.paths.workspace.clone()]);
+            words
+        }
+    }
+}
+
+fn limits(prompt: &Prompt, argv: &mut Vec<String>, launch: &mut Launch) {
+    for limit in &prompt.limits {
+        match limit {
+            Limit::MaxRounds(rounds) => {
+                argv.extend(["--max-turns".to_owned(), rounds.to_string()]);
+            }
+            Limit::MaxCostUsd(dollars) => {
+                argv.extend(["--max-budget-usd".to_owned(), dollars.to_string()]);
+            }
+            // For subagents; the adapter itself holds it for commands, for which the CLI waits
+            // longer. To the CLI, 0 is no limit at all.
+            Limit::BackgroundWaitMs(milliseconds) => launch.env.push(variable(
+                "CLAUDE_CODE_PRINT_BG_WAIT_CEILING_MS",
+                &(*milliseconds).max(1).to_string(),
+            )),
+            Limit::MaxOutputTokens(_) => {}
+        }
+    }
+}
+
+/// Servers whose names look the same to the CLI would hide one another.
+fn names_of_servers(context: &Context) -> Result<(), Refusal> {
+    let mut seen = HashSet::new();
+    for (index, server) in context.mcp_servers.iter().enumerate() {
+        let problem = if server.name == RESERVED_SERVER {
+            "the CLI keeps this name for itself"
+        } else if !seen.insert(normalized(&server.name)) {
+            "to the CLI it is the same as another one's; let them differ in letters or digits"
+        } else {
+            continue;
+        };
+        return Err(unsupported(&format!("mcp_servers[{index}].name"), problem));
+    }
+    Ok(())
+}
+
+/// Whether the CLI can tell what subagents say. Of a version that could not be read the best is
+/// thought.
+fn knows_subagents(context: &Context) -> bool {
+    let Some(version) = &context.cli_version else {
+        return true;
+    };
+    let mut numbers = version
+        .split(|character: char| !character.is_ascii_digit())
+        .map(|number| number.parse::<u32>().unwrap_or(0));
+    let mut next = || numbers.next().unwrap_or(0);
+    (next(), next(), next()) >= FORWARDS_SUBAGENTS
+}
+
+/// The first version that is known to have `--forward-subagent-text`; 2.1.197 does not.
+const FORWARDS_SUBAGENTS: (u32, u32, u32) = (2, 1, 331);

@@ -1,0 +1,107 @@
+//! How long a turn waits for work in the background.
+
+#![allow(clippy::unwrap_used, reason = "a test may fail")]
+
+use aod_plugin_claude::Claude;
+use aod_plugin_sdk::testing::{context, exit, prompt, recordings};
+use aod_plugin_sdk::{
+    Action, Driver, EventBody, Exit, ExitCause, FailureKind, Input, Limit, OutputSource, Reaction,
+    StopKind, TaskState, TurnResult,
+};
+
+const RECORDINGS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/transcripts");
+
+/// A process whose answer is there and whose command is still at work.
+fn waiting(limit: Option<u64>) -> (Driver<Claude>, Reaction) {
+    let mut driver = Driver::<Claude>::new(context("anthropic/claude-sonnet-4-6"), None);
+    let mut prompt = prompt("x");
+    prompt.limits = limit.map(Limit::BackgroundWaitMs).into_iter().collect();
+    driver.receive(Input::Prompt(prompt));
+    let recordings = recordings(RECORDINGS).unwrap();
+    let recording = recordings
+        .iter()
+        .find(|recording| recording.name == "killed_with_background")
+        .unwrap();
+    let reaction = driver.feed(OutputSource::Stdout, &recording.stdout);
+    (driver, reaction)
+}
+
+fn wakes(reaction: &Reaction) -> Vec<u32> {
+    let each = reaction.actions.iter().filter_map(|action| match action {
+        Action::WakeAfter(milliseconds) => Some(*milliseconds),
+        _ => None,
+    });
+    each.collect()
+}
+
+fn result(reaction: &Reaction) -> Option<&TurnResult> {
+    reaction.actions.iter().find_map(|action| match action {
+        Action::Emit(event) => match &event.body {
+            EventBody::TurnResult(result) => Some(result),
+            _ => None,
+        },
+        _ => None,
+    })
+}
+
+fn stopped(reaction: &Reaction) -> usize {
+    let each = reaction.actions.iter().filter(|action| {
+        matches!(action, Action::Emit(event) if matches!(&event.body,
+            EventBody::Task(task) if task.state == TaskState::Stopped))
+    });
+    each.count()
+}
+
+#[test]
+fn a_turn_waits_for_as_long_as_it_may() {
+    let (mut driver, answered) = waiting(Some(2_000));
+    assert!(result(&answered).is_none());
+    assert_eq!(wakes(&answered), [0]);
+    assert_eq!(wakes(&driver.tick(10_000)), [2_000]);
+
+    // Output puts off the wish to be woken, and so it is made anew.
+    let line = "{\"type\":\"keep_alive\"}\n";
+    assert_eq!(wakes(&driver.feed(OutputSource::Stdout, line)), [0]);
+    assert_eq!(wakes(&driver.tick(11_500)), [500]);
+
+    let over = driver.tick(12_000);
+    assert_eq!(stopped(&over), 1);
+    let told = result(&over).unwrap();
+    assert_eq!(told.stop, StopKind::Completed);
+    assert_eq!(told.text.as_deref(), Some("left it"));
+    assert!(over.actions.ends_with(&[Action::EndTurn, Action::Close]));
+
+    let exited = driver.finish(exit(143));
+    assert!(result(&exited).is_none() && stopped(&exited) == 0);
+}
+
+#[test]
+fn without_a_limit_it_waits_for_as_long_as_the_cli_does() {
+    let (mut driver, answered) = waiting(None);
+    assert!(result(&answered).is_none() && wakes(&answered).is_empty());
+    let exited = driver.finish(exit(0));
+    assert_eq!(result(&exited).unwrap().stop, StopKind::Completed);
+    assert_eq!(stopped(&exited), 1);
+}
+
+#[test]
+fn what_ends_it_early_is_told_and_the_answer_is_kept() {
+    for (cause, stop, failure) in [
+        (ExitCause::Interrupted, StopKind::Interrupted, None),
+        (
+            ExitCause::Timeout,
+            StopKind::Failed,
+            Some(FailureKind::Timeout),
+        ),
+        // The limit was the one on waiting.
+        (ExitCause::Limit, StopKind::Completed, None),
+    ] {
+        let (mut driver, _) = waiting(None);
+        let exited = driver.finish(Exit { cause, ..exit(143) });
+        let told = result(&exited).unwrap();
+        assert_eq!(told.stop, stop);
+        assert_eq!(told.failure.as_ref().map(|failure| failure.kind), failure);
+        assert_eq!(told.text.as_deref(), Some("left it"));
+        assert_eq!(stopped(&exited), 1);
+    }
+}

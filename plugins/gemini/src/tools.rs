@@ -1,0 +1,158 @@
+//! The CLI's tools.
+
+use aod_plugin_sdk::json::Text;
+use aod_plugin_sdk::{Context, Location, TodoItem, TodoStatus, ToolCall, ToolKind, tool_call};
+use serde::Deserialize;
+
+/// What the success of a call means.
+#[derive(Debug)]
+pub(crate) enum Effect {
+    Write(String),
+    Todos(Vec<TodoItem>),
+}
+
+/// The names of the MCP servers, and how names of their tools begin.
+#[derive(Debug)]
+pub(crate) struct Servers(Vec<(String, String)>);
+
+impl Servers {
+    pub(crate) fn new(context: &Context) -> Self {
+        let named = |name: &String| (prefix(name), name.clone());
+        let mut servers: Vec<_> = context
+            .mcp_servers
+            .iter()
+            .map(|server| named(&server.name))
+            .collect();
+        // Where one name begins as another does, the longer one is meant.
+        servers.sort_by_key(|(prefix, _)| std::cmp::Reverse(prefix.len()));
+        Self(servers)
+    }
+
+    pub(crate) fn names(&self) -> impl ExactSizeIterator<Item = &str> {
+        self.0.iter().map(|(_, name)| name.as_str())
+    }
+
+    fn find<'a, 'b>(&'a self, tool: &'b str) -> Option<(&'a str, &'b str)> {
+        self.0.iter().find_map(|(prefix, name)| {
+            let there = tool.strip_prefix(prefix.as_str())?;
+            Some((name.as_str(), there))
+        })
+    }
+}
+
+/// As the CLI makes names of a server's tools.
+fn prefix(server: &str) -> String {
+    let is_valid = |byte: char| byte.is_ascii_alphanumeric() || "_-.:".contains(byte);
+    let valid: String = server
+        .chars()
+        .map(|each| if is_valid(each) { each } else { '_' })
+        .collect();
+    match valid.strip_prefix("mcp_") {
+        Some(_) => format!("{valid}_"),
+        None => format!("mcp_{valid}_"),
+    }
+}
+
+/// The input of the CLI's own tools, as far as it says what a call is about.
+#[derive(Default, Deserialize)]
+#[serde(default, bound(deserialize = "'de: 'a"))]
+struct Input<'a> {
+    file_path: Option<Text<'a>>,
+    dir_path: Option<Text<'a>>,
+    command: Option<Text<'a>>,
+    pattern: Option<Text<'a>>,
+    query: Option<Text<'a>>,
+    prompt: Option<Text<'a>>,
+    agent_name: Option<Text<'a>>,
+    todos: Vec<Todo<'a>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, bound(deserialize = "'de: 'a"))]
+struct Todo<'a> {
+    description: Text<'a>,
+    status: Text<'a>,
+}
+
+/// What a call is, and what its success means.
+pub(crate) fn call(
+    servers: &Servers,
+    id: Text<'_>,
+    name: Text<'_>,
+    input: &str,
+) -> (ToolCall, Option<Effect>) {
+    if let Some((server, tool)) = servers.find(&name) {
+        let call = ToolCall {
+            server: Some(server.to_owned()),
+            canonical_name: Some(tool.to_owned()),
+            ..tool_call(id, &*name, ToolKind::Mcp, input)
+        };
+        return (call, None);
+    }
+    let (kind, canonical) = kind(&name);
+    let read: Input<'_> = serde_json::from_str(input).unwrap_or_default();
+    let effect = match &*name {
+        "write_file" | "replace" => read
+            .file_path
+            .as_deref()
+            .map(|path| Effect::Write(path.to_owned())),
+        "write_todos" => Some(Effect::Todos(
+            read.todos.into_iter().map(Todo::item).collect(),
+        )),
+        _ => None,
+    };
+    let path = read.file_path.or(read.dir_path);
+    let titles = [
+        read.command,
+        read.agent_name,
+        read.pattern,
+        read.query,
+        read.prompt,
+    ];
+    let title = titles.into_iter().flatten().next();
+    let call = ToolCall {
+        title: title.or_else(|| path.clone()).map(Into::into),
+        canonical_name: canonical.map(str::to_owned),
+        locations: path
+            .map(|path| Location {
+                path: path.into(),
+                line: None,
+            })
+            .into_iter()
+            .collect(),
+        ..tool_call(id, name, kind, input)
+    };
+    (call, effect)
+}
+
+fn kind(name: &str) -> (ToolKind, Option<&'static str>) {
+    match name {
+        "run_shell_command" => (ToolKind::Execute, Some("bash")),
+        "read_file" => (ToolKind::Read, Some("read")),
+        "read_many_files" | "list_directory" | "get_internal_docs" | "read_mcp_resource"
+        | "list_mcp_resources" => (ToolKind::Read, None),
+        "write_file" => (ToolKind::Edit, Some("write")),
+        "replace" => (ToolKind::Edit, Some("edit")),
+        "glob" => (ToolKind::Search, Some("glob")),
+        "grep_search" | "search_file_content" => (ToolKind::Search, Some("grep")),
+        "web_fetch" => (ToolKind::Fetch, Some("web_fetch")),
+        "google_web_search" => (ToolKind::Fetch, Some("web_search")),
+        "write_todos" => (ToolKind::Think, Some("todo")),
+        "enter_plan_mode" | "exit_plan_mode" | "update_topic" => (ToolKind::Think, None),
+        "invoke_agent" => (ToolKind::Agent, Some("agent")),
+        _ => (ToolKind::Other, None),
+    }
+}
+
+impl Todo<'_> {
+    fn item(self) -> TodoItem {
+        TodoItem {
+            text: self.description.into(),
+            status: match &*self.status {
+                "in_progress" => TodoStatus::InProgress,
+                "completed" | "cancelled" => TodoStatus::Completed,
+                _ => TodoStatus::Pending,
+            },
+        }
+    }
+}

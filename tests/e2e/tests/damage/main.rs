@@ -1,0 +1,7 @@
+//! What hostile agents, accidents and full disks do to a data folder: each ends in a state in which
+//! users can terminate, delete, and read what is readable.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+
+mod deletion;
+mod trees;
