@@ -155,6 +155,7 @@ fn main_process(tree: &Tree, dice: &mut StdRng) -> Option<Process> {
         of_the_kind.copied().collect::<Vec<_>>()
     };
     let mut main = with("/usr/bin/bwrap");
+    main.extend(with("/run/aod-init"));
     // Its subshells are younger.
     main.extend(
         with("sh /run/aod/")
