@@ -29,14 +29,25 @@ impl Clock {
         library()?;
         let clock = Self(tempfile::tempdir().unwrap());
         clock.set(0);
-        let wrapper = format!(
-            "#!/bin/sh\nexec env {} {} \"$@\"\n",
+        let supervisor = program("aod-supervisor");
+        let bytes = fs::read(&supervisor).unwrap();
+        // As a sandbox's init it is all that there is to see of the folder with the programs.
+        let mut wrapper = format!(
+            "#!/bin/sh\n\
+             if [ \"$1\" = --init ]; then\n\
+             init=$(mktemp) && tail -c {} \"$0\" > \"$init\" && chmod 700 \"$init\" && exec \"$init\" \"$@\"\n\
+             fi\n\
+             exec env {} {} \"$@\"\n\
+             exit 1\n",
+            bytes.len(),
             clock
                 .variables()
                 .map(|(name, value)| format!("{name}={value}"))
                 .join(" "),
-            program("aod-supervisor").display(),
-        );
+            supervisor.display(),
+        )
+        .into_bytes();
+        wrapper.extend(bytes);
         fs::write(clock.supervisor(), wrapper).unwrap();
         fs::set_permissions(clock.supervisor(), fs::Permissions::from_mode(0o755)).unwrap();
         Some(clock)
