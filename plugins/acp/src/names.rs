@@ -1,6 +1,6 @@
 //! What tools are called. The protocol has no names of tools, but most agents say them somewhere.
 
-use aod_plugin_sdk::{Context, ToolKind};
+use aod_plugin_sdk::{Context, ToolKind, mcp};
 
 /// Names of agents' own tools, with the one that is the same for all CLIs.
 const TOOLS: &[(&str, Option<&str>)] = &[
@@ -117,11 +117,7 @@ impl Servers {
 }
 
 fn prefixes(server: &str) -> Vec<String> {
-    let is_valid = |byte: char| byte.is_ascii_alphanumeric() || byte == '_' || byte == '-';
-    let valid: String = server
-        .chars()
-        .map(|each| if is_valid(each) { each } else { '_' })
-        .collect();
+    let valid = mcp::plain_name(server, "_-");
     vec![
         format!("mcp__{valid}__"),
         format!("mcp_{valid}_"),

@@ -1,6 +1,7 @@
 //! What a call of a tool is: its kind, what it is about, and whose tool it is.
 
 use aod_plugin_sdk::json::MaybeText;
+use aod_plugin_sdk::mcp::{self, ToolPrefixes};
 use aod_plugin_sdk::{Location, McpServer, ToolCall, ToolKind, title, tool_call};
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -106,37 +107,24 @@ fn number(json: &RawValue) -> Option<u32> {
 
 /// The MCP servers, by what the names of their tools begin with.
 #[derive(Debug, Default)]
-pub(crate) struct Servers(Vec<(String, String)>);
+pub(crate) struct Servers(ToolPrefixes);
 
 impl Servers {
     pub(crate) fn new(servers: &[McpServer]) -> Self {
-        let each = servers.iter().map(|server| {
-            let prefix = format!("mcp__{}__", normalized(&server.name));
-            (prefix, server.name.clone())
-        });
-        Self(each.collect())
+        let prefix = |name: &str| format!("mcp__{}__", normalized(name));
+        Self(ToolPrefixes::new(servers, prefix))
     }
 
     /// The names of a tool's server and of the tool itself, if it is one of a server.
     pub(crate) fn find<'n>(&'n self, name: &'n str) -> Option<(&'n str, &'n str)> {
-        let known = self.0.iter().filter_map(|(prefix, server)| {
-            let tool = name.strip_prefix(prefix.as_str())?;
-            Some((server.as_str(), tool))
-        });
-        // Of `a` and `a__b`, the one whose name is longer.
-        known
-            .min_by_key(|(_, tool)| tool.len())
-            .or_else(|| name.strip_prefix("mcp__")?.split_once("__"))
+        let by_any = || name.strip_prefix("mcp__")?.split_once("__");
+        self.0.find(name).or_else(by_any)
     }
 }
 
 /// A server's name as it stands in the names of its tools.
 pub(crate) fn normalized(name: &str) -> String {
-    let each = name.chars().map(|character| match character {
-        'a'..='z' | 'A'..='Z' | '0'..='9' | '_' | '-' => character,
-        _ => '_',
-    });
-    each.collect()
+    mcp::plain_name(name, "_-")
 }
 
 /// A call of a tool of an MCP server; `display` is its name for people.

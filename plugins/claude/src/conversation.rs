@@ -10,7 +10,7 @@ use crate::messages::{self, Kind, Messages};
 use crate::notes;
 use crate::results::Results;
 use crate::resume::Resume;
-use crate::servers::Standing;
+use crate::servers::ServerStates;
 use crate::tools::Tools;
 use crate::usage;
 use crate::wire::{Block, Content, Line, StreamEvent};
@@ -27,7 +27,7 @@ pub struct ClaudeConversation {
     messages: Messages,
     tools: Tools,
     background: Background,
-    standing: Standing,
+    server_states: ServerStates,
     results: Results,
 }
 
@@ -46,7 +46,7 @@ impl ClaudeConversation {
             messages: Messages::default(),
             tools: Tools::new(&context.mcp_servers),
             background: Background::default(),
-            standing: Standing::new(&context.mcp_servers),
+            server_states: ServerStates::new(&context.mcp_servers),
             results: Results::default(),
         }
     }
@@ -136,7 +136,7 @@ impl ClaudeConversation {
             self.started = true;
             out.session_started(&*self.resume.session);
         }
-        self.standing.listed(&line.mcp_servers, out);
+        self.server_states.listed(&line.mcp_servers, out);
     }
 
     /// Pieces of texts and thoughts; all else of a message is told by the `assistant` line that

@@ -8,12 +8,12 @@ use crate::wire::McpServer;
 
 /// The servers that were asked for, and how those stand that the CLI speaks of.
 #[derive(Debug, Default)]
-pub(crate) struct Standing {
+pub(crate) struct ServerStates {
     wanted: Vec<String>,
     told: HashMap<String, McpState>,
 }
 
-impl Standing {
+impl ServerStates {
     pub(crate) fn new(servers: &[aod_plugin_sdk::McpServer]) -> Self {
         Self {
             wanted: servers.iter().map(|server| server.name.clone()).collect(),

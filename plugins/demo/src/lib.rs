@@ -118,13 +118,13 @@ struct Line<'a> {
     written: u64,
     path: Text<'a>,
     kind: Text<'a>,
-    failure: Option<Told<'a>>,
+    failure: Option<FailureLine<'a>>,
     stop: Option<Text<'a>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, bound(deserialize = "'de: 'a"))]
-struct Told<'a> {
+struct FailureLine<'a> {
     kind: Text<'a>,
     message: Text<'a>,
 }

@@ -2,13 +2,14 @@
 
 use std::collections::HashMap;
 
+use aod_plugin_sdk::mcp::ToolPrefixes;
 use aod_plugin_sdk::{
     ChangeKind, Context, Conversation, Ending, Exit, Level, McpState, Out, OutputSource, Prompt,
     TurnResult, Usage, UsageCounts, completed, failed, usage,
 };
 
 use crate::outcome::{is_lost, is_noise, is_retry, told, untold};
-use crate::tools::{Effect, Servers, call};
+use crate::tools::{Effect, call, prefix};
 use crate::wire::{Line, Tokens};
 
 /// A process of the CLI, which runs one prompt.
@@ -17,7 +18,7 @@ pub struct GeminiConversation {
     session: String,
     resumed: bool,
     remembered: bool,
-    servers: Servers,
+    servers: ToolPrefixes,
     /// The number of the message that is being said, and the pieces of it.
     item: u32,
     saying: String,
@@ -35,7 +36,7 @@ impl GeminiConversation {
             session: resume.unwrap_or(&context.session_id).to_owned(),
             resumed: resume.is_some(),
             remembered: resume.is_some(),
-            servers: Servers::new(context),
+            servers: ToolPrefixes::new(&context.mcp_servers, prefix),
             item: 0,
             saying: String::new(),
             last_message: None,
@@ -217,7 +218,7 @@ impl GeminiConversation {
 
     /// Which ones, the CLI does not say.
     fn servers_missing(&self, out: &mut Out) {
-        let names: Vec<&str> = self.servers.names().collect();
+        let names: Vec<&str> = self.servers.servers().collect();
         match names[..] {
             [one] => out.mcp_server(one, McpState::Failed, None),
             _ => {

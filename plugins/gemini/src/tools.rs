@@ -1,7 +1,8 @@
 //! The CLI's tools.
 
 use aod_plugin_sdk::json::Text;
-use aod_plugin_sdk::{Context, Location, TodoItem, TodoStatus, ToolCall, ToolKind, tool_call};
+use aod_plugin_sdk::mcp::{self, ToolPrefixes};
+use aod_plugin_sdk::{Location, TodoItem, TodoStatus, ToolCall, ToolKind, tool_call};
 use serde::Deserialize;
 
 /// What the success of a call means.
@@ -11,42 +12,9 @@ pub(crate) enum Effect {
     Todos(Vec<TodoItem>),
 }
 
-/// The names of the MCP servers, and how names of their tools begin.
-#[derive(Debug)]
-pub(crate) struct Servers(Vec<(String, String)>);
-
-impl Servers {
-    pub(crate) fn new(context: &Context) -> Self {
-        let named = |name: &String| (prefix(name), name.clone());
-        let mut servers: Vec<_> = context
-            .mcp_servers
-            .iter()
-            .map(|server| named(&server.name))
-            .collect();
-        // Where one name begins as another does, the longer one is meant.
-        servers.sort_by_key(|(prefix, _)| std::cmp::Reverse(prefix.len()));
-        Self(servers)
-    }
-
-    pub(crate) fn names(&self) -> impl ExactSizeIterator<Item = &str> {
-        self.0.iter().map(|(_, name)| name.as_str())
-    }
-
-    fn find<'a, 'b>(&'a self, tool: &'b str) -> Option<(&'a str, &'b str)> {
-        self.0.iter().find_map(|(prefix, name)| {
-            let there = tool.strip_prefix(prefix.as_str())?;
-            Some((name.as_str(), there))
-        })
-    }
-}
-
 /// As the CLI makes names of a server's tools.
-fn prefix(server: &str) -> String {
-    let is_valid = |byte: char| byte.is_ascii_alphanumeric() || "_-.:".contains(byte);
-    let valid: String = server
-        .chars()
-        .map(|each| if is_valid(each) { each } else { '_' })
-        .collect();
+pub(crate) fn prefix(server: &str) -> String {
+    let valid = mcp::plain_name(server, "_-.:");
     match valid.strip_prefix("mcp_") {
         Some(_) => format!("{valid}_"),
         None => format!("mcp_{valid}_"),
@@ -76,7 +44,7 @@ struct Todo<'a> {
 
 /// What a call is, and what its success means.
 pub(crate) fn call(
-    servers: &Servers,
+    servers: &ToolPrefixes,
     id: Text<'_>,
     name: Text<'_>,
     input: &str,

@@ -2,6 +2,7 @@
 
 use aod_plugin_sdk::failure::{failure, from_api};
 use aod_plugin_sdk::json::Text;
+use aod_plugin_sdk::mcp::ToolPrefixes;
 use aod_plugin_sdk::{
     Context, Conversation, Ending, Exit, Failure, FailureKind, Level, McpState, Out, OutputSource,
     StopKind, TurnResult, Usage, completed, failed, usage,
@@ -9,7 +10,7 @@ use aod_plugin_sdk::{
 
 use crate::logs;
 use crate::outcome::{is_lost, told, untold};
-use crate::tools::{self, Servers};
+use crate::tools;
 use crate::wire::{Error, Line, Part};
 
 /// So many replies in a row may end without a reason. The CLI itself goes on asking for ever.
@@ -27,7 +28,7 @@ const SILENCE_MS: u32 = 60_000;
 #[derive(Debug)]
 pub struct OpencodeConversation {
     session: Option<String>,
-    servers: Servers,
+    servers: ToolPrefixes,
     last_message: Option<String>,
     /// Why the turn fails, as a line told. The exit that follows makes it final.
     failure: Option<Failure>,
@@ -47,7 +48,7 @@ impl OpencodeConversation {
     pub(crate) fn new(context: &Context) -> Self {
         Self {
             session: None,
-            servers: Servers::new(context),
+            servers: ToolPrefixes::new(&context.mcp_servers, tools::prefix),
             last_message: None,
             failure: None,
             has_tools: false,

@@ -1,48 +1,23 @@
 //! The CLI's tools. A call and its answer come in one line.
 
 use aod_plugin_sdk::json::Text;
+use aod_plugin_sdk::mcp::{self, ToolPrefixes};
 use aod_plugin_sdk::{
-    ChangeKind, Context, Diff, EventBody, FileChange, Image, Location, Out, Part, TodoItem,
-    TodoStatus, ToolCall, ToolKind, ToolResult, tool_call, tool_result,
+    ChangeKind, Diff, EventBody, FileChange, Image, Location, Out, Part, TodoItem, TodoStatus,
+    ToolCall, ToolKind, ToolResult, tool_call, tool_result,
 };
 use serde::Deserialize;
 
 use crate::wire::{Attachment, FileMetadata, Metadata, State};
 
-/// The names of the MCP servers, and how names of their tools begin.
-#[derive(Debug)]
-pub(crate) struct Servers(Vec<(String, String)>);
-
-impl Servers {
-    pub(crate) fn new(context: &Context) -> Self {
-        let is_valid = |byte: char| byte.is_ascii_alphanumeric() || byte == '_' || byte == '-';
-        let prefix = |name: &str| -> String {
-            let valid = name
-                .chars()
-                .map(|each| if is_valid(each) { each } else { '_' });
-            valid.chain(['_']).collect()
-        };
-        let mut servers: Vec<_> = context
-            .mcp_servers
-            .iter()
-            .map(|server| (prefix(&server.name), server.name.clone()))
-            .collect();
-        // Where one name begins as another does, the longer one is meant.
-        servers.sort_by_key(|(prefix, _)| std::cmp::Reverse(prefix.len()));
-        Self(servers)
-    }
-
-    fn find<'a, 'b>(&'a self, tool: &'b str) -> Option<(&'a str, &'b str)> {
-        self.0.iter().find_map(|(prefix, name)| {
-            let there = tool.strip_prefix(prefix.as_str())?;
-            Some((name.as_str(), there))
-        })
-    }
+/// How the names of a server's tools begin.
+pub(crate) fn prefix(server: &str) -> String {
+    format!("{}_", mcp::plain_name(server, "_-"))
 }
 
 /// Tells of a call, its answer, and what it changed.
 pub(crate) fn tell(
-    servers: &Servers,
+    servers: &ToolPrefixes,
     id: Text<'_>,
     name: Text<'_>,
     state: State<'_>,

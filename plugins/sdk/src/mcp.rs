@@ -136,3 +136,46 @@ fn is_shell_name(name: &str) -> bool {
             .bytes()
             .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
 }
+
+/// MCP servers by what the names of their tools begin with, for CLIs that make one name of a
+/// server's and a tool's.
+#[derive(Debug, Default)]
+pub struct ToolPrefixes(Vec<(String, String)>);
+
+impl ToolPrefixes {
+    /// `prefix` makes the beginning of a server's name.
+    #[must_use]
+    pub fn new(servers: &[McpServer], prefix: impl Fn(&str) -> String) -> Self {
+        let mut all: Vec<_> = servers
+            .iter()
+            .map(|server| (prefix(&server.name), server.name.clone()))
+            .collect();
+        // Where one begins as another does, the longer one is meant.
+        all.sort_by_key(|(prefix, _)| std::cmp::Reverse(prefix.len()));
+        Self(all)
+    }
+
+    /// The servers' own names.
+    pub fn servers(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|(_, server)| server.as_str())
+    }
+
+    /// The names of a tool's server and of the tool itself, if it is one of these servers.
+    #[must_use]
+    pub fn find<'a>(&'a self, name: &'a str) -> Option<(&'a str, &'a str)> {
+        self.0.iter().find_map(|(prefix, server)| {
+            let tool = name.strip_prefix(prefix.as_str())?;
+            Some((server.as_str(), tool))
+        })
+    }
+}
+
+/// A server's name with `_` for every character that is no ASCII letter, no digit and none of
+/// `allowed`, as CLIs write it in the names of tools.
+#[must_use]
+pub fn plain_name(server: &str, allowed: &str) -> String {
+    let is_valid = |each: char| each.is_ascii_alphanumeric() || allowed.contains(each);
+    let each = server.chars();
+    each.map(|each| if is_valid(each) { each } else { '_' })
+        .collect()
+}

@@ -13,7 +13,7 @@ pub use replay::{Replay, replay};
 
 use crate::{
     Block, Context, Exit, ExitCause, Fragment, McpOwner, McpServer, McpStdio, McpTransport, McpUrl,
-    McpValue, Origin, Paths, Prompt, SecretEncoding, WorkspaceConfig,
+    McpValue, Origin, Paths, Prompt, SecretEncoding, Setting, WorkspaceConfig,
 };
 
 /// The id of the session and of its first turn, in [`context`] and [`prompt`].
@@ -81,6 +81,24 @@ pub fn written(fragments: &[Fragment]) -> String {
         Fragment::Attachment(id) => format!("<attachment {id}>"),
     });
     each.collect()
+}
+
+/// A prompt's setting, with its value as JSON.
+#[must_use]
+pub fn setting(id: &str, value: &str) -> Setting {
+    Setting {
+        id: id.to_owned(),
+        value: value.to_owned(),
+    }
+}
+
+/// An MCP server with this name, run as a command.
+#[must_use]
+pub fn mcp_server(name: &str) -> McpServer {
+    McpServer {
+        name: name.to_owned(),
+        ..mcp_servers().remove(1)
+    }
 }
 
 /// Two MCP servers, one of each kind, with a secret each and characters that want escaping.
