@@ -36,7 +36,7 @@ async fn run(settings: Settings) -> Result<()> {
         }
         started => started?,
     };
-    if !settings.listen.ip().is_loopback() && !host.users.any_valid_token().await? {
+    if !settings.listen.ip().is_loopback() && !host.services.users.any_valid_token().await? {
         bail!(
             "refusing to listen on {}, which others can reach, while there is no token: make one \
              with `aod token create NAME --data {}`",
@@ -49,21 +49,12 @@ async fn run(settings: Settings) -> Result<()> {
         .await
         .with_context(|| format!("cannot listen on {}", settings.listen))?;
     let address = listener.local_addr()?;
-    let services = aod_api::Services {
-        agents: host.agents.clone(),
-        environments: host.environments.clone(),
-        credentials: host.credentials.clone(),
-        sessions: host.sessions.clone(),
-        users: host.users.clone(),
-        runtimes: host.runtimes.clone(),
-        health: host.health.clone(),
-    };
     let stop = CancellationToken::new();
-    let signals = tokio::spawn(signals(stop.clone(), host.runtimes.clone()));
-    let app = aod_api::router(services, settings.http()?)
+    let signals = tokio::spawn(signals(stop.clone(), host.services.runtimes.clone()));
+    let app = aod_api::router(host.services.clone(), settings.http()?)
         .into_make_service_with_connect_info::<SocketAddr>();
     tracing::info!("listening on http://{address}");
-    let loading = tokio::spawn(report::runtimes(host.runtimes.clone()));
+    let loading = tokio::spawn(report::runtimes(host.services.runtimes.clone()));
     let stall = settings.stream.stall;
     let listener = listener.tap_io(move |connection| prepare(connection, stall));
     let server = axum::serve(listener, app);

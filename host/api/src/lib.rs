@@ -30,6 +30,7 @@ mod tokens;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use aod_services::Services;
 use axum::Router;
 use axum::extract::State;
 use axum::http::{HeaderValue, Method};
@@ -37,36 +38,9 @@ use axum::routing::get;
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 
-use aod_services::agents::Agents;
-use aod_services::credentials::Credentials;
-use aod_services::environments::Environments;
-use aod_services::health::Health;
-use aod_services::runtimes::Runtimes;
-use aod_services::sessions::Sessions;
-use aod_services::users::Users;
-
 use failures::Failures;
 
 pub use hosts::Hosts;
-
-/// What the handlers work with.
-#[derive(Clone, Debug)]
-pub struct Services {
-    /// Agents.
-    pub agents: Agents,
-    /// Environments.
-    pub environments: Environments,
-    /// Registered credentials.
-    pub credentials: Credentials,
-    /// Sessions.
-    pub sessions: Sessions,
-    /// Users and their tokens.
-    pub users: Users,
-    /// Runtimes and models.
-    pub runtimes: Runtimes,
-    /// Health and metrics.
-    pub health: Health,
-}
 
 /// The state that handlers share.
 #[derive(Clone)]

@@ -17,9 +17,9 @@ use crate::sessions::Sessions;
 use crate::users::Users;
 use crate::{Config, OpenError};
 
-/// Everything that a server offers, open.
-#[derive(Debug)]
-pub struct Host {
+/// What a server offers.
+#[derive(Clone, Debug)]
+pub struct Services {
     /// Agents.
     pub agents: Agents,
     /// Environments.
@@ -34,6 +34,13 @@ pub struct Host {
     pub runtimes: Runtimes,
     /// Health and metrics.
     pub health: Health,
+}
+
+/// A server's services, and what runs behind them.
+#[derive(Debug)]
+pub struct Host {
+    /// What it offers.
+    pub services: Services,
     /// What the sandbox driver found out about the machine.
     pub probe: Probe,
     turns: Turns,
@@ -89,7 +96,7 @@ impl Host {
                 })
                 .collect(),
         };
-        let host = Self {
+        let services = Services {
             agents: Agents {
                 store: store.clone(),
                 seals: seals.clone(),
@@ -121,6 +128,9 @@ impl Host {
                 checked: crate::health::Checked::default(),
             },
             runtimes,
+        };
+        let host = Self {
+            services,
             probe,
             turns,
             sweeper,

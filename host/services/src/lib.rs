@@ -23,7 +23,7 @@ pub use aod_store::Page as Range;
 pub use aod_turns::{Cause, Paths};
 pub use config::{Config, VaultConfig};
 pub use error::{Error, Kind, OpenError, Result};
-pub use host::Host;
+pub use host::{Host, Services};
 pub use sessions::{SessionFilter, Sessions};
 
 /// Opens a data folder, and makes it where there is none.
