@@ -5,10 +5,8 @@
 
 use std::collections::BTreeSet;
 
-use aod_plugin_sdk::{
-    Action, Adapter, Block, Context, Driver, EventBody, Exit, ExitCause, Input, Origin,
-    OutputSource, Paths, Prompt, WorkspaceConfig,
-};
+use aod_plugin_sdk::testing::{context, exit, prompt};
+use aod_plugin_sdk::{Action, Adapter, Driver, EventBody, Input, OutputSource};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|output: &str| {
@@ -64,8 +62,8 @@ fn assert_json(text: &str) {
 
 /// Feeds a turn these batches, each of whole lines.
 fn tell<A: Adapter>(batches: &[&str]) -> Outcome {
-    let mut driver = Driver::<A>::new(context(), None);
-    let mut actions = driver.receive(Input::Prompt(prompt())).actions;
+    let mut driver = Driver::<A>::new(context("anthropic/claude-sonnet-4-6"), None);
+    let mut actions = driver.receive(Input::Prompt(prompt("x"))).actions;
     let mut told = BTreeSet::new();
     let mut absorbed = Vec::new();
     let mut base = 0;
@@ -83,53 +81,11 @@ fn tell<A: Adapter>(batches: &[&str]) -> Outcome {
         absorbed.extend(reaction.absorbed.iter().map(|line| line + base));
         base += u32::try_from(batch.split_inclusive('\n').count()).expect("output is short");
     }
-    let end = driver.finish(Exit {
-        code: Some(0),
-        signal: None,
-        cause: ExitCause::Own,
-        stderr_tail: String::new(),
-    });
+    let end = driver.finish(exit(0));
     actions.extend(end.actions);
     Outcome {
         actions,
         told,
         absorbed,
-    }
-}
-
-const SESSION: &str = "5e551011-0000-4000-8000-000000000000";
-
-/// The facts of a first process.
-fn context() -> Context {
-    Context {
-        session_id: SESSION.to_owned(),
-        system: None,
-        model: "anthropic/claude-sonnet-4-6".to_owned(),
-        mcp_servers: Vec::new(),
-        skills: Vec::new(),
-        origin: Origin::New,
-        secrets: Vec::new(),
-        endpoints: Vec::new(),
-        paths: Paths {
-            home: "/home/agent".to_owned(),
-            workspace: "/workspace".to_owned(),
-            private: "/run/private".to_owned(),
-        },
-        cli_version: None,
-        options: "{}".to_owned(),
-        live: false,
-        workspace_config: WorkspaceConfig::Instructions,
-        tool_policies: Vec::new(),
-    }
-}
-
-fn prompt() -> Prompt {
-    Prompt {
-        turn: 1,
-        turn_id: SESSION.to_owned(),
-        blocks: vec![Block::Text("x".to_owned())],
-        settings: Vec::new(),
-        limits: Vec::new(),
-        output_schema: None,
     }
 }

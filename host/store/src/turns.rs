@@ -136,7 +136,7 @@ impl Store {
             if let Some(replay) = replay {
                 return Ok(Submitted::Replayed(replay));
             }
-            let session = Standing::load(db, new.session)?;
+            let session = SessionRow::load(db, new.session)?;
             if session.owner != new.owner {
                 return Err(Error::not_found("session", new.session));
             }
@@ -173,8 +173,8 @@ impl Store {
         at: Timestamp,
     ) -> Result<Session> {
         self.write(move |db| {
-            let standing = Standing::load_at(db, session, turn)?;
-            let state = standing.state.apply(SessionEvent::Start)?;
+            let row = SessionRow::load_at(db, session, turn)?;
+            let state = row.state.apply(SessionEvent::Start)?;
             db.prepare_cached(
                 "UPDATE turns SET phase = 'running', started_at = :at, adapter_digest = :digest
                  WHERE session_id = :id AND number = :turn",
@@ -227,18 +227,18 @@ impl Store {
         request: StopRequest,
     ) -> Result<TurnRecord> {
         self.write(move |db| {
-            let standing = Standing::load(db, session)?;
-            if standing.owner != owner {
+            let row = SessionRow::load(db, session)?;
+            if row.owner != owner {
                 return Err(Error::not_found("session", session));
             }
-            standing.state.apply(SessionEvent::End(request.outcome()))?;
+            row.state.apply(SessionEvent::End(request.outcome()))?;
             db.prepare_cached(
                 "UPDATE turns SET stop_requested = ?3
                  WHERE session_id = ?1 AND number = ?2
                    AND ifnull(stop_requested, '') <> 'terminate'",
             )?
-            .execute((Id(session), standing.turn_count, request.as_str()))?;
-            turn_record(db, session, standing.turn_count)
+            .execute((Id(session), row.turn_count, request.as_str()))?;
+            turn_record(db, session, row.turn_count)
         })
         .await
     }
@@ -249,7 +249,7 @@ impl Store {
     /// [`Error::NotFound`], [`Error::NotCurrentTurn`].
     pub async fn set_resume_token(&self, session: Uuid, turn: u32, token: String) -> Result<()> {
         self.write(move |db| {
-            Standing::load_at(db, session, turn)?;
+            SessionRow::load_at(db, session, turn)?;
             db.prepare_cached("UPDATE sessions SET resume_token = ? WHERE id = ?")?
                 .execute((token, Id(session)))?;
             Ok(())
@@ -284,7 +284,7 @@ impl Store {
     /// [`Error::NotFound`], also for another user's session.
     pub async fn turns(&self, owner: Uuid, session: Uuid) -> Result<Vec<Turn>> {
         self.read(move |db| {
-            if Standing::load(db, session)?.owner != owner {
+            if SessionRow::load(db, session)?.owner != owner {
                 return Err(Error::not_found("session", session));
             }
             let mut query =
@@ -330,14 +330,14 @@ impl Store {
 }
 
 /// What decides over a session's transitions.
-struct Standing {
+struct SessionRow {
     owner: Uuid,
     state: SessionState,
     turn_count: u32,
     timeout: u32,
 }
 
-impl Standing {
+impl SessionRow {
     fn load(db: &Connection, session: Uuid) -> Result<Self> {
         db.prepare_cached(
             "SELECT owner, status, provisioned, turn_count, timeout FROM sessions WHERE id = ?",
@@ -359,15 +359,15 @@ impl Standing {
 
     /// The same, when `turn` is the session's current one.
     fn load_at(db: &Connection, session: Uuid, turn: u32) -> Result<Self> {
-        let standing = Self::load(db, session)?;
-        if standing.turn_count != turn {
+        let row = Self::load(db, session)?;
+        if row.turn_count != turn {
             return Err(Error::NotCurrentTurn {
                 session,
                 turn,
-                current: standing.turn_count,
+                current: row.turn_count,
             });
         }
-        Ok(standing)
+        Ok(row)
     }
 }
 
@@ -388,8 +388,8 @@ pub(crate) fn insert(
 }
 
 fn end(db: &Connection, end: &TurnEnd) -> Result<Session> {
-    let standing = Standing::load_at(db, end.session, end.turn)?;
-    let state = standing.state.apply(SessionEvent::End(end.outcome))?;
+    let row = SessionRow::load_at(db, end.session, end.turn)?;
+    let state = row.state.apply(SessionEvent::End(end.outcome))?;
     db.prepare_cached(
         "UPDATE turns SET phase = 'ended', outcome = :outcome, exit_code = :exit_code,
              error = :error, ended_at = :at, input_tokens = :input, output_tokens = :output,

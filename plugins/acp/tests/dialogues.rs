@@ -11,9 +11,9 @@ use std::fmt::Write as _;
 use std::fs;
 
 use aod_plugin_acp::Acp;
-use aod_plugin_sdk::testing::{context, exit, prompt, written};
+use aod_plugin_sdk::testing::{context, exit, mcp_server, prompt, written};
 use aod_plugin_sdk::{
-    Action, Answer, Attachment, Block, Context, Driver, Input, McpServer, OutputSource, Reaction,
+    Action, Answer, Attachment, Block, Context, Driver, Input, OutputSource, Reaction,
 };
 use serde_json::{Value, json};
 
@@ -40,11 +40,7 @@ impl Player {
     fn new(restarts: bool) -> Self {
         let mut context = context("acme/m");
         context.live = true;
-        let server: McpServer = aod_plugin_sdk::testing::mcp_servers().remove(1);
-        context.mcp_servers = vec![McpServer {
-            name: "fake".to_owned(),
-            ..server
-        }];
+        context.mcp_servers = vec![mcp_server("fake")];
         Self {
             driver: Driver::new(context.clone(), None),
             context,

@@ -4,12 +4,13 @@
 
 use aod_plugin_claude::Claude;
 use aod_plugin_sdk::testing::{
-    context, keeps_secrets_apart, mcp_servers, prompt, shown, starts_afresh, with_everything,
+    context, keeps_secrets_apart, mcp_servers, prompt, setting, shown, starts_afresh,
+    with_everything,
 };
 use aod_plugin_sdk::{
     AuthStyle, Capability, Context, Continuity, Endpoint, EndpointSource, FailureKind, ForkOrigin,
-    ForkPoint, Fragment, Launch, Limit, Origin, Prompt, SecretEncoding, Setting, WorkspaceConfig,
-    describe, prepare,
+    ForkPoint, Fragment, Launch, Limit, Origin, Prompt, SecretEncoding, WorkspaceConfig, describe,
+    prepare,
 };
 
 fn turn() -> (Context, Prompt) {
@@ -27,13 +28,6 @@ fn follows(launch: &Launch, option: &str) -> Option<String> {
 
 fn has(launch: &Launch, option: &str) -> bool {
     launch.argv.iter().any(|word| word == option)
-}
-
-fn setting(id: &str, value: &str) -> Setting {
-    Setting {
-        id: id.to_owned(),
-        value: value.to_owned(),
-    }
 }
 
 #[test]

@@ -4,10 +4,11 @@
 
 use aod_plugin_codex::Codex;
 use aod_plugin_sdk::testing::{
-    context, keeps_secrets_apart, mcp_servers, prompt, shown, starts_afresh, with_everything,
+    context, keeps_secrets_apart, mcp_servers, prompt, setting, shown, starts_afresh,
+    with_everything,
 };
 use aod_plugin_sdk::{
-    Attachment, AuthStyle, Block, Capability, Context, ForkOrigin, Launch, Origin, Prompt, Setting,
+    Attachment, AuthStyle, Block, Capability, Context, ForkOrigin, Launch, Origin, Prompt,
     WorkspaceConfig, describe, prepare,
 };
 
@@ -46,10 +47,7 @@ fn a_later_turn_with_everything() {
     turn.0.mcp_servers[0].call_timeout_ms = Some(90_001);
     turn.0.workspace_config = WorkspaceConfig::None;
     turn.1.blocks.push(image("/home/agent/in/shot.png"));
-    turn.1.settings = vec![Setting {
-        id: "reasoning_effort".to_owned(),
-        value: "\"low\"".to_owned(),
-    }];
+    turn.1.settings = vec![setting("reasoning_effort", "\"low\"")];
     turn.1.output_schema = Some(r#"{"type":"object"}"#.to_owned());
     insta::assert_snapshot!(shown(&launch(&turn)));
 }
@@ -106,10 +104,7 @@ fn what_it_cannot_be_told_is_refused() {
         let refusal = prepare::<Codex>(context, prompt).unwrap_err();
         refusal.field.unwrap()
     };
-    prompt.settings = vec![Setting {
-        id: "permission_mode".to_owned(),
-        value: "\"plan\"".to_owned(),
-    }];
+    prompt.settings = vec![setting("permission_mode", "\"plan\"")];
     assert_eq!(refused(&context, &prompt), "settings.permission_mode");
     prompt.settings.clear();
 

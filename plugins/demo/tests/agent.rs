@@ -15,12 +15,12 @@ use aod_plugin_sdk::{
 use tempfile::TempDir;
 
 /// A sandbox's folders.
-struct Place {
+struct Folders {
     folder: TempDir,
     turns: u32,
 }
 
-impl Place {
+impl Folders {
     fn new() -> Self {
         let folder = TempDir::new().unwrap();
         for name in ["home", "workspace", "private"] {
@@ -120,7 +120,7 @@ fn deltas(replay: &Replay) -> String {
 
 #[test]
 fn a_second_turn_remembers_the_first() {
-    let mut place = Place::new();
+    let mut place = Folders::new();
     let awkward = "first \"quoted\" \\back\\slash\ttab\nsecond line; ünïcode & <tags> $HOME `id`";
     let (first, _) = place.turn(awkward);
     assert_eq!(messages(&first), [format!("You said: {awkward}")]);
@@ -155,7 +155,7 @@ fn a_second_turn_remembers_the_first() {
 
 #[test]
 fn continuity_is_told() {
-    let mut place = Place::new();
+    let mut place = Folders::new();
     for continuity in [Continuity::First, Continuity::Native] {
         let (context, prompt) = place.next("x");
         let launch = prepare::<Demo>(&context, &prompt).unwrap();
@@ -165,7 +165,7 @@ fn continuity_is_told() {
 
 #[test]
 fn the_events_of_a_turn() {
-    let mut place = Place::new();
+    let mut place = Folders::new();
     let (replay, _) = place.turn("hello demo");
     let workspace = place.path("workspace");
     let text = format!("{:#?}", replay.events().collect::<Vec<_>>());
@@ -174,7 +174,7 @@ fn the_events_of_a_turn() {
 
 #[test]
 fn steering() {
-    let mut place = Place::new();
+    let mut place = Folders::new();
     let (tool, _) = place.turn("$ echo out; echo err >&2; exit 3");
     assert!(
         tool.events()
@@ -210,7 +210,7 @@ fn steering() {
 
 #[test]
 fn sigint_ends_a_turn_with_a_result() {
-    let mut place = Place::new();
+    let mut place = Folders::new();
     let (context, prompt) = place.next("sleep 600");
     let launch = prepare::<Demo>(&context, &prompt).unwrap();
     let mut child = place.command(&launch).spawn().unwrap();
@@ -244,7 +244,7 @@ fn sigint_ends_a_turn_with_a_result() {
 
 #[test]
 fn the_laws_hold() {
-    let mut place = Place::new();
+    let mut place = Folders::new();
     let recordings = ["hello", "$ ls", "fail", "exit 2"].map(|prompt| place.turn(prompt).1);
     laws::<Demo>(&context("demo/echo"), &prompt("x"), &recordings);
 }

@@ -4,11 +4,11 @@
 
 use aod_plugin_gemini::Gemini;
 use aod_plugin_sdk::testing::{
-    context, keeps_secrets_apart, prompt, shown, starts_afresh, with_everything, written,
+    context, keeps_secrets_apart, prompt, setting, shown, starts_afresh, with_everything, written,
 };
 use aod_plugin_sdk::{
-    Attachment, Block, Context, FailureKind, ForkOrigin, Launch, Limit, Origin, Prompt, Setting,
-    Stdin, prepare,
+    Attachment, Block, Context, FailureKind, ForkOrigin, Launch, Limit, Origin, Prompt, Stdin,
+    prepare,
 };
 
 fn facts() -> (Context, Prompt) {
@@ -122,10 +122,7 @@ fn images_are_handed_over_and_other_files_named() {
 #[test]
 fn what_it_cannot_do_is_refused_by_its_field() {
     let (mut context, mut prompt) = facts();
-    prompt.settings = vec![Setting {
-        id: "effort".to_owned(),
-        value: "1".to_owned(),
-    }];
+    prompt.settings = vec![setting("effort", "1")];
     let refusal = prepare::<Gemini>(&context, &prompt).unwrap_err();
     assert_eq!(refusal.field.as_deref(), Some("settings.effort"));
     prompt.settings.clear();

@@ -3,21 +3,15 @@
 #![allow(clippy::unwrap_used, reason = "a test may fail")]
 
 use aod_plugin_gemini::Gemini;
-use aod_plugin_sdk::testing::{context, laws, mcp_servers, prompt, recordings, replay};
-use aod_plugin_sdk::{Context, McpServer};
+use aod_plugin_sdk::Context;
+use aod_plugin_sdk::testing::{context, laws, mcp_server, prompt, recordings, replay};
 
 const RECORDINGS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/transcripts");
 
 /// The facts that the recordings were made with.
 fn facts() -> Context {
     let mut facts = context("google/gemini-2.5-flash");
-    let server = mcp_servers().remove(1);
-    facts.mcp_servers = ["echo", "h"]
-        .map(|name| McpServer {
-            name: name.to_owned(),
-            ..server.clone()
-        })
-        .into();
+    facts.mcp_servers = ["echo", "h"].map(mcp_server).into();
     facts
 }
 

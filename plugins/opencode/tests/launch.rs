@@ -4,10 +4,10 @@
 
 use aod_plugin_opencode::Opencode;
 use aod_plugin_sdk::testing::{
-    context, keeps_secrets_apart, prompt, shown, starts_afresh, with_everything,
+    context, keeps_secrets_apart, prompt, setting, shown, starts_afresh, with_everything,
 };
 use aod_plugin_sdk::{
-    Attachment, Block, Context, Continuity, ForkOrigin, Launch, Origin, Prompt, Setting, prepare,
+    Attachment, Block, Context, Continuity, ForkOrigin, Launch, Origin, Prompt, prepare,
 };
 
 fn facts() -> (Context, Prompt) {
@@ -18,13 +18,6 @@ fn facts() -> (Context, Prompt) {
 
 fn launch((context, prompt): &(Context, Prompt)) -> Launch {
     prepare::<Opencode>(context, prompt).unwrap()
-}
-
-fn setting(id: &str, value: &str) -> Setting {
-    Setting {
-        id: id.to_owned(),
-        value: value.to_owned(),
-    }
 }
 
 #[test]

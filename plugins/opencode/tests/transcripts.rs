@@ -3,9 +3,9 @@
 #![allow(clippy::unwrap_used, reason = "a test may fail")]
 
 use aod_plugin_opencode::Opencode;
-use aod_plugin_sdk::testing::{context, laws, mcp_servers, prompt, recordings, replay};
+use aod_plugin_sdk::testing::{context, laws, mcp_server, prompt, recordings, replay};
 use aod_plugin_sdk::{
-    Action, Context, Driver, EventBody, Failure, FailureKind, McpServer, OutputSource, Reaction,
+    Action, Context, Driver, EventBody, Failure, FailureKind, OutputSource, Reaction,
 };
 
 const RECORDINGS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/transcripts");
@@ -13,13 +13,7 @@ const RECORDINGS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/transcripts
 /// The facts that the recordings were made with.
 fn facts() -> Context {
     let mut facts = context("anthropic/claude-sonnet-4-5");
-    let server = mcp_servers().remove(1);
-    facts.mcp_servers = ["echo", "h"]
-        .map(|name| McpServer {
-            name: name.to_owned(),
-            ..server.clone()
-        })
-        .into();
+    facts.mcp_servers = ["echo", "h"].map(mcp_server).into();
     facts
 }
 

@@ -98,7 +98,7 @@ static ADAPTER: LazyLock<Adapter> = LazyLock::new(|| {
     Adapter::from_file(&engine, "guest", &path, Settings::default()).unwrap()
 });
 
-fn context() -> Context {
+pub(crate) fn context() -> Context {
     Context {
         session_id: String::new(),
         system: None,

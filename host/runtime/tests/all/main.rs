@@ -16,7 +16,7 @@ use std::path::PathBuf;
 use std::sync::OnceLock;
 
 use aod_runtime::Engine;
-use aod_runtime::types::{Block, Context, Input, Origin, Paths, Prompt, WorkspaceConfig};
+use aod_runtime::types::{Block, Context, Input, Prompt};
 use aod_runtime::{Adapter, AdapterError, Conversation};
 
 /// One engine for all tests: each reserves a good part of the address space.
@@ -46,23 +46,9 @@ const SESSION: &str = "0b5f6b9e-5a55-4d1c-9a3e-9d6f0b6f3b1a";
 pub fn context(model: &str) -> Context {
     Context {
         session_id: SESSION.into(),
-        system: None,
         model: model.into(),
-        mcp_servers: Vec::new(),
-        skills: Vec::new(),
-        origin: Origin::New,
         secrets: vec!["ANTHROPIC_API_KEY".into()],
-        endpoints: Vec::new(),
-        paths: Paths {
-            home: "/home/agent".into(),
-            workspace: "/workspace".into(),
-            private: "/run/aod".into(),
-        },
-        cli_version: None,
-        options: "{}".into(),
-        live: false,
-        workspace_config: WorkspaceConfig::Instructions,
-        tool_policies: Vec::new(),
+        ..laws::context()
     }
 }
 

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use aod_trees::{Error, Limits, measure};
 
-use crate::support::{Place, as_each_user};
+use crate::support::{TestFolder, as_each_user};
 
 /// For how long each test goes on.
 const LONG: Duration = Duration::from_secs(4);
@@ -52,7 +52,7 @@ impl Adversary {
     }
 }
 
-fn beside_an_adversary(place: &Place, work: impl Fn()) {
+fn beside_an_adversary(place: &TestFolder, work: impl Fn()) {
     let outside = place.outside();
     for index in 0..VICTIMS {
         fs::create_dir_all(outside.join(format!("b{index}/c"))).unwrap();

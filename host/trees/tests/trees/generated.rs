@@ -13,7 +13,7 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use rustix::fs::{CWD, FileType, Mode, makedev, mknodat};
 
-use crate::support::{Place, as_each_user, chmod, is_root, nest};
+use crate::support::{TestFolder, as_each_user, chmod, is_root, nest};
 
 #[derive(Clone, Debug)]
 enum What {
@@ -53,7 +53,7 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 /// Makes a tree, and says how many entries and bytes it has.
-fn make(place: &Place, steps: &[Step]) -> (u64, u64) {
+fn make(place: &TestFolder, steps: &[Step]) -> (u64, u64) {
     let mut folders = vec![place.own()];
     let mut closed: Vec<(PathBuf, u32)> = Vec::new();
     let (mut entries, mut bytes) = (0, 0);
@@ -110,7 +110,7 @@ fn make(place: &Place, steps: &[Step]) -> (u64, u64) {
     (entries, bytes)
 }
 
-fn check(place: &Place, steps: &[Step]) {
+fn check(place: &TestFolder, steps: &[Step]) {
     let made = make(place, steps);
     let folder = place.folder();
     let limits = Limits::default();
@@ -141,7 +141,7 @@ fn any_tree_is_measured_and_removed() {
             ..Config::default()
         });
         let ran = runner.run(&vec(step(), 0..60), |steps| {
-            check(&Place::in_memory(), &steps);
+            check(&TestFolder::in_memory(), &steps);
             Ok(())
         });
         if let Err(error) = ran {

@@ -19,11 +19,11 @@ const ORDINARY: u32 = 65_534;
 const STACK: usize = 512 << 10;
 
 /// A folder with a trash beside it, and a file that must outlive every test.
-pub(crate) struct Place {
+pub(crate) struct TestFolder {
     root: tempfile::TempDir,
 }
 
-impl Place {
+impl TestFolder {
     /// On the disk.
     pub(crate) fn new() -> Self {
         Self::within(tempfile::tempdir().unwrap())
@@ -78,16 +78,16 @@ impl Place {
 
 /// Runs a test as whoever runs it and, where that is root, as an ordinary user, too: on a thread
 /// with a small stack, in a process that may hold few descriptors.
-pub(crate) fn as_each_user(test: fn(&Place)) {
-    as_each_user_in(Place::new, test);
+pub(crate) fn as_each_user(test: fn(&TestFolder)) {
+    as_each_user_in(TestFolder::new, test);
 }
 
 /// The same, with its place in memory.
-pub(crate) fn as_each_user_in_memory(test: fn(&Place)) {
-    as_each_user_in(Place::in_memory, test);
+pub(crate) fn as_each_user_in_memory(test: fn(&TestFolder)) {
+    as_each_user_in(TestFolder::in_memory, test);
 }
 
-fn as_each_user_in(place: fn() -> Place, test: fn(&Place)) {
+fn as_each_user_in(place: fn() -> TestFolder, test: fn(&TestFolder)) {
     let limit = getrlimit(Resource::Nofile);
     let few = Rlimit {
         current: Some(128),
