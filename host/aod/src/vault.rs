@@ -86,23 +86,31 @@ pub(crate) fn ask_passphrase() -> Result<SecretString> {
         .context("cannot ask for the vault's passphrase")
 }
 
-fn open(place: &Place) -> Result<Keeper> {
+async fn open(place: &Place, begin_anew: bool) -> Result<Keeper> {
     let data = place.settings()?.data_dir;
     let mut config = configuration()?;
-    match Keeper::open(&data, &config) {
+    match Keeper::open(&data, &config, begin_anew).await {
         Err(error) if wants_passphrase(&error) && std::io::stdin().is_terminal() => {
             config.passphrase = Some(ask_passphrase()?);
-            Keeper::open(&data, &config)
+            Keeper::open(&data, &config, begin_anew).await
         }
         opened => opened,
     }
 }
 
 fn with_keeper<T>(place: &Place, work: impl AsyncFnOnce(Keeper) -> Result<T>) -> Result<T> {
+    with_keeper_of(place, false, work)
+}
+
+fn with_keeper_of<T>(
+    place: &Place,
+    begin_anew: bool,
+    work: impl AsyncFnOnce(Keeper) -> Result<T>,
+) -> Result<T> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    runtime.block_on(async { work(open(place)?).await })
+    runtime.block_on(async { work(open(place, begin_anew).await?).await })
 }
 
 fn print_json(value: &impl Serialize) -> Result<()> {
@@ -118,7 +126,7 @@ impl VaultCommand {
                 grace,
                 json,
                 place,
-            } => with_keeper(&place, async |keeper| {
+            } => with_keeper_of(&place, discard_broken, async |keeper| {
                 let rotation = Rotation {
                     grace,
                     discard_broken,

@@ -21,6 +21,7 @@ mod repository;
 mod runtimes;
 mod sessions;
 mod stream;
+mod text;
 mod tokens;
 mod variables;
 

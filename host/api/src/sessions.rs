@@ -20,7 +20,7 @@ use crate::body::{Body, Field, Object, Problems};
 use crate::error::{ApiError, Detail};
 use crate::page::{Listing, Page};
 use crate::path::ResourceId;
-use crate::{Api, repository, variables};
+use crate::{Api, repository, text, variables};
 
 /// The routes of sessions, their streams excepted.
 pub(crate) fn routes() -> OpenApiRouter<Api> {
@@ -231,8 +231,11 @@ async fn provisioning(
         // What a session printed is never to be taken for a page of the server's.
         (X_CONTENT_TYPE_OPTIONS, "nosniff"),
     ];
-    let text = String::from_utf8_lossy(&output).into_owned();
-    Ok((plain, text).into_response())
+    let body = match output {
+        Some((file, length)) => text::body(file, length),
+        None => axum::body::Body::empty(),
+    };
+    Ok((plain, body).into_response())
 }
 
 /// Stops the running turn and keeps the session, which then takes another prompt.

@@ -3,7 +3,7 @@
 //! What lies here is machine code that the host runs without looking at it, so it is taken only
 //! from a folder and files that nobody else can have written.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, DirBuilder, OpenOptions};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
@@ -130,17 +130,17 @@ impl Cache {
             path: path.to_owned(),
             source,
         };
-        let mut file = match File::open(path) {
+        let mut file = match aod_trees::open_regular(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
             file => file.map_err(io_error)?,
         };
         trusted(path, &file.metadata().map_err(io_error)?)?;
-        let Ok(expected) = fs::read_to_string(self.path(digest, "sum")) else {
+        let Ok(expected) = aod_trees::read_regular(&self.path(digest, "sum"), 64) else {
             return Ok(false);
         };
         let mut code = Vec::new();
         file.read_to_end(&mut code).map_err(io_error)?;
-        if expected != checksum(&code) {
+        if expected != checksum(&code).as_bytes() {
             tracing::warn!("{}: damaged, so it is compiled again", path.display());
             return Ok(false);
         }

@@ -13,10 +13,11 @@ use crate::agents::Agents;
 use crate::credentials::Credentials;
 use crate::environments::Environments;
 use crate::health::{Health, SandboxCheck, SandboxHealth};
+use crate::owner::Owner;
 use crate::runtimes::{Runtimes, Watcher};
 use crate::sessions::Sessions;
 use crate::users::Users;
-use crate::{Config, Paths};
+use crate::{Config, Paths, contradiction};
 
 const NO_INOTIFY: &str = "cannot use inotify: raise fs.inotify.max_user_instances";
 
@@ -41,6 +42,7 @@ pub struct Host {
     pub probe: Probe,
     turns: Turns,
     sweeper: Sweeper,
+    owner: Owner,
     watcher: Watcher,
     store: Store,
 }
@@ -53,7 +55,13 @@ impl Host {
     pub async fn start(config: Config) -> anyhow::Result<Self> {
         let paths = Paths::create(&config.data_dir)
             .with_context(|| format!("cannot use the data folder {}", config.data_dir.display()))?;
+        let owner = {
+            let folder = config.data_dir.clone();
+            tokio::task::spawn_blocking(move || Owner::take(&folder)).await??
+        };
         let store = Store::open(paths.database())?;
+        contradiction::check_database(&paths, &store).await?;
+        contradiction::check_identity(&paths, &config.vault, &store).await?;
         let vault = crate::vault::open(&paths, &config.vault)?;
         let seals = Seals::new(vault);
         let driver: Arc<dyn aod_sandbox::SandboxDriver> =
@@ -123,12 +131,20 @@ impl Host {
             probe,
             turns,
             sweeper,
+            owner,
             watcher,
             store,
         };
         aod_turns::recover(&host.turns).await?;
         host.turns.watch_over();
         Ok(host)
+    }
+
+    /// Tells other servers that want this data folder where this one listens.
+    pub fn listens_on(&mut self, address: std::net::SocketAddr) {
+        if let Err(error) = self.owner.listens_on(address) {
+            tracing::warn!(%error, "it cannot be noted where this server listens");
+        }
     }
 
     /// Lets go of everything. Running turns go on under their supervisors.
@@ -141,6 +157,7 @@ impl Host {
         // It ends within moments; what is left is for the next start.
         tokio::task::spawn_blocking(move || drop(self.sweeper)).await?;
         self.store.close().await?;
+        drop(self.owner);
         Ok(())
     }
 }

@@ -6,10 +6,12 @@
 pub mod agents;
 mod answers;
 mod config;
+mod contradiction;
 pub mod credentials;
 pub mod environments;
 pub mod health;
 mod host;
+mod owner;
 pub mod runtimes;
 pub mod sessions;
 pub mod users;

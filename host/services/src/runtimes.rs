@@ -6,6 +6,7 @@ mod watch;
 pub(crate) use watch::Watcher;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use aod_runtime::{Change, Engine, Health, Registry, Runtime, Snapshot};
 use aod_turns::{Build, Paths};
@@ -25,6 +26,9 @@ impl std::fmt::Debug for Runtimes {
         f.debug_struct("Runtimes").finish_non_exhaustive()
     }
 }
+
+/// How long reading and compiling may take: files may lie on a disk that does not answer.
+const RELOADED_IN: Duration = Duration::from_secs(120);
 
 /// A runtime.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -217,7 +221,14 @@ impl Runtimes {
     pub async fn reload(&self) -> Result<ReloadReport> {
         let registry = self.registry.clone();
         let reports = tokio::task::spawn_blocking(move || registry.reload());
-        let reports = reports.await.map_err(Error::internal)?;
+        let reports = tokio::time::timeout(RELOADED_IN, reports).await.map_err(|_| {
+            let seconds = RELOADED_IN.as_secs();
+            Error::Unavailable(format!(
+                "the runtimes could not be read within {seconds} s; those that were loaded stay: \
+                 see whether the files that runtimes.toml names can be read, and try again"
+            ))
+        })?;
+        let reports = reports.map_err(Error::internal)?;
         let errors = &self.registry.snapshot().errors;
         if !errors.is_empty() && reports.is_empty() {
             let errors: Vec<String> = errors.iter().map(ToString::to_string).collect();

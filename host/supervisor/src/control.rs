@@ -157,6 +157,28 @@ impl Control {
     }
 }
 
+/// Kills the supervisor that listens at `path`, and by that all that runs under it. For one that
+/// does not answer: it is told apart by the kernel, and need not do anything for it.
+///
+/// # Errors
+/// [`ControlError::Gone`]; [`ControlError::TimedOut`] where too many have asked it in vain for the
+/// kernel to take another connection; [`ControlError::Io`].
+pub fn kill(path: &Path) -> Result<(), ControlError> {
+    let failed = |source| classify(path, source);
+    let stream = socket::connect(path).map_err(failed)?;
+    let kill = || -> rustix::io::Result<()> {
+        let listener = rustix::net::sockopt::socket_peercred(&stream)?.pid;
+        let listener = rustix::process::pidfd_open(listener, rustix::process::PidfdFlags::empty())?;
+        rustix::process::pidfd_send_signal(&listener, rustix::process::Signal::KILL)
+    };
+    match kill() {
+        Err(rustix::io::Errno::SRCH) => Err(ControlError::Gone {
+            path: path.to_owned(),
+        }),
+        killed => killed.map_err(|error| failed(error.into())),
+    }
+}
+
 fn classify(path: &Path, source: io::Error) -> ControlError {
     let path = path.to_owned();
     match source.kind() {

@@ -16,7 +16,7 @@ mod socket;
 mod spec;
 mod start;
 
-pub use control::{Control, ControlError, MAX_REQUEST, Reply, Request};
+pub use control::{Control, ControlError, MAX_REQUEST, Reply, Request, kill};
 pub use deed::{Answer, Deed, Fragment, Note};
 pub use exited::{Exited, Reason};
 pub use redact::{Redactor, Stream};

@@ -34,7 +34,17 @@ pub fn listen(path: &Path) -> io::Result<UnixListener> {
     with_short_path(path, |short| UnixListener::bind(short))
 }
 
-/// Connects to the socket at `path`.
+/// Connects to the socket at `path`. It does not wait for one whose process takes no connections
+/// any more: that is [`io::ErrorKind::WouldBlock`], once its queue is full.
 pub(crate) fn connect(path: &Path) -> io::Result<UnixStream> {
-    with_short_path(path, |short| UnixStream::connect(short))
+    use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
+    with_short_path(path, |short| {
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        let socket =
+            rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+        rustix::net::connect(&socket, &SocketAddrUnix::new(short)?)?;
+        let stream = UnixStream::from(socket);
+        stream.set_nonblocking(false)?;
+        Ok(stream)
+    })
 }

@@ -52,6 +52,26 @@ impl Error {
     }
 }
 
+impl Error {
+    /// Whether a session's log cannot be written any more, however long one waits for it.
+    pub(crate) fn is_broken_log(&self) -> bool {
+        let Self::Internal(error) = self else {
+            return false;
+        };
+        error.chain().any(|cause| match cause.downcast_ref() {
+            Some(aod_log::Error::Corrupt { .. } | aod_log::Error::NewerFormat { .. }) => true,
+            Some(aod_log::Error::Io { source, .. }) => {
+                use std::io::ErrorKind::{
+                    InvalidInput, IsADirectory, NotADirectory, NotFound, Other,
+                };
+                let kinds = [InvalidInput, IsADirectory, NotADirectory, NotFound, Other];
+                kinds.contains(&source.kind())
+            }
+            _ => false,
+        })
+    }
+}
+
 fn is_full_disk(cause: &(dyn std::error::Error + 'static)) -> bool {
     use std::io::ErrorKind::{QuotaExceeded, StorageFull};
     let file = |error: &std::io::Error| matches!(error.kind(), StorageFull | QuotaExceeded);

@@ -137,6 +137,11 @@ impl SessionPaths {
         self.root.join("provisioning.log")
     }
 
+    /// There while a start of the host goes on with the session.
+    pub(crate) fn recovering(&self) -> PathBuf {
+        self.root.join("recovering")
+    }
+
     /// Makes the folders that a log needs.
     ///
     /// # Errors

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use aod_store::StopRequest;
 use aod_supervisor::{Answer, Control, ControlError, Request};
+use tokio::time::Instant;
 
 use super::alarm::Alarm;
 use super::answers::{Attempt, Refusal};
@@ -19,6 +20,9 @@ use crate::paths::SessionPaths;
 const PULSE: Duration = Duration::from_secs(1);
 /// How long a supervisor may take to answer.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// One that has not answered anything for so long is killed, and its turn is failed.
+const LONGEST_SILENCE: Duration = Duration::from_secs(120);
 
 /// What a supervisor made of a request.
 pub(super) enum Heard {
@@ -55,6 +59,8 @@ impl Task<'_> {
                 let deeds;
                 (derivation, deeds) = derivation.advance().await?;
                 outbox.extend(deeds);
+                // All that an earlier host had met was met once more.
+                self.crossing = None;
             }
             if let Some(exited) = derivation.fold.exited.clone() {
                 return self.finish(derivation, exited).await;
@@ -69,9 +75,15 @@ impl Task<'_> {
                 asked = request;
                 match request {
                     Some(StopRequest::Interrupt) => drop(self.ask(Request::Interrupt).await?),
-                    Some(StopRequest::Terminate) => drop(self.ask(Request::Terminate).await?),
+                    Some(StopRequest::Terminate) => stop_for_good(&self.paths).await,
                     None => {}
                 }
+            }
+            if self
+                .silent_since
+                .is_some_and(|since| since.elapsed() > LONGEST_SILENCE)
+            {
+                stop_for_good(&self.paths).await;
             }
             let (next, read) = (derivation.fold.next_due(), derivation.last_id());
             let due = self.keep_time(&mut alarm, next, read).await?;
@@ -96,7 +108,7 @@ impl Task<'_> {
 
     /// Does what the adapter wants, in order, but for the first deeds, which are `done`. A
     /// supervisor that does not answer is asked again later: it does each deed once.
-    async fn carry_out(&self, outbox: &mut VecDeque<Deed>, done: u64) -> Result<(), Failure> {
+    async fn carry_out(&mut self, outbox: &mut VecDeque<Deed>, done: u64) -> Result<(), Failure> {
         while let Some(deed) = outbox.front() {
             match deed {
                 Deed::Remember(token) => {
@@ -123,7 +135,7 @@ impl Task<'_> {
     /// Has recorded what time has brought, where the log was read up to entry `read`; says when
     /// to look again.
     async fn keep_time(
-        &self,
+        &mut self,
         alarm: &mut Alarm,
         next: Option<(Due, Wanted)>,
         read: u64,
@@ -149,7 +161,7 @@ impl Task<'_> {
     }
 
     /// Gives a user's answer to a question, if that stands as it should.
-    async fn answer(&self, attempt: Attempt, standing: Standing) -> Result<(), Failure> {
+    async fn answer(&mut self, attempt: Attempt, standing: Standing) -> Result<(), Failure> {
         let Attempt {
             question,
             value,
@@ -182,8 +194,31 @@ impl Task<'_> {
         Ok(())
     }
 
-    async fn ask(&self, request: Request) -> Result<Heard, Failure> {
-        ask(&self.paths, request).await
+    async fn ask(&mut self, request: Request) -> Result<Heard, Failure> {
+        let heard = ask(&self.paths, request).await?;
+        self.silent_since = match heard {
+            Heard::Silent => self.silent_since.or_else(|| Some(Instant::now())),
+            _ => None,
+        };
+        Ok(heard)
+    }
+}
+
+/// Ends a session's supervisor and all that runs under it: one that does not end it itself within
+/// its patience is killed.
+pub(super) async fn stop_for_good(paths: &SessionPaths) {
+    match ask(paths, Request::Terminate).await {
+        Ok(Heard::Done | Heard::Gone) => return,
+        Ok(Heard::Refused(reason)) => tracing::warn!(reason, "a supervisor refuses to end"),
+        Ok(Heard::Silent) => {}
+        Err(_) => tracing::warn!("a turn's supervisor cannot be asked to end it"),
+    }
+    let path = paths.control();
+    match tokio::task::spawn_blocking(move || aod_supervisor::kill(&path)).await {
+        Ok(Ok(())) => tracing::warn!("a supervisor that does not answer was killed"),
+        Ok(Err(ControlError::Gone { .. })) => {}
+        Ok(Err(error)) => tracing::error!(%error, "a supervisor cannot be killed"),
+        Err(error) => tracing::error!(%error, "a supervisor cannot be killed"),
     }
 }
 

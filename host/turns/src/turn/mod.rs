@@ -30,9 +30,10 @@ use uuid::Uuid;
 
 use crate::adapters::Adapters;
 use crate::admission::{Admission, Claim, Place};
+use crate::fence::Suspects;
 use crate::provision::Installs;
 use crate::seal::Seals;
-use crate::{Config, Error, Paths, Result, retention};
+use crate::{Config, Error, Paths, Result, fence, retention};
 
 pub use answers::Refusal;
 pub(crate) use journal::Journal;
@@ -61,6 +62,8 @@ pub struct Shared {
     pub(crate) bell: Bell,
     /// Room for running turns.
     admission: Admission,
+    /// Those that an earlier host died with are gone on with one at a time.
+    pub(crate) suspects: Suspects,
     /// Ends the host's part in every turn; their supervisors go on.
     pub(crate) shutdown: CancellationToken,
     tasks: TaskTracker,
@@ -88,6 +91,18 @@ impl std::ops::Deref for Turns {
     fn deref(&self) -> &Shared {
         &self.0
     }
+}
+
+/// Where a turn comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Origin {
+    New,
+    /// An earlier host had it in hand.
+    Left,
+    /// So many earlier hosts died while they went on with it.
+    Fenced {
+        deaths: u32,
+    },
 }
 
 /// A turn that an earlier host left.
@@ -142,6 +157,7 @@ impl Turns {
             tails: Tails::default(),
             bell: Bell::default(),
             admission,
+            suspects: Suspects::default(),
             shutdown: CancellationToken::new(),
             tasks: TaskTracker::new(),
             active: Mutex::default(),
@@ -192,7 +208,7 @@ impl Turns {
             owner,
             memory,
         });
-        self.take(session, turn, None, place, false);
+        self.take(session, turn, None, place, Origin::New);
     }
 
     /// Takes a turn in hand that an earlier host left, with what its user had asked of it. One
@@ -207,7 +223,11 @@ impl Turns {
             true => self.0.admission.occupy(claim),
             false => self.0.admission.enter(claim),
         };
-        self.take(left.session.id, left.turn, left.asked, place, true);
+        let origin = match fence::deaths(&self.0.paths.session(left.session.id)) {
+            deaths if deaths >= fence::DEATHS => Origin::Fenced { deaths },
+            _ => Origin::Left,
+        };
+        self.take(left.session.id, left.turn, left.asked, place, origin);
     }
 
     /// The memory that a turn of a runtime counts for.
@@ -238,8 +258,8 @@ impl Turns {
         session: Uuid,
         turn: u32,
         asked: Option<StopRequest>,
-        mut place: Place,
-        resumed: bool,
+        place: Place,
+        origin: Origin,
     ) {
         let (stop, stopped) = watch::channel(asked);
         let (answers, attempts) = mpsc::channel(WAITING_ANSWERS);
@@ -257,8 +277,20 @@ impl Turns {
         };
         let turns = self.clone();
         self.0.tasks.spawn(async move {
-            task::run(&turns, session, turn, asks, &mut place, resumed).await;
-            drop(place);
+            // A task of its own, so that a panic in it ends there: the turn is failed, and all
+            // others go on.
+            let run = tokio::spawn({
+                let turns = turns.clone();
+                async move { task::run(&turns, session, turn, asks, place, origin).await }
+            });
+            if let Err(error) = run.await {
+                tracing::error!(%session, turn, %error, "a turn's task panicked");
+                let end = conclude::End::error(
+                    "the server met a defect of its own while it ran this turn, and stopped it; \
+                     its log has the cause",
+                );
+                task::abandon(&turns, session, turn, end).await;
+            }
             turns.purge(session).await;
             {
                 let mut active = turns.active();

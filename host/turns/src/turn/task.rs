@@ -6,21 +6,23 @@ use std::time::Duration;
 use aod_log::Reader;
 use aod_resources::{Outcome, Status, Timestamp, Usage};
 use aod_store::{SessionRecord, StopRequest, TurnEnd, TurnRecord};
-use aod_supervisor::{Exited, Redactor, Request};
+use aod_supervisor::{Exited, Redactor};
 use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::Turns;
 use super::answers::Attempt;
 use super::conclude::{self, End, conclude};
 use super::context::{Facts, context, sandbox_paths};
 use super::derive::Derivation;
 use super::fold::Fold;
-use super::follow::ask;
+use super::follow::stop_for_good;
 use super::journal::{Journal, Terminal};
 use super::prepare::Ready;
 use super::summon::Summoned;
+use super::{Origin, Turns};
 use crate::admission::Place;
+use crate::fence::Crossing;
 use crate::paths::SessionPaths;
 use crate::provision::Stop;
 use crate::secrets::missing_credential;
@@ -36,16 +38,22 @@ pub(super) struct Asks {
     pub(super) answers: mpsc::Receiver<Attempt>,
 }
 
-/// Runs a turn that waits, or goes on with one that runs.
+/// Runs a turn that waits, goes on with one that runs, or fails one that is fenced off.
 #[tracing::instrument(name = "turn", skip_all, fields(%session, turn))]
 pub(super) async fn run(
     turns: &Turns,
     session: Uuid,
     turn: u32,
     asks: Asks,
-    place: &mut Place,
-    resumed: bool,
+    mut place: Place,
+    origin: Origin,
 ) {
+    if let Origin::Fenced { deaths } = origin {
+        let asked = *asks.stop.borrow();
+        return fence_off(turns, session, turn, deaths, asked).await;
+    }
+    let resumed = origin == Origin::Left;
+    let place = &mut place;
     let error = match drive(turns, session, turn, asks, place, resumed).await {
         Ok(()) => return,
         // The next start of the host goes on with it.
@@ -53,17 +61,23 @@ pub(super) async fn run(
         Err(Failure::Broken(error)) => error,
     };
     tracing::error!(error = format!("{error:#}"), "a turn cannot be run");
-    // Nobody would follow what the CLI goes on to do.
-    let paths = turns.paths.session(session);
-    if let Err(Failure::Broken(error)) = ask(&paths, Request::Terminate).await {
-        tracing::warn!(%error, "a turn's supervisor cannot be asked to end it");
-    }
     let end = End::error(match error {
         Error::FullDisk(_) => {
             "the server's disk is full, and the turn was stopped; make room and prompt again"
         }
+        error if error.is_broken_log() => {
+            "the session's log is damaged, and the turn was stopped: what can be read of it stays \
+             readable, and the session takes no more turns"
+        }
         _ => "the server failed to run this turn; its log has the cause",
     });
+    abandon(turns, session, turn, end).await;
+}
+
+/// Ends a turn that nobody drives, as often as it takes.
+pub(super) async fn abandon(turns: &Turns, session: Uuid, turn: u32, end: End) {
+    // Nobody would follow what the CLI goes on to do.
+    stop_for_good(&turns.paths.session(session)).await;
     // A turn that nobody drives must not stay as it is: a full disk has room again some day.
     let mut wait = FIRST_RETRY;
     while let Err(error) = give_up(turns, session, turn, end.clone()).await {
@@ -102,6 +116,10 @@ pub(super) struct Task<'a> {
     pub(super) answers: mpsc::Receiver<Attempt>,
     /// Whether an earlier host had it in hand.
     resumed: bool,
+    /// The mark of one that is gone on with, until it is through what may have killed that host.
+    pub(super) crossing: Option<Crossing>,
+    /// Since when its supervisor has not answered.
+    pub(super) silent_since: Option<Instant>,
     /// Finds the turn's secrets, as soon as they are open. What the supervisor has recorded is
     /// free of them, so a turn that is gone on with needs none.
     pub(super) redactor: Redactor,
@@ -123,6 +141,8 @@ async fn drive(
         stopped: asks.stop,
         answers: asks.answers,
         resumed,
+        crossing: None,
+        silent_since: None,
         redactor: Redactor::new([]),
     };
     task.drive(place).await
@@ -138,10 +158,81 @@ async fn give_up(turns: &Turns, session: Uuid, turn: u32, end: End) -> Result<()
     let record = turns.store.turn_record(session, turn).await?;
     if !record.turn.status.is_active() {
         // What failed came after the commit.
-        return super::settle_left(turns, &record).await;
+        return match super::settle_left(turns, &record).await {
+            Err(error) if error.is_broken_log() => Ok(()),
+            settled => settled,
+        };
     }
-    let mut journal = journal(turns, session, turn).await?;
-    commit(turns, session, turn, end, Told::default(), &mut journal).await
+    match journal(turns, session, turn).await {
+        Ok(mut journal) => commit(turns, session, turn, end, Told::default(), &mut journal).await,
+        // Whoever reads the session finds its state in the store; its log tells no end.
+        Err(error) if error.is_broken_log() => {
+            tracing::error!(
+                error = format!("{error:#}"),
+                "a turn's end is not in its log"
+            );
+            commit_to_store(turns, session, turn, &end, Told::default()).await
+        }
+        Err(error) => {
+            // Where the log is kept from the host, it is by a supervisor that does not end.
+            stop_for_good(&turns.paths.session(session)).await;
+            Err(error)
+        }
+    }
+}
+
+/// Fails a turn that may kill the host where it touches the session's files.
+async fn fence_off(
+    turns: &Turns,
+    session: Uuid,
+    turn: u32,
+    deaths: u32,
+    asked: Option<StopRequest>,
+) {
+    let message = format!(
+        "the server died {deaths} times while it went on with this session, and does not try \
+         again; what it left can be read, and the session can be deleted"
+    );
+    tracing::error!(%session, turn, deaths, "a session that took the server down is failed");
+    stop_for_good(&turns.paths.session(session)).await;
+    let end = match asked {
+        Some(StopRequest::Terminate) => End::not_started(Outcome::Terminated),
+        _ => End::error(message),
+    };
+    // First where nothing of the session's is read, then where something is.
+    if let Err(error) = commit_to_store(turns, session, turn, &end, Told::default()).await {
+        tracing::error!(error = format!("{error:#}"), "a turn cannot be ended");
+    }
+    let crossing = Crossing::begin(&turns.paths.session(session), &turns.suspects).await;
+    abandon(turns, session, turn, end).await;
+    drop(crossing);
+}
+
+/// Commits a turn's end, and nothing else.
+async fn commit_to_store(
+    turns: &Turns,
+    session: Uuid,
+    turn: u32,
+    end: &End,
+    told: Told,
+) -> Result<()> {
+    let terminal = serde_json::to_value(&end.terminal).map_err(Error::internal)?;
+    turns
+        .store
+        .end_turn(TurnEnd {
+            session,
+            turn,
+            outcome: end.outcome,
+            exit_code: end.exit_code,
+            error: end.error.clone(),
+            usage: told.usage,
+            terminal,
+            resume_token: told.remember,
+            at: Timestamp::now(),
+        })
+        .await?;
+    turns.bell.turn_ended(session);
+    Ok(())
 }
 
 /// Commits a turn's end, and then tells those who follow it: who has seen the terminal event
@@ -154,22 +245,7 @@ async fn commit(
     told: Told,
     journal: &mut Journal,
 ) -> Result<()> {
-    let terminal = serde_json::to_value(&end.terminal).map_err(Error::internal)?;
-    turns
-        .store
-        .end_turn(TurnEnd {
-            session,
-            turn,
-            outcome: end.outcome,
-            exit_code: end.exit_code,
-            error: end.error,
-            usage: told.usage,
-            terminal,
-            resume_token: told.remember,
-            at: Timestamp::now(),
-        })
-        .await?;
-    turns.bell.turn_ended(session);
+    commit_to_store(turns, session, turn, &end, told).await?;
     settle(turns, session, turn, &end.terminal, journal).await
 }
 
@@ -211,6 +287,7 @@ impl Task<'_> {
     /// turn has ended already.
     async fn begin(&mut self, place: &mut Place) -> Result<Option<Derivation>, Failure> {
         if self.turn.turn.status == Status::Running {
+            self.cross().await;
             return self.go_on().await;
         }
         tokio::select! {
@@ -220,6 +297,9 @@ impl Task<'_> {
                 return Ok(None);
             }
             () = self.turns.shutdown.cancelled() => return Err(Failure::LetGo),
+        }
+        if self.resumed {
+            self.cross().await;
         }
         if self.resumed && self.recorded().map_err(Error::internal)?.is_some() {
             // An earlier host died between the start of the CLI and the note of it.
@@ -240,6 +320,11 @@ impl Task<'_> {
         };
         self.commit(end, Told::default(), &mut journal).await?;
         Ok(None)
+    }
+
+    /// Leaves a mark while it goes on with what an earlier host may have died of.
+    async fn cross(&mut self) {
+        self.crossing = Some(Crossing::begin(&self.paths, &self.turns.suspects).await);
     }
 
     async fn journal(&self) -> Result<Journal> {
@@ -332,6 +417,7 @@ impl Task<'_> {
             .start_turn(id, number, digest, Timestamp::now())
             .await?;
         self.session.session = session;
+        self.crossing = None;
         let derivation = Derivation::open(turns, (id, number), reader, ready.fold, 0).await?;
         Ok(Some(derivation))
     }
