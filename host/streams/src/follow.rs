@@ -26,12 +26,12 @@ const LOOK: Duration = Duration::from_secs(60);
 
 /// How soon one does that whose session has no turn that waits or runs: its end may be on its way
 /// into the log, or there is none.
-const FIRST_LOOK: Duration = Duration::from_secs(3);
+const LOOK_WITHOUT_TURN: Duration = Duration::from_secs(3);
 
-fn first_look(status: Status, stale_after: Duration) -> Duration {
+fn look_every(status: Status, stale_after: Duration) -> Duration {
     match status.is_active() {
         true => stale_after.min(LOOK),
-        false => stale_after.min(FIRST_LOOK),
+        false => stale_after.min(LOOK_WITHOUT_TURN),
     }
 }
 
@@ -76,6 +76,7 @@ pub struct Follower {
     last_growth: Instant,
     /// When to ask the store whether there is anything left to wait for.
     next_look: Instant,
+    look_every: Duration,
     /// The `start` event, until it is sent.
     greeting: Option<Vec<u8>>,
     progress: Progress,
@@ -164,7 +165,8 @@ impl Follower {
             until,
             stale_after,
             last_growth: Instant::now(),
-            next_look: Instant::now() + first_look(session.status, stale_after),
+            next_look: Instant::now() + look_every(session.status, stale_after),
+            look_every: look_every(session.status, stale_after),
             greeting: Some(greeting),
             progress: Progress {
                 after: from.after,
@@ -193,7 +195,7 @@ impl Feed for Follower {
                 Ok(Some(events)) => {
                     self.subscription.has_read(self.last_id());
                     self.last_growth = Instant::now();
-                    self.next_look = self.last_growth + self.stale_after.min(LOOK);
+                    self.next_look = self.last_growth + self.look_every;
                     return Batch::Events(events);
                 }
                 Ok(None) => {}
@@ -275,8 +277,11 @@ impl Follower {
     /// it where no turn waits or runs: the log of a turn that ended has its end, unless it is
     /// damaged.
     async fn stale(&mut self) -> Option<Bytes> {
-        self.next_look = Instant::now() + self.stale_after.min(LOOK);
         let session = self.store.session(self.owner, self.session).await;
+        if let Ok(session) = &session {
+            self.look_every = look_every(session.status, self.stale_after);
+        }
+        self.next_look = Instant::now() + self.look_every;
         match session {
             Ok(session) if session.status == Status::Running => {
                 let stale_at = self.last_growth + self.stale_after;

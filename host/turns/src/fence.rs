@@ -8,7 +8,7 @@
 
 use std::fs;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -41,6 +41,20 @@ pub(crate) fn deaths(paths: &SessionPaths) -> u32 {
                 .unwrap_or(1)
         }
         Err(_) => 0,
+    }
+}
+
+/// Forgets the deaths of a session: its user begins another turn.
+pub(crate) fn forgive(paths: &SessionPaths) {
+    remove(&paths.recovering());
+}
+
+fn remove(mark: &Path) {
+    match fs::remove_file(mark) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            tracing::warn!(%error, "a session's mark cannot be removed");
+        }
+        _ => {}
     }
 }
 
@@ -77,12 +91,7 @@ impl Crossing {
 
 impl Drop for Crossing {
     fn drop(&mut self) {
-        match fs::remove_file(&self.mark) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                tracing::warn!(%error, "a session's mark cannot be removed");
-            }
-            _ => {}
-        }
+        remove(&self.mark);
     }
 }
 

@@ -202,6 +202,7 @@ impl Turns {
     /// Takes a new turn of an owner's session with this runtime in hand. The order of these calls
     /// is the order in which an owner's turns get room.
     pub fn begin(&self, owner: Uuid, session: Uuid, turn: u32, runtime: &str) {
+        fence::forgive(&self.0.paths.session(session));
         let memory = self.need(runtime);
         let place = self.0.admission.enter(Claim {
             session,

@@ -199,13 +199,24 @@ async fn fence_off(
         Some(StopRequest::Terminate) => End::not_started(Outcome::Terminated),
         _ => End::error(message),
     };
-    // First where nothing of the session's is read, then where something is.
-    if let Err(error) = commit_to_store(turns, session, turn, &end, Told::default()).await {
-        tracing::error!(error = format!("{error:#}"), "a turn cannot be ended");
+    // Its log is left alone, for good: whoever reads the session finds its state in the store.
+    let mut wait = FIRST_RETRY;
+    while let Err(error) = commit_to_store(turns, session, turn, &end, Told::default()).await {
+        tracing::error!(
+            error = format!("{error:#}"),
+            ?wait,
+            "a turn cannot be ended"
+        );
+        tokio::select! {
+            () = tokio::time::sleep(wait) => {}
+            () = turns.shutdown.cancelled() => return,
+        }
+        wait = (wait * 2).min(LAST_RETRY);
     }
-    let crossing = Crossing::begin(&turns.paths.session(session), &turns.suspects).await;
-    abandon(turns, session, turn, end).await;
-    drop(crossing);
+    if let Err(error) = turns.store.terminal_logged(session, turn).await {
+        // The next start leaves it alone by its mark.
+        tracing::warn!(%error, "it cannot be noted that a turn's log is left alone");
+    }
 }
 
 /// Commits a turn's end, and nothing else.

@@ -37,7 +37,8 @@ async fn is_readable_and_goes(server: &Server, session: &Session) {
         "?since=3",
         "?since=100000&follow=false",
     ] {
-        let stream = server.client().get(&format!("{path}/stream{query}"));
+        let stream = format!("{path}/stream{query}");
+        let stream = server.client().get(&stream);
         let reply = within("the stream's end", DEADLINE, stream).await;
         assert_eq!(reply.status, 200, "{query}: {}", reply.text);
     }
