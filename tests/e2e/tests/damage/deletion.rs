@@ -31,9 +31,10 @@ async fn a_host_killed_while_it_deletes_many_files_leaves_none() {
     let session = server.client().demo_session(&format!("$ {script}")).await;
     session.ended().await.completed();
     let path = format!("/sessions/{}", session.id);
+    let delete = format!("{path}/delete");
     // Not waited for to its end: some milliseconds may or may not be enough for the answer.
     let client = server.client().clone();
-    let asked = path.clone();
+    let asked = delete.clone();
     let request = tokio::spawn(async move {
         let request = client.request(reqwest::Method::DELETE, &asked);
         drop(request.send().await);
@@ -51,7 +52,7 @@ async fn a_host_killed_while_it_deletes_many_files_leaves_none() {
                 .join("workspace/1")
                 .exists()
         );
-        server.client().delete(&path).await.expect(204);
+        server.client().delete(&delete).await.expect(200);
         server.kill_and_start_again().await;
     }
     nothing_is_left(&server).await;
@@ -65,8 +66,8 @@ async fn deleting_answers_at_once_however_much_there_is() {
     let script = format!("perl -e 'for (1..{FILES}) {{ open my $f, \">\", $_ or die }}'");
     let session = server.client().demo_session(&format!("$ {script}")).await;
     session.ended().await.completed();
-    let path = format!("/sessions/{}", session.id);
-    server.client().delete(&path).await.expect(204);
+    let delete = format!("/sessions/{}/delete", session.id);
+    server.client().delete(&delete).await.expect(200);
     let trash = server.data().join("trash");
     assert!(!entries(&trash).is_empty(), "it waited until all was gone");
     assert!(!server.session_folder(&session.id).exists());
@@ -86,8 +87,8 @@ async fn a_host_killed_at_any_step_of_a_deletion_leaves_all_or_nothing() {
         idle.terminate();
         let before = changes(idle).await;
         let traced = server.start_again_traced(usize::MAX).await;
-        let path = format!("/sessions/{}", session.id);
-        server.client().delete(&path).await.expect(204);
+        let delete = format!("/sessions/{}/delete", session.id);
+        server.client().delete(&delete).await.expect(200);
         eventually("the trash is empty", DEADLINE, async || {
             entries(&server.data().join("trash"))
                 .is_empty()
@@ -108,8 +109,9 @@ async fn a_host_killed_at_any_step_of_a_deletion_leaves_all_or_nothing() {
         server.kill();
         let traced = server.start_again_traced(point + 1).await;
         let path = format!("/sessions/{}", session.id);
+        let delete = format!("{path}/delete");
         if !traced.has_ended() {
-            let request = server.client().request(reqwest::Method::DELETE, &path);
+            let request = server.client().request(reqwest::Method::DELETE, &delete);
             let _ = tokio::time::timeout(Duration::from_secs(20), request.send()).await;
             traced.terminate();
         }
@@ -119,7 +121,7 @@ async fn a_host_killed_at_any_step_of_a_deletion_leaves_all_or_nothing() {
         server.start_again().await;
         if server.client().get(&path).await.status == 200 {
             session.at(server.client()).ended().await.completed();
-            server.client().delete(&path).await.expect(204);
+            server.client().delete(&delete).await.expect(200);
         } else {
             gone += 1;
         }

@@ -38,7 +38,11 @@ async fn a_deep_tree_in_the_workspace_is_deleted_with_its_session() {
         let session = server.client().demo_session(&format!("$ {command}")).await;
         session.ended().await.completed();
         let path = format!("/sessions/{}", session.id);
-        server.client().delete(&path).await.expect(204);
+        server
+            .client()
+            .delete(&format!("{path}/delete"))
+            .await
+            .expect(200);
         server.client().get(&path).await.refused(404);
         assert!(!server.session_folder(&session.id).exists());
     }
@@ -61,7 +65,7 @@ async fn a_deep_tree_in_the_place_of_a_skill_is_replaced() {
     let client = server.client();
     let agent = json!({
         "name": "skilled", "runtime": "claude", "model": "anthropic/claude-sonnet-4-6",
-        "skills": [{"type": "inline", "name": "trap", "description": "d", "content": "the skill"}],
+        "skills": [{"name": "trap", "description": "d", "content": "the skill"}],
     });
     let agent = client.create_agent(&agent).await;
     let file = "$HOME/.claude/skills/trap/SKILL.md";
@@ -82,6 +86,6 @@ async fn a_deep_tree_in_the_place_of_a_skill_is_replaced() {
     assert!(std::fs::read_to_string(path).unwrap().contains("the skill"));
     server.kill_and_start_again().await;
     swept(&server).await;
-    let path = format!("/sessions/{}", session.id);
-    server.client().delete(&path).await.expect(204);
+    let path = format!("/sessions/{}/delete", session.id);
+    server.client().delete(&path).await.expect(200);
 }
