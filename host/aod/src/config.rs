@@ -67,6 +67,8 @@ struct Turn {
     stale: Duration,
     #[serde(with = "humantime_serde")]
     step_timeout: Duration,
+    /// What is kept of a session's provisioning output.
+    step_output: ByteSize,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -235,6 +237,7 @@ impl Default for Turn {
             grace: Duration::from_secs(5),
             stale: Duration::from_secs(600),
             step_timeout: Duration::from_secs(900),
+            step_output: ByteSize::mib(16),
         }
     }
 }
@@ -426,6 +429,7 @@ impl Settings {
                 grace: self.turn.grace,
                 stale: self.turn.stale,
                 step_timeout: self.turn.step_timeout,
+                step_output: self.turn.step_output.as_u64(),
             },
             sandbox: aod_turns::SandboxConfig {
                 driver: self.sandbox.driver.clone(),

@@ -17,19 +17,25 @@ use tokio_util::sync::CancellationToken;
 use crate::config::{LogFormat, Settings};
 use crate::report;
 
+/// How long work that cannot be broken off may go on when the server stops.
+const LAST_WORK: Duration = Duration::from_secs(5);
+
 /// Runs the server until it is told to stop.
 pub(crate) fn serve(settings: Settings) -> Result<()> {
     start_logging(&settings)?;
     raise_open_files();
-    tokio::runtime::Builder::new_multi_thread()
+    let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
-        .build()?
-        .block_on(run(settings))
+        .build()?;
+    let served = runtime.block_on(run(settings));
+    // What still reads a file that does not come to an end is not waited for.
+    runtime.shutdown_timeout(LAST_WORK);
+    served
 }
 
 async fn run(settings: Settings) -> Result<()> {
     let mut config = settings.host()?;
-    let host = match Host::start(config.clone()).await {
+    let mut host = match Host::start(config.clone()).await {
         Err(error) if error.wants_passphrase() && std::io::stdin().is_terminal() => {
             config.vault.passphrase = Some(crate::vault::ask_passphrase()?);
             Host::start(config).await?
@@ -49,6 +55,7 @@ async fn run(settings: Settings) -> Result<()> {
         .await
         .with_context(|| format!("cannot listen on {}", settings.listen))?;
     let address = listener.local_addr()?;
+    host.listens_on(address);
     let stop = CancellationToken::new();
     let signals = tokio::spawn(signals(stop.clone(), host.services.runtimes.clone()));
     let app = aod_api::router(host.services.clone(), settings.http()?)

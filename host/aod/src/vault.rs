@@ -86,13 +86,13 @@ pub(crate) fn ask_passphrase() -> Result<SecretString> {
         .context("cannot ask for the vault's passphrase")
 }
 
-fn open(location: &DataLocation) -> Result<Keeper> {
+async fn open(location: &DataLocation, begin_anew: bool) -> Result<Keeper> {
     let data = location.settings()?.data_dir;
     let mut config = configuration()?;
-    match Keeper::open(&data, &config) {
+    match Keeper::open(&data, &config, begin_anew).await {
         Err(error) if error.wants_passphrase() && std::io::stdin().is_terminal() => {
             config.passphrase = Some(ask_passphrase()?);
-            Ok(Keeper::open(&data, &config)?)
+            Ok(Keeper::open(&data, &config, begin_anew).await?)
         }
         opened => Ok(opened?),
     }
@@ -102,10 +102,18 @@ fn with_keeper<T>(
     location: &DataLocation,
     work: impl AsyncFnOnce(Keeper) -> Result<T>,
 ) -> Result<T> {
+    with_keeper_of(location, false, work)
+}
+
+fn with_keeper_of<T>(
+    location: &DataLocation,
+    begin_anew: bool,
+    work: impl AsyncFnOnce(Keeper) -> Result<T>,
+) -> Result<T> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    runtime.block_on(async { work(open(location)?).await })
+    runtime.block_on(async { work(open(location, begin_anew).await?).await })
 }
 
 fn print_json(value: &impl Serialize) -> Result<()> {
@@ -121,7 +129,7 @@ impl VaultCommand {
                 grace,
                 json,
                 location,
-            } => with_keeper(&location, async |keeper| {
+            } => with_keeper_of(&location, discard_broken, async |keeper| {
                 let rotation = Rotation {
                     grace,
                     discard_broken,

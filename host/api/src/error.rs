@@ -202,9 +202,10 @@ impl From<aod_services::Error> for ApiError {
             | Error::NotInThisState(_)
             | Error::SessionActive(_) => Self::conflict(text),
             Error::ActiveLimit { limit, active } => Self::active_limit(limit, active),
-            Error::StillCompiling { .. } | Error::StillTerminating | Error::Sealed { .. } => {
-                Self::unavailable(text)
-            }
+            Error::StillCompiling { .. }
+            | Error::StillReloading { .. }
+            | Error::StillTerminating
+            | Error::Sealed { .. } => Self::unavailable(text),
             Error::FullDisk(cause) => {
                 tracing::error!(%cause, "the disk is full");
                 Self::other(StatusCode::INSUFFICIENT_STORAGE, text)

@@ -25,6 +25,7 @@ mod query;
 mod runtimes;
 mod sessions;
 mod stream;
+mod text;
 mod tokens;
 
 use std::collections::HashMap;

@@ -25,6 +25,7 @@ use crate::error::{ApiError, Detail};
 use crate::page::{LIMIT, Listing, Page};
 use crate::path::Id;
 use crate::query::Query;
+use crate::text;
 
 /// The routes of sessions, their streams excepted.
 pub(crate) fn routes() -> OpenApiRouter<Api> {
@@ -259,8 +260,11 @@ async fn provisioning(
         // What a session printed is never to be taken for a page of the server's.
         (X_CONTENT_TYPE_OPTIONS, "nosniff"),
     ];
-    let text = String::from_utf8_lossy(&output).into_owned();
-    Ok((plain, text).into_response())
+    let body = match output {
+        Some((file, length)) => text::body(file, length),
+        None => axum::body::Body::empty(),
+    };
+    Ok((plain, body).into_response())
 }
 
 /// Stops the running turn and keeps the session, which then takes another prompt.

@@ -142,17 +142,17 @@ impl Cache {
             path: path.to_owned(),
             source,
         };
-        let mut file = match File::open(path) {
+        let mut file = match aod_trees::open_regular(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
             file => file.map_err(io_error)?,
         };
         trusted(path, &file.metadata().map_err(io_error)?)?;
-        let Ok(expected) = fs::read_to_string(self.path(digest, "sum")) else {
+        let Ok(expected) = aod_trees::read_regular(&self.path(digest, "sum"), 64) else {
             return Ok(false);
         };
         let mut sum = Checksum::default();
         sum.copy(&mut file, None).map_err(io_error)?;
-        if expected != sum.to_string() {
+        if expected != sum.to_string().as_bytes() {
             tracing::warn!("{}: damaged, so it is compiled again", path.display());
             return Ok(false);
         }

@@ -1,6 +1,5 @@
 //! From a file to an interface that can be called: read, check, compile or find compiled.
 
-use std::fs::File;
 use std::io::{Read, Seek as _};
 use std::path::Path;
 use std::sync::mpsc;
@@ -43,15 +42,8 @@ impl Binary {
             path: path.to_owned(),
             source,
         };
-        let file = File::open(path).map_err(read_error)?;
+        let file = aod_trees::open_regular(path).map_err(read_error)?;
         let metadata = file.metadata().map_err(read_error)?;
-        if !metadata.is_file() {
-            let source = std::io::Error::other("is not a file");
-            return Err(ComponentError::Read {
-                path: path.to_owned(),
-                source,
-            });
-        }
         let mut bytes = Vec::new();
         file.take(MAX_COMPONENT_BYTES + 1)
             .read_to_end(&mut bytes)

@@ -8,7 +8,6 @@ mod units;
 
 pub use position::{Location, Position};
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use indexmap::IndexMap;
@@ -89,11 +88,13 @@ impl Manifest {
             },
             problem,
         };
-        let metadata = fs::metadata(path).map_err(|error| failed(error.to_string()))?;
-        if metadata.len() > MAX_BYTES {
-            return Err(failed(format!("is larger than {} MiB", MAX_BYTES >> 20)));
-        }
-        let bytes = fs::read(path).map_err(|error| failed(error.to_string()))?;
+        let bytes =
+            aod_trees::read_regular(path, MAX_BYTES).map_err(|error| match error.kind() {
+                std::io::ErrorKind::FileTooLarge => {
+                    failed(format!("is larger than {} MiB", MAX_BYTES >> 20))
+                }
+                _ => failed(error.to_string()),
+            })?;
         match std::str::from_utf8(&bytes) {
             Ok(text) => Ok(Self::parse(path, text)),
             Err(error) => {

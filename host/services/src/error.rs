@@ -160,6 +160,15 @@ pub enum Error {
         /// Its name.
         runtime: String,
     },
+    /// Runtimes are being read, and that takes longer than a request waits.
+    #[error(
+        "the runtimes could not be read within {seconds} s; those that were loaded stay: see \
+         whether the files that runtimes.toml names can be read, and try again"
+    )]
+    StillReloading {
+        /// How long was waited.
+        seconds: u64,
+    },
     /// The session is being terminated, and that takes longer than it should.
     #[error(
         "the session is being terminated, and that takes longer than it should: look again later"
@@ -269,6 +278,12 @@ pub enum OpenError {
         /// Why.
         source: std::io::Error,
     },
+    /// Another server has it, or it cannot be locked.
+    #[error(transparent)]
+    Owner(#[from] crate::owner::OwnerError),
+    /// What is on disk contradicts itself, and going on would lose what is missing for good.
+    #[error(transparent)]
+    Contradiction(#[from] crate::contradiction::Contradiction),
     /// The database.
     #[error(transparent)]
     Store(#[from] aod_store::Error),

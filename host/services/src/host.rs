@@ -12,10 +12,11 @@ use crate::agents::Agents;
 use crate::credentials::Credentials;
 use crate::environments::Environments;
 use crate::health::{Health, SandboxCheck, SandboxHealth};
+use crate::owner::Owner;
 use crate::runtimes::{Runtimes, Watcher};
 use crate::sessions::Sessions;
 use crate::users::Users;
-use crate::{Config, OpenError};
+use crate::{Config, OpenError, contradiction};
 
 /// What a server offers.
 #[derive(Clone, Debug)]
@@ -45,6 +46,7 @@ pub struct Host {
     pub probe: Probe,
     turns: Turns,
     sweeper: Sweeper,
+    owner: Owner,
     watcher: Watcher,
     store: Store,
 }
@@ -56,7 +58,13 @@ impl Host {
     /// With what could not be opened, and what to do about it.
     pub async fn start(config: Config) -> Result<Self, OpenError> {
         let paths = crate::data_folder(&config.data_dir)?;
+        let owner = {
+            let folder = config.data_dir.clone();
+            tokio::task::spawn_blocking(move || Owner::take(&folder)).await??
+        };
         let store = Store::open(paths.database())?;
+        contradiction::check_database(&paths, &store).await?;
+        contradiction::check_identity(&paths, &config.vault, &store).await?;
         let vault = crate::vault::open(&paths, &config.vault)?;
         let seals = Seals::new(vault);
         let driver: Arc<dyn aod_sandbox::SandboxDriver> = aod_sandbox::driver(
@@ -134,6 +142,7 @@ impl Host {
             probe,
             turns,
             sweeper,
+            owner,
             watcher,
             store,
         };
@@ -142,6 +151,13 @@ impl Host {
             .map_err(OpenError::Recovery)?;
         host.turns.watch_over();
         Ok(host)
+    }
+
+    /// Tells other servers that want this data folder where this one listens.
+    pub fn listens_on(&mut self, address: std::net::SocketAddr) {
+        if let Err(error) = self.owner.listens_on(address) {
+            tracing::warn!(%error, "it cannot be noted where this server listens");
+        }
     }
 
     /// Closes everything. Running turns go on under their supervisors.
@@ -154,6 +170,7 @@ impl Host {
         // It ends within moments; what is left is for the next start.
         let _ = tokio::task::spawn_blocking(move || drop(self.sweeper)).await;
         self.store.close().await?;
+        drop(self.owner);
         Ok(())
     }
 }

@@ -7,11 +7,13 @@ mod accepted;
 pub mod agents;
 mod answers;
 mod config;
+mod contradiction;
 pub mod credentials;
 pub mod environments;
 mod error;
 pub mod health;
 mod host;
+mod owner;
 pub mod runtimes;
 pub mod sessions;
 pub mod users;
@@ -22,8 +24,10 @@ pub use answers::AnswerRefused;
 pub use aod_store::Page as Range;
 pub use aod_turns::{Cause, Paths};
 pub use config::{Config, VaultConfig};
+pub use contradiction::Contradiction;
 pub use error::{Error, Kind, OpenError, Result};
 pub use host::{Host, Services};
+pub use owner::OwnerError;
 pub use sessions::{SessionFilter, Sessions};
 
 /// Opens a data folder, and makes it where there is none.

@@ -10,6 +10,7 @@ pub(crate) use watch::Watcher;
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use aod_resources::{RuntimeChange, RuntimeHealth};
 use aod_runtime::{Change, Health, Registry, Runtime, Snapshot};
@@ -32,6 +33,9 @@ impl std::fmt::Debug for Runtimes {
         f.debug_struct("Runtimes").finish_non_exhaustive()
     }
 }
+
+/// How long reading and compiling may take: files may lie on a disk that does not answer.
+const RELOADED_IN: Duration = Duration::from_secs(120);
 
 /// A runtime.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -213,10 +217,14 @@ impl Runtimes {
     /// Reads the manifest and the components anew.
     ///
     /// # Errors
-    /// [`Error::Manifest`] where the manifest as a whole cannot be read; everything stays as it
-    /// was then.
+    /// [`Error::Manifest`] where the manifest as a whole cannot be read, and
+    /// [`Error::StillReloading`] where that takes too long; everything stays as it was then.
     pub async fn reload(&self) -> Result<ReloadReport> {
-        let reports = self.reports().await?;
+        let reports = tokio::time::timeout(RELOADED_IN, self.reports())
+            .await
+            .map_err(|_| Error::StillReloading {
+                seconds: RELOADED_IN.as_secs(),
+            })??;
         let errors = &self.registry.snapshot().errors;
         if !errors.is_empty() && reports.is_empty() {
             return Err(Error::Manifest(errors.clone()));

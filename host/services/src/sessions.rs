@@ -1,5 +1,6 @@
 //! Sessions as their users see them: made, prompted, read, stopped, deleted.
 
+use std::fs::File;
 use std::time::Duration;
 
 use aod_log::Reader;
@@ -227,15 +228,22 @@ impl Sessions {
         Ok(self.store.turns(owner, id).await?)
     }
 
-    /// The full output of a session's provisioning steps, secrets redacted.
+    /// The output of a session's provisioning steps, secrets redacted: a file to be read, and how
+    /// many bytes of it were there when it was opened. None where no step printed anything.
     ///
     /// # Errors
     /// [`Error::NotFound`].
-    pub async fn provisioning(&self, owner: Uuid, id: Uuid) -> Result<Vec<u8>> {
+    pub async fn provisioning(&self, owner: Uuid, id: Uuid) -> Result<Option<(File, u64)>> {
         self.store.session(owner, id).await?;
-        match tokio::fs::read(self.turns.paths().session(id).provisioning()).await {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
-            read => read.map_err(Error::internal),
+        let path = self.turns.paths().session(id).provisioning();
+        let opened = tokio::task::spawn_blocking(move || {
+            let file = aod_trees::open_regular(&path)?;
+            let length = file.metadata()?.len();
+            std::io::Result::Ok((file, length))
+        });
+        match opened.await.map_err(Error::internal)? {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            opened => Ok(Some(opened.map_err(Error::internal)?)),
         }
     }
 
@@ -265,8 +273,19 @@ impl Sessions {
     }
 
     async fn stop(&self, owner: Uuid, id: Uuid, request: StopRequest) -> Result<()> {
-        self.store.request_stop(owner, id, request).await?;
-        self.turns.stop(id, request);
+        match self.store.request_stop(owner, id, request).await {
+            Ok(_) => self.turns.stop(id, request),
+            Err(error) => {
+                let error = Error::from(error);
+                // Where the wish cannot be kept, what runs is stopped all the same.
+                if matches!(error, Error::Internal(_) | Error::FullDisk(_))
+                    && self.store.session(owner, id).await.is_ok()
+                {
+                    self.turns.stop(id, request);
+                }
+                return Err(error);
+            }
+        }
         Ok(())
     }
 
@@ -291,7 +310,12 @@ impl Sessions {
     /// [`Error::NotFound`].
     pub async fn follow(&self, owner: Uuid, id: Uuid, start: StreamStart) -> Result<Follower> {
         let session = self.store.session(owner, id).await?;
-        let log = self.turns.paths().session(id).log();
+        let paths = self.turns.paths().session(id);
+        let log = paths.log();
+        if !log.exists() {
+            // Somebody removed it: an empty one is read in its place.
+            paths.create().map_err(Error::internal)?;
+        }
         let subscription = self
             .turns
             .watch()

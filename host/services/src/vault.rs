@@ -141,18 +141,27 @@ pub struct Rotated {
 }
 
 impl Keeper {
-    /// Opens the vault of a data folder that has been used.
+    /// Opens the vault of a data folder that has been used; with a new identity in the place of a
+    /// missing one only where it is to `begin_anew`.
     ///
     /// # Errors
     /// Where there is none, or it cannot be opened; see [`OpenError::wants_passphrase`].
-    pub fn open(data_dir: &Path, config: &VaultConfig) -> Result<Self, OpenError> {
+    pub async fn open(
+        data_dir: &Path,
+        config: &VaultConfig,
+        begin_anew: bool,
+    ) -> Result<Self, OpenError> {
         if !data_dir.is_dir() {
             return Err(OpenError::NoDataFolder(data_dir.to_owned()));
         }
         let paths = crate::data_folder(data_dir)?;
+        let store = Store::open(paths.database())?;
+        if !begin_anew {
+            crate::contradiction::check_identity(&paths, config, &store).await?;
+        }
         let vault = open(&paths, config)?;
         Ok(Self {
-            store: Store::open(paths.database())?,
+            store,
             seals: Seals::new(vault),
             rotation_lock: paths.vault().join("rotation.lock"),
         })

@@ -21,6 +21,20 @@ use crate::watch::Subscription;
 pub(crate) use self::encode::{BATCH, escape_line_ends, put};
 pub use self::tail::{Tail, Tails};
 
+/// How often a reader that waits asks the store whether there is anything left to wait for.
+const LOOK: Duration = Duration::from_secs(60);
+
+/// How soon one does that whose session has no turn that waits or runs: its end may be on its way
+/// into the log, or there is none.
+const LOOK_WITHOUT_TURN: Duration = Duration::from_secs(3);
+
+fn look_every(status: Status, stale_after: Duration) -> Duration {
+    match status.is_active() {
+        true => stale_after.min(LOOK),
+        false => stale_after.min(LOOK_WITHOUT_TURN),
+    }
+}
+
 /// Where a reader begins and whether it goes on.
 #[derive(Clone, Copy, Debug)]
 pub struct StreamStart<Id = u64> {
@@ -60,6 +74,9 @@ pub struct Follower {
     until: Option<u64>,
     stale_after: Duration,
     last_growth: Instant,
+    /// When to ask the store whether there is anything left to wait for.
+    next_look: Instant,
+    look_every: Duration,
     /// The `start` event, until it is sent.
     greeting: Option<Vec<u8>>,
     progress: Progress,
@@ -112,10 +129,20 @@ impl Follower {
         } = log;
         // Before it looks for its position, so that nothing from there on is purged meanwhile.
         subscription.has_read(start.after);
-        reader.seek_after(start.after)?;
+        // Where it is damaged on the way, that is met again by the first read, and ends the stream.
+        if let Err(error) = reader.seek_after(start.after)
+            && !matches!(error, aod_log::Error::Corrupt { .. })
+        {
+            return Err(error);
+        }
         let until = match start.follow {
             true => None,
-            false => Some(aod_log::tail(reader.dir())?.last_id),
+            false => match aod_log::tail(reader.dir()) {
+                Ok(tail) => Some(tail.last_id),
+                // What is readable is read.
+                Err(aod_log::Error::Corrupt { .. }) => Some(u64::MAX),
+                Err(error) => return Err(error),
+            },
         };
         let mut greeting = Vec::with_capacity(256);
         event(
@@ -138,6 +165,8 @@ impl Follower {
             until,
             stale_after,
             last_growth: Instant::now(),
+            next_look: Instant::now() + look_every(session.status, stale_after),
+            look_every: look_every(session.status, stale_after),
             greeting: Some(greeting),
             progress: Progress {
                 after: start.after,
@@ -166,6 +195,7 @@ impl Feed for Follower {
                 Ok(Some(events)) => {
                     self.subscription.has_read(self.last_id());
                     self.last_growth = Instant::now();
+                    self.next_look = self.last_growth + self.look_every;
                     return Batch::Events(events);
                 }
                 Ok(None) => {}
@@ -180,7 +210,7 @@ impl Feed for Follower {
             }
             tokio::select! {
                 alive = self.subscription.changed() => if !alive { self.stage = Stage::Ended },
-                () = tokio::time::sleep_until(self.last_growth + self.stale_after) => {
+                () = tokio::time::sleep_until(self.next_look) => {
                     if let Some(stale) = self.stale().await {
                         return Batch::Events(stale);
                     }
@@ -243,13 +273,29 @@ impl Follower {
         }
     }
 
-    /// The last event of this connection, if the running turn has been silent for too long.
+    /// The last event of this connection, if the running turn has been silent for too long. Ends
+    /// it where no turn waits or runs: the log of a turn that ended has its end, unless it is
+    /// damaged.
     async fn stale(&mut self) -> Option<Bytes> {
         let session = self.store.session(self.owner, self.session).await;
+        if let Ok(session) = &session {
+            self.look_every = look_every(session.status, self.stale_after);
+        }
+        self.next_look = Instant::now() + self.look_every;
         match session {
-            Ok(session) if session.status == Status::Running => {}
-            Ok(_) => {
+            Ok(session) if session.status == Status::Running => {
+                let stale_at = self.last_growth + self.stale_after;
+                if Instant::now() < stale_at {
+                    self.next_look = self.next_look.min(stale_at);
+                    return None;
+                }
+            }
+            Ok(session) if session.status.is_active() => {
                 self.last_growth = Instant::now();
+                return None;
+            }
+            Ok(_) => {
+                self.stage = Stage::Ended;
                 return None;
             }
             Err(_) => {

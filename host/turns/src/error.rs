@@ -86,6 +86,24 @@ impl Error {
     pub fn details(&self) -> impl fmt::Display + '_ {
         Details(self)
     }
+
+    /// Whether a session's log cannot be written any more, however long one waits for it.
+    pub(crate) fn is_broken_log(&self) -> bool {
+        let Self::Internal(Cause(error)) = self else {
+            return false;
+        };
+        chain(&**error).any(|cause| match cause.downcast_ref() {
+            Some(aod_log::Error::Corrupt { .. } | aod_log::Error::NewerFormat { .. }) => true,
+            Some(aod_log::Error::Io { source, .. }) => {
+                use std::io::ErrorKind::{
+                    InvalidInput, IsADirectory, NotADirectory, NotFound, Other,
+                };
+                let kinds = [InvalidInput, IsADirectory, NotADirectory, NotFound, Other];
+                kinds.contains(&source.kind())
+            }
+            _ => false,
+        })
+    }
 }
 
 struct Details<'a>(&'a Error);

@@ -8,6 +8,7 @@ mod adapters;
 mod admission;
 mod config;
 mod error;
+mod fence;
 mod journal;
 mod mcp;
 mod paths;

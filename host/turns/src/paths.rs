@@ -70,7 +70,8 @@ impl Paths {
         self.root.join("removals")
     }
 
-    fn sessions(&self) -> PathBuf {
+    /// The folders of all sessions.
+    pub fn sessions(&self) -> PathBuf {
         self.root.join("sessions")
     }
 
@@ -135,6 +136,11 @@ impl SessionPaths {
     /// The full output of provisioning steps.
     pub fn provisioning(&self) -> PathBuf {
         self.root.join("provisioning.log")
+    }
+
+    /// There while a start of the host goes on with the session.
+    pub(crate) fn recovering(&self) -> PathBuf {
+        self.root.join("recovering")
     }
 
     /// Makes the folders that a log needs.

@@ -139,7 +139,11 @@ impl Placement for LocalPlacement {
         let asked = Control::connect(&path, PATIENCE).and_then(|mut control| control.send(request));
         if *request == Request::Terminate && matches!(asked, Err(ControlError::TimedOut { .. })) {
             // It was stopped, or hangs. Its sandbox dies with it, and the turn ends without it.
-            let _ = aod_supervisor::kill_supervisor(&path);
+            match aod_supervisor::kill_supervisor(&path) {
+                Ok(()) => tracing::warn!("a supervisor that does not answer was killed"),
+                Err(ControlError::Gone { .. }) => {}
+                Err(error) => tracing::error!(%error, "a supervisor cannot be killed"),
+            }
         }
         match asked {
             Ok(()) => ControlReply::Done,

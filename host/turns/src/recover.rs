@@ -4,6 +4,7 @@ use aod_log::Reader;
 use aod_resources::Status;
 use aod_store::Unsettled;
 
+use crate::fence::{self, Crossing};
 use crate::placement::WorkerId;
 use crate::turn::{Left, Turns, settle_left};
 use crate::{Error, Result};
@@ -34,11 +35,10 @@ pub async fn recover(turns: &Turns) -> Result<()> {
             Status::Pending | Status::Running
         ) {
             tracing::info!(%session, turn = number, "going on with a turn");
-            turns
-                .paths
-                .session(session)
-                .create()
-                .map_err(Error::internal)?;
+            // One that cannot be made must not keep the server from starting: its turn fails.
+            if let Err(error) = turns.paths.session(session).create() {
+                tracing::error!(%session, %error, "a session's folder cannot be made");
+            }
             let record = turns.store.session_record(session).await?;
             turns.resume(Left {
                 session: &record.session,
@@ -49,8 +49,17 @@ pub async fn recover(turns: &Turns) -> Result<()> {
             });
             continue;
         }
+        let paths = turns.paths.session(session);
+        if fence::deaths(&paths) >= fence::DEATHS {
+            // Its end is in the store, and who reads its log finds none.
+            tracing::error!(%session, "a log that took the server down is left alone");
+            continue;
+        }
+        let crossing = Crossing::begin(&paths, &turns.suspects).await;
+        let settled = settle(turns, &unsettled).await;
+        drop(crossing);
         // One damaged log must not keep the server from starting.
-        if let Err(error) = settle(turns, &unsettled).await {
+        if let Err(error) = settled {
             tracing::error!(%session, error = %error.details(), "cannot settle a turn");
         }
     }

@@ -38,7 +38,7 @@ pub(crate) fn private_folder(path: &Path) -> Result<(), Error> {
 
 /// The file's content, once it is known that nobody else can read it; `None` when there is none.
 pub(crate) fn read_private(path: &Path) -> Result<Option<Zeroizing<Vec<u8>>>, Error> {
-    let mut file = match File::open(path) {
+    let mut file = match aod_trees::open_regular(path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(io_error("open", path)(error)),

@@ -348,6 +348,47 @@ impl Server {
         self.kill();
     }
 
+    /// Starts another server on the same data, which is to refuse, and returns what it said.
+    ///
+    /// # Panics
+    /// When it goes on running, or ends well.
+    pub async fn start_another(&self) -> String {
+        let before = self.log().len();
+        let mut child = match self.serve().spawn() {
+            Ok(child) => child,
+            Err(error) => panic!("the server does not start: {error}"),
+        };
+        let ended = tokio::time::timeout(DEADLINE, async {
+            loop {
+                if let Ok(Some(status)) = child.try_wait() {
+                    return status;
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        });
+        let ended = ended.await;
+        let said = self.log().get(before..).unwrap_or_default().to_owned();
+        if ended.is_err() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+        match ended {
+            Ok(status) if !status.success() => said,
+            Ok(status) => panic!("it ended with {status}: {said}"),
+            Err(_) => panic!("it runs on: {said}"),
+        }
+    }
+
+    /// Starts the server on the same data with settings by which it dies of itself.
+    ///
+    /// # Panics
+    /// When it does not.
+    pub async fn start_until_it_dies(&mut self, options: ServerOptions) {
+        self.options = options;
+        let said = self.start_another().await;
+        assert!(!said.contains("panicked"), "{said}");
+    }
+
     /// Starts the server again on the same data, with other settings.
     ///
     /// # Panics

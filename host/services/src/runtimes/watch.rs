@@ -22,6 +22,9 @@ const QUIET: Duration = Duration::from_millis(150);
 /// However much goes on, it is not put off for longer.
 const LONGEST: Duration = Duration::from_secs(2);
 
+/// How long a reload that has begun may go on when the server stops.
+const LAST_RELOAD: Duration = Duration::from_secs(5);
+
 /// File times are as coarse as the kernel's tick.
 const TICK: Duration = Duration::from_millis(10);
 
@@ -67,8 +70,10 @@ impl Watcher {
     /// Ends the task.
     pub(crate) async fn stop(self) {
         self.stop.cancel();
-        if let Err(error) = self.task.await {
-            tracing::error!(%error, "the watch over runtimes.toml had ended");
+        match tokio::time::timeout(LAST_RELOAD, self.task).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::error!(%error, "the watch over runtimes.toml had ended"),
+            Err(_) => tracing::warn!("a reload of the runtimes is broken off"),
         }
     }
 }

@@ -22,20 +22,31 @@ const TAIL: usize = 64 << 10;
 
 /// Where a session's provisioning output goes.
 pub(crate) struct Output {
-    file: Option<File>,
+    file: Capped,
     redactor: Arc<Redactor>,
 }
 
+/// A file that keeps so much and no more, and says where it was cut.
+#[derive(Clone)]
+struct Capped {
+    file: Arc<File>,
+    /// What it may have in all.
+    max: u64,
+}
+
 impl Output {
-    /// Appends to a file for its owner alone.
-    pub(crate) fn open(path: &Path, redactor: Redactor) -> io::Result<Self> {
+    /// Appends to a file for its owner alone, until it has `max` bytes.
+    pub(crate) fn open(path: &Path, max: u64, redactor: Redactor) -> io::Result<Self> {
         let file = OpenOptions::new()
             .create(true)
             .append(true)
             .mode(0o600)
             .open(path)?;
         Ok(Self {
-            file: Some(file),
+            file: Capped {
+                file: Arc::new(file),
+                max,
+            },
             redactor: Arc::new(redactor),
         })
     }
@@ -61,7 +72,7 @@ pub(crate) async fn run(
         cancel: Some(cancel.clone()),
     };
     let mut kept = Kept {
-        file: output.file.as_ref().map(File::try_clone).transpose()?,
+        file: output.file.clone(),
         tail: Vec::new(),
     };
     let redactor = output.redactor.clone();
@@ -109,8 +120,26 @@ pub(crate) async fn run(
 
 /// What becomes of a step's output, which is free of secrets by now.
 struct Kept {
-    file: Option<File>,
+    file: Capped,
     tail: Vec<u8>,
+}
+
+impl Capped {
+    fn write(&self, text: &[u8]) -> io::Result<()> {
+        let mut file = &*self.file;
+        let left = self.max.saturating_sub(file.metadata()?.len());
+        let Some(cut) = usize::try_from(left).ok().filter(|left| text.len() > *left) else {
+            return file.write_all(text);
+        };
+        if cut == 0 {
+            // It was said when the first piece was cut off.
+            return Ok(());
+        }
+        file.write_all(&text[..cut])?;
+        let max = self.max;
+        let mark = format!("\n[cut here: no more than {max} bytes of output are kept]\n");
+        file.write_all(mark.as_bytes())
+    }
 }
 
 impl Kept {
@@ -123,10 +152,8 @@ impl Kept {
     }
 
     fn keep_in_file(&mut self, text: &[u8]) {
-        if let Some(file) = &mut self.file {
-            // Kept for people; a full disk will show in what follows.
-            let _ = file.write_all(text);
-        }
+        // Kept for people; a full disk will show in what follows.
+        let _ = self.file.write(text);
     }
 
     /// What the next step says begins a line of its own.
@@ -144,5 +171,28 @@ impl Kept {
             .iter()
             .map(|line| line.chars().take(QUOTED_WIDTH).collect::<String>());
         short.collect::<Vec<_>>().join("\n")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn output_is_cut_once_and_says_so() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("output");
+        for size in [1, 7, 10, 11, 100] {
+            let _ = std::fs::remove_file(&path);
+            let open = || Output::open(&path, 10, Redactor::new([])).unwrap().file;
+            let text = vec![b'x'; size];
+            open().write(&text).unwrap();
+            open().write(b"0123456789").unwrap();
+            open().write(b"more").unwrap();
+            let kept = std::fs::read_to_string(&path).unwrap();
+            assert_eq!(kept.matches("[cut here").count(), 1, "{size}: {kept}");
+            let (before, _) = kept.split_once("\n[cut").unwrap();
+            assert_eq!(before.len(), 10, "{kept}");
+        }
     }
 }

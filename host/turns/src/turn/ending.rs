@@ -1,14 +1,20 @@
 //! How a turn's end is recorded: committed to the store first, and then told in the log.
 
-use aod_resources::{Timestamp, Usage};
-use aod_store::{TurnEnd, TurnRecord};
+use std::time::Duration;
 
-use super::Turns;
+use aod_resources::{Outcome, Timestamp, Usage};
+use aod_store::{StopRequest, TurnEnd, TurnRecord};
+
 use super::conclude::End;
 use super::fold::Fold;
+use super::{Turns, worker};
 use crate::journal::{Journal, Terminal};
 use crate::placement::WorkerId;
 use crate::{Error, Result};
+
+/// How soon it is tried again to end a turn that cannot be ended, at first and at last.
+const FIRST_RETRY: Duration = Duration::from_secs(1);
+const LAST_RETRY: Duration = Duration::from_secs(60);
 
 /// What an adapter has told of a turn that is kept with its end.
 #[derive(Default)]
@@ -32,15 +38,110 @@ pub(super) async fn journal(turns: &Turns, id: WorkerId) -> Result<Journal> {
     Journal::open(&log, turns.config.log, id.turn).await
 }
 
+/// Ends a turn that nobody drives, as often as it takes: a full disk has room again some day.
+pub(super) async fn abandon(turns: &Turns, id: WorkerId, end: End) {
+    // Nobody would follow what the CLI goes on to do.
+    worker::stop_for_good(&turns.placement, id).await;
+    persist(turns, || give_up(turns, id, end.clone())).await;
+}
+
+/// Fails a turn that may kill the host where it touches the session's files.
+pub(super) async fn fence_off(
+    turns: &Turns,
+    id: WorkerId,
+    deaths: u32,
+    asked: Option<StopRequest>,
+) {
+    let message = format!(
+        "the server died {deaths} times while it went on with this session, and does not try \
+         again; what it left can be read, and the session can be deleted"
+    );
+    tracing::error!(deaths, "a session that took the server down is failed");
+    worker::stop_for_good(&turns.placement, id).await;
+    let end = match asked {
+        Some(StopRequest::Terminate) => End::not_started(Outcome::Terminated),
+        _ => End::error(message),
+    };
+    // Its log is left alone, for good: whoever reads the session finds its state in the store.
+    let is_ended = persist(turns, || {
+        commit_to_store(turns, id, &end, TurnSummary::default())
+    });
+    if !is_ended.await {
+        return;
+    }
+    if let Err(error) = turns.store.terminal_logged(id.session, id.turn).await {
+        // The next start leaves it alone by its mark.
+        tracing::warn!(%error, "it cannot be noted that a turn's log is left alone");
+    }
+}
+
+/// Tries to end a turn until that is done, or the host shuts down; says whether it is done.
+async fn persist<F: Future<Output = Result<()>>>(turns: &Turns, end: impl Fn() -> F) -> bool {
+    let mut wait = FIRST_RETRY;
+    while let Err(error) = end().await {
+        tracing::error!(
+            error = %error.details(),
+            ?wait,
+            "a turn cannot be ended"
+        );
+        tokio::select! {
+            () = tokio::time::sleep(wait) => {}
+            () = turns.shutdown.cancelled() => return false,
+        }
+        wait = (wait * 2).min(LAST_RETRY);
+    }
+    true
+}
+
 /// Ends a turn that could not be run, whatever state it is in.
-pub(super) async fn give_up(turns: &Turns, id: WorkerId, end: End) -> Result<()> {
+async fn give_up(turns: &Turns, id: WorkerId, end: End) -> Result<()> {
     let record = turns.store.turn_record(id.session, id.turn).await?;
     if !record.turn.status.is_active() {
         // What failed came after the commit.
-        return settle_left(turns, &record).await;
+        return match settle_left(turns, &record).await {
+            Err(error) if error.is_broken_log() => Ok(()),
+            settled => settled,
+        };
     }
-    let mut journal = journal(turns, id).await?;
-    commit(turns, id, end, TurnSummary::default(), &mut journal).await
+    match journal(turns, id).await {
+        Ok(mut journal) => commit(turns, id, end, TurnSummary::default(), &mut journal).await,
+        // Whoever reads the session finds its state in the store; its log tells no end.
+        Err(error) if error.is_broken_log() => {
+            tracing::error!(error = %error.details(), "a turn's end is not in its log");
+            commit_to_store(turns, id, &end, TurnSummary::default()).await
+        }
+        Err(error) => {
+            // Where the log is kept from the host, it is by a worker that does not end.
+            worker::stop_for_good(&turns.placement, id).await;
+            Err(error)
+        }
+    }
+}
+
+/// Commits a turn's end, and nothing else.
+async fn commit_to_store(
+    turns: &Turns,
+    id: WorkerId,
+    end: &End,
+    summary: TurnSummary,
+) -> Result<()> {
+    let terminal = serde_json::to_value(&end.terminal).map_err(Error::internal)?;
+    turns
+        .store
+        .end_turn(TurnEnd {
+            session: id.session,
+            turn: id.turn,
+            outcome: end.outcome,
+            exit_code: end.exit_code,
+            error: end.error.clone(),
+            usage: summary.usage,
+            terminal,
+            resume_token: summary.remember,
+            at: Timestamp::now(),
+        })
+        .await?;
+    turns.bell.turn_ended(id.session);
+    Ok(())
 }
 
 /// Commits a turn's end, and then tells those who follow it: who has seen the terminal event
@@ -52,22 +153,7 @@ pub(super) async fn commit(
     summary: TurnSummary,
     journal: &mut Journal,
 ) -> Result<()> {
-    let terminal = serde_json::to_value(&end.terminal).map_err(Error::internal)?;
-    turns
-        .store
-        .end_turn(TurnEnd {
-            session: id.session,
-            turn: id.turn,
-            outcome: end.outcome,
-            exit_code: end.exit_code,
-            error: end.error,
-            usage: summary.usage,
-            terminal,
-            resume_token: summary.remember,
-            at: Timestamp::now(),
-        })
-        .await?;
-    turns.bell.turn_ended(id.session);
+    commit_to_store(turns, id, &end, summary).await?;
     settle(turns, id, &end.terminal, journal).await
 }
 

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use aod_supervisor::{Answer, Request};
+use tokio::time::Instant;
 
 use super::alarm::Alarm;
 use super::answers::{Attempt, Refusal};
@@ -17,6 +18,9 @@ use crate::placement::ControlReply;
 
 /// How often it is checked that a silent turn's supervisor lives.
 const PULSE: Duration = Duration::from_secs(1);
+
+/// A worker that has not answered anything for so long is killed, and its turn is failed.
+const LONGEST_SILENCE: Duration = Duration::from_secs(120);
 
 impl Task<'_> {
     /// Follows the log until the supervisor has recorded the end, and ends the turn.
@@ -45,6 +49,8 @@ impl Task<'_> {
                 let effects;
                 (derivation, effects) = derivation.advance().await?;
                 outbox.extend(effects);
+                // All that an earlier host had met was met once more.
+                self.crossing = None;
             }
             if let Some(exited) = derivation.fold.exited.clone() {
                 return self.finish(derivation, exited).await;
@@ -58,8 +64,15 @@ impl Task<'_> {
             if request != asked {
                 asked = request;
                 if let Some(how) = request {
-                    worker::stop(&turns.placement, self.worker(), how).await?;
+                    let reply = worker::stop(&turns.placement, self.worker(), how).await?;
+                    self.note_silence(&reply);
                 }
+            }
+            if self
+                .silent_since
+                .is_some_and(|since| since.elapsed() > LONGEST_SILENCE)
+            {
+                worker::stop_for_good(&turns.placement, self.worker()).await;
             }
             let (next, read) = (derivation.fold.next_due(), derivation.last_id());
             let due = self.keep_time(&mut alarm, next, read).await?;
@@ -84,7 +97,7 @@ impl Task<'_> {
 
     /// Does what the adapter wants, in order, but for the first effects, which are `done`. A
     /// supervisor that does not answer is asked again later: it does each effect once.
-    async fn carry_out(&self, outbox: &mut VecDeque<Effect>, done: u64) -> Result<(), Failure> {
+    async fn carry_out(&mut self, outbox: &mut VecDeque<Effect>, done: u64) -> Result<(), Failure> {
         while let Some(effect) = outbox.front() {
             match effect {
                 Effect::Remember(token) => {
@@ -115,7 +128,7 @@ impl Task<'_> {
     /// Has recorded what time has brought, where the log was read up to entry `read`; says when
     /// to look again.
     async fn keep_time(
-        &self,
+        &mut self,
         alarm: &mut Alarm,
         next: Option<(Due, TimerAction)>,
         read: u64,
@@ -141,7 +154,7 @@ impl Task<'_> {
     }
 
     /// Gives a user's answer to a question, if that stands as it should.
-    async fn answer(&self, attempt: Attempt, standing: QuestionState) -> Result<(), Failure> {
+    async fn answer(&mut self, attempt: Attempt, standing: QuestionState) -> Result<(), Failure> {
         let Attempt {
             question,
             value,
@@ -174,7 +187,17 @@ impl Task<'_> {
         Ok(())
     }
 
-    async fn ask(&self, request: Request) -> Result<ControlReply, Failure> {
-        Ok(worker::ask(&self.turns.placement, self.worker(), request).await?)
+    async fn ask(&mut self, request: Request) -> Result<ControlReply, Failure> {
+        let reply = worker::ask(&self.turns.placement, self.worker(), request).await?;
+        self.note_silence(&reply);
+        Ok(reply)
+    }
+
+    /// Keeps since when the worker has not answered.
+    fn note_silence(&mut self, reply: &ControlReply) {
+        self.silent_since = match reply {
+            ControlReply::Silent => self.silent_since.or_else(|| Some(Instant::now())),
+            _ => None,
+        };
     }
 }

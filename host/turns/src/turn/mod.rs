@@ -30,11 +30,12 @@ use uuid::Uuid;
 
 use crate::adapters::Adapters;
 use crate::admission::{Admission, AdmissionPermit, Claim};
+use crate::fence::Suspects;
 use crate::placement::{Placement, WorkerId};
 use crate::provision::{Installs, Sandboxes};
 use crate::retention::Retention;
 use crate::seal::Seals;
-use crate::{Config, Paths};
+use crate::{Config, Paths, fence};
 
 pub use answers::Refusal;
 pub(crate) use ending::settle_left;
@@ -65,6 +66,8 @@ pub struct Shared {
     retention: Retention,
     /// Room for running turns.
     admission: Admission,
+    /// Those that an earlier host died with are gone on with one at a time.
+    pub(crate) suspects: Suspects,
     /// Ends the host's part in every turn; their supervisors go on.
     pub(crate) shutdown: CancellationToken,
     tasks: TaskTracker,
@@ -92,6 +95,18 @@ impl std::ops::Deref for Turns {
     fn deref(&self) -> &Shared {
         &self.0
     }
+}
+
+/// Where a turn comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Origin {
+    New,
+    /// An earlier host had it in hand.
+    Left,
+    /// So many earlier hosts died while they went on with it.
+    Fenced {
+        deaths: u32,
+    },
 }
 
 /// A turn that an earlier host left.
@@ -164,6 +179,7 @@ impl Turns {
             watch: parts.watch,
             tails: Tails::default(),
             bell,
+            suspects: Suspects::default(),
             shutdown: CancellationToken::new(),
             tasks: TaskTracker::new(),
             active: Mutex::default(),
@@ -213,13 +229,14 @@ impl Turns {
     /// Queues a new turn of an owner's session with this runtime. The order of these calls is the
     /// order in which an owner's turns get room.
     pub fn queue(&self, owner: Uuid, session: Uuid, turn: u32, runtime: &str) {
+        fence::forgive(&self.0.paths.session(session));
         let memory = self.need(runtime);
         let permit = self.0.admission.enter(Claim {
             session,
             owner,
             memory,
         });
-        self.spawn(WorkerId { session, turn }, None, permit, false);
+        self.spawn(WorkerId { session, turn }, None, permit, Origin::New);
     }
 
     /// Goes on with a turn that an earlier host left, with what its user had asked of it. One that
@@ -234,11 +251,15 @@ impl Turns {
             true => self.0.admission.occupy(claim),
             false => self.0.admission.enter(claim),
         };
+        let origin = match fence::deaths(&self.0.paths.session(left.session.id)) {
+            deaths if deaths >= fence::DEATHS => Origin::Fenced { deaths },
+            _ => Origin::Left,
+        };
         let id = WorkerId {
             session: left.session.id,
             turn: left.turn,
         };
-        self.spawn(id, left.asked, permit, true);
+        self.spawn(id, left.asked, permit, origin);
     }
 
     /// The memory that a turn of a runtime counts for.
@@ -269,8 +290,8 @@ impl Turns {
         &self,
         id: WorkerId,
         asked: Option<StopRequest>,
-        mut permit: AdmissionPermit,
-        resumed: bool,
+        permit: AdmissionPermit,
+        origin: Origin,
     ) {
         let WorkerId { session, turn } = id;
         let (stop, stopped) = watch::channel(asked);
@@ -289,8 +310,20 @@ impl Turns {
         };
         let turns = self.clone();
         self.0.tasks.spawn(async move {
-            task::run(&turns, id, commands, &mut permit, resumed).await;
-            drop(permit);
+            // A task of its own, so that a panic in it ends there: the turn is failed, and all
+            // others go on.
+            let run = tokio::spawn({
+                let turns = turns.clone();
+                async move { task::run(&turns, id, commands, permit, origin).await }
+            });
+            if let Err(error) = run.await {
+                tracing::error!(%session, turn, %error, "a turn's task panicked");
+                let end = conclude::End::error(
+                    "the server met a defect of its own while it ran this turn, and stopped it; \
+                     its log has the cause",
+                );
+                ending::abandon(&turns, id, end).await;
+            }
             if !turns.shutdown.is_cancelled() {
                 turns.retention.purge(session).await;
             }

@@ -118,7 +118,11 @@ impl Task<'_> {
             return Ok(found.clone());
         }
         let work = async {
-            let mut output = Output::open(&self.paths.provisioning(), self.redactor.clone())?;
+            let mut output = Output::open(
+                &self.paths.provisioning(),
+                turns.config.turn.step_output,
+                self.redactor.clone(),
+            )?;
             let installation = match (found, key) {
                 (Some(found), _) => found,
                 (None, Some(key)) => {

@@ -1,25 +1,25 @@
 //! One turn from beginning to end. The state lies in the store and the log; this task only moves
 //! it on, and any later one can go on from there.
 
-use std::time::Duration;
-
 use aod_log::Reader;
 use aod_resources::{Actor, Outcome, Status, Timestamp};
 use aod_store::{SessionRecord, StopRequest, TurnRecord};
 use aod_supervisor::{Exited, Redactor};
 use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::Turns;
 use super::answers::Attempt;
 use super::conclude::{self, End, conclude};
 use super::context::{BeginRecord, context, prompt, sandbox_paths};
 use super::derive::Derivation;
-use super::ending::{TurnSummary, commit, give_up, journal};
+use super::ending::{TurnSummary, abandon, commit, fence_off, journal};
 use super::fold::{Fold, FoldInput};
 use super::prepare::Ready;
-use super::worker::{self, PendingSupervisor};
+use super::worker::PendingSupervisor;
+use super::{Origin, Turns};
 use crate::admission::AdmissionPermit;
+use crate::fence::Crossing;
 use crate::journal::Journal;
 use crate::paths::SessionPaths;
 use crate::placement::{PlacementError, WorkerId};
@@ -27,27 +27,27 @@ use crate::provision::ProvisionError;
 use crate::secrets::missing_credential;
 use crate::{Error, Result};
 
-/// How soon it is tried again to end a turn that cannot be ended, at first and at last.
-const FIRST_RETRY: Duration = Duration::from_secs(1);
-const LAST_RETRY: Duration = Duration::from_secs(60);
-
 /// What users ask of a turn.
 pub(super) struct TurnCommands {
     pub(super) stop: watch::Receiver<Option<StopRequest>>,
     pub(super) answers: mpsc::Receiver<Attempt>,
 }
 
-/// Runs a turn to its end, whatever goes wrong.
+/// Runs a turn to its end, whatever goes wrong; one that is fenced off is failed.
 #[tracing::instrument(name = "turn", skip_all, fields(session = %id.session, turn = id.turn))]
 pub(super) async fn run(
     turns: &Turns,
     id: WorkerId,
     commands: TurnCommands,
-    permit: &mut AdmissionPermit,
-    resumed: bool,
+    mut permit: AdmissionPermit,
+    origin: Origin,
 ) {
-    let done = match Task::load(turns, id, commands, resumed).await {
-        Ok(task) => task.execute(permit).await,
+    if let Origin::Fenced { deaths } = origin {
+        let asked = *commands.stop.borrow();
+        return fence_off(turns, id, deaths, asked).await;
+    }
+    let done = match Task::load(turns, id, commands, origin == Origin::Left).await {
+        Ok(task) => task.execute(&mut permit).await,
         Err(error) => Err(error.into()),
     };
     let error = match done {
@@ -57,30 +57,17 @@ pub(super) async fn run(
         Err(Failure::Broken(error)) => error,
     };
     tracing::error!(error = %error.details(), "a turn cannot be run");
-    // Nobody would follow what the CLI goes on to do.
-    if let Err(error) = worker::stop(&turns.placement, id, StopRequest::Terminate).await {
-        tracing::warn!(error = %error.details(), "a turn's worker cannot be asked to end it");
-    }
     let end = End::error(match error {
         Error::FullDisk(_) => {
             "the server's disk is full, and the turn was stopped; make room and prompt again"
         }
+        error if error.is_broken_log() => {
+            "the session's log is damaged, and the turn was stopped: what can be read of it stays \
+             readable, and the session takes no more turns"
+        }
         _ => "the server failed to run this turn; its log has the cause",
     });
-    // A turn that nobody follows must not stay as it is: a full disk has room again some day.
-    let mut wait = FIRST_RETRY;
-    while let Err(error) = give_up(turns, id, end.clone()).await {
-        tracing::error!(
-            error = %error.details(),
-            ?wait,
-            "a turn cannot be ended"
-        );
-        tokio::select! {
-            () = tokio::time::sleep(wait) => {}
-            () = turns.shutdown.cancelled() => return,
-        }
-        wait = (wait * 2).min(LAST_RETRY);
-    }
+    abandon(turns, id, end).await;
 }
 
 pub(super) enum Failure {
@@ -105,6 +92,10 @@ pub(super) struct Task<'a> {
     pub(super) answers: mpsc::Receiver<Attempt>,
     /// Whether an earlier host ran it.
     resumed: bool,
+    /// The mark of one that is gone on with, until it is through what may have killed that host.
+    pub(super) crossing: Option<Crossing>,
+    /// Since when its supervisor has not answered.
+    pub(super) silent_since: Option<Instant>,
     /// Finds the turn's secrets, as soon as they are open. What the supervisor has recorded is
     /// free of them, so a turn that is gone on with needs none.
     pub(super) redactor: Redactor,
@@ -125,6 +116,8 @@ impl<'a> Task<'a> {
             stopped: commands.stop,
             answers: commands.answers,
             resumed,
+            crossing: None,
+            silent_since: None,
             redactor: Redactor::new([]),
         })
     }
@@ -162,6 +155,7 @@ impl Task<'_> {
         permit: &mut AdmissionPermit,
     ) -> Result<Option<Derivation>, Failure> {
         if self.turn.turn.status == Status::Running {
+            self.cross().await;
             return self.resume().await;
         }
         tokio::select! {
@@ -171,6 +165,9 @@ impl Task<'_> {
                 return Ok(None);
             }
             () = self.turns.shutdown.cancelled() => return Err(Failure::Detached),
+        }
+        if self.resumed {
+            self.cross().await;
         }
         if self.resumed && self.recorded().map_err(Error::internal)?.is_some() {
             // An earlier host died between the start of the CLI and the note of it.
@@ -192,6 +189,11 @@ impl Task<'_> {
         self.commit(end, TurnSummary::default(), &mut journal)
             .await?;
         Ok(None)
+    }
+
+    /// Leaves a mark while it goes on with what an earlier host may have died of.
+    async fn cross(&mut self) {
+        self.crossing = Some(Crossing::begin(&self.paths, &self.turns.suspects).await);
     }
 
     async fn journal(&self) -> Result<Journal> {
@@ -291,6 +293,7 @@ impl Task<'_> {
             .start_turn(id, number, digest, Timestamp::now())
             .await?;
         self.session.session = session;
+        self.crossing = None;
         let derivation = Derivation::open(turns, (id, number), reader, ready.fold, 0).await?;
         Ok(Some(derivation))
     }

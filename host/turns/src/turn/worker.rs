@@ -50,3 +50,18 @@ pub(super) async fn stop(
     let asked = tokio::task::spawn_blocking(move || placement.stop(worker, how));
     asked.await.map_err(Error::internal)
 }
+
+/// Has a turn's worker end the turn, and all that runs under it: one that does not answer is killed
+/// by its placement.
+pub(super) async fn stop_for_good(placement: &Arc<dyn Placement>, worker: WorkerId) {
+    match stop(placement, worker, StopRequest::Terminate).await {
+        Ok(ControlReply::Done | ControlReply::Gone) => {}
+        Ok(ControlReply::Refused(reason)) => {
+            tracing::warn!(reason, "a turn's worker refuses to end it");
+        }
+        Ok(ControlReply::Silent) => tracing::warn!("a turn's worker does not answer"),
+        Err(error) => {
+            tracing::warn!(error = %error.details(), "a turn's worker cannot be asked to end it");
+        }
+    }
+}

@@ -3,5 +3,9 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
+mod broken;
 mod deletion;
+mod fence;
+mod output;
+mod owner;
 mod trees;
