@@ -1,0 +1,228 @@
+//! Tables of what sandboxes have: packages, a network, repositories.
+
+use serde_json::Value;
+
+use super::{optional, required};
+use crate::input::shape::{Object, Pattern, Shape, Text, Union, Unique};
+
+/// Packages by package manager.
+pub const PACKAGES: Shape = Shape::Object(&PACKAGES_TABLE);
+
+/// What sandboxes may reach.
+pub const NETWORKING: Shape = Shape::Object(&NETWORKING_TABLE);
+
+/// Repositories, each in a place of its own.
+pub const RESOURCES: Shape = Shape::List {
+    items: &Shape::Union(&RESOURCE),
+    max: 10,
+    unique: Some(Unique {
+        key: place,
+        message: "Two resources would be mounted at",
+    }),
+};
+
+/// A part of a host's name.
+macro_rules! label {
+    () => {
+        "[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
+    };
+}
+
+/// A part of a path that is not `..`.
+macro_rules! part {
+    () => {
+        r"(\.|\.?[^./\x00-\x1f\x7f-\x9f][^/\x00-\x1f\x7f-\x9f]*|\.\.[^/\x00-\x1f\x7f-\x9f]+)"
+    };
+}
+
+// A name that begins with a hyphen would be read as an option.
+static PACKAGE: Pattern = Pattern::new(
+    concat!("^[^-", blank!(), "][^", blank!(), "]*$"),
+    "A package should be a name, with a version where the manager has a notation for it",
+);
+
+static HOST: Pattern = Pattern::new(
+    concat!(r"^(\*\.)?", label!(), r"(\.", label!(), ")*$"),
+    "Input should be a host's name, or '*.' and a suffix; no scheme, port or path",
+);
+
+static GIT_URL: Pattern = Pattern::new(
+    concat!(
+        "^https://[^/@",
+        blank!(),
+        "]+/+[^/",
+        blank!(),
+        "][^",
+        blank!(),
+        "]*$"
+    ),
+    "Input should be an https URL of a git repository, without credentials: those go into \
+     authorization_token",
+);
+
+static MOUNT_PATH: Pattern = Pattern::new(
+    concat!("^(/workspace/)?", part!(), "(/+", part!(), ")*/*$"),
+    "Input should be a path under /workspace, without '..'",
+);
+
+const PACKAGE_LIST: Shape = Shape::List {
+    items: &Text::new(1, 300).like(&PACKAGE).shape(),
+    max: 200,
+    unique: None,
+};
+
+static PACKAGES_TABLE: Object = Object {
+    name: "PackagesInput",
+    doc: "Packages to install, by package manager.",
+    example: r#"{"apt": ["jq"], "pip": ["requests==2.32.3"]}"#,
+    fields: &[
+        optional("apt", "Debian packages.", PACKAGE_LIST),
+        optional("cargo", "Rust crates with binaries.", PACKAGE_LIST),
+        optional("gem", "Ruby gems.", PACKAGE_LIST),
+        optional("go", "Go modules with binaries.", PACKAGE_LIST),
+        optional("npm", "npm packages.", PACKAGE_LIST),
+        optional("pip", "Python packages.", PACKAGE_LIST),
+    ],
+};
+
+static NETWORKING_TABLE: Object = Object {
+    name: "NetworkingInput",
+    doc: "What sandboxes may reach.",
+    example: r#"{"type": "limited", "allowed_hosts": ["example.com", "*.example.org"]}"#,
+    fields: &[
+        required(
+            "type",
+            "`unrestricted`: the open internet. `limited`: the named hosts, and what the runtime's \
+             provider needs.",
+            Shape::Word(&["unrestricted", "limited"]),
+        ),
+        optional(
+            "allowed_hosts",
+            "With `limited`: exact names, or `*.` and a suffix.",
+            Shape::List {
+                items: &Text::new(1, 253).like(&HOST).shape(),
+                max: 1000,
+                unique: None,
+            },
+        ),
+    ],
+};
+
+static RESOURCE: Union = Union {
+    name: "ResourceInput",
+    doc: "What is put into a session's workspace.",
+    tagged: &[("github_repository", &REPOSITORY_RESOURCE)],
+    untagged: None,
+};
+
+static REPOSITORY_RESOURCE: Object = Object {
+    name: "RepositoryInput",
+    doc: "A git repository to clone, from any host.",
+    example: "",
+    fields: &[
+        required(
+            "url",
+            "An https URL without credentials.",
+            Text::new(1, 2048).like(&GIT_URL).hidden().shape(),
+        ),
+        optional(
+            "mount_path",
+            "Where under `/workspace`; the repository's own name where nothing is said. No two \
+             resources may have the same.",
+            Text::new(1, 1024).like(&MOUNT_PATH).shape(),
+        ),
+        optional(
+            "authorization_token",
+            "A token that may read it. It goes in, never out.",
+            Text::new(1, 4096).secret().shape(),
+        ),
+    ],
+};
+
+fn place(item: &Value) -> Option<String> {
+    let place = crate::session::place(item["url"].as_str()?, item["mount_path"].as_str());
+    Some(place)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::input::parts::tests::takes;
+
+    #[test]
+    fn packages() {
+        takes(&PACKAGE, &["jq", "requests==2.1"], &["-o", "a b", "a\tb"]);
+    }
+
+    #[test]
+    fn hosts_are_names_or_suffixes() {
+        takes(
+            &HOST,
+            &[
+                "example.com",
+                "*.example.com",
+                "localhost",
+                "10.0.0.1",
+                "a-b.c_d",
+                "a",
+            ],
+            &[
+                "",
+                "*",
+                "*.",
+                "https://x",
+                "x:80",
+                "a..b",
+                "-a.b",
+                "a-.b",
+                "x/y",
+                "*.*.x",
+                "a b",
+            ],
+        );
+    }
+
+    #[test]
+    fn repositories_and_their_places() {
+        takes(
+            &GIT_URL,
+            &[
+                "https://github.com/o/r",
+                "https://x:8443/r.git",
+                "https://x//r/",
+            ],
+            &[
+                "git@github.com:o/r",
+                "http://github.com/o/r",
+                "https://github.com",
+                "https://github.com/",
+                "https://user:pass@github.com/o/r",
+                "https://x/a b",
+            ],
+        );
+        takes(
+            &MOUNT_PATH,
+            &[
+                "a",
+                "a/b/",
+                "/workspace/a//b",
+                ".",
+                "./a",
+                ".git",
+                "..a",
+                "...",
+            ],
+            &[
+                "",
+                "..",
+                "../x",
+                "a/..",
+                "/etc",
+                "/workspace/",
+                "/workspace/../x",
+                "a/../b",
+                "/",
+            ],
+        );
+    }
+}
