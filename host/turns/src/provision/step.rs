@@ -127,14 +127,15 @@ struct Kept {
 impl Capped {
     fn write(&self, text: &[u8]) -> io::Result<()> {
         let mut file = &*self.file;
-        let left = self.max.saturating_sub(file.metadata()?.len());
+        let has = file.metadata()?.len();
+        // With the mark it is longer than it may be: the cut was told already.
+        if has > self.max {
+            return Ok(());
+        }
+        let left = self.max - has;
         let Some(cut) = usize::try_from(left).ok().filter(|left| text.len() > *left) else {
             return file.write_all(text);
         };
-        if cut == 0 {
-            // It was said when the first piece was cut off.
-            return Ok(());
-        }
         file.write_all(&text[..cut])?;
         let max = self.max;
         let mark = format!("\n[cut here: no more than {max} bytes of output are kept]\n");
