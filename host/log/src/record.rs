@@ -39,11 +39,14 @@ pub enum Kind {
     Note = 37,
     /// Unnumbered. The user wishes to stop the turn: JSON.
     Interrupt = 38,
+    /// Unnumbered. The turn is over and the CLI's process stays, for the turn of the next `Begin`:
+    /// JSON.
+    TurnEnded = 39,
 }
 
 impl Kind {
     /// All kinds.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Stage,
         Self::Stdout,
         Self::Stderr,
@@ -57,6 +60,7 @@ impl Kind {
         Self::Tick,
         Self::Note,
         Self::Interrupt,
+        Self::TurnEnded,
     ];
 
     /// Whether records of this kind are numbered, and seen by clients.

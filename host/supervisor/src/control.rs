@@ -44,8 +44,56 @@ pub enum Request {
         /// The number of the last entry of the log that the host has read.
         after: u64,
     },
+    /// Record the event that ends the turn for those who follow it, unless it has one. Only while
+    /// the process rests: otherwise the host writes it, once the log is free.
+    Conclude(Conclusion),
+    /// Begin the next turn with the process that rests; its `Begin` is recorded.
+    Turn(NextTurn),
+    /// The process that rests is no longer wanted: close its stdin, and give it its last grace to
+    /// exit.
+    Close,
     /// Do nothing; the reply shows that the supervisor lives.
     Ping,
+}
+
+/// The event that ends a turn for those who follow it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Conclusion {
+    /// The turn.
+    pub turn: u32,
+    /// Which event.
+    pub kind: ConclusionKind,
+    /// What it says.
+    pub payload: serde_json::Value,
+}
+
+/// Which event ends a turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ConclusionKind {
+    /// The turn ran to its end.
+    Exit,
+    /// The host could not finish it.
+    Error,
+}
+
+/// One more turn of a process that rests.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NextTurn {
+    /// The turn's number: more than that of the one before.
+    pub turn: u32,
+    /// What the host needs to resume the turn after a restart; recorded in the turn's `Begin`.
+    pub begin: serde_json::Value,
+    /// How long the turn may take, in milliseconds; 0: as long as it likes.
+    pub timeout_ms: u64,
+}
+
+impl std::fmt::Debug for NextTurn {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("NextTurn")
+            .field("turn", &self.turn)
+            .finish_non_exhaustive()
+    }
 }
 
 impl std::fmt::Debug for Request {
@@ -56,6 +104,11 @@ impl std::fmt::Debug for Request {
             Self::Effect { seq, effect } => write!(f, "Effect({seq}, {effect:?})"),
             Self::Answer(answer) => write!(f, "Answer({:?})", answer.question),
             Self::Tick { seq, after } => write!(f, "Tick({seq}, after {after})"),
+            Self::Conclude(conclusion) => {
+                write!(f, "Conclude({}, {:?})", conclusion.turn, conclusion.kind)
+            }
+            Self::Turn(next) => write!(f, "Turn({})", next.turn),
+            Self::Close => f.write_str("Close"),
             Self::Ping => f.write_str("Ping"),
         }
     }

@@ -14,6 +14,11 @@ pub enum Effect {
     Write(Vec<Fragment>),
     /// Close it once all is written. Recorded as a [`Note`].
     CloseStdin,
+    /// The turn is over, and the CLI's process rests until the next one
+    /// ([`Request::Turn`](crate::Request::Turn)), for at most
+    /// [`Clock::rest_ms`](crate::Clock::rest_ms). Recorded as [`TurnEnded`](crate::TurnEnded), or
+    /// as a [`Note`] where the process is about to end anyway.
+    EndTurn,
     /// Close its stdin, and give the CLI its last grace to exit
     /// ([`Clock::after_result_grace_ms`](crate::Clock::after_result_grace_ms)). Recorded as a
     /// [`Note`].
@@ -25,6 +30,7 @@ impl std::fmt::Debug for Effect {
         match self {
             Self::Write(fragments) => write!(f, "Write([{} fragments])", fragments.len()),
             Self::CloseStdin => f.write_str("CloseStdin"),
+            Self::EndTurn => f.write_str("EndTurn"),
             Self::Close => f.write_str("Close"),
         }
     }
@@ -38,6 +44,8 @@ pub enum Note {
     CloseStdin,
     /// The CLI's stdin is closed, and it has its last grace to exit.
     Close,
+    /// The turn will end with the process, which is being stopped.
+    Stopping,
     /// The effect could not be carried out, and will not be tried again.
     Refused {
         /// Why.

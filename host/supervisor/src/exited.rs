@@ -1,4 +1,4 @@
-//! The last record of a turn.
+//! The last records of turns and of their process.
 
 use serde::{Deserialize, Serialize};
 
@@ -24,6 +24,18 @@ pub struct Exited {
     /// What went wrong, where something other than the CLI did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+}
+
+/// How a turn ended whose CLI stays for the next one; the payload of the log's `TurnEnded` record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TurnEnded {
+    /// Why it ended: [`Reason::Exit`] where its adapter said that it is over, or
+    /// [`Reason::Interrupted`].
+    pub reason: Reason,
+    /// How many bytes of its output were not UTF-8 and were replaced.
+    pub replaced_bytes: u64,
+    /// How many bytes of output the CLI wrote in it.
+    pub output_bytes: u64,
 }
 
 /// Why a turn ended.

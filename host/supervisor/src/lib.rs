@@ -18,9 +18,12 @@ mod spec;
 mod start;
 
 pub use aod_launch::{Launch, SignalTarget};
-pub use control::{Control, ControlError, MAX_REQUEST, Reply, Request, kill_supervisor};
+pub use control::{
+    Conclusion, ConclusionKind, Control, ControlError, MAX_REQUEST, NextTurn, Reply, Request,
+    kill_supervisor,
+};
 pub use effect::{Answer, Effect, Note};
-pub use exited::{Exited, Reason};
+pub use exited::{Exited, Reason, TurnEnded};
 pub use fragment::{Filled, Fragment};
 pub use redact::{Redactor, Stream};
 pub use socket::listen;

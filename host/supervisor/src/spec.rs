@@ -97,6 +97,10 @@ pub struct Clock {
     ///
     /// [`Effect::Close`]: crate::Effect::Close
     pub after_result_grace_ms: u64,
+    /// How long the process may rest after a turn ([`Effect::EndTurn`]) before it is closed.
+    ///
+    /// [`Effect::EndTurn`]: crate::Effect::EndTurn
+    pub rest_ms: u64,
 }
 
 impl Default for Clock {
@@ -106,6 +110,7 @@ impl Default for Clock {
             idle_ms: 0,
             grace_ms: 5_000,
             after_result_grace_ms: 0,
+            rest_ms: 0,
         }
     }
 }

@@ -1,8 +1,8 @@
-//! How a turn ends: a state machine with one transition function.
+//! How a turn and its process end: a state machine with one transition function.
 //!
 //! The first cause that asks the CLI to stop becomes the reason; a later request to terminate
-//! replaces it. Once the CLI has ended nothing changes any more. The caller passes the time, in
-//! milliseconds since the turn began.
+//! replaces it. A process whose turn is over may rest and take another one. Once the CLI has ended
+//! nothing changes any more. The caller passes the time, in milliseconds since the process began.
 
 use aod_supervisor::{Clock, Reason};
 
@@ -15,6 +15,13 @@ pub enum Event {
     Activity,
     /// Its stdin was closed, and it has its last grace to exit.
     Close,
+    /// The turn is over; the process may rest.
+    EndTurn,
+    /// The next turn begins.
+    Turn {
+        /// How long it may take; 0: as long as it likes.
+        timeout_ms: u64,
+    },
     /// Its user interrupts it.
     Interrupt,
     /// Its user terminates it.
@@ -32,6 +39,8 @@ pub enum Event {
 pub enum Action {
     /// Nothing.
     None,
+    /// Close its stdin.
+    CloseStdin,
     /// Send the signal to stop.
     Signal,
     /// Kill the CLI and all that it started.
@@ -41,6 +50,8 @@ pub enum Action {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     Running { exit_by: Option<u64> },
+    Resting { close_at: u64 },
+    Closing { exit_by: Option<u64> },
     Stopping { reason: Reason, kill_at: u64 },
     Killing { reason: Reason },
     Gone { reason: Reason },
@@ -52,6 +63,8 @@ pub struct Ending {
     clock: Clock,
     /// Whether the CLI can be asked to stop before it is killed.
     asks: bool,
+    /// When the turn began.
+    turn_at: u64,
     active_at: u64,
     state: State,
 }
@@ -62,9 +75,29 @@ impl Ending {
         Self {
             clock,
             asks,
+            turn_at: 0,
             active_at: 0,
             state: State::Running { exit_by: None },
         }
+    }
+
+    /// Whether the turn is over and the process waits for another one.
+    pub const fn is_resting(&self) -> bool {
+        matches!(self.state, State::Resting { .. })
+    }
+
+    /// Whether the turn may end and leave the process at rest. One that is stopped by a signal, or
+    /// because its time is over, ends with its process.
+    pub const fn may_rest(&self) -> bool {
+        let is_open = matches!(
+            self.state,
+            State::Running { exit_by: None }
+                | State::Stopping {
+                    reason: Reason::Interrupted,
+                    ..
+                }
+        );
+        self.clock.rest_ms > 0 && is_open
     }
 
     /// Whether the launched process has ended.
@@ -75,7 +108,7 @@ impl Ending {
     /// Why the turn ends, as far as it is known.
     pub const fn reason(&self) -> Reason {
         match self.state {
-            State::Running { .. } => Reason::Exit,
+            State::Running { .. } | State::Resting { .. } | State::Closing { .. } => Reason::Exit,
             State::Stopping { reason, .. } | State::Killing { reason } | State::Gone { reason } => {
                 reason
             }
@@ -89,6 +122,8 @@ impl Ending {
                 .into_iter()
                 .flatten()
                 .min(),
+            State::Resting { close_at } => Some(close_at),
+            State::Closing { exit_by } => exit_by,
             State::Stopping { kill_at, .. } => Some(kill_at),
             State::Killing { .. } | State::Gone { .. } => None,
         }
@@ -97,8 +132,13 @@ impl Ending {
     /// The one transition function.
     pub fn apply(&mut self, now: u64, event: Event) -> Action {
         let (state, action) = self.next(now, event);
+        let begins = self.is_resting() && matches!(state, State::Running { .. });
         self.state = state;
-        if event == Event::Activity {
+        if begins && let Event::Turn { timeout_ms } = event {
+            self.clock.timeout_ms = timeout_ms;
+            self.turn_at = now;
+        }
+        if begins || event == Event::Activity {
             self.active_at = now;
         }
         action
@@ -122,11 +162,27 @@ impl Ending {
             (_, Event::LogFailed) => kill(Reason::LogError),
             (_, Event::OverLimit) => kill(Reason::OverLimit),
             (State::Stopping { reason, kill_at }, Event::Time) if now >= kill_at => kill(reason),
+            (State::Running { .. } | State::Stopping { .. }, Event::EndTurn) => {
+                if !self.may_rest() {
+                    return same;
+                }
+                let close_at = now.saturating_add(self.clock.rest_ms);
+                (State::Resting { close_at }, Action::None)
+            }
             (State::Stopping { .. }, _) => same,
+            (State::Resting { .. }, Event::Turn { .. }) => {
+                (State::Running { exit_by: None }, Action::None)
+            }
+            (State::Resting { .. }, Event::Close) => self.close(now),
+            (State::Resting { close_at }, Event::Time) if now >= close_at => self.close(now),
+            (State::Resting { .. }, _) => same,
+            (State::Closing { exit_by }, Event::Time) if exit_by.is_some_and(|at| now >= at) => {
+                self.stop(now, Reason::AfterResult)
+            }
+            (State::Closing { .. }, _) => same,
             (State::Running { .. }, Event::Interrupt) => self.stop(now, Reason::Interrupted),
             (State::Running { exit_by: None }, Event::Close) => {
-                let grace = limit(self.clock.after_result_grace_ms);
-                let exit_by = grace.map(|grace| now.saturating_add(grace));
+                let exit_by = self.exit_by(now);
                 (State::Running { exit_by }, Action::None)
             }
             (State::Running { exit_by }, Event::Time) => {
@@ -141,7 +197,7 @@ impl Ending {
                     same
                 }
             }
-            (State::Running { .. }, Event::Close) => same,
+            (State::Running { .. }, Event::Close | Event::Turn { .. }) => same,
         }
     }
 
@@ -153,8 +209,18 @@ impl Ending {
         (State::Stopping { reason, kill_at }, Action::Signal)
     }
 
+    /// Ends a process at rest in good order.
+    fn close(&self, now: u64) -> (State, Action) {
+        let exit_by = self.exit_by(now);
+        (State::Closing { exit_by }, Action::CloseStdin)
+    }
+
+    fn exit_by(&self, now: u64) -> Option<u64> {
+        limit(self.clock.after_result_grace_ms).map(|grace| now.saturating_add(grace))
+    }
+
     fn timeout_at(&self) -> Option<u64> {
-        limit(self.clock.timeout_ms)
+        limit(self.clock.timeout_ms).map(|timeout| self.turn_at.saturating_add(timeout))
     }
 
     fn idle_at(&self) -> Option<u64> {

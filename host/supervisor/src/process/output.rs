@@ -70,6 +70,15 @@ impl Output {
     }
 }
 
+/// What came in from one stream.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// So many bytes.
+    pub bytes: u64,
+    /// So many of them were not UTF-8.
+    pub replaced: u64,
+}
+
 /// One stream of a CLI, cut into lines.
 pub struct Lines {
     kind: Kind,
@@ -90,14 +99,12 @@ impl Lines {
         }
     }
 
-    /// How many bytes came in.
-    pub const fn bytes(&self) -> u64 {
-        self.bytes
-    }
-
-    /// How many bytes were not UTF-8.
-    pub const fn replaced(&self) -> u64 {
-        self.replaced
+    /// What came in since the last call.
+    pub fn take_counts(&mut self) -> Counts {
+        Counts {
+            bytes: std::mem::take(&mut self.bytes),
+            replaced: std::mem::take(&mut self.replaced),
+        }
     }
 
     /// Adds what was read.

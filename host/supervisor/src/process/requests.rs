@@ -3,12 +3,16 @@
 use std::collections::HashSet;
 
 use aod_log::{Batch, Kind, Meta};
-use aod_supervisor::{Answer, Effect, Fragment, Note, Redactor, Reply, Request, Secret};
+use aod_supervisor::{
+    Answer, Conclusion, ConclusionKind, Effect, Fragment, NextTurn, Note, Redactor, Reply, Request,
+    Secret, TurnEnded,
+};
 
 use super::clients::refusal;
-use super::ending::Event;
+use super::ending::{Action, Ending, Event};
 use super::feed::Feed;
 use super::now::now_micros;
+use super::output::Output;
 
 /// Questions whose ids are longer than this are refused; so are more of them than
 /// [`MOST_QUESTIONS`].
@@ -26,6 +30,8 @@ pub struct RequestHandler {
     ticks: u64,
     answered: HashSet<String>,
     interrupted: bool,
+    /// Whether the event that ends the turn for those who follow it is on record.
+    concluded: bool,
 }
 
 /// The parts of a turn that a request may use or change.
@@ -35,6 +41,22 @@ pub struct HandlerContext<'a> {
     pub redactor: &'a Redactor,
     /// The number of the last entry in the log; the entries of the batch come after it.
     pub last_id: u64,
+    pub outputs: &'a mut [Output; 2],
+    /// Whether the turn has had output.
+    pub begun: &'a mut bool,
+    pub ending: &'a mut Ending,
+    /// Milliseconds since the process began.
+    pub now: u64,
+    /// What the turn's end wants done.
+    pub actions: &'a mut Vec<Action>,
+    /// Whether the log is to be forced to the disk with this.
+    pub must_sync: &'a mut bool,
+}
+
+impl HandlerContext<'_> {
+    fn happens(&mut self, event: Event) {
+        self.actions.push(self.ending.apply(self.now, event));
+    }
 }
 
 impl RequestHandler {
@@ -46,64 +68,139 @@ impl RequestHandler {
             ticks: 0,
             answered: HashSet::new(),
             interrupted: false,
+            concluded: false,
         }
     }
 
-    /// Carries out a request. Answers the reply, and what it means for the turn's end, if anything.
-    pub fn handle(
-        &mut self,
-        request: Request,
-        context: &mut HandlerContext<'_>,
-    ) -> (Reply, Option<Event>) {
+    /// The number of the turn that runs, or ran last.
+    pub const fn turn(&self) -> u32 {
+        self.turn
+    }
+
+    /// Carries out a request, and answers the reply.
+    pub fn handle(&mut self, request: Request, context: &mut HandlerContext<'_>) -> Reply {
         match request {
-            Request::Ping => (done(), None),
-            Request::Terminate => (done(), Some(Event::Terminate)),
+            Request::Ping => done(),
+            Request::Terminate => {
+                context.happens(Event::Terminate);
+                done()
+            }
             Request::Interrupt => {
-                if !self.interrupted {
+                if !self.interrupted && !context.ending.is_resting() {
                     self.interrupted = true;
                     self.record(Kind::Interrupt, b"{}", context);
                 }
-                (done(), Some(Event::Interrupt))
+                context.happens(Event::Interrupt);
+                done()
             }
             Request::Effect { seq, effect } => self.effect(seq, &effect, context),
             Request::Answer(answer) => self.answer(answer, context),
-            Request::Tick { seq, after } => (self.tick(seq, after, context), None),
+            Request::Tick { seq, after } => self.tick(seq, after, context),
+            Request::Conclude(conclusion) => self.conclude(&conclusion, context),
+            Request::Turn(next) => self.next_turn(next, context),
+            Request::Close => {
+                context.happens(Event::Close);
+                done()
+            }
         }
     }
 
-    fn effect(
-        &mut self,
-        seq: u64,
-        effect: &Effect,
-        context: &mut HandlerContext<'_>,
-    ) -> (Reply, Option<Event>) {
+    /// Ends the turn. What the CLI says from now on is late.
+    fn end_turn(&mut self, context: &mut HandlerContext<'_>) -> Reply {
+        if !context.ending.may_rest() {
+            self.note(&Note::Stopping, context);
+            return done();
+        }
+        let [stdout, stderr] = &mut *context.outputs;
+        let (out, err) = (stdout.lines.take_counts(), stderr.lines.take_counts());
+        let ended = TurnEnded {
+            reason: context.ending.reason(),
+            replaced_bytes: out.replaced + err.replaced,
+            output_bytes: out.bytes + err.bytes,
+        };
+        let json = serde_json::to_vec(&ended).unwrap_or_default();
+        self.record(Kind::TurnEnded, &json, context);
+        context.happens(Event::EndTurn);
+        done()
+    }
+
+    fn conclude(&mut self, conclusion: &Conclusion, context: &mut HandlerContext<'_>) -> Reply {
+        if !context.ending.is_resting() {
+            return refusal("the process does not rest");
+        }
+        if conclusion.turn != self.turn {
+            return refusal("another turn was the last");
+        }
+        if !std::mem::replace(&mut self.concluded, true) {
+            let kind = match conclusion.kind {
+                ConclusionKind::Exit => Kind::Exit,
+                ConclusionKind::Error => Kind::Error,
+            };
+            self.record(kind, conclusion.payload.to_string().as_bytes(), context);
+            *context.must_sync = true;
+        }
+        done()
+    }
+
+    fn next_turn(&mut self, next: NextTurn, context: &mut HandlerContext<'_>) -> Reply {
+        let NextTurn {
+            turn,
+            mut begin,
+            timeout_ms,
+        } = next;
+        if !context.ending.is_resting() {
+            // Whoever has no reply asks again.
+            return match turn == self.turn {
+                true => done(),
+                false => refusal("the process does not rest"),
+            };
+        }
+        if turn <= self.turn {
+            return refusal("the turn is over");
+        }
+        // It knows no secrets but those that it has; the record may not show them either.
+        context.redactor.redact_json(&mut begin);
+        let secrets = std::mem::take(&mut self.secrets);
+        *self = Self::new(turn, secrets);
+        *context.begun = false;
+        self.record(Kind::Begin, begin.to_string().as_bytes(), context);
+        context.happens(Event::Turn { timeout_ms });
+        done()
+    }
+
+    fn effect(&mut self, seq: u64, effect: &Effect, context: &mut HandlerContext<'_>) -> Reply {
         if seq < self.next {
-            return (done(), None);
+            return done();
         }
         if seq > self.next {
             let reason = format!("effect {} comes before effect {seq}", self.next);
-            return (refusal(&reason), None);
+            return refusal(&reason);
         }
         self.next += 1;
         match effect {
             Effect::Write(fragments) => match self.write(fragments, context) {
-                Ok(()) => (done(), Some(Event::Activity)),
+                Ok(()) => {
+                    context.happens(Event::Activity);
+                    done()
+                }
                 Err(reason) => {
                     // Recorded, so that a host that asks again does not take it for carried out.
                     let reply = refusal(&reason);
                     self.note(&Note::Refused { reason }, context);
-                    (reply, None)
+                    reply
                 }
             },
             Effect::CloseStdin => {
                 self.note(&Note::CloseStdin, context);
                 context.feed.close();
-                (done(), None)
+                done()
             }
+            Effect::EndTurn => self.end_turn(context),
             Effect::Close => {
                 self.note(&Note::Close, context);
                 context.feed.close();
-                (done(), Some(Event::Close))
+                context.happens(Event::Close);
+                done()
             }
         }
     }
@@ -126,21 +223,18 @@ impl RequestHandler {
         Ok(())
     }
 
-    fn answer(
-        &mut self,
-        answer: Answer,
-        context: &mut HandlerContext<'_>,
-    ) -> (Reply, Option<Event>) {
+    fn answer(&mut self, answer: Answer, context: &mut HandlerContext<'_>) -> Reply {
         if self.answered.contains(&answer.question) {
-            return (refusal("the question has been answered"), None);
+            return refusal("the question has been answered");
         }
         if answer.question.len() > LONGEST_ID || self.answered.len() >= MOST_QUESTIONS {
-            return (refusal("too many questions, or too long an id"), None);
+            return refusal("too many questions, or too long an id");
         }
         let json = serde_json::to_vec(&answer).unwrap_or_default();
         self.record(Kind::Answer, &json, context);
         self.answered.insert(answer.question);
-        (done(), Some(Event::Activity))
+        context.happens(Event::Activity);
+        done()
     }
 
     fn tick(&mut self, seq: u64, after: u64, context: &mut HandlerContext<'_>) -> Reply {

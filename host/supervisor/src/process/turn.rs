@@ -1,4 +1,4 @@
-//! The poll loop of one turn.
+//! The poll loop of one CLI process and the turns that it serves.
 
 mod begin;
 
@@ -39,9 +39,8 @@ const LAST_SWEEP: Duration = Duration::from_secs(1);
 /// So long after the last event, buffers are freed.
 const REST_MS: u64 = 1_000;
 
-/// A turn whose CLI runs.
+/// A CLI that runs, and its turn.
 pub struct Turn {
-    number: u32,
     log: Writer,
     batch: Batch,
     log_error: Option<String>,
@@ -63,10 +62,12 @@ pub struct Turn {
     killed_at: Option<u64>,
     started: Instant,
     buffer: Vec<u8>,
+    /// Whether what is appended next is forced to the disk at once.
+    must_sync: bool,
 }
 
 impl Turn {
-    /// Runs the turn to its last record.
+    /// Runs the CLI to its last record.
     pub fn run(mut self) {
         self.feed.advance();
         while !self.is_over() {
@@ -178,6 +179,7 @@ impl Turn {
     fn act(&mut self, action: Action) {
         match action {
             Action::None => {}
+            Action::CloseStdin => self.feed.close(),
             // Its adapter asks the CLI over stdin, when the host has read the recorded interrupt.
             Action::Signal
                 if self.interrupt.by_dialogue && self.ending.reason() == Reason::Interrupted => {}
@@ -215,7 +217,7 @@ impl Turn {
             let mut sink = Sink {
                 batch: &mut self.batch,
                 redactor: &self.redactor,
-                turn: self.number,
+                turn: self.requests.turn(),
                 time: now_micros(),
                 begun: &mut self.begun,
             };
@@ -256,30 +258,24 @@ impl Turn {
     fn serve(&mut self) {
         let now = self.now();
         let mut actions = Vec::new();
-        let Self {
-            clients,
-            ending,
-            feed,
-            batch,
-            redactor,
-            requests,
-            log,
-            ..
-        } = self;
-        let last_id = log.last_id();
-        clients.read(|request| {
-            if ending.is_gone() && request != Request::Ping {
+        let mut context = HandlerContext {
+            feed: &mut self.feed,
+            batch: &mut self.batch,
+            redactor: &self.redactor,
+            last_id: self.log.last_id(),
+            outputs: &mut self.outputs,
+            begun: &mut self.begun,
+            ending: &mut self.ending,
+            now,
+            actions: &mut actions,
+            must_sync: &mut self.must_sync,
+        };
+        let requests = &mut self.requests;
+        self.clients.read(|request| {
+            if context.ending.is_gone() && request != Request::Ping {
                 return refusal("the turn is over");
             }
-            let mut context = HandlerContext {
-                feed,
-                batch,
-                redactor,
-                last_id,
-            };
-            let (reply, event) = requests.handle(request, &mut context);
-            actions.extend(event.map(|event| ending.apply(now, event)));
-            reply
+            requests.handle(request, &mut context)
         });
         for action in actions {
             self.act(action);
@@ -300,9 +296,15 @@ impl Turn {
     }
 
     fn sync(&mut self) {
-        if self.log_error.is_none()
-            && let Err(error) = self.log.sync_if_due()
-        {
+        let must_sync = std::mem::take(&mut self.must_sync);
+        if self.log_error.is_some() {
+            return;
+        }
+        let synced = match must_sync {
+            true => self.log.sync(),
+            false => self.log.sync_if_due(),
+        };
+        if let Err(error) = synced {
             self.log_failed(&error);
         }
     }
@@ -341,7 +343,7 @@ impl Turn {
             output.lines.finish(&mut Sink {
                 batch: &mut self.batch,
                 redactor: &self.redactor,
-                turn: self.number,
+                turn: self.requests.turn(),
                 time: now_micros(),
                 begun: &mut self.begun,
             });
@@ -351,18 +353,19 @@ impl Turn {
         while !self.process.sweep() && Instant::now() < deadline {
             std::thread::sleep(Duration::from_millis(2));
         }
-        let [stdout, stderr] = &self.outputs;
+        let [stdout, stderr] = &mut self.outputs;
+        let (out, err) = (stdout.lines.take_counts(), stderr.lines.take_counts());
         let over_limit = self.over_limit.map(|exceeded| exceeded.to_string());
         let exited = Exited {
             code: self.status.and_then(|status| status.code),
             signal: self.status.and_then(|status| status.signal),
             reason: self.ending.reason(),
             killed: self.killed_at.is_some(),
-            replaced_bytes: stdout.lines.replaced() + stderr.lines.replaced(),
-            output_bytes: stdout.lines.bytes() + stderr.lines.bytes(),
+            replaced_bytes: out.replaced + err.replaced,
+            output_bytes: out.bytes + err.bytes,
             error: self.log_error.take().or(over_limit),
         };
-        record_exited(&mut self.log, self.number, &exited);
+        record_exited(&mut self.log, self.requests.turn(), &exited);
         let _ = std::fs::remove_file(&self.socket);
         // The log's lock is released with the writer, here.
     }

@@ -1,4 +1,5 @@
-//! A turn as a fold over the log: what is recorded goes into its adapter, what it means comes out.
+//! A process and its turns as a fold over the log: what is recorded goes into its adapter, what it
+//! means comes out.
 
 mod coverage;
 mod dialogue;
@@ -8,13 +9,14 @@ mod lines;
 mod tests;
 mod usage;
 
+use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 
 use aod_log::{Kind, Reader, Record};
 use aod_resources::Usage;
 use aod_resources::event::{
-    Continuity as Told, EventBody, Failure, Level, Notice, TurnCause, TurnStarted,
+    Continuity as Told, Event, EventBody, Failure, Level, Notice, TurnCause, TurnStarted,
 };
 use aod_runtime::types::{
     Action, Context, Description, Emitted, Exit, Input, Item, OutputSource, Prompt, Reaction,
@@ -22,7 +24,7 @@ use aod_runtime::types::{
 };
 use aod_runtime::{Adapter, AdapterError, Conversation};
 use aod_streams::events::EventWriter;
-use aod_supervisor::Exited;
+use aod_supervisor::{Exited, TurnEnded};
 
 use self::coverage::{LineCoverage, unparsed};
 use self::dialogue::Dialogue;
@@ -55,7 +57,9 @@ pub(crate) enum Effect {
 pub(crate) struct FoldInput {
     pub(crate) adapter: Arc<Adapter>,
     pub(crate) context: Context,
-    pub(crate) prompt: Prompt,
+    /// The prompts of the process's turns so far, the last of which is the one to be told; those
+    /// before it were told by an earlier host.
+    pub(crate) prompts: Vec<Prompt>,
     pub(crate) start: Start,
 }
 
@@ -63,9 +67,16 @@ pub(crate) struct FoldInput {
 pub(crate) struct Fold {
     adapter: Arc<Adapter>,
     context: Context,
+    /// The prompt of the turn that runs, or ran last.
     prompt: Prompt,
+    /// Those of the turns that follow.
+    following: VecDeque<Prompt>,
+    /// Turns before this one were told by an earlier host.
+    told_from: u32,
     start: Start,
     conversation: Option<Conversation>,
+    /// What a new conversation goes on from, which had been told all turns before this one.
+    state: Option<Vec<u8>>,
     failed_calls: u32,
     begun: bool,
     pending: [Pending; 2],
@@ -74,11 +85,13 @@ pub(crate) struct Fold {
     ids: EventIdAllocator,
     dialogue: Dialogue,
     usage: TurnUsage,
-    /// Whether the process was asked to exit.
+    /// Whether the turn was asked to end.
     closing: bool,
     pub(crate) failure: Option<Failure>,
     /// What the adapter last asked to be kept, or to be forgotten.
     pub(crate) remember: Option<Option<String>>,
+    /// How the turn ended, if its process stays.
+    pub(crate) ended: Option<TurnEnded>,
     pub(crate) exited: Option<Exited>,
     /// Where that stands.
     end: Origin,
@@ -86,15 +99,25 @@ pub(crate) struct Fold {
 }
 
 impl Fold {
-    /// Begins at the turn's `Begin` record, wherever in front of it the reader stands.
+    /// Begins at the process's first `Begin` record, wherever in front of it the reader stands.
+    ///
+    /// # Panics
+    /// Without a prompt.
     pub(crate) fn new(input: FoldInput) -> Self {
+        let mut following = VecDeque::from(input.prompts);
+        let told_from = following.back().map_or(0, |prompt| prompt.turn);
+        #[expect(clippy::expect_used, reason = "every process has a first turn")]
+        let prompt = following.pop_front().expect("a prompt");
         Self {
-            ids: EventIdAllocator::new(input.prompt.turn),
+            ids: EventIdAllocator::new(prompt.turn),
             adapter: input.adapter,
             context: input.context,
-            prompt: input.prompt,
+            prompt,
+            following,
+            told_from,
             start: input.start,
             conversation: None,
+            state: None,
             failed_calls: 0,
             begun: false,
             pending: Default::default(),
@@ -104,10 +127,16 @@ impl Fold {
             closing: false,
             failure: None,
             remember: None,
+            ended: None,
             exited: None,
             end: Origin::default(),
             stderr_tail: String::new(),
         }
+    }
+
+    /// The process is given another turn: its `Begin` will follow.
+    pub(crate) fn expect(&mut self, prompt: Prompt) {
+        self.following.push_back(prompt);
     }
 
     /// What the turn has used.
@@ -142,8 +171,17 @@ impl Fold {
             let Some(record) = reader.next().map_err(Error::internal)? else {
                 break;
             };
+            if record.kind == Kind::Begin
+                && self.following.front().is_some_and(|next| next.turn == record.turn)
+            {
+                self.next_turn(&mut step).map_err(Error::internal)?;
+            }
             if record.turn == self.prompt.turn {
                 self.take(&record, &mut step).map_err(Error::internal)?;
+            }
+            // Its end is committed before what follows is told.
+            if record.kind == Kind::TurnEnded && self.is_told() {
+                break;
             }
         }
         self.hand_over(&mut step).map_err(Error::internal)?;
@@ -152,6 +190,34 @@ impl Fold {
         }
         step.events.flush().map_err(Error::internal)?;
         Ok(step.effects)
+    }
+
+    /// Whether what the turn gives is to be told: not if an earlier host has.
+    const fn is_told(&self) -> bool {
+        self.prompt.turn >= self.told_from
+    }
+
+    /// Goes on with the next turn of the process.
+    fn next_turn(&mut self, step: &mut Step<'_>) -> io::Result<()> {
+        self.hand_over(step)?;
+        let Some(prompt) = self.following.pop_front() else {
+            return Ok(());
+        };
+        // An earlier host has done all of it.
+        if !self.is_told() {
+            step.effects.clear();
+        }
+        self.ids = self.ids.next_turn(prompt.turn);
+        self.prompt = prompt;
+        self.dialogue = Dialogue::default();
+        self.usage = TurnUsage::default();
+        self.closing = false;
+        self.failure = None;
+        self.remember = None;
+        self.ended = None;
+        self.stderr_tail.clear();
+        self.begun = false;
+        Ok(())
     }
 
     fn take(&mut self, record: &Record<'_>, step: &mut Step<'_>) -> io::Result<()> {
@@ -164,12 +230,23 @@ impl Fold {
                 self.begun = true;
                 self.ids.begin(origin);
                 self.tell_start(step)?;
+                if self.conversation.is_some() {
+                    self.dialogue.told(origin.time);
+                    let prompt = Input::Prompt(self.prompt.clone());
+                    self.call(step, |conversation| conversation.receive(&prompt))?;
                 // Otherwise the adapter begins with the first line that it is fed: most of the
                 // time a silent turn's instance would be all that it costs.
-                if self.start.is_dialogue {
+                } else if self.start.is_dialogue {
                     self.dialogue.told(origin.time);
                     self.begin(step)?;
                 }
+            }
+            Kind::TurnEnded if self.begun => {
+                self.hand_over(step)?;
+                self.ids.reach(origin);
+                self.dialogue.done();
+                self.ended = serde_json::from_slice(record.payload).ok();
+                self.keep_state(step)?;
             }
             Kind::Stdout | Kind::Stderr if self.begun => {
                 let source = match record.kind {
@@ -304,6 +381,9 @@ impl Fold {
             Continuity::Native => Told::Native,
             Continuity::Fresh => Told::Fresh,
         };
+        // It goes on with what it has in hand.
+        let goes_on = self.conversation.is_some() || self.state.is_some();
+        let continuity = if goes_on { Told::Native } else { continuity };
         let started = TurnStarted {
             cause: TurnCause::Prompt,
             continuity,
@@ -314,7 +394,7 @@ impl Fold {
                         nothing of it; the workspace is as it was";
             self.tell(notice(Level::Warning, "conversation.fresh", text), step)?;
         }
-        if let Some(text) = self.untested() {
+        if let Some(text) = self.untested().filter(|_| !goes_on) {
             self.tell(notice(Level::Warning, "cli.untested", text), step)?;
         }
         Ok(())
@@ -359,7 +439,7 @@ impl Fold {
         while self.conversation.is_none() && self.failed_calls < MAX_FAILURES {
             let begun = self
                 .adapter
-                .converse(&self.context, None)
+                .converse(&self.context, self.state.as_deref())
                 .and_then(|mut begun| {
                     let reaction = begun.receive(&Input::Prompt(self.prompt.clone()))?;
                     Ok((begun, reaction))
@@ -429,12 +509,8 @@ impl Fold {
                 self.outside(aod_supervisor::Effect::Write(for_stdin(text)), step);
             }
             Action::CloseStdin => self.outside(aod_supervisor::Effect::CloseStdin, step),
-            // A process serves one turn, so that both come to the same.
-            Action::EndTurn | Action::Close => {
-                if !std::mem::replace(&mut self.closing, true) {
-                    self.outside(aod_supervisor::Effect::Close, step);
-                }
-            }
+            Action::EndTurn => self.end_turn(aod_supervisor::Effect::EndTurn, step),
+            Action::Close => self.end_turn(aod_supervisor::Effect::Close, step),
             Action::Ask(question) => self.ask(question, step)?,
             Action::Withdraw(question) => self.withdraw(question, step)?,
             Action::WakeAfter(milliseconds) => self.dialogue.wake(milliseconds),
@@ -447,6 +523,29 @@ impl Fold {
             }
             // Nobody has asked for them.
             Action::Injected(_) | Action::Forked(_) => {}
+        }
+        Ok(())
+    }
+
+    /// Without a process that is to stay, both ways to end a turn come to the same.
+    fn end_turn(&mut self, how: aod_supervisor::Effect, step: &mut Step<'_>) {
+        if !std::mem::replace(&mut self.closing, true) {
+            let how = match self.context.live {
+                true => how,
+                false => aod_supervisor::Effect::Close,
+            };
+            self.outside(how, step);
+        }
+    }
+
+    /// Keeps what another instance would go on from, between turns.
+    fn keep_state(&mut self, step: &mut Step<'_>) -> io::Result<()> {
+        let Some(conversation) = &mut self.conversation else {
+            return Ok(());
+        };
+        match conversation.state() {
+            Ok(state) => self.state = state,
+            Err(error) => self.fail(&error, step)?,
         }
         Ok(())
     }
@@ -501,11 +600,19 @@ impl Fold {
             _ => self.ids.event(body),
         };
         event.inside = inside;
-        step.events.push(&event)
+        self.push(&event, step)
     }
 
     fn tell(&mut self, body: EventBody, step: &mut Step<'_>) -> io::Result<()> {
-        step.events.push(&self.ids.event(body))
+        let event = self.ids.event(body);
+        self.push(&event, step)
+    }
+
+    fn push(&self, event: &Event, step: &mut Step<'_>) -> io::Result<()> {
+        match self.is_told() {
+            true => step.events.push(event),
+            false => Ok(()),
+        }
     }
 
     /// Takes the end of a turn whose supervisor has gone without recording one: what came last

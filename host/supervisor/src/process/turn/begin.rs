@@ -109,7 +109,6 @@ impl Turn {
         };
         let asks = spec.interrupt.signal.is_some();
         Self {
-            number: spec.turn,
             log,
             batch: Batch::new(),
             log_error: None,
@@ -133,6 +132,7 @@ impl Turn {
             killed_at: None,
             started: Instant::now(),
             buffer: Vec::new(),
+            must_sync: false,
         }
         // The specification, with what it holds, is dropped and overwritten here.
     }

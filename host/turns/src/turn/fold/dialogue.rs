@@ -98,6 +98,11 @@ impl Dialogue {
         self.now = time;
     }
 
+    /// An effect is on record.
+    pub(super) fn done(&mut self) {
+        self.done += 1;
+    }
+
     pub(super) fn wake(&mut self, milliseconds: u32) {
         self.wake = Some(Due::after(self.now, milliseconds));
     }

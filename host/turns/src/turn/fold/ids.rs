@@ -43,6 +43,15 @@ impl EventIdAllocator {
         }
     }
 
+    /// For the next turn of the same process, whose events come after all of this one's.
+    pub(super) fn next_turn(&self, turn: u32) -> Self {
+        Self {
+            origin: self.origin,
+            index: self.index,
+            ..Self::new(turn)
+        }
+    }
+
     /// The turn begins at this entry.
     pub(super) fn begin(&mut self, origin: Origin) {
         self.began = origin.time;
