@@ -14,12 +14,14 @@ use crate::mcp::{mcp_key, mcp_names};
 use crate::seal::Seals;
 use crate::{Error, Result};
 
-/// The secrets of one turn, opened. They are read anew for each turn, so that a changed key works
-/// in the next one.
+/// The secrets of one turn, opened, and the other variables that its user gave. Secrets are read
+/// anew for each turn, so that a changed key works in the next one.
 #[derive(Debug, Default)]
 pub(crate) struct TurnSecrets {
     /// The CLI's variables, by name.
     pub(crate) variables: IndexMap<String, SecretString>,
+    /// Those of them that are no secrets.
+    open: HashSet<String>,
     /// Values for MCP servers, by the names under which adapters refer to them.
     pub(crate) mcp: IndexMap<String, SecretString>,
     /// The names of the user's credentials that were taken.
@@ -30,6 +32,11 @@ impl TurnSecrets {
     /// A secret by the name that adapters use.
     pub(crate) fn get(&self, name: &str) -> Option<&SecretString> {
         self.variables.get(name).or_else(|| self.mcp.get(name))
+    }
+
+    /// Whether a name is that of a variable that everybody may see.
+    pub(crate) fn is_open(&self, name: &str) -> bool {
+        self.open.contains(name)
     }
 
     /// All of them.
@@ -44,8 +51,14 @@ impl TurnSecrets {
     pub(crate) fn redactor(&self) -> Redactor {
         Redactor::new(
             self.iter()
+                .filter(|(name, _)| !self.is_open(name))
                 .map(|(name, value)| (name, value.expose_secret())),
         )
+    }
+
+    fn add_open(&mut self, name: String, value: &str) {
+        self.open.insert(name.clone());
+        self.variables.insert(name, SecretString::from(value));
     }
 
     /// Base URLs that the user gave for the providers' endpoints.
@@ -102,15 +115,30 @@ pub(crate) async fn gather(
         None => Vec::new(),
     };
     let registered = store.list_credentials(owner).await?;
+    let nothing = IndexMap::new();
+    let own_open = &session.session.vars;
+    let environment_open = session.environment.as_ref().map_or(&nothing, |it| &it.vars);
     let candidates = Candidates {
         session: names(&own),
+        session_open: own_open.keys().map(String::as_str).collect(),
         environment: names(&environment),
+        environment_open: environment_open.keys().map(String::as_str).collect(),
         credentials: registered.iter().map(|it| it.name.as_str()).collect(),
     };
     for (variable, source) in winners(&candidates, description, &session.session.model) {
         let sealed = match &source {
             Source::Session => find(&own, &variable),
             Source::Environment => find(&environment, &variable),
+            Source::SessionOpen | Source::EnvironmentOpen => {
+                let from = match source {
+                    Source::SessionOpen => own_open,
+                    _ => environment_open,
+                };
+                if let Some(value) = from.get(&variable) {
+                    secrets.add_open(variable, value);
+                }
+                continue;
+            }
             Source::Credential(name) => store.sealed(Credential::key(owner, name)).await?,
         };
         // A credential may have been deleted since it was listed.
@@ -188,10 +216,14 @@ fn find(sealed: &[SealedRecord], name: &str) -> Option<SealedRecord> {
 /// The names of all that a turn could be given.
 #[derive(Debug, Default)]
 struct Candidates<'a> {
-    /// Variables of the session.
+    /// Secret variables of the session.
     session: Vec<&'a str>,
-    /// Variables of its environment.
+    /// Its other variables.
+    session_open: Vec<&'a str>,
+    /// Secret variables of its environment.
     environment: Vec<&'a str>,
+    /// The environment's other variables.
+    environment_open: Vec<&'a str>,
     /// Credentials that its owner has registered.
     credentials: Vec<&'a str>,
 }
@@ -200,12 +232,17 @@ struct Candidates<'a> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Source {
     Session,
+    /// The session's `vars`.
+    SessionOpen,
     Environment,
+    /// The environment's `vars`.
+    EnvironmentOpen,
     /// The registered credential of that name.
     Credential(String),
 }
 
-/// Who wins for each variable: the session, then its environment, then the user's credentials.
+/// Who wins for each variable: the session, then its environment, then the user's credentials; and
+/// of the two maps of one of them, the secret one.
 fn winners(
     candidates: &Candidates<'_>,
     description: &Description,
@@ -218,8 +255,14 @@ fn winners(
     for variable in &candidates.session {
         offer(variable, Source::Session);
     }
+    for variable in &candidates.session_open {
+        offer(variable, Source::SessionOpen);
+    }
     for variable in &candidates.environment {
         offer(variable, Source::Environment);
+    }
+    for variable in &candidates.environment_open {
+        offer(variable, Source::EnvironmentOpen);
     }
     for (name, variable) in chosen(&candidates.credentials, description, model) {
         offer(variable, Source::Credential(name.to_owned()));
@@ -410,6 +453,7 @@ mod tests {
                 session: session.to_vec(),
                 environment: environment.to_vec(),
                 credentials: credentials.to_vec(),
+                ..Candidates::default()
             };
             let won = winners(&candidates, &description(), MODEL);
             let won: Vec<_> = won
@@ -418,5 +462,48 @@ mod tests {
                 .collect();
             assert_eq!(&won, wanted, "{candidates:?}");
         }
+    }
+
+    #[test]
+    fn who_wins_among_secret_and_open_variables() {
+        let all = || Candidates {
+            session: vec!["X"],
+            session_open: vec!["X"],
+            environment: vec!["X"],
+            environment_open: vec!["X"],
+            credentials: vec!["env:X"],
+        };
+        let wins = |candidates: &Candidates<'_>, source: Source| {
+            let won = winners(candidates, &description(), MODEL);
+            assert_eq!(
+                won,
+                IndexMap::from([("X".to_owned(), source)]),
+                "{candidates:?}"
+            );
+        };
+        let mut candidates = all();
+        wins(&candidates, Source::Session);
+        candidates.session.clear();
+        wins(&candidates, Source::SessionOpen);
+        candidates.session_open.clear();
+        wins(&candidates, Source::Environment);
+        candidates.environment.clear();
+        wins(&candidates, Source::EnvironmentOpen);
+        candidates.environment_open.clear();
+        wins(&candidates, Source::Credential("env:X".to_owned()));
+    }
+
+    #[test]
+    fn open_variables_are_given_and_not_hidden() {
+        let mut secrets = TurnSecrets::default();
+        secrets.add_open("PLACE".to_owned(), "/workspace/build");
+        let key = SecretString::from("/workspace/key");
+        secrets.variables.insert("KEY".to_owned(), key);
+        let redacted = secrets
+            .redactor()
+            .redact_str("/workspace/build /workspace/key")
+            .into_owned();
+        assert_eq!(redacted, "/workspace/build [redacted:KEY]");
+        assert!(secrets.get("PLACE").is_some() && secrets.is_open("PLACE"));
     }
 }

@@ -30,6 +30,12 @@ pub const VARIABLES: Shape = Shape::Map {
     keys: Some(&VARIABLE),
     values: &Text::new(0, 128 << 10).secret().shape(),
 };
+/// Variables that everybody may see. What is refused is not repeated all the same: it may be a
+/// secret that somebody put into the wrong map.
+pub const OPEN_VARIABLES: Shape = Shape::Map {
+    keys: Some(&VARIABLE),
+    values: &Text::new(0, 128 << 10).hidden().shape(),
+};
 /// Skills, told apart by their names.
 pub const SKILLS: Shape = Shape::List {
     items: &Shape::Union(&SKILL),
@@ -168,6 +174,7 @@ static GITHUB_SKILL: Object = Object {
     name: "GithubSkill",
     doc: "A skill from a public repository.",
     example: "",
+    disjoint: None,
     fields: &[
         required(
             "source",
@@ -187,6 +194,7 @@ static INLINE_SKILL: Object = Object {
     name: "InlineSkill",
     doc: "A skill given in full. It has no `type`.",
     example: "",
+    disjoint: None,
     fields: &[
         required(
             "name",
@@ -221,6 +229,7 @@ static URL_MCP_SERVER: Object = Object {
     name: "UrlMcpServer",
     doc: "An MCP server that is reached over streamable HTTP.",
     example: "",
+    disjoint: None,
     fields: &[
         SERVER_NAME,
         required(
@@ -243,6 +252,7 @@ static STDIO_MCP_SERVER: Object = Object {
     name: "StdioMcpServer",
     doc: "An MCP server that runs inside the sandbox, and is reached over its standard streams.",
     example: "",
+    disjoint: None,
     fields: &[
         SERVER_NAME,
         required("command", "The program.", Text::new(1, 4096).shape()),
@@ -276,6 +286,7 @@ static PACKAGES_TABLE: Object = Object {
     name: "PackagesInput",
     doc: "Packages to install, by package manager.",
     example: r#"{"apt": ["jq"], "pip": ["requests==2.32.3"]}"#,
+    disjoint: None,
     fields: &[
         optional("apt", "Debian packages.", PACKAGE_LIST),
         optional("cargo", "Rust crates with binaries.", PACKAGE_LIST),
@@ -290,6 +301,7 @@ static NETWORKING_TABLE: Object = Object {
     name: "NetworkingInput",
     doc: "What sandboxes may reach.",
     example: r#"{"type": "limited", "allowed_hosts": ["example.com", "*.example.org"]}"#,
+    disjoint: None,
     fields: &[
         required(
             "type",
@@ -320,6 +332,7 @@ static REPOSITORY_RESOURCE: Object = Object {
     name: "RepositoryInput",
     doc: "A git repository to clone, from any host.",
     example: "",
+    disjoint: None,
     fields: &[
         required(
             "url",

@@ -60,14 +60,17 @@ enum State {
     Literal(&'static [u8]),
 }
 
+/// In the escape of one character; of those beyond 16 bits it has two halves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Escape {
     /// In none.
     None,
-    /// Behind its backslash.
-    Begun,
-    /// Behind `\u` and so many digits.
-    Unicode(u8),
+    /// Behind its backslash; with `pair`, the second half's.
+    Begun { pair: bool },
+    /// Behind `\u` and so many digits, which make this code so far.
+    Unicode { pair: bool, digits: u8, code: u32 },
+    /// Behind the first half.
+    High,
 }
 
 impl JsonLine {
@@ -87,9 +90,19 @@ impl JsonLine {
                     match rest.get(run) {
                         None => {}
                         Some(b'"') => self.close_text(text),
-                        Some(_) => self.state = State::Text(text, Escape::Begun),
+                        Some(_) => self.state = State::Text(text, Escape::Begun { pair: false }),
                     }
                     at += 1;
+                }
+                // The second half of a character, or none.
+                State::Text(text, Escape::High) => {
+                    self.state = match byte {
+                        b'\\' => {
+                            at += 1;
+                            State::Text(text, Escape::Begun { pair: true })
+                        }
+                        _ => State::Text(text, Escape::None),
+                    };
                 }
                 State::Text(text, escape) => {
                     self.escape(text, escape, *byte);
@@ -118,11 +131,14 @@ impl JsonLine {
 
     /// How many of the bytes that were read are an escape without its end.
     pub(super) fn begun_escape(&self) -> usize {
-        match self.state {
-            State::Text(_, Escape::Begun) => 1,
-            State::Text(_, Escape::Unicode(digits)) => 2 + usize::from(digits),
-            _ => 0,
-        }
+        let (pair, bytes) = match self.state {
+            State::Text(_, Escape::Begun { pair }) => (pair, 1),
+            State::Text(_, Escape::Unicode { pair, digits, .. }) => (pair, 2 + usize::from(digits)),
+            State::Text(_, Escape::High) => (true, 0),
+            _ => (false, 0),
+        };
+        // The first half has six.
+        if pair { bytes + 6 } else { bytes }
     }
 
     /// Goes back to before the escape that has begun.
@@ -160,12 +176,27 @@ impl JsonLine {
     }
 
     fn escape(&mut self, text: Text, escape: Escape, byte: u8) {
-        let next = match (escape, byte) {
-            (Escape::Begun, b'u') => Escape::Unicode(0),
-            (Escape::Begun, b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't')
-            | (Escape::Unicode(3), b'0'..=b'9' | b'a'..=b'f' | b'A'..=b'F') => Escape::None,
-            (Escape::Unicode(digits), b'0'..=b'9' | b'a'..=b'f' | b'A'..=b'F') => {
-                Escape::Unicode(digits + 1)
+        let digit = char::from(byte).to_digit(16);
+        let next = match (escape, byte, digit) {
+            (Escape::Begun { pair }, b'u', _) => Escape::Unicode {
+                pair,
+                digits: 0,
+                code: 0,
+            },
+            (Escape::Begun { .. }, b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't', _) => {
+                Escape::None
+            }
+            (Escape::Unicode { pair, digits, code }, _, Some(digit)) => {
+                let code = code << 4 | digit;
+                match (digits, code) {
+                    (3, 0xd800..=0xdbff) => Escape::High,
+                    (3, _) => Escape::None,
+                    _ => Escape::Unicode {
+                        pair,
+                        digits: digits + 1,
+                        code,
+                    },
+                }
             }
             _ => {
                 self.state = State::NotJson;
@@ -325,6 +356,12 @@ mod tests {
             (r#"["a\u"#, 2),
             (r#"["a\u00e"#, 5),
             (r#"["a\u00e9"#, 0),
+            (r#"["a\uD83d"#, 6),
+            (r#"["a\ud83d\"#, 7),
+            (r#"["a\ud83d\ude0"#, 11),
+            (r#"["a\ud83d\ude00"#, 0),
+            (r#"["a\ud83dx"#, 0),
+            (r#"["a\ud83d\n"#, 0),
         ] {
             assert_eq!(after(text).begun_escape(), begun, "{text}");
         }

@@ -34,6 +34,7 @@ impl Turn {
         let redactor = Redactor::new(
             spec.secrets
                 .iter()
+                .filter(|secret| !secret.is_open)
                 .map(|secret| (secret.name.as_str(), secret.value.as_str())),
         );
         let after_id = log.last_id();

@@ -171,6 +171,16 @@ fn characters_are_replaced_whole() {
             r#"{"a":"[redacted:S]y"}"#,
         ),
         (
+            r"abcdefg\ud83d",
+            r#"{"a":"abcdefg\ud83d\ude00y"}"#,
+            r#"{"a":"[redacted:S]y"}"#,
+        ),
+        (
+            r"ude00abcdefg",
+            r#"{"a":"x\ud83d\ude00abcdefgy"}"#,
+            r#"{"a":"x[redacted:S]y"}"#,
+        ),
+        (
             "00e9abcd",
             r#"{"a":"x\u00e9abcd"}"#,
             r#"{"a":"x[redacted:S]"}"#,
