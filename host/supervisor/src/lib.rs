@@ -22,7 +22,7 @@ pub use control::{Control, ControlError, MAX_REQUEST, Reply, Request, kill_super
 pub use effect::{Answer, Effect, Note};
 pub use exited::{Exited, Reason};
 pub use fragment::{Filled, Fragment};
-pub use redact::{Redactor, Stream};
+pub use redact::{LinePosition, Redactor, Stream};
 pub use socket::listen;
 pub use spec::{Clock, Interrupt, Secret, Stdin, TurnSpec};
 pub use start::{Report, SpawnError, StartFailure, Started, Waiting, spawn};

@@ -73,6 +73,7 @@ impl Case {
         self.spec.secrets.push(Secret {
             name: name.to_owned(),
             value: value.to_owned(),
+            is_open: false,
         });
         self.spec
             .launch
