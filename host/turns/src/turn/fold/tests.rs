@@ -274,6 +274,27 @@ fn a_line_longer_than_an_adapter_takes_is_passed_on_whole() {
     assert_eq!(data(1).len() + data(2).len(), 2 * piece.len() + 3);
 }
 
+#[test]
+fn many_short_lines_cost_little_more_than_their_text() {
+    let mut bench = Bench::new();
+    let lines = 100_000;
+    let mut batch = Batch::new();
+    for _ in 0..lines {
+        let meta = Meta::new(Kind::Stdout, 1, bench.time);
+        batch.push(meta, b"y\n").unwrap();
+    }
+    bench.writer.append(&mut batch).unwrap();
+    bench.end();
+    let started = std::time::Instant::now();
+    let mut events = bench.events("events");
+    let mut fold = demo();
+    fold.advance(&mut bench.reader(), &mut events).unwrap();
+    let took = started.elapsed();
+    let bytes = bench.stored("events").len();
+    println!("{lines} lines of one character: {bytes} bytes of events in {took:?}");
+    assert!(bytes < 5 * lines, "{bytes}");
+}
+
 fn line() -> impl Strategy<Value = (OutputSource, String)> {
     let stdout = prop_oneof![
         Just("{\"demo\":\"delta\",\"text\":\"d\"}".to_owned()),
