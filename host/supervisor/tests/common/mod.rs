@@ -28,6 +28,7 @@ pub struct Entry {
     pub id: u64,
     pub kind: Kind,
     pub flags: Flags,
+    pub time: i64,
     pub payload: Vec<u8>,
 }
 
@@ -132,6 +133,7 @@ impl Case {
                 id: record.id,
                 kind: record.kind,
                 flags: record.flags,
+                time: record.time,
                 payload: record.payload.to_vec(),
             });
         }

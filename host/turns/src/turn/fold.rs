@@ -35,8 +35,10 @@ use crate::{Error, Result};
 
 pub(super) use self::dialogue::{Due, QuestionState, TimerAction, for_stdin};
 
-/// Lines are handed over in batches of about this many bytes.
+/// Lines are handed over in batches of about this many bytes, and of no more lines than this: what
+/// an adapter makes of each line counts towards the bounds of a call's time and reply.
 const BATCH: usize = 256 << 10;
+const BATCH_LINES: usize = 4096;
 /// How much of stderr is kept for messages.
 const STDERR_TAIL: usize = 4 << 10;
 /// After so many failed calls a turn goes on without its adapter.
@@ -177,7 +179,9 @@ impl Fold {
                     _ => OutputSource::Stderr,
                 };
                 let text = record.text();
-                if source != self.current || self.pending().bytes() + text.len() > BATCH {
+                let pending = self.pending();
+                let is_full = pending.bytes() + text.len() > BATCH || pending.len() >= BATCH_LINES;
+                if source != self.current || is_full {
                     self.hand_over(step)?;
                     self.current = source;
                 }

@@ -274,6 +274,44 @@ fn a_line_longer_than_an_adapter_takes_is_passed_on_whole() {
     assert_eq!(data(1).len() + data(2).len(), 2 * piece.len() + 3);
 }
 
+/// More of them than an adapter's reply may have actions.
+#[test]
+fn many_short_lines_cost_little_and_no_adapter() {
+    let mut bench = Bench::new();
+    let lines = 100_000;
+    bench.output(
+        OutputSource::Stdout,
+        "{\"demo\":\"delta\",\"text\":\"a\"}\n",
+    );
+    let mut events = bench.events("events");
+    let (mut fold, mut reader) = (demo(), bench.reader());
+    fold.advance(&mut reader, &mut events).unwrap();
+    let mut batch = Batch::new();
+    for _ in 0..lines {
+        let meta = Meta::new(Kind::Stdout, 1, bench.time);
+        batch.push(meta, b"y\n").unwrap();
+    }
+    bench.writer.append(&mut batch).unwrap();
+    bench.output(
+        OutputSource::Stdout,
+        "{\"demo\":\"message\",\"text\":\"a\"}\n",
+    );
+    bench.end();
+    let started = std::time::Instant::now();
+    fold.advance(&mut reader, &mut events).unwrap();
+    let took = started.elapsed();
+    let stored = bench.stored("events");
+    let bytes = stored.len();
+    println!("{lines} lines of one character: {bytes} bytes of events in {took:?}");
+    assert!(bytes < 5 * lines, "{bytes}");
+    // An adapter that was begun anew would not know of the message's beginning.
+    let told = parsed(&stored);
+    assert_eq!(told[1]["type"], "message.delta");
+    let message = told.last().unwrap();
+    assert_eq!(message["type"], "message");
+    assert_eq!(message["ordinal"], told[1]["message"]);
+}
+
 fn line() -> impl Strategy<Value = (OutputSource, String)> {
     let stdout = prop_oneof![
         Just("{\"demo\":\"delta\",\"text\":\"d\"}".to_owned()),
