@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use self::options::command;
+use self::options::{activated, command};
 use self::supervisors::supervisors;
 use crate::client::Client;
 use crate::process::{Process, Tree};
@@ -263,6 +263,9 @@ impl Server {
             Err(error) => panic!("no file for the server's log: {error}"),
         };
         let mut command = command(&self.options);
+        if let Some(listener) = &self.options.listener {
+            command = activated(&command, listener);
+        }
         command
             .args(["serve", "--listen", "127.0.0.1:0", "--data"])
             .arg(self.data())

@@ -3,7 +3,9 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
 mod agents;
+mod doctor;
 mod environments;
+mod listening;
 mod openapi;
 mod operation;
 mod ownership;
