@@ -13,7 +13,6 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use self::options::{activated, command};
-use self::supervisors::supervisors;
 use crate::client::Client;
 use crate::process::{Process, Tree};
 use crate::runtimes::Runtimes;
@@ -22,6 +21,7 @@ use crate::wait::{DEADLINE, eventually};
 
 pub use self::options::ServerOptions;
 pub use self::refusal::serve_until_exit;
+pub use self::supervisors::supervisors;
 
 /// A server that ends, with everything that it started, when this is dropped.
 pub struct Server {
