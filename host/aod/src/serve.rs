@@ -8,30 +8,34 @@ use aod_api::Connections;
 use aod_services::Host;
 use aod_services::runtimes::Runtimes;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{LogFormat, Settings};
-use crate::report;
+use crate::{listener, report};
 
 /// How long work that cannot be broken off may go on when the server stops.
 const LAST_WORK: Duration = Duration::from_secs(5);
 
 /// Runs the server until it is told to stop.
-pub(crate) fn serve(settings: Settings) -> Result<()> {
+pub(crate) fn serve(mut settings: Settings) -> Result<()> {
     start_logging(&settings)?;
+    // Before anything else is opened or started: it has a number that is given, and is inherited.
+    let given = listener::given()?;
+    if let Some(given) = &given {
+        settings.listen = given.local_addr()?;
+    }
     raise_open_files();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
-    let served = runtime.block_on(run(settings));
+    let served = runtime.block_on(run(settings, given));
     // What still reads a file that does not come to an end is not waited for.
     runtime.shutdown_timeout(LAST_WORK);
     served
 }
 
-async fn run(settings: Settings) -> Result<()> {
+async fn run(settings: Settings, given: Option<std::net::TcpListener>) -> Result<()> {
     let mut config = settings.host()?;
     let mut host = match Host::start(config.clone()).await {
         Err(error) if error.wants_passphrase() && std::io::stdin().is_terminal() => {
@@ -49,9 +53,9 @@ async fn run(settings: Settings) -> Result<()> {
         );
     }
     report::machine(&host.probe);
-    let listener = TcpListener::bind(settings.listen)
-        .await
-        .with_context(|| format!("cannot listen on {}", settings.listen))?;
+    let listener = listener::open(given, settings.listen).await?;
+    // For as long as the server runs.
+    let _twin = listener::hold_twin(settings.listen, listener.local_addr()?)?;
     let address = listener.local_addr()?;
     host.listens_on(address);
     let stop = CancellationToken::new();

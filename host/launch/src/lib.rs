@@ -18,6 +18,7 @@
 mod child;
 mod data;
 pub mod init;
+mod ipc;
 mod launch;
 mod limits;
 mod process;

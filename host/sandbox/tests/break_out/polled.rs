@@ -76,6 +76,51 @@ fn files_without_a_name_count() {
 }
 
 #[test]
+fn segments_of_shared_memory_that_nobody_has_attached_count() {
+    let program = "import ctypes, time\n\
+        c = ctypes.CDLL(None); c.shmat.restype = ctypes.c_void_p\n\
+        c.shmget.argtypes = [ctypes.c_int, ctypes.c_size_t, ctypes.c_int]\n\
+        c.shmat.argtypes = [ctypes.c_int, ctypes.c_void_p, ctypes.c_int]\n\
+        c.shmdt.argtypes = [ctypes.c_void_p]\n\
+        for n in range(3):\n  \
+          at = c.shmat(c.shmget(0, 100 << 20, 0o1600), None, 0)\n  \
+          ctypes.memset(at, 1, 100 << 20)\n  \
+          c.shmdt(at)\n\
+        time.sleep(60)";
+    if let Some((ended, output)) = python(200, program) {
+        assert_over(ended, &output);
+    }
+}
+
+#[test]
+fn messages_that_nobody_has_received_count() {
+    let program = "import ctypes, time\n\
+        c = ctypes.CDLL(None); text = ctypes.create_string_buffer(bytes(8 + 8000))\n\
+        text[0] = b'1'\n\
+        for n in range(9000):\n  \
+          queue = c.msgget(0, 0o1600)\n  \
+          for m in range(2): c.msgsnd(queue, text, 8000, 0o4000)\n\
+        time.sleep(60)";
+    if let Some((ended, output)) = python(100, program) {
+        assert_over(ended, &output);
+    }
+}
+
+#[test]
+fn temporary_folders_count_where_no_process_can_be_looked_at() {
+    let program = "import ctypes, os, time\n\
+        ctypes.CDLL(None).prctl(4, 0, 0, 0, 0)\n\
+        with open('/tmp/a', 'wb') as file:\n  \
+          for n in range(180): file.write(bytes(1 << 20))\n\
+        fd = os.memfd_create('x')\n\
+        for n in range(180): os.write(fd, bytes(1 << 20))\n\
+        time.sleep(60)";
+    if let Some((ended, output)) = python(200, program) {
+        assert_over(ended, &output);
+    }
+}
+
+#[test]
 fn a_process_that_cannot_be_looked_at_counts_as_well() {
     let program = "import ctypes, time\n\
         ctypes.CDLL(None).prctl(4, 0, 0, 0, 0)\n\

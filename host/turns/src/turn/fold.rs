@@ -39,6 +39,8 @@ pub(super) use self::dialogue::{Due, QuestionState, TimerAction, for_stdin};
 /// an adapter makes of each line counts towards the bounds of a call's time and reply.
 const BATCH: usize = 256 << 10;
 const BATCH_LINES: usize = 4096;
+/// What a record counts for beside its content, where reading is bounded.
+const RECORD: usize = 64;
 /// How much of stderr is kept for messages.
 const STDERR_TAIL: usize = 4 << 10;
 /// After so many failed calls a turn goes on without its adapter.
@@ -51,6 +53,14 @@ pub(crate) enum Effect {
     Remember(Option<String>),
     /// Have the supervisor do this, the effect of this number in the turn.
     Outside(u64, aod_supervisor::Effect),
+}
+
+/// What reading on has come to.
+pub(crate) struct Advance {
+    /// What is to be done.
+    pub(crate) effects: Vec<Effect>,
+    /// Whether there is more to be read.
+    pub(crate) is_behind: bool,
 }
 
 /// What a fold begins with.
@@ -132,18 +142,24 @@ impl Fold {
         &self.stderr_tail
     }
 
-    /// Reads what is there, up to the turn's `Exited`, stores the events that it gives, and
-    /// returns what is to be done. Blocks for as long as the adapter computes.
+    /// Reads what is there, up to the turn's `Exited` and until it has read `most` bytes, stores the
+    /// events that it gives, and returns what is to be done. Blocks for as long as the adapter
+    /// computes.
     pub(crate) fn advance(
         &mut self,
         reader: &mut Reader,
         events: &mut EventWriter,
-    ) -> Result<Vec<Effect>> {
+        most: usize,
+    ) -> Result<Advance> {
         let mut step = Step::new(events);
-        while self.exited.is_none() {
+        let mut read = 0;
+        let mut is_behind = true;
+        while self.exited.is_none() && read < most {
             let Some(record) = reader.next().map_err(Error::internal)? else {
+                is_behind = false;
                 break;
             };
+            read += record.payload.len() + RECORD;
             if record.turn == self.prompt.turn {
                 self.take(&record, &mut step).map_err(Error::internal)?;
             }
@@ -153,7 +169,10 @@ impl Fold {
             self.hand_over_rest(&mut step).map_err(Error::internal)?;
         }
         step.events.flush().map_err(Error::internal)?;
-        Ok(step.effects)
+        Ok(Advance {
+            effects: step.effects,
+            is_behind: is_behind && self.exited.is_none(),
+        })
     }
 
     fn take(&mut self, record: &Record<'_>, step: &mut Step<'_>) -> io::Result<()> {

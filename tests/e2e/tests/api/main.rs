@@ -4,7 +4,9 @@
 
 mod agents;
 mod connections;
+mod doctor;
 mod environments;
+mod listening;
 mod openapi;
 mod operation;
 mod ownership;
