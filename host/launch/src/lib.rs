@@ -22,6 +22,7 @@ mod ipc;
 mod launch;
 mod limits;
 mod process;
+mod process_bound;
 mod secret_bytes;
 mod start;
 mod usage;

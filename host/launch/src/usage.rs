@@ -65,7 +65,7 @@ pub(crate) fn measure(root: u32, folders: &[PathBuf], enough: Option<u64>) -> Us
 }
 
 /// All processes from `root` down, and the number of their threads.
-fn tree(root: u32) -> (Vec<u32>, u64) {
+pub(crate) fn tree(root: u32) -> (Vec<u32>, u64) {
     let mut found = Vec::new();
     let mut waiting = vec![root];
     let mut count = 0;

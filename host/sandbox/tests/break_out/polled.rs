@@ -142,6 +142,45 @@ fn temporary_folders_are_never_larger_than_the_memory() {
 }
 
 #[test]
+fn a_storm_of_forks_is_bounded_before_it_is_measured() {
+    // Counts those that live at once, as long as it lives itself.
+    let program = "import os, sys, time\n\
+        alive = 0\n\
+        for n in range(20000):\n  \
+          try:\n    \
+            if os.fork() == 0:\n      time.sleep(60)\n    \
+            alive += 1\n  \
+          except OSError: break\n\
+        print(alive, flush=True)\n\
+        time.sleep(60)";
+    let session = Session::new();
+    let mut spec = session.spec(&format!("/usr/bin/python3 - <<'END'\n{program}\nEND\n"));
+    spec.limits = Limits {
+        pids: Some(100),
+        ..Limits::default()
+    };
+    let launch = session.launch(&spec);
+    if launch.polled_limits.pids.is_none() || !std::path::Path::new("/usr/bin/python3").exists() {
+        eprintln!("skipped: something else bounds processes here, or there is no Python");
+        return;
+    }
+    let (ended, output) = collect(&launch);
+    let Ended::OverLimit(LimitExceeded::Pids { used, limit: 100 }) = ended else {
+        panic!("{ended:?}: {output}");
+    };
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
+    let mut version = release
+        .split(['.', '-'])
+        .map(|part| part.parse::<u32>().unwrap_or(0));
+    if (version.next(), version.next()) < (Some(6), Some(14)) {
+        eprintln!("skipped: Linux {release} bounds no pid namespace");
+        return;
+    }
+    // The kernel gives each pid below three hundred once.
+    assert!(used <= 100 + 301, "{used}");
+}
+
+#[test]
 fn six_hundred_forks_of_a_small_program_are_no_gigabyte() {
     let program = "import os, time\n\
         reading, writing = os.pipe()\n\
