@@ -1,5 +1,5 @@
 //! Secrets in output that is cut anywhere: what comes out does not depend on the cuts, text stays
-//! text, and where nothing was found nothing is changed.
+//! text, lines of JSON stay JSON, and where nothing was found nothing is changed.
 
 #![no_main]
 
@@ -18,8 +18,16 @@ enum Piece<'a> {
     Bytes(&'a [u8]),
     Secret(u8),
     AsJson(u8),
+    /// A member of an object, open or to be opened, with a tag's name or another.
+    Member(bool, u8),
+    /// A structural character of JSON.
+    Structure(u8),
     /// The output arrives in two pieces here.
     Cut,
+}
+
+fn is_newline(byte: &u8) -> bool {
+    *byte == b'\n'
 }
 
 fuzz_target!(|case: Case<'_>| {
@@ -41,6 +49,17 @@ fuzz_target!(|case: Case<'_>| {
                 continue;
             }
             Piece::Bytes(bytes) => bytes,
+            Piece::Member(is_tag, n) => {
+                let name = if *is_tag { "type" } else { "text" };
+                let text = serde_json::to_string(secret(*n)).expect("text is JSON");
+                json = format!("\"{name}\":{text},").into_bytes();
+                json.as_slice()
+            }
+            Piece::Structure(n) => {
+                let all = b"{}[],:\"\\\n";
+                let at = usize::from(*n) % all.len();
+                &all[at..=at]
+            }
             Piece::Secret(n) => secret(*n).as_bytes(),
             Piece::AsJson(n) => {
                 json = serde_json::to_vec(secret(*n)).expect("text is JSON");
@@ -61,6 +80,13 @@ fuzz_target!(|case: Case<'_>| {
     }
     stream.finish(&mut streamed);
     assert_eq!(streamed, *whole);
+    let is_json = |line: &[u8]| serde_json::from_slice::<serde::de::IgnoredAny>(line).is_ok();
+    for (line, clean) in output.split(is_newline).zip(whole.split(is_newline)) {
+        let begins = line.trim_ascii_start().first();
+        if matches!(begins, Some(b'{' | b'[')) && is_json(line) {
+            assert!(is_json(clean), "{}", String::from_utf8_lossy(clean));
+        }
+    }
     if redactor.is_empty() {
         assert_eq!(*whole, *output);
     }

@@ -12,6 +12,7 @@ mod fuzz;
 mod machine;
 mod plugins;
 mod run;
+mod soak;
 mod test;
 
 use std::path::{Path, PathBuf};
@@ -52,6 +53,9 @@ enum Task {
     },
     /// Kill hosts, supervisors and CLIs under load, set the clock, and fill the disk
     Chaos(chaos::Chaos),
+    /// Run good and hostile sessions on one server for a while, and see that the good ones do not
+    /// suffer and nothing is left of the others
+    Soak(soak::Soak),
     /// Search for inputs that break what must hold whatever the input is
     Fuzz(fuzz::Fuzz),
     /// Check the licences, sources and versions of all dependencies against deny.toml
@@ -85,6 +89,7 @@ fn work(task: Task) -> Result<ExitCode> {
         Task::Run(run) => return run.run(&root),
         Task::Test(test) => test.run(&root)?,
         Task::Chaos(chaos) => chaos.run(&root)?,
+        Task::Soak(soak) => soak.run(&root)?,
         Task::Fuzz(fuzz) => fuzz.run(&root)?,
         Task::Deny => deny::check(&root)?,
         Task::Plugins {

@@ -182,8 +182,8 @@ pub(crate) struct Stream {
     pub(crate) stall: Duration,
 }
 
-/// Browsers and proxies.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+/// Browsers, proxies, and what connections may cost.
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct Http {
     /// Origins whose pages may use the API from a browser, such as `https://app.example.com`.
@@ -191,6 +191,17 @@ struct Http {
     /// Names that a server on a loopback address answers for, apart from this machine's own: those
     /// that a proxy passes on.
     allowed_hosts: Vec<String>,
+    /// How long a request's head may take, and a connection rest between two requests. Zero: for
+    /// ever.
+    #[serde(with = "humantime_serde")]
+    header_timeout: Duration,
+    /// How long a client may send nothing of a request's body. Zero: for ever.
+    #[serde(with = "humantime_serde")]
+    body_timeout: Duration,
+    /// Connections that may be open at once.
+    max_connections: usize,
+    /// How many of them may come from one address.
+    max_connections_per_address: usize,
 }
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -270,6 +281,19 @@ impl Default for Admission {
             max_running: 64,
             memory: None,
             turn_memory: ByteSize::mib(600),
+        }
+    }
+}
+
+impl Default for Http {
+    fn default() -> Self {
+        Self {
+            allowed_origins: Vec::new(),
+            allowed_hosts: Vec::new(),
+            header_timeout: Duration::from_secs(30),
+            body_timeout: Duration::from_secs(30),
+            max_connections: 8192,
+            max_connections_per_address: 2048,
         }
     }
 }
@@ -363,6 +387,7 @@ impl Settings {
         Ok(aod_api::HttpSettings {
             limits: aod_api::Limits {
                 body: usize::try_from(self.limits.body.as_u64()).unwrap_or(usize::MAX),
+                body_timeout: positive(self.http.body_timeout),
             },
             allowed_origins: origins.collect::<Result<_>>()?,
             hosts: match self.listen.ip().is_loopback() {
@@ -370,6 +395,16 @@ impl Settings {
                 false => aod_api::Hosts::Any,
             },
         })
+    }
+
+    /// Bounds on connections.
+    pub(crate) fn connections(&self) -> aod_api::ConnectionLimits {
+        aod_api::ConnectionLimits {
+            header_timeout: positive(self.http.header_timeout),
+            stall: self.stream.stall,
+            total: self.http.max_connections,
+            per_peer: self.http.max_connections_per_address,
+        }
     }
 
     /// The sandbox driver's name.
@@ -404,7 +439,6 @@ impl Settings {
 
     /// What turns are run with.
     fn turns(&self) -> Result<aod_turns::Config> {
-        let positive = |duration: Duration| (!duration.is_zero()).then_some(duration);
         Ok(aod_turns::Config {
             admission: aod_turns::AdmissionConfig {
                 max_running: self.admission.max_running,
@@ -445,6 +479,11 @@ impl Settings {
             compat_stage_names: self.compat.stage_names,
         })
     }
+}
+
+/// Where zero says that there is no limit.
+fn positive(duration: Duration) -> Option<Duration> {
+    (!duration.is_zero()).then_some(duration)
 }
 
 /// An origin as browsers send it: a scheme, a host and perhaps a port.
@@ -522,6 +561,17 @@ mod tests {
         );
         assert_eq!(settings.segment_bytes(), 10 << 20);
         assert_eq!(settings.stream.stall, Duration::ZERO);
+    }
+
+    #[test]
+    fn connections_have_bounds_unless_told_otherwise() {
+        let limits = load("").unwrap().connections();
+        assert_eq!(limits.header_timeout, Some(Duration::from_secs(30)));
+        let settings = load("[http]\nheader_timeout = '0s'\nmax_connections = 7\n").unwrap();
+        assert_eq!(settings.connections().header_timeout, None);
+        assert_eq!(settings.connections().total, 7);
+        let limits = settings.http().unwrap().limits;
+        assert_eq!(limits.body_timeout, Some(Duration::from_secs(30)));
     }
 
     #[test]

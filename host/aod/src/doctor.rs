@@ -41,6 +41,7 @@ impl State {
 pub(crate) fn run(settings: &Settings, json: bool) -> Result<ExitCode> {
     let mut findings = Vec::new();
     sandbox(settings, &mut findings);
+    listening(settings, &mut findings);
     findings.push(program(
         "node",
         &["--version"],
@@ -61,13 +62,13 @@ pub(crate) fn run(settings: &Settings, json: bool) -> Result<ExitCode> {
     } else {
         for finding in &findings {
             println!(
-                "{}  {:<14} {}",
+                "{}  {:<16} {}",
                 finding.state.sign(),
                 finding.what,
                 finding.detail
             );
             if let Some(fix) = &finding.fix {
-                println!("{:24} to mend it: {fix}", "");
+                println!("{:26} to mend it: {fix}", "");
             }
         }
     }
@@ -86,6 +87,10 @@ fn sandbox(settings: &Settings, findings: &mut Vec<Finding>) {
     match aod_sandbox::driver(settings.driver(), init) {
         Ok(driver) => {
             for check in driver.probe().checks {
+                let check = match check.name {
+                    "disk" => disk_bound(&settings.data_dir, check),
+                    _ => check,
+                };
                 findings.push(Finding {
                     what: check.name.to_owned(),
                     state: match check.state {
@@ -105,6 +110,68 @@ fn sandbox(settings: &Settings, findings: &mut Vec<Finding>) {
             detail: error.to_string(),
             fix: None,
         }),
+    }
+}
+
+/// What no driver knows: whether sessions that fill their disk fill the machine's.
+fn disk_bound(data: &Path, check: aod_sandbox::Check) -> aod_sandbox::Check {
+    use std::os::unix::fs::MetadataExt as _;
+    // Of a folder that is not there yet, the one in which it will be made.
+    let device = data
+        .ancestors()
+        .map(|folder| match folder.as_os_str().is_empty() {
+            true => Path::new("."),
+            false => folder,
+        })
+        .find_map(|folder| std::fs::metadata(folder).ok())
+        .map(|metadata| metadata.dev());
+    let root = std::fs::metadata("/").ok().map(|root| root.dev());
+    if check.state != aod_sandbox::State::NotEnforced || device == root {
+        return check;
+    }
+    aod_sandbox::Check {
+        state: aod_sandbox::State::Partial,
+        detail: format!(
+            "an agent can fill the file system of {} and so stop other sessions, though not what \
+             needs the machine's root file system",
+            data.display()
+        ),
+        ..check
+    }
+}
+
+/// Who else may be reached, or may answer, where clients expect the server.
+fn listening(settings: &Settings, findings: &mut Vec<Finding>) {
+    let address = settings.listen;
+    let local = address.ip().is_loopback();
+    findings.push(Finding {
+        what: "listen".to_owned(),
+        state: if local { State::Ok } else { State::Partly },
+        detail: match local {
+            true => format!("{address} is reached from this host alone"),
+            false => format!(
+                "{address} is reached from elsewhere, without TLS: whoever is on the way reads tokens"
+            ),
+        },
+        fix: (!local).then(|| "listen on 127.0.0.1, behind a proxy that has TLS".to_owned()),
+    });
+    let is_shared = findings
+        .iter()
+        .any(|finding| finding.what == "isolation" && finding.state == State::Missing)
+        || findings
+            .iter()
+            .any(|finding| finding.what == "loopback" && finding.state != State::Ok);
+    if is_shared {
+        findings.push(Finding {
+            what: "port".to_owned(),
+            state: State::Partly,
+            detail: format!(
+                "while no server runs, an agent can listen on port {} and be given clients' tokens, \
+                 unless a service manager holds the socket",
+                address.port()
+            ),
+            fix: Some("start the server by a systemd socket unit (`ListenStream=`)".to_owned()),
+        });
     }
 }
 
@@ -200,7 +267,7 @@ fn data(dir: &Path, findings: &mut Vec<Finding>) {
             State::Ok
         };
         findings.push(Finding {
-            what: "disk".to_owned(),
+            what: "space".to_owned(),
             state,
             detail: format!("{} free", bytesize::ByteSize(free).display().iec()),
             fix: (state == State::Partly)

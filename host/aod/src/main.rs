@@ -5,6 +5,7 @@ mod client;
 mod config;
 mod credentials;
 mod doctor;
+mod listener;
 mod report;
 mod run;
 mod runtime;

@@ -65,9 +65,10 @@ fn shortcomings(probe: &Probe) -> Vec<String> {
 /// What it means that something is not enforced, and what mends it.
 fn in_short(check: &Check) -> String {
     let text = match (check.name, check.state) {
-        ("network", State::Partial) => {
-            "agents with a network reach this host's loopback services; protect those by passwords"
+        ("network" | "loopback" | "abstract_sockets", State::NotEnforced) => {
+            "agents share this host's network; protect its loopback services by passwords"
         }
+        ("host_paths", State::Partial) => "agents can read where their folders are on the host",
         ("identity", State::Partial) => {
             "who breaks out of a sandbox is root; run the server as an ordinary user"
         }
@@ -109,7 +110,8 @@ mod tests {
             usable: true,
             checks: vec![
                 check("isolation", State::Enforced, "all is well"),
-                check("network", State::Partial, "either none or the host's"),
+                check("network", State::NotEnforced, "the host's"),
+                check("loopback", State::NotEnforced, "the host's"),
                 check("memory", State::Partial, why),
                 check("pids", State::Partial, why),
                 check("other", State::NotEnforced, "something new"),
@@ -117,7 +119,10 @@ mod tests {
         };
         let lines = shortcomings(&probe);
         assert_eq!(lines.len(), 3, "{lines:#?}");
-        assert!(lines[0].starts_with("  network: agents"), "{lines:#?}");
+        assert!(
+            lines[0].starts_with("  network, loopback: agents"),
+            "{lines:#?}"
+        );
         assert!(
             lines[1].starts_with("  memory, pids: watched"),
             "{lines:#?}"

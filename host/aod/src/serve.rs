@@ -1,39 +1,41 @@
 //! `aod serve`.
 
 use std::io::IsTerminal as _;
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
+use aod_api::Connections;
 use aod_services::Host;
 use aod_services::runtimes::Runtimes;
-use axum::serve::ListenerExt as _;
-use rustix::net::sockopt::set_tcp_user_timeout;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use tokio::net::{TcpListener, TcpStream};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{LogFormat, Settings};
-use crate::report;
+use crate::{listener, report};
 
 /// How long work that cannot be broken off may go on when the server stops.
 const LAST_WORK: Duration = Duration::from_secs(5);
 
 /// Runs the server until it is told to stop.
-pub(crate) fn serve(settings: Settings) -> Result<()> {
+pub(crate) fn serve(mut settings: Settings) -> Result<()> {
     start_logging(&settings)?;
+    // Before anything else is opened or started: it has a number that is given, and is inherited.
+    let given = listener::given()?;
+    if let Some(given) = &given {
+        settings.listen = given.local_addr()?;
+    }
     raise_open_files();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
-    let served = runtime.block_on(run(settings));
+    let served = runtime.block_on(run(settings, given));
     // What still reads a file that does not come to an end is not waited for.
     runtime.shutdown_timeout(LAST_WORK);
     served
 }
 
-async fn run(settings: Settings) -> Result<()> {
+async fn run(settings: Settings, given: Option<std::net::TcpListener>) -> Result<()> {
     let mut config = settings.host()?;
     let mut host = match Host::start(config.clone()).await {
         Err(error) if error.wants_passphrase() && std::io::stdin().is_terminal() => {
@@ -51,23 +53,20 @@ async fn run(settings: Settings) -> Result<()> {
         );
     }
     report::machine(&host.probe);
-    let listener = TcpListener::bind(settings.listen)
-        .await
-        .with_context(|| format!("cannot listen on {}", settings.listen))?;
+    let listener = listener::open(given, settings.listen).await?;
+    // For as long as the server runs.
+    let _twin = listener::hold_twin(settings.listen, listener.local_addr()?)?;
     let address = listener.local_addr()?;
     host.listens_on(address);
     let stop = CancellationToken::new();
     let signals = tokio::spawn(signals(stop.clone(), host.services.runtimes.clone()));
-    let app = aod_api::router(host.services.clone(), settings.http()?)
-        .into_make_service_with_connect_info::<SocketAddr>();
+    let connections = Connections::new(settings.connections());
+    let router = aod_api::router(host.services.clone(), settings.http()?, connections.clone());
     tracing::info!("listening on http://{address}");
     let loading = tokio::spawn(report::runtimes(host.services.runtimes.clone()));
-    let stall = settings.stream.stall;
-    let listener = listener.tap_io(move |connection| prepare(connection, stall));
-    let server = axum::serve(listener, app);
     // Streams may last for hours: they are cut, and their readers come back by id.
     tokio::select! {
-        served = server => served?,
+        never = aod_api::serve(listener, router, connections) => match never {},
         () = stop.cancelled() => tracing::info!("stopping; running turns go on"),
     }
     signals.abort();
@@ -85,18 +84,6 @@ fn raise_open_files() {
     };
     if let Err(error) = setrlimit(Resource::Nofile, raised) {
         tracing::warn!(%error, current = ?limit.current, "cannot raise the limit on open files");
-    }
-}
-
-/// What is true of every connection: what is written goes out at once, and a client that takes
-/// nothing of it for a while is cut off by the kernel. It loses nothing: it resumes by id.
-fn prepare(connection: &TcpStream, stall: Duration) {
-    let stall = u32::try_from(stall.as_millis()).unwrap_or(u32::MAX);
-    let prepared = connection
-        .set_nodelay(true)
-        .and_then(|()| Ok(set_tcp_user_timeout(connection, stall)?));
-    if let Err(error) = prepared {
-        tracing::debug!(%error, "a connection cannot be prepared");
     }
 }
 

@@ -6,6 +6,7 @@ use axum::extract::{FromRequest, Request};
 use axum::http::header::EXPECT;
 use bytes::{Bytes, BytesMut};
 use futures::StreamExt as _;
+use tokio::time::timeout;
 
 use crate::Limits;
 use crate::check;
@@ -44,10 +45,10 @@ const DRAINED: usize = 8;
 /// Reads a body. One that is too large is read on for a while before it is refused: a connection
 /// that is closed while its client still writes is reset, and the client never sees the reply.
 async fn read(request: Request) -> Result<Bytes, ApiError> {
-    let limit = request
-        .extensions()
-        .get::<Limits>()
-        .map_or(DEFAULT_LIMIT, |limits| limits.body);
+    let limits = request.extensions().get::<Limits>().copied();
+    let (limit, patience) = limits.map_or((DEFAULT_LIMIT, None), |limits| {
+        (limits.body, limits.body_timeout)
+    });
     // Such a client waits for leave before it writes, and is refused instead.
     let waits = request.headers().contains_key(EXPECT);
     let announced = request.body().size_hint().lower();
@@ -58,7 +59,14 @@ async fn read(request: Request) -> Result<Bytes, ApiError> {
     let mut stream = request.into_body().into_data_stream();
     let mut whole = BytesMut::new();
     let mut seen = 0usize;
-    while let Some(chunk) = stream.next().await {
+    loop {
+        let next = match patience {
+            Some(patience) => timeout(patience, stream.next())
+                .await
+                .map_err(|_| ApiError::too_slow(patience))?,
+            None => stream.next().await,
+        };
+        let Some(chunk) = next else { break };
         let chunk = chunk
             .map_err(|_| ApiError::bad_request("the request body ended before it was whole"))?;
         seen = seen.saturating_add(chunk.len());
@@ -84,7 +92,10 @@ mod tests {
 
     fn request(length: usize, limit: usize) -> Request {
         let mut request = Request::new(axum::body::Body::from(vec![b' '; length]));
-        request.extensions_mut().insert(Limits { body: limit });
+        request.extensions_mut().insert(Limits {
+            body: limit,
+            body_timeout: None,
+        });
         request
     }
 

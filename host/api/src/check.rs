@@ -123,6 +123,9 @@ impl Check {
                 }
             }
         }
+        if let Some(maps) = table.disjoint {
+            self.disjoint(maps, &fields, loc);
+        }
         for name in given.keys() {
             let known = table.fields.iter().map(|field| field.name);
             let known = known.chain(tag.map(|_| "type"));
@@ -130,6 +133,19 @@ impl Check {
             self.problems.push(problem);
         }
         Some(fields)
+    }
+
+    /// Notes the keys that both maps have, at the second.
+    fn disjoint(&mut self, [first, second]: [&str; 2], fields: &Map<String, Value>, loc: &Loc<'_>) {
+        let map = |name| fields.get(name).and_then(Value::as_object);
+        let (Some(others), Some(map)) = (map(first), map(second)) else {
+            return;
+        };
+        for key in map.keys().filter(|key| others.contains_key(*key)) {
+            let msg = format!("{key} is in {first}, too: a variable is in one of them");
+            let at = Loc::Key(loc, second);
+            self.note("value_error", &Loc::Key(&at, key), msg, None);
+        }
     }
 
     fn fields(&mut self, value: Value, loc: &Loc<'_>) -> Option<Map<String, Value>> {

@@ -1,5 +1,7 @@
 //! The error envelope: `{"detail": …}` with every status, and nothing else.
 
+use std::time::Duration;
+
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
@@ -41,6 +43,16 @@ impl ApiError {
     /// 404: not there, or another user's.
     pub fn not_found(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::NOT_FOUND, detail)
+    }
+
+    /// 408: nothing of the body came for so long. What is left of it is not waited for.
+    pub fn too_slow(patience: Duration) -> Self {
+        let detail = format!("nothing of the request's body came for {patience:?}");
+        let mut error = Self::new(StatusCode::REQUEST_TIMEOUT, detail);
+        error
+            .headers
+            .push((header::CONNECTION, HeaderValue::from_static("close")));
+        error
     }
 
     /// 409: not in the state that the request needs.

@@ -78,7 +78,7 @@ async fn health(State(api): State<Api>, IsUser(is_user): IsUser) -> Result<Json<
     responses((status = 200, description = "The figures.", content_type = "text/plain", body = String)))]
 async fn metrics(State(api): State<Api>, caller: Caller) -> Result<Response, ApiError> {
     caller.administrator()?;
-    let text = api.health.metrics().await?;
+    let text = api.health.metrics().await? + &api.connections.metrics();
     Ok((
         [(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")],
         text,

@@ -23,6 +23,7 @@ mod path;
 mod problem;
 mod query;
 mod runtimes;
+mod server;
 mod sessions;
 mod stream;
 mod text;
@@ -30,6 +31,7 @@ mod tokens;
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use aod_services::Services;
 use axum::Router;
@@ -42,6 +44,7 @@ use utoipa_axum::router::OpenApiRouter;
 use failures::Failures;
 
 pub use hosts::Hosts;
+pub use server::{ConnectionLimits, Connections, serve};
 
 /// The state that handlers share.
 #[derive(Clone)]
@@ -50,6 +53,7 @@ pub(crate) struct Api(Arc<Shared>);
 pub(crate) struct Shared {
     services: Services,
     failures: Failures,
+    connections: Connections,
     /// The parameters that the query of each operation may have, by method and path.
     queries: HashMap<(Method, String), Vec<String>>,
 }
@@ -86,6 +90,8 @@ pub struct HttpSettings {
 pub struct Limits {
     /// The largest request body, in bytes.
     pub body: usize,
+    /// How long a client may send nothing of a request's body; none: for ever.
+    pub body_timeout: Option<Duration>,
 }
 
 fn documented() -> OpenApiRouter<Api> {
@@ -107,14 +113,15 @@ pub fn openapi() -> serde_json::Value {
     description::json(&description::complete(documented().to_openapi()))
 }
 
-/// The whole API. Serve it with `into_make_service_with_connect_info::<SocketAddr>()`, so that
-/// failed authentications are counted per address.
-pub fn router(services: Services, settings: HttpSettings) -> Router {
+/// The whole API, to be served by [`serve`] with the same `connections`: failed authentications
+/// are counted per address.
+pub fn router(services: Services, settings: HttpSettings, connections: Connections) -> Router {
     let (router, document) = documented().split_for_parts();
     let document = description::complete(document);
     let api = Api(Arc::new(Shared {
         services,
         failures: Failures::new(),
+        connections,
         queries: description::queries(&document),
     }));
     // It never changes while the server runs.

@@ -98,6 +98,9 @@ impl Init {
         let command = Pid::from_child(&child);
         drop(child);
         release();
+        if is_first {
+            crate::ipc::expose();
+        }
         Ok(Self { is_first, command })
     }
 

@@ -18,9 +18,11 @@
 mod child;
 mod data;
 pub mod init;
+mod ipc;
 mod launch;
 mod limits;
 mod process;
+mod process_bound;
 mod secret_bytes;
 mod start;
 mod usage;

@@ -6,10 +6,13 @@
 use std::fmt;
 
 use crate::PolledLimits;
-use crate::usage::{Usage, measure};
+use crate::process_bound::{self, Bound};
+use crate::usage::{Usage, measure, tree};
 
 /// When processes are measured first, in milliseconds.
 const FIRST_MS: u64 = 200;
+/// How often it is tried until then to have the kernel bound how many there are.
+const BOUND_MS: u64 = 5;
 /// How often processes are measured that do not grow …
 const LONGEST_MS: u64 = 1_000;
 /// … and at most, however fast they grow.
@@ -19,6 +22,8 @@ const SHORTEST_MS: u64 = 50;
 #[derive(Debug)]
 pub struct LimitPoller {
     limits: PolledLimits,
+    /// Whether the kernel may yet be had to bound the processes.
+    seeks_bound: bool,
     due: u64,
     /// The last measurement, and when it was.
     last: (u64, Usage),
@@ -65,9 +70,11 @@ impl LimitPoller {
     /// For a command that is started now.
     #[must_use]
     pub fn new(limits: PolledLimits) -> Self {
+        let seeks_bound = limits.pids.is_some();
         Self {
             limits,
-            due: FIRST_MS,
+            seeks_bound,
+            due: if seeks_bound { BOUND_MS } else { FIRST_MS },
             last: (0, Usage::default()),
         }
     }
@@ -86,6 +93,10 @@ impl LimitPoller {
         if self.due().is_none_or(|due| now < due) {
             return None;
         }
+        if self.seeks_bound && now < FIRST_MS {
+            self.seek_bound(now, root);
+            return None;
+        }
         let limits = &self.limits;
         let used = measure(root, &limits.memory_mounts, limits.memory_bytes);
         self.due = now.saturating_add(self.pause(now, used));
@@ -99,6 +110,19 @@ impl LimitPoller {
             used: used.tasks,
             limit,
         })
+    }
+
+    /// Has the kernel bound the number of processes, as soon as there is what it can be bound for:
+    /// until the first measurement there may be thousands.
+    fn seek_bound(&mut self, now: u64, root: u32) {
+        let Some(pids) = self.limits.pids else { return };
+        let (processes, _) = tree(root);
+        let is_early = process_bound::set(&processes, pids) == Bound::Early;
+        self.seeks_bound = is_early;
+        self.due = match is_early {
+            true => now.saturating_add(BOUND_MS).min(FIRST_MS),
+            false => FIRST_MS,
+        };
     }
 
     /// How long to wait after a measurement: half of what it would take to reach a limit at the

@@ -2,8 +2,13 @@
 
 use std::collections::HashSet;
 use std::fs;
+use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+
+use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
+
+use crate::ipc;
 
 /// More processes than this are not measured one by one: their number is over any limit.
 const MOST_PROCESSES: usize = 100_000;
@@ -60,7 +65,7 @@ pub(crate) fn measure(root: u32, folders: &[PathBuf], enough: Option<u64>) -> Us
 }
 
 /// All processes from `root` down, and the number of their threads.
-fn tree(root: u32) -> (Vec<u32>, u64) {
+pub(crate) fn tree(root: u32) -> (Vec<u32>, u64) {
     let mut found = Vec::new();
     let mut waiting = vec![root];
     let mut count = 0;
@@ -130,24 +135,27 @@ fn kibibytes(text: &str, names: &[&str]) -> u64 {
     sum * 1024
 }
 
-/// Files in memory: in folders of the processes' own, or without a name.
+/// Files in memory, in folders of the processes' own or without a name, and what else is in memory
+/// and belongs to no process.
 fn files_in_memory(processes: &[u32], folders: &[PathBuf]) -> u64 {
     let own = namespace(std::process::id());
     let apart = |pid: &&u32| {
         let theirs = namespace(**pid);
         theirs.is_some() && theirs != own
     };
-    let inside = match folders {
+    // The first one is the sandbox's init: parents come before their children.
+    let init = match folders {
         [] => None,
         _ => processes.iter().find(apart),
     };
-    let named = folders.iter().map(|folder| {
-        inside.map_or(0, |pid| {
-            let root = PathBuf::from(format!("/proc/{pid}/root"));
-            used(&root.join(folder.strip_prefix("/").unwrap_or(folder)))
-        })
+    let inside = init.map_or(0, |pid| {
+        let root = PathBuf::from(format!("/proc/{pid}/root"));
+        let named = folders
+            .iter()
+            .map(|folder| used(&root.join(folder.strip_prefix("/").unwrap_or(folder))));
+        named.sum::<u64>() + ipc::used(*pid)
     });
-    named.sum::<u64>() + unnamed(processes)
+    inside + unnamed(processes)
 }
 
 /// The mount namespace of a process.
@@ -167,32 +175,76 @@ fn used(path: &Path) -> u64 {
     }
 }
 
-/// What files made by `memfd_create` hold, each counted once.
+/// What files made by `memfd_create` hold, each counted once. Those that are on their way between
+/// processes, open in none, are not found.
 fn unnamed(processes: &[u32]) -> u64 {
     let (mut seen, mut looked_at, mut sum) = (HashSet::new(), 0, 0);
     for pid in processes {
-        let Ok(descriptors) = fs::read_dir(format!("/proc/{pid}/fd")) else {
-            continue;
-        };
-        for descriptor in descriptors.flatten() {
+        let descriptors = Descriptors::of(*pid);
+        for number in descriptors.numbers() {
             looked_at += 1;
             if looked_at > MOST_DESCRIPTORS {
                 return sum;
             }
-            let path = descriptor.path();
-            let is_memory = fs::read_link(&path).is_ok_and(|target| {
-                target
-                    .as_os_str()
-                    .as_encoded_bytes()
-                    .starts_with(b"/memfd:")
-            });
-            if is_memory
-                && let Ok(file) = fs::metadata(&path)
-                && seen.insert(file.ino())
+            if let Some((inode, bytes)) = descriptors.file_in_memory(number)
+                && seen.insert(inode)
             {
-                sum += file.blocks() * 512;
+                sum += bytes;
             }
         }
     }
     sum
+}
+
+/// The descriptors of another process.
+enum Descriptors {
+    /// As `/proc` shows them.
+    Shown { pid: u32 },
+    /// As copies: the process has made itself undumpable, and `/proc` shows its descriptors to root
+    /// alone. Whoever owns its user namespace may take copies all the same.
+    Hidden { pid: u32, process: OwnedFd },
+}
+
+impl Descriptors {
+    fn of(pid: u32) -> Self {
+        let shown = fs::read_dir(format!("/proc/{pid}/fd")).is_ok();
+        let open = || pidfd_open(Pid::from_raw(pid.cast_signed())?, PidfdFlags::empty()).ok();
+        match (shown, open()) {
+            (false, Some(process)) => Self::Hidden { pid, process },
+            _ => Self::Shown { pid },
+        }
+    }
+
+    fn numbers(&self) -> impl Iterator<Item = i32> + use<> {
+        let folder = match self {
+            Self::Shown { pid } => format!("/proc/{pid}/fd"),
+            Self::Hidden { pid, .. } => format!("/proc/{pid}/fdinfo"),
+        };
+        let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+        entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+    }
+
+    /// The inode and the size in bytes of a file that was made by `memfd_create`.
+    fn file_in_memory(&self, number: i32) -> Option<(u64, u64)> {
+        match self {
+            Self::Shown { pid } => file_in_memory(&format!("/proc/{pid}/fd/{number}")),
+            Self::Hidden { process, .. } => {
+                let copy = pidfd_getfd(process, number, PidfdGetfdFlags::empty()).ok()?;
+                file_in_memory(&format!("/proc/self/fd/{}", copy.as_raw_fd()))
+            }
+        }
+    }
+}
+
+fn file_in_memory(descriptor: &str) -> Option<(u64, u64)> {
+    let target = fs::read_link(descriptor).ok()?;
+    if !target
+        .as_os_str()
+        .as_encoded_bytes()
+        .starts_with(b"/memfd:")
+    {
+        return None;
+    }
+    let file = fs::metadata(descriptor).ok()?;
+    Some((file.ino(), file.blocks() * 512))
 }

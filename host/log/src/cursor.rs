@@ -60,7 +60,12 @@ impl Cursor {
         &self.buffer[range]
     }
 
-    /// Goes back before the record that was read last.
+    /// What was read of the file last: ranges of a step's payload are within it until the next.
+    pub fn buffer(&self) -> &[u8] {
+        &self.buffer
+    }
+
+    /// Goes back before the frame that was read last.
     pub const fn step_back(&mut self, head: &Head) {
         self.offset -= head.total as u64;
         self.unread.start -= head.total;

@@ -2,10 +2,13 @@
 //!
 //! ```text
 //! crc32c u32 │ length u32 │ id u64 │ time i64 │ turn u32 │ generation u32 │ kind u8 │ flags u8 │ payload
-//!   │            └ of all that follows it
+//!   │            └ of all that follows it                                              └ the highest bit: packed
 //!   └ of all that follows it; all numbers are little-endian
 //! ```
+//!
+//! A packed frame has several records: [`pack`] says how.
 
+use crate::pack;
 use crate::record::{Flags, Kind, MAX_PAYLOAD, Meta};
 use crate::segment::{Header, HeaderError, SEGMENT_HEAD};
 
@@ -15,12 +18,17 @@ const ENVELOPE: usize = 8;
 const FIXED: usize = 26;
 /// All that stands before the payload.
 pub(crate) const FRAME_HEAD: usize = ENVELOPE + FIXED;
+/// In the byte of the flags: the frame has several records.
+const PACKED: u8 = 0x80;
 
 /// A frame's head, decoded.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Head {
-    /// 0 for an unnumbered record.
+    /// 0 for an unnumbered record; the first of a packed frame's.
     pub id: u64,
+    /// How many records there are.
+    pub count: u64,
+    pub is_packed: bool,
     pub time: i64,
     pub turn: u32,
     pub generation: u32,
@@ -41,18 +49,26 @@ pub(crate) enum Decoded {
 }
 
 /// Writes what the caller knows into a frame whose payload is in place.
-pub(crate) fn prepare(frame: &mut [u8], meta: Meta) {
+pub(crate) fn prepare(frame: &mut [u8], meta: Meta, is_packed: bool) {
     // A batch refuses payloads that do not fit.
     let length = (frame.len() - ENVELOPE) as u32;
     frame[4..8].copy_from_slice(&length.to_le_bytes());
     frame[16..24].copy_from_slice(&meta.time.to_le_bytes());
     frame[24..28].copy_from_slice(&meta.turn.to_le_bytes());
     frame[32] = meta.kind as u8;
-    frame[33] = meta.flags.to_byte();
+    frame[33] = meta.flags.to_byte() | if is_packed { PACKED } else { 0 };
+}
+
+/// How many records a frame of our own has.
+fn records(frame: &[u8]) -> u64 {
+    match frame[33] & PACKED {
+        0 => 1,
+        _ => pack::count(&frame[FRAME_HEAD..]),
+    }
 }
 
 /// Numbers and seals the prepared frames of a batch; calls `each` with every frame's offset and
-/// id (0 for unnumbered). Returns the last number given.
+/// first id (0 for unnumbered). Returns the last number given.
 pub(crate) fn seal(
     mut bytes: &mut [u8],
     mut last_id: u64,
@@ -63,12 +79,10 @@ pub(crate) fn seal(
     while !bytes.is_empty() {
         let (frame, rest) = bytes.split_at_mut(frame_length(bytes));
         let numbered = frame[32] < 32;
-        let id = if numbered {
-            last_id += 1;
-            last_id
-        } else {
-            0
-        };
+        let id = if numbered { last_id + 1 } else { 0 };
+        if numbered {
+            last_id += records(frame);
+        }
         frame[8..16].copy_from_slice(&id.to_le_bytes());
         frame[28..32].copy_from_slice(&generation.to_le_bytes());
         let crc = checksum(frame);
@@ -80,8 +94,8 @@ pub(crate) fn seal(
     last_id
 }
 
-/// How many whole frames, and how many bytes of them, lie within the first `limit` bytes of a
-/// sealed batch; with the last number among them.
+/// How many records of whole frames, and how many bytes of them, lie within the first `limit` bytes
+/// of a sealed batch; with the last number among them.
 pub(crate) fn whole_within(bytes: &[u8], limit: usize, mut last_id: u64) -> (usize, usize, u64) {
     let (mut count, mut end) = (0, 0);
     while end < bytes.len() {
@@ -89,9 +103,13 @@ pub(crate) fn whole_within(bytes: &[u8], limit: usize, mut last_id: u64) -> (usi
         if next > limit {
             break;
         }
-        last_id = last_id.max(le64(&bytes[end + 8..]));
+        let (id, records) = (le64(&bytes[end + 8..]), records(&bytes[end..next]));
+        if id != 0 {
+            last_id = id + records - 1;
+        }
         end = next;
-        count += 1;
+        // A batch counts what it holds with a `usize`, too.
+        count += records as usize;
     }
     (count, end, last_id)
 }
@@ -108,11 +126,12 @@ pub(crate) fn decode(bytes: &[u8]) -> Decoded {
     let Some(kind) = Kind::from_byte(bytes[32]) else {
         return Decoded::Invalid("its kind is unknown");
     };
-    let Some(flags) = Flags::from_byte(bytes[33]) else {
+    let is_packed = bytes[33] & PACKED != 0;
+    let Some(flags) = Flags::from_byte(bytes[33] & !PACKED) else {
         return Decoded::Invalid("its flags are unknown");
     };
     let id = le64(&bytes[8..]);
-    if kind.is_numbered() != (id != 0) {
+    if kind.is_numbered() != (id != 0) || (is_packed && id == 0) {
         return Decoded::Invalid("its number does not fit its kind");
     }
     if bytes.len() < total {
@@ -121,8 +140,17 @@ pub(crate) fn decode(bytes: &[u8]) -> Decoded {
     if checksum(&bytes[..total]) != le32(bytes) {
         return Decoded::Invalid("its checksum does not fit");
     }
+    let count = match is_packed {
+        true => pack::checked_count(&bytes[FRAME_HEAD..total]),
+        false => Some(1),
+    };
+    let Some(count) = count.filter(|count| id.checked_add(*count).is_some()) else {
+        return Decoded::Invalid("it does not have the records that it says");
+    };
     Decoded::Whole(Head {
         id,
+        count,
+        is_packed,
         time: le64(&bytes[16..]) as i64,
         turn: le32(&bytes[24..]),
         generation: le32(&bytes[28..]),
@@ -218,7 +246,7 @@ pub fn scan(bytes: &[u8]) -> Scan {
         let what = match decode(&bytes[at..]) {
             Decoded::Whole(head) => match chain.accept(&head) {
                 Ok(()) => {
-                    found.records += 1;
+                    found.records += head.count;
                     at += head.total;
                     continue;
                 }
@@ -258,7 +286,7 @@ impl Chain {
         }
     }
 
-    /// Takes the next record, or says why it cannot be the next.
+    /// Takes the records of the next frame, or says why it cannot be the next.
     pub fn accept(&mut self, head: &Head) -> Result<(), &'static str> {
         if head.generation < self.generation {
             return Err("it was written by a writer that had already been replaced");
@@ -267,7 +295,7 @@ impl Chain {
             if head.id != self.last_id.wrapping_add(1) {
                 return Err("its number does not follow the one before it");
             }
-            self.last_id = head.id;
+            self.last_id = head.id + (head.count - 1);
         }
         self.generation = head.generation;
         Ok(())

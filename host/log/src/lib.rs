@@ -29,6 +29,7 @@ mod error;
 mod frame;
 mod lock;
 mod newest;
+mod pack;
 mod purge;
 mod reader;
 mod record;

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use crate::cursor::{Cursor, Step};
 use crate::frame::{Chain, Head};
+use crate::pack::Entries;
 use crate::segment::{self, Header, SEGMENT_HEAD};
 use crate::{Error, Record, Result};
 
@@ -20,6 +21,8 @@ pub struct Reader {
     dir: PathBuf,
     chain: Chain,
     current: Option<OpenSegment>,
+    /// What is left of the packed frame that was read last. The current cursor has its bytes.
+    packed: Option<(Head, Entries)>,
     /// The segment to read next, once the current one, which is finished, has been read to its end.
     next: Option<OpenSegment>,
 }
@@ -60,6 +63,7 @@ impl Reader {
             dir: dir.to_owned(),
             chain: Chain::new(0, 0),
             current: None,
+            packed: None,
             next: None,
         };
         reader.seek_after(0)?;
@@ -74,6 +78,7 @@ impl Reader {
     /// As [`Reader::next`].
     pub fn seek_after(&mut self, id: u64) -> Result<()> {
         self.next = None;
+        self.packed = None;
         self.current = self.find(id)?;
         let Some(place) = &mut self.current else {
             self.chain = Chain::new(0, 0);
@@ -94,7 +99,9 @@ impl Reader {
             match self.advance()? {
                 None => break,
                 Some((head, _)) if head.id > id => {
-                    // History was purged while we looked for it.
+                    // History was purged while we looked for it: this is the first record of its
+                    // frame.
+                    self.packed = None;
                     if let Some(place) = &mut self.current {
                         place.cursor.step_back(&head);
                         self.chain.last_id = head.id - 1;
@@ -143,7 +150,12 @@ impl Reader {
         &self.dir
     }
 
+    /// The next record: what its frame says, its own flags in the place of the frame's, and where
+    /// its payload stands.
     fn advance(&mut self) -> Result<Option<(Head, Range<usize>)>> {
+        if let Some(record) = self.unpack() {
+            return Ok(Some(record));
+        }
         let mut suspected = false;
         loop {
             let Some(place) = &mut self.current else {
@@ -158,6 +170,11 @@ impl Reader {
             let at = place.cursor.offset();
             let problem = match place.cursor.step(&place.path)? {
                 Step::Whole(head, payload) => match self.chain.accept(&head) {
+                    Ok(()) if head.is_packed => {
+                        self.chain.last_id = head.id - 1;
+                        self.packed = Some((head, Entries::new(payload)));
+                        return Ok(self.unpack());
+                    }
                     Ok(()) => return Ok(Some((head, payload))),
                     Err(what) => {
                         place.cursor.step_back(&head);
@@ -198,6 +215,22 @@ impl Reader {
                 }
             }
         }
+    }
+
+    /// The next record of a packed frame.
+    fn unpack(&mut self) -> Option<(Head, Range<usize>)> {
+        let (head, entries) = self.packed.as_mut()?;
+        let place = self.current.as_ref()?;
+        let Some((flags, payload)) = entries.next(place.cursor.buffer()) else {
+            self.packed = None;
+            return None;
+        };
+        self.chain.last_id += 1;
+        let head = Head {
+            flags: head.flags | flags,
+            ..*head
+        };
+        Some((head, payload))
     }
 
     /// The segment after the current one, if that has been finished.

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::frame::{self, FRAME_HEAD};
+use crate::pack;
 use crate::{Error, Result};
 
 /// The longest payload of one record, in bytes.
@@ -102,6 +103,10 @@ impl Flags {
     /// Whether all of `other` is set.
     pub const fn contains(self, other: Self) -> bool {
         self.0 & other.0 == other.0
+    }
+
+    pub(crate) const fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
     }
 
     pub(crate) const fn to_byte(self) -> u8 {
@@ -222,10 +227,15 @@ impl fmt::Debug for Record<'_> {
 
 /// Records on their way into the log, framed in one reusable buffer. Appending writes them with
 /// one system call.
+///
+/// Short numbered records that follow one another share a frame where what is said of them is the
+/// same. Nobody who reads them can tell.
 #[derive(Default)]
 pub struct Batch {
     pub(crate) bytes: Vec<u8>,
     records: usize,
+    /// The last frame, if it takes more.
+    open: Option<pack::Open>,
 }
 
 impl Batch {
@@ -234,6 +244,7 @@ impl Batch {
         Self {
             bytes: Vec::new(),
             records: 0,
+            open: None,
         }
     }
 
@@ -261,8 +272,14 @@ impl Batch {
                 max: MAX_PAYLOAD,
             });
         }
-        frame::prepare(&mut self.bytes[start..], meta);
         self.records += 1;
+        if let Some(open) = &mut self.open
+            && open.take(&mut self.bytes, start, meta)
+        {
+            return Ok(());
+        }
+        frame::prepare(&mut self.bytes[start..], meta, false);
+        self.open = pack::Open::new(start, bytes, meta);
         Ok(())
     }
 
@@ -290,12 +307,14 @@ impl Batch {
     pub fn clear(&mut self) {
         self.bytes.clear();
         self.records = 0;
+        self.open = None;
     }
 
     /// Takes the first records, which have been written, out.
     pub(crate) fn take_out(&mut self, records: usize, bytes: usize) {
         self.bytes.drain(..bytes);
         self.records -= records;
+        self.open = None;
     }
 
     /// Gives memory back, down to `capacity` bytes or what it holds.

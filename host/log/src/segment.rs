@@ -9,7 +9,10 @@ use crate::frame::{Decoded, FRAME_HEAD, decode, le32, le64};
 use crate::{Error, Result};
 
 /// The version of the format that this crate writes, and the newest it reads.
-pub const FORMAT_VERSION: u32 = 1;
+///
+/// Version 2 has packed frames. All of version 1 is valid in it, and a segment that was begun with
+/// that version is gone on with as it is.
+pub const FORMAT_VERSION: u32 = 2;
 
 const MAGIC: [u8; 8] = *b"aod-log\n";
 /// A segment's header: magic, version, generation, first id, checksum of those.

@@ -278,14 +278,14 @@ fn a_newer_format_is_refused_and_left_alone() {
     drop(Writer::open(dir.path(), SMALL).unwrap());
     let path = &segments(dir.path())[0];
     let mut bytes = fs::read(path).unwrap();
-    bytes[8] = 2;
+    bytes[8] = 3;
     fs::write(path, &bytes).unwrap();
     let error = Writer::open(dir.path(), SMALL).unwrap_err();
     assert!(matches!(
         error,
         Error::NewerFormat {
-            found: 2,
-            supported: 1,
+            found: 3,
+            supported: 2,
             ..
         }
     ));
@@ -294,7 +294,7 @@ fn a_newer_format_is_refused_and_left_alone() {
         Err(Error::NewerFormat { .. })
     ));
     assert_eq!(fs::read(path).unwrap(), bytes);
-    assert_eq!(scan(&bytes).end, ScanEnd::Newer(2));
+    assert_eq!(scan(&bytes).end, ScanEnd::Newer(3));
 }
 
 #[test]
@@ -411,8 +411,13 @@ fn record() -> impl Strategy<Value = (Kind, Vec<u8>)> {
     )
 }
 
+/// Records that stand alone, and runs of short ones that are packed.
 fn batches() -> impl Strategy<Value = Vec<Vec<(Kind, Vec<u8>)>>> {
-    proptest::collection::vec(proptest::collection::vec(record(), 1..6), 1..8)
+    let short = proptest::collection::vec(any::<u8>(), 0..130);
+    let run = proptest::collection::vec((Just(Kind::Stdout), short), 1..12);
+    let stretch = prop_oneof![record().prop_map(|record| vec![record]), run];
+    let batch = proptest::collection::vec(stretch, 1..6).prop_map(|batch| batch.concat());
+    proptest::collection::vec(batch, 1..8)
 }
 
 proptest! {

@@ -24,6 +24,10 @@ pub struct Environment {
     pub setup_script: Option<String>,
     /// What its sandboxes may reach.
     pub networking: Networking,
+    /// Variables that are no secrets.
+    #[serde(default)]
+    #[schema(required = true)]
+    pub vars: IndexMap<String, String>,
     /// Raised by one with every change.
     pub version: i64,
     /// When it was archived.

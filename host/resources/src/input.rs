@@ -23,8 +23,8 @@ pub use self::fields::Input;
 pub use self::mcp::{MASK, McpPart, mcp_secret_name};
 pub(crate) use self::parts::{MCP_SERVER, SKILL};
 use self::parts::{
-    MCP_SERVERS, METADATA, NETWORKING, PACKAGES, PROMPT, RESOURCES, SKILLS, TEXT, TIMEOUT,
-    VARIABLES, VERSION, WORD,
+    MCP_SERVERS, METADATA, NETWORKING, OPEN_VARIABLES, PACKAGES, PROMPT, RESOURCES, SKILLS, TEXT,
+    TIMEOUT, VARIABLES, VERSION, WORD,
 };
 pub use self::parts::{NAME, NOT_BLANK};
 use self::shape::Shape;
@@ -123,7 +123,8 @@ input! {
         "packages": {"pip": ["requests"]},
         "setup_script": "mkdir -p out",
         "networking": {"type": "limited", "allowed_hosts": ["*.example.com"]},
-        "env_vars": {"API_KEY": "secret"}
+        "env_vars": {"API_KEY": "secret"},
+        "vars": {"LOG_LEVEL": "debug"}
     }"#
     pub struct NewEnvironment {
         /// A name for people.
@@ -134,9 +135,13 @@ input! {
         optional setup_script: Option<String> = TEXT,
         /// What its sandboxes may reach; the open internet where nothing is said.
         optional networking: Networking = NETWORKING,
-        /// Secret variables: they go in, never out.
+        /// Secret variables: they go in, never out, and are hidden in all that is recorded.
         optional env_vars: Secrets = VARIABLES,
+        /// Variables that are no secrets: they can be read, and are never hidden. No name may be
+        /// among `env_vars`, too.
+        optional vars: IndexMap<String, String> = OPEN_VARIABLES,
     }
+    disjoint env_vars and vars
 }
 
 input! {
@@ -156,7 +161,10 @@ input! {
         optional networking: Option<Networking> = NETWORKING,
         /// Replaces all secret variables.
         optional env_vars: Option<Secrets> = VARIABLES,
+        /// Replaces all variables that are no secrets. No name may be among `env_vars`, too.
+        optional vars: Option<IndexMap<String, String>> = OPEN_VARIABLES,
     }
+    disjoint env_vars and vars
 }
 
 input! {
@@ -179,7 +187,11 @@ input! {
         optional resources: Vec<NewResource> = RESOURCES,
         /// Secret variables of this session alone.
         optional secret_env_vars: Secrets = VARIABLES,
+        /// Variables of this session alone that are no secrets. No name may be among
+        /// `secret_env_vars`, too.
+        optional vars: IndexMap<String, String> = OPEN_VARIABLES,
     }
+    disjoint secret_env_vars and vars
 }
 
 /// A repository to clone, with what it takes to do so.

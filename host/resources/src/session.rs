@@ -1,5 +1,6 @@
 //! Sessions and turns.
 
+use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -28,6 +29,8 @@ pub struct Session {
     pub updated_at: Timestamp,
     /// Repositories cloned into its workspace.
     pub resources: Vec<Resource>,
+    /// Variables of its own that are no secrets.
+    pub vars: IndexMap<String, String>,
     /// How many turns it has had, the current one included.
     pub turn_count: u32,
     /// The turn that waits or runs, else the last one.

@@ -93,7 +93,8 @@ impl SandboxDriver for Process {
             checks: vec![Check::lacking(
                 "isolation",
                 State::NotEnforced,
-                "commands run as the server's own user and see all that it sees",
+                "commands run as the server's own user, see and change all that it can, its secrets \
+                 included, and use as much as they like",
                 Some("set the sandbox driver to `bubblewrap`"),
             )],
         }

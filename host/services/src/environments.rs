@@ -33,6 +33,7 @@ impl Environments {
             packages: new.packages,
             setup_script: new.setup_script,
             networking: new.networking,
+            vars: new.vars,
             version: 1,
             archived_at: None,
             created_at: now,
@@ -84,6 +85,7 @@ impl Environments {
         environment.packages = changes.packages.unwrap_or(environment.packages);
         environment.setup_script = changes.setup_script.unwrap_or(environment.setup_script);
         environment.networking = changes.networking.unwrap_or(environment.networking);
+        environment.vars = changes.vars.unwrap_or(environment.vars);
         let now = Timestamp::now();
         let updated = self
             .store

@@ -111,6 +111,7 @@ impl Sessions {
             runtime: agent.runtime,
             model: agent.model,
             resources,
+            vars: new.vars,
             timeout: new.timeout.unwrap_or(self.turns.config().turn.timeout),
             prompt: new.prompt,
             secrets,

@@ -1,6 +1,7 @@
 //! Sessions: creation, reading, deletion. What their turns do to them is in [`crate::turns`].
 
 use aod_resources::{Agent, Environment, Resource, Session, SessionState, Status, Timestamp};
+use indexmap::IndexMap;
 use rusqlite::{Connection, OptionalExtension, Row, ToSql, named_params, params_from_iter};
 use uuid::Uuid;
 
@@ -38,6 +39,8 @@ pub struct NewSession {
     pub model: String,
     /// Repositories to clone.
     pub resources: Vec<Resource>,
+    /// Its variables that are no secrets.
+    pub vars: IndexMap<String, String>,
     /// Seconds per turn, unless a turn says otherwise.
     pub timeout: u32,
     /// The first turn's prompt.
@@ -290,10 +293,10 @@ fn create(db: &Connection, new: NewSession) -> Result<Session> {
     let added = db
         .prepare_cached(
             "INSERT INTO sessions (id, owner, agent_id, agent_version, environment_id,
-                 environment_version, runtime, model, status, timeout, resources, turn_count,
+                 environment_version, runtime, model, status, timeout, resources, vars, turn_count,
                  adapter_digest, install_key, created_at, updated_at)
              VALUES (:id, :owner, :agent, :agent_version, :environment, :environment_version,
-                 :runtime, :model, :status, :timeout, :resources, 1, :adapter_digest,
+                 :runtime, :model, :status, :timeout, :resources, :vars, 1, :adapter_digest,
                  :install_key, :at, :at)
              RETURNING *",
         )?
@@ -310,6 +313,7 @@ fn create(db: &Connection, new: NewSession) -> Result<Session> {
                 ":status": SessionState::NEW.status.as_str(),
                 ":timeout": new.timeout,
                 ":resources": Json(&new.resources),
+                ":vars": Json(&new.vars),
                 ":adapter_digest": new.adapter_digest,
                 ":install_key": new.install_key,
                 ":at": At(new.at),
@@ -449,6 +453,7 @@ pub(crate) fn session_from_row(row: &Row<'_>) -> rusqlite::Result<Session> {
     };
     let turn_count: u32 = row.get("turn_count")?;
     let Json(resources) = row.get("resources")?;
+    let Json(vars) = row.get("vars")?;
     Ok(Session {
         id: sql::id(row, "id")?,
         agent_id: sql::id_opt(row, "agent_id")?,
@@ -459,6 +464,7 @@ pub(crate) fn session_from_row(row: &Row<'_>) -> rusqlite::Result<Session> {
         created_at: sql::at(row, "created_at")?,
         updated_at: sql::at(row, "updated_at")?,
         resources,
+        vars,
         turn_count,
         // Turns follow one another, so the one that waits or runs is the last.
         current_turn: Some(turn_count),

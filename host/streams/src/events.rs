@@ -2,14 +2,16 @@
 //! read from there ever after.
 //!
 //! Each turn has a file of its own, `events/<turn>.jsonl`, one event a line in the order of their
-//! ids. A line is whole or not there: one that a crash has torn is cut by the next writer and
-//! never given to a reader. What was read is what will be read, so a place among events is found
-//! by bisection, without an index beside the file.
+//! ids, or a run of events that differ in a text alone. A line is whole or not there: one
+//! that a crash has torn is cut by the next writer and never given to a reader. What was read is
+//! what will be read, so a place among events is found by bisection, without an index beside the
+//! file.
 
 mod bell;
 mod follow;
 mod purge;
 mod read;
+mod run;
 mod write;
 
 use std::fs;

@@ -113,6 +113,7 @@ fn to_log(script: &str, dir: &Path, secrets: usize, size: u64) -> (Duration, u64
             .map(|n| Secret {
                 name: format!("KEY_{n}"),
                 value: format!("sk-{n}-0123456789abcdefghijklmnopqrstuvwxyz"),
+                is_open: false,
             })
             .collect(),
         clock: Clock {

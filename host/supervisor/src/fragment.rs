@@ -49,12 +49,18 @@ impl Fragment {
             };
             let secret = secrets.iter().find(|secret| secret.name == *name);
             let secret = secret.ok_or_else(|| name.clone())?;
-            shown.push_str(&format!("[redacted:{name}]"));
-            if matches!(fragment, Self::JsonSecret(_)) {
-                let quoted = Zeroizing::new(serde_json::Value::from(&*secret.value).to_string());
-                text.push_str(&quoted[1..quoted.len() - 1]);
+            let quoted;
+            let value = if matches!(fragment, Self::JsonSecret(_)) {
+                quoted = Zeroizing::new(serde_json::Value::from(&*secret.value).to_string());
+                &quoted[1..quoted.len() - 1]
             } else {
-                text.push_str(&secret.value);
+                &secret.value
+            };
+            text.push_str(value);
+            if secret.is_open {
+                shown.push_str(value);
+            } else {
+                shown.push_str(&format!("[redacted:{name}]"));
             }
         }
         Ok(Filled { text, shown })

@@ -25,7 +25,7 @@ pub use control::{
 pub use effect::{Answer, Effect, Note};
 pub use exited::{Exited, Reason, TurnEnded};
 pub use fragment::{Filled, Fragment};
-pub use redact::{Redactor, Stream};
+pub use redact::{LinePosition, Redactor, Stream};
 pub use socket::listen;
 pub use spec::{Clock, Interrupt, Secret, Stdin, TurnSpec};
 pub use start::{Report, SpawnError, StartFailure, Started, Waiting, spawn};

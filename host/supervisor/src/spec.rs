@@ -31,7 +31,7 @@ pub struct TurnSpec {
     pub launch: Launch,
     /// What it reads.
     pub stdin: Stdin,
-    /// What must not get into the log.
+    /// What fragments may name, and must not get into the log.
     pub secrets: Vec<Secret>,
     /// How long it may take.
     pub clock: Clock,
@@ -62,13 +62,17 @@ impl fmt::Debug for Stdin {
     }
 }
 
-/// A value that is replaced by `[redacted:NAME]` wherever the command prints it.
+/// A value that fragments name, and that is replaced by `[redacted:NAME]` wherever the command
+/// prints it.
 #[derive(Serialize, Deserialize)]
 pub struct Secret {
     /// What stands in its place.
     pub name: String,
     /// The value.
     pub value: String,
+    /// Whether everybody may see it, so that nothing is replaced.
+    #[serde(default)]
+    pub is_open: bool,
 }
 
 impl fmt::Debug for Secret {

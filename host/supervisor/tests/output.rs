@@ -36,6 +36,38 @@ fn two_hundred_thousand_lines_in_order() {
 }
 
 #[test]
+fn a_line_of_one_character_costs_little_more_on_disk() {
+    let lines = 1_000_000;
+    let case = Case::sh(&format!("yes | head -n {lines}"));
+    case.start();
+    let (exited, entries) = case.end();
+    assert_eq!(exited.output_bytes, 2 * lines);
+    let output: Vec<_> = entries
+        .iter()
+        .filter(|entry| entry.kind == Kind::Stdout)
+        .collect();
+    assert_eq!(output.len() as u64, lines);
+    assert!(output.iter().all(|entry| entry.payload == b"y\n"));
+    let folder = std::fs::read_dir(&case.spec.log_dir).unwrap();
+    let on_disk: u64 = folder
+        .map(|file| file.unwrap())
+        // What is kept back for a turn's end is not the lines'.
+        .filter(|file| file.file_name() != "reserve")
+        .map(|file| file.metadata().unwrap().len())
+        .sum();
+    let of = |kind| {
+        entries
+            .iter()
+            .find(|entry| entry.kind == kind)
+            .unwrap()
+            .time
+    };
+    let millis = (of(Kind::Exited) - of(Kind::Begin)) / 1000;
+    println!("{lines} lines of one character: {on_disk} bytes on disk, {millis} ms to the log");
+    assert!(on_disk < 2 * exited.output_bytes, "{on_disk}");
+}
+
+#[test]
 fn a_line_of_a_hundred_megabytes() {
     let case = Case::sh("head -c 100000000 /dev/zero | tr '\\0' x; echo; echo after");
     let started = case.start();

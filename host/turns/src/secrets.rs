@@ -1,6 +1,8 @@
 //! The secrets of a turn: who wins for one variable (`docs/vault-and-sandbox.md`,
 //! "Credentials").
 
+mod precedence;
+
 use std::collections::HashSet;
 
 use aod_runtime::types::{self, Description, McpStdio, McpTransport, McpUrl, McpValue};
@@ -10,16 +12,19 @@ use indexmap::IndexMap;
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
+use self::precedence::{Candidates, Source, winners};
 use crate::mcp::{mcp_key, mcp_names};
 use crate::seal::Seals;
 use crate::{Error, Result};
 
-/// The secrets of one turn, opened. They are read anew for each turn, so that a changed key works
-/// in the next one.
+/// The secrets of one turn, opened, and the other variables that its user gave. Secrets are read
+/// anew for each turn, so that a changed key works in the next one.
 #[derive(Debug, Default)]
 pub(crate) struct TurnSecrets {
     /// The CLI's variables, by name.
     pub(crate) variables: IndexMap<String, SecretString>,
+    /// Those of them that are no secrets.
+    open: HashSet<String>,
     /// Values for MCP servers, by the names under which adapters refer to them.
     pub(crate) mcp: IndexMap<String, SecretString>,
     /// The names of the user's credentials that were taken.
@@ -30,6 +35,11 @@ impl TurnSecrets {
     /// A secret by the name that adapters use.
     pub(crate) fn get(&self, name: &str) -> Option<&SecretString> {
         self.variables.get(name).or_else(|| self.mcp.get(name))
+    }
+
+    /// Whether a name is that of a variable that everybody may see.
+    pub(crate) fn is_open(&self, name: &str) -> bool {
+        self.open.contains(name)
     }
 
     /// All of them.
@@ -44,8 +54,14 @@ impl TurnSecrets {
     pub(crate) fn redactor(&self) -> Redactor {
         Redactor::new(
             self.iter()
+                .filter(|(name, _)| !self.is_open(name))
                 .map(|(name, value)| (name, value.expose_secret())),
         )
+    }
+
+    fn add_open(&mut self, name: String, value: &str) {
+        self.open.insert(name.clone());
+        self.variables.insert(name, SecretString::from(value));
     }
 
     /// Base URLs that the user gave for the providers' endpoints.
@@ -102,15 +118,30 @@ pub(crate) async fn gather(
         None => Vec::new(),
     };
     let registered = store.list_credentials(owner).await?;
+    let nothing = IndexMap::new();
+    let own_open = &session.session.vars;
+    let environment_open = session.environment.as_ref().map_or(&nothing, |it| &it.vars);
     let candidates = Candidates {
         session: names(&own),
+        session_open: own_open.keys().map(String::as_str).collect(),
         environment: names(&environment),
+        environment_open: environment_open.keys().map(String::as_str).collect(),
         credentials: registered.iter().map(|it| it.name.as_str()).collect(),
     };
     for (variable, source) in winners(&candidates, description, &session.session.model) {
         let sealed = match &source {
             Source::Session => find(&own, &variable),
             Source::Environment => find(&environment, &variable),
+            Source::SessionOpen | Source::EnvironmentOpen => {
+                let from = match source {
+                    Source::SessionOpen => own_open,
+                    _ => environment_open,
+                };
+                if let Some(value) = from.get(&variable) {
+                    secrets.add_open(variable, value);
+                }
+                continue;
+            }
             Source::Credential(name) => store.sealed(Credential::key(owner, name)).await?,
         };
         // A credential may have been deleted since it was listed.
@@ -185,85 +216,6 @@ fn find(sealed: &[SealedRecord], name: &str) -> Option<SealedRecord> {
     sealed.iter().find(|it| it.key.name == name).cloned()
 }
 
-/// The names of all that a turn could be given.
-#[derive(Debug, Default)]
-struct Candidates<'a> {
-    /// Variables of the session.
-    session: Vec<&'a str>,
-    /// Variables of its environment.
-    environment: Vec<&'a str>,
-    /// Credentials that its owner has registered.
-    credentials: Vec<&'a str>,
-}
-
-/// Where a variable's value comes from.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Source {
-    Session,
-    Environment,
-    /// The registered credential of that name.
-    Credential(String),
-}
-
-/// Who wins for each variable: the session, then its environment, then the user's credentials.
-fn winners(
-    candidates: &Candidates<'_>,
-    description: &Description,
-    model: &str,
-) -> IndexMap<String, Source> {
-    let mut winners = IndexMap::new();
-    let mut offer = |variable: &str, source: Source| {
-        winners.entry(variable.to_owned()).or_insert(source);
-    };
-    for variable in &candidates.session {
-        offer(variable, Source::Session);
-    }
-    for variable in &candidates.environment {
-        offer(variable, Source::Environment);
-    }
-    for (name, variable) in chosen(&candidates.credentials, description, model) {
-        offer(variable, Source::Credential(name.to_owned()));
-    }
-    winners
-}
-
-/// Which registered credentials a turn with this model could use, and as which variables: those
-/// that open the model's provider and every `env:NAME`, without what another of them displaces.
-/// A credential's variable is displaced with it, under whatever name its value was registered.
-fn chosen<'a>(
-    registered: &[&'a str],
-    description: &'a Description,
-    model: &str,
-) -> Vec<(&'a str, &'a str)> {
-    let provider = model.split('/').next().unwrap_or_default();
-    let useful: Vec<_> = description
-        .credentials
-        .iter()
-        .filter(|kind| kind.providers.iter().any(|opened| opened == provider))
-        .filter(|kind| registered.contains(&kind.name.as_str()))
-        .collect();
-    let displaced: HashSet<&str> = useful
-        .iter()
-        .flat_map(|kind| &kind.displaces)
-        .map(String::as_str)
-        .collect();
-    let displaced_variables: HashSet<&str> = description
-        .credentials
-        .iter()
-        .filter(|kind| displaced.contains(kind.name.as_str()))
-        .map(|kind| kind.variable.as_str())
-        .collect();
-    let declared = useful
-        .iter()
-        .filter(|kind| !displaced.contains(kind.name.as_str()))
-        .map(|kind| (kind.name.as_str(), kind.variable.as_str()));
-    let plain = registered.iter().filter_map(|name| {
-        let variable = name.strip_prefix(PLAIN)?;
-        (!displaced_variables.contains(variable)).then_some((*name, variable))
-    });
-    declared.chain(plain).collect()
-}
-
 /// What the names of credentials begin with that are no more than a variable.
 pub const PLAIN: &str = "env:";
 
@@ -317,106 +269,17 @@ mod tests {
         assert!(is_plain_url("https://x.example/@scope"));
     }
 
-    const MODEL: &str = "acme/large";
-    const KEY: &str = "provider_key:acme";
-    const TOKEN: &str = "runtime_token:acme-oauth";
-
-    /// A CLI that takes a key or, in its stead, a token.
-    fn description() -> Description {
-        let credential = |name: &str, variable: &str, displaces: &[&str]| types::Credential {
-            name: name.to_owned(),
-            variable: variable.to_owned(),
-            providers: vec!["acme".to_owned()],
-            sent: Vec::new(),
-            displaces: displaces.iter().map(|&name| name.to_owned()).collect(),
-            prefix: None,
-            label: String::new(),
-        };
-        let mut other = credential("provider_key:other", "OTHER_KEY", &[]);
-        other.providers = vec!["other".to_owned()];
-        Description {
-            name: "acme".to_owned(),
-            version: String::new(),
-            cli: types::Cli {
-                command: "acme".to_owned(),
-                version_args: Vec::new(),
-                tested: String::new(),
-                install: Vec::new(),
-            },
-            providers: Vec::new(),
-            models: Vec::new(),
-            credentials: vec![
-                credential(KEY, "ACME_KEY", &[]),
-                credential(TOKEN, "ACME_TOKEN", &[KEY]),
-                other,
-            ],
-            skills_folder: None,
-            resume: types::ResumeStrategy::None,
-            stop: types::StopMethod::Kill,
-            exit_grace_ms: 0,
-            capabilities: Vec::new(),
-            options: Vec::new(),
-        }
-    }
-
     #[test]
-    fn who_wins_for_a_variable() {
-        let by = |name: &str| Source::Credential(name.to_owned());
-        type Case<'a> = (
-            &'a [&'a str],
-            &'a [&'a str],
-            &'a [&'a str],
-            Vec<(&'a str, Source)>,
-        );
-        // The session's variables, the environment's, credentials, and what a turn gets.
-        #[rustfmt::skip]
-        let table: &[Case<'_>] = &[
-            (&[], &[], &[], vec![]),
-            // Each alone.
-            (&["ACME_KEY"], &[], &[], vec![("ACME_KEY", Source::Session)]),
-            (&[], &["ACME_KEY"], &[], vec![("ACME_KEY", Source::Environment)]),
-            (&[], &[], &[KEY], vec![("ACME_KEY", by(KEY))]),
-            (&[], &[], &[TOKEN], vec![("ACME_TOKEN", by(TOKEN))]),
-            (&[], &[], &["env:ACME_KEY"], vec![("ACME_KEY", by("env:ACME_KEY"))]),
-            // Every pair.
-            (&["ACME_KEY"], &["ACME_KEY"], &[], vec![("ACME_KEY", Source::Session)]),
-            (&["ACME_KEY"], &[], &[KEY], vec![("ACME_KEY", Source::Session)]),
-            (&["ACME_KEY"], &[], &["env:ACME_KEY"], vec![("ACME_KEY", Source::Session)]),
-            (&[], &["ACME_KEY"], &[KEY], vec![("ACME_KEY", Source::Environment)]),
-            (&[], &["ACME_KEY"], &["env:ACME_KEY"], vec![("ACME_KEY", Source::Environment)]),
-            (&["ACME_TOKEN"], &["ACME_TOKEN"], &[TOKEN], vec![("ACME_TOKEN", Source::Session)]),
-            (&[], &["ACME_TOKEN"], &[TOKEN], vec![("ACME_TOKEN", Source::Environment)]),
-            // All three.
-            (&["ACME_KEY"], &["ACME_KEY"], &[KEY], vec![("ACME_KEY", Source::Session)]),
-            // A declared credential comes before a plain one for the same variable.
-            (&[], &[], &["env:ACME_KEY", KEY], vec![("ACME_KEY", by(KEY))]),
-            // The token displaces the key among credentials, whatever name the key has there,
-            (&[], &[], &[KEY, TOKEN], vec![("ACME_TOKEN", by(TOKEN))]),
-            (&[], &[], &["env:ACME_KEY", TOKEN], vec![("ACME_TOKEN", by(TOKEN))]),
-            // and nothing that comes from elsewhere; nor does one from elsewhere displace any.
-            (&["ACME_KEY"], &[], &[KEY, TOKEN],
-                vec![("ACME_KEY", Source::Session), ("ACME_TOKEN", by(TOKEN))]),
-            (&[], &["ACME_KEY"], &[KEY, TOKEN],
-                vec![("ACME_KEY", Source::Environment), ("ACME_TOKEN", by(TOKEN))]),
-            (&["ACME_TOKEN"], &[], &[KEY],
-                vec![("ACME_TOKEN", Source::Session), ("ACME_KEY", by(KEY))]),
-            (&[], &["ACME_TOKEN"], &[KEY],
-                vec![("ACME_TOKEN", Source::Environment), ("ACME_KEY", by(KEY))]),
-            // A plain variable reaches every session, another provider's key none of these.
-            (&[], &[], &["env:X", "provider_key:other"], vec![("X", by("env:X"))]),
-        ];
-        for (session, environment, credentials, wanted) in table {
-            let candidates = Candidates {
-                session: session.to_vec(),
-                environment: environment.to_vec(),
-                credentials: credentials.to_vec(),
-            };
-            let won = winners(&candidates, &description(), MODEL);
-            let won: Vec<_> = won
-                .iter()
-                .map(|(name, source)| (name.as_str(), source.clone()))
-                .collect();
-            assert_eq!(&won, wanted, "{candidates:?}");
-        }
+    fn open_variables_are_given_and_not_hidden() {
+        let mut secrets = TurnSecrets::default();
+        secrets.add_open("PLACE".to_owned(), "/workspace/build");
+        let key = SecretString::from("/workspace/key");
+        secrets.variables.insert("KEY".to_owned(), key);
+        let redacted = secrets
+            .redactor()
+            .redact_str("/workspace/build /workspace/key")
+            .into_owned();
+        assert_eq!(redacted, "/workspace/build [redacted:KEY]");
+        assert!(secrets.get("PLACE").is_some() && secrets.is_open("PLACE"));
     }
 }

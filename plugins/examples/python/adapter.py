@@ -2,7 +2,8 @@
 
 It is made a component by componentize-py; see README.md. The names are those of
 wit/1.0.0/*.wit, in snake case. componentize-py looks for the functions of an interface in a class
-of its name, and for the resource in a class `Conversation` of a module `conversations`.
+of its name, and for the resource in a class `Conversation` of a module `conversations`, which
+conversations.py is.
 """
 
 import json

@@ -12,8 +12,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use self::options::command;
-use self::supervisors::supervisors;
+use self::options::{activated, command};
 use crate::client::Client;
 use crate::process::{Process, Tree};
 use crate::runtimes::Runtimes;
@@ -22,6 +21,7 @@ use crate::wait::{DEADLINE, eventually};
 
 pub use self::options::ServerOptions;
 pub use self::refusal::serve_until_exit;
+pub use self::supervisors::supervisors;
 
 /// A server that ends, with everything that it started, when this is dropped.
 pub struct Server {
@@ -263,6 +263,9 @@ impl Server {
             Err(error) => panic!("no file for the server's log: {error}"),
         };
         let mut command = command(&self.options);
+        if let Some(listener) = &self.options.listener {
+            command = activated(&command, listener);
+        }
         command
             .args(["serve", "--listen", "127.0.0.1:0", "--data"])
             .arg(self.data())

@@ -73,12 +73,43 @@ fn a_field_that_is_not_known_is_named_with_the_nearest_one() {
 }
 
 #[test]
+fn a_variable_is_in_one_of_two_maps() {
+    for (table, secrets) in [
+        (NewEnvironment::table(), "env_vars"),
+        (EnvironmentChanges::table(), "env_vars"),
+        (NewSession::table(), "secret_env_vars"),
+    ] {
+        let both = json!({
+            "name": "e", "version": 1, "agent_id": uuid::Uuid::nil(), "prompt": "x",
+            (secrets): {"A": "one", "B": "two"}, "vars": {"B": "three", "C": "four"},
+        });
+        let Value::Object(mut fields) = both else {
+            unreachable!()
+        };
+        fields.retain(|name, _| table.field(name).is_some());
+        let problems = body(table, Value::Object(fields.clone())).unwrap_err();
+        assert_eq!(
+            serde_json::to_value(problems).unwrap(),
+            json!([{
+                "type": "value_error", "loc": ["body", "vars", "B"], "input": null,
+                "msg": format!("B is in {secrets}, too: a variable is in one of them"),
+            }])
+        );
+        fields["vars"] = json!({"C": "four"});
+        assert!(body(table, Value::Object(fields)).is_ok(), "{secrets}");
+    }
+}
+
+#[test]
 fn a_secret_is_not_repeated() {
     let secret = "17171717";
     for (table, value) in [
         (
             NewEnvironment::table(),
-            json!({"name": "e", "env_vars": {"KEY": 17_171_717, "A-B": secret}}),
+            json!({
+                "name": "e", "env_vars": {"KEY": 17_171_717, "A-B": secret},
+                "vars": {"KEY": "x", "B": [secret]},
+            }),
         ),
         (
             NewSession::table(),
@@ -164,6 +195,7 @@ fn numbers_and_truth_values_of_a_query_are_read_from_texts() {
         name: "Query",
         doc: "",
         example: "",
+        disjoint: None,
         fields: &[
             Field {
                 name: "limit",

@@ -23,7 +23,7 @@ pub(super) fn complete(path: &str, operation: &mut Operation) {
         statuses.extend(["401", "422", "429", "507"]);
     }
     if takes_body {
-        statuses.extend(["400", "413"]);
+        statuses.extend(["400", "408", "413"]);
     }
     if NEEDS_MORE_THAN_THE_STORE
         .iter()
@@ -99,6 +99,7 @@ fn default_description(status: &str) -> &'static str {
         }
         "401" => "There is no valid token, or none that may do this.",
         "404" => "It is not there, or is another user's.",
+        "408" => "Nothing of the body came for too long.",
         "409" => "It is not in the state that this needs; `detail` says which one it is in.",
         "413" => "The body is larger than the server takes.",
         "421" => "The `Host` is not one that the server answers for.",

@@ -72,7 +72,8 @@ pub fn nullable<T: DeserializeOwned>(
 /// A field is `required`; `optional`, where null is the same as nothing, and the type has a
 /// default; or `nullable`, where the type is `Option<Option<_>>` and null is told from nothing.
 /// Fields that no client sends come in a block `and { … }` behind the others, and begin with their
-/// default; a function behind `then` gets the finished value.
+/// default. Two maps behind `disjoint` may not have a key in common; a function behind `then` gets
+/// the finished value.
 #[macro_export]
 macro_rules! input {
     (
@@ -90,6 +91,7 @@ macro_rules! input {
                 $own:ident: $own_type:ty
             ),* $(,)?
         })?
+        $(disjoint $first:ident and $second:ident)?
         $(then $then:path)?
     ) => {
         $(#[doc = $about])*
@@ -117,6 +119,7 @@ macro_rules! input {
                         need: $crate::input!(@need $need),
                         shape: $shape,
                     }),*],
+                    disjoint: $crate::input!(@disjoint $($first $second)?),
                 };
                 &TABLE
             }
@@ -155,6 +158,10 @@ macro_rules! input {
                 $crate::schema::query(<Self as $crate::Input>::table())
             }
         }
+    };
+    (@disjoint) => { None };
+    (@disjoint $first:ident $second:ident) => {
+        Some([stringify!($first), stringify!($second)])
     };
     (@need required) => { $crate::shape::Need::Required };
     (@need optional) => { $crate::shape::Need::Optional };

@@ -41,6 +41,12 @@ pub const VARIABLES: Shape = Shape::Map {
     keys: Some(&VARIABLE),
     values: &Text::new(0, 128 << 10).secret().shape(),
 };
+/// Variables that everybody may see. What is refused is not repeated all the same: it may be a
+/// secret that somebody put into the wrong map.
+pub const OPEN_VARIABLES: Shape = Shape::Map {
+    keys: Some(&VARIABLE),
+    values: &Text::new(0, 128 << 10).hidden().shape(),
+};
 
 static VARIABLE: Pattern = Pattern::new(
     "^[A-Za-z_][A-Za-z0-9_]{0,255}$",

@@ -20,6 +20,8 @@ pub struct Object {
     pub example: &'static str,
     /// Its fields.
     pub fields: &'static [Field],
+    /// Two of its fields, maps that may not have a key in common.
+    pub disjoint: Option<[&'static str; 2]>,
 }
 
 /// One row of a table.

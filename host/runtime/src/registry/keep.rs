@@ -5,9 +5,9 @@
 //! its digest, and stays until [`Registry::retain`] says that no session needs it.
 
 use std::collections::{HashMap, HashSet};
-use std::fs::{self, DirBuilder, OpenOptions};
+use std::fs::{self, DirBuilder};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
@@ -124,28 +124,19 @@ impl Registry {
         if path.exists() {
             return;
         }
-        let temporary = self
-            .adapters
-            .join(format!("{}.{}", binary.digest, std::process::id()));
+        // Two runtimes may have the same component, and are loaded at the same time: each writes a
+        // file of its own, and whichever comes last is as good.
         let kept = DirBuilder::new()
             .recursive(true)
             .mode(0o700)
             .create(&self.adapters)
-            .and_then(|()| {
-                OpenOptions::new()
-                    .write(true)
-                    .create(true)
-                    .truncate(true)
-                    .mode(0o600)
-                    .open(&temporary)
-            })
+            .and_then(|()| tempfile::NamedTempFile::new_in(&self.adapters))
             .and_then(|mut file| {
                 file.write_all(&binary.bytes)?;
-                file.sync_data()
-            })
-            .and_then(|()| fs::rename(&temporary, &path));
+                file.as_file().sync_data()?;
+                file.persist(&path).map_err(io::Error::from)
+            });
         if let Err(error) = kept {
-            let _ = fs::remove_file(&temporary);
             tracing::error!("{}: the adapter cannot be kept: {error}", path.display());
         }
     }

@@ -10,6 +10,7 @@
 
 mod arguments;
 mod probe;
+mod proc;
 mod system;
 
 use std::path::{Path, PathBuf};

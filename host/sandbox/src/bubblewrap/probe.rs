@@ -1,18 +1,19 @@
 //! Tries out what works on this machine.
 
 use std::fs;
+use std::path::Path;
 use std::time::Duration;
 
-use super::{Bubblewrap, NAME};
+use super::{Bubblewrap, INIT, NAME, proc};
 use crate::probe::{Check, Probe, State};
-use crate::{RunOptions, SandboxDriver as _, SandboxSpec, limits, run};
+use crate::{HOME, Network, RunOptions, SandboxDriver as _, SandboxSpec, WORKSPACE, limits, run};
 
 /// A sandbox that does nothing but print its status takes some milliseconds.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 pub(super) fn probe(driver: &Bubblewrap) -> Probe {
     let (usable, mut checks) = match try_out(driver) {
-        Ok(status) => (true, isolation(&status)),
+        Ok(seen) => (true, seen.checks()),
         Err(detail) => {
             let fix = remedy(&detail);
             (
@@ -37,13 +38,24 @@ pub(super) fn probe(driver: &Bubblewrap) -> Probe {
     }
 }
 
-/// Runs a command in a sandbox that shows what the kernel says about it, or answers why that does
-/// not work.
-fn try_out(driver: &Bubblewrap) -> Result<String, String> {
+/// What a command in a sandbox sees.
+struct Seen {
+    /// Its `/proc/self/status` and `/proc/self/mountinfo`, one after the other.
+    text: String,
+    /// Whether it has the host's network.
+    shares_network: bool,
+}
+
+/// Shows what the kernel says of the command, and where it is, in its last line.
+const LOOK: &str = "cat /proc/self/status /proc/self/mountinfo && readlink /proc/self/ns/net";
+
+/// Runs a command in a sandbox, as turns have it, or answers why that does not work.
+fn try_out(driver: &Bubblewrap) -> Result<Seen, String> {
     let home = tempfile::tempdir().map_err(|error| format!("no temporary folder: {error}"))?;
     let workspace = tempfile::tempdir().map_err(|error| format!("no temporary folder: {error}"))?;
-    let argv = ["cat", "/proc/self/status"].map(str::to_owned).into();
-    let spec = SandboxSpec::new(argv, home.path(), workspace.path());
+    let argv = ["sh", "-c", LOOK].map(str::to_owned).into();
+    let mut spec = SandboxSpec::new(argv, home.path(), workspace.path());
+    spec.network = Network::Host;
     let launch = driver.launch(&spec).map_err(|error| error.to_string())?;
     let options = RunOptions {
         timeout: Some(PATIENCE),
@@ -56,7 +68,11 @@ fn try_out(driver: &Bubblewrap) -> Result<String, String> {
     .map_err(|error| error.to_string())?;
     let output = String::from_utf8_lossy(&output).into_owned();
     if ended.success() {
-        Ok(output)
+        let own = fs::read_link("/proc/self/ns/net").unwrap_or_default();
+        Ok(Seen {
+            shares_network: output.lines().next_back().map(Path::new) == Some(&own),
+            text: output,
+        })
     } else {
         Err(format!(
             "a sandbox does not start here ({ended:?}): {}",
@@ -65,48 +81,109 @@ fn try_out(driver: &Bubblewrap) -> Result<String, String> {
     }
 }
 
-fn isolation(status: &str) -> Vec<Check> {
-    let field = |name: &str| {
-        status
-            .lines()
-            .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
-            .map_or("", str::trim)
-    };
-    let unprivileged = field("CapEff").chars().all(|c| c == '0')
-        && field("NoNewPrivs") == "1"
-        && field("Uid").starts_with("1000");
-    let isolation = if unprivileged {
-        Check::enforced(
-            "isolation",
-            "own user, mount, pid, ipc and uts namespaces, uid 1000, no capabilities",
-        )
-    } else {
+impl Seen {
+    fn checks(&self) -> Vec<Check> {
+        let mut checks = vec![self.isolation(), self.seccomp()];
+        checks.extend(self.network());
+        checks.extend([self.proc(), self.host_paths()]);
+        checks
+    }
+
+    fn status(&self, name: &str) -> &str {
+        let mut lines = self.text.lines();
+        let value = lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+        value.map_or("", str::trim)
+    }
+
+    /// Where on its file system each mount comes from, and where it is inside.
+    fn mounts(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.text.lines().filter_map(|line| {
+            let (before, _) = line.split_once(" - ")?;
+            let mut words = before.split(' ').skip(3);
+            Some((words.next()?, words.next()?))
+        })
+    }
+
+    fn isolation(&self) -> Check {
+        let unprivileged = self.status("CapEff").chars().all(|c| c == '0')
+            && self.status("NoNewPrivs") == "1"
+            && self.status("Uid").starts_with("1000");
+        if unprivileged {
+            return Check::enforced(
+                "isolation",
+                "own user, mount, pid, ipc and uts namespaces, uid 1000, no capabilities",
+            );
+        }
         let detail = "a sandboxed command keeps privileges that it should not have";
-        Check::lacking(
-            "isolation",
-            State::Partial,
-            detail,
-            Some("upgrade bubblewrap"),
-        )
-    };
-    let seccomp = if field("Seccomp") == "2" {
-        Check::enforced("seccomp", "dangerous system calls are refused")
-    } else {
-        let fix = "run a kernel with CONFIG_SECCOMP_FILTER";
-        Check::lacking(
-            "seccomp",
-            State::NotEnforced,
-            "no system call filter",
-            Some(fix),
-        )
-    };
-    let network = Check::lacking(
-        "network",
-        State::Partial,
-        "a sandbox has either no network or the host's, with its loopback services",
-        Some("keep services without authentication off this host's loopback"),
-    );
-    vec![isolation, seccomp, network]
+        let fix = Some("upgrade bubblewrap");
+        Check::lacking("isolation", State::Partial, detail, fix)
+    }
+
+    fn seccomp(&self) -> Check {
+        if self.status("Seccomp") == "2" {
+            return Check::enforced("seccomp", "dangerous system calls are refused");
+        }
+        let fix = Some("run a kernel with CONFIG_SECCOMP_FILTER");
+        let detail = "no system call filter";
+        Check::lacking("seccomp", State::NotEnforced, detail, fix)
+    }
+
+    /// What a network that is the host's means.
+    fn network(&self) -> Vec<Check> {
+        if !self.shares_network {
+            return vec![Check::enforced("network", "a network of the sandbox's own")];
+        }
+        let shared = |name, detail, fix| Check::lacking(name, State::NotEnforced, detail, fix);
+        vec![
+            shared(
+                "network",
+                "sandboxes share the host's network: an agent reaches all that the host reaches, \
+                 a cloud's metadata service included",
+                Some("filter what the server's user may reach, with a firewall"),
+            ),
+            shared(
+                "loopback",
+                "an agent reaches services on this host's loopback, other sessions' among them, \
+                 and can listen there itself",
+                Some("keep services without authentication off this host's loopback"),
+            ),
+            shared(
+                "abstract_sockets",
+                "an agent reaches abstract unix sockets of the host (`ss -xl` shows them as `@…`)",
+                None,
+            ),
+        ]
+    }
+
+    fn proc(&self) -> Check {
+        let covers = |path: &Path| self.mounts().any(|(_, inside)| Path::new(inside) == path);
+        let mut shown = Vec::new();
+        for path in proc::covered() {
+            if !covers(&path) {
+                shown.push(path.display().to_string());
+            }
+        }
+        if shown.is_empty() {
+            let detail = "what describes the host's kernel and hardware is masked in /proc";
+            return Check::enforced("proc", detail);
+        }
+        let detail = format!("an agent sees the host's {}", shown.join(", "));
+        Check::lacking("proc", State::Partial, detail, Some("upgrade bubblewrap"))
+    }
+
+    fn host_paths(&self) -> Check {
+        let mut own = self
+            .mounts()
+            .filter(|(_, at)| [HOME, WORKSPACE, INIT].contains(at));
+        if own.all(|(host, at)| host == "/" || host == at) {
+            let detail = "a sandbox does not show where its folders are on the host";
+            return Check::enforced("host_paths", detail);
+        }
+        let detail = "an agent can read, in /proc/self/mountinfo, where its home, its workspace and \
+                      its CLI are on the host's file systems, though nothing beside them";
+        let fix = Some("choose a data folder whose path tells nothing");
+        Check::lacking("host_paths", State::Partial, detail, fix)
+    }
 }
 
 fn identity() -> Check {
@@ -128,7 +205,7 @@ fn limits_in_force(driver: &Bubblewrap) -> Vec<Check> {
     let disk = Check::lacking(
         "disk",
         State::NotEnforced,
-        "the home's and the workspace's size as a whole is not bounded",
+        "an agent can fill the disk: the size of home and workspace together is not bounded",
         Some("put the data folder on a file system of its own, or under a project quota"),
     );
     let (memory, pids) = match &driver.cgroup {
@@ -142,7 +219,10 @@ fn limits_in_force(driver: &Bubblewrap) -> Vec<Check> {
                  systemd unit, or name an empty one in the configuration",
             );
             let polled = |name| {
-                let detail = format!("polled by the process that started the command: {why}");
+                let detail = format!(
+                    "measured up to 20 times a second and not held by the kernel, so that a burst \
+                     passes, and so does what the kernel itself keeps for a sandbox: {why}"
+                );
                 Check::lacking(name, State::Partial, detail, fix)
             };
             let pids = if limits::process_count_holds() {

@@ -6,6 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::arguments::Arguments;
+use super::proc;
 use crate::{HOME, Limits, Network, SandboxSpec, UID};
 
 /// The sandbox's own host name.
@@ -64,29 +65,6 @@ const ETC: &[&str] = &[
 /// Names in `/etc` with a version in them that are shown too.
 const ETC_PREFIXES: &[&str] = &["java-", "python3."];
 
-/// Entries of `/proc` that change the host when written to. The kernel asks for their owner's uid
-/// and not for a capability, and root's uid is what the sandbox of a server run by root has outside;
-/// bubblewrap itself covers some of them only.
-const PROTECTED: &[&str] = &[
-    "bus",
-    "fs",
-    "irq",
-    "mtrr",
-    "pressure",
-    "sys",
-    "sysrq-trigger",
-];
-
-/// Entries of `/proc` that tell about the host as a whole.
-const MASKED_FILES: &[&str] = &[
-    "kcore",
-    "keys",
-    "latency_stats",
-    "sched_debug",
-    "timer_list",
-];
-const MASKED_FOLDERS: &[&str] = &["acpi", "scsi"];
-
 /// Folders of the sandbox that are in memory and that the command can write to.
 pub(super) const IN_MEMORY: &[&str] = &["/run", "/tmp", "/dev/shm"];
 
@@ -112,6 +90,7 @@ pub(super) fn mount(arguments: &mut Arguments, spec: &SandboxSpec) {
         }
     }
     etc(arguments, spec);
+    proc::mount(arguments);
     devices(arguments, &spec.limits);
     temporary(arguments, &spec.limits, "0755", "/run");
     temporary(arguments, &spec.limits, "1777", "/tmp");
@@ -202,26 +181,6 @@ fn etc(arguments: &mut Arguments, spec: &SandboxSpec) {
 }
 
 fn devices(arguments: &mut Arguments, limits: &Limits) {
-    arguments.words(["--proc", "/proc"]);
-    for name in PROTECTED {
-        let path = Path::new("/proc").join(name);
-        if path.exists() {
-            read_only(arguments, &path, &path);
-        }
-    }
-    for name in MASKED_FILES {
-        let path = Path::new("/proc").join(name);
-        if path.exists() {
-            read_only(arguments, Path::new("/dev/null"), &path);
-        }
-    }
-    for name in MASKED_FOLDERS {
-        let path = Path::new("/proc").join(name);
-        if path.exists() {
-            arguments.option(["--tmpfs".as_ref(), path.as_os_str()]);
-            arguments.option(["--remount-ro".as_ref(), path.as_os_str()]);
-        }
-    }
     arguments.words(["--dev", "/dev"]);
     temporary(arguments, limits, "1777", "/dev/shm");
     // Without this the rest of /dev would be a temporary folder without a limit.

@@ -74,6 +74,7 @@ fn works_for_an_ordinary_user() {
             "sight::",
             "life::",
             "ends::",
+            "polled::",
             "pids_are_limited_for_ordinary_users",
         ])
         .env("TMPDIR", "/tmp")

@@ -76,6 +76,51 @@ fn files_without_a_name_count() {
 }
 
 #[test]
+fn segments_of_shared_memory_that_nobody_has_attached_count() {
+    let program = "import ctypes, time\n\
+        c = ctypes.CDLL(None); c.shmat.restype = ctypes.c_void_p\n\
+        c.shmget.argtypes = [ctypes.c_int, ctypes.c_size_t, ctypes.c_int]\n\
+        c.shmat.argtypes = [ctypes.c_int, ctypes.c_void_p, ctypes.c_int]\n\
+        c.shmdt.argtypes = [ctypes.c_void_p]\n\
+        for n in range(3):\n  \
+          at = c.shmat(c.shmget(0, 100 << 20, 0o1600), None, 0)\n  \
+          ctypes.memset(at, 1, 100 << 20)\n  \
+          c.shmdt(at)\n\
+        time.sleep(60)";
+    if let Some((ended, output)) = python(200, program) {
+        assert_over(ended, &output);
+    }
+}
+
+#[test]
+fn messages_that_nobody_has_received_count() {
+    let program = "import ctypes, time\n\
+        c = ctypes.CDLL(None); text = ctypes.create_string_buffer(bytes(8 + 8000))\n\
+        text[0] = b'1'\n\
+        for n in range(9000):\n  \
+          queue = c.msgget(0, 0o1600)\n  \
+          for m in range(2): c.msgsnd(queue, text, 8000, 0o4000)\n\
+        time.sleep(60)";
+    if let Some((ended, output)) = python(100, program) {
+        assert_over(ended, &output);
+    }
+}
+
+#[test]
+fn temporary_folders_count_where_no_process_can_be_looked_at() {
+    let program = "import ctypes, os, time\n\
+        ctypes.CDLL(None).prctl(4, 0, 0, 0, 0)\n\
+        with open('/tmp/a', 'wb') as file:\n  \
+          for n in range(180): file.write(bytes(1 << 20))\n\
+        fd = os.memfd_create('x')\n\
+        for n in range(180): os.write(fd, bytes(1 << 20))\n\
+        time.sleep(60)";
+    if let Some((ended, output)) = python(200, program) {
+        assert_over(ended, &output);
+    }
+}
+
+#[test]
 fn a_process_that_cannot_be_looked_at_counts_as_well() {
     let program = "import ctypes, time\n\
         ctypes.CDLL(None).prctl(4, 0, 0, 0, 0)\n\
@@ -94,6 +139,45 @@ fn temporary_folders_are_never_larger_than_the_memory() {
         spec.limits.memory_bytes = Some(16 * MIB);
     });
     assert_eq!(output, "full\n");
+}
+
+#[test]
+fn a_storm_of_forks_is_bounded_before_it_is_measured() {
+    // Counts those that live at once, as long as it lives itself.
+    let program = "import os, sys, time\n\
+        alive = 0\n\
+        for n in range(20000):\n  \
+          try:\n    \
+            if os.fork() == 0:\n      time.sleep(60)\n    \
+            alive += 1\n  \
+          except OSError: break\n\
+        print(alive, flush=True)\n\
+        time.sleep(60)";
+    let session = Session::new();
+    let mut spec = session.spec(&format!("/usr/bin/python3 - <<'END'\n{program}\nEND\n"));
+    spec.limits = Limits {
+        pids: Some(100),
+        ..Limits::default()
+    };
+    let launch = session.launch(&spec);
+    if launch.polled_limits.pids.is_none() || !std::path::Path::new("/usr/bin/python3").exists() {
+        eprintln!("skipped: something else bounds processes here, or there is no Python");
+        return;
+    }
+    let (ended, output) = collect(&launch);
+    let Ended::OverLimit(LimitExceeded::Pids { used, limit: 100 }) = ended else {
+        panic!("{ended:?}: {output}");
+    };
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
+    let mut version = release
+        .split(['.', '-'])
+        .map(|part| part.parse::<u32>().unwrap_or(0));
+    if (version.next(), version.next()) < (Some(6), Some(14)) {
+        eprintln!("skipped: Linux {release} bounds no pid namespace");
+        return;
+    }
+    // The kernel gives each pid below three hundred once.
+    assert!(used <= 100 + 301, "{used}");
 }
 
 #[test]

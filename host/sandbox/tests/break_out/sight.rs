@@ -103,6 +103,29 @@ fn nothing_else_is_writable_by_what_the_kernel_says() {
 }
 
 #[test]
+fn the_hosts_kernel_and_hardware_are_not_described() {
+    let session = Session::new();
+    let script = "cd /proc
+        for file in allocinfo buddyinfo cmdline config.gz consoles diskstats interrupts iomem \
+            ioports kallsyms kcore key-users keys kmsg kpagecgroup kpagecount kpageflags \
+            latency_stats mdstat modules mtrr pagetypeinfo partitions sched_debug slabinfo \
+            softirqs swaps timer_list timer_stats vmallocinfo zoneinfo; do
+            test -e $file || continue
+            test -c $file && test -z \"$(timeout 9 head -c 1 $file | tr '\\0' x)\" || echo $file
+        done
+        for folder in acpi asound bus driver fs irq scsi tty/driver; do
+            test ! -e $folder || test -z \"$(ls -A $folder)\" || echo $folder
+        done
+        test ! -e /sys || echo /sys";
+    assert_eq!(session.output(script), "");
+    // What programs do read.
+    session.output(
+        "cd /proc; for file in cpuinfo meminfo stat uptime loadavg version filesystems mounts \
+         sys/kernel/osrelease self/cgroup net/tcp; do test -n \"$(head -c 1 $file)\" || exit 1; done",
+    );
+}
+
+#[test]
 fn is_an_unprivileged_user_in_a_pid_namespace_of_its_own() {
     let session = Session::new();
     let status = session.output("cat /proc/self/status");

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use aod_resources::event::EventId;
 
+use super::run::{self, is_run};
 use super::{ID_PREFIX, file_of, id_of, turns_in};
 
 /// So much is read at once, and more where a line is longer.
@@ -17,6 +18,8 @@ const CHUNK: usize = 256 << 10;
 #[derive(Debug)]
 pub(crate) struct EventReader {
     dir: PathBuf,
+    /// The last event that is not to be given again.
+    after: EventId,
     offset: Option<ReadOffset>,
     /// Behind this nothing is read: a turn and an offset in its file.
     until: Option<(u32, u64)>,
@@ -36,6 +39,7 @@ impl EventReader {
         let turns = turns_in(dir)?;
         let mut reader = Self {
             dir: dir.to_owned(),
+            after,
             offset: None,
             until: None,
         };
@@ -79,7 +83,7 @@ impl EventReader {
         self.until.is_some_and(|until| offset >= until)
     }
 
-    /// Reads whole lines, about `bytes` bytes of them, and gives each to `take` without its line
+    /// Reads events, about `bytes` bytes of them, and gives each to `take` as a line without its
     /// end until that says false. Returns whether there were any.
     pub(crate) fn read(
         &mut self,
@@ -90,16 +94,42 @@ impl EventReader {
         while given < bytes {
             let Some(chunk) = self.chunk()? else { break };
             for line in chunk.split_inclusive(|byte| *byte == b'\n') {
-                if self.is_at_end() || !take(&line[..line.len() - 1]) {
+                if given >= bytes || self.is_at_end() {
                     return Ok(given > 0);
                 }
-                given += line.len();
+                let is_taken = self.give(&line[..line.len() - 1], &mut |event| {
+                    let is_taken = take(event);
+                    if is_taken {
+                        given += event.len() + 1;
+                    }
+                    is_taken
+                })?;
+                if !is_taken {
+                    return Ok(given > 0);
+                }
                 if let Some(offset) = &mut self.offset {
                     offset.bytes += line.len() as u64;
                 }
             }
         }
         Ok(given > 0)
+    }
+
+    /// Gives what a stored line has of events that were not given before. Returns whether all of
+    /// it was taken.
+    fn give(&mut self, line: &[u8], take: &mut dyn FnMut(&[u8]) -> bool) -> io::Result<bool> {
+        let mut give = |id: EventId, event: &[u8]| {
+            let is_taken = id <= self.after || take(event);
+            if is_taken {
+                self.after = self.after.max(id);
+            }
+            is_taken
+        };
+        match id_of(line) {
+            Some(_) if is_run(line) => run::expand(line, give),
+            Some(id) => Ok(give(id, line)),
+            None => Ok(take(line)),
+        }
     }
 
     /// The lines that follow; none at the end of what is there. The offset is not moved.
@@ -199,8 +229,9 @@ fn line_end(file: &File, mut offset: u64) -> io::Result<Option<u64>> {
     }
 }
 
-/// Where the first line with a greater id than `after` begins, or will.
+/// Where the first line begins, or will, that has an event behind `after`; or a run before it.
 fn find(file: &File, after: EventId) -> io::Result<u64> {
+    let mut last = 0;
     // Lines that begin before `low` are not greater, those that begin at `high` or behind it are,
     // or are not whole yet.
     let (mut low, mut high) = (0, file.metadata()?.len());
@@ -212,13 +243,19 @@ fn find(file: &File, after: EventId) -> io::Result<u64> {
         };
         match start {
             Some(start) if start < high => match (id_at(file, start)?, line_end(file, start)?) {
-                (Some(id), Some(next)) if id <= after => low = next,
+                (Some(id), Some(next)) if id <= after => {
+                    last = start;
+                    low = next;
+                }
                 _ => high = middle,
             },
             _ => high = middle,
         }
     }
-    Ok(low)
+    match low > last && is_run(&read_at(file, last, run::PREFIX)?) {
+        true => Ok(last),
+        false => Ok(low),
+    }
 }
 
 #[cfg(test)]

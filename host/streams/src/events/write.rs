@@ -8,8 +8,8 @@ use std::path::Path;
 use aod_resources::event::{Event, EventId};
 use serde::de::IgnoredAny;
 
+use super::run::{self, Run};
 use super::{file_of, id_of};
-use crate::follow::escape_line_ends;
 
 /// Events are written in batches of about this many bytes.
 const BATCH: usize = 256 << 10;
@@ -20,8 +20,10 @@ const KEPT: usize = 4 << 10;
 /// Stores the events of one turn. The turn's task is the only one that has it.
 pub struct EventWriter {
     file: File,
-    /// The id of the last event that was stored or stands in the buffer.
+    /// The id of the last event that was taken.
     last: Option<EventId>,
+    /// What is taken and not in the buffer yet.
+    run: Option<Run>,
     buffer: Vec<u8>,
     written: Box<dyn FnMut() + Send>,
 }
@@ -59,6 +61,7 @@ impl EventWriter {
         Ok(Self {
             file,
             last,
+            run: None,
             buffer: Vec::new(),
             written: Box::new(written),
         })
@@ -72,17 +75,18 @@ impl EventWriter {
         if self.last.is_some_and(|last| event.id <= last) {
             return Ok(());
         }
-        let start = self.buffer.len();
-        serde_json::to_writer(&mut self.buffer, event)?;
-        for byte in &mut self.buffer[start..] {
-            // Line ends within strings are escaped: these stand between the tokens of a JSON text
-            // that an adapter gave.
-            if matches!(byte, b'\n' | b'\r') {
-                *byte = b' ';
+        let is_taken = match &mut self.run {
+            Some(run) => run.take(event)?,
+            None => false,
+        };
+        if !is_taken {
+            self.end_run()?;
+            self.run = Run::begin(event);
+            if self.run.is_none() {
+                run::encode(event, &mut self.buffer)?;
+                self.buffer.push(b'\n');
             }
         }
-        escape_line_ends(&mut self.buffer, start);
-        self.buffer.push(b'\n');
         self.last = Some(event.id);
         if self.buffer.len() >= BATCH {
             self.flush()?;
@@ -90,11 +94,20 @@ impl EventWriter {
         Ok(())
     }
 
+    /// Puts what was taken together into the buffer.
+    fn end_run(&mut self) -> io::Result<()> {
+        match self.run.take() {
+            Some(run) => run.write(&mut self.buffer),
+            None => Ok(()),
+        }
+    }
+
     /// Writes what was taken. After this it survives the death of every process.
     ///
     /// # Errors
     /// Where it cannot be written.
     pub fn flush(&mut self) -> io::Result<()> {
+        self.end_run()?;
         if self.buffer.is_empty() {
             return Ok(());
         }
@@ -124,10 +137,10 @@ fn whole(file: &File, entries: u64) -> io::Result<(u64, Option<EventId>)> {
     loop {
         line.clear();
         lines.read_until(b'\n', &mut line)?;
-        let id = id_of(&line).filter(|id| id.entry <= entries && last.is_none_or(|it| it < *id));
+        let follows = id_of(&line).is_some_and(|id| last.is_none_or(|it| it < id));
         let is_whole = line.ends_with(b"\n") && serde_json::from_slice::<IgnoredAny>(&line).is_ok();
-        match id {
-            Some(id) if is_whole => {
+        match run::last_id(&line).filter(|id| id.entry <= entries) {
+            Some(id) if follows && is_whole => {
                 length += line.len() as u64;
                 last = Some(id);
             }

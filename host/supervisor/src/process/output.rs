@@ -3,7 +3,7 @@
 use std::fs::File;
 
 use aod_log::{Batch, Flags, Kind, Meta};
-use aod_supervisor::Redactor;
+use aod_supervisor::{LinePosition, Redactor};
 
 /// A longer line is recorded in pieces.
 const LONGEST_LINE: usize = 16 << 20;
@@ -40,7 +40,7 @@ pub struct Output {
 
 impl Output {
     /// For [`Kind::Stdout`] or [`Kind::Stderr`].
-    pub const fn new(pipe: Option<File>, kind: Kind) -> Self {
+    pub fn new(pipe: Option<File>, kind: Kind) -> Self {
         Self {
             pipe,
             lines: Lines::new(kind),
@@ -84,16 +84,19 @@ pub struct Lines {
     kind: Kind,
     /// The beginning of a line whose end has not come.
     partial: Vec<u8>,
+    /// Where in its line that stands.
+    position: LinePosition,
     bytes: u64,
     replaced: u64,
 }
 
 impl Lines {
     /// For [`Kind::Stdout`] or [`Kind::Stderr`].
-    pub const fn new(kind: Kind) -> Self {
+    pub fn new(kind: Kind) -> Self {
         Self {
             kind,
             partial: Vec::new(),
+            position: LinePosition::default(),
             bytes: 0,
             replaced: 0,
         }
@@ -148,15 +151,19 @@ impl Lines {
         self.partial.extend_from_slice(piece);
         if self.partial.len() > LONGEST_LINE {
             let mut clean = Vec::with_capacity(self.partial.len());
-            let done = sink.redactor.redact_partial(&self.partial, &mut clean);
+            let done = sink
+                .redactor
+                .redact_partial(&mut self.position, &self.partial, &mut clean);
             self.partial.drain(..done);
             self.emit(&clean, false, Flags::CONTINUED, sink);
         }
     }
 
-    /// Records complete lines. No secret's form holds a newline, so they are scanned at once.
+    /// Records complete lines, of the first of which pieces may have been recorded. No secret's form
+    /// holds a newline, so they are scanned at once.
     fn whole(&mut self, lines: &[u8], sink: &mut Sink<'_>) {
-        let clean = sink.redactor.redact(lines);
+        let position = std::mem::take(&mut self.position);
+        let clean = sink.redactor.redact_rest(position, lines);
         let valid = std::str::from_utf8(&clean).is_ok();
         let mut start = 0;
         for end in memchr::memchr_iter(b'\n', &clean) {

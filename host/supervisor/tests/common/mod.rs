@@ -28,6 +28,7 @@ pub struct Entry {
     pub id: u64,
     pub kind: Kind,
     pub flags: Flags,
+    pub time: i64,
     pub payload: Vec<u8>,
 }
 
@@ -73,6 +74,7 @@ impl Case {
         self.spec.secrets.push(Secret {
             name: name.to_owned(),
             value: value.to_owned(),
+            is_open: false,
         });
         self.spec
             .launch
@@ -131,6 +133,7 @@ impl Case {
                 id: record.id,
                 kind: record.kind,
                 flags: record.flags,
+                time: record.time,
                 payload: record.payload.to_vec(),
             });
         }

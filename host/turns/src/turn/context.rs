@@ -22,7 +22,7 @@ pub(crate) struct BeginRecord {
     pub(crate) resume: Option<String>,
     /// Names of the secrets at hand.
     pub(crate) secrets: Vec<String>,
-    /// Base URLs that the user gave.
+    /// Base URLs that the user gave; redacted in the log where they came as secrets.
     pub(crate) endpoints: Vec<GivenEndpoint>,
     /// The CLI's version.
     pub(crate) cli_version: Option<String>,
@@ -31,6 +31,19 @@ pub(crate) struct BeginRecord {
     /// How the process was started.
     #[serde(default)]
     pub(crate) start: Start,
+}
+
+impl BeginRecord {
+    /// Whether the log has `[redacted:NAME]` in the place of an endpoint.
+    pub(crate) fn hides_an_endpoint(&self) -> bool {
+        let is_hidden = |endpoint: &GivenEndpoint| endpoint.url.contains("[redacted:");
+        self.endpoints.iter().any(is_hidden)
+    }
+
+    /// Sets the base URLs that the user gave.
+    pub(crate) fn set_endpoints(&mut self, endpoints: Vec<Endpoint>) {
+        self.endpoints = endpoints.into_iter().map(Into::into).collect();
+    }
 }
 
 /// What the launch decided and the fold needs to know.
@@ -173,6 +186,22 @@ fn turn_id(session: Uuid, turn: u32) -> Uuid {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_endpoint_that_the_log_hides_is_told_from_others() {
+        let with = |url: &str| {
+            let record = serde_json::json!({
+                "adapter": "", "resume": null, "secrets": [], "cli_version": null, "options": "",
+                "endpoints": [{ "provider": "acme", "url": url }],
+            });
+            serde_json::from_value::<BeginRecord>(record).unwrap()
+        };
+        assert!(!with("http://127.0.0.1:1/v1").hides_an_endpoint());
+        let mut hidden = with("[redacted:ACME_BASE_URL]/v1");
+        assert!(hidden.hides_an_endpoint());
+        hidden.set_endpoints(Vec::new());
+        assert!(!hidden.hides_an_endpoint());
+    }
 
     #[test]
     fn turns_have_ids_of_their_own() {

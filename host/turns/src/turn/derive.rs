@@ -6,8 +6,12 @@ use aod_supervisor::Exited;
 use uuid::Uuid;
 
 use super::Turns;
-use super::fold::{Effect, Fold};
+use super::fold::{Advance, Fold};
 use crate::{Error, Result};
+
+/// As much of the log is read before whoever follows the turn looks at what is asked of it: an
+/// adapter is slower than a CLI that writes without end, and would never come to the log's end.
+const MOST: usize = 512 << 10;
 
 /// Everything here blocks for as long as an adapter computes, and is done off the async threads.
 pub(super) struct Derivation {
@@ -39,11 +43,13 @@ impl Derivation {
         .await
     }
 
-    /// Reads on, and says what is to be done.
-    pub(super) async fn advance(mut self) -> Result<(Self, Vec<Effect>)> {
+    /// Reads on for a while, and says what is to be done and whether there is more to read.
+    pub(super) async fn advance(mut self) -> Result<(Self, Advance)> {
         blocking(move || {
-            let effects = self.fold.advance(&mut self.reader, &mut self.events)?;
-            Ok((self, effects))
+            let advance = self
+                .fold
+                .advance(&mut self.reader, &mut self.events, MOST)?;
+            Ok((self, advance))
         })
         .await
     }

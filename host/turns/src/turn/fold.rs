@@ -37,8 +37,12 @@ use crate::{Error, Result};
 
 pub(super) use self::dialogue::{Due, QuestionState, TimerAction, for_stdin};
 
-/// Lines are handed over in batches of about this many bytes.
+/// Lines are handed over in batches of about this many bytes, and of no more lines than this: what
+/// an adapter makes of each line counts towards the bounds of a call's time and reply.
 const BATCH: usize = 256 << 10;
+const BATCH_LINES: usize = 4096;
+/// What a record counts for beside its content, where reading is bounded.
+const RECORD: usize = 64;
 /// How much of stderr is kept for messages.
 const STDERR_TAIL: usize = 4 << 10;
 /// After so many failed calls a turn goes on without its adapter.
@@ -51,6 +55,14 @@ pub(crate) enum Effect {
     Remember(Option<String>),
     /// Have the supervisor do this, the effect of this number in the turn.
     Outside(u64, aod_supervisor::Effect),
+}
+
+/// What reading on has come to.
+pub(crate) struct Advance {
+    /// What is to be done.
+    pub(crate) effects: Vec<Effect>,
+    /// Whether there is more to be read.
+    pub(crate) is_behind: bool,
 }
 
 /// What a fold begins with.
@@ -159,18 +171,24 @@ impl Fold {
         &self.stderr_tail
     }
 
-    /// Reads what is there, up to the turn's `Exited`, stores the events that it gives, and
-    /// returns what is to be done. Blocks for as long as the adapter computes.
+    /// Reads what is there, up to the turn's `Exited` and until it has read `most` bytes, stores the
+    /// events that it gives, and returns what is to be done. Blocks for as long as the adapter
+    /// computes.
     pub(crate) fn advance(
         &mut self,
         reader: &mut Reader,
         events: &mut EventWriter,
-    ) -> Result<Vec<Effect>> {
+        most: usize,
+    ) -> Result<Advance> {
         let mut step = Step::new(events);
-        while self.exited.is_none() {
+        let mut read = 0;
+        let mut is_behind = true;
+        while self.exited.is_none() && read < most {
             let Some(record) = reader.next().map_err(Error::internal)? else {
+                is_behind = false;
                 break;
             };
+            read += record.payload.len() + RECORD;
             if record.kind == Kind::Begin
                 && self.following.front().is_some_and(|next| next.turn == record.turn)
             {
@@ -189,11 +207,14 @@ impl Fold {
             self.hand_over_rest(&mut step).map_err(Error::internal)?;
         }
         step.events.flush().map_err(Error::internal)?;
-        Ok(step.effects)
+        Ok(Advance {
+            effects: step.effects,
+            is_behind: is_behind && self.exited.is_none(),
+        })
     }
 
     /// Whether what the turn gives is to be told: not if an earlier host has.
-    const fn is_told(&self) -> bool {
+    pub(super) const fn is_told(&self) -> bool {
         self.prompt.turn >= self.told_from
     }
 
@@ -203,10 +224,8 @@ impl Fold {
         let Some(prompt) = self.following.pop_front() else {
             return Ok(());
         };
-        // An earlier host has done all of it.
-        if !self.is_told() {
-            step.effects.clear();
-        }
+        // What was to be done for the last turn's sake comes too late.
+        step.effects.retain(|effect| matches!(effect, Effect::Remember(_)));
         self.ids = self.ids.next_turn(prompt.turn);
         self.prompt = prompt;
         self.dialogue = Dialogue::default();
@@ -254,7 +273,9 @@ impl Fold {
                     _ => OutputSource::Stderr,
                 };
                 let text = record.text();
-                if source != self.current || self.pending().bytes() + text.len() > BATCH {
+                let pending = self.pending();
+                let is_full = pending.bytes() + text.len() > BATCH || pending.len() >= BATCH_LINES;
+                if source != self.current || is_full {
                     self.hand_over(step)?;
                     self.current = source;
                 }
@@ -552,7 +573,9 @@ impl Fold {
 
     fn remember(&mut self, token: Option<String>, step: &mut Step<'_>) {
         self.remember = Some(token.clone());
-        step.effects.push(Effect::Remember(token));
+        if self.is_told() {
+            step.effects.push(Effect::Remember(token));
+        }
     }
 
     /// Tells what an adapter emits, with the host's numbers in the place of the adapter's.

@@ -45,17 +45,21 @@ impl Task<'_> {
                 .placement
                 .is_running(self.worker())
                 .map_err(Error::internal)?;
+            let mut is_behind = false;
             if has_grown || !alive {
-                let effects;
-                (derivation, effects) = derivation.advance().await?;
-                outbox.extend(effects);
-                // All that an earlier host had met was met once more.
-                self.crossing = None;
+                let advance;
+                (derivation, advance) = derivation.advance().await?;
+                outbox.extend(advance.effects);
+                is_behind = advance.is_behind;
+                if !is_behind {
+                    // All that an earlier host had met was met once more.
+                    self.crossing = None;
+                }
             }
             if let Some(exited) = derivation.fold.exited.clone() {
                 return self.finish(derivation, exited).await;
             }
-            if !alive {
+            if !alive && !is_behind {
                 return self.lost(Some(derivation)).await;
             }
             let done = derivation.fold.done();
@@ -75,18 +79,24 @@ impl Task<'_> {
                 worker::stop_for_good(&turns.placement, self.worker()).await;
             }
             let (next, read) = (derivation.fold.next_due(), derivation.last_id());
-            let due = self.keep_time(&mut alarm, next, read).await?;
-            has_grown = false;
+            // What it waits for may be among what was not read yet.
+            let due = match is_behind {
+                true => None,
+                false => self.keep_time(&mut alarm, next, read).await?,
+            };
+            has_grown = is_behind;
             tokio::select! {
+                () = std::future::ready(()), if is_behind => {}
                 _ = wake.changed() => has_grown = true,
                 _ = pulse.tick() => {}
                 () = tokio::time::sleep(due.unwrap_or(PULSE)), if due.is_some() => {}
                 Ok(()) = stopped.changed() => stopped.mark_changed(),
                 Some(attempt) = self.answers.recv() => {
                     // What it answers to may not have been read yet.
-                    let effects;
-                    (derivation, effects) = derivation.advance().await?;
-                    outbox.extend(effects);
+                    let advance;
+                    (derivation, advance) = derivation.advance().await?;
+                    outbox.extend(advance.effects);
+                    has_grown |= advance.is_behind;
                     let standing = derivation.fold.question_state(&attempt.question, &attempt.value);
                     self.answer(attempt, standing).await?;
                 }

@@ -197,6 +197,7 @@ pub(crate) fn turn_spec(
             .map(|(name, value)| Secret {
                 name: name.to_owned(),
                 value: value.expose_secret().to_owned(),
+                is_open: secrets.is_open(name),
             })
             .collect(),
         clock: Clock {

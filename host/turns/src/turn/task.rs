@@ -24,7 +24,7 @@ use crate::journal::Journal;
 use crate::paths::SessionPaths;
 use crate::placement::{PlacementError, WorkerId};
 use crate::provision::ProvisionError;
-use crate::secrets::missing_credential;
+use crate::secrets::{self, missing_credential};
 use crate::{Error, Result};
 
 /// What users ask of a turn.
@@ -302,7 +302,7 @@ impl Task<'_> {
     async fn resume(&mut self) -> Result<Option<Derivation>, Failure> {
         let turns = self.turns;
         let log = self.paths.log();
-        let Some(begin) = self.recorded().map_err(Error::internal)? else {
+        let Some(mut begin) = self.recorded().map_err(Error::internal)? else {
             self.lost(None).await?;
             return Ok(None);
         };
@@ -318,6 +318,16 @@ impl Task<'_> {
             .adapters
             .by_digest(&self.session, &begin.adapter)
             .await?;
+        if begin.hides_an_endpoint() {
+            // Read anew, since the log has no secret; an adapter is better off with the redacted
+            // one than with none.
+            let description = adapter.description();
+            let gathered =
+                secrets::gather(&turns.store, &turns.seals, &self.session, description).await;
+            if let Ok(secrets) = gathered {
+                begin.set_endpoints(secrets.endpoints(description));
+            }
+        }
         let places = sandbox_paths(&*turns.sandboxes.driver, &self.paths);
         let context = context(&self.session, &begin, places);
         let reader = Reader::open(&log).map_err(Error::internal)?;

@@ -1,6 +1,10 @@
 //! How servers are started.
 
+use std::net::TcpListener;
+use std::os::fd::AsRawFd as _;
+use std::os::unix::process::CommandExt as _;
 use std::process::Command;
+use std::sync::Arc;
 
 use crate::disk::Disk;
 use crate::program::program;
@@ -13,6 +17,7 @@ pub struct ServerOptions {
     environment: Vec<(String, String)>,
     pub(super) disk: Option<Disk>,
     pub(super) is_cold: bool,
+    pub(super) listener: Option<Arc<TcpListener>>,
 }
 
 impl ServerOptions {
@@ -24,6 +29,7 @@ impl ServerOptions {
             environment: Vec::new(),
             disk: None,
             is_cold: false,
+            listener: None,
         }
     }
 
@@ -43,6 +49,13 @@ impl ServerOptions {
     #[must_use]
     pub fn cold(mut self) -> Self {
         self.is_cold = true;
+        self
+    }
+
+    /// With a socket that the test holds, as a service manager does, instead of one of its own.
+    #[must_use]
+    pub fn listening_on(mut self, listener: Arc<TcpListener>) -> Self {
+        self.listener = Some(listener);
         self
     }
 
@@ -69,5 +82,29 @@ pub(super) fn command(options: &ServerOptions) -> Command {
             .iter()
             .map(|(name, value)| (name, value)),
     );
+    command
+}
+
+/// The program's command behind a shell that gives it a socket as its descriptor 3, as systemd's
+/// socket activation does. Its process is the shell's.
+pub(super) fn activated(program: &Command, listener: &Arc<TcpListener>) -> Command {
+    let mut command = Command::new("sh");
+    command
+        .args(["-c", "LISTEN_FDS=1 LISTEN_PID=$$ exec \"$@\"", "sh"])
+        .arg(program.get_program());
+    for (name, value) in program.get_envs() {
+        match value {
+            Some(value) => command.env(name, value),
+            None => command.env_remove(name),
+        };
+    }
+    let listener = listener.clone();
+    // SAFETY: between fork and exec this makes one system call.
+    unsafe {
+        command.pre_exec(move || match libc::dup2(listener.as_raw_fd(), 3) {
+            3 => Ok(()),
+            _ => Err(std::io::Error::last_os_error()),
+        });
+    }
     command
 }

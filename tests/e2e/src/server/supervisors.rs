@@ -6,8 +6,10 @@ use std::path::Path;
 use crate::process::{Process, Tree, all};
 use crate::program::program;
 
-/// Supervisors are told from others' by the log that they hold open.
-pub(super) fn supervisors(data: &Path) -> Vec<Tree> {
+/// The supervisors of the sessions in a data folder, with all that runs under each. They are told
+/// from others' by the log that they hold open.
+#[must_use]
+pub fn supervisors(data: &Path) -> Vec<Tree> {
     let wanted = program("aod-supervisor");
     let name = wanted
         .file_name()

@@ -15,7 +15,7 @@ async fn an_environment_is_returned_as_documented() {
     let expected = json!({
         "id": created["id"], "type": "environment", "name": "e", "packages": {},
         "setup_script": null, "networking": {"type": "unrestricted", "allowed_hosts": []},
-        "version": 1, "archived_at": null, "created_at": created["created_at"],
+        "vars": {}, "version": 1, "archived_at": null, "created_at": created["created_at"],
         "updated_at": created["updated_at"],
     });
     assert_eq!(created, expected);
@@ -24,9 +24,10 @@ async fn an_environment_is_returned_as_documented() {
         "packages": {"apt": ["jq"], "pip": ["requests==2.32.0"], "npm": ["@scope/x@1"]},
         "setup_script": "echo hi\n",
         "networking": {"type": "limited", "allowed_hosts": ["example.com", "*.example.org"]},
+        "vars": {"LOG_LEVEL": "debug", "EMPTY": ""},
     });
     let created = client.post("/environments", &whole).await.expect(201);
-    for field in ["name", "packages", "setup_script", "networking"] {
+    for field in ["name", "packages", "setup_script", "networking", "vars"] {
         assert_eq!(created[field], whole[field], "{field}");
     }
 }
@@ -84,6 +85,34 @@ async fn variables_are_replaced_as_a_whole_and_never_returned() {
     assert!(!server.log().contains("variable-value"));
     let files = aod_e2e::files_with(&server.data(), "variable-value", &|_| false);
     assert!(files.is_empty(), "a value lies open in {files:?}");
+}
+
+#[tokio::test]
+async fn open_variables_are_replaced_as_a_whole_and_kept_with_their_versions() {
+    let server = server().await;
+    let client = server.client();
+    let body =
+        json!({"name": "e", "vars": {"A": "one", "B": "two"}, "env_vars": {"C": "secret-value"}});
+    let id = client.create_environment(&body).await;
+    let path = format!("/environments/{id}");
+    let put = async |changes| client.put(&path, &changes).await.expect(200);
+    let same = put(json!({"version": 1, "vars": {"A": "one", "B": "two"}})).await;
+    assert_eq!(same["version"], 1, "a change that changes nothing");
+    let changed = put(json!({"version": 1, "vars": {"B": "three"}})).await;
+    assert_eq!(changed["vars"], json!({"B": "three"}));
+    let kept = put(json!({"version": 2, "name": "f"})).await;
+    assert_eq!(kept["vars"], json!({"B": "three"}));
+    // Across two bodies a name may come to be in both; the secret one counts.
+    put(json!({"version": 3, "env_vars": {"B": "secret-value"}})).await;
+    let versions = client.get(&format!("{path}/versions")).await.expect(200);
+    let vars: Vec<&Value> = versions["data"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|version| &version["vars"])
+        .collect();
+    let (one, three) = (json!({"A": "one", "B": "two"}), json!({"B": "three"}));
+    assert_eq!(vars, [&three, &three, &three, &one]);
 }
 
 #[tokio::test]

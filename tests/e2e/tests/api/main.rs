@@ -3,7 +3,10 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
 mod agents;
+mod connections;
+mod doctor;
 mod environments;
+mod listening;
 mod openapi;
 mod operation;
 mod ownership;

@@ -222,6 +222,13 @@ async fn rules_of_environments() {
             json!({"env_vars": {"A": "x\u{0}y"}}),
             json!(["env_vars", "A"]),
         ),
+        (json!({"vars": {"1A": "x"}}), json!(["vars", "1A"])),
+        (json!({"vars": {"A": 1}}), json!(["vars", "A"])),
+        (json!({"vars": ["A"]}), json!(["vars"])),
+        (
+            json!({"vars": {"A": "x"}, "env_vars": {"A": "y"}}),
+            json!(["vars", "A"]),
+        ),
     ] {
         let mut full = vec![json!("body")];
         full.extend(loc.as_array().unwrap().clone());
@@ -265,6 +272,11 @@ async fn rules_of_sessions() {
         (
             json!({"secret_env_vars": {"a b": "x"}}),
             json!(["secret_env_vars", "a b"]),
+        ),
+        (json!({"vars": {"a b": "x"}}), json!(["vars", "a b"])),
+        (
+            json!({"vars": {"A": "x"}, "secret_env_vars": {"A": "y"}}),
+            json!(["vars", "A"]),
         ),
         (json!({"resources": many}), json!(["resources"])),
         (

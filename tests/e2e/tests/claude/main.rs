@@ -7,6 +7,7 @@ mod credentials;
 mod example;
 mod failures;
 mod install;
+mod words;
 
 use aod_e2e::{Client, Runtimes, Server, ServerOptions, Session, extend};
 use aod_standin::{Options, Standin};

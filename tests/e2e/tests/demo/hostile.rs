@@ -92,3 +92,19 @@ async fn one_that_goes_into_the_background_ends_with_its_turn() {
     session.prompt("echo next").await;
     session.ended().await.completed();
 }
+
+#[tokio::test]
+async fn one_that_writes_faster_than_it_is_read_is_stopped() {
+    let server = server().await;
+    let session = server.client().raw_session("yes").await;
+    let mut stream = session.stream().await;
+    stream.until(|event| event.kind() == "output").await;
+    drop(stream);
+    // The host is behind by then, and would be further behind at any later time.
+    let path = format!("/sessions/{}/terminate", session.id);
+    let reply = server.client().post_empty(&path).await;
+    // On a slow machine the rest of what was written may take longer than the request waits.
+    assert!(matches!(reply.status.as_u16(), 200 | 503), "{}", reply.text);
+    session.wait_within("terminated", DEADLINE * 2).await;
+    assert!(server.supervisors().is_empty());
+}

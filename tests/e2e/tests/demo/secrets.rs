@@ -11,7 +11,7 @@ async fn a_secret_is_seen_by_the_agent_and_by_nobody_else() {
     let environment = client
         .create_environment(&json!({
             "name": "e",
-            "env_vars": {"KEY_ONE": one, "PLAIN_URL": "http://127.0.0.1:1/path"},
+            "env_vars": {"KEY_ONE": one, "HOOK": "http://127.0.0.1:1/path"},
             "setup_script": "echo \"setup saw $KEY_ONE\"",
         }))
         .await;
@@ -46,10 +46,7 @@ async fn a_secret_is_seen_by_the_agent_and_by_nobody_else() {
     let stdout = ended.stdout();
     assert!(stdout.contains("KEY_ONE=[redacted:KEY_ONE]"), "{stdout}");
     assert!(stdout.contains("KEY_TWO=[redacted:KEY_TWO]"), "{stdout}");
-    assert!(
-        stdout.contains("PLAIN_URL=http://127.0.0.1:1/path"),
-        "no secret: {stdout}"
-    );
+    assert!(stdout.contains("HOOK=[redacted:HOOK]"), "{stdout}");
 
     let mut replies = Vec::new();
     for path in [
@@ -144,6 +141,61 @@ async fn the_session_wins_over_the_environment_and_changes_work_in_the_next_turn
         "{}",
         ended.last_stdout()
     );
+}
+
+#[tokio::test]
+async fn variables_that_are_no_secrets_are_shown_and_secrets_win_over_them() {
+    let server = Server::demo().await;
+    let client = server.client();
+    let environment = client
+        .create_environment(&json!({
+            "name": "e",
+            "vars": {"STAGE": "production", "FOLDER": "/workspace/out", "OWN": "of-the-environment"},
+            "env_vars": {"HIDDEN": "production-of-films", "BOTH": "secret-of-the-environment"},
+            "setup_script": "echo \"setup saw $STAGE, $FOLDER and $HIDDEN\"",
+        }))
+        .await;
+    let agent = client.demo_agent().await;
+    let session = client
+        .create_session(&json!({
+            "agent_id": agent,
+            "prompt": "print-env\n$ echo $BOTH $OWN >won",
+            "environment_id": environment,
+            "vars": {"BOTH": "open-of-the-session", "OWN": "of-the-session"},
+        }))
+        .await;
+    let ended = session.ended().await.completed();
+    let stdout = ended.stdout();
+    for shown in [
+        "STAGE=production\\n",
+        "FOLDER=/workspace/out\\n",
+        "HIDDEN=[redacted:HIDDEN]\\n",
+        "BOTH=open-of-the-session\\n",
+        "OWN=of-the-session\\n",
+    ] {
+        assert!(stdout.contains(shown), "{shown} is not in {stdout}");
+    }
+    let won = server.workspace_file(&session.id, "won").unwrap();
+    assert_eq!(won, "open-of-the-session of-the-session\n");
+    let provisioning = client
+        .get(&format!("/sessions/{}/provisioning", session.id))
+        .await
+        .text;
+    assert!(
+        provisioning.contains("setup saw production, /workspace/out and [redacted:HIDDEN]"),
+        "{provisioning}"
+    );
+    let read = session.read().await;
+    assert_eq!(
+        read["vars"],
+        json!({"BOTH": "open-of-the-session", "OWN": "of-the-session"})
+    );
+    let environment = client
+        .get(&format!("/environments/{environment}"))
+        .await
+        .expect(200);
+    assert_eq!(environment["vars"]["STAGE"], "production");
+    assert!(environment.get("env_vars").is_none());
 }
 
 /// Something that stands nowhere else.

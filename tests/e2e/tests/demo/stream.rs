@@ -384,3 +384,34 @@ async fn a_live_reader_that_falls_behind_catches_up_and_sees_the_same() {
     };
     assert_eq!((starts(&seen[0]), starts(&seen[1])), (1, 1));
 }
+
+/// The log's frames and what is told of each line would be some seventy times as long.
+#[tokio::test]
+async fn lines_of_one_character_cost_little_more_on_disk() {
+    let server = Server::demo().await;
+    let lines = 200_000;
+    let command = format!("$ yes | head -n {lines} >/proc/$PPID/fd/1");
+    let started = std::time::Instant::now();
+    let session = server.client().demo_session(&command).await;
+    session.ended().await.completed();
+    println!("{lines} lines of one character: {:?}", started.elapsed());
+    let folder = server.session_folder(&session.id);
+    let mut bytes = 0;
+    for part in ["log", "events"] {
+        for file in std::fs::read_dir(folder.join(part)).unwrap() {
+            let file = file.unwrap();
+            if file.file_name() != "reserve" {
+                println!(
+                    "{:?}: {} bytes",
+                    file.path(),
+                    file.metadata().unwrap().len()
+                );
+                bytes += file.metadata().unwrap().len();
+            }
+        }
+    }
+    let written = std::fs::read_to_string(folder.join("events/1.jsonl")).unwrap();
+    assert!(written.contains("\"unparsed\""), "{written}");
+    // What the rest of the turn costs is not the lines'.
+    assert!(bytes < 4 * 2 * lines + 20_000, "{bytes}");
+}

@@ -62,6 +62,7 @@ static GITHUB_SKILL: Object = Object {
     name: "GithubSkill",
     doc: "A skill from a public repository.",
     example: "",
+    disjoint: None,
     fields: &[
         required(
             "source",
@@ -81,6 +82,7 @@ static INLINE_SKILL: Object = Object {
     name: "InlineSkill",
     doc: "A skill given in full. It has no `type`.",
     example: "",
+    disjoint: None,
     fields: &[
         required(
             "name",
@@ -115,6 +117,7 @@ static URL_MCP_SERVER: Object = Object {
     name: "UrlMcpServer",
     doc: "An MCP server that is reached over streamable HTTP.",
     example: "",
+    disjoint: None,
     fields: &[
         SERVER_NAME,
         required(
@@ -137,6 +140,7 @@ static STDIO_MCP_SERVER: Object = Object {
     name: "StdioMcpServer",
     doc: "An MCP server that runs inside the sandbox, and is reached over its standard streams.",
     example: "",
+    disjoint: None,
     fields: &[
         SERVER_NAME,
         required("command", "The program.", Text::new(1, 4096).shape()),

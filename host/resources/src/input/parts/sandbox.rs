@@ -75,6 +75,7 @@ static PACKAGES_TABLE: Object = Object {
     name: "PackagesInput",
     doc: "Packages to install, by package manager.",
     example: r#"{"apt": ["jq"], "pip": ["requests==2.32.3"]}"#,
+    disjoint: None,
     fields: &[
         optional("apt", "Debian packages.", PACKAGE_LIST),
         optional("cargo", "Rust crates with binaries.", PACKAGE_LIST),
@@ -89,6 +90,7 @@ static NETWORKING_TABLE: Object = Object {
     name: "NetworkingInput",
     doc: "What sandboxes may reach.",
     example: r#"{"type": "limited", "allowed_hosts": ["example.com", "*.example.org"]}"#,
+    disjoint: None,
     fields: &[
         required(
             "type",
@@ -119,6 +121,7 @@ static REPOSITORY_RESOURCE: Object = Object {
     name: "RepositoryInput",
     doc: "A git repository to clone, from any host.",
     example: "",
+    disjoint: None,
     fields: &[
         required(
             "url",

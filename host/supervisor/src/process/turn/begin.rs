@@ -21,7 +21,7 @@ use crate::process::requests::RequestHandler;
 
 impl Turn {
     /// Records the turn's beginning and starts its CLI.
-    pub fn begin(mut spec: TurnSpec, mut log: Writer) -> Result<(Self, Started), Failure> {
+    pub fn begin(spec: TurnSpec, mut log: Writer) -> Result<(Self, Started), Failure> {
         let stdin = FirstInput::of(&spec)?;
         let umask = rustix::process::umask(Mode::RWXG | Mode::RWXO | Mode::XUSR);
         let listener = listen(&spec.control_socket)
@@ -34,17 +34,15 @@ impl Turn {
         let redactor = Redactor::new(
             spec.secrets
                 .iter()
+                .filter(|secret| !secret.is_open)
                 .map(|secret| (secret.name.as_str(), secret.value.as_str())),
         );
-        redactor.redact_json(&mut spec.begin);
         let after_id = log.last_id();
         let mut batch = Batch::new();
         let begin = spec.begin.to_string();
+        let begin = redactor.redact(begin.as_bytes());
         batch
-            .push(
-                Meta::new(Kind::Begin, spec.turn, now_micros()),
-                begin.as_bytes(),
-            )
+            .push(Meta::new(Kind::Begin, spec.turn, now_micros()), &begin)
             .and_then(|()| log.append(&mut batch))
             .map_err(|error| Failure::new(StartFailure::Log, "no beginning", &error))?;
         let options = StartOptions {

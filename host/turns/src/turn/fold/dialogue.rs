@@ -170,7 +170,10 @@ impl Fold {
 
     pub(super) fn outside(&mut self, effect: aod_supervisor::Effect, step: &mut Step<'_>) {
         let number = self.dialogue.effects;
-        step.effects.push(Effect::Outside(number, effect));
+        // An earlier host has had those done that it has told of.
+        if self.is_told() {
+            step.effects.push(Effect::Outside(number, effect));
+        }
         self.dialogue.effects += 1;
     }
 

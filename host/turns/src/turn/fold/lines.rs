@@ -118,6 +118,11 @@ impl Pending {
         });
     }
 
+    /// How many whole lines there are.
+    pub(super) fn len(&self) -> usize {
+        self.whole.len()
+    }
+
     /// How many bytes of whole lines there are.
     pub(super) fn bytes(&self) -> usize {
         self.whole.text.len()

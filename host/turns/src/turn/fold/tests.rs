@@ -163,7 +163,8 @@ impl Bench {
     fn derive(&self, dir: &str) -> Vec<Value> {
         let mut events = self.events(dir);
         let mut fold = demo();
-        fold.advance(&mut self.reader(), &mut events).unwrap();
+        fold.advance(&mut self.reader(), &mut events, usize::MAX)
+            .unwrap();
         if let Some(exited) = fold.exited.clone() {
             fold.finish(&exited, &mut events).unwrap();
         }
@@ -274,6 +275,44 @@ fn a_line_longer_than_an_adapter_takes_is_passed_on_whole() {
     assert_eq!(data(1).len() + data(2).len(), 2 * piece.len() + 3);
 }
 
+/// More of them than an adapter's reply may have actions.
+#[test]
+fn many_short_lines_cost_little_and_no_adapter() {
+    let mut bench = Bench::new();
+    let lines = 100_000;
+    bench.output(
+        OutputSource::Stdout,
+        "{\"demo\":\"delta\",\"text\":\"a\"}\n",
+    );
+    let mut events = bench.events("events");
+    let (mut fold, mut reader) = (demo(), bench.reader());
+    fold.advance(&mut reader, &mut events, usize::MAX).unwrap();
+    let mut batch = Batch::new();
+    for _ in 0..lines {
+        let meta = Meta::new(Kind::Stdout, 1, bench.time);
+        batch.push(meta, b"y\n").unwrap();
+    }
+    bench.writer.append(&mut batch).unwrap();
+    bench.output(
+        OutputSource::Stdout,
+        "{\"demo\":\"message\",\"text\":\"a\"}\n",
+    );
+    bench.end();
+    let started = std::time::Instant::now();
+    fold.advance(&mut reader, &mut events, usize::MAX).unwrap();
+    let took = started.elapsed();
+    let stored = bench.stored("events");
+    let bytes = stored.len();
+    println!("{lines} lines of one character: {bytes} bytes of events in {took:?}");
+    assert!(bytes < 5 * lines, "{bytes}");
+    // An adapter that was begun anew would not know of the message's beginning.
+    let told = parsed(&stored);
+    assert_eq!(told[1]["type"], "message.delta");
+    let message = told.last().unwrap();
+    assert_eq!(message["type"], "message");
+    assert_eq!(message["ordinal"], told[1]["message"]);
+}
+
 fn line() -> impl Strategy<Value = (OutputSource, String)> {
     let stdout = prop_oneof![
         Just("{\"demo\":\"delta\",\"text\":\"d\"}".to_owned()),
@@ -323,7 +362,7 @@ proptest! {
                 wanted.push(entry);
             }
             if choice & 2 == 2 {
-                fold.advance(&mut reader, &mut events).unwrap();
+                fold.advance(&mut reader, &mut events, usize::MAX).unwrap();
             }
             if choice & 12 == 12 {
                 // The host dies, and another goes on.
@@ -333,7 +372,7 @@ proptest! {
             }
         }
         bench.end();
-        fold.advance(&mut reader, &mut events).unwrap();
+        fold.advance(&mut reader, &mut events, usize::MAX).unwrap();
         fold.finish(&exited(), &mut events).unwrap();
 
         let at_once = bench.derive("at-once");
@@ -388,7 +427,8 @@ fn a_turn_says_what_its_user_should_know_of_how_it_begins() {
     input.start.continuity = Continuity::Fresh;
     let mut fold = Fold::new(input);
     let mut events = bench.events("events");
-    fold.advance(&mut bench.reader(), &mut events).unwrap();
+    fold.advance(&mut bench.reader(), &mut events, usize::MAX)
+        .unwrap();
     let events = parsed(&bench.stored("events"));
     assert_eq!(events[0]["continuity"], "fresh");
     assert_eq!(events[1]["code"], "conversation.fresh");
@@ -400,7 +440,8 @@ fn what_a_turn_without_an_end_said_last_is_not_lost() {
     bench.output(OutputSource::Stdout, "half a line");
     let mut events = bench.events("events");
     let mut fold = demo();
-    fold.advance(&mut bench.reader(), &mut events).unwrap();
+    fold.advance(&mut bench.reader(), &mut events, usize::MAX)
+        .unwrap();
     assert_eq!(kinds(&parsed(&bench.stored("events"))), ["turn.started"]);
     fold.break_off(&mut events).unwrap();
     let events = parsed(&bench.stored("events"));

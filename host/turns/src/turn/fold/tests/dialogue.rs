@@ -48,11 +48,14 @@ fn asked(id: u32) -> String {
 }
 
 /// The effects for the supervisor, as they are numbered.
-fn outside(effects: Vec<Effect>) -> Vec<(u64, aod_supervisor::Effect)> {
-    let each = effects.into_iter().filter_map(|effect| match effect {
-        Effect::Outside(seq, effect) => Some((seq, effect)),
-        Effect::Remember(_) => None,
-    });
+fn outside(advance: Advance) -> Vec<(u64, aod_supervisor::Effect)> {
+    let each = advance
+        .effects
+        .into_iter()
+        .filter_map(|effect| match effect {
+            Effect::Outside(seq, effect) => Some((seq, effect)),
+            Effect::Remember(_) => None,
+        });
     each.collect()
 }
 
@@ -81,7 +84,11 @@ fn the_same_records_give_the_same_effects_however_often_they_are_read() {
     let mut effects = Vec::new();
     let mut step = |bench: &Bench, stepwise: &mut Fold| {
         let _ = bench;
-        effects.extend(outside(stepwise.advance(&mut reader, &mut events).unwrap()));
+        effects.extend(outside(
+            stepwise
+                .advance(&mut reader, &mut events, usize::MAX)
+                .unwrap(),
+        ));
     };
     bench.say(INITIALIZED);
     step(&bench, &mut stepwise);
@@ -129,7 +136,11 @@ fn the_same_records_give_the_same_effects_however_often_they_are_read() {
 
     let mut events = bench.events("at-once");
     let mut whole = fold(false);
-    let at_once = outside(whole.advance(&mut bench.reader(), &mut events).unwrap());
+    let at_once = outside(
+        whole
+            .advance(&mut bench.reader(), &mut events, usize::MAX)
+            .unwrap(),
+    );
     whole.finish(&exited(), &mut events).unwrap();
     assert_eq!(at_once, effects);
     let numbers: Vec<u64> = effects.iter().map(|(seq, _)| *seq).collect();
@@ -163,7 +174,10 @@ fn a_stopped_turn_takes_no_answer() {
     bench.answer("permission-1-1", "y");
     let mut fold = fold(false);
     let mut events = bench.events("events");
-    let effects = outside(fold.advance(&mut bench.reader(), &mut events).unwrap());
+    let effects = outside(
+        fold.advance(&mut bench.reader(), &mut events, usize::MAX)
+            .unwrap(),
+    );
     // A session, the prompt, "cancelled" to the question, and the wish to stop.
     assert_eq!(effects.len(), 4);
     assert_eq!(
@@ -181,7 +195,8 @@ fn a_tick_comes_where_it_was_wanted_and_on_record() {
     let mut fold = fold(true);
     bench.say(INITIALIZED);
     bench.say("{\"id\":1,\"result\":{}}\n");
-    let mut advance = |fold: &mut Fold| outside(fold.advance(&mut reader, &mut events).unwrap());
+    let mut advance =
+        |fold: &mut Fold| outside(fold.advance(&mut reader, &mut events, usize::MAX).unwrap());
     assert_eq!(advance(&mut fold).len(), 1, "the session is loaded");
     let first = bench.time;
     let due = after(first, 500);
@@ -205,7 +220,7 @@ fn what_could_not_be_written_is_told() {
     });
     bench.append(Kind::Note, Flags::NONE, &note.unwrap());
     let mut fold = fold(false);
-    fold.advance(&mut bench.reader(), &mut bench.events("events"))
+    fold.advance(&mut bench.reader(), &mut bench.events("events"), usize::MAX)
         .unwrap();
     assert_eq!(fold.done(), 1);
     let told = parsed(&bench.stored("events"));

@@ -1,0 +1,5 @@
+"""Where componentize-py looks for the resource of the interface `conversations`."""
+
+from adapter import Conversation
+
+__all__ = ["Conversation"]

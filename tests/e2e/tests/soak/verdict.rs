@@ -1,0 +1,152 @@
+//! What a soak comes to.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use crate::good::Latencies;
+use crate::leftovers::{DESCRIPTOR_MARGIN, Footprint, MEMORY_MARGIN};
+
+/// How many times as long good sessions may wait beside hostile ones.
+const SLOWER: f64 = 2.0;
+
+pub(crate) struct Verdict {
+    pub(crate) baseline: Latencies,
+    pub(crate) mixed: Latencies,
+    pub(crate) hostile: Vec<(&'static str, usize)>,
+    pub(crate) before: Footprint,
+    pub(crate) after: Footprint,
+    pub(crate) zombies: usize,
+    /// How many processes of sessions were seen, and which of them run on.
+    pub(crate) survivors: (usize, Vec<String>),
+}
+
+impl Verdict {
+    pub(crate) fn table(&self) -> String {
+        let mut text =
+            String::from("\n| what | before | with hostile sessions | bar |\n|---|---|---|---|\n");
+        // Writing to a string cannot fail.
+        let mut row = |what: &str, before: String, after: String, bar: String| {
+            let _ = writeln!(text, "| {what} | {before} | {after} | {bar} |");
+        };
+        for (what, before, after) in self.waits() {
+            for rank in [50, 99] {
+                let (then, now) = (percentile(before, rank), percentile(after, rank));
+                let bar = match rank {
+                    99 => format!("{:.2}×, at most {SLOWER}×", ratio(now, then)),
+                    _ => format!("{:.2}×", ratio(now, then)),
+                };
+                let sample = format!("{what}, p{rank} of {} and {}", before.len(), after.len());
+                row(&sample, milliseconds(then), milliseconds(now), bar);
+            }
+        }
+        let lines = |seen: &Latencies| seen.lines.to_string();
+        row(
+            "lines, each once",
+            lines(&self.baseline),
+            lines(&self.mixed),
+            "all".to_owned(),
+        );
+        let mib = |bytes: u64| format!("{} MiB", bytes >> 20);
+        row(
+            "the server's memory",
+            mib(self.before.memory),
+            mib(self.after.memory),
+            format!("+{}", mib(MEMORY_MARGIN)),
+        );
+        let count = |footprint: &Footprint| match footprint.descriptors {
+            Some(count) => count.to_string(),
+            None => "not to be seen by this user".to_owned(),
+        };
+        row(
+            "its descriptors",
+            count(&self.before),
+            count(&self.after),
+            format!("+{DESCRIPTOR_MARGIN}"),
+        );
+        let (seen, alive) = &self.survivors;
+        row(
+            "processes of deleted sessions",
+            format!("{seen} seen"),
+            format!("{} alive", alive.len()),
+            "0".to_owned(),
+        );
+        row(
+            "zombies",
+            String::new(),
+            self.zombies.to_string(),
+            "0".to_owned(),
+        );
+        row(
+            "folders of deleted sessions",
+            String::new(),
+            "0".to_owned(),
+            "0".to_owned(),
+        );
+        let kinds: Vec<String> = self
+            .hostile
+            .iter()
+            .map(|(kind, count)| format!("{kind} {count}"))
+            .collect();
+        let _ = writeln!(text, "\nHostile: {}.", kinds.join(", "));
+        text
+    }
+
+    /// What is not as it should be; latencies only where they are judged.
+    pub(crate) fn faults(&self, judges_waits: bool) -> Vec<String> {
+        let mut faults = Vec::new();
+        if judges_waits {
+            for (what, before, after) in self.waits() {
+                let slower = ratio(percentile(after, 99), percentile(before, 99));
+                if slower > SLOWER {
+                    faults.push(format!(
+                        "{what}: good sessions wait {slower:.2} times as long"
+                    ));
+                }
+            }
+        }
+        if !self.after.fits(&self.before) {
+            faults.push(format!(
+                "the server has grown: {:?}, then {:?}",
+                self.before, self.after
+            ));
+        }
+        if self.zombies > 0 {
+            faults.push(format!("{} zombies", self.zombies));
+        }
+        for command in &self.survivors.1 {
+            faults.push(format!("it outlived its session: {command}"));
+        }
+        faults
+    }
+
+    fn waits(&self) -> [(&'static str, &[Duration], &[Duration]); 2] {
+        let (before, after) = (&self.baseline, &self.mixed);
+        [
+            (
+                "`POST /sessions` to first output",
+                &before.first,
+                &after.first,
+            ),
+            (
+                "a further prompt to first output",
+                &before.further,
+                &after.further,
+            ),
+        ]
+    }
+}
+
+fn percentile(times: &[Duration], rank: usize) -> Duration {
+    let mut times = times.to_vec();
+    times.sort();
+    let at = (times.len() * rank).div_ceil(100).saturating_sub(1);
+    times.get(at).copied().unwrap_or_default()
+}
+
+fn ratio(now: Duration, then: Duration) -> f64 {
+    now.as_secs_f64() / then.as_secs_f64().max(f64::EPSILON)
+}
+
+fn milliseconds(time: Duration) -> String {
+    format!("{:.0} ms", time.as_secs_f64() * 1000.0)
+}
