@@ -39,6 +39,7 @@ pub(crate) struct Settings {
     pub(crate) log: Log,
     admission: Admission,
     retention: Retention,
+    live: Live,
     pub(crate) stream: Stream,
     http: Http,
     compat: Compat,
@@ -165,6 +166,14 @@ struct Admission {
 /// What is kept of each session's history. Nothing is deleted where nothing is said.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
+struct Live {
+    /// How long a CLI that can be spoken to stays after a turn, for the next one; 0s: it does not.
+    #[serde(with = "humantime_serde")]
+    idle: Duration,
+}
+
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
 struct Retention {
     /// What is older may be deleted.
     #[serde(with = "humantime_serde", skip_serializing_if = "Option::is_none")]
@@ -224,6 +233,7 @@ impl Default for Settings {
             log: Log::default(),
             admission: Admission::default(),
             retention: Retention::default(),
+            live: Live::default(),
             stream: Stream::default(),
             http: Http::default(),
             compat: Compat::default(),
@@ -444,6 +454,9 @@ impl Settings {
                 max_running: self.admission.max_running,
                 memory: self.admission.memory.map(|memory| memory.as_u64()),
                 turn_memory: self.admission.turn_memory.as_u64(),
+            },
+            live: aod_turns::LiveConfig {
+                idle: self.live.idle,
             },
             retention: aod_turns::RetentionConfig {
                 age: self.retention.age,

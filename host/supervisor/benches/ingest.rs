@@ -121,6 +121,7 @@ fn to_log(script: &str, dir: &Path, secrets: usize, size: u64) -> (Duration, u64
             idle_ms: 0,
             grace_ms: 5_000,
             after_result_grace_ms: 0,
+            rest_ms: 0,
         },
         interrupt: Interrupt::default(),
     };

@@ -3,12 +3,15 @@
 //! Next is a turn of the user who has the fewest running, and of several such users the one who has
 //! waited longest since their last began. So a user who submits a hundred at once waits for the
 //! last of them, and nobody else does.
+//!
+//! Processes that rest between turns count for their memory, and are the first to go when a turn
+//! wants it: in the order of their last use.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 use uuid::Uuid;
 
 use crate::config::AdmissionConfig;
@@ -35,6 +38,8 @@ struct State {
     users: HashMap<Uuid, User>,
     /// What the running turns need together.
     used: u64,
+    /// Processes at rest, the one that was used least lately first.
+    resting: Vec<Rest>,
     /// In order of arrival.
     queue: Vec<Waiter>,
     next_ticket: u64,
@@ -66,6 +71,24 @@ struct Waiter {
     admit: oneshot::Sender<()>,
 }
 
+/// A process that rests.
+#[derive(Debug)]
+struct Rest {
+    ticket: u64,
+    session: Uuid,
+    memory: u64,
+    /// Told when its memory is wanted.
+    unwanted: Arc<Notify>,
+}
+
+/// A resting process's claim to its memory. Dropping it gives that back.
+#[derive(Debug)]
+pub(crate) struct RestPermit {
+    admission: Admission,
+    ticket: u64,
+    unwanted: Arc<Notify>,
+}
+
 /// A turn's permit to run, or its place in the queue for one. Dropping it gives it back.
 #[derive(Debug)]
 pub(crate) struct AdmissionPermit {
@@ -83,6 +106,7 @@ impl Admission {
             budget: config.memory,
             users: HashMap::new(),
             used: 0,
+            resting: Vec::new(),
             queue: Vec::new(),
             next_ticket: 0,
         })))
@@ -97,6 +121,8 @@ impl Admission {
     pub(crate) fn enter(&self, claim: Claim) -> AdmissionPermit {
         let mut state = self.state();
         let ticket = state.ticket();
+        // It goes on with the memory that its process has.
+        state.resting.retain(|rest| rest.session != claim.session);
         let (admit, waiting) = oneshot::channel();
         state.queue.push(Waiter {
             ticket,
@@ -113,6 +139,24 @@ impl Admission {
         let ticket = state.ticket();
         state.take(claim);
         self.permit(ticket, claim, None)
+    }
+
+    /// Counts the memory of a session's process that rests from now on.
+    pub(crate) fn rest(&self, session: Uuid, memory: u64) -> RestPermit {
+        let mut state = self.state();
+        let ticket = state.ticket();
+        let unwanted = Arc::new(Notify::new());
+        state.resting.push(Rest {
+            ticket,
+            session,
+            memory,
+            unwanted: unwanted.clone(),
+        });
+        RestPermit {
+            admission: self.clone(),
+            ticket,
+            unwanted,
+        }
     }
 
     fn permit(
@@ -192,10 +236,39 @@ impl State {
     /// One that needs more than there is at all runs alone rather than never.
     fn has_room(&self, memory: u64) -> bool {
         let running = self.running();
-        let fits = self
+        running < self.most && (self.lacks(memory) == 0 || running == 0)
+    }
+
+    /// How much memory is missing for so much more, without what rests.
+    fn lacks(&self, memory: u64) -> u64 {
+        let needed = self.used.saturating_add(memory);
+        self.budget
+            .map_or(0, |budget| needed.saturating_sub(budget))
+    }
+
+    /// How much of the memory that a turn of this size needs is held by processes at rest.
+    fn held_by_resting(&self, memory: u64) -> u64 {
+        let rested = self.resting.iter().map(|rest| rest.memory).sum::<u64>();
+        let needed = self.used.saturating_add(memory).saturating_add(rested);
+        let over = self
             .budget
-            .is_none_or(|budget| self.used.saturating_add(memory) <= budget);
-        running < self.most && (fits || running == 0)
+            .map_or(0, |budget| needed.saturating_sub(budget));
+        over.min(rested)
+    }
+
+    /// Has the processes at rest ended whose memory a turn of this size needs; says whether there
+    /// are any.
+    fn make_room(&self, memory: u64) -> bool {
+        let wanted = self.held_by_resting(memory);
+        let mut freed = 0;
+        for rest in &self.resting {
+            if freed >= wanted {
+                break;
+            }
+            rest.unwanted.notify_one();
+            freed += rest.memory;
+        }
+        wanted > 0
     }
 
     /// Admits whose turn it is for as long as there is room. A small turn does not overtake a
@@ -203,7 +276,7 @@ impl State {
     fn admit(&mut self) {
         while let Some((_, next)) = self.ranks().min_by_key(|(rank, _)| *rank) {
             let (ticket, claim) = (next.ticket, next.claim);
-            if !self.has_room(claim.memory) {
+            if !self.has_room(claim.memory) || self.make_room(claim.memory) {
                 return;
             }
             self.take(claim);
@@ -216,6 +289,11 @@ impl State {
 }
 
 impl AdmissionPermit {
+    /// The bytes of memory that the turn counts for.
+    pub(crate) const fn memory(&self) -> u64 {
+        self.claim.memory
+    }
+
     /// Waits until the turn may run. Cancel-safe: the place in the queue is kept.
     pub(crate) async fn admitted(&mut self) {
         if let Some(waiting) = &mut self.waiting {
@@ -223,6 +301,21 @@ impl AdmissionPermit {
             let _ = waiting.await;
             self.waiting = None;
         }
+    }
+}
+
+impl RestPermit {
+    /// Waits until its memory is wanted.
+    pub(crate) async fn unwanted(&self) {
+        self.unwanted.notified().await;
+    }
+}
+
+impl Drop for RestPermit {
+    fn drop(&mut self) {
+        let mut state = self.admission.state();
+        state.resting.retain(|rest| rest.ticket != self.ticket);
+        state.admit();
     }
 }
 

@@ -14,6 +14,8 @@ pub struct Config {
     pub retention: RetentionConfig,
     /// Their limits.
     pub turn: TurnConfig,
+    /// Processes that stay between turns.
+    pub live: LiveConfig,
     /// Sandboxes.
     pub sandbox: SandboxConfig,
     /// Names that sandboxes may resolve to addresses of the operator's choice.
@@ -31,6 +33,13 @@ pub struct AdmissionConfig {
     pub memory: Option<u64>,
     /// What a turn needs where its runtime says nothing, in bytes.
     pub turn_memory: u64,
+}
+
+/// Processes that stay between turns.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct LiveConfig {
+    /// How long one may rest after a turn; zero: every turn has a process of its own.
+    pub idle: Duration,
 }
 
 /// What is kept of a session's history. The newest part always is, and what a running turn needs.

@@ -107,7 +107,7 @@ impl Terminal {
         }
     }
 
-    fn payload(&self) -> Value {
+    pub(crate) fn payload(&self) -> Value {
         match self {
             Self::Exit { code } => serde_json::json!({ "code": code }),
             Self::Error { message } | Self::Terminated { message } => {

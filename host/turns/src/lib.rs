@@ -22,7 +22,7 @@ mod secrets;
 mod turn;
 
 pub use adapters::{Adapters, Build};
-pub use config::{AdmissionConfig, Config, RetentionConfig, SandboxConfig, TurnConfig};
+pub use config::{AdmissionConfig, Config, LiveConfig, RetentionConfig, SandboxConfig, TurnConfig};
 pub use error::{Cause, Error, Result};
 pub use mcp::{mcp_key, mcp_names};
 pub use paths::{Paths, SessionPaths};

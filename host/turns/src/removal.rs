@@ -70,6 +70,9 @@ impl Turns {
         let session = removal.session;
         // The terminal event may still be on its way into the log.
         self.ended(session).await;
+        if let Err(error) = self.end_process(session).await {
+            tracing::warn!(%session, error = %error.details(), "the process of a deleted session may go on");
+        }
         self.watch().forget(session);
         self.bell().forget(session);
         let (paths, trash) = (self.paths().session(session), self.trash.clone());

@@ -1,15 +1,22 @@
-# The agent of end-to-end tests. It reads orders, one JSON object a line, and says what the prompt's
-# text holds: each line of the text is a line of its own output. `wait` stands for the next order.
+# The agent of end-to-end tests. It reads orders, one JSON object a line, and says what each prompt's
+# text holds: every line of the text is a line of its own output. `wait` stands for the next order;
+# `@process` becomes the agent's process id, `@prompts` how many prompts it has had.
 
 read -r hello
 printf '{"say":"hello","id":"conversant-session"}\n'
-read -r prompt
-text=${prompt#*\"text\":\"}
-text=${text%%\"\}*}
-# Prompts of these tests have no escapes but line ends and quotation marks.
-printf '%s\n' "$text" | sed 's/\\n/\n/g; s/\\"/"/g' | while IFS= read -r line; do
-    case $line in
-    wait) read -r order <&3 || exit 0 ;;
-    *) printf '%s\n' "$line" ;;
-    esac
-done 3<&0
+prompts=0
+exec 3<&0
+while read -r prompt; do
+    prompts=$((prompts + 1))
+    text=${prompt#*\"text\":\"}
+    text=${text%\"\}}
+    # Prompts of these tests have no escapes but line ends and quotation marks.
+    printf '%s\n' "$text" |
+        sed "s/\\\\n/\\n/g; s/\\\\\"/\"/g; s/@process/$$/g; s/@prompts/$prompts/g" |
+        while IFS= read -r line; do
+            case $line in
+            wait) read -r order <&3 || exit 0 ;;
+            *) printf '%s\n' "$line" ;;
+            esac
+        done
+done

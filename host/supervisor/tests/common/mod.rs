@@ -64,6 +64,7 @@ impl Case {
                 idle_ms: 0,
                 grace_ms: 5_000,
                 after_result_grace_ms: 0,
+                rest_ms: 0,
             },
             interrupt: Interrupt::default(),
         };

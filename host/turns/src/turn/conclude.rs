@@ -3,7 +3,7 @@
 use aod_resources::Outcome;
 use aod_resources::event::Failure;
 use aod_runtime::types::ExitCause;
-use aod_supervisor::{Exited, Reason, Redactor};
+use aod_supervisor::{Exited, Reason, Redactor, TurnEnded};
 
 use crate::journal::Terminal;
 
@@ -81,6 +81,21 @@ pub(crate) struct MessageContext<'a> {
     pub(crate) idle: u64,
     /// The last lines of stderr.
     pub(crate) stderr_tail: &'a str,
+}
+
+/// Decides the end of a turn whose process stays: there is no native code.
+pub(crate) fn conclude_resting(ended: TurnEnded, failure: Option<&Failure>) -> End {
+    let (outcome, error, code) = match (ended.reason, failure) {
+        (Reason::Interrupted, _) => (Outcome::Interrupted, None, 0),
+        (_, Some(failure)) => (Outcome::Failed, Some(failure.message.clone()), 1),
+        (_, None) => (Outcome::Completed, None, 0),
+    };
+    End {
+        outcome,
+        exit_code: None,
+        error,
+        terminal: Terminal::Exit { code },
+    }
 }
 
 /// Decides a turn's end.

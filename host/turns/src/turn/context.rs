@@ -31,6 +31,16 @@ pub(crate) struct BeginRecord {
     /// How the process was started.
     #[serde(default)]
     pub(crate) start: Start,
+    /// The turn that the process was started for, where that is an earlier one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) first: Option<u32>,
+    /// Whether the process may rest after its turn, and serve the next one.
+    #[serde(default)]
+    pub(crate) live: bool,
+    /// A keyed hash of what the process was started with: the next turn may use it only if its own
+    /// is the same.
+    #[serde(default)]
+    pub(crate) fingerprint: String,
 }
 
 impl BeginRecord {
@@ -129,7 +139,7 @@ pub(crate) fn context(session: &SessionRecord, begin: &BeginRecord, paths: Paths
         paths,
         cli_version: begin.cli_version.clone(),
         options: begin.options.clone(),
-        live: false,
+        live: begin.live,
         workspace_config: WorkspaceConfig::Instructions,
         tool_policies: Vec::new(),
     }

@@ -1,6 +1,7 @@
 //! A running turn's events: the log they come from, the fold over it, and where they are stored.
 
 use aod_log::Reader;
+use aod_runtime::types::Prompt;
 use aod_streams::events::EventWriter;
 use aod_supervisor::Exited;
 use uuid::Uuid;
@@ -50,6 +51,35 @@ impl Derivation {
                 .fold
                 .advance(&mut self.reader, &mut self.events, MOST)?;
             Ok((self, advance))
+        })
+        .await
+    }
+
+    /// Goes on with the next turn of the process: its events have a place of their own.
+    pub(super) async fn next_turn(
+        mut self,
+        turns: &Turns,
+        (session, turn): (Uuid, u32),
+        prompt: Prompt,
+    ) -> Result<Self> {
+        let dir = turns.paths().session(session).events();
+        let bell = turns.bell().clone();
+        blocking(move || {
+            self.events.sync().map_err(Error::internal)?;
+            let entries = self.last_id();
+            let events = EventWriter::open(&dir, turn, entries, move || bell.ring(session));
+            self.events = events.map_err(Error::internal)?;
+            self.fold.expect(prompt);
+            Ok(self)
+        })
+        .await
+    }
+
+    /// Forces what was told to the disk.
+    pub(super) async fn sync(mut self) -> Result<Self> {
+        blocking(move || {
+            self.events.sync().map_err(Error::internal)?;
+            Ok(self)
         })
         .await
     }

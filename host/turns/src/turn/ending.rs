@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use aod_resources::{Outcome, Timestamp, Usage};
 use aod_store::{StopRequest, TurnEnd, TurnRecord};
+use aod_supervisor::{Conclusion, ConclusionKind, Request};
 
 use super::conclude::End;
 use super::fold::Fold;
 use super::{Turns, worker};
 use crate::journal::{Journal, Terminal};
-use crate::placement::WorkerId;
+use crate::placement::{ControlReply, WorkerId};
 use crate::{Error, Result};
 
 /// How soon it is tried again to end a turn that cannot be ended, at first and at last.
@@ -144,6 +145,45 @@ async fn commit_to_store(
     Ok(())
 }
 
+/// Commits the end of a turn whose process stays, and has its worker tell it: the log is the
+/// worker's.
+pub(super) async fn commit_resting(
+    turns: &Turns,
+    id: WorkerId,
+    end: &End,
+    summary: TurnSummary,
+) -> Result<()> {
+    commit_to_store(turns, id, end, summary).await?;
+    if !tell_by_worker(turns, id, &end.terminal).await? {
+        // It has ended meanwhile.
+        settle(turns, id, &end.terminal, &mut journal(turns, id).await?).await?;
+    }
+    Ok(())
+}
+
+/// Has the worker whose process rests record the event that ends the turn; says whether it has.
+async fn tell_by_worker(turns: &Turns, id: WorkerId, terminal: &Terminal) -> Result<bool> {
+    let kind = match terminal {
+        Terminal::Exit { .. } => ConclusionKind::Exit,
+        Terminal::Error { .. } => ConclusionKind::Error,
+        // Its process is killed.
+        Terminal::Terminated { .. } => return Ok(false),
+    };
+    let request = Request::Conclude(Conclusion {
+        turn: id.turn,
+        kind,
+        payload: terminal.payload(),
+    });
+    if worker::ask(&turns.placement, id, request).await? != ControlReply::Done {
+        return Ok(false);
+    }
+    if let Err(error) = turns.store.terminal_logged(id.session, id.turn).await {
+        // The next start looks at the log instead.
+        tracing::warn!(%error, "it cannot be noted that a turn's end is in the log");
+    }
+    Ok(true)
+}
+
 /// Commits a turn's end, and then tells those who follow it: who has seen the terminal event
 /// finds the session in its final state.
 pub(super) async fn commit(
@@ -182,6 +222,10 @@ pub(crate) async fn settle_left(turns: &Turns, turn: &TurnRecord) -> Result<()> 
         session: turn.session,
         turn: turn.turn.turn_number,
     };
+    let is_held = turns.placement.is_running(id).map_err(Error::internal)?;
+    if is_held && tell_by_worker(turns, id, &terminal).await? {
+        return Ok(());
+    }
     let mut journal = journal(turns, id).await?;
     settle(turns, id, &terminal, &mut journal).await
 }

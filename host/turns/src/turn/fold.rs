@@ -190,7 +190,10 @@ impl Fold {
             };
             read += record.payload.len() + RECORD;
             if record.kind == Kind::Begin
-                && self.following.front().is_some_and(|next| next.turn == record.turn)
+                && self
+                    .following
+                    .front()
+                    .is_some_and(|next| next.turn == record.turn)
             {
                 self.next_turn(&mut step).map_err(Error::internal)?;
             }
@@ -225,7 +228,8 @@ impl Fold {
             return Ok(());
         };
         // What was to be done for the last turn's sake comes too late.
-        step.effects.retain(|effect| matches!(effect, Effect::Remember(_)));
+        step.effects
+            .retain(|effect| matches!(effect, Effect::Remember(_)));
         self.ids = self.ids.next_turn(prompt.turn);
         self.prompt = prompt;
         self.dialogue = Dialogue::default();

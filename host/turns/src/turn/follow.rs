@@ -11,6 +11,7 @@ use super::alarm::Alarm;
 use super::answers::{Attempt, Refusal};
 use super::derive::Derivation;
 use super::fold::{Due, Effect, QuestionState, TimerAction};
+use super::resting::Rested;
 use super::task::{Failure, Task};
 use super::worker;
 use crate::Error;
@@ -23,8 +24,12 @@ const PULSE: Duration = Duration::from_secs(1);
 const LONGEST_SILENCE: Duration = Duration::from_secs(120);
 
 impl Task<'_> {
-    /// Follows the log until the supervisor has recorded the end, and ends the turn.
-    pub(super) async fn follow(mut self, mut derivation: Derivation) -> Result<(), Failure> {
+    /// Follows the log until the supervisor has recorded the end, and ends the turn. Answers its
+    /// process, if that stays.
+    pub(super) async fn follow(
+        mut self,
+        mut derivation: Derivation,
+    ) -> Result<Option<Rested>, Failure> {
         let turns = self.turns;
         let log = self.paths.log();
         let mut wake = turns
@@ -57,10 +62,13 @@ impl Task<'_> {
                 }
             }
             if let Some(exited) = derivation.fold.exited.clone() {
-                return self.finish(derivation, exited).await;
+                return self.finish(derivation, exited).await.map(|()| None);
+            }
+            if let Some(ended) = derivation.fold.ended {
+                return self.rest(derivation, ended).await.map(Some);
             }
             if !alive && !is_behind {
-                return self.lost(Some(derivation)).await;
+                return self.lost(Some(derivation)).await.map(|()| None);
             }
             let done = derivation.fold.done();
             self.carry_out(&mut outbox, done).await?;

@@ -159,6 +159,8 @@ pub(crate) struct SpecInput<'a> {
     pub(crate) description: &'a Description,
     pub(crate) requested: &'a Requested,
     pub(crate) begin: Value,
+    /// Whether the process may rest after its turn.
+    pub(crate) is_live: bool,
 }
 
 /// Everything a supervisor needs.
@@ -205,6 +207,11 @@ pub(crate) fn turn_spec(
             idle_ms: settings.idle.map_or(0, millis),
             grace_ms: millis(settings.grace),
             after_result_grace_ms: u64::from(input.description.exit_grace_ms),
+            rest_ms: if input.is_live {
+                millis(turns.config.live.idle)
+            } else {
+                0
+            },
         },
         interrupt: aod_supervisor::Interrupt {
             signal,

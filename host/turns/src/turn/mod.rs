@@ -9,7 +9,9 @@ mod ending;
 mod fold;
 mod follow;
 mod launch;
+mod live;
 mod prepare;
+mod resting;
 mod task;
 mod worker;
 
@@ -28,6 +30,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
+use self::resting::RestingProcesses;
 use crate::adapters::Adapters;
 use crate::admission::{Admission, AdmissionPermit, Claim};
 use crate::fence::Suspects;
@@ -71,6 +74,8 @@ pub struct Shared {
     /// Ends the host's part in every turn; their supervisors go on.
     pub(crate) shutdown: CancellationToken,
     tasks: TaskTracker,
+    /// Processes between two turns.
+    resting: RestingProcesses,
     active: Mutex<HashMap<Uuid, Active>>,
 }
 
@@ -182,6 +187,7 @@ impl Turns {
             suspects: Suspects::default(),
             shutdown: CancellationToken::new(),
             tasks: TaskTracker::new(),
+            resting: RestingProcesses::default(),
             active: Mutex::default(),
         }))
     }
@@ -219,7 +225,7 @@ impl Turns {
     /// Begins what goes on beside the turns; it ends with [`Turns::shut_down`].
     pub fn watch_over(&self) {
         let turns = self.clone();
-        let is_active = move |session| turns.is_active(session);
+        let is_active = move |session| turns.is_active(session) || turns.resting.has(session);
         let retention = self.0.retention.clone();
         self.0
             .tasks
@@ -304,6 +310,7 @@ impl Turns {
             done,
         };
         self.active().insert(session, active);
+        let memory = permit.memory();
         let commands = task::TurnCommands {
             stop: stopped,
             answers: attempts,
@@ -316,7 +323,8 @@ impl Turns {
                 let turns = turns.clone();
                 async move { task::run(&turns, id, commands, permit, origin).await }
             });
-            if let Err(error) = run.await {
+            let ran = run.await;
+            if let Err(error) = &ran {
                 tracing::error!(%session, turn, %error, "a turn's task panicked");
                 let end = conclude::End::error(
                     "the server met a defect of its own while it ran this turn, and stopped it; \
@@ -324,8 +332,15 @@ impl Turns {
                 );
                 ending::abandon(&turns, id, end).await;
             }
-            if !turns.shutdown.is_cancelled() {
+            let rested = ran.ok().flatten();
+            // What a process at rest was told may have to be read again.
+            if rested.is_none() && !turns.shutdown.is_cancelled() {
                 turns.retention.purge(session).await;
+            }
+            if let Some(rested) = rested {
+                let permit = turns.admission.rest(session, memory);
+                let watching = resting::watch_over(turns.clone(), rested, permit);
+                turns.tasks.spawn(watching);
             }
             {
                 let mut active = turns.active();
@@ -364,6 +379,29 @@ impl Turns {
             // An error says that the task has ended, which is what is waited for.
             while done.changed().await.is_ok() {}
         }
+    }
+
+    /// Ends the process of a session that has no turn, if one is at rest, and waits for its end: at
+    /// most for some seconds, since whoever cannot be killed must not keep others waiting.
+    ///
+    /// # Errors
+    /// [`Error::Internal`].
+    pub(crate) async fn end_process(&self, session: Uuid) -> crate::Result<()> {
+        // Whoever watches over it lets it go.
+        drop(self.resting.take(session).await);
+        let worker = WorkerId { session, turn: 0 };
+        let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(10);
+        let is_running = || {
+            let running = self.placement.is_running(worker);
+            running.map_err(crate::Error::internal)
+        };
+        if is_running()? {
+            worker::stop_for_good(&self.placement, worker).await;
+        }
+        while is_running()? && tokio::time::Instant::now() < deadline {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+        Ok(())
     }
 
     /// How many turns wait or run.

@@ -2,14 +2,19 @@
 //! told.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use aod_runtime::Adapter;
+use aod_runtime::types::Capability;
+use secrecy::ExposeSecret as _;
+use serde_json::json;
 
 use super::context::{BeginRecord, Start, context, prompt, sandbox_paths};
 use super::fold::{Fold, FoldInput};
 use super::launch;
 use super::task::Task;
 use crate::Error;
+use crate::Seals;
 use crate::adapters::Chosen;
 use crate::journal::Journal;
 use crate::provision::{self, Installation, Output, ProvisionError, Stage, StageError, Stages};
@@ -20,6 +25,7 @@ pub(super) struct Ready {
     pub(super) spec: Box<aod_supervisor::TurnSpec>,
     pub(super) fold: Fold,
     pub(super) adapter: Arc<Adapter>,
+    pub(super) begin: BeginRecord,
     /// The user's credentials that the turn is given.
     pub(super) credentials: Vec<String>,
 }
@@ -174,6 +180,10 @@ impl Task<'_> {
             cli_version: installation.version.clone(),
             options: adapter.options().to_owned(),
             start: Start::default(),
+            first: None,
+            live: self.turns.config.live.idle > Duration::ZERO
+                && description.capabilities.contains(&Capability::Live),
+            fingerprint: fingerprint(&self.turns.seals, chosen, &secrets),
         };
         let places = sandbox_paths(&*sandboxes.driver, &self.paths);
         let context = context(&self.session, &begin, places.clone());
@@ -198,13 +208,15 @@ impl Task<'_> {
         spec.private_files = private;
         launch::set_variables(&mut spec, &requested, &chosen.cli.env, &secrets)?;
         let launch = sandboxes.driver.launch(&spec)?;
-        let start = begin.start;
+        let (start, is_live) = (begin.start, begin.live);
+        let kept = begin.clone();
         let begin = serde_json::to_value(&begin).map_err(Error::internal)?;
         let input = launch::SpecInput {
             turn: &self.turn,
             description,
             requested: &requested,
             begin,
+            is_live,
         };
         let spec = launch::turn_spec(self.turns, &self.paths, launch, input, &secrets)?;
         Ok(Ready {
@@ -212,11 +224,40 @@ impl Task<'_> {
             fold: Fold::new(FoldInput {
                 adapter: adapter.clone(),
                 context,
-                prompt,
+                prompts: vec![prompt],
                 start,
             }),
             adapter: adapter.clone(),
+            begin: kept,
             credentials: secrets.credentials,
         })
     }
+}
+
+/// A keyed hash of what a process is started with and what may be another in the next turn: the
+/// secrets, the adapter, the CLI and the operator's settings. All else of a session stays as it is.
+pub(super) fn fingerprint(seals: &Seals, chosen: &Chosen, secrets: &TurnSecrets) -> String {
+    let mut values: Vec<(&str, &str)> = secrets
+        .iter()
+        .map(|(name, value)| (name, value.expose_secret()))
+        .collect();
+    values.sort_unstable();
+    let cli = &chosen.cli;
+    let facts = json!([
+        chosen.adapter.digest().to_string(),
+        chosen.adapter.options(),
+        chosen.install_key,
+        cli.command,
+        cli.env,
+        values,
+    ]);
+    // Overwritten when it is dropped: it holds the secrets.
+    let text = zeroize::Zeroizing::new(facts.to_string());
+    let mac = seals.vault().mac("process", text.as_bytes());
+    mac.iter().fold(String::new(), |mut hex, byte| {
+        use std::fmt::Write as _;
+        // Writing to a string cannot fail.
+        let _ = write!(hex, "{byte:02x}");
+        hex
+    })
 }

@@ -16,6 +16,7 @@ use super::derive::Derivation;
 use super::ending::{TurnSummary, abandon, commit, fence_off, journal};
 use super::fold::{Fold, FoldInput};
 use super::prepare::Ready;
+use super::resting::Rested;
 use super::worker::PendingSupervisor;
 use super::{Origin, Turns};
 use crate::admission::AdmissionPermit;
@@ -33,7 +34,8 @@ pub(super) struct TurnCommands {
     pub(super) answers: mpsc::Receiver<Attempt>,
 }
 
-/// Runs a turn to its end, whatever goes wrong; one that is fenced off is failed.
+/// Runs a turn to its end, whatever goes wrong; one that is fenced off is failed. Answers its
+/// process, if that stays.
 #[tracing::instrument(name = "turn", skip_all, fields(session = %id.session, turn = id.turn))]
 pub(super) async fn run(
     turns: &Turns,
@@ -41,19 +43,23 @@ pub(super) async fn run(
     commands: TurnCommands,
     mut permit: AdmissionPermit,
     origin: Origin,
-) {
+) -> Option<Rested> {
     if let Origin::Fenced { deaths } = origin {
         let asked = *commands.stop.borrow();
-        return fence_off(turns, id, deaths, asked).await;
+        fence_off(turns, id, deaths, asked).await;
+        return None;
     }
     let done = match Task::load(turns, id, commands, origin == Origin::Left).await {
         Ok(task) => task.execute(&mut permit).await,
         Err(error) => Err(error.into()),
     };
     let error = match done {
-        Ok(()) => return,
+        Ok(rested) => return rested,
         // The next start of the host goes on with it.
-        Err(Failure::Detached) => return tracing::debug!("detached from a turn"),
+        Err(Failure::Detached) => {
+            tracing::debug!("detached from a turn");
+            return None;
+        }
         Err(Failure::Broken(error)) => error,
     };
     tracing::error!(error = %error.details(), "a turn cannot be run");
@@ -68,6 +74,7 @@ pub(super) async fn run(
         _ => "the server failed to run this turn; its log has the cause",
     });
     abandon(turns, id, end).await;
+    None
 }
 
 pub(super) enum Failure {
@@ -99,6 +106,8 @@ pub(super) struct Task<'a> {
     /// Finds the turn's secrets, as soon as they are open. What the supervisor has recorded is
     /// free of them, so a turn that is gone on with needs none.
     pub(super) redactor: Redactor,
+    /// What its process was started with, once it runs.
+    pub(super) begin: Option<BeginRecord>,
 }
 
 impl<'a> Task<'a> {
@@ -119,6 +128,7 @@ impl<'a> Task<'a> {
             crossing: None,
             silent_since: None,
             redactor: Redactor::new([]),
+            begin: None,
         })
     }
 }
@@ -141,10 +151,10 @@ impl Task<'_> {
 
     /// A thousand turns may run and say nothing, so each keeps no more than following it takes:
     /// what comes before stands apart, and its memory goes with it.
-    async fn execute(mut self, permit: &mut AdmissionPermit) -> Result<(), Failure> {
+    async fn execute(mut self, permit: &mut AdmissionPermit) -> Result<Option<Rested>, Failure> {
         match Box::pin(self.start_or_resume(permit)).await? {
             Some(derivation) => Box::pin(self.follow(derivation)).await,
-            None => Ok(()),
+            None => Ok(None),
         }
     }
 
@@ -172,6 +182,9 @@ impl Task<'_> {
         if self.resumed && self.recorded().map_err(Error::internal)?.is_some() {
             // An earlier host died between the start of the CLI and the note of it.
             return self.resume().await;
+        }
+        if let Some(derivation) = self.go_on().await? {
+            return Ok(Some(derivation));
         }
         let supervisor = PendingSupervisor::start(self.turns.placement.clone(), self.worker());
         let mut journal = self.journal().await?;
@@ -269,14 +282,8 @@ impl Task<'_> {
         drop(journal);
         let (id, number) = (self.id(), self.number());
         let digest = ready.adapter.digest().to_string();
-        let at = Timestamp::now();
-        for name in &ready.credentials {
-            let (owner, name) = (self.session.owner, name.clone());
-            turns
-                .store
-                .use_credential(owner, name, Actor::Session, id, number, at)
-                .await?;
-        }
+        self.note_use(&ready.credentials).await?;
+        self.begin = Some(ready.begin);
         if let Err(error) = supervisor.run(ready.spec).await? {
             let cause = std::error::Error::source(&error).map(ToString::to_string);
             tracing::error!(%error, cause, "a turn cannot be started");
@@ -298,10 +305,22 @@ impl Task<'_> {
         Ok(Some(derivation))
     }
 
+    /// Notes which of the user's credentials the turn is given.
+    pub(super) async fn note_use(&self, credentials: &[String]) -> Result<()> {
+        let (id, number, at) = (self.id(), self.number(), Timestamp::now());
+        for name in credentials {
+            let (owner, name) = (self.session.owner, name.clone());
+            self.turns
+                .store
+                .use_credential(owner, name, Actor::Session, id, number, at)
+                .await?;
+        }
+        Ok(())
+    }
+
     /// Goes on with a turn whose supervisor an earlier host started.
     async fn resume(&mut self) -> Result<Option<Derivation>, Failure> {
         let turns = self.turns;
-        let log = self.paths.log();
         let Some(mut begin) = self.recorded().map_err(Error::internal)? else {
             self.lost(None).await?;
             return Ok(None);
@@ -314,6 +333,20 @@ impl Task<'_> {
                 .await?;
             self.turn = turns.store.turn_record(self.id(), self.number()).await?;
         }
+        let derivation = self.derive(&mut begin, self.number()).await?;
+        self.begin = Some(begin);
+        Ok(Some(derivation))
+    }
+
+    /// Reads a process from its beginning, to tell what comes of this turn of it. The turns before
+    /// it were told by an earlier host.
+    pub(super) async fn derive(
+        &self,
+        begin: &mut BeginRecord,
+        number: u32,
+    ) -> Result<Derivation, Failure> {
+        let turns = self.turns;
+        let log = self.paths.log();
         let adapter = turns
             .adapters
             .by_digest(&self.session, &begin.adapter)
@@ -328,23 +361,26 @@ impl Task<'_> {
                 begin.set_endpoints(secrets.endpoints(description));
             }
         }
+        let mut prompts = Vec::new();
+        for turn in begin.first.unwrap_or(number)..=number {
+            let record = turns.store.turn_record(self.id(), turn).await?;
+            prompts.push(prompt(self.id(), &record.turn));
+        }
         let places = sandbox_paths(&*turns.sandboxes.driver, &self.paths);
-        let context = context(&self.session, &begin, places);
+        let context = context(&self.session, begin, places);
         let reader = Reader::open(&log).map_err(Error::internal)?;
         let fold = Fold::new(FoldInput {
             adapter,
             context,
-            prompt: prompt(self.id(), &self.turn.turn),
+            prompts,
             start: begin.start,
         });
         let entries = aod_log::tail(&log).map_err(Error::internal)?.last_id;
-        let turn = (self.id(), self.number());
-        let derivation = Derivation::open(turns, turn, reader, fold, entries).await?;
-        Ok(Some(derivation))
+        Ok(Derivation::open(turns, (self.id(), number), reader, fold, entries).await?)
     }
 
     /// What the log's `Begin` says of this turn.
-    fn recorded(&self) -> aod_log::Result<Option<BeginRecord>> {
+    pub(super) fn recorded(&self) -> aod_log::Result<Option<BeginRecord>> {
         let mut reader = Reader::open(&self.paths.log())?;
         while let Some(record) = reader.next()? {
             if record.kind == aod_log::Kind::Begin && record.turn == self.number() {

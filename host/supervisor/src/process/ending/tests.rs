@@ -9,6 +9,7 @@ const CLOCK: Clock = Clock {
     idle_ms: 300,
     grace_ms: 50,
     after_result_grace_ms: 100,
+    rest_ms: 0,
 };
 
 fn play(events: &[(u64, Event)]) -> (Vec<Action>, Reason) {

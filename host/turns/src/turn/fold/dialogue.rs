@@ -290,7 +290,7 @@ impl Fold {
     }
 
     /// Calls the adapter outside of its lines.
-    fn call(
+    pub(super) fn call(
         &mut self,
         step: &mut Step<'_>,
         call: impl FnOnce(&mut Conversation) -> Result<Reaction, AdapterError>,

@@ -71,14 +71,14 @@ fn input(adapter: Arc<Adapter>) -> FoldInput {
             workspace_config: WorkspaceConfig::Instructions,
             tool_policies: Vec::new(),
         },
-        prompt: Prompt {
+        prompts: vec![Prompt {
             turn: 1,
             turn_id: SESSION.to_owned(),
             blocks: vec![Block::Text("p".to_owned())],
             settings: Vec::new(),
             limits: Vec::new(),
             output_schema: None,
-        },
+        }],
         start: Start::default(),
     }
 }

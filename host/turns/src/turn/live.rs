@@ -1,0 +1,187 @@
+//! A process that serves several turns: how a turn leaves it at rest, and how the next one takes it
+//! over.
+
+use std::time::Duration;
+
+use aod_log::Reader;
+use aod_resources::Timestamp;
+use aod_supervisor::{NextTurn, Request, TurnEnded};
+use tokio::time::Instant;
+
+use super::conclude::conclude_resting;
+use super::context::{BeginRecord, prompt};
+use super::derive::Derivation;
+use super::ending::{TurnSummary, commit_resting};
+use super::prepare::fingerprint;
+use super::resting::{LiveProcess, Rested};
+use super::task::{Failure, Task};
+use super::worker;
+use crate::placement::ControlReply;
+use crate::{Error, secrets};
+
+/// How long a process that is closed may take to end before it is killed.
+const CLOSED_IN: Duration = Duration::from_secs(10);
+/// How often it is looked whether it has ended: nothing announces the end of a worker.
+const LOOK: Duration = Duration::from_millis(20);
+
+impl Task<'_> {
+    /// Ends the turn and leaves its process at rest.
+    pub(super) async fn rest(
+        &mut self,
+        derivation: Derivation,
+        ended: TurnEnded,
+    ) -> Result<Rested, Failure> {
+        let derivation = derivation.sync().await?;
+        let end = conclude_resting(ended, derivation.fold.failure.as_ref());
+        let end = end.redacted(&self.redactor);
+        let summary = TurnSummary::of(&derivation.fold);
+        let begin = self.begin.take().ok_or_else(|| {
+            Error::internal(std::io::Error::other(
+                "a turn ends whose beginning is not known",
+            ))
+        })?;
+        let wanted = self.turns.resting.announce(self.id());
+        commit_resting(self.turns, self.worker(), &end, summary).await?;
+        Ok(Rested {
+            worker: self.worker(),
+            process: LiveProcess {
+                first: begin.first.unwrap_or(self.number()),
+                begin,
+                derivation,
+            },
+            wanted,
+        })
+    }
+
+    /// Gives the turn to the process of the last one, if that rests and was started with what this
+    /// turn would be started with. Otherwise it is closed, and the turn begins with one of its own.
+    pub(super) async fn go_on(&mut self) -> Result<Option<Derivation>, Failure> {
+        let id = self.id();
+        let process = match self.turns.resting.take(id).await {
+            Some(process) => Some(process),
+            None => self.left_at_rest().await?,
+        };
+        let Some(process) = process else {
+            return Ok(None);
+        };
+        let derivation = self.hand_on(process).await?;
+        if derivation.is_none() {
+            self.close_process().await?;
+        }
+        Ok(derivation)
+    }
+
+    /// The process that an earlier host left at rest.
+    async fn left_at_rest(&self) -> Result<Option<LiveProcess>, Failure> {
+        let is_held = || {
+            let running = self.turns.placement.is_running(self.worker());
+            running.map_err(Error::internal)
+        };
+        if !is_held()? {
+            return Ok(None);
+        }
+        let Some((turn, mut begin)) = self.last_begun().map_err(Error::internal)? else {
+            return Ok(None);
+        };
+        if !begin.live {
+            return Ok(None);
+        }
+        let first = begin.first.unwrap_or(turn);
+        let mut derivation = self.derive(&mut begin, turn).await?;
+        loop {
+            let advance;
+            (derivation, advance) = derivation.advance().await?;
+            if !advance.is_behind {
+                break;
+            }
+        }
+        let rests = derivation.fold.ended.is_some() && derivation.fold.exited.is_none();
+        Ok(rests.then_some(LiveProcess {
+            begin,
+            first,
+            derivation,
+        }))
+    }
+
+    /// The last turn that the log has begun, and with what.
+    fn last_begun(&self) -> aod_log::Result<Option<(u32, BeginRecord)>> {
+        let mut reader = Reader::open(&self.paths.log())?;
+        let mut last = None;
+        while let Some(record) = reader.next()? {
+            if record.kind == aod_log::Kind::Begin {
+                let begin = serde_json::from_slice(record.payload).ok();
+                last = begin.map(|begin| (record.turn, begin));
+            }
+        }
+        Ok(last)
+    }
+
+    async fn hand_on(&mut self, process: LiveProcess) -> Result<Option<Derivation>, Failure> {
+        let turns = self.turns;
+        let LiveProcess {
+            mut begin,
+            first,
+            derivation,
+        } = process;
+        // What cannot be had now is told by the turn that begins anew.
+        let Ok(chosen) = turns.adapters.choose(&self.session).await else {
+            return Ok(None);
+        };
+        let description = chosen.adapter.description();
+        let gathered =
+            secrets::gather(&turns.store, &turns.seals, &self.session, description).await;
+        let Ok(secrets) = gathered else {
+            return Ok(None);
+        };
+        if fingerprint(&turns.seals, &chosen, &secrets) != begin.fingerprint {
+            tracing::debug!("a process was started with what is no longer so, and is closed");
+            return Ok(None);
+        }
+        begin.first = Some(first);
+        let next = NextTurn {
+            turn: self.number(),
+            begin: serde_json::to_value(&begin).map_err(Error::internal)?,
+            timeout_ms: u64::from(self.turn.turn.timeout) * 1000,
+        };
+        let asked = worker::ask(&turns.placement, self.worker(), Request::Turn(next)).await?;
+        if asked != ControlReply::Done {
+            return Ok(None);
+        }
+        self.redactor = secrets.redactor();
+        self.note_use(&secrets.credentials).await?;
+        let digest = begin.adapter.clone();
+        let (id, number) = (self.id(), self.number());
+        let session = turns
+            .store
+            .start_turn(id, number, digest, Timestamp::now())
+            .await?;
+        self.session.session = session;
+        self.crossing = None;
+        self.begin = Some(begin);
+        let prompt = prompt(id, &self.turn.turn);
+        Ok(Some(
+            derivation.next_turn(turns, (id, number), prompt).await?,
+        ))
+    }
+
+    /// Closes the process of the last turn, and waits for its end.
+    async fn close_process(&self) -> Result<(), Failure> {
+        let turns = self.turns;
+        worker::ask(&turns.placement, self.worker(), Request::Close).await?;
+        let deadline = Instant::now() + CLOSED_IN;
+        let is_running = || {
+            let running = turns.placement.is_running(self.worker());
+            running.map_err(Error::internal)
+        };
+        while is_running()? {
+            if Instant::now() >= deadline {
+                worker::stop_for_good(&turns.placement, self.worker()).await;
+            }
+            tokio::select! {
+                () = tokio::time::sleep(LOOK) => {}
+                () = turns.shutdown.cancelled() => return Err(Failure::Detached),
+            }
+        }
+        Ok(())
+    }
+}
