@@ -53,6 +53,8 @@ pub struct TurnEnd {
     /// The CLI's own name for the conversation, when it acknowledged the turn; otherwise the
     /// session keeps the one it has.
     pub resume_token: Option<String>,
+    /// Whether the session can run no turn any more, which a failed one alone can say.
+    pub is_broken: bool,
     /// Now.
     pub at: Timestamp,
 }
@@ -389,7 +391,10 @@ pub(crate) fn insert(
 
 fn end(db: &Connection, end: &TurnEnd) -> Result<Session> {
     let row = SessionRow::load_at(db, end.session, end.turn)?;
-    let state = row.state.apply(SessionEvent::End(end.outcome))?;
+    let state = row.state.apply(match (end.is_broken, end.outcome) {
+        (true, Outcome::Failed) => SessionEvent::Break,
+        (_, outcome) => SessionEvent::End(outcome),
+    })?;
     db.prepare_cached(
         "UPDATE turns SET phase = 'ended', outcome = :outcome, exit_code = :exit_code,
              error = :error, ended_at = :at, input_tokens = :input, output_tokens = :output,
@@ -415,7 +420,8 @@ fn end(db: &Connection, end: &TurnEnd) -> Result<Session> {
     usage += end.usage;
     Ok(db
         .prepare_cached(
-            "UPDATE sessions SET status = :status, exit_code = :exit_code, error = :error,
+            "UPDATE sessions SET status = :status, provisioned = :provisioned,
+                 exit_code = :exit_code, error = :error,
                  input_tokens = :input, output_tokens = :output, cached_tokens = :cached,
                  cost_usd = :cost, resume_token = ifnull(:resume_token, resume_token),
                  updated_at = :at
@@ -425,6 +431,7 @@ fn end(db: &Connection, end: &TurnEnd) -> Result<Session> {
             named_params! {
                 ":id": Id(end.session),
                 ":status": state.status.as_str(),
+                ":provisioned": state.provisioned,
                 ":exit_code": end.exit_code,
                 ":error": end.error,
                 ":input": sql::count(usage.input_tokens),

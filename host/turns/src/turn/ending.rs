@@ -64,7 +64,7 @@ pub(super) async fn fence_off(
     };
     // Its log is left alone, for good: whoever reads the session finds its state in the store.
     let is_ended = persist(turns, || {
-        commit_to_store(turns, id, &end, TurnSummary::default())
+        commit_to_store(turns, id, &end, TurnSummary::default(), false)
     });
     if !is_ended.await {
         return;
@@ -105,10 +105,11 @@ async fn give_up(turns: &Turns, id: WorkerId, end: End) -> Result<()> {
     }
     match journal(turns, id).await {
         Ok(mut journal) => commit(turns, id, end, TurnSummary::default(), &mut journal).await,
-        // Whoever reads the session finds its state in the store; its log tells no end.
+        // Whoever reads the session finds its state in the store; its log tells no end, and takes
+        // no further turn.
         Err(error) if error.is_broken_log() => {
             tracing::error!(error = %error.details(), "a turn's end is not in its log");
-            commit_to_store(turns, id, &end, TurnSummary::default()).await
+            commit_to_store(turns, id, &end, TurnSummary::default(), true).await
         }
         Err(error) => {
             // Where the log is kept from the host, it is by a worker that does not end.
@@ -124,6 +125,7 @@ async fn commit_to_store(
     id: WorkerId,
     end: &End,
     summary: TurnSummary,
+    is_broken: bool,
 ) -> Result<()> {
     let terminal = serde_json::to_value(&end.terminal).map_err(Error::internal)?;
     turns
@@ -137,6 +139,7 @@ async fn commit_to_store(
             usage: summary.usage,
             terminal,
             resume_token: summary.remember,
+            is_broken,
             at: Timestamp::now(),
         })
         .await?;
@@ -153,7 +156,7 @@ pub(super) async fn commit(
     summary: TurnSummary,
     journal: &mut Journal,
 ) -> Result<()> {
-    commit_to_store(turns, id, &end, summary).await?;
+    commit_to_store(turns, id, &end, summary, false).await?;
     settle(turns, id, &end.terminal, journal).await
 }
 

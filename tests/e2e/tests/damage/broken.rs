@@ -66,11 +66,13 @@ async fn a_flipped_byte_ends_the_next_turn_and_hides_nothing_before_it() {
         let failed = session.wait_for("failed").await;
         let error = failed["error"].as_str().unwrap();
         assert!(error.contains("damaged"), "{error}");
+        takes_no_prompt(&server, &session).await;
         if with_restart {
             server.kill_and_start_again().await;
         }
         let session = session.at(server.client());
         assert_eq!(session.read().await["status"], "failed");
+        takes_no_prompt(&server, &session).await;
         let path = format!("/sessions/{}/stream", session.id);
         let stream = within("the end", DEADLINE, server.client().get(&path)).await;
         assert!(
@@ -99,6 +101,17 @@ async fn a_session_without_its_folder_fails_its_next_turn() {
     is_readable_and_goes(&server, &sessions[1]).await;
     server.kill_and_start_again().await;
     is_readable_and_goes(&server, &sessions[2].at(server.client())).await;
+}
+
+/// Checks that a session says that it takes no prompt, and keeps to that.
+async fn takes_no_prompt(server: &Server, session: &Session) {
+    assert_eq!(session.read().await["resumable"], false);
+    let turns = session.turns().await.len();
+    let path = format!("/sessions/{}/prompt", session.id);
+    let body = serde_json::json!({"prompt": "again"});
+    let refusal = server.client().post(&path, &body).await.refusal(409);
+    assert!(refusal.contains("create another"), "{refusal}");
+    assert_eq!(session.turns().await.len(), turns);
 }
 
 fn signal(process: aod_e2e::Process, signal: Signal) {
