@@ -259,23 +259,42 @@ impl Store {
         .await
     }
 
-    /// Notes that the log holds a turn's terminal event. Losing this note costs the next start
-    /// one look at the log.
+    /// Notes that the log holds a turn's terminal event, and the number of the last entry that is
+    /// on the disk, if that is known. Losing this note costs the next start one look at the log.
     ///
     /// # Errors
     /// [`Error::NotFound`] when there is no such turn, or it has not ended.
-    pub async fn terminal_logged(&self, session: Uuid, turn: u32) -> Result<()> {
+    pub async fn terminal_logged(
+        &self,
+        session: Uuid,
+        turn: u32,
+        last_id: Option<u64>,
+    ) -> Result<()> {
         self.write(move |db| {
             let changed = db
                 .prepare_cached(
-                    "UPDATE turns SET terminal_logged = 1
-                     WHERE session_id = ? AND number = ? AND phase = 'ended'",
+                    "UPDATE turns SET terminal_logged = 1, last_id = ifnull(?3, last_id)
+                     WHERE session_id = ?1 AND number = ?2 AND phase = 'ended'",
                 )?
-                .execute((Id(session), turn))?;
+                .execute((Id(session), turn, last_id.map(sql::count)))?;
             if changed == 0 {
                 return Err(Error::not_found("ended turn", format!("{session}/{turn}")));
             }
             Ok(())
+        })
+        .await
+    }
+
+    /// The number of the last entry that a session's log is known to have on the disk; 0 for none.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn last_logged(&self, session: Uuid) -> Result<u64> {
+        self.read(move |db| {
+            let last: i64 = db
+                .prepare_cached("SELECT ifnull(max(last_id), 0) FROM turns WHERE session_id = ?")?
+                .query_row([Id(session)], |row| row.get(0))?;
+            Ok(u64::try_from(last).unwrap_or(0))
         })
         .await
     }

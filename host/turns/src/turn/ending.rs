@@ -35,7 +35,8 @@ impl TurnSummary {
 /// Takes the log of a session between turns, or once a turn's worker has ended.
 pub(super) async fn journal(turns: &Turns, id: WorkerId) -> Result<Journal> {
     let log = turns.paths.session(id.session).log();
-    Journal::open(&log, turns.config.log, id.turn).await
+    let given = turns.store.last_logged(id.session).await?;
+    Journal::open(&log, turns.config.log, id.turn, given).await
 }
 
 /// Ends a turn that nobody drives, as often as it takes: a full disk has room again some day.
@@ -69,7 +70,8 @@ pub(super) async fn fence_off(
     if !is_ended.await {
         return;
     }
-    if let Err(error) = turns.store.terminal_logged(id.session, id.turn).await {
+    let noted = turns.store.terminal_logged(id.session, id.turn, None);
+    if let Err(error) = noted.await {
         // The next start leaves it alone by its mark.
         tracing::warn!(%error, "it cannot be noted that a turn's log is left alone");
     }
@@ -168,7 +170,9 @@ pub(super) async fn settle(
     journal: &mut Journal,
 ) -> Result<()> {
     journal.terminal(terminal)?;
-    if let Err(error) = turns.store.terminal_logged(id.session, id.turn).await {
+    let last_id = Some(journal.last_id());
+    let noted = turns.store.terminal_logged(id.session, id.turn, last_id);
+    if let Err(error) = noted.await {
         // The next start looks at the log instead.
         tracing::warn!(%error, "it cannot be noted that a turn's end is in the log");
     }

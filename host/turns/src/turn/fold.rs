@@ -337,6 +337,11 @@ impl Fold {
                         nothing of it; the workspace is as it was";
             self.tell(notice(Level::Warning, "conversation.fresh", text), step)?;
         }
+        if self.start.has_lost_history {
+            let text = "a part of this session's history is gone from the server's disk, and with \
+                        it perhaps its workspace; numbers go on behind those that were given";
+            self.tell(notice(Level::Warning, "history.lost", text), step)?;
+        }
         if let Some(text) = self.untested() {
             self.tell(notice(Level::Warning, "cli.untested", text), step)?;
         }

@@ -266,6 +266,8 @@ impl Task<'_> {
         reader
             .seek_after(journal.last_id())
             .map_err(Error::internal)?;
+        let mut spec = ready.spec;
+        spec.last_id = journal.last_id();
         drop(journal);
         let (id, number) = (self.id(), self.number());
         let digest = ready.adapter.digest().to_string();
@@ -277,7 +279,7 @@ impl Task<'_> {
                 .use_credential(owner, name, Actor::Session, id, number, at)
                 .await?;
         }
-        if let Err(error) = supervisor.run(ready.spec).await? {
+        if let Err(error) = supervisor.run(spec).await? {
             let cause = std::error::Error::source(&error).map(ToString::to_string);
             tracing::error!(%error, cause, "a turn cannot be started");
             let todo = match error {

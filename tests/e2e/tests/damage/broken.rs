@@ -85,7 +85,7 @@ async fn a_flipped_byte_ends_the_next_turn_and_hides_nothing_before_it() {
 }
 
 #[tokio::test]
-async fn a_session_without_its_folder_fails_its_next_turn() {
+async fn a_session_without_its_folder_goes_on_in_a_new_one() {
     let mut server = Server::demo().await;
     let mut sessions = Vec::new();
     for _ in 0..3 {
@@ -95,12 +95,107 @@ async fn a_session_without_its_folder_fails_its_next_turn() {
         sessions.push(session);
     }
     sessions[0].prompt("and on").await;
-    let failed = sessions[0].wait_for("failed").await;
-    assert!(failed["error"].is_string(), "{failed}");
+    sessions[0].wait_for("completed").await;
     is_readable_and_goes(&server, &sessions[0]).await;
     is_readable_and_goes(&server, &sessions[1]).await;
     server.kill_and_start_again().await;
     is_readable_and_goes(&server, &sessions[2].at(server.client())).await;
+}
+
+/// The ids of a session's native stream, from its beginning.
+async fn ids(server: &Server, session: &Session) -> Vec<u64> {
+    let path = format!("/sessions/{}/stream?follow=false", session.id);
+    let reply = server.client().get(&path).await;
+    let ids = reply.text.lines().filter_map(|it| it.strip_prefix("id: "));
+    ids.map(|id| id.parse().unwrap()).collect()
+}
+
+/// All of a session's normalized events.
+async fn events(server: &Server, session: &Session) -> Vec<serde_json::Value> {
+    let path = format!("/sessions/{}/events?limit=200", session.id);
+    let page = server.client().get(&path).await.expect(200);
+    page["data"].as_array().unwrap().clone()
+}
+
+#[tokio::test]
+async fn a_log_that_was_cut_or_is_gone_gives_no_number_twice_and_says_so() {
+    let mut server = Server::demo().await;
+    let cut = |server: &Server, session: &Session, length: u64| {
+        let mut file = fs::OpenOptions::new();
+        let file = file.write(true).open(segment(server, session)).unwrap();
+        file.set_len(length).unwrap();
+    };
+    for (case, with_restart) in [
+        ("cut", false),
+        ("cut", true),
+        ("cut to its head", false),
+        ("cut to nothing", false),
+        ("without its log", false),
+        ("without its log", true),
+        ("without its folder", false),
+    ] {
+        let session = server.client().demo_session("the first of all words").await;
+        session.ended().await.completed();
+        let (given, told) = (
+            ids(&server, &session).await,
+            events(&server, &session).await,
+        );
+        let last = *given.last().unwrap();
+        if with_restart {
+            server.stop().await;
+        }
+        let folder = server.session_folder(&session.id);
+        match case {
+            "cut" => cut(&server, &session, 600),
+            "cut to its head" => cut(&server, &session, 28),
+            "cut to nothing" => cut(&server, &session, 0),
+            "without its log" => fs::remove_dir_all(folder.join("log")).unwrap(),
+            _ => fs::remove_dir_all(folder).unwrap(),
+        }
+        if with_restart {
+            server.start_again().await;
+        }
+        let session = session.at(server.client());
+        let lost = |events: &[serde_json::Value]| {
+            let is_lost = |event: &&serde_json::Value| event["code"] == "history.lost";
+            events.iter().filter(is_lost).count()
+        };
+        for turn in [2, 3] {
+            session.prompt("and on").await;
+            session.wait_for("completed").await;
+            let events = events(&server, &session).await;
+            // Said in the next turn, once.
+            assert_eq!(lost(&events), 1, "{case}, turn {turn}: {events:#?}");
+            if case != "without its folder" {
+                assert_eq!(events[..told.len()], told[..], "{case}");
+            }
+            let rising = |pair: &[serde_json::Value]| {
+                let id = |event: &serde_json::Value| -> (u64, u64) {
+                    let (entry, index) = event["id"].as_str().unwrap().split_once('.').unwrap();
+                    (entry.parse().unwrap(), index.parse().unwrap())
+                };
+                id(&pair[0]) < id(&pair[1])
+            };
+            assert!(events.windows(2).all(rising), "{case}: {events:#?}");
+        }
+        // Who has read all of the first turn gets all of the others.
+        let path = format!("/sessions/{}/stream?since={last}", session.id);
+        let rest = within("the rest", DEADLINE, server.client().get(&path)).await;
+        assert_eq!(
+            rest.text.matches("\"type\":\"exit\"").count(),
+            2,
+            "{}",
+            rest.text
+        );
+        let ids = ids(&server, &session).await;
+        assert!(
+            ids.windows(2).all(|pair| pair[0] < pair[1]),
+            "{case}: {ids:?}"
+        );
+        assert!(ids.contains(&(last + 1)), "{case}: {ids:?}");
+        is_readable_and_goes(&server, &session).await;
+    }
+    assert!(server.log().contains("has lost its end"));
 }
 
 /// Checks that a session says that it takes no prompt, and keeps to that.
