@@ -112,6 +112,8 @@ pub struct TurnRecord {
     pub terminal: Option<Value>,
     /// Whether the log is known to hold that event.
     pub terminal_logged: bool,
+    /// The number of the turn's last entry in the log, once it is known to be on the disk.
+    pub last_id: Option<u64>,
 }
 
 /// A turn that a start of the host must look at: it waits or runs, or its end may be missing in
@@ -502,6 +504,9 @@ impl TurnRecord {
             stop_requested: stop_requested.map(|sql::Word(request)| request),
             terminal: terminal.map(|Json(terminal)| terminal),
             terminal_logged: row.get("terminal_logged")?,
+            last_id: row
+                .get::<_, Option<i64>>("last_id")?
+                .and_then(|id| u64::try_from(id).ok()),
         })
     }
 }

@@ -574,7 +574,7 @@ impl Fold {
 }
 
 /// Something for the session's readers to know that no adapter has told.
-fn notice(level: Level, code: &str, text: impl Into<String>) -> EventBody {
+pub(super) fn notice(level: Level, code: &str, text: impl Into<String>) -> EventBody {
     EventBody::Notice(Notice {
         level,
         text: text.into(),

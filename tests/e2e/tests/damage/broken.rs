@@ -198,6 +198,40 @@ async fn a_log_that_was_cut_or_is_gone_gives_no_number_twice_and_says_so() {
     assert!(server.log().contains("has lost its end"));
 }
 
+#[tokio::test]
+async fn events_that_are_gone_are_derived_again_or_said_to_be_gone() {
+    let mut server = Server::demo().await;
+    for with_restart in [false, true] {
+        let session = server.client().demo_session("the first of all words").await;
+        session.ended().await.completed();
+        session.prompt("and on").await;
+        session.ended().await.completed();
+        let told = events(&server, &session).await;
+        let folder = server.session_folder(&session.id);
+        for gone in ["events/1.jsonl", "events/2.jsonl", "events"] {
+            let path = folder.join(gone);
+            match path.is_dir() {
+                true => fs::remove_dir_all(path).unwrap(),
+                false => fs::remove_file(path).unwrap(),
+            }
+            if with_restart {
+                server.kill_and_start_again().await;
+            }
+            let session = session.at(server.client());
+            assert_eq!(events(&server, &session).await, told, "without {gone}");
+        }
+        let session = session.at(server.client());
+        fs::remove_dir_all(folder.join("events")).unwrap();
+        fs::remove_dir_all(folder.join("log")).unwrap();
+        for _ in 0..2 {
+            let left = events(&server, &session).await;
+            let codes: Vec<_> = left.iter().map(|event| event["code"].as_str()).collect();
+            assert_eq!(codes, [Some("events.lost"); 2], "{left:#?}");
+        }
+        is_readable_and_goes(&server, &session).await;
+    }
+}
+
 /// Checks that a session says that it takes no prompt, and keeps to that.
 async fn takes_no_prompt(server: &Server, session: &Session) {
     assert_eq!(session.read().await["resumable"], false);
