@@ -78,7 +78,7 @@ fn with_users<T>(location: &DataLocation, work: impl AsyncFnOnce(Users) -> Resul
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    runtime.block_on(async { work(Users::open(&settings.data_dir)?).await })
+    runtime.block_on(async { work(Users::open(&settings.data_dir).await?).await })
 }
 
 impl TokenCommand {

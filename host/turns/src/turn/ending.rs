@@ -35,7 +35,8 @@ impl TurnSummary {
 /// Takes the log of a session between turns, or once a turn's worker has ended.
 pub(super) async fn journal(turns: &Turns, id: WorkerId) -> Result<Journal> {
     let log = turns.paths.session(id.session).log();
-    Journal::open(&log, turns.config.log, id.turn).await
+    let given = turns.store.last_logged(id.session).await?;
+    Journal::open(&log, turns.config.log, id.turn, given).await
 }
 
 /// Ends a turn that nobody drives, as often as it takes: a full disk has room again some day.
@@ -64,12 +65,13 @@ pub(super) async fn fence_off(
     };
     // Its log is left alone, for good: whoever reads the session finds its state in the store.
     let is_ended = persist(turns, || {
-        commit_to_store(turns, id, &end, TurnSummary::default())
+        commit_to_store(turns, id, &end, TurnSummary::default(), false)
     });
     if !is_ended.await {
         return;
     }
-    if let Err(error) = turns.store.terminal_logged(id.session, id.turn).await {
+    let noted = turns.store.terminal_logged(id.session, id.turn, None);
+    if let Err(error) = noted.await {
         // The next start leaves it alone by its mark.
         tracing::warn!(%error, "it cannot be noted that a turn's log is left alone");
     }
@@ -105,10 +107,11 @@ async fn give_up(turns: &Turns, id: WorkerId, end: End) -> Result<()> {
     }
     match journal(turns, id).await {
         Ok(mut journal) => commit(turns, id, end, TurnSummary::default(), &mut journal).await,
-        // Whoever reads the session finds its state in the store; its log tells no end.
+        // Whoever reads the session finds its state in the store; its log tells no end, and takes
+        // no further turn.
         Err(error) if error.is_broken_log() => {
             tracing::error!(error = %error.details(), "a turn's end is not in its log");
-            commit_to_store(turns, id, &end, TurnSummary::default()).await
+            commit_to_store(turns, id, &end, TurnSummary::default(), true).await
         }
         Err(error) => {
             // Where the log is kept from the host, it is by a worker that does not end.
@@ -124,6 +127,7 @@ async fn commit_to_store(
     id: WorkerId,
     end: &End,
     summary: TurnSummary,
+    is_broken: bool,
 ) -> Result<()> {
     let terminal = serde_json::to_value(&end.terminal).map_err(Error::internal)?;
     turns
@@ -137,6 +141,7 @@ async fn commit_to_store(
             usage: summary.usage,
             terminal,
             resume_token: summary.remember,
+            is_broken,
             at: Timestamp::now(),
         })
         .await?;
@@ -153,7 +158,7 @@ pub(super) async fn commit(
     summary: TurnSummary,
     journal: &mut Journal,
 ) -> Result<()> {
-    commit_to_store(turns, id, &end, summary).await?;
+    commit_to_store(turns, id, &end, summary, false).await?;
     settle(turns, id, &end.terminal, journal).await
 }
 
@@ -165,7 +170,9 @@ pub(super) async fn settle(
     journal: &mut Journal,
 ) -> Result<()> {
     journal.terminal(terminal)?;
-    if let Err(error) = turns.store.terminal_logged(id.session, id.turn).await {
+    let last_id = Some(journal.last_id());
+    let noted = turns.store.terminal_logged(id.session, id.turn, last_id);
+    if let Err(error) = noted.await {
         // The next start looks at the log instead.
         tracing::warn!(%error, "it cannot be noted that a turn's end is in the log");
     }

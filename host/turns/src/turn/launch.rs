@@ -189,6 +189,8 @@ pub(crate) fn turn_spec(
         turn: input.turn.turn.turn_number,
         log_dir: paths.log(),
         log: turns.config.log,
+        // Known when the log is let go.
+        last_id: 0,
         control_socket: paths.control(),
         begin: input.begin,
         stdin,

@@ -10,6 +10,7 @@ mod fold;
 mod follow;
 mod launch;
 mod prepare;
+mod restore;
 mod task;
 mod worker;
 
@@ -72,6 +73,8 @@ pub struct Shared {
     pub(crate) shutdown: CancellationToken,
     tasks: TaskTracker,
     active: Mutex<HashMap<Uuid, Active>>,
+    /// Held while events of ended turns are derived again.
+    restoring: tokio::sync::Mutex<()>,
 }
 
 /// A turn that waits or runs.
@@ -183,6 +186,7 @@ impl Turns {
             shutdown: CancellationToken::new(),
             tasks: TaskTracker::new(),
             active: Mutex::default(),
+            restoring: tokio::sync::Mutex::default(),
         }))
     }
 

@@ -44,6 +44,11 @@ impl Task<'_> {
     ) -> Result<Ready, ProvisionError> {
         let turns = self.turns;
         let compat = turns.config.compat_stage_names;
+        let has_lost = journal.has_lost();
+        if has_lost && self.session.provisioned && !self.paths.home().exists() {
+            // All of the session's folder is gone: it goes on in a new one.
+            self.paths.create_sandbox().map_err(Error::internal)?;
+        }
         let mut stages = Stages::resume(journal, &self.paths, compat)?;
         if !self.session.provisioned && !stages.is_done(Stage::CreateSandbox) {
             let paths = self.paths.clone();
@@ -94,7 +99,7 @@ impl Task<'_> {
                 stages.run(Stage::Skills, async { written }).await?;
             }
         }
-        let ready = self.prepare(&chosen, &installation, secrets);
+        let ready = self.prepare(&chosen, &installation, secrets, has_lost);
         stages.run(Stage::RuntimeStart, async { ready }).await
     }
 
@@ -158,6 +163,7 @@ impl Task<'_> {
         chosen: &Chosen,
         installation: &Installation,
         secrets: TurnSecrets,
+        has_lost_history: bool,
     ) -> Result<Ready, StageError> {
         let sandboxes = &self.turns.sandboxes;
         let adapter = &chosen.adapter;
@@ -181,7 +187,10 @@ impl Task<'_> {
         let requested = adapter
             .prepare(&context, &prompt)
             .map_err(|error| StageError::Failed(error.to_string()))?;
-        begin.start = Start::from(&requested);
+        begin.start = Start {
+            has_lost_history,
+            ..Start::from(&requested)
+        };
         let trash = &self.turns.trash;
         let private = launch::place_files(&requested, &places, &self.paths, trash, &secrets)?;
         let mut argv = requested.argv.clone();
