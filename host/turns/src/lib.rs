@@ -29,7 +29,7 @@ pub use paths::{Paths, SessionPaths};
 pub use placement::{
     ControlReply, LocalPlacement, PendingWorker, Placement, PlacementError, WorkerId,
 };
-pub use provision::installed_version;
+pub use provision::{installed_version, missing_program};
 pub use recover::recover;
 pub use removal::Removal;
 pub use seal::{Seals, binding};
