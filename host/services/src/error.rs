@@ -109,6 +109,12 @@ pub enum Error {
         /// What is valid.
         valid: Vec<String>,
     },
+    /// The credential would be a variable that the sandbox sets.
+    #[error("{name:?} cannot be a credential: the sandbox sets this variable itself")]
+    CredentialReserved {
+        /// Its name.
+        name: String,
+    },
     /// A user's name is none.
     #[error("a user's name should have 1 to 200 characters")]
     UserName,
@@ -200,7 +206,9 @@ impl From<aod_turns::Error> for Error {
     fn from(error: aod_turns::Error) -> Self {
         use aod_turns::Error as Turns;
         match error {
-            Turns::RuntimeUnusable { runtime } => Self::RuntimeUnusable { runtime },
+            Turns::RuntimeUnusable { runtime }
+            | Turns::RuntimeUndeclared { runtime }
+            | Turns::RuntimeUnreadable { runtime, .. } => Self::RuntimeUnusable { runtime },
             Turns::Model(error) => Self::Model(error),
             Turns::Sealed { name, source } => Self::Sealed { name, source },
             Turns::FullDisk(cause) => Self::FullDisk(cause),

@@ -12,7 +12,9 @@ use super::task::Task;
 use crate::Error;
 use crate::adapters::Chosen;
 use crate::journal::Journal;
-use crate::provision::{self, Installation, Output, ProvisionError, Stage, StageError, Stages};
+use crate::provision::{
+    self, Installation, Output, ProvisionError, Stage, StageError, Stages, program,
+};
 use crate::secrets::{self, TurnSecrets};
 
 /// What is ready to be started.
@@ -166,6 +168,8 @@ impl Task<'_> {
         has_lost_history: bool,
     ) -> Result<Ready, StageError> {
         let sandboxes = &self.turns.sandboxes;
+        let runtime = &self.session.session.runtime;
+        program::check_operators(runtime, &chosen.cli, &self.turns.paths.sessions())?;
         let adapter = &chosen.adapter;
         let description = adapter.description();
         let mut begin = BeginRecord {
@@ -198,10 +202,8 @@ impl Task<'_> {
             if *program == description.cli.command {
                 program.clone_from(&chosen.cli.command);
             }
-            // By its path, so that a `PATH` of the user's own does not hide it.
-            if let Some(path) = installation.program(&*sandboxes.driver, program) {
-                *program = path;
-            }
+            let driver = &*sandboxes.driver;
+            *program = program::find(runtime, program, installation, driver, &self.paths)?;
         }
         let mut spec = sandboxes.of_session(&self.paths, Some(installation), argv);
         spec.private_files = private;
