@@ -1,6 +1,7 @@
 //! `cargo xtask run`: from a clone to a streaming session.
 
 use std::io::{BufRead as _, BufReader};
+use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, Stdio};
 
@@ -25,8 +26,8 @@ pub(crate) struct Run {
     #[arg(long)]
     once: bool,
     /// Where to listen
-    #[arg(long, default_value = "127.0.0.1:8777")]
-    listen: String,
+    #[arg(long, env = "AOD_LISTEN", default_value = "127.0.0.1:8777")]
+    listen: SocketAddr,
     /// The data folder
     #[arg(long, default_value = "data")]
     data: PathBuf,
@@ -34,10 +35,14 @@ pub(crate) struct Run {
 
 impl Run {
     pub(crate) fn run(self, root: &Path) -> Result<ExitCode> {
+        // Before minutes of building.
+        check_free(self.listen)?;
         machine::prepare(&[Need::Wasm, Need::Bubblewrap, Need::Node])?;
+        eprintln!("building the adapters: some minutes the first time");
         for built in plugins::build_declared(root, false)? {
             eprintln!("{built}");
         }
+        eprintln!("building the server: some minutes the first time");
         cargo(root, &["build", "-p", "aod", "-p", "aod-supervisor"])?;
         let aod = target(root).join("debug/aod");
         let data = root.join(&self.data);
@@ -69,7 +74,7 @@ impl Run {
     fn serve(&self, root: &Path, aod: &Path, data: &Path) -> Result<(Child, String)> {
         let mut server = Command::new(aod)
             .arg("serve")
-            .args(["--listen", &self.listen])
+            .args(["--listen", &self.listen.to_string()])
             .arg("--data")
             .arg(data)
             .arg("--runtimes")
@@ -108,6 +113,18 @@ impl Run {
         let status = command.status()?;
         let code = status.code().and_then(|code| u8::try_from(code).ok());
         Ok(code.map_or(ExitCode::FAILURE, ExitCode::from))
+    }
+}
+
+/// Checks that a server can listen there. Another process may still be quicker.
+fn check_free(address: SocketAddr) -> Result<()> {
+    match TcpListener::bind(address) {
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => bail!(
+            "{address} is taken: stop what listens there (`ss -ltnp` names it), or choose another \
+             address with --listen or AOD_LISTEN, such as --listen 127.0.0.1:8778"
+        ),
+        Err(error) => bail!("cannot listen on {address}: {error}"),
     }
 }
 

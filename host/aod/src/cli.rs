@@ -9,6 +9,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 
 use crate::config::{Overrides, Settings};
+use crate::output::outln;
 use crate::{credentials, doctor, run, runtime, serve, tokens, vault};
 
 /// Run coding agents in sandboxes and stream what they do.
@@ -29,12 +30,8 @@ enum Command {
     Serve {
         #[command(flatten)]
         location: DataLocation,
-        /// Where to listen. Anything but a loopback address needs a token to exist.
-        #[arg(long, value_name = "ADDRESS:PORT")]
-        listen: Option<SocketAddr>,
-        /// The runtimes' manifest.
-        #[arg(long, value_name = "FILE")]
-        runtimes: Option<PathBuf>,
+        #[command(flatten)]
+        server: ServerOptions,
         /// Print the effective configuration, with where each value comes from, and exit.
         #[arg(long)]
         print_config: bool,
@@ -82,9 +79,13 @@ enum Command {
         command: tokens::UserCommand,
     },
     /// Show what this machine can do, what is enforced, and how to mend what is not.
+    ///
+    /// Takes the options of `aod serve`, and looks at what that would use.
     Doctor {
         #[command(flatten)]
         location: DataLocation,
+        #[command(flatten)]
+        server: ServerOptions,
         /// Print JSON.
         #[arg(long)]
         json: bool,
@@ -120,23 +121,33 @@ pub(crate) struct DataLocation {
     pub(crate) data: Option<PathBuf>,
 }
 
+/// What a server does with them.
+#[derive(Debug, Default, clap::Args)]
+pub(crate) struct ServerOptions {
+    /// Where to listen. Anything but a loopback address needs a token to exist.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    listen: Option<SocketAddr>,
+    /// The runtimes' manifest.
+    #[arg(long, value_name = "FILE")]
+    runtimes: Option<PathBuf>,
+}
+
 impl DataLocation {
     /// The settings in force, without further flags.
     pub(crate) fn settings(&self) -> Result<Settings> {
-        self.overridden(None, None)
+        self.with(ServerOptions::default())
     }
 
-    fn overridden(
-        &self,
-        listen: Option<SocketAddr>,
-        runtimes: Option<PathBuf>,
-    ) -> Result<Settings> {
-        let flags = Overrides {
-            listen,
+    fn with(&self, server: ServerOptions) -> Result<Settings> {
+        Settings::load(self.config.as_deref(), self.flags(server))
+    }
+
+    fn flags(&self, server: ServerOptions) -> Overrides {
+        Overrides {
+            listen: server.listen,
             data_dir: self.data.clone(),
-            runtimes,
-        };
-        Settings::load(self.config.as_deref(), flags)
+            runtimes: server.runtimes,
+        }
     }
 }
 
@@ -146,21 +157,18 @@ impl Cli {
         match self.command {
             Command::Serve {
                 location,
-                listen,
-                runtimes,
+                server,
                 print_config,
             } => {
-                let flags = Overrides {
-                    listen,
-                    data_dir: location.data.clone(),
-                    runtimes,
-                };
                 if print_config {
-                    print!("{}", Settings::explain(location.config.as_deref(), flags)?);
+                    let flags = location.flags(server);
+                    crate::output::write(format_args!(
+                        "{}",
+                        Settings::explain(location.config.as_deref(), flags)?
+                    ))?;
                     return Ok(ExitCode::SUCCESS);
                 }
-                let settings = Settings::load(location.config.as_deref(), flags)?;
-                serve::serve(settings)?;
+                serve::serve(location.with(server)?)?;
                 Ok(ExitCode::SUCCESS)
             }
             Command::Run(run) => run.run(),
@@ -170,14 +178,21 @@ impl Cli {
             Command::Vault { command } => command.run(),
             Command::Token { command } => command.run(),
             Command::User { command } => command.run(),
-            Command::Doctor { location, json } => doctor::run(&location.settings()?, json),
+            Command::Doctor {
+                location,
+                server,
+                json,
+            } => doctor::run(&location.with(server)?, json),
             Command::Openapi => {
-                println!("{}", serde_json::to_string_pretty(&aod_api::openapi())?);
+                outln!("{}", serde_json::to_string_pretty(&aod_api::openapi())?)?;
                 Ok(ExitCode::SUCCESS)
             }
             Command::Completions { shell } => {
                 let mut command = Self::command();
-                clap_complete::generate(shell, &mut command, "aod", &mut std::io::stdout());
+                let mut script = Vec::new();
+                clap_complete::generate(shell, &mut command, "aod", &mut script);
+                let script = String::from_utf8_lossy(&script);
+                crate::output::write(format_args!("{script}"))?;
                 Ok(ExitCode::SUCCESS)
             }
             Command::Compile { engine, parent } => {

@@ -20,6 +20,10 @@ impl Client {
         let token = std::env::var("AOD_API_TOKEN").context(
             "AOD_API_TOKEN is not set: make a token with `aod token create NAME` and export it",
         )?;
+        match reqwest::Url::parse(&url) {
+            Ok(parsed) if ["http", "https"].contains(&parsed.scheme()) => {}
+            _ => bail!("AOD_API_URL is {url:?}, and should be a URL such as http://127.0.0.1:8777"),
+        }
         let http = reqwest::Client::builder().build()?;
         Ok(Self {
             http,
@@ -56,6 +60,10 @@ impl Client {
         match &body["detail"] {
             Value::String(detail) => bail!("{detail} ({status})"),
             Value::Null => bail!("the server answered {status}"),
+            Value::Array(problems) => {
+                let problems: Vec<_> = problems.iter().map(sentence).collect();
+                bail!("{} ({status})", problems.join("; "))
+            }
             problems => bail!("{problems} ({status})"),
         }
     }
@@ -68,6 +76,22 @@ impl Client {
         body: Option<&Value>,
     ) -> Result<Value> {
         Ok(self.send(method, path, body).await?.json().await?)
+    }
+}
+
+/// One problem of a request that was refused: where it is, and what it is.
+fn sentence(problem: &Value) -> String {
+    let place = problem["loc"].as_array().into_iter().flatten();
+    let place: Vec<_> = place
+        .map(|part| {
+            part.as_str()
+                .map_or_else(|| part.to_string(), str::to_owned)
+        })
+        .collect();
+    let message = problem["msg"].as_str().unwrap_or("is not valid");
+    match place.is_empty() {
+        true => message.to_owned(),
+        false => format!("{}: {message}", place.join(".")),
     }
 }
 

@@ -320,6 +320,13 @@ impl Default for Stream {
 /// they name a section and a key: the clients have variables of their own, and so may the user.
 const PLAIN: [&str; 3] = ["listen", "data_dir", "runtimes"];
 
+/// Settings that have no value unless one is given.
+const OPTIONAL: [(&str, &str); 3] = [
+    ("admission", "memory"),
+    ("retention", "age"),
+    ("retention", "bytes"),
+];
+
 impl Settings {
     fn figment(file: Option<&Path>, flags: Overrides) -> Result<Figment> {
         let mut figment = Figment::from(Serialized::defaults(Self::default()));
@@ -366,8 +373,14 @@ impl Settings {
         let value = toml::Table::try_from(&settings)?;
         let mut text = String::new();
         let origin = |key: &str| match figment.find_metadata(key) {
-            Some(metadata) if metadata.name.contains("defaults") => "default".to_owned(),
             Some(metadata) => match &metadata.source {
+                // What this program says itself: a flag of its command line, or a default.
+                Some(figment::Source::Code(_)) if metadata.name.contains("Overrides") => {
+                    "command line".to_owned()
+                }
+                Some(figment::Source::Code(_)) | None if !metadata.name.contains("environment") => {
+                    "default".to_owned()
+                }
                 Some(source) => source.to_string(),
                 None => metadata.name.to_string(),
             },
@@ -386,6 +399,11 @@ impl Settings {
                     "{key} = {value}  # {}",
                     origin(&format!("{section}.{key}"))
                 )?;
+            }
+            // TOML has no word for what is not set.
+            let unset = OPTIONAL.iter().filter(|(of, _)| of == section);
+            for (_, key) in unset.filter(|(_, key)| keys.get(key).is_none()) {
+                writeln!(text, "# {key} is not set")?;
             }
         }
         Ok(text)
@@ -537,6 +555,28 @@ mod tests {
         let file = folder.path().join("aod.toml");
         std::fs::write(&file, text)?;
         Settings::load(Some(&file), Overrides::default())
+    }
+
+    #[test]
+    fn a_setting_is_shown_with_where_it_comes_from_or_as_not_set() {
+        let flags = Overrides {
+            data_dir: Some("/elsewhere".into()),
+            ..Overrides::default()
+        };
+        let text = Settings::explain(None, flags).unwrap();
+        let line = |key: &str| {
+            let found = text.lines().find(|line| line.starts_with(key));
+            found.unwrap_or_else(|| panic!("{key} is not in {text}"))
+        };
+        assert_eq!(
+            line("data_dir"),
+            "data_dir = \"/elsewhere\"  # command line"
+        );
+        assert!(line("max_running").ends_with("# default"), "{text}");
+        for unset in ["memory", "age", "bytes"] {
+            assert_eq!(line(&format!("# {unset}")), format!("# {unset} is not set"));
+        }
+        assert!(!text.contains(".rs:"), "{text}");
     }
 
     #[test]

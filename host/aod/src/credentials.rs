@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
 use crate::client::{Client, segment};
+use crate::output::outln;
 
 /// The largest value that the server takes, in bytes.
 const MAX_VALUE: u64 = 64 << 10;
@@ -57,8 +58,8 @@ impl CredentialCommand {
             Self::Ls { json } => {
                 let listed = runtime.block_on(client.json(Method::GET, "/credentials", None))?;
                 match json {
-                    true => println!("{}", serde_json::to_string_pretty(&listed["data"])?),
-                    false => print!("{}", table(&listed["data"])),
+                    true => outln!("{}", serde_json::to_string_pretty(&listed["data"])?)?,
+                    false => crate::output::write(format_args!("{}", table(&listed["data"])))?,
                 }
             }
             Self::Rm { name } => {

@@ -7,6 +7,7 @@ use anyhow::Result;
 use serde::Serialize;
 
 use crate::config::Settings;
+use crate::output::outln;
 
 /// One finding.
 #[derive(Debug, Serialize)]
@@ -58,17 +59,17 @@ pub(crate) fn run(settings: &Settings, json: bool) -> Result<ExitCode> {
     runtimes(settings, &mut findings);
     data(&settings.data_dir, &mut findings);
     if json {
-        println!("{}", serde_json::to_string_pretty(&findings)?);
+        outln!("{}", serde_json::to_string_pretty(&findings)?)?;
     } else {
         for finding in &findings {
-            println!(
+            outln!(
                 "{}  {:<16} {}",
                 finding.state.sign(),
                 finding.what,
                 finding.detail
-            );
+            )?;
             if let Some(fix) = &finding.fix {
-                println!("{:26} to mend it: {fix}", "");
+                outln!("{:26} to mend it: {fix}", "")?;
             }
         }
     }
@@ -209,7 +210,7 @@ fn supervisor(settings: &Settings, findings: &mut Vec<Finding>) {
         Err(error) => Finding {
             what: "supervisor".to_owned(),
             state: State::Broken,
-            detail: format!("{error:#}"),
+            detail: crate::output::explain(&error),
             fix: Some("cargo build --release -p aod-supervisor".to_owned()),
         },
     });
@@ -229,6 +230,21 @@ fn runtimes(settings: &Settings, findings: &mut Vec<Finding>) {
     });
 }
 
+/// Why a folder, or what is there of the folders that it will be in, cannot be written to. Tried
+/// with a file that has no name: permissions do not tell of what is mounted read-only.
+fn not_writable(dir: &Path) -> Option<String> {
+    let there = dir.ancestors().map(|folder| match folder.as_os_str() {
+        empty if empty.is_empty() => Path::new("."),
+        _ => folder,
+    });
+    let there = there.into_iter().find(|folder| folder.exists())?;
+    let error = match tempfile::tempfile_in(there) {
+        Ok(_) => return None,
+        Err(error) => error,
+    };
+    Some(format!("{} cannot be written to: {error}", there.display()))
+}
+
 fn data(dir: &Path, findings: &mut Vec<Finding>) {
     use std::os::unix::fs::PermissionsExt as _;
     let finding = |state, detail, fix| Finding {
@@ -237,6 +253,12 @@ fn data(dir: &Path, findings: &mut Vec<Finding>) {
         detail,
         fix,
     };
+    // Of a folder that is not there yet, the one in which it will be made has to take it.
+    if let Some(problem) = not_writable(dir) {
+        let fix = "mount it writable, give it to the server's user, or choose another with --data";
+        findings.push(finding(State::Broken, problem, Some(fix.to_owned())));
+        return;
+    }
     let Ok(metadata) = std::fs::metadata(dir) else {
         findings.push(finding(
             State::Ok,

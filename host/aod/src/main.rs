@@ -6,6 +6,7 @@ mod config;
 mod credentials;
 mod doctor;
 mod listener;
+mod output;
 mod report;
 mod run;
 mod runtime;
@@ -22,8 +23,10 @@ fn main() -> ExitCode {
     let cli = cli::Cli::parse();
     match protect_memory().and_then(|()| cli.dispatch()) {
         Ok(code) => code,
+        // As a program that is ended by SIGPIPE: whoever read the result has seen enough of it.
+        Err(error) if output::is_closed(&error) => ExitCode::from(141),
         Err(error) => {
-            eprintln!("aod: {error:#}");
+            eprintln!("aod: {}", output::explain(&error));
             ExitCode::FAILURE
         }
     }

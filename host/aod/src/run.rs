@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use futures::StreamExt as _;
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -53,6 +53,9 @@ impl Run {
     }
 
     async fn session(self) -> Result<ExitCode> {
+        if self.prompt.trim().is_empty() {
+            bail!("the prompt is empty: say what the agent is to do");
+        }
         let client = Client::from_env()?;
         let mut variables = self.env.clone();
         let runtime = match &self.runtime {
@@ -194,7 +197,7 @@ impl Watch<'_> {
         eprintln!("{word}");
         let path = format!("/sessions/{}/{path}", self.session);
         if let Err(error) = self.client.send(Method::POST, &path, None).await {
-            eprintln!("{error:#}");
+            eprintln!("{}", crate::output::explain(&error));
         }
     }
 }
@@ -202,9 +205,29 @@ impl Watch<'_> {
 /// The first runtime that has a credential in this process's environment, with the variables to
 /// give to its session; else the demo, which needs none.
 async fn at_hand(client: &Client) -> Result<(String, Vec<String>)> {
-    let runtimes = compiled(client, "/runtimes").await?;
-    let is_set = |name: &&str| std::env::var(name).is_ok_and(|value| !value.is_empty());
-    for runtime in runtimes["data"].as_array().into_iter().flatten() {
+    let names = std::env::vars().filter(|(_, value)| !value.is_empty());
+    let names: Vec<String> = names.map(|(name, _)| name).collect();
+    let listed = until(client, "/runtimes", |listed| {
+        choose(listed, &names).is_some()
+    })
+    .await?;
+    let chosen = choose(&listed, &names).flatten();
+    Ok(chosen.unwrap_or_else(|| ("demo".to_owned(), Vec::new())))
+}
+
+/// The runtime to use with these variables at hand, and those of them that it takes; none where
+/// none has a credential among them. Nothing while that is not known: a runtime that is being
+/// compiled may have one, if any of them is named like a key.
+fn choose(listed: &Value, at_hand: &[String]) -> Option<Option<(String, Vec<String>)>> {
+    let is_key = |name: &String| {
+        !name.starts_with("AOD_") && ["KEY", "TOKEN"].iter().any(|word| name.contains(word))
+    };
+    let may_fit = at_hand.iter().any(is_key);
+    let is_set = |name: &&str| at_hand.iter().any(|known| known == name);
+    for runtime in listed["data"].as_array().into_iter().flatten() {
+        if runtime["health"] == "compiling" && may_fit {
+            return None;
+        }
         let credentials = runtime["credentials"].as_array().into_iter().flatten();
         let credentials = credentials.filter_map(|credential| credential["variable"].as_str());
         let mut found: Vec<&str> = credentials.filter(is_set).collect();
@@ -217,23 +240,18 @@ async fn at_hand(client: &Client) -> Result<(String, Vec<String>)> {
             .flatten();
         found.extend(endpoints.filter_map(Value::as_str).filter(is_set));
         let name = runtime["name"].as_str().unwrap_or_default().to_owned();
-        return Ok((name, found.into_iter().map(str::to_owned).collect()));
+        return Some(Some((name, found.into_iter().map(str::to_owned).collect())));
     }
-    Ok(("demo".to_owned(), Vec::new()))
+    Some(None)
 }
 
-/// What the server says of a runtime or of all, once it has compiled them: until then it knows of
-/// neither their credentials nor their models. Each has a deadline there.
-async fn compiled(client: &Client, path: &str) -> Result<Value> {
+/// What the server says once it knows what is asked: of a runtime that it is compiling, it knows
+/// neither credentials nor models. Each has a deadline there.
+async fn until(client: &Client, path: &str, is_known: impl Fn(&Value) -> bool) -> Result<Value> {
     let mut told = false;
     loop {
         let reply = client.json(Method::GET, path, None).await?;
-        let one = std::slice::from_ref(&reply);
-        let runtimes = reply["data"].as_array().map_or(one, Vec::as_slice);
-        if runtimes
-            .iter()
-            .all(|runtime| runtime["health"] != "compiling")
-        {
+        if is_known(&reply) {
             return Ok(reply);
         }
         if !told {
@@ -246,7 +264,7 @@ async fn compiled(client: &Client, path: &str) -> Result<Value> {
 
 async fn first_model(client: &Client, runtime: &str) -> Result<String> {
     let path = format!("/runtimes/{}", crate::client::segment(runtime));
-    let info = compiled(client, &path).await?;
+    let info = until(client, &path, |info| info["health"] != "compiling").await?;
     let model = info["models"][0].as_str();
     model.map(str::to_owned).with_context(|| {
         let error = info["error"].as_str().unwrap_or("it serves no models");
@@ -273,5 +291,31 @@ fn conclude(session: &Value) -> ExitCode {
         ("completed", _) => ExitCode::SUCCESS,
         (_, Some(code @ 1..=255)) => ExitCode::from(u8::try_from(code).unwrap_or(1)),
         _ => ExitCode::FAILURE,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_runtime_is_waited_for_only_where_it_may_be_the_one() {
+        let listed = json!({"data": [
+            {"name": "demo", "health": "ready", "credentials": []},
+            {"name": "a", "health": "ready", "credentials": [{"variable": "A_KEY"}],
+             "endpoint_variables": ["A_URL"]},
+            {"name": "b", "health": "compiling", "credentials": []},
+        ]});
+        let choose = |names: &[&str]| {
+            let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+            choose(&listed, &names)
+        };
+        assert_eq!(choose(&["PATH", "AOD_API_TOKEN"]), Some(None));
+        assert_eq!(choose(&["B_KEY"]), None);
+        let found = vec!["A_KEY".to_owned(), "A_URL".to_owned()];
+        assert_eq!(
+            choose(&["A_KEY", "A_URL", "B_KEY"]),
+            Some(Some(("a".to_owned(), found)))
+        );
     }
 }

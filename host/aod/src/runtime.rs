@@ -12,6 +12,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::client::Client;
+use crate::output::outln;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum RuntimeCommand {
@@ -83,24 +84,30 @@ impl RuntimeCommand {
         match self {
             Self::List { json } => {
                 let listed = ask(Method::GET, "/runtimes")?;
-                print(json, &listed["data"], table);
+                for error in listed["errors"].as_array().into_iter().flatten() {
+                    eprintln!("aod: {}", error.as_str().unwrap_or_default());
+                }
+                print(json, &listed["data"], table)?;
+                if listed["data"].as_array().is_some_and(Vec::is_empty) {
+                    eprintln!("aod: the server's runtimes.toml declares no runtimes");
+                }
             }
             Self::Show { name, json } => {
                 let path = format!("/runtimes/{}", crate::client::segment(&name));
-                print(json, &ask(Method::GET, &path)?, shown);
+                print(json, &ask(Method::GET, &path)?, shown)?;
             }
             Self::Check(check) => return check.run(),
             Self::New { name, dir } => {
                 let dir = dir.unwrap_or_else(|| PathBuf::from(&name));
                 template::write(&name, &dir)?;
-                println!("{}", dir.display());
+                outln!("{}", dir.display())?;
                 eprintln!("Written. Its README.md says how to build, check and use it.");
             }
             Self::Pack { module, component } => pack(&module, &component)?,
             Self::Reload { json } => {
                 let report = ask(Method::POST, "/runtimes/reload")?;
                 let runtimes = &report["runtimes"];
-                print(json, runtimes, changes);
+                print(json, runtimes, changes)?;
                 let mut each = runtimes.as_array().into_iter().flatten();
                 if each.any(|runtime| !runtime["error"].is_null()) {
                     return Ok(ExitCode::FAILURE);
@@ -123,7 +130,7 @@ impl ModelCommand {
                 serving.is_some_and(|serving| serving.contains(&runtime))
             });
         }
-        print(json, &models, catalog);
+        print(json, &models, catalog)?;
         Ok(ExitCode::SUCCESS)
     }
 }
@@ -136,11 +143,12 @@ fn ask(method: Method, path: &str) -> Result<Value> {
     runtime.block_on(client.json(method, path, None))
 }
 
-fn print(json: bool, value: &Value, text: fn(&Value) -> String) {
+fn print(json: bool, value: &Value, text: fn(&Value) -> String) -> Result<()> {
     match json {
-        true => println!("{value:#}"),
-        false => print!("{}", text(value)),
+        true => outln!("{value:#}")?,
+        false => crate::output::write(format_args!("{}", text(value)))?,
     }
+    Ok(())
 }
 
 fn pack(from: &std::path::Path, to: &std::path::Path) -> Result<()> {
@@ -187,8 +195,9 @@ fn table(runtimes: &Value) -> String {
                 get(runtime, "tested")
             )
         });
-        let notes = runtime["error"].as_str().map(str::to_owned);
-        let notes = notes.into_iter().chain(untested);
+        let notes = ["error", "warning"].into_iter();
+        let notes = notes.filter_map(|key| runtime[key].as_str().map(str::to_owned));
+        let notes = notes.chain(untested);
         notes.fold(line, |text, note| format!("{text}{:18}{note}\n", ""))
     })
 }

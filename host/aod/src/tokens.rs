@@ -10,6 +10,7 @@ use clap::Subcommand;
 use secrecy::ExposeSecret;
 
 use crate::cli::DataLocation;
+use crate::output::outln;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum TokenCommand {
@@ -22,7 +23,7 @@ pub(crate) enum TokenCommand {
         #[arg(long, default_value = "admin")]
         user: String,
         /// For how long it is good, such as 30d or 12h; for ever where nothing is said.
-        #[arg(long, value_parser = humantime::parse_duration)]
+        #[arg(long, value_parser = duration)]
         expires: Option<Duration>,
         #[command(flatten)]
         location: DataLocation,
@@ -72,13 +73,17 @@ pub(crate) enum UserCommand {
     },
 }
 
+fn duration(text: &str) -> Result<Duration, String> {
+    humantime::parse_duration(text).map_err(|_| "write a time such as 30d, 12h or 90m".to_owned())
+}
+
 /// Runs what needs the users in a data folder.
 fn with_users<T>(location: &DataLocation, work: impl AsyncFnOnce(Users) -> Result<T>) -> Result<T> {
     let settings = location.settings()?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    runtime.block_on(async { work(Users::open(&settings.data_dir)?).await })
+    runtime.block_on(async { work(Users::open(&settings.data_dir).await?).await })
 }
 
 impl TokenCommand {
@@ -106,7 +111,7 @@ impl TokenCommand {
                     Timestamp::from_micros(Timestamp::now().as_micros().saturating_add(micros))
                 });
                 let (_, secret) = users.create_token(user.id, name, expires_at).await?;
-                println!("{}", secret.expose_secret());
+                outln!("{}", secret.expose_secret())?;
                 Ok(ExitCode::SUCCESS)
             }),
             Self::Ls {
@@ -116,7 +121,7 @@ impl TokenCommand {
             } => with_users(&location, async |users| {
                 let tokens = users.tokens(users.by_name(&user).await?.id).await?;
                 if json {
-                    println!("{}", serde_json::to_string_pretty(&tokens)?);
+                    outln!("{}", serde_json::to_string_pretty(&tokens)?)?;
                     return Ok(ExitCode::SUCCESS);
                 }
                 for token in tokens {
@@ -126,7 +131,7 @@ impl TokenCommand {
                         (None, Some(at)) => format!("good until {at}"),
                         (None, None) => "good".to_owned(),
                     };
-                    println!("{}  {}  {state}", token.id, token.name);
+                    outln!("{}  {}  {state}", token.id, token.name)?;
                 }
                 Ok(ExitCode::SUCCESS)
             }),
@@ -163,16 +168,16 @@ impl UserCommand {
                         .iter()
                         .map(|user| serde_json::json!({"id": user.id, "name": user.name, "admin": user.admin}))
                         .collect();
-                    println!("{}", serde_json::to_string_pretty(&users)?);
+                    outln!("{}", serde_json::to_string_pretty(&users)?)?;
                     return Ok(ExitCode::SUCCESS);
                 }
                 for user in users {
-                    println!(
+                    outln!(
                         "{}  {}{}",
                         user.id,
                         user.name,
                         if user.admin { "  admin" } else { "" }
-                    );
+                    )?;
                 }
                 Ok(ExitCode::SUCCESS)
             }),

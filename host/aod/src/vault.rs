@@ -14,6 +14,7 @@ use serde::Serialize;
 use zeroize::Zeroizing;
 
 use crate::cli::DataLocation;
+use crate::output::outln;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum VaultCommand {
@@ -117,7 +118,7 @@ fn with_keeper_of<T>(
 }
 
 fn print_json(value: &impl Serialize) -> Result<()> {
-    println!("{}", serde_json::to_string_pretty(value)?);
+    outln!("{}", serde_json::to_string_pretty(value)?)?;
     Ok(())
 }
 
@@ -139,11 +140,11 @@ impl VaultCommand {
                     print_json(&done)?;
                     return Ok(ExitCode::SUCCESS);
                 }
-                println!("sealed {} values to {}", done.resealed, done.recipient);
+                outln!("sealed {} values to {}", done.resealed, done.recipient)?;
                 if done.discarded > 0 {
-                    println!("deleted {} values that did not open", done.discarded);
+                    outln!("deleted {} values that did not open", done.discarded)?;
                 }
-                println!("the old identity opens nothing any more: delete your copies of it");
+                outln!("the old identity opens nothing any more: delete your copies of it")?;
                 Ok(ExitCode::SUCCESS)
             }),
             Self::Verify { json, location } => with_keeper(&location, async |keeper| {
@@ -152,13 +153,17 @@ impl VaultCommand {
                     print_json(&verified)?;
                 } else {
                     for it in &verified.broken {
-                        println!(
+                        outln!(
                             "{} {} {:?} of {}: {}",
-                            it.kind, it.record, it.name, it.owner, it.problem
-                        );
+                            it.kind,
+                            it.record,
+                            it.name,
+                            it.owner,
+                            it.problem
+                        )?;
                     }
                     let broken = verified.broken.len();
-                    println!("{} values open, {broken} do not", verified.opened);
+                    outln!("{} values open, {broken} do not", verified.opened)?;
                 }
                 Ok(match verified.broken.is_empty() {
                     true => ExitCode::SUCCESS,
@@ -175,28 +180,28 @@ impl VaultCommand {
                     true => "protected by a passphrase",
                     false => "not protected by a passphrase",
                 };
-                println!(
+                outln!(
                     "identity   {} ({protection})",
                     status.identity_file.display()
-                );
-                println!("recipient  {}", status.recipient);
-                println!("sealed     {} values", status.sealed);
+                )?;
+                outln!("recipient  {}", status.recipient)?;
+                outln!("sealed     {} values", status.sealed)?;
                 if status.rotating {
-                    println!(
+                    outln!(
                         "rotation   under way, {} values to go: `aod vault rotate` goes on with it",
                         status.left
-                    );
+                    )?;
                 } else if status.left > 0 {
-                    println!(
+                    outln!(
                         "warning    {} values are sealed to another identity and do not open: see \
                          `aod vault verify`",
                         status.left
-                    );
+                    )?;
                 }
                 Ok(ExitCode::SUCCESS)
             }),
             Self::ExportRecipient { location } => with_keeper(&location, async |keeper| {
-                println!("{}", keeper.recipient());
+                outln!("{}", keeper.recipient())?;
                 Ok(ExitCode::SUCCESS)
             }),
         }

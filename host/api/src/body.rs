@@ -52,7 +52,11 @@ async fn read(request: Request) -> Result<Bytes, ApiError> {
     // Such a client waits for leave before it writes, and is refused instead.
     let waits = request.headers().contains_key(EXPECT);
     let announced = request.body().size_hint().lower();
-    let too_large = || ApiError::too_large("the request body is larger than the server takes");
+    let too_large = || {
+        ApiError::too_large(format!(
+            "the request body is larger than the server takes: at most {limit} bytes"
+        ))
+    };
     if waits && usize::try_from(announced).is_ok_and(|announced| announced > limit) {
         return Err(too_large());
     }

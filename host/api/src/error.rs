@@ -204,6 +204,7 @@ impl From<aod_services::Error> for ApiError {
             | Error::Manifest(_)
             | Error::MaskWithoutValue { .. }
             | Error::CredentialUnknown { .. }
+            | Error::CredentialReserved { .. }
             | Error::UserName
             | Error::IdempotencyMismatch => Self::unprocessable(text),
             Error::Archived(_)

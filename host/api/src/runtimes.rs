@@ -3,6 +3,8 @@
 use aod_services::runtimes::{ModelInfo, ReloadReport, RuntimeInfo};
 use axum::Json;
 use axum::extract::{Path, State};
+use serde::Serialize;
+use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -22,9 +24,22 @@ pub(crate) fn routes() -> OpenApiRouter<Api> {
 
 /// Lists the runtimes that are declared, with their health.
 #[utoipa::path(get, path = "/runtimes", tag = "runtimes",
-    responses((status = 200, body = Listing<RuntimeInfo>)))]
-async fn list(State(api): State<Api>, _: Caller) -> Json<Listing<RuntimeInfo>> {
-    Json(Listing::whole(api.runtimes.list()))
+    responses((status = 200, body = RuntimeListing)))]
+async fn list(State(api): State<Api>, _: Caller) -> Json<RuntimeListing> {
+    Json(RuntimeListing {
+        data: api.runtimes.list(),
+        errors: api.runtimes.errors(),
+    })
+}
+
+/// The runtimes that are declared.
+#[derive(Debug, Serialize, ToSchema)]
+struct RuntimeListing {
+    data: Vec<RuntimeInfo>,
+    /// What is wrong with runtimes.toml as a whole; the runtimes are those of before then.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    errors: Vec<String>,
 }
 
 /// Reads one runtime.

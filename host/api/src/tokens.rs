@@ -18,6 +18,7 @@ use crate::body::Body;
 use crate::error::{ApiError, Detail};
 use crate::page::Listing;
 use crate::path::Id;
+use crate::problem::{Loc, Problem};
 
 /// The routes of tokens.
 pub(crate) fn routes() -> OpenApiRouter<Api> {
@@ -65,6 +66,15 @@ async fn create(
     Body { value, .. }: Body<NewToken>,
 ) -> Result<(StatusCode, Json<CreatedToken>), ApiError> {
     let NewToken { name, expires_at } = value;
+    if expires_at.is_some_and(|at| at <= Timestamp::now()) {
+        let problem = Problem::new(
+            "value_error",
+            &Loc::Key(&Loc::Root("body"), "expires_at"),
+            "Input should be in the future",
+            None,
+        );
+        return Err(ApiError::invalid(vec![problem]));
+    }
     let (info, secret) = api
         .users
         .create_token(caller.user, name, expires_at)

@@ -7,9 +7,11 @@
 //!
 //! The command must not be able to tamper with it. It is not dumpable, so that no process without
 //! privileges can trace it or open its `/proc/<pid>/mem`; and the environment of the command, which
-//! may name libraries to preload, reaches it as data and never as its own environment.
+//! may name libraries to preload, reaches it as data and never as its own environment. No program
+//! stands between it and the command: it sets the command's limits itself.
 //!
-//! It is a mode of the `aod-supervisor` program: `--init [--env-fd N] -- PROGRAM [ARGUMENT...]`.
+//! It is a mode of the `aod-supervisor` program:
+//! `--init [--env-fd N] [--limit NAME=N]... -- PROGRAM [ARGUMENT...]`.
 
 use std::ffi::{OsStr, OsString, c_int};
 use std::fs::File;
@@ -19,7 +21,9 @@ use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::os::unix::process::CommandExt as _;
 use std::process::{Command, ExitCode};
 
-use rustix::process::{DumpableBehavior, Pid, Signal, WaitOptions, WaitStatus};
+use rustix::process::{
+    DumpableBehavior, Pid, Resource, Rlimit, Signal, WaitOptions, WaitStatus, setrlimit,
+};
 use zeroize::Zeroizing;
 
 use crate::process::children;
@@ -29,6 +33,19 @@ pub const FLAG: &str = "--init";
 /// The option that names a descriptor with the command's environment: variables as `NAME=value`,
 /// each followed by a NUL byte. Without it the command gets the init's own environment.
 pub const ENV_FD: &str = "--env-fd";
+/// The option that sets a limit of the command, soft and hard, as `NAME=N` with a name of
+/// [`LIMITS`]. Limits are set inside of namespaces, where the one on processes counts those of the
+/// sandbox and not all that the server's user runs.
+pub const LIMIT: &str = "--limit";
+/// The limits that can be set: the size of core dumps, seconds of CPU time, open files, the size of
+/// a file, and processes.
+pub const LIMITS: [(&str, Resource); 5] = [
+    ("core", Resource::Core),
+    ("cpu", Resource::Cpu),
+    ("nofile", Resource::Nofile),
+    ("fsize", Resource::Fsize),
+    ("nproc", Resource::Nproc),
+];
 /// What pid 1 passes on to the command.
 const FORWARDED: [c_int; 9] = [
     libc::SIGHUP,
@@ -78,7 +95,10 @@ impl Init {
             tied.map_err(|error| format!("cannot adopt processes: {error}"))?;
         }
         mask(&all_signals());
-        let mut command = parse(arguments)?;
+        let Arguments {
+            mut command,
+            limits,
+        } = parse(arguments)?;
         // SAFETY: between fork and exec this makes system calls only.
         unsafe {
             command.pre_exec(move || {
@@ -86,6 +106,9 @@ impl Init {
                 rustix::process::setsid()?;
                 if !is_first {
                     rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
+                }
+                for (resource, limit) in &limits {
+                    setrlimit(*resource, *limit)?;
                 }
                 mask(&no_signals());
                 Ok(())
@@ -154,24 +177,36 @@ impl Init {
     }
 }
 
-/// The command that the arguments name, with its environment.
-fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, String> {
+/// What the arguments say.
+struct Arguments {
+    /// The command, with its environment.
+    command: Command,
+    limits: Vec<(Resource, Rlimit)>,
+}
+
+fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Arguments, String> {
     let mut arguments = arguments.into_iter();
     let mut next = || arguments.next().ok_or("there is no command");
-    let mut word = next()?;
     let mut environment = None;
-    if word == ENV_FD {
-        let number: RawFd = next()?
-            .to_str()
-            .and_then(|number| number.parse().ok())
-            .filter(|number| *number > 2)
-            .ok_or("the environment's descriptor is no number")?;
-        // SAFETY: nothing in this process owns the number, which is above the standard streams.
-        environment = Some(File::from(unsafe { OwnedFd::from_raw_fd(number) }));
-        word = next()?;
-    }
-    if word != "--" {
-        return Err("the command does not follow `--`".to_owned());
+    let mut limits = Vec::new();
+    loop {
+        let word = next()?;
+        if word == "--" {
+            break;
+        } else if word == ENV_FD && environment.is_none() {
+            let number: RawFd = next()?
+                .to_str()
+                .and_then(|number| number.parse().ok())
+                .filter(|number| *number > 2)
+                .ok_or("the environment's descriptor is no number")?;
+            // SAFETY: nothing in this process owns the number, which is above the standard streams
+            // and comes once.
+            environment = Some(File::from(unsafe { OwnedFd::from_raw_fd(number) }));
+        } else if word == LIMIT {
+            limits.push(limit(&next()?).ok_or("a limit is not understood")?);
+        } else {
+            return Err("the command does not follow `--`".to_owned());
+        }
     }
     let mut command = Command::new(next()?);
     command.args(arguments);
@@ -192,7 +227,19 @@ fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, Strin
             );
         }
     }
-    Ok(command)
+    Ok(Arguments { command, limits })
+}
+
+/// A limit, from `NAME=N`.
+fn limit(text: &OsStr) -> Option<(Resource, Rlimit)> {
+    let (name, number) = text.to_str()?.split_once('=')?;
+    let (_, resource) = LIMITS.iter().find(|(known, _)| *known == name)?;
+    let most = Some(number.parse().ok()?);
+    let limit = Rlimit {
+        current: most,
+        maximum: most,
+    };
+    Some((*resource, limit))
 }
 
 /// Lets go of what belongs to the command alone: its streams must end with it.

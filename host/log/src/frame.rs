@@ -94,6 +94,17 @@ pub(crate) fn seal(
     last_id
 }
 
+/// A whole frame that says that numbers go on behind `last_id`.
+pub(crate) fn gap(last_id: u64, generation: u32, time: i64) -> [u8; FRAME_HEAD] {
+    let mut frame = [0; FRAME_HEAD];
+    prepare(&mut frame, Meta::new(Kind::Gap, 0, time), false);
+    frame[8..16].copy_from_slice(&last_id.to_le_bytes());
+    frame[28..32].copy_from_slice(&generation.to_le_bytes());
+    let crc = checksum(&frame);
+    frame[0..4].copy_from_slice(&crc.to_le_bytes());
+    frame
+}
+
 /// How many records of whole frames, and how many bytes of them, lie within the first `limit` bytes
 /// of a sealed batch; with the last number among them.
 pub(crate) fn whole_within(bytes: &[u8], limit: usize, mut last_id: u64) -> (usize, usize, u64) {
@@ -131,7 +142,8 @@ pub(crate) fn decode(bytes: &[u8]) -> Decoded {
         return Decoded::Invalid("its flags are unknown");
     };
     let id = le64(&bytes[8..]);
-    if kind.is_numbered() != (id != 0) || (is_packed && id == 0) {
+    let has_number = kind.is_numbered() || kind == Kind::Gap;
+    if has_number != (id != 0) || (is_packed && !kind.is_numbered()) {
         return Decoded::Invalid("its number does not fit its kind");
     }
     if bytes.len() < total {
@@ -271,7 +283,8 @@ pub fn scan(bytes: &[u8]) -> Scan {
     found
 }
 
-/// Checks that records follow one another: numbers without gaps, generations that never fall.
+/// Checks that records follow one another: numbers without gaps but those that are said, generations
+/// that never fall.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Chain {
     pub last_id: u64,
@@ -291,7 +304,12 @@ impl Chain {
         if head.generation < self.generation {
             return Err("it was written by a writer that had already been replaced");
         }
-        if head.id != 0 {
+        if head.kind == Kind::Gap {
+            if head.id < self.last_id {
+                return Err("it leaves out numbers that stand before it");
+            }
+            self.last_id = head.id;
+        } else if head.id != 0 {
             if head.id != self.last_id.wrapping_add(1) {
                 return Err("its number does not follow the one before it");
             }

@@ -40,13 +40,16 @@ pub enum Kind {
     Note = 37,
     /// Unnumbered. The user wishes to stop the turn: JSON.
     Interrupt = 38,
+    /// Unnumbered, and written by [`Writer::open_after`](crate::Writer::open_after) alone: entries up
+    /// to this record's number were given to readers and are gone.
+    Gap = 39,
     /// Unnumbered. The turn is over and the CLI's process stays, for the turn of the next `Begin`:
     /// JSON.
-    TurnEnded = 39,
+    TurnEnded = 40,
 }
 
 impl Kind {
-    /// All kinds.
+    /// All kinds that a batch takes.
     pub const ALL: [Self; 14] = [
         Self::Stage,
         Self::Stdout,
@@ -80,7 +83,10 @@ impl Kind {
     }
 
     pub(crate) fn from_byte(byte: u8) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| *kind as u8 == byte)
+        Self::ALL
+            .into_iter()
+            .chain([Self::Gap])
+            .find(|kind| *kind as u8 == byte)
     }
 }
 

@@ -4,7 +4,7 @@ use std::fs::{DirBuilder, File};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, FileExt as _};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
@@ -71,6 +71,7 @@ pub struct Writer {
     size: u64,
     index: Index,
     reserve: Reserve,
+    lost: u64,
     dirty_since: Option<Instant>,
     syncer: Syncer,
     /// Finished segments, and folders for the names in them, that wait for the next sync.
@@ -87,6 +88,16 @@ impl Writer {
     /// [`Error::Locked`] while another writer has it, [`Error::Corrupt`] where damage is followed
     /// by whole records, [`Error::NewerFormat`]; [`Error::DiskFull`] and [`Error::Io`].
     pub fn open(dir: &Path, options: Options) -> Result<Self> {
+        Self::open_after(dir, options, 0)
+    }
+
+    /// As [`Writer::open`], where numbers up to `given` are known to have been on the disk: a log
+    /// that ends before that was cut, or is not there any more. It is gone on with behind them, so
+    /// that no number is given twice, and [`Writer::lost`] says how many are gone.
+    ///
+    /// # Errors
+    /// As [`Writer::open`].
+    pub fn open_after(dir: &Path, options: Options, given: u64) -> Result<Self> {
         DirBuilder::new()
             .recursive(true)
             .mode(0o700)
@@ -107,7 +118,7 @@ impl Writer {
             Fsync::Always => Job::default(),
             Fsync::Interval(_) | Fsync::Never => Job::default().then(folder(dir)?, dir.to_owned()),
         };
-        Ok(Self {
+        let mut writer = Self {
             dir: dir.to_owned(),
             options,
             chain: tail.chain,
@@ -117,11 +128,36 @@ impl Writer {
             size: tail.size,
             index: tail.index,
             reserve,
+            lost: 0,
             dirty_since: None,
             syncer: Syncer::default(),
             behind,
             _lock: lock,
-        })
+        };
+        writer.pass_over(given)?;
+        Ok(writer)
+    }
+
+    /// How many of the numbers that were known to be given were not there when this was opened.
+    pub const fn lost(&self) -> u64 {
+        self.lost
+    }
+
+    /// Says in the log that the numbers up to `given` are gone, where they are.
+    fn pass_over(&mut self, given: u64) -> Result<()> {
+        if self.chain.last_id >= given {
+            return Ok(());
+        }
+        let frame = frame::gap(given, self.chain.generation, now());
+        if let Err(source) = self.file.write_all_at(&frame, self.size) {
+            // What was written of it is a torn record, which the next writer cuts.
+            return Err(self.failed("append to", source));
+        }
+        self.lost = given - self.chain.last_id;
+        self.size += frame.len() as u64;
+        self.chain.last_id = given;
+        self.dirty_since.get_or_insert_with(Instant::now);
+        Ok(())
     }
 
     /// The number of the last numbered record; 0 for none.
@@ -334,6 +370,14 @@ impl Writer {
     fn failed(&self, action: &'static str, source: io::Error) -> Error {
         failure(&self.dir, action, &self.path, source)
     }
+}
+
+/// In microseconds since the Unix epoch.
+fn now() -> i64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    since.map_or(0, |since| {
+        i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
+    })
 }
 
 /// The log's folder, to sync the names in it.

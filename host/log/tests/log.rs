@@ -511,3 +511,49 @@ proptest! {
         scan(&bytes);
     }
 }
+
+#[test]
+fn numbers_that_were_given_are_passed_over_where_they_are_gone() {
+    let texts = |dir: &std::path::Path, after: u64| {
+        let mut reader = Reader::open(dir).unwrap();
+        reader.seek_after(after).unwrap();
+        let mut read = Vec::new();
+        while let Some(record) = reader.next().unwrap() {
+            if record.kind.is_numbered() {
+                read.push((record.id, record.text().to_owned()));
+            }
+        }
+        read
+    };
+    let append = |writer: &mut Writer, text: &str| {
+        let mut batch = Batch::new();
+        let meta = Meta::new(Kind::Stage, 1, 1);
+        batch.push(meta, text.as_bytes()).unwrap();
+        writer.append(&mut batch).unwrap()
+    };
+    for kept in [100, 28, 0] {
+        let dir = tempfile::tempdir().unwrap();
+        let mut writer = Writer::open(dir.path(), Options::default()).unwrap();
+        for text in ["one", "two", "three"] {
+            append(&mut writer, text);
+        }
+        drop(writer);
+        let segment = dir.path().join("00000000000000000001.log");
+        let file = std::fs::OpenOptions::new().write(true).open(segment);
+        file.unwrap().set_len(kept).unwrap();
+        let whole = texts(dir.path(), 0);
+        for (given, lost) in [(3, 3 - whole.len() as u64), (3, 0), (2, 0)] {
+            let mut writer = Writer::open_after(dir.path(), Options::default(), given).unwrap();
+            assert_eq!(writer.lost(), lost, "{kept}");
+            assert!(append(&mut writer, "next") > 3);
+        }
+        let next = (4..7).map(|id| (id, "next".to_owned()));
+        let expected: Vec<_> = whole.into_iter().chain(next.clone()).collect();
+        assert_eq!(texts(dir.path(), 0), expected);
+        for after in 1..4 {
+            let rest: Vec<_> = expected.iter().filter(|(id, _)| *id > after).collect();
+            assert_eq!(texts(dir.path(), after).iter().collect::<Vec<_>>(), rest);
+        }
+        assert_eq!(aod_log::tail(dir.path()).unwrap().last_id, 6);
+    }
+}

@@ -22,6 +22,11 @@ pub use input::{
     AgentChanges, EnvironmentChanges, Input, MASK, McpPart, NAME, NOT_BLANK, NewAgent,
     NewEnvironment, NewPrompt, NewResource, NewSession, Secrets, mcp_secret_name, shape,
 };
+
+/// The variable that the host sets in every sandbox and that nobody else may: without its home no
+/// turn would find what the one before it left.
+pub const HOME_VARIABLE: &str = "HOME";
+
 #[doc(hidden)]
 pub use input::{fields, schema};
 pub use runtime::{CheckState, RuntimeChange, RuntimeHealth};

@@ -125,7 +125,8 @@ impl std::str::FromStr for Outcome {
 pub struct SessionState {
     /// Where it stands.
     pub status: Status,
-    /// Whether its sandbox was provisioned, so that a failed turn can be followed by another.
+    /// Whether its sandbox was provisioned, so that a failed turn can be followed by another. No
+    /// longer so once the session is broken.
     pub provisioned: bool,
 }
 
@@ -138,6 +139,8 @@ pub enum SessionEvent {
     Start,
     /// The turn ended.
     End(Outcome),
+    /// The turn failed because no turn of the session can be run any more.
+    Break,
 }
 
 /// An event that a session in its present state does not take.
@@ -194,6 +197,10 @@ impl SessionState {
             (Status::Pending | Status::Running, SessionEvent::End(Outcome::Terminated)) => {
                 to(Status::Terminated)
             }
+            (Status::Pending | Status::Running, SessionEvent::Break) => Ok(Self {
+                status: Status::Failed,
+                provisioned: false,
+            }),
             _ => illegal,
         }
     }

@@ -86,6 +86,14 @@ impl SandboxError {
         }
     }
 
+    /// The program that is every sandbox's init is not there.
+    pub(crate) fn missing_init() -> Self {
+        Self::MissingProgram {
+            program: "aod-supervisor".into(),
+            fix: "install it beside the server",
+        }
+    }
+
     pub(crate) fn invalid(what: impl Into<String>) -> Self {
         Self::Invalid { what: what.into() }
     }

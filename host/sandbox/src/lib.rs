@@ -40,6 +40,7 @@
 mod bubblewrap;
 mod cgroup;
 mod check;
+mod environment;
 mod error;
 mod limits;
 mod mount_point;

@@ -5,16 +5,21 @@ use std::io::Write as _;
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
-use aod_launch::{KillRoute, SignalRoute, init};
+use aod_launch::{DataFd, KillRoute, SignalRoute, init};
+use zeroize::Zeroizing;
 
 use crate::mount_point::{self, Kind};
 use crate::probe::{Check, Probe, State};
 use crate::{
-    EnvVar, Launch, Mount, Network, PolledLimits, PrivateFile, SandboxDriver, SandboxError,
-    SandboxSpec, check, limits,
+    Launch, Mount, Network, PolledLimits, PrivateFile, SandboxDriver, SandboxError, SandboxSpec,
+    check, limits,
 };
 
 pub(crate) const NAME: &str = "process";
+
+/// Where the init finds the command's environment: a variable such as `LD_PRELOAD` is for the
+/// command alone.
+const ENVIRONMENT_FD: i32 = 3;
 
 /// Runs commands as ordinary processes of the server's own user.
 ///
@@ -27,8 +32,8 @@ pub struct Process {
 }
 
 impl Process {
-    /// The driver. With `init`, the `aod-supervisor` program, commands run under an init that kills
-    /// what they leave behind; without it, that is left to whoever starts them.
+    /// The driver. `init` is the `aod-supervisor` program: commands run under an init that sets
+    /// their limits and kills what they leave behind.
     #[must_use]
     pub const fn new(init: Option<PathBuf>) -> Self {
         Self { init }
@@ -53,31 +58,34 @@ impl SandboxDriver for Process {
     fn launch(&self, spec: &SandboxSpec) -> Result<Launch, SandboxError> {
         check::check(spec)?;
         possible(spec)?;
+        let init = self
+            .init
+            .as_deref()
+            .filter(|program| program.is_file())
+            .ok_or_else(SandboxError::missing_init)?;
+        let environment_fd = ENVIRONMENT_FD.to_string();
+        let mut args = [init::FLAG, init::ENV_FD, &environment_fd]
+            .map(str::to_owned)
+            .to_vec();
         // A count of processes would be one of all that the server's user runs.
-        let mut args = limits::wrap(&spec.argv, &spec.limits, false)?;
-        let (program, signal_route, kill_route) = match &self.init {
-            Some(init) => {
-                args.splice(..0, [init::FLAG, "--"].map(str::to_owned));
-                let below = SignalRoute::Descendant { depth: 1 };
-                (init.clone(), below, KillRoute::Init)
-            }
-            None => {
-                let program = PathBuf::from(args.remove(0));
-                (program, SignalRoute::Started, KillRoute::Group)
-            }
-        };
+        args.extend(limits::options(&spec.limits, false));
+        args.push("--".to_owned());
+        args.extend_from_slice(&spec.argv);
         for file in &spec.private_files {
             write(spec, file)?;
         }
         Ok(Launch {
-            program,
+            program: init.to_owned(),
             args,
-            env: environment(spec),
+            env: Vec::new(),
             cwd: spec.cwd.clone(),
-            data_fds: Vec::new(),
+            data_fds: vec![DataFd {
+                fd: ENVIRONMENT_FD,
+                content: environment(spec).into(),
+            }],
             cgroup: None,
-            signal_route,
-            kill_route,
+            signal_route: SignalRoute::Descendant { depth: 1 },
+            kill_route: KillRoute::Init,
             polled_limits: PolledLimits {
                 memory_bytes: spec.limits.memory_bytes,
                 memory_mounts: Vec::new(),
@@ -147,10 +155,10 @@ fn write(spec: &SandboxSpec, file: &PrivateFile) -> Result<(), SandboxError> {
     target.write_all(&file.content).map_err(failed)
 }
 
-fn environment(spec: &SandboxSpec) -> Vec<EnvVar> {
+fn environment(spec: &SandboxSpec) -> Zeroizing<Vec<u8>> {
     let inherited = |name| std::env::var(name).ok();
     let home = spec.home.to_str().map(str::to_owned);
-    let mut variables: Vec<EnvVar> = [
+    let common = [
         ("HOME", home),
         ("USER", inherited("USER")),
         ("LOGNAME", inherited("LOGNAME")),
@@ -158,11 +166,10 @@ fn environment(spec: &SandboxSpec) -> Vec<EnvVar> {
         ("PATH", inherited("PATH")),
         ("TMPDIR", Some("/tmp".to_owned())),
         ("LANG", Some("C.UTF-8".to_owned())),
-    ]
-    .into_iter()
-    .filter(|(name, _)| spec.env.iter().all(|(given, _)| given != name))
-    .filter_map(|(name, value)| Some((name.to_owned(), value?.into())))
-    .collect();
-    variables.extend(spec.env.iter().cloned());
-    variables
+    ];
+    let common: Vec<(&str, &str)> = common
+        .iter()
+        .filter_map(|(name, value)| Some((*name, value.as_deref()?)))
+        .collect();
+    crate::environment::environment(&common, &spec.env)
 }

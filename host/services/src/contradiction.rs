@@ -1,6 +1,7 @@
 //! A start that contradicts what is on disk is refused: what was lost would be lost for good by
 //! going on without it.
 
+use std::fs;
 use std::path::PathBuf;
 
 use aod_store::{Page, Store};
@@ -55,9 +56,11 @@ pub(crate) async fn check_identity(
     .into())
 }
 
-/// Refuses a database that knows nothing beside folders of sessions: it is not the one that they
-/// were made with.
-pub(crate) async fn check_database(paths: &Paths, store: &Store) -> Result<(), OpenError> {
+/// Opens a data folder's database. One that knows nothing beside folders of sessions is refused: it
+/// is not the one that they were made with. Where it is missing, none is made, so that nothing is
+/// in the way of the one that is put back.
+pub(crate) async fn open_store(paths: &Paths) -> Result<Store, OpenError> {
+    let database = paths.database();
     let folders = paths
         .list_sessions()
         .map_err(|source| OpenError::DataFolder {
@@ -65,8 +68,27 @@ pub(crate) async fn check_database(paths: &Paths, store: &Store) -> Result<(), O
             source,
         })?
         .len();
-    if folders == 0 || !store.session_ids().await?.is_empty() {
-        return Ok(());
+    let refused = || Contradiction::DatabaseEmpty {
+        database: database.clone(),
+        folders,
+    };
+    let is_made = fs::metadata(&database).is_ok_and(|meta| meta.len() > 0);
+    if folders > 0 && !is_made {
+        return Err(refused().into());
+    }
+    let store = Store::open(&database)?;
+    if folders > 0 && is_blank(&store).await? {
+        // Takes its log along, which would be laid over the one that is put back.
+        store.close().await?;
+        return Err(refused().into());
+    }
+    Ok(store)
+}
+
+/// Whether a database has no session, and nothing that one is made of.
+async fn is_blank(store: &Store) -> Result<bool, aod_store::Error> {
+    if !store.session_ids().await?.is_empty() {
+        return Ok(false);
     }
     for user in store.list_users().await? {
         let page = Page {
@@ -74,12 +96,8 @@ pub(crate) async fn check_database(paths: &Paths, store: &Store) -> Result<(), O
             ..Page::default()
         };
         if !store.list_agents(user.id, page).await?.is_empty() {
-            return Ok(());
+            return Ok(false);
         }
     }
-    Err(Contradiction::DatabaseEmpty {
-        database: paths.database(),
-        folders,
-    }
-    .into())
+    Ok(true)
 }

@@ -1,6 +1,6 @@
 //! Users' registered credentials: given once, used by all of their sessions, never shown again.
 
-use aod_resources::{Actor, CredentialAction, CredentialKind, Timestamp};
+use aod_resources::{Actor, CredentialAction, CredentialKind, HOME_VARIABLE, Timestamp};
 use aod_runtime::types::Credential as Declared;
 use aod_store::{AuditEntry, Credential, NewCredential, Store};
 use aod_turns::{PLAIN, Seals};
@@ -106,7 +106,8 @@ impl Credentials {
     /// Registers a credential, or gives it a new value.
     ///
     /// # Errors
-    /// [`Error::CredentialUnknown`] where no loaded runtime declares such a credential.
+    /// [`Error::CredentialUnknown`] where no loaded runtime declares such a credential, and
+    /// [`Error::CredentialReserved`] for a variable that the sandbox sets.
     pub async fn set(
         &self,
         owner: Uuid,
@@ -114,6 +115,9 @@ impl Credentials {
         name: String,
         value: SecretString,
     ) -> Result<Registered> {
+        if name.strip_prefix(PLAIN) == Some(HOME_VARIABLE) {
+            return Err(Error::CredentialReserved { name });
+        }
         let mut declared = self.runtimes.credentials();
         if variable(&name, &declared).is_none() {
             // A runtime that is being compiled may declare it.

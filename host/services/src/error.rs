@@ -109,6 +109,12 @@ pub enum Error {
         /// What is valid.
         valid: Vec<String>,
     },
+    /// The credential would be a variable that the sandbox sets.
+    #[error("{name:?} cannot be a credential: the sandbox sets this variable itself")]
+    CredentialReserved {
+        /// Its name.
+        name: String,
+    },
     /// A user's name is none.
     #[error("a user's name should have 1 to 200 characters")]
     UserName,
@@ -200,7 +206,9 @@ impl From<aod_turns::Error> for Error {
     fn from(error: aod_turns::Error) -> Self {
         use aod_turns::Error as Turns;
         match error {
-            Turns::RuntimeUnusable { runtime } => Self::RuntimeUnusable { runtime },
+            Turns::RuntimeUnusable { runtime }
+            | Turns::RuntimeUndeclared { runtime }
+            | Turns::RuntimeUnreadable { runtime, .. } => Self::RuntimeUnusable { runtime },
             Turns::Model(error) => Self::Model(error),
             Turns::Sealed { name, source } => Self::Sealed { name, source },
             Turns::FullDisk(cause) => Self::FullDisk(cause),
@@ -240,7 +248,7 @@ impl From<aod_store::Error> for Error {
 
 /// Each state refuses with a message of its own.
 fn refusal(illegal: &IllegalTransition) -> String {
-    use aod_resources::SessionEvent::{End, Prompt, Start};
+    use aod_resources::SessionEvent::{Break, End, Prompt, Start};
     match (illegal.state.status, illegal.event) {
         (Status::Pending, Prompt) => {
             "Session is pending: its turn has not started yet; wait for its end".to_owned()
@@ -252,14 +260,16 @@ fn refusal(illegal: &IllegalTransition) -> String {
             "Session is terminated and takes no more prompts: create another".to_owned()
         }
         (Status::Failed, Prompt) => {
-            "Session failed before its sandbox was provisioned: create another".to_owned()
+            "Session failed before its sandbox was provisioned, or for good, as its error says: \
+             create another"
+                .to_owned()
         }
         (Status::Pending, End(_)) => {
             "Session is still being provisioned: wait for its turn to start, or terminate it"
                 .to_owned()
         }
         (status, End(_)) => format!("Session is {}: no turn waits or runs", status.as_str()),
-        (status, Start | Prompt) => format!("Session is {}", status.as_str()),
+        (status, Start | Prompt | Break) => format!("Session is {}", status.as_str()),
     }
 }
 

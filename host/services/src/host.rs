@@ -62,8 +62,7 @@ impl Host {
             let folder = config.data_dir.clone();
             tokio::task::spawn_blocking(move || Owner::take(&folder)).await??
         };
-        let store = Store::open(paths.database())?;
-        contradiction::check_database(&paths, &store).await?;
+        let store = contradiction::open_store(&paths).await?;
         contradiction::check_identity(&paths, &config.vault, &store).await?;
         let vault = crate::vault::open(&paths, &config.vault)?;
         let seals = Seals::new(vault);

@@ -32,8 +32,8 @@ pub use sessions::{SessionFilter, Sessions};
 
 /// Opens a data folder, and makes it where there is none.
 fn data_folder(path: &std::path::Path) -> Result<Paths, OpenError> {
-    Paths::create(path).map_err(|source| OpenError::DataFolder {
-        path: path.to_owned(),
-        source,
+    Paths::create(path).map_err(|error| OpenError::DataFolder {
+        path: error.path,
+        source: error.source,
     })
 }

@@ -46,6 +46,9 @@ pub struct RuntimeInfo {
     pub health: RuntimeHealth,
     /// Why what is declared cannot be loaded, with the place in `runtimes.toml`.
     pub error: Option<String>,
+    /// What will keep its sessions from starting, although its adapter is loaded: its program is not
+    /// on the server's machine, and nothing says how to install it.
+    pub warning: Option<String>,
     /// The adapter's name.
     pub adapter: Option<String>,
     /// The adapter's version.
@@ -167,6 +170,13 @@ impl Runtimes {
             .collect()
     }
 
+    /// What is wrong with `runtimes.toml` that belongs to none of them, or that keeps it from being
+    /// read: they are as they were then.
+    pub fn errors(&self) -> Vec<String> {
+        let snapshot = self.registry.snapshot();
+        snapshot.errors.iter().map(ToString::to_string).collect()
+    }
+
     /// One of them.
     pub fn get(&self, name: &str) -> Option<RuntimeInfo> {
         let snapshot = self.registry.snapshot();
@@ -281,6 +291,7 @@ fn info(snapshot: &Snapshot, runtime: &Runtime, installs: &Path) -> RuntimeInfo 
             Health::Failed(_) => RuntimeHealth::Failed,
         },
         error: runtime.health.error().map(ToString::to_string),
+        warning: None,
         adapter: None,
         adapter_version: None,
         adapter_digest: None,
@@ -305,6 +316,7 @@ fn info(snapshot: &Snapshot, runtime: &Runtime, installs: &Path) -> RuntimeInfo 
         info.adapter_version = Some(description.version.clone());
         info.adapter_digest = Some(adapter.digest().to_string());
         info.interface_version = Some(adapter.interface_version().to_owned());
+        info.warning = aod_turns::missing_program(&runtime.name, adapter.cli());
         info.command = Some(adapter.cli().command.clone());
         info.tested = Some(description.cli.tested.clone());
         info.cli_version = adapter

@@ -345,6 +345,7 @@ impl Sessions {
     ) -> Result<EventFollower> {
         let listener = self.turns.bell().listen(id);
         self.store.session(owner, id).await?;
+        self.turns.restore_events(owner, id).await?;
         let dir = self.turns.paths().session(id).events();
         EventFollower::new(self.store.clone(), owner, id, &dir, listener, start)
             .map_err(Error::internal)
@@ -362,6 +363,7 @@ impl Sessions {
         limit: usize,
     ) -> Result<EventPage> {
         self.store.session(owner, id).await?;
+        self.turns.restore_events(owner, id).await?;
         let dir = self.turns.paths().session(id).events();
         tokio::task::spawn_blocking(move || EventPage::read(&dir, after, limit))
             .await

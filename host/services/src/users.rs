@@ -68,9 +68,9 @@ impl Users {
     ///
     /// # Errors
     /// Where the folder cannot be made, or the store in it not be opened.
-    pub fn open(data_dir: &std::path::Path) -> Result<Self, OpenError> {
+    pub async fn open(data_dir: &std::path::Path) -> Result<Self, OpenError> {
         let paths = crate::data_folder(data_dir)?;
-        Ok(Self::new(Store::open(paths.database())?))
+        Ok(Self::new(crate::contradiction::open_store(&paths).await?))
     }
 
     /// The users in a store.

@@ -155,7 +155,7 @@ impl Keeper {
             return Err(OpenError::NoDataFolder(data_dir.to_owned()));
         }
         let paths = crate::data_folder(data_dir)?;
-        let store = Store::open(paths.database())?;
+        let store = crate::contradiction::open_store(&paths).await?;
         if !begin_anew {
             crate::contradiction::check_identity(&paths, config, &store).await?;
         }

@@ -29,7 +29,7 @@ async fn filled(sessions: usize) -> Fixture {
             store.create_session(new).await.unwrap();
             let end = turn_end(id, 1, Outcome::Failed);
             store.end_turn(end).await.unwrap();
-            store.terminal_logged(id, 1).await.unwrap();
+            store.terminal_logged(id, 1, None).await.unwrap();
         });
     }
     adding.join_all().await;

@@ -104,6 +104,21 @@ pub enum Error {
         /// The file.
         path: PathBuf,
     },
+    /// The write-ahead log beside the file is of another one, and would hide it.
+    #[error(
+        "{} was put beside {}, which belongs to another file and would hide this one: move the \
+         latter and the file that ends in -shm away, and start again; if both were put back \
+         together, delete {} instead",
+        .path.display(), .log.display(), .words.display()
+    )]
+    ForeignLog {
+        /// The database file.
+        path: PathBuf,
+        /// The write-ahead log.
+        log: PathBuf,
+        /// What says which file the log belongs to.
+        words: PathBuf,
+    },
     /// A stored value cannot be read back: the file was changed by hand or is damaged.
     #[error("the store holds a value that cannot be read: {detail}")]
     Corrupt {

@@ -13,6 +13,7 @@ mod error;
 mod idempotency;
 mod maintenance;
 mod migrate;
+mod opening;
 mod readers;
 mod reserve;
 mod sealed;
@@ -83,10 +84,14 @@ impl Store {
     /// runtime.
     ///
     /// # Errors
-    /// [`Error::NewerSchema`] and [`Error::ForeignDatabase`] leave the file untouched.
+    /// [`Error::NewerSchema`], [`Error::ForeignDatabase`] and [`Error::ForeignLog`] leave the files
+    /// untouched.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
-        let writer = Writer::start(connection::writer(path)?)?;
+        let opening = opening::Opening::begin(path)?;
+        let connection = connection::writer(path)?;
+        opening.finish(&connection)?;
+        let writer = Writer::start(connection)?;
         let readers = Readers::open(path)?;
         Ok(Self {
             inner: Arc::new(Inner {

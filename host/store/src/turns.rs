@@ -53,6 +53,8 @@ pub struct TurnEnd {
     /// The CLI's own name for the conversation, when it acknowledged the turn; otherwise the
     /// session keeps the one it has.
     pub resume_token: Option<String>,
+    /// Whether the session can run no turn any more, which a failed one alone can say.
+    pub is_broken: bool,
     /// Now.
     pub at: Timestamp,
 }
@@ -110,6 +112,8 @@ pub struct TurnRecord {
     pub terminal: Option<Value>,
     /// Whether the log is known to hold that event.
     pub terminal_logged: bool,
+    /// The number of the turn's last entry in the log, once it is known to be on the disk.
+    pub last_id: Option<u64>,
 }
 
 /// A turn that a start of the host must look at: it waits or runs, or its end may be missing in
@@ -257,23 +261,42 @@ impl Store {
         .await
     }
 
-    /// Notes that the log holds a turn's terminal event. Losing this note costs the next start
-    /// one look at the log.
+    /// Notes that the log holds a turn's terminal event, and the number of the last entry that is
+    /// on the disk, if that is known. Losing this note costs the next start one look at the log.
     ///
     /// # Errors
     /// [`Error::NotFound`] when there is no such turn, or it has not ended.
-    pub async fn terminal_logged(&self, session: Uuid, turn: u32) -> Result<()> {
+    pub async fn terminal_logged(
+        &self,
+        session: Uuid,
+        turn: u32,
+        last_id: Option<u64>,
+    ) -> Result<()> {
         self.write(move |db| {
             let changed = db
                 .prepare_cached(
-                    "UPDATE turns SET terminal_logged = 1
-                     WHERE session_id = ? AND number = ? AND phase = 'ended'",
+                    "UPDATE turns SET terminal_logged = 1, last_id = ifnull(?3, last_id)
+                     WHERE session_id = ?1 AND number = ?2 AND phase = 'ended'",
                 )?
-                .execute((Id(session), turn))?;
+                .execute((Id(session), turn, last_id.map(sql::count)))?;
             if changed == 0 {
                 return Err(Error::not_found("ended turn", format!("{session}/{turn}")));
             }
             Ok(())
+        })
+        .await
+    }
+
+    /// The number of the last entry that a session's log is known to have on the disk; 0 for none.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn last_logged(&self, session: Uuid) -> Result<u64> {
+        self.read(move |db| {
+            let last: i64 = db
+                .prepare_cached("SELECT ifnull(max(last_id), 0) FROM turns WHERE session_id = ?")?
+                .query_row([Id(session)], |row| row.get(0))?;
+            Ok(u64::try_from(last).unwrap_or(0))
         })
         .await
     }
@@ -389,7 +412,10 @@ pub(crate) fn insert(
 
 fn end(db: &Connection, end: &TurnEnd) -> Result<Session> {
     let row = SessionRow::load_at(db, end.session, end.turn)?;
-    let state = row.state.apply(SessionEvent::End(end.outcome))?;
+    let state = row.state.apply(match (end.is_broken, end.outcome) {
+        (true, Outcome::Failed) => SessionEvent::Break,
+        (_, outcome) => SessionEvent::End(outcome),
+    })?;
     db.prepare_cached(
         "UPDATE turns SET phase = 'ended', outcome = :outcome, exit_code = :exit_code,
              error = :error, ended_at = :at, input_tokens = :input, output_tokens = :output,
@@ -415,7 +441,8 @@ fn end(db: &Connection, end: &TurnEnd) -> Result<Session> {
     usage += end.usage;
     Ok(db
         .prepare_cached(
-            "UPDATE sessions SET status = :status, exit_code = :exit_code, error = :error,
+            "UPDATE sessions SET status = :status, provisioned = :provisioned,
+                 exit_code = :exit_code, error = :error,
                  input_tokens = :input, output_tokens = :output, cached_tokens = :cached,
                  cost_usd = :cost, resume_token = ifnull(:resume_token, resume_token),
                  updated_at = :at
@@ -425,6 +452,7 @@ fn end(db: &Connection, end: &TurnEnd) -> Result<Session> {
             named_params! {
                 ":id": Id(end.session),
                 ":status": state.status.as_str(),
+                ":provisioned": state.provisioned,
                 ":exit_code": end.exit_code,
                 ":error": end.error,
                 ":input": sql::count(usage.input_tokens),
@@ -476,6 +504,9 @@ impl TurnRecord {
             stop_requested: stop_requested.map(|sql::Word(request)| request),
             terminal: terminal.map(|Json(terminal)| terminal),
             terminal_logged: row.get("terminal_logged")?,
+            last_id: row
+                .get::<_, Option<i64>>("last_id")?
+                .and_then(|id| u64::try_from(id).ok()),
         })
     }
 }

@@ -33,6 +33,14 @@ fn file_of(dir: &Path, turn: u32) -> PathBuf {
     dir.join(format!("{turn}.jsonl"))
 }
 
+/// The turns that have a file in `dir`, in order.
+///
+/// # Errors
+/// Where the folder cannot be read.
+pub fn stored_turns(dir: &Path) -> io::Result<Vec<u32>> {
+    turns_in(dir)
+}
+
 /// The turns that have a file, in order.
 fn turns_in(dir: &Path) -> io::Result<Vec<u32>> {
     let entries = match fs::read_dir(dir) {

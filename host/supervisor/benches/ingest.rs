@@ -95,6 +95,7 @@ fn to_log(script: &str, dir: &Path, secrets: usize, size: u64) -> (Duration, u64
         turn: 1,
         log_dir: dir.join("log"),
         log: Options::default(),
+        last_id: 0,
         control_socket: dir.join("control.sock"),
         begin: serde_json::json!({}),
         launch: Launch {

@@ -23,6 +23,9 @@ pub struct TurnSpec {
     /// How the log is written.
     #[serde(default)]
     pub log: Options,
+    /// The number of the log's last entry, behind which its own go on.
+    #[serde(default)]
+    pub last_id: u64,
     /// Where the control socket is made; absolute. A stale one is replaced.
     pub control_socket: PathBuf,
     /// What the host needs to resume the turn after a restart; recorded in the turn's `Begin`.

@@ -65,7 +65,11 @@ impl Adapters {
 
     /// The adapter and the CLI that a session began with. One that was made while its runtime was
     /// being compiled waits for that, and begins with what it is then.
+    ///
+    /// How the CLI is started (`command`, `env`, `options`, `limits`) is not kept with the session
+    /// but read from the runtime's table, which has to be there.
     pub(crate) async fn choose(&self, session: &SessionRecord) -> Result<Chosen> {
+        self.check_declared(&session.session.runtime)?;
         if let Some(digest) = &session.adapter_digest {
             let adapter = self.by_digest(session, digest).await?;
             return Ok(Chosen {
@@ -96,6 +100,30 @@ impl Adapters {
             adapter: Arc::clone(adapter),
             install_key,
         })
+    }
+
+    /// Checks that a runtime's table is there and was read.
+    fn check_declared(&self, name: &str) -> Result<()> {
+        let snapshot = self.registry.snapshot();
+        let runtime = name.to_owned();
+        match snapshot.runtimes.get(name) {
+            Some(declared) if declared.declaration.is_some() => Ok(()),
+            Some(declared) => Err(Error::RuntimeUnreadable {
+                runtime,
+                problem: declared
+                    .health
+                    .error()
+                    .map_or_else(|| "it was not read".to_owned(), ToString::to_string),
+            }),
+            // It may well be there, but nothing of the file could be read.
+            None => Err(match snapshot.errors.first() {
+                Some(error) => Error::RuntimeUnreadable {
+                    runtime,
+                    problem: error.to_string(),
+                },
+                None => Error::RuntimeUndeclared { runtime },
+            }),
+        }
     }
 
     /// The adapter with a digest, whatever `runtimes.toml` says by now.

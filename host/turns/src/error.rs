@@ -20,6 +20,26 @@ pub enum Error {
         /// The runtime's name.
         runtime: String,
     },
+    /// The runtime of a session is not in `runtimes.toml`.
+    #[error(
+        "runtime {runtime:?}, which this session began with, is no longer declared: put its table \
+         back into runtimes.toml, or create a session with another runtime"
+    )]
+    RuntimeUndeclared {
+        /// The runtime's name.
+        runtime: String,
+    },
+    /// The table of a session's runtime is wrong, and was never right since the server started.
+    #[error(
+        "runtime {runtime:?}, which this session began with, cannot be used: mend its table in \
+         runtimes.toml and send the prompt again ({problem})"
+    )]
+    RuntimeUnreadable {
+        /// The runtime's name.
+        runtime: String,
+        /// What is wrong, with its place.
+        problem: String,
+    },
     /// The runtime does not take the session's model.
     #[error("{0}")]
     Model(#[from] aod_runtime::ModelError),
@@ -112,11 +132,14 @@ impl fmt::Display for Details<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // What an internal error displays says less than its cause.
         let skipped = usize::from(self.0.is_internal());
-        for (at, error) in chain(self.0).skip(skipped).enumerate() {
-            match at {
-                0 => write!(f, "{error}")?,
-                _ => write!(f, ": {error}")?,
+        let mut before = String::new();
+        for error in chain(self.0).skip(skipped).map(ToString::to_string) {
+            // Many errors tell their source themselves.
+            if !before.ends_with(&error) {
+                let colon = if before.is_empty() { "" } else { ": " };
+                write!(f, "{colon}{error}")?;
             }
+            before = error;
         }
         Ok(())
     }

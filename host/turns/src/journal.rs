@@ -20,16 +20,24 @@ pub(crate) struct Journal {
 }
 
 impl Journal {
-    /// Takes the log, as soon as nobody else has it.
+    /// Takes the log, as soon as nobody else has it. Entries up to the number `given` were on the
+    /// disk: where they are not any more, it is gone on with behind them.
     ///
     /// # Errors
     /// [`Error::Internal`] where the log is damaged, or somebody else keeps it.
-    pub(crate) async fn open(log: &Path, options: Options, turn: u32) -> Result<Self> {
+    pub(crate) async fn open(log: &Path, options: Options, turn: u32, given: u64) -> Result<Self> {
         let deadline = tokio::time::Instant::now() + PATIENCE;
         let mut wait = Duration::from_millis(1);
         loop {
-            match Writer::open(log, options) {
+            match Writer::open_after(log, options, given) {
                 Ok(writer) => {
+                    if writer.lost() > 0 {
+                        tracing::error!(
+                            log = %log.display(),
+                            entries = writer.lost(),
+                            "a log has lost its end, or is gone; it goes on behind entry {given}"
+                        );
+                    }
                     return Ok(Self {
                         writer,
                         turn,
@@ -49,6 +57,11 @@ impl Journal {
     /// The number of the last record.
     pub(crate) fn last_id(&self) -> u64 {
         self.writer.last_id()
+    }
+
+    /// Whether entries were gone when the log was taken.
+    pub(crate) fn has_lost(&self) -> bool {
+        self.writer.lost() > 0
     }
 
     /// Appends a stage's beginning or end.

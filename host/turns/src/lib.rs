@@ -25,11 +25,11 @@ pub use adapters::{Adapters, Build};
 pub use config::{AdmissionConfig, Config, LiveConfig, RetentionConfig, SandboxConfig, TurnConfig};
 pub use error::{Cause, Error, Result};
 pub use mcp::{mcp_key, mcp_names};
-pub use paths::{Paths, SessionPaths};
+pub use paths::{FolderError, Paths, SessionPaths};
 pub use placement::{
     ControlReply, LocalPlacement, PendingWorker, Placement, PlacementError, WorkerId,
 };
-pub use provision::installed_version;
+pub use provision::{installed_version, missing_program};
 pub use recover::recover;
 pub use removal::Removal;
 pub use seal::{Seals, binding};

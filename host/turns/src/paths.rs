@@ -14,14 +14,28 @@ pub struct Paths {
     root: PathBuf,
 }
 
+/// A folder of the server's cannot be made or used.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot use the folder {}: {source}", path.display())]
+pub struct FolderError {
+    /// The folder.
+    pub path: PathBuf,
+    /// Why.
+    pub source: io::Error,
+}
+
 impl Paths {
     /// Makes the data folder, readable by its owner alone.
     ///
     /// # Errors
     /// When a folder cannot be made, or its permissions cannot be set.
-    pub fn create(root: &Path) -> io::Result<Self> {
-        private_dir(root)?;
-        let root = fs::canonicalize(root)?;
+    pub fn create(root: &Path) -> Result<Self, FolderError> {
+        let failed = |path: &Path| {
+            let path = path.to_owned();
+            |source| FolderError { path, source }
+        };
+        private_dir(root).map_err(failed(root))?;
+        let root = fs::canonicalize(root).map_err(failed(root))?;
         let paths = Self { root };
         for dir in [
             paths.adapters(),
@@ -30,7 +44,7 @@ impl Paths {
             paths.sessions(),
             paths.removals(),
         ] {
-            private_dir(&dir)?;
+            private_dir(&dir).map_err(failed(&dir))?;
         }
         Ok(paths)
     }
@@ -210,5 +224,16 @@ mod tests {
             fs::metadata(&root).unwrap().permissions().mode() & 0o777,
             0o700
         );
+    }
+
+    #[test]
+    fn the_folder_that_cannot_be_used_is_named() {
+        let root = tempfile::tempdir().unwrap();
+        let data = root.path().join("data");
+        let paths = Paths::create(&data).unwrap();
+        fs::remove_dir(paths.sessions()).unwrap();
+        fs::write(paths.sessions(), "").unwrap();
+        let error = Paths::create(&data).unwrap_err();
+        assert_eq!(error.path, paths.sessions());
     }
 }

@@ -84,19 +84,24 @@ fn runs(turns: &Turns, unsettled: &Unsettled) -> bool {
 
 async fn settle(turns: &Turns, unsettled: &Unsettled) -> Result<()> {
     let (session, number) = (unsettled.turn.session, unsettled.turn.turn.turn_number);
-    if has_terminal(turns, unsettled).map_err(Error::internal)? {
-        return Ok(turns.store.terminal_logged(session, number).await?);
+    if let Some(last_id) = terminal(turns, unsettled).map_err(Error::internal)? {
+        let last_id = Some(last_id);
+        return Ok(turns
+            .store
+            .terminal_logged(session, number, last_id)
+            .await?);
     }
     settle_left(turns, &unsettled.turn).await
 }
 
-fn has_terminal(turns: &Turns, unsettled: &Unsettled) -> aod_log::Result<bool> {
+/// The number of a turn's terminal event, if its log has that.
+fn terminal(turns: &Turns, unsettled: &Unsettled) -> aod_log::Result<Option<u64>> {
     let log = turns.paths.session(unsettled.turn.session).log();
     let mut reader = Reader::open(&log)?;
     while let Some(record) = reader.next()? {
         if record.kind.is_terminal() && record.turn == unsettled.turn.turn.turn_number {
-            return Ok(true);
+            return Ok(Some(record.id));
         }
     }
-    Ok(false)
+    Ok(None)
 }

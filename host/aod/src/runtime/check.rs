@@ -1,5 +1,6 @@
 //! `aod runtime check`.
 
+use crate::output::outln;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -59,9 +60,11 @@ impl Check {
             }
         }
         if self.json {
-            println!("{}", serde_json::to_string_pretty(&reports)?);
+            outln!("{}", serde_json::to_string_pretty(&reports)?)?;
         } else {
-            reports.iter().for_each(|report| print!("{}", text(report)));
+            for report in &reports {
+                crate::output::write(format_args!("{}", text(report)))?;
+            }
         }
         Ok(match reports.iter().all(Report::passed) {
             true => ExitCode::SUCCESS,

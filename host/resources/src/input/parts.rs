@@ -38,19 +38,31 @@ pub const METADATA: Shape = Shape::Map {
 };
 /// Secret variables. An empty text is a value.
 pub const VARIABLES: Shape = Shape::Map {
-    keys: Some(&VARIABLE),
+    keys: Some(&SETTABLE),
     values: &Text::new(0, 128 << 10).secret().shape(),
 };
 /// Variables that everybody may see. What is refused is not repeated all the same: it may be a
 /// secret that somebody put into the wrong map.
 pub const OPEN_VARIABLES: Shape = Shape::Map {
-    keys: Some(&VARIABLE),
+    keys: Some(&SETTABLE),
     values: &Text::new(0, 128 << 10).hidden().shape(),
 };
 
 static VARIABLE: Pattern = Pattern::new(
     "^[A-Za-z_][A-Za-z0-9_]{0,255}$",
     "The name of a variable should match '[A-Za-z_][A-Za-z0-9_]*'",
+);
+
+/// A variable that users may set: any but [`crate::HOME_VARIABLE`].
+static SETTABLE: Pattern = Pattern::new(
+    concat!(
+        "^([A-GI-Za-z_][A-Za-z0-9_]{0,255}",
+        "|H([A-NP-Za-z0-9_][A-Za-z0-9_]{0,254})?",
+        "|HO([A-LN-Za-z0-9_][A-Za-z0-9_]{0,253})?",
+        "|HOM([A-DF-Za-z0-9_][A-Za-z0-9_]{0,252})?",
+        "|HOME[A-Za-z0-9_]{1,252})$"
+    ),
+    "The name of a variable should match '[A-Za-z_][A-Za-z0-9_]*', and HOME is set by the sandbox",
 );
 
 /// More than white space.
@@ -92,6 +104,19 @@ mod tests {
 
     #[test]
     fn names_of_variables() {
-        takes(&VARIABLE, &["_a1", "B"], &["1A", "A-B", "", "a b"]);
+        takes(&VARIABLE, &["_a1", "B", "HOME"], &["1A", "A-B", "", "a b"]);
+        takes(
+            &SETTABLE,
+            &[
+                "_a1", "B", "H", "HO", "HOM", "HOMES", "home", "HX", "HOX", "HOMX", "AHOME", "PATH",
+            ],
+            &["HOME", "1A", "A-B", "", "a b"],
+        );
+        for length in [256, 257] {
+            for start in ["A", "H", "HO", "HOM", "HOME"] {
+                let name = format!("{start:_<length$}");
+                assert_eq!(SETTABLE.matches(&name), length == 256, "{name}");
+            }
+        }
     }
 }

@@ -2,9 +2,10 @@
 
 use std::collections::HashSet;
 use std::ops::Range;
-use std::path::Path;
+use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
+use aod_resources::HOME_VARIABLE;
 use indexmap::IndexMap;
 use serde::Deserialize;
 use serde::de::IntoDeserializer;
@@ -107,17 +108,17 @@ pub(super) fn manifest(path: &Path, text: &str) -> Manifest {
         }
     }
     // What follows a syntax error may be missing or wrong, so the runtime in whose tables it is
-    // does not load, whatever could be read of it.
+    // does not load, whatever could be read of it. Its first syntax error is the one to mend first:
+    // the others, and what seems to be missing, may follow from it.
+    let mut broken = HashSet::new();
     for error in syntax {
         let mistake = Mistake::from(error);
         let owner = owner(text, mistake.span.start);
         let error = source.error(mistake);
         match owner.filter(|name| is_name(name)) {
             Some(name) => {
-                let entry = manifest.runtimes.entry(name.to_owned());
-                let entry = entry.or_insert_with(|| Err(error.clone()));
-                if entry.is_ok() {
-                    *entry = Err(error);
+                if broken.insert(name) {
+                    manifest.runtimes.insert(name.to_owned(), Err(error));
                 }
             }
             None => manifest.errors.push(error),
@@ -214,7 +215,10 @@ fn declaration(
             "`component` names no file",
         ));
     }
-    let command = raw.command.map(command).transpose()?;
+    let command = raw
+        .command
+        .map(|program| command(folder, program))
+        .transpose()?;
     Ok(Declaration {
         component: folder.join(raw.component.get_ref()),
         component_at: source.position(&raw.component.span()),
@@ -239,11 +243,34 @@ fn digest(pin: &Spanned<String>) -> Result<Digest, Mistake> {
         .map_err(|error| Mistake::new(pin.span(), format!("`sha256`: {error}")))
 }
 
-fn command(command: Spanned<String>) -> Result<String, Mistake> {
-    if command.get_ref().is_empty() || command.get_ref().contains('\0') {
-        return Err(Mistake::new(command.span(), "`command` names no program"));
+/// A program's name as it is, and its path from the file's folder on.
+fn command(folder: &Path, command: Spanned<String>) -> Result<String, Mistake> {
+    let span = command.span();
+    let text = command.into_inner();
+    if text.is_empty() || text.ends_with('/') || text.contains('\0') {
+        return Err(Mistake::new(span, "`command` names no program"));
     }
-    Ok(command.into_inner())
+    if !text.contains('/') {
+        return Ok(text);
+    }
+    std::path::absolute(folder.join(&text))
+        .ok()
+        .and_then(|path| without_parents(&path).to_str().map(str::to_owned))
+        .ok_or_else(|| Mistake::new(span, "`command` has no absolute path in UTF-8"))
+}
+
+/// A path without `..`: each takes away the part before it.
+fn without_parents(path: &Path) -> PathBuf {
+    let mut plain = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::ParentDir => {
+                plain.pop();
+            }
+            part => plain.push(part),
+        }
+    }
+    plain
 }
 
 fn install(install: Spanned<RawInstall>) -> Result<Vec<InstallStep>, Mistake> {
@@ -286,6 +313,10 @@ fn env((name, value): (Spanned<String>, Spanned<String>)) -> Result<(String, Str
             "`{}` is not the name of an environment variable",
             name.get_ref()
         );
+        return Err(Mistake::new(name.span(), problem));
+    }
+    if name.get_ref() == HOME_VARIABLE {
+        let problem = format!("`{HOME_VARIABLE}` is set by the sandbox and cannot be changed");
         return Err(Mistake::new(name.span(), problem));
     }
     if value.get_ref().contains('\0') {

@@ -155,6 +155,19 @@ fn mistakes_have_a_place() {
             "3:1",
             "duplicate",
         ),
+        (
+            "[runtime.a]\ncomponent = \"a\"\nenv = { HOME = \"/x\" }\n",
+            "3:9",
+            "set by the sandbox",
+        ),
+        (
+            "[runtime.a]\ncomponent = \"a\"\ncommand = \"./\"\n",
+            "3:11",
+            "no program",
+        ),
+        // What is missing may follow from what is not closed.
+        ("[runtime.a\n", "1:11", "]"),
+        ("[runtime.a\ncomponent = \"a\"\n", "1:11", "]"),
         ("[runtime.a]\ncomponent = \n", "2:13", ""),
         ("[runtime.a]\ncomponent = \"é\" x\n", "2:17", ""),
     ] {
@@ -169,6 +182,23 @@ fn mistakes_have_a_place() {
             "{text}\n{error}"
         );
         assert!(manifest.runtimes["good"].is_ok(), "{text}");
+    }
+}
+
+#[test]
+fn a_command_with_a_slash_is_a_path_from_the_files_folder_on() {
+    for (command, expected) in [
+        ("mynah", "mynah"),
+        ("./mynah", "/etc/aod/mynah"),
+        ("bin/mynah", "/etc/aod/bin/mynah"),
+        ("../bin/./mynah", "/etc/bin/mynah"),
+        ("/opt/x/../mynah", "/opt/mynah"),
+    ] {
+        let manifest = parse(&format!(
+            "[runtime.a]\ncomponent = \"a\"\ncommand = {command:?}\n"
+        ));
+        let declared = manifest.runtimes["a"].as_ref().unwrap();
+        assert_eq!(declared.settings.command.as_deref(), Some(expected));
     }
 }
 
@@ -221,4 +251,40 @@ fn rubbish_in_a_file_is_an_error_with_its_place() {
     );
     let error = Manifest::read(&folder.path().join("none.toml")).unwrap_err();
     assert!(error.to_string().contains("none.toml:1:1"), "{error}");
+}
+
+/// The keys that a table may have, as the refusal of another one lists them.
+fn keys(table: &str) -> Vec<String> {
+    let manifest = parse(&format!("[runtime.a]\ncomponent = \"a\"\n{table}\n"));
+    let error = manifest.runtimes["a"].as_ref().unwrap_err().to_string();
+    let (_, expected) = error.split_once("expected ").expect("the keys are listed");
+    let quoted = expected.split('`').skip(1).step_by(2);
+    quoted.map(str::to_owned).collect()
+}
+
+#[test]
+fn every_key_is_documented() {
+    let reference = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/runtimes-toml.md");
+    let text = std::fs::read_to_string(reference).unwrap();
+    for (table, heading, fewest) in [
+        ("no-such-key = 1", "## `[runtime.NAME]`", 10),
+        ("install = { no-such-key = 1 }", "### `install`", 2),
+        ("limits = { no-such-key = 1 }", "### `limits`", 3),
+        (
+            "[[runtime.a.models]]\nno-such-key = 1",
+            "### `[[runtime.NAME.models]]`",
+            3,
+        ),
+    ] {
+        let (_, section) = text.split_once(heading).expect(heading);
+        let section = section.split("\n#").next().unwrap();
+        let known = keys(table);
+        assert!(known.len() >= fewest, "{known:?}");
+        for key in &known {
+            let row = format!("\n| `{key}` |");
+            assert!(section.contains(&row), "{key} is not below {heading}");
+        }
+        let rows = section.lines().filter(|line| line.starts_with("| `"));
+        assert_eq!(rows.count(), known.len(), "{heading}");
+    }
 }

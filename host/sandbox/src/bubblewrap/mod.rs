@@ -15,16 +15,15 @@ mod system;
 
 use std::path::{Path, PathBuf};
 
-use aod_launch::{KillRoute, SignalRoute, init};
-use zeroize::Zeroizing;
-
 use self::arguments::{ARGUMENTS_FD, Arguments};
 use crate::cgroup::Delegated;
+use crate::environment::environment;
 use crate::mount_point::{self, Kind};
 use crate::{
     HOME, Launch, Mount, Network, PolledLimits, Probe, SandboxDriver, SandboxError, SandboxSpec,
     UID, WORKSPACE, check, limits, seccomp,
 };
+use aod_launch::{KillRoute, SignalRoute, init};
 
 pub(crate) const NAME: &str = "bubblewrap";
 
@@ -86,10 +85,7 @@ impl Bubblewrap {
         self.init
             .as_deref()
             .filter(|program| program.is_file())
-            .ok_or_else(|| SandboxError::MissingProgram {
-                program: "aod-supervisor".into(),
-                fix: "install it beside the server",
-            })
+            .ok_or_else(SandboxError::missing_init)
     }
 }
 
@@ -119,15 +115,20 @@ impl SandboxDriver for Bubblewrap {
         // Everything that was mounted or made above stays as it is; the root itself, which holds
         // the mount points, must not become a temporary folder without a limit.
         arguments.words(["--remount-ro", "/"]);
-        let environment = environment(&mut arguments, spec);
+        // The init itself has none: a variable such as `LD_PRELOAD` would let code of the session
+        // into it.
+        arguments.words(["--clearenv"]);
+        let environment = arguments.data(environment(&system::environment(), &spec.env));
         arguments.option(["--chdir".as_ref(), spec.cwd.as_os_str()]);
 
         let arguments_fd = ARGUMENTS_FD.to_string();
         let mut args = ["--args", &arguments_fd, "--", INIT, init::FLAG]
             .map(str::to_owned)
             .to_vec();
-        args.extend([init::ENV_FD, &environment, "--"].map(str::to_owned));
-        args.extend(limits::wrap(&spec.argv, &spec.limits, true)?);
+        args.extend([init::ENV_FD, &environment].map(str::to_owned));
+        args.extend(limits::options(&spec.limits, true));
+        args.push("--".to_owned());
+        args.extend_from_slice(&spec.argv);
         let data_fds = arguments.finish()?;
         // Last, so that no error leaves a group behind.
         let cgroup = match &self.cgroup {
@@ -245,29 +246,6 @@ fn private_files(arguments: &mut Arguments, spec: &SandboxSpec) -> Result<(), Sa
         arguments.option([option.as_ref(), fd.as_ref(), file.path.as_os_str()]);
     }
     Ok(())
-}
-
-/// Gives the command's environment to the init, which itself has none: a variable such as
-/// `LD_PRELOAD` would let code of the session into it. Answers the descriptor's number.
-fn environment(arguments: &mut Arguments, spec: &SandboxSpec) -> String {
-    arguments.words(["--clearenv"]);
-    let common = system::environment();
-    let own = spec
-        .env
-        .iter()
-        .map(|(name, value)| (name.as_str(), value.as_str()));
-    let all = || common.iter().copied().chain(own.clone());
-    let size = all()
-        .map(|(name, value)| name.len() + value.len() + 2)
-        .sum();
-    // Of its final size from the start: no copy of a secret is left behind.
-    let mut text = Zeroizing::new(Vec::with_capacity(size));
-    for (name, value) in all() {
-        for part in [name, "=", value, "\0"] {
-            text.extend_from_slice(part.as_bytes());
-        }
-    }
-    arguments.data(text)
 }
 
 /// A folder of the host that a mount point lies in.

@@ -213,8 +213,47 @@ fn variables_of_the_session_do_not_reach_the_init() {
     );
     assert!(output.contains("'/home/agent/none.so'"), "{output}");
     assert!(!output.contains("init: "), "{output}");
-    // Of three programs (prlimit, bash, env) and not of a fourth.
-    assert_eq!(output.matches("ERROR: ld.so").count(), 3, "{output}");
+    // Of two programs (bash, env) and of no other.
+    assert_eq!(output.matches("ERROR: ld.so").count(), 2, "{output}");
+}
+
+#[test]
+fn variables_of_the_session_reach_the_command_alone_without_isolation_too() {
+    let session = Session::new();
+    let mut spec = session.spec("env");
+    spec.network = Network::Host;
+    spec.cwd = session.workspace();
+    for (name, value) in [
+        ("LD_PRELOAD", "/nowhere/none.so"),
+        ("PATH", "/usr/bin:/none"),
+    ] {
+        spec.env.push((name.to_owned(), value.to_owned().into()));
+    }
+    let driver = Process::new(Some(crate::init()));
+    let (ended, output) = crate::collect(&driver.launch(&spec).unwrap());
+    assert!(ended.success(), "{output}");
+    assert!(output.contains("PATH=/usr/bin:/none"), "{output}");
+    assert_eq!(output.matches("ERROR: ld.so").count(), 2, "{output}");
+}
+
+#[test]
+fn a_command_is_found_by_its_path_whatever_path_the_session_has() {
+    let session = Session::new();
+    let (ended, output) = session.run_with("echo $PATH", |spec| {
+        spec.argv[0] = "/bin/bash".to_owned();
+        spec.env
+            .push(("PATH".to_owned(), "/none".to_owned().into()));
+    });
+    assert!(ended.success(), "{output}");
+    assert_eq!(output, "/none\n");
+}
+
+#[test]
+fn a_command_that_is_not_there_is_named() {
+    let session = Session::new();
+    let (ended, output) = session.run_with("", |spec| spec.argv = vec!["mynah".to_owned()]);
+    assert_eq!(ended, Ended::Exited(127));
+    assert!(output.contains("cannot execute mynah"), "{output}");
 }
 
 #[test]

@@ -18,7 +18,13 @@ async fn every_file_is_for_its_owner_only() {
         names.push(entry.file_name().into_string().unwrap());
     }
     names.sort();
-    let expected = ["aod.db", "aod.db-reserve", "aod.db-shm", "aod.db-wal"];
+    let expected = [
+        "aod.db",
+        "aod.db-opening",
+        "aod.db-reserve",
+        "aod.db-shm",
+        "aod.db-wal",
+    ];
     assert_eq!(names, expected);
 }
 
@@ -115,4 +121,70 @@ async fn a_value_changed_by_hand_is_named_as_corrupt() {
     let error = fixture.store.session_record(id).await.unwrap_err();
     assert!(matches!(error, Error::Corrupt { .. }));
     assert!(error.to_string().contains("asleep"), "{error}");
+}
+
+/// The names and contents of a folder's files, without those that SQLite keeps for its processes.
+fn contents(folder: &std::path::Path) -> Vec<(String, Vec<u8>)> {
+    let entries = folder.read_dir().unwrap();
+    let mut contents: Vec<_> = entries
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| !path.to_string_lossy().ends_with("-shm"))
+        .map(|path| (path.display().to_string(), std::fs::read(&path).unwrap()))
+        .collect();
+    contents.sort();
+    contents
+}
+
+#[tokio::test]
+async fn the_log_of_another_file_neither_hides_nor_overwrites_one_that_was_put_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("aod.db");
+    let log = folder.path().join("aod.db-wal");
+    let other = Fixture::new().await;
+    other.store.clone().close().await.unwrap();
+    let store = Store::open(&path).unwrap();
+    user(&store, "grace").await;
+    store.close().await.unwrap();
+    let older = std::fs::read(&path).unwrap();
+
+    let store = Store::open(&path).unwrap();
+    user(&store, "ada").await;
+    // As a process leaves it that is killed.
+    let left = std::fs::read(&log).unwrap();
+    store.close().await.unwrap();
+    for put_back in [older, std::fs::read(other.path()).unwrap()] {
+        std::fs::write(&path, &put_back).unwrap();
+        std::fs::write(&log, &left).unwrap();
+        let before = contents(folder.path());
+        for _ in 0..2 {
+            let refused = Store::open(&path).unwrap_err();
+            assert!(matches!(refused, Error::ForeignLog { .. }), "{refused:?}");
+            assert!(refused.to_string().contains("aod.db-wal"), "{refused}");
+            assert_eq!(contents(folder.path()), before);
+        }
+        std::fs::remove_file(&log).unwrap();
+        let _ = std::fs::remove_file(folder.path().join("aod.db-shm"));
+        let store = Store::open(&path).unwrap();
+        assert_eq!(store.list_users().await.unwrap().len(), 1);
+        store.close().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn the_log_of_its_own_is_taken_as_ever() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("aod.db");
+    let (file, log) = (path.clone(), folder.path().join("aod.db-wal"));
+    let store = Store::open(&path).unwrap();
+    user(&store, "ada").await;
+    let left = (std::fs::read(&file).unwrap(), std::fs::read(&log).unwrap());
+    // Beside one that runs, and as one leaves it that is killed.
+    user(&Store::open(&path).unwrap(), "grace").await;
+    store.close().await.unwrap();
+    std::fs::write(&file, left.0).unwrap();
+    std::fs::write(&log, left.1).unwrap();
+    let _ = std::fs::remove_file(folder.path().join("aod.db-shm"));
+    let store = Store::open(&path).unwrap();
+    let users = store.list_users().await.unwrap();
+    assert_eq!(users.len(), 1, "{users:?}");
 }

@@ -420,7 +420,7 @@ async fn a_start_finds_what_waits_what_runs_and_what_may_lack_its_last_event() {
     fixture.start(runs, 1).await;
     let ended = fixture.session().await.id;
     fixture.end(ended, 1, Outcome::Failed).await;
-    let early = fixture.store.terminal_logged(waits, 1).await;
+    let early = fixture.store.terminal_logged(waits, 1, None).await;
     assert!(matches!(early, Err(Error::NotFound { .. })));
 
     fixture.reopen().await;
@@ -444,8 +444,8 @@ async fn a_start_finds_what_waits_what_runs_and_what_may_lack_its_last_event() {
             ),
         ]
     );
-    fixture.store.terminal_logged(ended, 1).await.unwrap();
-    fixture.store.terminal_logged(ended, 1).await.unwrap();
+    fixture.store.terminal_logged(ended, 1, None).await.unwrap();
+    fixture.store.terminal_logged(ended, 1, None).await.unwrap();
     let left = fixture.store.list_unsettled().await.unwrap();
     assert_eq!(left.len(), 2);
     let refused = fixture.store.delete_session(fixture.user, runs).await;

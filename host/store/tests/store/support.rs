@@ -192,6 +192,7 @@ pub fn turn_end(session: Uuid, turn: u32, outcome: Outcome) -> TurnEnd {
         },
         terminal: json!({"type": "exit", "code": 0}),
         resume_token: None,
+        is_broken: false,
         at: Timestamp::now(),
     }
 }

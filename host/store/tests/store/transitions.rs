@@ -14,7 +14,7 @@ enum Step {
 }
 
 fn step() -> impl Strategy<Value = Step> {
-    use SessionEvent::{End, Prompt, Start};
+    use SessionEvent::{Break, End, Prompt, Start};
     prop_oneof![
         4 => Just(Step::Event(Prompt)),
         4 => Just(Step::Event(Start)),
@@ -22,6 +22,7 @@ fn step() -> impl Strategy<Value = Step> {
         2 => Just(Step::Event(End(Outcome::Failed))),
         2 => Just(Step::Event(End(Outcome::Interrupted))),
         1 => Just(Step::Event(End(Outcome::Terminated))),
+        1 => Just(Step::Event(Break)),
         1 => Just(Step::Provisioned),
         1 => Just(Step::Reopen),
     ]
@@ -59,13 +60,18 @@ proptest! {
                     SessionEvent::End(outcome) => {
                         store.end_turn(turn_end(id, turn, outcome)).await.map(drop)
                     }
+                    SessionEvent::Break => {
+                        let mut end = turn_end(id, turn, Outcome::Failed);
+                        end.is_broken = true;
+                        store.end_turn(end).await.map(drop)
+                    }
                 };
                 match state.apply(event) {
                     Ok(next) => {
                         result.unwrap();
                         state = next;
                         turn += u32::from(event == SessionEvent::Prompt);
-                        ended += u64::from(matches!(event, SessionEvent::End(_)));
+                        ended += u64::from(matches!(event, SessionEvent::End(_) | SessionEvent::Break));
                     }
                     Err(illegal) => {
                         let same = matches!(

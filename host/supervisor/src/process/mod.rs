@@ -62,7 +62,7 @@ fn start(spec: TurnSpec) -> Result<(Turn, aod_supervisor::Started), Failure> {
 fn take_log(spec: &TurnSpec) -> Result<Writer, Failure> {
     let deadline = Instant::now() + LOCK_PATIENCE;
     loop {
-        match Writer::open(&spec.log_dir, spec.log) {
+        match Writer::open_after(&spec.log_dir, spec.log, spec.last_id) {
             Ok(writer) => return Ok(writer),
             Err(error @ aod_log::Error::Locked { .. }) if Instant::now() > deadline => {
                 return Err(Failure::new(StartFailure::Locked, "no log", &error));

@@ -44,6 +44,7 @@ impl Case {
                 fsync: Fsync::Never,
                 ..Options::default()
             },
+            last_id: 0,
             control_socket: folder.path().join("control.sock"),
             begin: serde_json::json!({ "fact": 1 }),
             launch: Launch {

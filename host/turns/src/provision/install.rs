@@ -84,13 +84,18 @@ impl Installation {
         &NODE
     }
 
+    /// The host's folders that sandboxes see of it.
+    pub(super) fn mounts(&self) -> impl Iterator<Item = &Path> {
+        self.mounts.iter().map(|(host, _)| host.as_path())
+    }
+
     /// A CLI that the operator installed: the system's, or one at a path of theirs.
-    fn of_operator(command: &str) -> io::Result<Self> {
+    pub(super) fn of_operator(command: &str) -> io::Result<Self> {
         let path = match command.contains('/') {
             true => PathBuf::from(command),
             false => match in_path(command) {
                 Some(path) => path,
-                // The sandbox has a `PATH` of its own, and the CLI says best that it is not there.
+                // It may be in the session's home.
                 None => return Ok(Self::default()),
             },
         };
@@ -109,8 +114,14 @@ impl Installation {
             (Some("bin" | ".bin"), Some(parent)) => parent.to_owned(),
             _ => folder.clone(),
         };
+        let host = match std::fs::canonicalize(&root) {
+            Ok(host) => host,
+            // The launch says so, and what to do about it.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self::default()),
+            Err(error) => return Err(error),
+        };
         Ok(Self {
-            mounts: vec![(std::fs::canonicalize(&root)?, root)],
+            mounts: vec![(host, root)],
             path: vec![(folder.clone(), folder)],
             version: None,
         })

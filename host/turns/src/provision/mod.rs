@@ -2,6 +2,7 @@
 
 mod error;
 mod install;
+pub(crate) mod program;
 mod sandboxes;
 mod stages;
 mod step;
@@ -18,6 +19,7 @@ use crate::secrets::TurnSecrets;
 pub(crate) use error::{ProvisionError, StageError};
 pub use install::installed_version;
 pub(crate) use install::{Installation, Installs};
+pub use program::missing_program;
 pub(crate) use sandboxes::Sandboxes;
 pub(crate) use stages::{Stage, Stages};
 pub(crate) use step::Output;
@@ -66,14 +68,8 @@ pub(crate) async fn setup(
     let mut spec = sandboxes.of_session(paths, None, argv);
     use secrecy::ExposeSecret;
     for (name, value) in &secrets.variables {
-        spec.env
-            .retain(|(known, _)| known != name || name == "HOME");
-        if name != "HOME" {
-            spec.env.push((
-                name.clone(),
-                Zeroizing::new(value.expose_secret().to_owned()),
-            ));
-        }
+        let value = Zeroizing::new(value.expose_secret().to_owned());
+        Sandboxes::set_variable(&mut spec, name, value);
     }
     let script = script.clone().into_bytes();
     step::run(sandboxes, spec, script, "setup_script", output, cancelled).await

@@ -5,11 +5,24 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use aod_resources::HOME_VARIABLE;
 use aod_sandbox::{Limits, Mount, Network, SandboxDriver, SandboxSpec};
 use zeroize::Zeroizing;
 
 use super::install::{INSTALLED, Installation};
 use crate::paths::SessionPaths;
+
+/// Folders of programs that every sandbox has, in the order of `PATH`.
+pub(super) const SYSTEM_PROGRAMS: [&str; 6] = [
+    "/usr/local/bin",
+    "/usr/bin",
+    "/bin",
+    "/usr/local/sbin",
+    "/usr/sbin",
+    "/sbin",
+];
+/// The home's own folder of programs, which comes before those.
+pub(super) const LOCAL_PROGRAMS: &str = ".local/bin";
 
 /// What every sandbox of a session is made with.
 #[derive(Clone)]
@@ -43,16 +56,37 @@ impl Sandboxes {
             path.push_str(&installation.enter(driver, &mut spec.read_only));
         }
         let home = driver.place(&paths.home(), aod_sandbox::HOME.as_ref());
-        path.push_str(&format!("{}/.local/bin:", home.display()));
-        path.push_str("/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin");
+        path.push_str(&format!("{}/{LOCAL_PROGRAMS}:", home.display()));
+        path.push_str(&SYSTEM_PROGRAMS.join(":"));
         let mut set = |name: &str, value: String| {
             spec.env.push((name.to_owned(), Zeroizing::new(value)));
         };
         set("PATH", path);
-        set("HOME", home.to_string_lossy().into_owned());
+        set(HOME_VARIABLE, home.to_string_lossy().into_owned());
         set("LANG", "C.UTF-8".to_owned());
         set("TERM", "dumb".to_owned());
         spec
+    }
+
+    /// Gives a variable of the user's or the operator's to a command. Their folders in `PATH` come
+    /// before the sandbox's own, so that the CLI's interpreter is still found, and the home stays.
+    pub(crate) fn set_variable(spec: &mut SandboxSpec, name: &str, value: Zeroizing<String>) {
+        if name == HOME_VARIABLE {
+            return;
+        }
+        let own = spec.env.iter_mut().find(|(known, _)| known == name);
+        match own {
+            Some(_) if name == "PATH" && value.is_empty() => {}
+            Some((_, own)) if name == "PATH" => {
+                let mut path = Zeroizing::new(String::with_capacity(value.len() + own.len() + 1));
+                for part in [value.as_str(), ":", own.as_str()] {
+                    path.push_str(part);
+                }
+                *own = path;
+            }
+            Some((_, own)) => *own = value,
+            None => spec.env.push((name.to_owned(), value)),
+        }
     }
 
     /// A sandbox for an installation: a home of its own, and the prefix to write to.

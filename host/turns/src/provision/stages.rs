@@ -159,7 +159,7 @@ mod tests {
         let paths = Paths::create(&folder.path().join("data")).unwrap();
         let paths = paths.session(Uuid::new_v4());
         paths.create().unwrap();
-        let mut journal = Journal::open(&paths.log(), aod_log::Options::default(), 1)
+        let mut journal = Journal::open(&paths.log(), aod_log::Options::default(), 1, 0)
             .await
             .unwrap();
         let mut stages = Stages::resume(&mut journal, &paths, false).unwrap();

@@ -63,6 +63,9 @@ pub(crate) struct Start {
     pub(crate) continuity: Continuity,
     /// Whether its stdin stays open, so that the adapter speaks to it from the first moment on.
     pub(crate) is_dialogue: bool,
+    /// Whether what the session's log had was gone when the turn began.
+    #[serde(default)]
+    pub(crate) has_lost_history: bool,
 }
 
 /// Whether a process remembers.
@@ -84,6 +87,7 @@ impl From<&types::Launch> for Start {
                 types::Continuity::Fresh => Continuity::Fresh,
             },
             is_dialogue: matches!(launch.stdin, types::Stdin::Open(_)),
+            has_lost_history: false,
         }
     }
 }

@@ -36,7 +36,8 @@ impl TurnSummary {
 /// Takes the log of a session between turns, or once a turn's worker has ended.
 pub(super) async fn journal(turns: &Turns, id: WorkerId) -> Result<Journal> {
     let log = turns.paths.session(id.session).log();
-    Journal::open(&log, turns.config.log, id.turn).await
+    let given = turns.store.last_logged(id.session).await?;
+    Journal::open(&log, turns.config.log, id.turn, given).await
 }
 
 /// Ends a turn that nobody drives, as often as it takes: a full disk has room again some day.
@@ -65,12 +66,13 @@ pub(super) async fn fence_off(
     };
     // Its log is left alone, for good: whoever reads the session finds its state in the store.
     let is_ended = persist(turns, || {
-        commit_to_store(turns, id, &end, TurnSummary::default())
+        commit_to_store(turns, id, &end, TurnSummary::default(), false)
     });
     if !is_ended.await {
         return;
     }
-    if let Err(error) = turns.store.terminal_logged(id.session, id.turn).await {
+    let noted = turns.store.terminal_logged(id.session, id.turn, None);
+    if let Err(error) = noted.await {
         // The next start leaves it alone by its mark.
         tracing::warn!(%error, "it cannot be noted that a turn's log is left alone");
     }
@@ -106,10 +108,11 @@ async fn give_up(turns: &Turns, id: WorkerId, end: End) -> Result<()> {
     }
     match journal(turns, id).await {
         Ok(mut journal) => commit(turns, id, end, TurnSummary::default(), &mut journal).await,
-        // Whoever reads the session finds its state in the store; its log tells no end.
+        // Whoever reads the session finds its state in the store; its log tells no end, and takes
+        // no further turn.
         Err(error) if error.is_broken_log() => {
             tracing::error!(error = %error.details(), "a turn's end is not in its log");
-            commit_to_store(turns, id, &end, TurnSummary::default()).await
+            commit_to_store(turns, id, &end, TurnSummary::default(), true).await
         }
         Err(error) => {
             // Where the log is kept from the host, it is by a worker that does not end.
@@ -125,6 +128,7 @@ async fn commit_to_store(
     id: WorkerId,
     end: &End,
     summary: TurnSummary,
+    is_broken: bool,
 ) -> Result<()> {
     let terminal = serde_json::to_value(&end.terminal).map_err(Error::internal)?;
     turns
@@ -138,6 +142,7 @@ async fn commit_to_store(
             usage: summary.usage,
             terminal,
             resume_token: summary.remember,
+            is_broken,
             at: Timestamp::now(),
         })
         .await?;
@@ -177,7 +182,12 @@ async fn tell_by_worker(turns: &Turns, id: WorkerId, terminal: &Terminal) -> Res
     if worker::ask(&turns.placement, id, request).await? != ControlReply::Done {
         return Ok(false);
     }
-    if let Err(error) = turns.store.terminal_logged(id.session, id.turn).await {
+    let log = turns.paths.session(id.session).log();
+    let last_id = aod_log::tail(&log).map_err(Error::internal)?.last_id;
+    let noted = turns
+        .store
+        .terminal_logged(id.session, id.turn, Some(last_id));
+    if let Err(error) = noted.await {
         // The next start looks at the log instead.
         tracing::warn!(%error, "it cannot be noted that a turn's end is in the log");
     }
@@ -193,7 +203,7 @@ pub(super) async fn commit(
     summary: TurnSummary,
     journal: &mut Journal,
 ) -> Result<()> {
-    commit_to_store(turns, id, &end, summary).await?;
+    commit_to_store(turns, id, &end, summary, false).await?;
     settle(turns, id, &end.terminal, journal).await
 }
 
@@ -205,7 +215,9 @@ pub(super) async fn settle(
     journal: &mut Journal,
 ) -> Result<()> {
     journal.terminal(terminal)?;
-    if let Err(error) = turns.store.terminal_logged(id.session, id.turn).await {
+    let last_id = Some(journal.last_id());
+    let noted = turns.store.terminal_logged(id.session, id.turn, last_id);
+    if let Err(error) = noted.await {
         // The next start looks at the log instead.
         tracing::warn!(%error, "it cannot be noted that a turn's end is in the log");
     }

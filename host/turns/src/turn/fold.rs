@@ -419,6 +419,11 @@ impl Fold {
                         nothing of it; the workspace is as it was";
             self.tell(notice(Level::Warning, "conversation.fresh", text), step)?;
         }
+        if self.start.has_lost_history {
+            let text = "a part of this session's history is gone from the server's disk, and with \
+                        it perhaps its workspace; numbers go on behind those that were given";
+            self.tell(notice(Level::Warning, "history.lost", text), step)?;
+        }
         if let Some(text) = self.untested().filter(|_| !goes_on) {
             self.tell(notice(Level::Warning, "cli.untested", text), step)?;
         }
@@ -680,7 +685,7 @@ impl Fold {
 }
 
 /// Something for the session's readers to know that no adapter has told.
-fn notice(level: Level, code: &str, text: impl Into<String>) -> EventBody {
+pub(super) fn notice(level: Level, code: &str, text: impl Into<String>) -> EventBody {
     EventBody::Notice(Notice {
         level,
         text: text.into(),

@@ -15,7 +15,7 @@ use zeroize::Zeroizing;
 use super::Turns;
 use super::fold::for_stdin;
 use crate::paths::SessionPaths;
-use crate::provision::{StageError, not_placed};
+use crate::provision::{Sandboxes, StageError, not_placed};
 use crate::secrets::TurnSecrets;
 
 /// Writes and deletes what the adapter asks for. Files in the private folder are only returned: they
@@ -106,8 +106,8 @@ pub(crate) fn fill(
     Ok(text)
 }
 
-/// Sets the CLI's variables. Who comes first wins: the sandbox's own, what the user gave, the
-/// operator's `runtimes.toml`, the adapter.
+/// Sets the CLI's variables. Who comes first wins: what the user gave, the operator's
+/// `runtimes.toml`, the sandbox, the adapter. [`Sandboxes::set_variable`] has the exceptions.
 pub(crate) fn set_variables(
     spec: &mut SandboxSpec,
     requested: &Requested,
@@ -124,11 +124,11 @@ pub(crate) fn set_variables(
                 Zeroizing::new(value.expose_secret().to_owned()),
             )
         });
-    // A user's PATH replaces the sandbox's; the home is fixed, or no turn would find the last.
-    let user: Vec<_> = user.filter(|(name, _)| name != "HOME").collect();
-    spec.env
-        .retain(|(name, _)| !user.iter().any(|(given, _)| given == name));
-    spec.env.extend(user);
+    let mut given = std::collections::HashSet::new();
+    for (name, value) in user {
+        Sandboxes::set_variable(spec, &name, value);
+        given.insert(name);
+    }
     let exposed = requested.expose.iter().filter_map(|name| {
         let value = secrets.mcp.get(name)?;
         Some((
@@ -136,9 +136,13 @@ pub(crate) fn set_variables(
             Zeroizing::new(value.expose_secret().to_owned()),
         ))
     });
+    let exposed: Vec<_> = exposed.collect();
+    given.extend(exposed.iter().map(|(name, _)| name.clone()));
     spec.env.extend(exposed);
     for (name, value) in operator {
-        set_default(spec, name, Zeroizing::new(value.clone()));
+        if !given.contains(name) {
+            Sandboxes::set_variable(spec, name, Zeroizing::new(value.clone()));
+        }
     }
     for variable in &requested.env {
         let value = fill(&variable.value, secrets)?;
@@ -191,6 +195,8 @@ pub(crate) fn turn_spec(
         turn: input.turn.turn.turn_number,
         log_dir: paths.log(),
         log: turns.config.log,
+        // Known when the log is let go.
+        last_id: 0,
         control_socket: paths.control(),
         begin: input.begin,
         stdin,
@@ -252,6 +258,52 @@ mod tests {
             encoding: SecretEncoding::Raw,
         });
         assert!(fill(&[unknown], &secrets).is_err());
+    }
+
+    #[test]
+    fn a_path_of_the_users_comes_before_the_sandboxs_and_the_home_is_fixed() {
+        let mut spec = SandboxSpec::new(vec!["/cli".to_owned()], "/h", "/w");
+        for (name, value) in [
+            ("PATH", "/usr/bin"),
+            ("HOME", "/home/agent"),
+            ("TERM", "dumb"),
+        ] {
+            spec.env.push((name.to_owned(), value.to_owned().into()));
+        }
+        let mut secrets = TurnSecrets::default();
+        for name in ["PATH", "HOME", "LD_PRELOAD", "BOTH"] {
+            let value = SecretString::from("/user");
+            secrets.variables.insert(name.to_owned(), value);
+        }
+        let operator = [
+            ("TERM", "xterm"),
+            ("BOTH", "operator"),
+            ("PATH", "/operator"),
+        ]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .into_iter()
+        .collect();
+        let requested = Requested {
+            argv: Vec::new(),
+            env: Vec::new(),
+            withhold: Vec::new(),
+            expose: Vec::new(),
+            stdin: RequestedStdin::None,
+            files: Vec::new(),
+            delete: Vec::new(),
+            continuity: types::Continuity::First,
+            extras: Vec::new(),
+        };
+        set_variables(&mut spec, &requested, &operator, &secrets).unwrap();
+        let value = |wanted: &str| {
+            let found = spec.env.iter().rev().find(|(name, _)| name == wanted);
+            found.map(|(_, value)| value.as_str())
+        };
+        assert_eq!(value("PATH"), Some("/user:/usr/bin"));
+        assert_eq!(value("HOME"), Some("/home/agent"));
+        assert_eq!(value("LD_PRELOAD"), Some("/user"));
+        assert_eq!(value("TERM"), Some("xterm"));
+        assert_eq!(value("BOTH"), Some("/user"));
     }
 
     #[test]

@@ -14,6 +14,7 @@ use super::derive::Derivation;
 use super::ending::{TurnSummary, commit_resting};
 use super::prepare::fingerprint;
 use super::resting::{LiveProcess, Rested};
+use super::restore::rebuild;
 use super::task::{Failure, Task};
 use super::worker;
 use crate::placement::ControlReply;
@@ -80,14 +81,24 @@ impl Task<'_> {
         if !is_held()? {
             return Ok(None);
         }
-        let Some((turn, mut begin)) = self.last_begun().map_err(Error::internal)? else {
+        let Some((turn, begin)) = self.last_begun().map_err(Error::internal)? else {
             return Ok(None);
         };
         if !begin.live {
             return Ok(None);
         }
         let first = begin.first.unwrap_or(turn);
-        let mut derivation = self.derive(&mut begin, turn).await?;
+        let turns = self.turns;
+        let record = turns.store.turn_record(self.id(), turn).await?;
+        let entries = aod_log::tail(&self.paths.log()).map_err(Error::internal)?;
+        let rebuilt = rebuild(
+            turns,
+            &self.session,
+            &record,
+            begin.clone(),
+            entries.last_id,
+        );
+        let mut derivation = rebuilt.await?;
         loop {
             let advance;
             (derivation, advance) = derivation.advance().await?;

@@ -12,6 +12,7 @@ mod launch;
 mod live;
 mod prepare;
 mod resting;
+mod restore;
 mod task;
 mod worker;
 
@@ -77,6 +78,8 @@ pub struct Shared {
     /// Processes between two turns.
     resting: RestingProcesses,
     active: Mutex<HashMap<Uuid, Active>>,
+    /// Held while events of ended turns are derived again.
+    restoring: tokio::sync::Mutex<()>,
 }
 
 /// A turn that waits or runs.
@@ -189,6 +192,7 @@ impl Turns {
             tasks: TaskTracker::new(),
             resting: RestingProcesses::default(),
             active: Mutex::default(),
+            restoring: tokio::sync::Mutex::default(),
         }))
     }
 

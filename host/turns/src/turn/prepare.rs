@@ -17,7 +17,9 @@ use crate::Error;
 use crate::Seals;
 use crate::adapters::Chosen;
 use crate::journal::Journal;
-use crate::provision::{self, Installation, Output, ProvisionError, Stage, StageError, Stages};
+use crate::provision::{
+    self, Installation, Output, ProvisionError, Stage, StageError, Stages, program,
+};
 use crate::secrets::{self, TurnSecrets};
 
 /// What is ready to be started.
@@ -50,6 +52,11 @@ impl Task<'_> {
     ) -> Result<Ready, ProvisionError> {
         let turns = self.turns;
         let compat = turns.config.compat_stage_names;
+        let has_lost = journal.has_lost();
+        if has_lost && self.session.provisioned && !self.paths.home().exists() {
+            // All of the session's folder is gone: it goes on in a new one.
+            self.paths.create_sandbox().map_err(Error::internal)?;
+        }
         let mut stages = Stages::resume(journal, &self.paths, compat)?;
         if !self.session.provisioned && !stages.is_done(Stage::CreateSandbox) {
             let paths = self.paths.clone();
@@ -100,7 +107,7 @@ impl Task<'_> {
                 stages.run(Stage::Skills, async { written }).await?;
             }
         }
-        let ready = self.prepare(&chosen, &installation, secrets);
+        let ready = self.prepare(&chosen, &installation, secrets, has_lost);
         stages.run(Stage::RuntimeStart, async { ready }).await
     }
 
@@ -164,8 +171,11 @@ impl Task<'_> {
         chosen: &Chosen,
         installation: &Installation,
         secrets: TurnSecrets,
+        has_lost_history: bool,
     ) -> Result<Ready, StageError> {
         let sandboxes = &self.turns.sandboxes;
+        let runtime = &self.session.session.runtime;
+        program::check_operators(runtime, &chosen.cli, &self.turns.paths.sessions())?;
         let adapter = &chosen.adapter;
         let description = adapter.description();
         let mut begin = BeginRecord {
@@ -191,7 +201,10 @@ impl Task<'_> {
         let requested = adapter
             .prepare(&context, &prompt)
             .map_err(|error| StageError::Failed(error.to_string()))?;
-        begin.start = Start::from(&requested);
+        begin.start = Start {
+            has_lost_history,
+            ..Start::from(&requested)
+        };
         let trash = &self.turns.trash;
         let private = launch::place_files(&requested, &places, &self.paths, trash, &secrets)?;
         let mut argv = requested.argv.clone();
@@ -199,10 +212,8 @@ impl Task<'_> {
             if *program == description.cli.command {
                 program.clone_from(&chosen.cli.command);
             }
-            // By its path, so that a `PATH` of the user's own does not hide it.
-            if let Some(path) = installation.program(&*sandboxes.driver, program) {
-                *program = path;
-            }
+            let driver = &*sandboxes.driver;
+            *program = program::find(runtime, program, installation, driver, &self.paths)?;
         }
         let mut spec = sandboxes.of_session(&self.paths, Some(installation), argv);
         spec.private_files = private;

@@ -11,12 +11,13 @@ use uuid::Uuid;
 
 use super::answers::Attempt;
 use super::conclude::{self, End, conclude};
-use super::context::{BeginRecord, context, prompt, sandbox_paths};
+use super::context::BeginRecord;
 use super::derive::Derivation;
 use super::ending::{TurnSummary, abandon, commit, fence_off, journal};
-use super::fold::{Fold, FoldInput};
+use super::fold::Fold;
 use super::prepare::Ready;
 use super::resting::Rested;
+use super::restore::rebuild;
 use super::worker::PendingSupervisor;
 use super::{Origin, Turns};
 use crate::admission::AdmissionPermit;
@@ -25,7 +26,7 @@ use crate::journal::Journal;
 use crate::paths::SessionPaths;
 use crate::placement::{PlacementError, WorkerId};
 use crate::provision::ProvisionError;
-use crate::secrets::{self, missing_credential};
+use crate::secrets::missing_credential;
 use crate::{Error, Result};
 
 /// What users ask of a turn.
@@ -279,12 +280,14 @@ impl Task<'_> {
         reader
             .seek_after(journal.last_id())
             .map_err(Error::internal)?;
+        let mut spec = ready.spec;
+        spec.last_id = journal.last_id();
         drop(journal);
         let (id, number) = (self.id(), self.number());
         let digest = ready.adapter.digest().to_string();
         self.note_use(&ready.credentials).await?;
         self.begin = Some(ready.begin);
-        if let Err(error) = supervisor.run(ready.spec).await? {
+        if let Err(error) = supervisor.run(spec).await? {
             let cause = std::error::Error::source(&error).map(ToString::to_string);
             tracing::error!(%error, cause, "a turn cannot be started");
             let todo = match error {
@@ -321,7 +324,8 @@ impl Task<'_> {
     /// Goes on with a turn whose supervisor an earlier host started.
     async fn resume(&mut self) -> Result<Option<Derivation>, Failure> {
         let turns = self.turns;
-        let Some(mut begin) = self.recorded().map_err(Error::internal)? else {
+        let log = self.paths.log();
+        let Some(begin) = self.recorded().map_err(Error::internal)? else {
             self.lost(None).await?;
             return Ok(None);
         };
@@ -333,50 +337,10 @@ impl Task<'_> {
                 .await?;
             self.turn = turns.store.turn_record(self.id(), self.number()).await?;
         }
-        let derivation = self.derive(&mut begin, self.number()).await?;
+        let entries = aod_log::tail(&log).map_err(Error::internal)?.last_id;
+        let derivation = rebuild(turns, &self.session, &self.turn, begin.clone(), entries).await?;
         self.begin = Some(begin);
         Ok(Some(derivation))
-    }
-
-    /// Reads a process from its beginning, to tell what comes of this turn of it. The turns before
-    /// it were told by an earlier host.
-    pub(super) async fn derive(
-        &self,
-        begin: &mut BeginRecord,
-        number: u32,
-    ) -> Result<Derivation, Failure> {
-        let turns = self.turns;
-        let log = self.paths.log();
-        let adapter = turns
-            .adapters
-            .by_digest(&self.session, &begin.adapter)
-            .await?;
-        if begin.hides_an_endpoint() {
-            // Read anew, since the log has no secret; an adapter is better off with the redacted
-            // one than with none.
-            let description = adapter.description();
-            let gathered =
-                secrets::gather(&turns.store, &turns.seals, &self.session, description).await;
-            if let Ok(secrets) = gathered {
-                begin.set_endpoints(secrets.endpoints(description));
-            }
-        }
-        let mut prompts = Vec::new();
-        for turn in begin.first.unwrap_or(number)..=number {
-            let record = turns.store.turn_record(self.id(), turn).await?;
-            prompts.push(prompt(self.id(), &record.turn));
-        }
-        let places = sandbox_paths(&*turns.sandboxes.driver, &self.paths);
-        let context = context(&self.session, begin, places);
-        let reader = Reader::open(&log).map_err(Error::internal)?;
-        let fold = Fold::new(FoldInput {
-            adapter,
-            context,
-            prompts,
-            start: begin.start,
-        });
-        let entries = aod_log::tail(&log).map_err(Error::internal)?.last_id;
-        Ok(Derivation::open(turns, (self.id(), number), reader, fold, entries).await?)
     }
 
     /// What the log's `Begin` says of this turn.

@@ -92,6 +92,31 @@ async fn the_doctor_names_each_weakness_that_is_measured() {
     );
 }
 
+#[test]
+fn the_doctor_looks_at_what_its_options_name_and_tries_to_write() {
+    let folder = tempfile::tempdir().unwrap();
+    let manifest = folder.path().join("my-runtimes.toml");
+    fs::write(&manifest, "").unwrap();
+    let finding = |data: &std::path::Path, what: &str| {
+        let output = std::process::Command::new(aod_e2e::program("aod"))
+            .args(["doctor", "--json", "--listen", "127.0.0.1:1", "--runtimes"])
+            .args([manifest.as_os_str(), "--data".as_ref(), data.as_os_str()])
+            .current_dir(folder.path())
+            .output()
+            .unwrap();
+        let list: Vec<Value> = serde_json::from_slice(&output.stdout).unwrap();
+        let found = list.into_iter().find(|finding| finding["what"] == what);
+        found.unwrap()
+    };
+    let data = folder.path().join("data");
+    assert_eq!(finding(&data, "data")["state"], "ok");
+    let runtimes = finding(&data, "runtimes");
+    assert_eq!(runtimes["detail"].as_str(), manifest.to_str());
+    // Nothing can be written there, whoever tries.
+    let data = finding("/proc/self/data".as_ref(), "data");
+    assert_eq!(data["state"], "broken", "{data}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_doctor_follows_the_settings() {
     let server = Server::demo().await;

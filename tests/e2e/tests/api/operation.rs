@@ -1,6 +1,6 @@
 //! What operators use: health, figures, runtimes, models, tokens.
 
-use aod_e2e::{Client, Runtimes, plugin};
+use aod_e2e::{Client, DEADLINE, Runtimes, eventually, plugin};
 use serde_json::{Value, json};
 
 use crate::{runtimes, server};
@@ -150,9 +150,10 @@ async fn a_runtime_is_dropped_in_changed_and_removed_by_a_reload() {
         .post("/sessions", &json!({"agent_id": agent, "prompt": "hi"}))
         .await
         .refused(400);
-    // What a session is made of is fixed when it is created.
+    // How its CLI is started is in the table, without which a session does not go on.
     session.prompt("still there?").await;
-    session.ended().await.completed();
+    let error = session.ended().await.failed();
+    assert!(error.contains("no longer declared"), "{error}");
 }
 
 #[tokio::test]
@@ -188,9 +189,16 @@ async fn tokens_are_made_listed_and_revoked() {
     holder.get("/agents").await.refused(401);
 
     let past = json!({"name": "old", "expires_at": "2020-01-01T00:00:00.000000+00:00"});
-    let old = client.post("/tokens", &past).await.expect(201);
-    let holder = Client::new(client.base(), old["token"].as_str());
-    holder.get("/agents").await.refused(401);
+    let refusal = client.post("/tokens", &past).await.refused(422);
+    assert_eq!(refusal[0]["loc"], json!(["body", "expires_at"]));
+    let mut soon = server.command(&["token", "create", "old", "--expires", "1s"]);
+    let old = String::from_utf8(soon.output().unwrap().stdout).unwrap();
+    let holder = Client::new(client.base(), Some(old.trim()));
+    eventually("the token expires", DEADLINE, async || {
+        let reply = holder.get("/agents").await;
+        (reply.status == 401).then_some(())
+    })
+    .await;
     client
         .post("/tokens", &json!({"name": ""}))
         .await
@@ -199,7 +207,7 @@ async fn tokens_are_made_listed_and_revoked() {
         .post("/tokens", &json!({"name": "x", "expires_at": "soon"}))
         .await
         .refused(422);
-    for secret in [secret, old["token"].as_str().unwrap()] {
+    for secret in [secret, old.trim()] {
         let files = aod_e2e::files_with(&server.data(), secret, &|_| false);
         assert!(files.is_empty(), "a token lies open in {files:?}");
         assert!(!server.log().contains(secret));

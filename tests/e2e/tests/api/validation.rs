@@ -192,6 +192,11 @@ async fn rules_of_environments() {
         ),
         (json!({"packages": []}), json!(["packages"])),
         (json!({"setup_script": 1}), json!(["setup_script"])),
+        (
+            json!({"env_vars": {"HOME": "/x"}}),
+            json!(["env_vars", "HOME"]),
+        ),
+        (json!({"vars": {"HOME": "/x"}}), json!(["vars", "HOME"])),
         (json!({"networking": "limited"}), json!(["networking"])),
         (json!({"networking": {}}), json!(["networking", "type"])),
         (

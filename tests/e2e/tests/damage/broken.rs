@@ -66,11 +66,13 @@ async fn a_flipped_byte_ends_the_next_turn_and_hides_nothing_before_it() {
         let failed = session.wait_for("failed").await;
         let error = failed["error"].as_str().unwrap();
         assert!(error.contains("damaged"), "{error}");
+        takes_no_prompt(&server, &session).await;
         if with_restart {
             server.kill_and_start_again().await;
         }
         let session = session.at(server.client());
         assert_eq!(session.read().await["status"], "failed");
+        takes_no_prompt(&server, &session).await;
         let path = format!("/sessions/{}/stream", session.id);
         let stream = within("the end", DEADLINE, server.client().get(&path)).await;
         assert!(
@@ -83,7 +85,7 @@ async fn a_flipped_byte_ends_the_next_turn_and_hides_nothing_before_it() {
 }
 
 #[tokio::test]
-async fn a_session_without_its_folder_fails_its_next_turn() {
+async fn a_session_without_its_folder_goes_on_in_a_new_one() {
     let mut server = Server::demo().await;
     let mut sessions = Vec::new();
     for _ in 0..3 {
@@ -93,12 +95,152 @@ async fn a_session_without_its_folder_fails_its_next_turn() {
         sessions.push(session);
     }
     sessions[0].prompt("and on").await;
-    let failed = sessions[0].wait_for("failed").await;
-    assert!(failed["error"].is_string(), "{failed}");
+    sessions[0].wait_for("completed").await;
     is_readable_and_goes(&server, &sessions[0]).await;
     is_readable_and_goes(&server, &sessions[1]).await;
     server.kill_and_start_again().await;
     is_readable_and_goes(&server, &sessions[2].at(server.client())).await;
+}
+
+/// The ids of a session's native stream, from its beginning.
+async fn ids(server: &Server, session: &Session) -> Vec<u64> {
+    let path = format!("/sessions/{}/stream?follow=false", session.id);
+    let reply = server.client().get(&path).await;
+    let ids = reply.text.lines().filter_map(|it| it.strip_prefix("id: "));
+    ids.map(|id| id.parse().unwrap()).collect()
+}
+
+/// All of a session's normalized events.
+async fn events(server: &Server, session: &Session) -> Vec<serde_json::Value> {
+    let path = format!("/sessions/{}/events?limit=200", session.id);
+    let page = server.client().get(&path).await.expect(200);
+    page["data"].as_array().unwrap().clone()
+}
+
+#[tokio::test]
+async fn a_log_that_was_cut_or_is_gone_gives_no_number_twice_and_says_so() {
+    let mut server = Server::demo().await;
+    let cut = |server: &Server, session: &Session, length: u64| {
+        let mut file = fs::OpenOptions::new();
+        let file = file.write(true).open(segment(server, session)).unwrap();
+        file.set_len(length).unwrap();
+    };
+    for (case, with_restart) in [
+        ("cut", false),
+        ("cut", true),
+        ("cut to its head", false),
+        ("cut to nothing", false),
+        ("without its log", false),
+        ("without its log", true),
+        ("without its folder", false),
+    ] {
+        let session = server.client().demo_session("the first of all words").await;
+        session.ended().await.completed();
+        let (given, told) = (
+            ids(&server, &session).await,
+            events(&server, &session).await,
+        );
+        let last = *given.last().unwrap();
+        if with_restart {
+            server.stop().await;
+        }
+        let folder = server.session_folder(&session.id);
+        match case {
+            "cut" => cut(&server, &session, 600),
+            "cut to its head" => cut(&server, &session, 28),
+            "cut to nothing" => cut(&server, &session, 0),
+            "without its log" => fs::remove_dir_all(folder.join("log")).unwrap(),
+            _ => fs::remove_dir_all(folder).unwrap(),
+        }
+        if with_restart {
+            server.start_again().await;
+        }
+        let session = session.at(server.client());
+        let lost = |events: &[serde_json::Value]| {
+            let is_lost = |event: &&serde_json::Value| event["code"] == "history.lost";
+            events.iter().filter(is_lost).count()
+        };
+        for turn in [2, 3] {
+            session.prompt("and on").await;
+            session.wait_for("completed").await;
+            let events = events(&server, &session).await;
+            // Said in the next turn, once.
+            assert_eq!(lost(&events), 1, "{case}, turn {turn}: {events:#?}");
+            if case != "without its folder" {
+                assert_eq!(events[..told.len()], told[..], "{case}");
+            }
+            let rising = |pair: &[serde_json::Value]| {
+                let id = |event: &serde_json::Value| -> (u64, u64) {
+                    let (entry, index) = event["id"].as_str().unwrap().split_once('.').unwrap();
+                    (entry.parse().unwrap(), index.parse().unwrap())
+                };
+                id(&pair[0]) < id(&pair[1])
+            };
+            assert!(events.windows(2).all(rising), "{case}: {events:#?}");
+        }
+        // Who has read all of the first turn gets all of the others.
+        let path = format!("/sessions/{}/stream?since={last}", session.id);
+        let rest = within("the rest", DEADLINE, server.client().get(&path)).await;
+        assert_eq!(
+            rest.text.matches("\"type\":\"exit\"").count(),
+            2,
+            "{}",
+            rest.text
+        );
+        let ids = ids(&server, &session).await;
+        assert!(
+            ids.windows(2).all(|pair| pair[0] < pair[1]),
+            "{case}: {ids:?}"
+        );
+        assert!(ids.contains(&(last + 1)), "{case}: {ids:?}");
+        is_readable_and_goes(&server, &session).await;
+    }
+    assert!(server.log().contains("has lost its end"));
+}
+
+#[tokio::test]
+async fn events_that_are_gone_are_derived_again_or_said_to_be_gone() {
+    let mut server = Server::demo().await;
+    for with_restart in [false, true] {
+        let session = server.client().demo_session("the first of all words").await;
+        session.ended().await.completed();
+        session.prompt("and on").await;
+        session.ended().await.completed();
+        let told = events(&server, &session).await;
+        let folder = server.session_folder(&session.id);
+        for gone in ["events/1.jsonl", "events/2.jsonl", "events"] {
+            let path = folder.join(gone);
+            match path.is_dir() {
+                true => fs::remove_dir_all(path).unwrap(),
+                false => fs::remove_file(path).unwrap(),
+            }
+            if with_restart {
+                server.kill_and_start_again().await;
+            }
+            let session = session.at(server.client());
+            assert_eq!(events(&server, &session).await, told, "without {gone}");
+        }
+        let session = session.at(server.client());
+        fs::remove_dir_all(folder.join("events")).unwrap();
+        fs::remove_dir_all(folder.join("log")).unwrap();
+        for _ in 0..2 {
+            let left = events(&server, &session).await;
+            let codes: Vec<_> = left.iter().map(|event| event["code"].as_str()).collect();
+            assert_eq!(codes, [Some("events.lost"); 2], "{left:#?}");
+        }
+        is_readable_and_goes(&server, &session).await;
+    }
+}
+
+/// Checks that a session says that it takes no prompt, and keeps to that.
+async fn takes_no_prompt(server: &Server, session: &Session) {
+    assert_eq!(session.read().await["resumable"], false);
+    let turns = session.turns().await.len();
+    let path = format!("/sessions/{}/prompt", session.id);
+    let body = serde_json::json!({"prompt": "again"});
+    let refusal = server.client().post(&path, &body).await.refusal(409);
+    assert!(refusal.contains("create another"), "{refusal}");
+    assert_eq!(session.turns().await.len(), turns);
 }
 
 fn signal(process: aod_e2e::Process, signal: Signal) {

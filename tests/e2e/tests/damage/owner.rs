@@ -70,30 +70,93 @@ async fn a_vault_that_is_gone_is_not_replaced_by_a_new_one() {
     server.client().get("/health").await.expect(200);
 }
 
+const DATABASE: [&str; 5] = [
+    "aod.db",
+    "aod.db-wal",
+    "aod.db-shm",
+    "aod.db-reserve",
+    "aod.db-opening",
+];
+
+/// Those of the database's files that there are.
+fn database(server: &Server) -> Vec<&'static str> {
+    let is_there = |name: &&str| server.data().join(name).exists();
+    DATABASE.into_iter().filter(is_there).collect()
+}
+
 #[tokio::test]
-async fn an_empty_database_beside_sessions_is_refused() {
+async fn an_empty_database_beside_sessions_is_refused_and_spoils_nothing() {
     let mut server = Server::demo().await;
     let session = server.client().demo_session("hello").await;
     session.ended().await.completed();
     server.stop().await;
-    let aside = server.data().join("aside");
-    fs::create_dir(&aside).unwrap();
-    for name in ["aod.db", "aod.db-wal", "aod.db-shm"] {
-        let _ = fs::rename(server.data().join(name), aside.join(name));
-    }
-    for attempt in ["missing", "made by a command"] {
-        let refused = server.start_another().await;
-        for part in ["is empty", "1 session", "put the database back"] {
-            assert!(
-                refused.contains(part),
-                "{attempt}: {part:?} is not in {refused:?}"
-            );
+    let folder = tempfile::tempdir().unwrap();
+    let kept = folder.path().join("aod.db");
+    fs::copy(server.data().join("aod.db"), &kept).unwrap();
+    let blank = {
+        // What a release made that did not look before it made one.
+        let folder = tempfile::tempdir().unwrap();
+        let mut made = server.command(&["user", "add", "blank"]);
+        let made = made.env("AOD_DATA_DIR", folder.path()).output().unwrap();
+        assert!(made.status.success(), "{made:?}");
+        fs::read(folder.path().join("aod.db")).unwrap()
+    };
+    for before in [None, Some(&[][..]), Some(&blank[..])] {
+        for name in DATABASE {
+            let _ = fs::remove_file(server.data().join(name));
         }
-        server.run(&["user", "add", attempt.split(' ').next().unwrap()]);
+        if let Some(content) = before {
+            fs::write(server.data().join("aod.db"), content).unwrap();
+        }
+        let mut refusals = vec![server.start_another().await];
+        for command in [
+            &["token", "create", "t"][..],
+            &["user", "add", "u"],
+            &["user", "ls"],
+            &["vault", "status"],
+        ] {
+            let refused = server.command(command).output().unwrap();
+            assert!(!refused.status.success(), "{command:?}");
+            refusals.push(String::from_utf8(refused.stderr).unwrap());
+        }
+        for refused in refusals {
+            for part in ["is empty", "1 session", "put the database back"] {
+                assert!(refused.contains(part), "{part:?} is not in {refused:?}");
+            }
+        }
+        // Nothing is in the way of what the message advises.
+        let left = database(&server);
+        assert!(!left.contains(&"aod.db-wal"), "{left:?}");
+        assert_eq!(left.contains(&"aod.db"), before.is_some());
+        fs::copy(&kept, server.data().join("aod.db")).unwrap();
+        server.start_again().await;
+        session.at(server.client()).ended().await.completed();
+        server.stop().await;
     }
-    for name in ["aod.db", "aod.db-wal", "aod.db-shm"] {
+}
+
+#[tokio::test]
+async fn a_database_that_is_put_back_is_not_hidden_by_the_log_that_was_left() {
+    let mut server = Server::demo().await;
+    let session = server.client().demo_session("hello").await;
+    session.ended().await.completed();
+    server.stop().await;
+    let folder = tempfile::tempdir().unwrap();
+    let kept = folder.path().join("aod.db");
+    fs::copy(server.data().join("aod.db"), &kept).unwrap();
+    server.start_again().await;
+    let _ = server.add_user("other");
+    server.kill();
+    assert!(database(&server).contains(&"aod.db-wal"));
+    fs::copy(&kept, server.data().join("aod.db")).unwrap();
+    for _ in 0..2 {
+        let refused = server.start_another().await;
+        assert!(refused.contains("aod.db-wal"), "{refused}");
+        let token = server.command(&["token", "create", "t"]).output().unwrap();
+        assert!(!token.status.success(), "{token:?}");
+    }
+    for name in ["aod.db-wal", "aod.db-shm"] {
         let _ = fs::remove_file(server.data().join(name));
-        let _ = fs::rename(aside.join(name), server.data().join(name));
     }
     server.start_again().await;
     session.at(server.client()).ended().await.completed();

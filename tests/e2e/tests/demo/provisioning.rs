@@ -140,3 +140,22 @@ async fn an_installation_that_fails_is_never_used_and_tried_again() {
         assert_eq!(kept, 0, "half an installation was kept");
     }
 }
+
+#[tokio::test]
+async fn variables_that_change_how_programs_start_reach_the_cli_and_break_nothing() {
+    let server = Server::demo().await;
+    let environment = json!({
+        "name": "e",
+        "setup_script": "command -v sh >/dev/null",
+        "env_vars": {"PATH": "/somewhere/else"},
+        "vars": {"LD_LIBRARY_PATH": "/nowhere"},
+    });
+    let ended = run(&server, &environment, "$ echo $PATH $LD_LIBRARY_PATH")
+        .await
+        .completed();
+    let stdout = ended.stdout();
+    assert!(
+        stdout.contains("/usr/bin") && stdout.contains("/nowhere"),
+        "{stdout}"
+    );
+}

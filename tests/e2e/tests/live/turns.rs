@@ -40,9 +40,11 @@ async fn without_a_time_to_stay_each_turn_has_a_process_of_its_own() {
     let server = server("0s").await;
     let session = session(&server, json!({})).await;
     who(&server, &session).await;
-    eventually("the process ends", std::time::Duration::from_secs(30), async || {
-        server.supervisors().is_empty().then_some(())
-    })
+    eventually(
+        "the process ends",
+        std::time::Duration::from_secs(30),
+        async || server.supervisors().is_empty().then_some(()),
+    )
     .await;
     session.prompt(&says_who_it_is()).await;
     let (_, prompts) = who(&server, &session).await;
@@ -54,9 +56,11 @@ async fn a_process_that_is_not_wanted_for_long_ends() {
     let server = server("300ms").await;
     let session = session(&server, json!({})).await;
     who(&server, &session).await;
-    eventually("the process ends", std::time::Duration::from_secs(30), async || {
-        server.supervisors().is_empty().then_some(())
-    })
+    eventually(
+        "the process ends",
+        std::time::Duration::from_secs(30),
+        async || server.supervisors().is_empty().then_some(()),
+    )
     .await;
     session.prompt(&says_who_it_is()).await;
     let (_, prompts) = who(&server, &session).await;
@@ -68,12 +72,16 @@ async fn a_changed_secret_works_in_the_next_turn() {
     let server = server("60s").await;
     let client = server.client();
     let value = |value: &str| json!({"value": value});
-    client.put("/credentials/env:THE_KEY", &value("0123456789")).await;
+    client
+        .put("/credentials/env:THE_KEY", &value("0123456789"))
+        .await;
     let session = session(&server, json!({})).await;
     let (process, _) = who(&server, &session).await;
     session.prompt(&says_who_it_is()).await;
     assert_eq!(who(&server, &session).await, (process, 2));
-    client.put("/credentials/env:THE_KEY", &value("9876543210")).await;
+    client
+        .put("/credentials/env:THE_KEY", &value("9876543210"))
+        .await;
     session.prompt(&says_who_it_is()).await;
     // A sandbox's first processes have the same ids.
     let (_, prompts) = who(&server, &session).await;
@@ -124,9 +132,11 @@ async fn what_rests_makes_room_for_what_runs() {
     who(&server, &first).await;
     let second = session(&server, json!({})).await;
     who(&server, &second).await;
-    eventually("one is left", std::time::Duration::from_secs(30), async || {
-        (server.supervisors().len() == 1).then_some(())
-    })
+    eventually(
+        "one is left",
+        std::time::Duration::from_secs(30),
+        async || (server.supervisors().len() == 1).then_some(()),
+    )
     .await;
     first.prompt(&says_who_it_is()).await;
     let (_, prompts) = who(&server, &first).await;

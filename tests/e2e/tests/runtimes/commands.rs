@@ -69,6 +69,32 @@ async fn runtimes_and_models_are_listed_and_reloaded() {
         listed.contains("failed") && listed.contains("runtimes.toml:"),
         "{listed}"
     );
+
+    // A file of which nothing can be read leaves the runtimes as they were, and says so.
+    std::fs::write(server.runtimes_file(), "rubbish").unwrap();
+    let (code, _, _) = ask(&server, &["runtime", "reload"]);
+    assert_eq!(code, Some(1));
+    let (code, listed, problems) = ask(&server, &["runtime", "list"]);
+    assert_eq!(code, Some(0));
+    assert!(listed.contains("demo"), "{listed}");
+    assert!(problems.contains("runtimes.toml:1:"), "{problems}");
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_panic() {
+    use std::process::Stdio;
+    // More than a pipe holds, so that the command is still writing.
+    let mut command = Command::new(program("aod"));
+    let mut child = command
+        .arg("openapi")
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let ended = child.wait_with_output().unwrap();
+    let stderr = String::from_utf8(ended.stderr).unwrap();
+    assert_eq!((ended.status.code(), stderr.as_str()), (Some(141), ""));
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::fs::{self, OpenOptions};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use aod_e2e::{DEADLINE, Gate, Server, eventually, plugin};
+use aod_e2e::{DEADLINE, Gate, Runtimes, Server, ServerOptions, eventually, plugin};
 use serde_json::{Value, json};
 
 /// A component's place beside the server's `runtimes.toml`.
@@ -208,4 +208,71 @@ async fn a_session_keeps_the_adapter_that_it_began_with() {
     session.prompt("and once more").await;
     let ended = session.ended().await.completed();
     assert!(ended.last_stdout().contains("and once more"));
+}
+
+#[tokio::test]
+async fn a_session_whose_table_is_gone_says_so_and_goes_on_once_it_is_back() {
+    let server = Server::demo().await;
+    let echo = format!("\n[runtime.echo]\ncomponent = {:?}\n", plugin("demo"));
+    let text = fs::read_to_string(server.runtimes_file()).unwrap();
+    replace(&server.runtimes_file(), format!("{text}{echo}"));
+    until_health(&server, "echo", "ready").await;
+    let client = server.client();
+    let agent = json!({"name": "e", "runtime": "echo", "model": "demo/echo"});
+    let agent = client.create_agent(&agent).await;
+    let body = json!({"agent_id": agent, "prompt": "hello"});
+    let session = client.create_session(&body).await;
+    session.ended().await.completed();
+
+    replace(&server.runtimes_file(), &text);
+    eventually("the runtime is gone", DEADLINE, async || {
+        runtime(&server, "echo").await.is_none().then_some(())
+    })
+    .await;
+    session.prompt("and now").await;
+    let error = session.ended().await.failed();
+    for part in ["\"echo\"", "no longer declared", "put its table back"] {
+        assert!(error.contains(part), "{part:?} is not in {error:?}");
+    }
+
+    replace(&server.runtimes_file(), format!("{text}{echo}"));
+    until_health(&server, "echo", "ready").await;
+    session.prompt("once more").await;
+    session.ended().await.completed();
+}
+
+#[tokio::test]
+async fn a_program_that_is_not_there_is_told_by_the_list_and_by_the_turn() {
+    let server = Server::start(ServerOptions::new(Runtimes::demo().with(
+        "mynah",
+        &plugin("demo"),
+        "command = \"./tools/mynah\"\n",
+    )))
+    .await;
+    let mynah = until(&server, "mynah", "has a warning", |runtime| {
+        runtime["warning"].is_string()
+    })
+    .await;
+    let path = server.runtimes_file().with_file_name("tools").join("mynah");
+    let warning = mynah["warning"].as_str().unwrap();
+    assert!(warning.contains(path.to_str().unwrap()), "{warning}");
+
+    let client = server.client();
+    let agent = json!({"name": "m", "runtime": "mynah", "model": "demo/echo"});
+    let agent = client.create_agent(&agent).await;
+    let body = json!({"agent_id": agent, "prompt": "hello"});
+    let error = client.create_session(&body).await.ended().await.failed();
+    for part in ["mynah", "[runtime.mynah]", "`command`", "`install`"] {
+        assert!(error.contains(part), "{part:?} is not in {error:?}");
+    }
+    assert!(!error.contains("prlimit"), "{error}");
+
+    // Beside it in a folder of its own, it is found.
+    fs::create_dir(path.parent().unwrap()).unwrap();
+    fs::write(&path, "#!/bin/sh\necho found >&2; exit 3\n").unwrap();
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    fs::set_permissions(&path, mode).unwrap();
+    let ended = client.create_session(&body).await.ended().await;
+    let stderr = aod_e2e::output(&ended.events, "stderr");
+    assert_eq!(stderr, "found\n");
 }

@@ -63,6 +63,13 @@ async fn a_credential_reaches_every_session_and_no_eye() {
     assert!(read["last_used_at"].is_string(), "{read}");
     client.delete("/credentials/env:MY_KEY").await.expect(200);
     client.get("/credentials/env:MY_KEY").await.refused(404);
+    let home = json!({"value": "/x"});
+    let home = client.put("/credentials/env:HOME", &home).await;
+    let refusal = home.refused(422);
+    assert!(
+        refusal.to_string().contains("the sandbox sets"),
+        "{refusal}"
+    );
     client.delete("/credentials/env:MY_KEY").await.refused(404);
     session.prompt("$ echo \"[${MY_KEY-none}]\"").await;
     assert!(
