@@ -158,7 +158,7 @@ pub(super) async fn commit_resting(
     end: &End,
     summary: TurnSummary,
 ) -> Result<()> {
-    commit_to_store(turns, id, end, summary).await?;
+    commit_to_store(turns, id, end, summary, false).await?;
     if !tell_by_worker(turns, id, &end.terminal).await? {
         // It has ended meanwhile.
         settle(turns, id, &end.terminal, &mut journal(turns, id).await?).await?;

@@ -39,7 +39,9 @@ async fn session(server: &Server, more: Value) -> Session {
 
 /// The text of the last turn's result: a process id, and how many prompts that process has had.
 async fn who(server: &Server, session: &Session) -> (u32, u32) {
-    session.ended().await.completed();
+    let ended = session.ended().await;
+    assert_eq!(ended.last().data["code"], 0, "{ended:?}");
+    assert_eq!(session.read().await["status"], "completed");
     let page = format!("/sessions/{}/events?limit=200", session.id);
     let page = server.client().get(&page).await.expect(200);
     let events = page["data"].as_array().unwrap();
