@@ -116,7 +116,9 @@ fn the_command_is_as_deep_as_said() {
             .lines()
             .find_map(|line| line.strip_prefix("NSpid:"))
             .unwrap();
-        assert_eq!(ids.split_whitespace().next_back(), Some("2"));
+        // The one that bounds the number of processes may have been there first.
+        let id = ids.split_whitespace().next_back();
+        assert!(matches!(id, Some("2" | "3")), "{ids}");
         let grandparent = parent(parent(found.unwrap()));
         let program = fs::read(format!("/proc/{grandparent}/cmdline")).unwrap();
         assert!(program.starts_with(launch.program.to_str().unwrap().as_bytes()));
