@@ -79,6 +79,94 @@ fn without_a_signal_it_is_killed_at_once() {
     assert_eq!(ending.reason(), Reason::Interrupted);
 }
 
+/// Of a process that may rest.
+const LIVE: Clock = Clock {
+    rest_ms: 200,
+    ..CLOCK
+};
+
+#[test]
+fn a_process_may_rest_and_take_another_turn() {
+    let mut ending = Ending::new(LIVE, true);
+    assert_eq!(ending.apply(10, Event::EndTurn), Action::None);
+    assert!(ending.is_resting());
+    // There is no turn to stop.
+    assert_eq!(ending.apply(20, Event::Interrupt), Action::None);
+    assert!(ending.is_resting());
+    assert_eq!(ending.reason(), Reason::Exit);
+    // Its time counts from the turn's beginning.
+    let next = Event::Turn { timeout_ms: 250 };
+    assert_eq!(ending.apply(100, next), Action::None);
+    assert!(!ending.is_resting());
+    assert_eq!(ending.deadline(), Some(350));
+    // One that is interrupted and ends leaves its process at rest.
+    assert_eq!(ending.apply(150, Event::Interrupt), Action::Signal);
+    assert_eq!(ending.reason(), Reason::Interrupted);
+    assert_eq!(ending.apply(160, Event::EndTurn), Action::None);
+    assert_eq!(ending.deadline(), Some(360));
+    // Nobody wants it: it is closed, asked, and killed.
+    assert_eq!(ending.apply(360, Event::Time), Action::CloseStdin);
+    assert_eq!(ending.apply(361, next), Action::None);
+    assert_eq!(ending.apply(460, Event::Time), Action::Signal);
+    assert_eq!(ending.apply(510, Event::Time), Action::Kill);
+}
+
+#[test]
+fn a_turn_whose_time_is_over_ends_with_its_process() {
+    let mut ending = Ending::new(LIVE, true);
+    assert_eq!(ending.apply(300, Event::Time), Action::Signal);
+    assert!(!ending.may_rest());
+    assert_eq!(ending.apply(301, Event::EndTurn), Action::None);
+    assert!(!ending.is_resting());
+    assert_eq!(ending.reason(), Reason::Idle);
+}
+
+proptest! {
+    /// Whatever happens to a process that may rest: it is killed once at most, does nothing after
+    /// its end, and comes to one if it is left alone.
+    #[test]
+    fn a_process_that_may_rest_comes_to_an_end(
+        steps in proptest::collection::vec(
+            (0_u64..200, proptest::sample::select(&LIVE_EVENTS)),
+            1..40,
+        ),
+    ) {
+        let mut ending = Ending::new(LIVE, true);
+        let (mut now, mut kills) = (0, 0);
+        let mut step = |ending: &mut Ending, now: u64, event| {
+            let was_gone = ending.is_gone();
+            let action = ending.apply(now, event);
+            kills += u32::from(action == Action::Kill);
+            assert!(kills <= 1 && !(was_gone && action != Action::None));
+            kills
+        };
+        for (pause, event) in steps {
+            now += pause;
+            step(&mut ending, now, event);
+        }
+        let mut killed = 0;
+        while let Some(deadline) = ending.deadline() {
+            now = now.max(deadline);
+            killed = step(&mut ending, now, Event::Time);
+        }
+        killed = killed.max(step(&mut ending, now, Event::Time));
+        prop_assert!(ending.is_gone() || killed == 1);
+    }
+}
+
+const LIVE_EVENTS: [Event; 10] = [
+    Event::Time,
+    Event::Activity,
+    Event::Close,
+    Event::EndTurn,
+    Event::Turn { timeout_ms: 400 },
+    Event::Interrupt,
+    Event::Terminate,
+    Event::LogFailed,
+    Event::OverLimit,
+    Event::Gone,
+];
+
 const EVENTS: [Event; 8] = [
     Event::Time,
     Event::Activity,
