@@ -16,7 +16,7 @@ use std::sync::Arc;
 use aod_log::{Kind, Reader, Record};
 use aod_resources::Usage;
 use aod_resources::event::{
-    Continuity as Told, Event, EventBody, Failure, Level, Notice, TurnCause, TurnStarted,
+    Continuity as EventContinuity, Event, EventBody, Failure, Level, Notice, TurnCause, TurnStarted,
 };
 use aod_runtime::types::{
     Action, Context, Description, Emitted, Exit, Input, Item, OutputSource, Prompt, Reaction,
@@ -402,19 +402,23 @@ impl Fold {
     /// Says that the turn begins, and what its user should know of how.
     fn tell_start(&mut self, step: &mut Step<'_>) -> io::Result<()> {
         let continuity = match self.start.continuity {
-            Continuity::First => Told::First,
-            Continuity::Native => Told::Native,
-            Continuity::Fresh => Told::Fresh,
+            Continuity::First => EventContinuity::First,
+            Continuity::Native => EventContinuity::Native,
+            Continuity::Fresh => EventContinuity::Fresh,
         };
         // It goes on with what it has in hand.
         let goes_on = self.conversation.is_some() || self.state.is_some();
-        let continuity = if goes_on { Told::Native } else { continuity };
+        let continuity = if goes_on {
+            EventContinuity::Native
+        } else {
+            continuity
+        };
         let started = TurnStarted {
             cause: TurnCause::Prompt,
             continuity,
         };
         self.tell(EventBody::TurnStarted(started), step)?;
-        if continuity == Told::Fresh {
+        if continuity == EventContinuity::Fresh {
             let text = "the earlier conversation cannot be gone on with: the agent remembers \
                         nothing of it; the workspace is as it was";
             self.tell(notice(Level::Warning, "conversation.fresh", text), step)?;

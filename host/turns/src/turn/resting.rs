@@ -37,11 +37,11 @@ pub(super) struct LiveProcess {
 pub(super) struct Rested {
     pub(super) worker: WorkerId,
     pub(super) process: LiveProcess,
-    pub(super) wanted: Wanted,
+    pub(super) wanted: TakeoverRequests,
 }
 
 /// Where whoever wants the process asks for it.
-pub(super) type Wanted = mpsc::Receiver<oneshot::Sender<LiveProcess>>;
+pub(super) type TakeoverRequests = mpsc::Receiver<oneshot::Sender<LiveProcess>>;
 
 /// Where a session's process is asked for.
 #[derive(Default)]
@@ -57,7 +57,7 @@ impl RestingProcesses {
 
     /// Announces that a session's process will rest: before its turn's end can be seen, since the
     /// next prompt may follow at once.
-    pub(super) fn announce(&self, session: Uuid) -> Wanted {
+    pub(super) fn announce(&self, session: Uuid) -> TakeoverRequests {
         let (sender, wanted) = mpsc::channel(1);
         self.all().insert(session, sender);
         wanted
@@ -101,7 +101,7 @@ async fn follow(
     turns: &Turns,
     worker: WorkerId,
     process: LiveProcess,
-    wanted: &mut Wanted,
+    wanted: &mut TakeoverRequests,
     permit: &RestPermit,
 ) -> Result<()> {
     let LiveProcess {

@@ -5,7 +5,7 @@ use aod_e2e::{Gate, Runtimes, Server, ServerOptions, Session, output};
 use aod_guests::{BOMB, DEEP, Guest, LOOP};
 use serde_json::{Value, json};
 
-/// What the guest's plan makes the shell print.
+/// What the guest's launch makes the shell print.
 const PRINTED: &str = "line 1\nline 2\nline 3\nline 4\nline 5\nline 6\n";
 
 async fn start(server: &Server, runtime: &str) -> Session {
