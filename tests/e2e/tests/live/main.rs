@@ -45,8 +45,11 @@ async fn who(server: &Server, session: &Session) -> (u32, u32) {
     let page = format!("/sessions/{}/events?limit=200", session.id);
     let page = server.client().get(&page).await.expect(200);
     let events = page["data"].as_array().unwrap();
-    let results = events.iter().filter(|event| event["type"] == "turn.result");
-    let text = results.last().unwrap()["text"].as_str().unwrap().to_owned();
+    let result = events
+        .iter()
+        .rfind(|event| event["type"] == "turn.result")
+        .unwrap();
+    let text = result["text"].as_str().unwrap();
     let (process, prompts) = text.split_once(' ').unwrap();
     (process.parse().unwrap(), prompts.parse().unwrap())
 }
