@@ -27,7 +27,7 @@ impl Soak {
 }
 
 /// Runs it with what [`test::build`] has built.
-pub(crate) fn run(root: &Path, minutes: u32) -> Result<()> {
+fn run(root: &Path, minutes: u32) -> Result<()> {
     let mut soak = Command::new(env!("CARGO"));
     soak.current_dir(root)
         .args(["test", "--quiet", "--workspace"])

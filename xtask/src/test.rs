@@ -6,16 +6,13 @@ use std::process::{Command, Stdio};
 use anyhow::Result;
 
 use crate::machine::{self, Need};
-use crate::{cargo, deny, fuzz, plugins, run_command, soak, target};
+use crate::{cargo, deny, fuzz, plugins, run_command, target};
 
 /// What the whole set of tests is built with; another selection would build all once more.
 pub(crate) const FEATURES: &[&str] = &["--features", "aod-e2e/clis"];
 
 /// How long each fuzz target is run: enough to see that it runs, and to find what is shallow.
 const FUZZ_SECONDS: u32 = 5;
-
-/// How long good and hostile sessions run beside each other: each hostile kind comes up.
-const SOAK_MINUTES: u32 = 1;
 
 /// Install what the tests need and run everything that CI runs.
 #[derive(Debug, clap::Args)]
@@ -52,7 +49,6 @@ impl Test {
             let doc = ["test", "--quiet", "--workspace", "--doc"];
             cargo(root, &[&doc[..], self.features()].concat())?;
             fuzz::smoke(root, FUZZ_SECONDS)?;
-            soak::run(root, SOAK_MINUTES)?;
         }
         self.tests(root)
     }
