@@ -249,11 +249,7 @@ impl State {
     /// How much of the memory that a turn of this size needs is held by processes at rest.
     fn held_by_resting(&self, memory: u64) -> u64 {
         let rested = self.resting.iter().map(|rest| rest.memory).sum::<u64>();
-        let needed = self.used.saturating_add(memory).saturating_add(rested);
-        let over = self
-            .budget
-            .map_or(0, |budget| needed.saturating_sub(budget));
-        over.min(rested)
+        self.lacks(memory.saturating_add(rested)).min(rested)
     }
 
     /// Has the processes at rest ended whose memory a turn of this size needs; says whether there

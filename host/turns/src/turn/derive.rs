@@ -108,7 +108,8 @@ impl Derivation {
     }
 }
 
-async fn blocking<T: Send + 'static>(
+/// Does work that blocks off the async threads.
+pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T> + Send + 'static,
 ) -> Result<T> {
     tokio::task::spawn_blocking(work)

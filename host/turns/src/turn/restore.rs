@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::Turns;
 use super::context::{BeginRecord, context, prompt, sandbox_paths};
-use super::derive::Derivation;
+use super::derive::{Derivation, blocking};
 use super::fold::{Fold, FoldInput, notice};
 use crate::paths::SessionPaths;
 use crate::{Error, Result, secrets};
@@ -179,12 +179,4 @@ pub(super) async fn rebuild(
         start: begin.start,
     });
     Derivation::open(turns, (id, number), reader, fold, entries).await
-}
-
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T> + Send + 'static,
-) -> Result<T> {
-    tokio::task::spawn_blocking(work)
-        .await
-        .map_err(Error::internal)?
 }

@@ -1,6 +1,6 @@
 //! What the next prompt finds.
 
-use aod_e2e::eventually;
+use aod_e2e::{DEADLINE, Server, Session, eventually};
 use serde_json::json;
 
 use crate::{says_who_it_is, server, session, who};
@@ -35,20 +35,23 @@ async fn the_next_prompt_goes_to_the_process_that_is_there() {
     assert_eq!(started, [first, native(2), native(3), native(4)]);
 }
 
+/// The process ends by itself, and the next prompt has one of its own.
+async fn the_next_prompt_finds_none(server: &Server, session: &Session) {
+    eventually("the process ends", DEADLINE, async || {
+        server.supervisors().is_empty().then_some(())
+    })
+    .await;
+    session.prompt(&says_who_it_is()).await;
+    let (_, prompts) = who(server, session).await;
+    assert_eq!(prompts, 1);
+}
+
 #[tokio::test]
 async fn without_a_time_to_stay_each_turn_has_a_process_of_its_own() {
     let server = server("0s").await;
     let session = session(&server, json!({})).await;
     who(&server, &session).await;
-    eventually(
-        "the process ends",
-        std::time::Duration::from_secs(30),
-        async || server.supervisors().is_empty().then_some(()),
-    )
-    .await;
-    session.prompt(&says_who_it_is()).await;
-    let (_, prompts) = who(&server, &session).await;
-    assert_eq!(prompts, 1);
+    the_next_prompt_finds_none(&server, &session).await;
 }
 
 #[tokio::test]
@@ -56,15 +59,7 @@ async fn a_process_that_is_not_wanted_for_long_ends() {
     let server = server("300ms").await;
     let session = session(&server, json!({})).await;
     who(&server, &session).await;
-    eventually(
-        "the process ends",
-        std::time::Duration::from_secs(30),
-        async || server.supervisors().is_empty().then_some(()),
-    )
-    .await;
-    session.prompt(&says_who_it_is()).await;
-    let (_, prompts) = who(&server, &session).await;
-    assert_eq!(prompts, 1);
+    the_next_prompt_finds_none(&server, &session).await;
 }
 
 #[tokio::test]
@@ -132,11 +127,9 @@ async fn what_rests_makes_room_for_what_runs() {
     who(&server, &first).await;
     let second = session(&server, json!({})).await;
     who(&server, &second).await;
-    eventually(
-        "one is left",
-        std::time::Duration::from_secs(30),
-        async || (server.supervisors().len() == 1).then_some(()),
-    )
+    eventually("one is left", DEADLINE, async || {
+        (server.supervisors().len() == 1).then_some(())
+    })
     .await;
     first.prompt(&says_who_it_is()).await;
     let (_, prompts) = who(&server, &first).await;
