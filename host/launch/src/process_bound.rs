@@ -7,9 +7,10 @@
 //! processes and threads.
 
 use std::os::fd::{AsRawFd as _, OwnedFd};
-use std::path::PathBuf;
 
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
+
+use crate::usage::first_apart;
 
 /// Before this version the greatest pid is one for the whole machine, and must be left alone.
 const FIRST_KERNEL: (u32, u32) = (6, 14);
@@ -35,12 +36,7 @@ pub(crate) fn set(processes: &[u32], tasks: u64) -> Bound {
     if !rustix::process::geteuid().is_root() || !is_per_namespace(&release) {
         return Bound::Unable;
     }
-    let own = namespace(std::process::id());
-    let apart = |pid: &&u32| {
-        let theirs = namespace(**pid);
-        theirs.is_some() && theirs != own
-    };
-    let Some(init) = processes.iter().find(apart) else {
+    let Some(init) = first_apart(processes, "pid") else {
         return Bound::Early;
     };
     let opened =
@@ -63,10 +59,6 @@ fn is_per_namespace(release: &str) -> bool {
         .map(|number| number.parse().unwrap_or(0));
     let version = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
     version >= FIRST_KERNEL
-}
-
-fn namespace(pid: u32) -> Option<PathBuf> {
-    std::fs::read_link(format!("/proc/{pid}/ns/pid")).ok()
 }
 
 /// Writes the greatest pid from within the namespace: the kernel takes the writer's own. The writer

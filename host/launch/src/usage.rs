@@ -138,29 +138,30 @@ fn kibibytes(text: &str, names: &[&str]) -> u64 {
 /// Files in memory, in folders of the processes' own or without a name, and what else is in memory
 /// and belongs to no process.
 fn files_in_memory(processes: &[u32], folders: &[PathBuf]) -> u64 {
-    let own = namespace(std::process::id());
-    let apart = |pid: &&u32| {
-        let theirs = namespace(**pid);
-        theirs.is_some() && theirs != own
-    };
-    // The first one is the sandbox's init: parents come before their children.
     let init = match folders {
         [] => None,
-        _ => processes.iter().find(apart),
+        _ => first_apart(processes, "mnt"),
     };
     let inside = init.map_or(0, |pid| {
         let root = PathBuf::from(format!("/proc/{pid}/root"));
         let named = folders
             .iter()
             .map(|folder| used(&root.join(folder.strip_prefix("/").unwrap_or(folder))));
-        named.sum::<u64>() + ipc::used(*pid)
+        named.sum::<u64>() + ipc::used(pid)
     });
     inside + unnamed(processes)
 }
 
-/// The mount namespace of a process.
-fn namespace(pid: u32) -> Option<PathBuf> {
-    fs::read_link(format!("/proc/{pid}/ns/mnt")).ok()
+/// The first of a tree's processes that is in another namespace of this kind than this one: the
+/// sandbox's init, since parents come before their children.
+pub(crate) fn first_apart(processes: &[u32], kind: &str) -> Option<u32> {
+    let namespace = |pid: u32| fs::read_link(format!("/proc/{pid}/ns/{kind}")).ok();
+    let own = namespace(std::process::id());
+    let is_apart = |pid: &u32| {
+        let theirs = namespace(*pid);
+        theirs.is_some() && theirs != own
+    };
+    processes.iter().copied().find(is_apart)
 }
 
 /// What the file system in memory at `path` uses; 0 where there is none.
