@@ -163,8 +163,8 @@ struct Admission {
     turn_memory: ByteSize,
 }
 
-/// What is kept of each session's history. Nothing is deleted where nothing is said.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+/// Processes that stay between turns.
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct Live {
     /// How long a CLI that can be spoken to stays after a turn, for the next one; 0s: it does not.
@@ -172,6 +172,7 @@ struct Live {
     idle: Duration,
 }
 
+/// What is kept of each session's history. Nothing is deleted where nothing is said.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct Retention {
@@ -259,6 +260,14 @@ impl Default for Turn {
             stale: Duration::from_secs(600),
             step_timeout: Duration::from_secs(900),
             step_output: ByteSize::mib(16),
+        }
+    }
+}
+
+impl Default for Live {
+    fn default() -> Self {
+        Self {
+            idle: Duration::from_secs(60),
         }
     }
 }
