@@ -3,10 +3,22 @@
 
 use aod_resources::RuntimeHealth;
 use aod_sandbox::{Check, Probe, State};
+use aod_services::Machine;
 use aod_services::runtimes::Runtimes;
 
+/// Says both, each when it is known.
+pub(crate) async fn start(machine: Machine, runtimes: Runtimes) {
+    let sandbox = async {
+        match machine.probe().await {
+            Some(probe) => self::machine(&probe),
+            None => tracing::warn!("the sandbox driver failed to look at this machine"),
+        }
+    };
+    tokio::join!(sandbox, self::runtimes(runtimes));
+}
+
 /// Warns of what the sandbox does not enforce here.
-pub(crate) fn machine(probe: &Probe) {
+fn machine(probe: &Probe) {
     let lines = shortcomings(probe);
     if lines.is_empty() {
         return;
@@ -19,7 +31,7 @@ pub(crate) fn machine(probe: &Probe) {
 
 /// Says which runtimes can be used, once that is known of all of them. What is wrong with the
 /// others has been said by then.
-pub(crate) async fn runtimes(runtimes: Runtimes) {
+async fn runtimes(runtimes: Runtimes) {
     let compiling = names(&runtimes, RuntimeHealth::Compiling);
     if !compiling.is_empty() {
         tracing::info!("compiling {compiling}; sessions wait for their runtime");

@@ -52,7 +52,6 @@ async fn run(settings: Settings, given: Option<std::net::TcpListener>) -> Result
             settings.data_dir.display()
         );
     }
-    report::machine(&host.probe);
     let listener = listener::open(given, settings.listen).await?;
     // For as long as the server runs.
     let _twin = listener::hold_twin(settings.listen, listener.local_addr()?)?;
@@ -63,14 +62,17 @@ async fn run(settings: Settings, given: Option<std::net::TcpListener>) -> Result
     let connections = Connections::new(settings.connections());
     let router = aod_api::router(host.services.clone(), settings.http()?, connections.clone());
     tracing::info!("listening on http://{address}");
-    let loading = tokio::spawn(report::runtimes(host.services.runtimes.clone()));
+    let reports = tokio::spawn(report::start(
+        host.machine.clone(),
+        host.services.runtimes.clone(),
+    ));
     // Streams may last for hours: they are cut, and their readers come back by id.
     tokio::select! {
         never = aod_api::serve(listener, router, connections) => match never {},
         () = stop.cancelled() => tracing::info!("stopping; running turns go on"),
     }
     signals.abort();
-    loading.abort();
+    reports.abort();
     Ok(host.shut_down().await?)
 }
 

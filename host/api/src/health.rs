@@ -64,10 +64,14 @@ impl FromRequestParts<Api> for IsUser {
     ), security((), ("token" = [])))]
 async fn health(State(api): State<Api>, IsUser(is_user): IsUser) -> Result<Json<Health>, ApiError> {
     match api.health.check().await {
-        Ok(()) => Ok(Json(Health {
-            status: Well::Ok,
-            sandbox: is_user.then(|| api.health.sandbox().clone()),
-        })),
+        Ok(()) => {
+            let sandbox = match is_user {
+                true => api.health.sandbox().await,
+                false => None,
+            };
+            let status = Well::Ok;
+            Ok(Json(Health { status, sandbox }))
+        }
         Err(broken) if is_user => Err(ApiError::unavailable(format!("{broken}: {}", broken.cause))),
         Err(broken) => Err(ApiError::unavailable(broken.to_string())),
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use aod_resources::CheckState;
-use aod_sandbox::State;
+use aod_sandbox::{Probe, State};
 use aod_store::Store;
 use aod_turns::{Seals, Turns};
 use serde::Serialize;
@@ -14,6 +14,7 @@ use tokio::sync::Mutex;
 use utoipa::ToSchema;
 
 use crate::Result;
+use crate::machine::Machine;
 use crate::runtimes::Runtimes;
 
 /// What operators ask.
@@ -23,7 +24,7 @@ pub struct Health {
     pub(crate) seals: Seals,
     pub(crate) runtimes: Runtimes,
     pub(crate) turns: Turns,
-    pub(crate) sandbox: SandboxHealth,
+    pub(crate) machine: Machine,
     pub(crate) checked: Checked,
 }
 
@@ -98,9 +99,10 @@ impl Health {
         vault.map_err(|error| broken("vault", error.to_string()))
     }
 
-    /// The sandbox driver, and what it enforces on this machine.
-    pub fn sandbox(&self) -> &SandboxHealth {
-        &self.sandbox
+    /// The sandbox driver, and what it enforces on this machine. In a server's first moments this
+    /// waits until it is known; none if it cannot be found out.
+    pub async fn sandbox(&self) -> Option<SandboxHealth> {
+        self.machine.probe().await.map(|probe| told(&probe))
     }
 
     /// Figures in the Prometheus text format.
@@ -153,11 +155,19 @@ impl Health {
 }
 
 /// What a driver found, as it is told.
-pub(crate) fn state(found: State) -> CheckState {
-    match found {
+fn told(probe: &Probe) -> SandboxHealth {
+    let state = |found| match found {
         State::Enforced => CheckState::Enforced,
         State::Partial => CheckState::Partial,
         State::NotEnforced => CheckState::NotEnforced,
         State::Failed => CheckState::Failed,
+    };
+    let check = |check: &aod_sandbox::Check| SandboxCheck {
+        name: check.name.to_owned(),
+        state: state(check.state),
+    };
+    SandboxHealth {
+        driver: probe.driver.clone(),
+        checks: probe.checks.iter().map(check).collect(),
     }
 }

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use aod_sandbox::Probe;
 use aod_store::Store;
 use aod_streams::LogWatch;
 use aod_trees::{Sweeper, Trash};
@@ -11,7 +10,8 @@ use aod_turns::{Adapters, LocalPlacement, Parts, Seals, Turns};
 use crate::agents::Agents;
 use crate::credentials::Credentials;
 use crate::environments::Environments;
-use crate::health::{Health, SandboxCheck, SandboxHealth};
+use crate::health::Health;
+use crate::machine::Machine;
 use crate::owner::Owner;
 use crate::runtimes::{Runtimes, Watcher};
 use crate::sessions::Sessions;
@@ -42,8 +42,8 @@ pub struct Services {
 pub struct Host {
     /// What it offers.
     pub services: Services,
-    /// What the sandbox driver found out about the machine.
-    pub probe: Probe,
+    /// What the sandbox driver finds out about the machine.
+    pub machine: Machine,
     turns: Turns,
     sweeper: Sweeper,
     owner: Owner,
@@ -71,14 +71,10 @@ impl Host {
             Some(config.supervisor.clone()),
         )?
         .into();
-        let probe = tokio::task::spawn_blocking({
-            let driver = driver.clone();
-            move || driver.probe()
-        });
+        let machine = Machine::look(driver.clone());
         let loaded = std::time::SystemTime::now();
         let runtimes = Runtimes::open(&config, &paths).await?;
         let watcher = Watcher::start(runtimes.clone(), loaded).map_err(OpenError::Inotify)?;
-        let probe = probe.await?;
         let trash = Trash::open(&paths.trash())?;
         let sweeper = Sweeper::start(trash.clone()).map_err(OpenError::Thread)?;
         let turns = Turns::new(Parts {
@@ -92,17 +88,6 @@ impl Host {
             config: config.turns,
             paths,
         });
-        let sandbox = SandboxHealth {
-            driver: probe.driver.clone(),
-            checks: probe
-                .checks
-                .iter()
-                .map(|check| SandboxCheck {
-                    name: check.name.to_owned(),
-                    state: crate::health::state(check.state),
-                })
-                .collect(),
-        };
         let services = Services {
             agents: Agents {
                 store: store.clone(),
@@ -131,14 +116,14 @@ impl Host {
                 seals,
                 runtimes: runtimes.clone(),
                 turns: turns.clone(),
-                sandbox,
+                machine: machine.clone(),
                 checked: crate::health::Checked::default(),
             },
             runtimes,
         };
         let host = Self {
             services,
-            probe,
+            machine,
             turns,
             sweeper,
             owner,

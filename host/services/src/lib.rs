@@ -13,6 +13,7 @@ pub mod environments;
 mod error;
 pub mod health;
 mod host;
+mod machine;
 mod owner;
 pub mod runtimes;
 pub mod sessions;
@@ -27,6 +28,7 @@ pub use config::{Config, VaultConfig};
 pub use contradiction::Contradiction;
 pub use error::{Error, Kind, OpenError, Result};
 pub use host::{Host, Services};
+pub use machine::Machine;
 pub use owner::OwnerError;
 pub use sessions::{SessionFilter, Sessions};
 
