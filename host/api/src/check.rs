@@ -6,7 +6,7 @@
 use std::collections::HashSet;
 
 use aod_resources::Timestamp;
-use aod_resources::shape::{Field, Need, Object, Pattern, Shape, Text, Union, Unique};
+use aod_resources::shape::{Field, JSON_DEPTH, Need, Object, Pattern, Shape, Text, Union, Unique};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
@@ -80,6 +80,11 @@ impl Check {
             Shape::Text(rule) => self.text(rule, value, loc),
             Shape::Integer { min, max } => self.integer(*min, *max, value, loc),
             Shape::Boolean => self.boolean(value, loc),
+            Shape::Json(bytes) => self.json(*bytes, value, loc),
+            Shape::JsonObject(bytes) => {
+                let fields = self.fields(value, loc)?;
+                self.json(*bytes, Value::Object(fields), loc)
+            }
             Shape::Id => self.id(value, loc),
             Shape::Moment => self.moment(value, loc),
             Shape::Word(words) => self.word(words, value, loc),
@@ -302,6 +307,25 @@ impl Check {
         None
     }
 
+    /// Any value that is neither too large nor too deep for what reads it later.
+    fn json(&mut self, most: usize, value: Value, loc: &Loc<'_>) -> Option<Value> {
+        let mut level = vec![&value];
+        let mut depth = 0;
+        while !level.is_empty() && depth <= JSON_DEPTH {
+            depth += 1;
+            level = level.into_iter().flat_map(parts).collect();
+        }
+        let msg = if !level.is_empty() {
+            format!("Input should be nested at most {JSON_DEPTH} levels deep")
+        } else if value.to_string().len() > most {
+            format!("Input should have at most {most} bytes")
+        } else {
+            return Some(value);
+        };
+        self.note("value_error", loc, msg, None);
+        None
+    }
+
     fn id(&mut self, value: Value, loc: &Loc<'_>) -> Option<Value> {
         match &value {
             Value::String(text) if id(text).is_some() => return Some(value),
@@ -331,6 +355,15 @@ impl Check {
         let msg = format!("Input should be {}", choice(words));
         self.note("literal_error", loc, msg, Some(&value));
         None
+    }
+}
+
+/// What stands right inside of a value.
+fn parts(value: &Value) -> Box<dyn Iterator<Item = &Value> + '_> {
+    match value {
+        Value::Array(items) => Box::new(items.iter()),
+        Value::Object(fields) => Box::new(fields.values()),
+        _ => Box::new(std::iter::empty()),
     }
 }
 

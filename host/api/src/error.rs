@@ -201,6 +201,9 @@ impl From<aod_services::Error> for ApiError {
                 Self::bad_request(format!("{text}: see GET /runtimes/{runtime}"))
             }
             Error::Model(_)
+            | Error::Setting { .. }
+            | Error::OutputSchema { .. }
+            | Error::SteerWithMore
             | Error::Manifest(_)
             | Error::MaskWithoutValue { .. }
             | Error::CredentialUnknown { .. }
@@ -213,11 +216,14 @@ impl From<aod_services::Error> for ApiError {
             | Error::AlreadyExists { .. }
             | Error::VersionMismatch { .. }
             | Error::NotInThisState(_)
+            | Error::NothingToSteer
+            | Error::CannotSteer { .. }
             | Error::SessionActive(_) => Self::conflict(text),
             Error::ActiveLimit { limit, active } => Self::active_limit(limit, active),
             Error::StillCompiling { .. }
             | Error::StillReloading { .. }
             | Error::StillTerminating
+            | Error::SteerSilent
             | Error::Sealed { .. } => Self::unavailable(text),
             Error::FullDisk(cause) => {
                 tracing::error!(%cause, "the disk is full");

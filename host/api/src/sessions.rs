@@ -172,7 +172,7 @@ impl From<Accepted> for PromptAck {
     fn from(accepted: Accepted) -> Self {
         Self {
             id: accepted.session,
-            status: Status::Pending,
+            status: accepted.status,
             stream_url: stream_url(accepted.session),
             current_turn: accepted.turn,
         }
@@ -216,7 +216,8 @@ async fn read(
     Ok(Json(api.sessions.get(caller.user, id).await?))
 }
 
-/// Starts the next turn in the same workspace.
+/// Starts the next turn in the same workspace; with `when_busy: "steer"`, what is asked goes to the
+/// turn that runs, if one does.
 #[utoipa::path(post, path = "/sessions/{id}/prompt", tag = "sessions", request_body = NewPrompt,
     params(Id<Session>, IdempotencyKey),
     responses((status = 202, body = PromptAck), (status = 400), (status = 404), (status = 409)))]

@@ -46,11 +46,13 @@ pub enum Kind {
     /// Unnumbered. The turn is over and the CLI's process stays, for the turn of the next `Begin`:
     /// JSON.
     TurnEnded = 40,
+    /// Unnumbered. What a user tells the turn that runs, besides its prompt: JSON.
+    Input = 41,
 }
 
 impl Kind {
     /// All kinds that a batch takes.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Stage,
         Self::Stdout,
         Self::Stderr,
@@ -65,6 +67,7 @@ impl Kind {
         Self::Note,
         Self::Interrupt,
         Self::TurnEnded,
+        Self::Input,
     ];
 
     /// Whether records of this kind are numbered, and seen by clients.

@@ -2,6 +2,7 @@
 
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use utoipa::openapi::{RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 use uuid::Uuid;
@@ -35,6 +36,9 @@ pub struct Agent {
     pub mcp_servers: Vec<McpServer>,
     /// The user's own labels.
     pub metadata: IndexMap<String, String>,
+    /// Values of the runtime's options, by their ids.
+    #[serde(default)]
+    pub settings: IndexMap<String, Value>,
     /// Raised by one with every change.
     pub version: i64,
     /// When it was archived.

@@ -25,8 +25,9 @@ pub use tools::{
     ToolCall, ToolKind, ToolResult, ToolUpdate,
 };
 pub use turns::{
-    Choice, ChoiceMeaning, Continuity, Failure, FailureKind, PermissionAnswer, PermissionRequest,
-    PermissionWithdrawn, QuestionKind, StopKind, TurnCause, TurnResult, TurnStarted,
+    Choice, ChoiceMeaning, Continuity, Failure, FailureKind, InputState, PermissionAnswer,
+    PermissionRequest, PermissionWithdrawn, QuestionKind, StopKind, TurnCause, TurnInput,
+    TurnResult, TurnStarted,
 };
 
 use crate::Timestamp;

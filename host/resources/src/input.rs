@@ -15,17 +15,18 @@ pub mod shape;
 use indexmap::IndexMap;
 use secrecy::SecretString;
 use serde::Deserialize;
+use serde_json::Value;
 use uuid::Uuid;
 
 use crate::{McpServer, Networking, PackageManager, Resource, Skill};
 
 pub use self::fields::Input;
 pub use self::mcp::{MASK, McpPart, mcp_secret_name};
-pub(crate) use self::parts::{MCP_SERVER, SKILL};
 use self::parts::{
-    MCP_SERVERS, METADATA, NETWORKING, OPEN_VARIABLES, PACKAGES, PROMPT, RESOURCES, SKILLS, TEXT,
-    TIMEOUT, VARIABLES, VERSION, WORD,
+    JSON_SCHEMA, MCP_SERVERS, METADATA, NETWORKING, OPEN_VARIABLES, PACKAGES, PROMPT, RESOURCES,
+    SETTINGS, SKILLS, TEXT, TIMEOUT, VARIABLES, VERSION, WORD,
 };
+pub(crate) use self::parts::{MCP_SERVER, SKILL};
 pub use self::parts::{NAME, NOT_BLANK};
 use self::shape::Shape;
 
@@ -60,6 +61,8 @@ input! {
         optional mcp_servers: Vec<McpServer> = MCP_SERVERS,
         /// The user's own labels.
         optional metadata: IndexMap<String, String> = METADATA,
+        /// Values of the runtime's options, by their ids, as `GET /runtimes/{name}` has them.
+        optional settings: IndexMap<String, Value> = SETTINGS,
     }
     and {
         /// The values behind the masks in `mcp_servers`, by [`mcp_secret_name`].
@@ -100,6 +103,8 @@ input! {
         optional mcp_servers: Option<Vec<McpServer>> = MCP_SERVERS,
         /// Merged key by key; an empty value deletes its key.
         optional metadata: Option<IndexMap<String, String>> = METADATA,
+        /// Replaces all settings.
+        optional settings: Option<IndexMap<String, Value>> = SETTINGS,
     }
     and {
         /// The values behind new masks in `mcp_servers`, by [`mcp_secret_name`].
@@ -190,6 +195,11 @@ input! {
         /// Variables of this session alone that are no secrets. No name may be among
         /// `secret_env_vars`, too.
         optional vars: IndexMap<String, String> = OPEN_VARIABLES,
+        /// Values of the runtime's options, by their ids; they win over the agent's.
+        optional settings: IndexMap<String, Value> = SETTINGS,
+        /// A JSON Schema (2020-12) that the answer to this prompt must fit; the answer is then in
+        /// the turn's `result.structured`.
+        optional output_schema: Option<Value> = JSON_SCHEMA,
     }
     disjoint secret_env_vars and vars
 }
@@ -212,5 +222,31 @@ input! {
         required prompt: String = PROMPT,
         /// Seconds this turn may take; the session's where nothing is said.
         optional timeout: Option<u32> = TIMEOUT,
+        /// Values of the runtime's options, by their ids, for this turn; they win over the
+        /// session's and the agent's.
+        optional settings: IndexMap<String, Value> = SETTINGS,
+        /// A JSON Schema (2020-12) that the answer to this prompt must fit; the answer is then in
+        /// the turn's `result.structured`.
+        optional output_schema: Option<Value> = JSON_SCHEMA,
+        /// What happens where a turn of the session waits or runs: it is refused with 409
+        /// (`reject`, also where nothing is said), or what is asked goes to the turn that runs
+        /// (`steer`), with its settings. Only a runtime with the capability `inject` can be steered.
+        optional when_busy: Option<WhenBusy> = Shape::Word(WhenBusy::WORDS),
     }
+}
+
+/// What happens to a prompt while a turn of its session waits or runs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum WhenBusy {
+    /// It is refused.
+    #[default]
+    Reject,
+    /// It goes to the turn that runs.
+    Steer,
+}
+
+impl WhenBusy {
+    /// The words that requests use.
+    pub const WORDS: &'static [&'static str] = &["reject", "steer"];
 }

@@ -20,7 +20,7 @@ pub use environment::{
 };
 pub use input::{
     AgentChanges, EnvironmentChanges, Input, MASK, McpPart, NAME, NOT_BLANK, NewAgent,
-    NewEnvironment, NewPrompt, NewResource, NewSession, Secrets, mcp_secret_name, shape,
+    NewEnvironment, NewPrompt, NewResource, NewSession, Secrets, WhenBusy, mcp_secret_name, shape,
 };
 
 /// The variable that the host sets in every sandbox and that nobody else may: without its home no

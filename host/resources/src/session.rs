@@ -2,10 +2,12 @@
 
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use utoipa::ToSchema;
 
 use uuid::Uuid;
 
+use crate::event::TurnResult;
 use crate::{Outcome, Status, Timestamp};
 
 /// One agent in one sandbox, over one or more turns.
@@ -31,6 +33,8 @@ pub struct Session {
     pub resources: Vec<Resource>,
     /// Variables of its own that are no secrets.
     pub vars: IndexMap<String, String>,
+    /// Values of the runtime's options, by their ids; they win over the agent's.
+    pub settings: IndexMap<String, Value>,
     /// How many turns it has had, the current one included.
     pub turn_count: u32,
     /// The turn that waits or runs, else the last one.
@@ -116,6 +120,13 @@ pub struct Turn {
     pub error: Option<String>,
     /// Seconds it may take, 10 to 3600.
     pub timeout: u32,
+    /// The settings that came with its prompt; they win over the session's and the agent's.
+    pub settings: IndexMap<String, Value>,
+    /// The JSON Schema that its answer must fit.
+    pub output_schema: Option<Value>,
+    /// What it came to, as its last `turn.result` event says; null where there was none.
+    #[schema(value_type = Option<TurnResult>)]
+    pub result: Option<Value>,
 }
 
 /// What a model was asked for and answered, in tokens.

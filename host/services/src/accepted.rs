@@ -1,7 +1,7 @@
 //! What is accepted: the acknowledgement of a new session or prompt, and the same one again for the
 //! same request.
 
-use aod_resources::{Resource, Timestamp};
+use aod_resources::{Resource, Status, Timestamp};
 use aod_store::Idempotency;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -22,14 +22,16 @@ pub struct Idempotent {
     pub body: Vec<u8>,
 }
 
-/// A session or a prompt that was accepted: its turn waits for room. The same request again is
-/// answered by the same value.
+/// A session or a prompt that was accepted. The same request again is answered by the same value.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Accepted {
     /// The session.
     pub session: Uuid,
     /// The turn's number.
     pub turn: u32,
+    /// Where the session stands: it waits for room, or the turn runs that was steered.
+    #[serde(default = "pending")]
+    pub status: Status,
     /// What a new session was made with; none for the next prompt of one that was there.
     pub created: Option<Created>,
 }
@@ -43,12 +45,24 @@ pub struct Created {
     pub resources: Vec<Resource>,
 }
 
+const fn pending() -> Status {
+    Status::Pending
+}
+
 impl Sessions {
     fn body_mac(&self, request: &Idempotent) -> [u8; 32] {
         let mut message = request.route.clone().into_bytes();
         message.push(0);
         message.extend_from_slice(&request.body);
         self.seals.vault().mac("idempotency", &message)
+    }
+
+    /// The id of what a request tells a turn: the same for the same request.
+    pub(crate) fn input_id(&self, session: Uuid, request: &Idempotent) -> Uuid {
+        let mut name = request.key.clone().into_bytes();
+        name.push(0);
+        name.extend_from_slice(&self.body_mac(request));
+        Uuid::new_v5(&session, &name)
     }
 
     pub(crate) fn idempotency(

@@ -33,6 +33,7 @@ impl Agents {
         if let Some(environment) = new.environment_id {
             self.store.environment(owner, environment).await?;
         }
+        self.runtimes.check_settings(&new.runtime, &new.settings)?;
         check_masks(&new.mcp_servers, &new.mcp_secrets, &HashSet::new())?;
         let id = Uuid::new_v4();
         let secrets = self.seal(owner, id, &new.mcp_secrets)?;
@@ -53,6 +54,7 @@ impl Agents {
                 .into_iter()
                 .filter(|(_, value)| !value.is_empty())
                 .collect(),
+            settings: new.settings,
             version: 1,
             archived_at: None,
             created_at: now,
@@ -121,6 +123,10 @@ impl Agents {
         agent.system = changes.system.unwrap_or(agent.system);
         agent.environment_id = changes.environment_id.unwrap_or(agent.environment_id);
         agent.skills = changes.skills.unwrap_or(agent.skills);
+        if let Some(settings) = changes.settings {
+            self.runtimes.check_settings(&agent.runtime, &settings)?;
+            agent.settings = settings;
+        }
         for (key, value) in changes.metadata.unwrap_or_default() {
             if value.is_empty() {
                 agent.metadata.shift_remove(&key);

@@ -84,6 +84,41 @@ pub enum Error {
     /// The runtime does not take the model.
     #[error("{0}")]
     Model(ModelError),
+    /// The runtime does not take the setting.
+    #[error("settings.{id}: {problem}")]
+    Setting {
+        /// The option's id.
+        id: String,
+        /// What is wrong, and what would be right.
+        problem: String,
+    },
+    /// The schema of an answer cannot be used.
+    #[error("output_schema: {problem}")]
+    OutputSchema {
+        /// What is wrong.
+        problem: String,
+    },
+    /// What goes to the turn that runs can have no settings of its own.
+    #[error(
+        "a turn runs, and what steers it is a text alone: leave out settings, output_schema and \
+         timeout, or wait for the turn's end"
+    )]
+    SteerWithMore,
+    /// The turn has just ended, or its process does not take anything yet.
+    #[error("no turn runs that could be steered: send the prompt without when_busy")]
+    NothingToSteer,
+    /// The runtime takes nothing while a turn runs.
+    #[error(
+        "a turn runs, and runtime {runtime:?} cannot be steered: wait for the turn's end, or \
+         interrupt it"
+    )]
+    CannotSteer {
+        /// Its name.
+        runtime: String,
+    },
+    /// What runs the turn does not answer.
+    #[error("the turn does not answer now: try again")]
+    SteerSilent,
     /// `runtimes.toml` as a whole cannot be read.
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     Manifest(Vec<aod_runtime::manifest::ManifestError>),

@@ -17,6 +17,8 @@ mod machine;
 mod owner;
 pub mod runtimes;
 pub mod sessions;
+mod steer;
+mod structured;
 pub mod users;
 pub mod vault;
 

@@ -3,6 +3,7 @@
 mod declared;
 mod folders;
 mod loading;
+mod settings;
 mod watch;
 
 pub use declared::{Capability, OptionInfo, OptionScope, ResumeStrategy};
@@ -15,7 +16,9 @@ use std::time::Duration;
 use aod_resources::{RuntimeChange, RuntimeHealth};
 use aod_runtime::{Change, Health, Registry, Runtime, Snapshot};
 use aod_turns::Build;
+use indexmap::IndexMap;
 use serde::Serialize;
+use serde_json::Value;
 use utoipa::ToSchema;
 
 use crate::{Error, Result};
@@ -151,6 +154,20 @@ impl Runtimes {
             .catalog
             .validate_model(runtime, model)
             .map_err(Error::Model)
+    }
+
+    /// Checks values of a runtime's options. While it is being compiled, its options are not known,
+    /// and its adapter refuses what it does not have.
+    pub(crate) fn check_settings(
+        &self,
+        runtime: &str,
+        settings: &IndexMap<String, Value>,
+    ) -> Result<()> {
+        let snapshot = self.registry.snapshot();
+        let Some(adapter) = snapshot.adapter(runtime) else {
+            return Ok(());
+        };
+        settings::check(runtime, &adapter.description().options, settings)
     }
 
     /// What a session that begins now keeps of its runtime.

@@ -7,6 +7,7 @@ use aod_log::Reader;
 use aod_resources::event::EventId;
 use aod_resources::{
     NewPrompt, NewResource, NewSession, Resource, Secrets, Session, Status, Timestamp, Turn,
+    WhenBusy,
 };
 use aod_store::{NewTurn, Page, SealedKind, StopRequest, Store, Submitted, VersionRef};
 use aod_streams::events::{EventFollower, EventPage};
@@ -16,6 +17,7 @@ use uuid::Uuid;
 
 use crate::accepted::{Accepted, Created, Idempotent, read_answer};
 use crate::runtimes::Runtimes;
+use crate::structured::check_schema;
 use crate::{Error, Kind, Result};
 
 /// How long a request to terminate waits for the end of it.
@@ -76,6 +78,9 @@ impl Sessions {
         }
         // Where the runtime is being compiled, the turn waits for it, and checks the model then.
         self.runtimes.check(&agent.runtime, &agent.model)?;
+        self.runtimes
+            .check_settings(&agent.runtime, &new.settings)?;
+        check_schema(new.output_schema.as_ref())?;
 
         let id = Uuid::new_v4();
         let (resources, tokens) = apart(new.resources);
@@ -93,6 +98,7 @@ impl Sessions {
         let accepted = Accepted {
             session: id,
             turn: 1,
+            status: Status::Pending,
             created: Some(Created {
                 environment: environment.map(|it| it.id),
                 resources: resources.clone(),
@@ -112,8 +118,10 @@ impl Sessions {
             model: agent.model,
             resources,
             vars: new.vars,
+            settings: new.settings,
             timeout: new.timeout.unwrap_or(self.turns.config().turn.timeout),
             prompt: new.prompt,
+            output_schema: new.output_schema,
             secrets,
             adapter_digest: build.as_ref().map(|build| build.adapter_digest.clone()),
             install_key: build.and_then(|build| build.install_key),
@@ -156,9 +164,16 @@ impl Sessions {
             return Ok(accepted);
         }
         let session = self.store.session(owner, id).await?;
+        self.runtimes
+            .check_settings(&session.runtime, &new.settings)?;
+        check_schema(new.output_schema.as_ref())?;
+        if new.when_busy == Some(WhenBusy::Steer) && session.status == Status::Running {
+            return self.steer(owner, &session, new, request).await;
+        }
         let accepted = Accepted {
             session: id,
             turn: session.turn_count + 1,
+            status: Status::Pending,
             created: None,
         };
         let turn = NewTurn {
@@ -166,6 +181,8 @@ impl Sessions {
             owner,
             prompt: new.prompt,
             timeout: new.timeout,
+            settings: new.settings,
+            output_schema: new.output_schema,
             active_limit: Some(self.active_limit),
             idempotency: self.idempotency(request.as_ref(), &accepted)?,
             at: Timestamp::now(),

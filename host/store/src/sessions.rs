@@ -3,6 +3,7 @@
 use aod_resources::{Agent, Environment, Resource, Session, SessionState, Status, Timestamp};
 use indexmap::IndexMap;
 use rusqlite::{Connection, OptionalExtension, Row, ToSql, named_params, params_from_iter};
+use serde_json::Value;
 use uuid::Uuid;
 
 use crate::{
@@ -41,10 +42,14 @@ pub struct NewSession {
     pub resources: Vec<Resource>,
     /// Its variables that are no secrets.
     pub vars: IndexMap<String, String>,
+    /// Values of the runtime's options.
+    pub settings: IndexMap<String, Value>,
     /// Seconds per turn, unless a turn says otherwise.
     pub timeout: u32,
     /// The first turn's prompt.
     pub prompt: String,
+    /// The form that its answer must have.
+    pub output_schema: Option<Value>,
     /// Its sealed variables and repository tokens.
     pub secrets: Vec<SealedValue>,
     /// The adapter that it is to keep, if that is known yet.
@@ -293,11 +298,11 @@ fn create(db: &Connection, new: NewSession) -> Result<Session> {
     let added = db
         .prepare_cached(
             "INSERT INTO sessions (id, owner, agent_id, agent_version, environment_id,
-                 environment_version, runtime, model, status, timeout, resources, vars, turn_count,
-                 adapter_digest, install_key, created_at, updated_at)
+                 environment_version, runtime, model, status, timeout, resources, vars, settings,
+                 turn_count, adapter_digest, install_key, created_at, updated_at)
              VALUES (:id, :owner, :agent, :agent_version, :environment, :environment_version,
-                 :runtime, :model, :status, :timeout, :resources, :vars, 1, :adapter_digest,
-                 :install_key, :at, :at)
+                 :runtime, :model, :status, :timeout, :resources, :vars, :settings, 1,
+                 :adapter_digest, :install_key, :at, :at)
              RETURNING *",
         )?
         .query_row(
@@ -314,6 +319,7 @@ fn create(db: &Connection, new: NewSession) -> Result<Session> {
                 ":timeout": new.timeout,
                 ":resources": Json(&new.resources),
                 ":vars": Json(&new.vars),
+                ":settings": Json(&new.settings),
                 ":adapter_digest": new.adapter_digest,
                 ":install_key": new.install_key,
                 ":at": At(new.at),
@@ -329,7 +335,13 @@ fn create(db: &Connection, new: NewSession) -> Result<Session> {
         }
         added => added?,
     };
-    turns::insert(db, new.id, 1, &new.prompt, new.timeout, new.at)?;
+    let first = turns::Asked {
+        prompt: &new.prompt,
+        timeout: new.timeout,
+        settings: &IndexMap::new(),
+        output_schema: new.output_schema.as_ref(),
+    };
+    turns::insert(db, new.id, 1, &first, new.at)?;
     sealed::put_all(db, new.owner, new.id, new.secrets, new.at)?;
     Ok(session)
 }
@@ -454,6 +466,7 @@ pub(crate) fn session_from_row(row: &Row<'_>) -> rusqlite::Result<Session> {
     let turn_count: u32 = row.get("turn_count")?;
     let Json(resources) = row.get("resources")?;
     let Json(vars) = row.get("vars")?;
+    let Json(settings) = row.get("settings")?;
     Ok(Session {
         id: sql::id(row, "id")?,
         agent_id: sql::id_opt(row, "agent_id")?,
@@ -465,6 +478,7 @@ pub(crate) fn session_from_row(row: &Row<'_>) -> rusqlite::Result<Session> {
         updated_at: sql::at(row, "updated_at")?,
         resources,
         vars,
+        settings,
         turn_count,
         // Turns follow one another, so the one that waits or runs is the last.
         current_turn: Some(turn_count),

@@ -4,6 +4,7 @@
 use std::str::FromStr;
 
 use aod_resources::{Outcome, Session, SessionEvent, SessionState, Status, Timestamp, Turn, Usage};
+use indexmap::IndexMap;
 use rusqlite::{Connection, OptionalExtension, Row, named_params};
 use serde_json::Value;
 use uuid::Uuid;
@@ -25,6 +26,10 @@ pub struct NewTurn {
     pub prompt: String,
     /// Seconds it may take, when not the session's own.
     pub timeout: Option<u32>,
+    /// Values of the runtime's options, for this turn.
+    pub settings: IndexMap<String, Value>,
+    /// The form that its answer must have.
+    pub output_schema: Option<Value>,
     /// How many active sessions the owner may have, this one included.
     pub active_limit: Option<u32>,
     /// The request's idempotency key.
@@ -48,6 +53,8 @@ pub struct TurnEnd {
     pub error: Option<String>,
     /// What it used; added to the session's sum.
     pub usage: Usage,
+    /// What it came to, as its CLI told it.
+    pub result: Option<Value>,
     /// The event that must end the turn in the log.
     pub terminal: Value,
     /// The CLI's own name for the conversation, when it acknowledged the turn; otherwise the
@@ -159,8 +166,34 @@ impl Store {
                 ":at": At(new.at),
             })?;
             let timeout = new.timeout.unwrap_or(session.timeout);
-            insert(db, new.session, turn, &new.prompt, timeout, new.at)?;
+            let asked = Asked {
+                prompt: &new.prompt,
+                timeout,
+                settings: &new.settings,
+                output_schema: new.output_schema.as_ref(),
+            };
+            insert(db, new.session, turn, &asked, new.at)?;
             turn_record(db, new.session, turn).map(|record| Submitted::New(record.turn))
+        })
+        .await
+    }
+
+    /// Keeps the answer to a request that made no turn, under its idempotency key.
+    ///
+    /// # Errors
+    /// [`Error::IdempotencyMismatch`], [`Error::Unavailable`].
+    pub async fn note_steer(
+        &self,
+        owner: Uuid,
+        key: Option<Idempotency>,
+        at: Timestamp,
+    ) -> Result<Submitted<()>> {
+        self.write(move |db| {
+            let replay = idempotency::enter(db, owner, key.as_ref(), at)?;
+            Ok(match replay {
+                Some(replay) => Submitted::Replayed(replay),
+                None => Submitted::New(()),
+            })
         })
         .await
     }
@@ -394,19 +427,35 @@ impl SessionRow {
     }
 }
 
+/// What a turn is asked, and how.
+pub(crate) struct Asked<'a> {
+    pub(crate) prompt: &'a str,
+    pub(crate) timeout: u32,
+    pub(crate) settings: &'a IndexMap<String, Value>,
+    pub(crate) output_schema: Option<&'a Value>,
+}
+
 pub(crate) fn insert(
     db: &Connection,
     session: Uuid,
     number: u32,
-    prompt: &str,
-    timeout: u32,
+    asked: &Asked<'_>,
     at: Timestamp,
 ) -> Result<()> {
     db.prepare_cached(
-        "INSERT INTO turns (session_id, number, prompt, timeout, phase, created_at)
-         VALUES (?, ?, ?, ?, 'pending', ?)",
+        "INSERT INTO turns (session_id, number, prompt, timeout, settings, output_schema, phase,
+             created_at)
+         VALUES (?, ?, ?, ?, ?, ?, 'pending', ?)",
     )?
-    .execute((Id(session), number, prompt, timeout, At(at)))?;
+    .execute((
+        Id(session),
+        number,
+        asked.prompt,
+        asked.timeout,
+        Json(asked.settings),
+        asked.output_schema.map(Json),
+        At(at),
+    ))?;
     Ok(())
 }
 
@@ -419,7 +468,7 @@ fn end(db: &Connection, end: &TurnEnd) -> Result<Session> {
     db.prepare_cached(
         "UPDATE turns SET phase = 'ended', outcome = :outcome, exit_code = :exit_code,
              error = :error, ended_at = :at, input_tokens = :input, output_tokens = :output,
-             cached_tokens = :cached, cost_usd = :cost, terminal = :terminal
+             cached_tokens = :cached, cost_usd = :cost, terminal = :terminal, result = :result
          WHERE session_id = :id AND number = :turn",
     )?
     .execute(named_params! {
@@ -434,6 +483,7 @@ fn end(db: &Connection, end: &TurnEnd) -> Result<Session> {
         ":cached": sql::count(end.usage.cached_tokens),
         ":cost": end.usage.cost_usd,
         ":terminal": Json(&end.terminal),
+        ":result": end.result.as_ref().map(Json),
     })?;
     let mut usage = db
         .prepare_cached("SELECT * FROM sessions WHERE id = ?")?
@@ -484,6 +534,9 @@ impl TurnRecord {
             None => Status::Pending,
         };
         let terminal: Option<Json<Value>> = row.get("terminal")?;
+        let output_schema: Option<Json<Value>> = row.get("output_schema")?;
+        let result: Option<Json<Value>> = row.get("result")?;
+        let Json(settings) = row.get("settings")?;
         let stop_requested: Option<sql::Word<StopRequest>> = row.get("stop_requested")?;
         Ok(Self {
             session: sql::id(row, "session_id")?,
@@ -499,6 +552,9 @@ impl TurnRecord {
                 outcome,
                 error: row.get("error")?,
                 timeout: row.get("timeout")?,
+                settings,
+                output_schema: output_schema.map(|Json(schema)| schema),
+                result: result.map(|Json(result)| result),
             },
             adapter_digest: row.get("adapter_digest")?,
             stop_requested: stop_requested.map(|sql::Word(request)| request),

@@ -10,7 +10,7 @@ use rustix::process::{PidfdFlags, Signal};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::effect::{Answer, Effect};
+use crate::effect::{Answer, Effect, TurnInput};
 use crate::socket;
 
 /// The longest request that a supervisor takes, in bytes of JSON.
@@ -36,6 +36,8 @@ pub enum Request {
     },
     /// Record the answer to a question, unless it has one.
     Answer(Answer),
+    /// Record what a user tells the turn that runs, unless it was recorded before.
+    Input(TurnInput),
     /// Record that time has passed, unless the CLI wrote more than the host has read or this tick
     /// was recorded before.
     Tick {
@@ -103,6 +105,7 @@ impl std::fmt::Debug for Request {
             Self::Terminate => f.write_str("Terminate"),
             Self::Effect { seq, effect } => write!(f, "Effect({seq}, {effect:?})"),
             Self::Answer(answer) => write!(f, "Answer({:?})", answer.question),
+            Self::Input(input) => write!(f, "{input:?}"),
             Self::Tick { seq, after } => write!(f, "Tick({seq}, after {after})"),
             Self::Conclude(conclusion) => {
                 write!(f, "Conclude({}, {:?})", conclusion.turn, conclusion.kind)

@@ -53,6 +53,22 @@ pub enum Note {
     },
 }
 
+/// The payload of an `Input` record: what a user tells the turn that runs, besides its prompt. What
+/// came under the same id counts once.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TurnInput {
+    /// Unique within the session.
+    pub id: String,
+    /// What is said.
+    pub text: String,
+}
+
+impl std::fmt::Debug for TurnInput {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "TurnInput({}, [{} bytes])", self.id, self.text.len())
+    }
+}
+
 /// The payload of an `Answer` record. The first answer to a question is the only one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Answer {

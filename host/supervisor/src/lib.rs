@@ -22,7 +22,7 @@ pub use control::{
     Conclusion, ConclusionKind, Control, ControlError, MAX_REQUEST, NextTurn, Reply, Request,
     kill_supervisor,
 };
-pub use effect::{Answer, Effect, Note};
+pub use effect::{Answer, Effect, Note, TurnInput};
 pub use exited::{Exited, Reason, TurnEnded};
 pub use fragment::{Filled, Fragment};
 pub use redact::{LinePosition, Redactor, Stream};

@@ -1,6 +1,7 @@
 # The agent of end-to-end tests. It reads orders, one JSON object a line, and says what each prompt's
 # text holds: every line of the text is a line of its own output. `wait` stands for the next order;
-# `@process` becomes the agent's process id, `@prompts` how many prompts it has had.
+# `@process` becomes the agent's process id, `@prompts` how many prompts it has had, `@effort` what the
+# prompt asks for, and behind `wait` `@order` and `@said` the order's id and text.
 
 read -r hello
 printf '{"say":"hello","id":"conversant-session"}\n'
@@ -10,12 +11,26 @@ while read -r prompt; do
     prompts=$((prompts + 1))
     text=${prompt#*\"text\":\"}
     text=${text%\"\}}
+    effort=none
+    case $prompt in
+    *'"effort":"'*)
+        effort=${prompt#*\"effort\":\"}
+        effort=${effort%%\"*}
+        ;;
+    esac
     # Prompts of these tests have no escapes but line ends and quotation marks.
     printf '%s\n' "$text" |
-        sed "s/\\\\n/\\n/g; s/\\\\\"/\"/g; s/@process/$$/g; s/@prompts/$prompts/g" |
+        sed "s/\\\\n/\\n/g; s/\\\\\"/\"/g; s/@process/$$/g; s/@prompts/$prompts/g; s/@effort/$effort/g" |
         while IFS= read -r line; do
             case $line in
-            wait) read -r order <&3 || exit 0 ;;
+            wait)
+                read -r order <&3 || exit 0
+                id=${order#*\"id\":\"}
+                id=${id%%\"*}
+                said=${order#*\"text\":\"}
+                said=${said%%\"*}
+                ;;
+            *@order* | *@said*) printf '%s\n' "$line" | sed "s/@order/$id/g; s/@said/$said/g" ;;
             *) printf '%s\n' "$line" ;;
             esac
         done

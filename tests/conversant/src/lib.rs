@@ -170,8 +170,7 @@ impl Conversation for Process {
     fn prompt(&mut self, prompt: Prompt, out: &mut Out) {
         self.ending.begin();
         let mut told = Template::default();
-        told.text("{\"do\":\"prompt\",\"text\":");
-        told.json_text(&words(&prompt.blocks));
+        told.text("{\"do\":\"prompt\"");
         for block in &prompt.blocks {
             if let Block::Image(image) = block {
                 told.text(",\"image\":\"").attachment(&image.id).text("\"");
@@ -183,6 +182,8 @@ impl Conversation for Process {
         if let Some(schema) = &prompt.output_schema {
             told.text(",\"schema\":").text(schema);
         }
+        // Last: the agent of tests takes what stands behind it for its end.
+        told.text(",\"text\":").json_text(&words(&prompt.blocks));
         told.text("}\n");
         out.write_stdin(told.finish());
     }

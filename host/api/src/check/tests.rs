@@ -231,6 +231,10 @@ fn values(shape: &Shape) -> BoxedStrategy<Value> {
         Shape::Text(rule) => text(rule),
         Shape::Integer { min, max } => (min..=max.min(min + 10_000)).prop_map(Value::from).boxed(),
         Shape::Boolean => any::<bool>().prop_map(Value::from).boxed(),
+        Shape::Json(_) => any_json(),
+        Shape::JsonObject(_) => prop::collection::btree_map(".*", any_json(), 0..3)
+            .prop_map(|map| json!(map))
+            .boxed(),
         Shape::Id => any::<u128>()
             .prop_map(|id| json!(Uuid::from_u128(id)))
             .boxed(),
@@ -272,6 +276,19 @@ fn values(shape: &Shape) -> BoxedStrategy<Value> {
         Just(json!("x".repeat(301))),
     ];
     prop_oneof![60 => right, 1 => wrong].boxed()
+}
+
+fn any_json() -> BoxedStrategy<Value> {
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i32>().prop_map(Value::from),
+        ".{0,8}".prop_map(Value::from),
+    ];
+    let inner =
+        |inner: BoxedStrategy<Value>| prop::collection::vec(inner, 0..3).prop_map(Value::from);
+    leaf.prop_recursive(3, 8, 3, move |it| inner(it.boxed()))
+        .boxed()
 }
 
 fn text(rule: Text) -> BoxedStrategy<Value> {

@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 
 use super::{
     FileChange, Part, PermissionAnswer, PermissionRequest, PermissionWithdrawn, Todo, ToolCall,
-    ToolResult, ToolUpdate, TurnResult, TurnStarted,
+    ToolResult, ToolUpdate, TurnInput, TurnResult, TurnStarted,
 };
 use crate::Usage;
 
@@ -83,6 +83,8 @@ bodies! {
     PermissionAnswer(PermissionAnswer) = "permission.answer",
     /// A question needs no answer any more.
     PermissionWithdrawn(PermissionWithdrawn) = "permission.withdrawn",
+    /// A user tells the turn that runs something besides its prompt, and what became of it.
+    TurnInput(TurnInput) = "turn.input",
     /// How the turn ended, as the CLI tells it.
     TurnResult(TurnResult) = "turn.result",
     /// What the adapter did not know, as it stood.
@@ -340,7 +342,7 @@ impl EventBody {
                 "items": [{"text": "t", "status": "pending"}], "model": "m", "input_tokens": 1,
                 "cache_write_tokens": 1, "output_tokens": 2, "reasoning_tokens": 1,
                 "cached_tokens": 3, "cost_usd": 0.5, "level": "info", "code": "c",
-                "task_id": "t", "state": "failed", "done": true, "tokens_before": 9,
+                "task_id": "t", "input_id": "u", "state": "failed", "done": true, "tokens_before": 9,
                 "request_id": "r", "title": "t", "detail": {}, "editable": true, "default": "d",
                 "choices": [{"id": "i", "label": "l", "meaning": "allow_once"}],
                 "deadline_ms": 1, "answer": "a", "by_default": true, "stop": "budget",
@@ -355,6 +357,7 @@ impl EventBody {
                 "task" => fields["kind"] = "subagent".into(),
                 "file.change" => fields["kind"] = "moved".into(),
                 "mcp.server" => fields["message"] = "m".into(),
+                "turn.input" => fields["state"] = "delivered".into(),
                 "permission.request" => fields["kind"] = "permission".into(),
                 _ => {}
             }

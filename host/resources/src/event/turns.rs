@@ -129,6 +129,40 @@ pub enum FailureKind {
     Unsupported,
 }
 
+/// What a user tells the turn that runs, besides its prompt: first as it was sent, and then what
+/// became of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct TurnInput {
+    /// Unique within the session.
+    pub input_id: String,
+    /// What became of it.
+    pub state: InputState,
+    /// What is said, where it is sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, nullable = false)]
+    pub text: Option<String>,
+    /// Why it was refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, nullable = false)]
+    pub reason: Option<String>,
+}
+
+/// What became of a user's input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum InputState {
+    /// The runtime's adapter has it.
+    Sent,
+    /// The CLI has it, and it waits.
+    Queued,
+    /// The model has it.
+    Delivered,
+    /// It was taken back before the model had it.
+    Cancelled,
+    /// The CLI does not take it.
+    Refused,
+}
+
 /// The CLI asks its user, who answers through the session's answers.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct PermissionRequest {

@@ -48,6 +48,19 @@ pub const OPEN_VARIABLES: Shape = Shape::Map {
     values: &Text::new(0, 128 << 10).hidden().shape(),
 };
 
+/// Values of a runtime's options, by the options' ids.
+pub const SETTINGS: Shape = Shape::Map {
+    keys: Some(&OPTION),
+    values: &Shape::Json(16 << 10),
+};
+/// A JSON Schema.
+pub const JSON_SCHEMA: Shape = Shape::JsonObject(64 << 10);
+
+static OPTION: Pattern = Pattern::new(
+    "^[a-z][a-z0-9_]{0,63}$",
+    "The id of an option should match '[a-z][a-z0-9_]*'",
+);
+
 static VARIABLE: Pattern = Pattern::new(
     "^[A-Za-z_][A-Za-z0-9_]{0,255}$",
     "The name of a variable should match '[A-Za-z_][A-Za-z0-9_]*'",

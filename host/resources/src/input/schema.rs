@@ -126,6 +126,8 @@ fn shape_parts(shape: &Shape, schemas: &mut Vec<(String, RefOr<Schema>)>) {
         Shape::Text(_)
         | Shape::Integer { .. }
         | Shape::Boolean
+        | Shape::Json(_)
+        | Shape::JsonObject(_)
         | Shape::Id
         | Shape::Moment
         | Shape::Word(_) => {}
@@ -165,6 +167,13 @@ fn shape(shape: &Shape, nullable: bool, doc: Option<&str>) -> RefOr<Schema> {
             .maximum(Some(*max))
             .into(),
         Shape::Boolean => builder(Type::Boolean).into(),
+        Shape::Json(_) => ObjectBuilder::new()
+            .schema_type(SchemaType::AnyValue)
+            .description(doc)
+            .into(),
+        Shape::JsonObject(_) => builder(Type::Object)
+            .additional_properties(Some(AdditionalProperties::FreeForm(true)))
+            .into(),
         Shape::Id => builder(Type::String)
             .format(Some(SchemaFormat::KnownFormat(KnownFormat::Uuid)))
             .pattern(Some(ID))

@@ -62,6 +62,10 @@ pub enum Shape {
     },
     /// True or false.
     Boolean,
+    /// Any value, of at most so many bytes as JSON, and nested at most [`JSON_DEPTH`] levels deep.
+    Json(usize),
+    /// An object of the same kind.
+    JsonObject(usize),
     /// A UUID, lower-case and hyphenated.
     Id,
     /// An RFC 3339 date and time.
@@ -125,6 +129,9 @@ pub struct Unique {
     /// What is said of two that do not, before the key: `Two skills are named`.
     pub message: &'static str,
 }
+
+/// How deep a client's own JSON may be nested.
+pub const JSON_DEPTH: usize = 32;
 
 /// Several objects, told apart by their field `type`.
 #[derive(Debug)]

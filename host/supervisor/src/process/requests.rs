@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use aod_log::{Batch, Kind, Meta};
 use aod_supervisor::{
     Answer, Conclusion, ConclusionKind, Effect, Fragment, NextTurn, Note, Redactor, Reply, Request,
-    Secret, TurnEnded,
+    Secret, TurnEnded, TurnInput,
 };
 
 use super::clients::refusal;
@@ -18,6 +18,8 @@ use super::output::Output;
 /// [`MOST_QUESTIONS`].
 const LONGEST_ID: usize = 1 << 10;
 const MOST_QUESTIONS: usize = 1 << 16;
+/// So much may users tell one turn.
+const MOST_INPUTS: usize = 1 << 12;
 
 /// Carries out requests, and knows which have been carried out.
 pub struct RequestHandler {
@@ -29,6 +31,8 @@ pub struct RequestHandler {
     /// The number of the next tick.
     ticks: u64,
     answered: HashSet<String>,
+    /// The ids of what users have told the turn.
+    inputs: HashSet<String>,
     interrupted: bool,
     /// Whether the event that ends the turn for those who follow it is on record.
     concluded: bool,
@@ -67,6 +71,7 @@ impl RequestHandler {
             next: 0,
             ticks: 0,
             answered: HashSet::new(),
+            inputs: HashSet::new(),
             interrupted: false,
             concluded: false,
         }
@@ -95,6 +100,7 @@ impl RequestHandler {
             }
             Request::Effect { seq, effect } => self.effect(seq, &effect, context),
             Request::Answer(answer) => self.answer(answer, context),
+            Request::Input(input) => self.input(input, context),
             Request::Tick { seq, after } => self.tick(seq, after, context),
             Request::Conclude(conclusion) => self.conclude(&conclusion, context),
             Request::Turn(next) => self.next_turn(next, context),
@@ -233,6 +239,23 @@ impl RequestHandler {
         let json = serde_json::to_vec(&answer).unwrap_or_default();
         self.record(Kind::Answer, &json, context);
         self.answered.insert(answer.question);
+        context.happens(Event::Activity);
+        done()
+    }
+
+    fn input(&mut self, input: TurnInput, context: &mut HandlerContext<'_>) -> Reply {
+        if self.inputs.contains(&input.id) {
+            return done();
+        }
+        if context.ending.is_resting() || !context.ending.may_rest() {
+            return refusal("the turn is over, or is being stopped");
+        }
+        if input.id.len() > LONGEST_ID || self.inputs.len() >= MOST_INPUTS {
+            return refusal("too many inputs, or too long an id");
+        }
+        let json = serde_json::to_vec(&input).unwrap_or_default();
+        self.record(Kind::Input, &json, context);
+        self.inputs.insert(input.id);
         context.happens(Event::Activity);
         done()
     }

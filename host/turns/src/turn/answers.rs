@@ -4,6 +4,7 @@ use tokio::sync::oneshot;
 use uuid::Uuid;
 
 use super::Turns;
+use super::input::UserInput;
 
 /// An answer to a question, and where to say what became of it.
 pub(super) struct Attempt {
@@ -40,18 +41,15 @@ impl Turns {
         question: String,
         value: String,
     ) -> Result<(), Refusal> {
-        let answers = self
-            .active()
-            .get(&session)
-            .map(|active| active.answers.clone())
-            .ok_or(Refusal::Over)?;
         let (reply, verdict) = oneshot::channel();
         let attempt = Attempt {
             question,
             value,
             reply,
         };
-        answers.send(attempt).await.map_err(|_| Refusal::Over)?;
+        self.tell(session, UserInput::Answer(attempt))
+            .await
+            .ok_or(Refusal::Over)?;
         // Where the turn ends first, nobody is left to reply.
         verdict.await.unwrap_or(Err(Refusal::Over))
     }

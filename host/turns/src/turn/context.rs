@@ -1,12 +1,16 @@
 //! What an adapter is told of a process and its prompt, and what the log keeps of it.
 
+use std::collections::BTreeMap;
+
 use aod_resources::{Skill, Turn};
 use aod_runtime::types::{
-    self, Block, Context, Endpoint, EndpointSource, Origin, Paths, Prompt, WorkspaceConfig,
+    self, Block, Capability, Context, Description, Endpoint, EndpointSource, Origin, Paths, Prompt,
+    Setting, WorkspaceConfig,
 };
 use aod_sandbox::SandboxDriver;
 use aod_store::SessionRecord;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use uuid::Uuid;
 
 use crate::paths::SessionPaths;
@@ -150,15 +154,49 @@ pub(crate) fn context(session: &SessionRecord, begin: &BeginRecord, paths: Paths
 }
 
 /// A turn's prompt.
-pub(crate) fn prompt(session: Uuid, turn: &Turn) -> Prompt {
+pub(crate) fn prompt(session: &SessionRecord, turn: &Turn, description: &Description) -> Prompt {
+    let mut blocks = vec![Block::Text(turn.prompt.clone())];
+    let asks_itself =
+        |capability: &Capability| matches!(capability, Capability::StructuredOutput(_));
+    if let Some(schema) = &turn.output_schema
+        && !description.capabilities.iter().any(asks_itself)
+    {
+        blocks.push(Block::Text(format!(
+            "Answer with JSON alone, without a fence and without other words. It must fit this JSON \
+             Schema: {schema}"
+        )));
+    }
     Prompt {
         turn: turn.turn_number,
-        turn_id: turn_id(session, turn.turn_number).to_string(),
-        blocks: vec![Block::Text(turn.prompt.clone())],
-        settings: Vec::new(),
+        turn_id: turn_id(session.session.id, turn.turn_number).to_string(),
+        blocks,
+        settings: settings(session, turn)
+            .into_iter()
+            .map(|(id, value)| Setting {
+                id: id.to_owned(),
+                value: value.to_string(),
+            })
+            .collect(),
         limits: Vec::new(),
-        output_schema: None,
+        output_schema: turn.output_schema.as_ref().map(Value::to_string),
     }
+}
+
+/// The settings that hold in a turn: the prompt's win over the session's, and those over the
+/// agent's.
+pub(crate) fn settings<'a>(
+    session: &'a SessionRecord,
+    turn: &'a Turn,
+) -> BTreeMap<&'a str, &'a Value> {
+    let all = [
+        &session.agent.settings,
+        &session.session.settings,
+        &turn.settings,
+    ];
+    all.into_iter()
+        .flatten()
+        .map(|(id, value)| (id.as_str(), value))
+        .collect()
 }
 
 fn skill(skill: &Skill) -> types::Skill {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use aod_resources::event::TurnResult;
 use aod_resources::{Outcome, Timestamp, Usage};
 use aod_store::{StopRequest, TurnEnd, TurnRecord};
 use aod_supervisor::{Conclusion, ConclusionKind, Request};
@@ -22,6 +23,7 @@ const LAST_RETRY: Duration = Duration::from_secs(60);
 pub(super) struct TurnSummary {
     usage: Usage,
     remember: Option<String>,
+    result: Option<TurnResult>,
 }
 
 impl TurnSummary {
@@ -29,6 +31,7 @@ impl TurnSummary {
         Self {
             usage: fold.usage(),
             remember: fold.remember.clone().map(Option::unwrap_or_default),
+            result: fold.result.clone(),
         }
     }
 }
@@ -131,6 +134,7 @@ async fn commit_to_store(
     is_broken: bool,
 ) -> Result<()> {
     let terminal = serde_json::to_value(&end.terminal).map_err(Error::internal)?;
+    let result = summary.result.map(serde_json::to_value).transpose();
     turns
         .store
         .end_turn(TurnEnd {
@@ -140,6 +144,7 @@ async fn commit_to_store(
             exit_code: end.exit_code,
             error: end.error.clone(),
             usage: summary.usage,
+            result: result.map_err(Error::internal)?,
             terminal,
             resume_token: summary.remember,
             is_broken,

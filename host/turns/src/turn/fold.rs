@@ -3,6 +3,7 @@
 
 mod coverage;
 mod dialogue;
+mod form;
 mod ids;
 mod lines;
 #[cfg(test)]
@@ -16,7 +17,8 @@ use std::sync::Arc;
 use aod_log::{Kind, Reader, Record};
 use aod_resources::Usage;
 use aod_resources::event::{
-    Continuity as EventContinuity, Event, EventBody, Failure, Level, Notice, TurnCause, TurnStarted,
+    Continuity as EventContinuity, Event, EventBody, Failure, Level, Notice, TurnCause, TurnResult,
+    TurnStarted,
 };
 use aod_runtime::types::{
     Action, Context, Description, Emitted, Exit, Input, Item, OutputSource, Prompt, Reaction,
@@ -36,6 +38,7 @@ use super::context::{Continuity, Start};
 use crate::{Error, Result};
 
 pub(super) use self::dialogue::{Due, QuestionState, TimerAction, for_stdin};
+pub use self::form::answer_form;
 
 /// Lines are handed over in batches of about this many bytes, and of no more lines than this: what
 /// an adapter makes of each line counts towards the bounds of a call's time and reply.
@@ -100,6 +103,8 @@ pub(crate) struct Fold {
     /// Whether the turn was asked to end.
     closing: bool,
     pub(crate) failure: Option<Failure>,
+    /// What the turn came to, as was told last.
+    pub(crate) result: Option<TurnResult>,
     /// What the adapter last asked to be kept, or to be forgotten.
     pub(crate) remember: Option<Option<String>>,
     /// How the turn ended, if its process stays.
@@ -138,6 +143,7 @@ impl Fold {
             usage: TurnUsage::default(),
             closing: false,
             failure: None,
+            result: None,
             remember: None,
             ended: None,
             exited: None,
@@ -236,6 +242,7 @@ impl Fold {
         self.usage = TurnUsage::default();
         self.closing = false;
         self.failure = None;
+        self.result = None;
         self.remember = None;
         self.ended = None;
         self.stderr_tail.clear();
@@ -289,7 +296,12 @@ impl Fold {
                 self.pending().push(text, origin);
                 self.dialogue.heard();
             }
-            Kind::Answer | Kind::Tick | Kind::Interrupt | Kind::Stdin | Kind::Note
+            Kind::Answer
+            | Kind::Input
+            | Kind::Tick
+            | Kind::Interrupt
+            | Kind::Stdin
+            | Kind::Note
                 if self.begun =>
             {
                 // What was said before it is heard before it.
@@ -555,8 +567,9 @@ impl Fold {
                 tracing::debug!(?cause, "a CLI begins a turn by itself");
                 self.tell(started, step)?;
             }
-            // Nobody has asked for them.
-            Action::Injected(_) | Action::Forked(_) => {}
+            Action::Injected(outcome) => self.tell_input(outcome, step)?,
+            // Nobody has asked for it.
+            Action::Forked(_) => {}
         }
         Ok(())
     }
@@ -608,8 +621,10 @@ impl Fold {
                 self.usage.add(used);
             }
             EventBody::TurnResult(result) => {
-                self.failure.clone_from(&result.failure);
                 result.duration_ms.get_or_insert(self.ids.elapsed());
+                form::hold(result, self.prompt.output_schema.as_deref());
+                self.failure.clone_from(&result.failure);
+                self.result = Some(result.clone());
             }
             EventBody::MessageDelta(delta) | EventBody::ReasoningDelta(delta) => {
                 if let Item::About(item) = item {

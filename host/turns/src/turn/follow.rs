@@ -4,13 +4,14 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use aod_supervisor::{Answer, Request};
+use aod_supervisor::{Answer, Request, TurnInput};
 use tokio::time::Instant;
 
 use super::alarm::Alarm;
 use super::answers::{Attempt, Refusal};
 use super::derive::Derivation;
 use super::fold::{Due, Effect, QuestionState, TimerAction};
+use super::input::{Steer, SteerRefused, UserInput};
 use super::resting::Rested;
 use super::task::{Failure, Task};
 use super::worker;
@@ -99,14 +100,23 @@ impl Task<'_> {
                 _ = pulse.tick() => {}
                 () = tokio::time::sleep(due.unwrap_or(PULSE)), if due.is_some() => {}
                 Ok(()) = stopped.changed() => stopped.mark_changed(),
-                Some(attempt) = self.answers.recv() => {
-                    // What it answers to may not have been read yet.
+                Some(input) = self.inputs.recv() => {
+                    // What it is about may not have been read yet.
                     let advance;
                     (derivation, advance) = derivation.advance().await?;
                     outbox.extend(advance.effects);
                     has_grown |= advance.is_behind;
-                    let standing = derivation.fold.question_state(&attempt.question, &attempt.value);
-                    self.answer(attempt, standing).await?;
+                    match input {
+                        UserInput::Answer(attempt) => {
+                            let standing =
+                                derivation.fold.question_state(&attempt.question, &attempt.value);
+                            self.answer(attempt, standing).await?;
+                        }
+                        UserInput::Steer(steer) => {
+                            let can_be = derivation.fold.can_be_steered();
+                            self.steer(steer, can_be).await?;
+                        }
+                    }
                 }
                 () = turns.shutdown.cancelled() => return Err(Failure::Detached),
             }
@@ -199,6 +209,23 @@ impl Task<'_> {
                     ControlReply::Silent => Err(Refusal::Silent),
                 }
             }
+        };
+        // Whoever asked may have gone away.
+        let _ = reply.send(verdict);
+        Ok(())
+    }
+
+    /// Tells the turn more, if its runtime takes that.
+    async fn steer(&mut self, steer: Steer, can_be_steered: bool) -> Result<(), Failure> {
+        let Steer { id, text, reply } = steer;
+        let verdict = if can_be_steered {
+            match self.ask(Request::Input(TurnInput { id, text })).await? {
+                ControlReply::Done => Ok(()),
+                ControlReply::Refused(_) | ControlReply::Gone => Err(SteerRefused::Over),
+                ControlReply::Silent => Err(SteerRefused::Silent),
+            }
+        } else {
+            Err(SteerRefused::Unsupported)
         };
         // Whoever asked may have gone away.
         let _ = reply.send(verdict);

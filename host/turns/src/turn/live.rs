@@ -12,7 +12,6 @@ use super::conclude::conclude_resting;
 use super::context::{BeginRecord, prompt};
 use super::derive::Derivation;
 use super::ending::{TurnSummary, commit_resting};
-use super::prepare::fingerprint;
 use super::resting::{LiveProcess, Rested};
 use super::restore::rebuild;
 use super::task::{Failure, Task};
@@ -144,7 +143,7 @@ impl Task<'_> {
         let Ok(secrets) = gathered else {
             return Ok(None);
         };
-        if fingerprint(&turns.seals, &chosen, &secrets) != begin.fingerprint {
+        if self.fingerprint(&chosen, &secrets) != begin.fingerprint {
             tracing::debug!("a process was started with what is no longer so, and is closed");
             return Ok(None);
         }
@@ -169,7 +168,7 @@ impl Task<'_> {
         self.session.session = session;
         self.crossing = None;
         self.begin = Some(begin);
-        let prompt = prompt(id, &self.turn.turn);
+        let prompt = prompt(&self.session, &self.turn.turn, description);
         Ok(Some(
             derivation.next_turn(turns, (id, number), prompt).await?,
         ))

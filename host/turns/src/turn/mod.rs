@@ -8,6 +8,7 @@ mod derive;
 mod ending;
 mod fold;
 mod follow;
+mod input;
 mod launch;
 mod live;
 mod prepare;
@@ -43,9 +44,11 @@ use crate::{Config, Paths, fence};
 
 pub use answers::Refusal;
 pub(crate) use ending::settle_left;
+pub use fold::answer_form;
+pub use input::SteerRefused;
 
-/// So many answers wait for a turn to take them; whoever has more waits with them.
-const WAITING_ANSWERS: usize = 16;
+/// So many answers and the like wait for a turn to take them; whoever has more waits with them.
+const WAITING_INPUTS: usize = 16;
 
 /// All turns of the server that wait or run, and what they are made with.
 #[derive(Clone)]
@@ -86,7 +89,7 @@ pub struct Shared {
 struct Active {
     turn: u32,
     stop: watch::Sender<Option<StopRequest>>,
-    answers: mpsc::Sender<answers::Attempt>,
+    inputs: mpsc::Sender<input::UserInput>,
     /// Held by the turn's task; closed when that ends.
     done: watch::Receiver<()>,
 }
@@ -305,19 +308,19 @@ impl Turns {
     ) {
         let WorkerId { session, turn } = id;
         let (stop, stopped) = watch::channel(asked);
-        let (answers, attempts) = mpsc::channel(WAITING_ANSWERS);
+        let (inputs, told) = mpsc::channel(WAITING_INPUTS);
         let (running, done) = watch::channel(());
         let active = Active {
             turn,
             stop,
-            answers,
+            inputs,
             done,
         };
         self.active().insert(session, active);
         let memory = permit.memory();
         let commands = task::TurnCommands {
             stop: stopped,
-            answers: attempts,
+            inputs: told,
         };
         let turns = self.clone();
         self.0.tasks.spawn(async move {

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aod_runtime::Adapter;
-use aod_runtime::types::Capability;
+use aod_runtime::types::{Capability, OptionScope};
 use secrecy::ExposeSecret as _;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::context::{BeginRecord, Start, context, prompt, sandbox_paths};
+use super::context::{BeginRecord, Start, context, prompt, sandbox_paths, settings};
 use super::fold::{Fold, FoldInput};
 use super::launch;
 use super::task::Task;
@@ -193,11 +193,11 @@ impl Task<'_> {
             first: None,
             live: self.turns.config.live.idle > Duration::ZERO
                 && description.capabilities.contains(&Capability::Live),
-            fingerprint: fingerprint(&self.turns.seals, chosen, &secrets),
+            fingerprint: self.fingerprint(chosen, &secrets),
         };
         let places = sandbox_paths(&*sandboxes.driver, &self.paths);
         let context = context(&self.session, &begin, places.clone());
-        let prompt = prompt(self.id(), &self.turn.turn);
+        let prompt = prompt(&self.session, &self.turn.turn, description);
         let requested = adapter
             .prepare(&context, &prompt)
             .map_err(|error| StageError::Failed(error.to_string()))?;
@@ -245,9 +245,30 @@ impl Task<'_> {
     }
 }
 
+impl Task<'_> {
+    /// A keyed hash of what the turn's process would be started with, where that may be another in
+    /// the next turn.
+    pub(super) fn fingerprint(&self, chosen: &Chosen, secrets: &TurnSecrets) -> String {
+        let description = chosen.adapter.description();
+        let of_process = |id: &str| {
+            let mut options = description.options.iter();
+            options.any(|option| option.id == id && option.scope == OptionScope::Process)
+        };
+        let mut settings = settings(&self.session, &self.turn.turn);
+        settings.retain(|id, _| of_process(id));
+        let form_of_process = Capability::StructuredOutput(OptionScope::Process);
+        let form = match description.capabilities.contains(&form_of_process) {
+            true => self.turn.turn.output_schema.as_ref(),
+            false => None,
+        };
+        fingerprint(&self.turns.seals, chosen, secrets, &json!([settings, form]))
+    }
+}
+
 /// A keyed hash of what a process is started with and what may be another in the next turn: the
-/// secrets, the adapter, the CLI and the operator's settings. All else of a session stays as it is.
-pub(super) fn fingerprint(seals: &Seals, chosen: &Chosen, secrets: &TurnSecrets) -> String {
+/// secrets, the adapter, the CLI, the operator's settings, and what is `asked` of the turn that
+/// only a start can change. All else of a session stays as it is.
+fn fingerprint(seals: &Seals, chosen: &Chosen, secrets: &TurnSecrets, asked: &Value) -> String {
     let mut values: Vec<(&str, &str)> = secrets
         .iter()
         .map(|(name, value)| (name, value.expose_secret()))
@@ -261,6 +282,7 @@ pub(super) fn fingerprint(seals: &Seals, chosen: &Chosen, secrets: &TurnSecrets)
         cli.command,
         cli.env,
         values,
+        asked,
     ]);
     // Overwritten when it is dropped: it holds the secrets.
     let text = zeroize::Zeroizing::new(facts.to_string());

@@ -169,9 +169,9 @@ pub(super) async fn rebuild(
     let mut prompts = Vec::new();
     for earlier in begin.first.unwrap_or(number)..number {
         let earlier = turns.store.turn_record(id, earlier).await?;
-        prompts.push(prompt(id, &earlier.turn));
+        prompts.push(prompt(session, &earlier.turn, adapter.description()));
     }
-    prompts.push(prompt(id, &turn.turn));
+    prompts.push(prompt(session, &turn.turn, adapter.description()));
     let fold = Fold::new(FoldInput {
         adapter,
         context,

@@ -9,12 +9,12 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::answers::Attempt;
 use super::conclude::{self, End, conclude};
 use super::context::BeginRecord;
 use super::derive::Derivation;
 use super::ending::{TurnSummary, abandon, commit, fence_off, journal};
 use super::fold::Fold;
+use super::input::UserInput;
 use super::prepare::Ready;
 use super::resting::Rested;
 use super::restore::rebuild;
@@ -32,7 +32,7 @@ use crate::{Error, Result};
 /// What users ask of a turn.
 pub(super) struct TurnCommands {
     pub(super) stop: watch::Receiver<Option<StopRequest>>,
-    pub(super) answers: mpsc::Receiver<Attempt>,
+    pub(super) inputs: mpsc::Receiver<UserInput>,
 }
 
 /// Runs a turn to its end, whatever goes wrong; one that is fenced off is failed. Answers its
@@ -97,7 +97,7 @@ pub(super) struct Task<'a> {
     pub(super) turn: TurnRecord,
     pub(super) paths: SessionPaths,
     pub(super) stopped: watch::Receiver<Option<StopRequest>>,
-    pub(super) answers: mpsc::Receiver<Attempt>,
+    pub(super) inputs: mpsc::Receiver<UserInput>,
     /// Whether an earlier host ran it.
     resumed: bool,
     /// The mark of one that is gone on with, until it is through what may have killed that host.
@@ -124,7 +124,7 @@ impl<'a> Task<'a> {
             paths: turns.paths.session(id.session),
             turns,
             stopped: commands.stop,
-            answers: commands.answers,
+            inputs: commands.inputs,
             resumed,
             crossing: None,
             silent_since: None,

@@ -6,9 +6,13 @@ use std::io;
 
 use aod_log::{Kind, Record};
 use aod_resources::event::{
-    EventBody, Level, PermissionAnswer, PermissionRequest, PermissionWithdrawn,
+    EventBody, InputState, Level, PermissionAnswer, PermissionRequest, PermissionWithdrawn,
+    TurnInput,
 };
-use aod_runtime::types::{Answer, Fragment, Input, Reaction, SecretEncoding, StopMethod};
+use aod_runtime::types::{
+    Answer, Block, Capability, Fragment, InjectMode, Injection, InjectionOutcome, InjectionState,
+    Input, Reaction, SecretEncoding, StopMethod,
+};
 use aod_runtime::{AdapterError, Conversation};
 use aod_supervisor::Note;
 
@@ -223,6 +227,7 @@ impl Fold {
             Kind::Stdin => self.dialogue.done += 1,
             Kind::Note => return self.take_note(record, step),
             Kind::Answer => return self.take_answer(record, step),
+            Kind::Input => return self.take_input(record, step),
             Kind::Tick => {
                 self.dialogue.ticks += 1;
                 self.dialogue.wake = None;
@@ -287,6 +292,54 @@ impl Fold {
             by_default: answer.by_default,
         });
         self.call(step, |conversation| conversation.receive(&answer))
+    }
+
+    /// Whether the turn takes more while it runs.
+    pub(in crate::turn) fn can_be_steered(&self) -> bool {
+        let steers = |capability: &Capability| match capability {
+            Capability::Inject(modes) => modes.contains(&InjectMode::Steer),
+            _ => false,
+        };
+        self.start.is_dialogue && self.description().capabilities.iter().any(steers)
+    }
+
+    fn take_input(&mut self, record: &Record<'_>, step: &mut Step<'_>) -> io::Result<()> {
+        let Ok(input) = serde_json::from_slice::<aod_supervisor::TurnInput>(record.payload) else {
+            return Ok(());
+        };
+        let told = TurnInput {
+            input_id: input.id.clone(),
+            state: InputState::Sent,
+            text: Some(input.text.clone()),
+            reason: None,
+        };
+        self.tell(EventBody::TurnInput(told), step)?;
+        let injection = Input::Inject(Injection {
+            id: input.id,
+            blocks: vec![Block::Text(input.text)],
+            mode: InjectMode::Steer,
+        });
+        self.call(step, |conversation| conversation.receive(&injection))
+    }
+
+    /// Tells what became of an input.
+    pub(super) fn tell_input(
+        &mut self,
+        outcome: InjectionOutcome,
+        step: &mut Step<'_>,
+    ) -> io::Result<()> {
+        let told = TurnInput {
+            input_id: outcome.id,
+            state: match outcome.state {
+                InjectionState::Queued => InputState::Queued,
+                InjectionState::Delivered => InputState::Delivered,
+                InjectionState::Cancelled => InputState::Cancelled,
+                InjectionState::Refused => InputState::Refused,
+            },
+            text: None,
+            reason: outcome.message,
+        };
+        self.tell(EventBody::TurnInput(told), step)
     }
 
     /// Calls the adapter outside of its lines.
