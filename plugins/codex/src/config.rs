@@ -23,7 +23,12 @@ pub(crate) struct Config {
     pub(crate) variables: Vec<Variable>,
 }
 
-pub(crate) fn config(context: &Context, prompt: &Prompt) -> Result<Config, Refusal> {
+/// `is_spoken_to`: for the app server, which is told the effort with each prompt and the key once.
+pub(crate) fn config(
+    context: &Context,
+    prompt: &Prompt,
+    is_spoken_to: bool,
+) -> Result<Config, Refusal> {
     let mut writer = Writer {
         context,
         toml: String::new(),
@@ -34,7 +39,10 @@ pub(crate) fn config(context: &Context, prompt: &Prompt) -> Result<Config, Refus
     if let Some(url) = context.completed_endpoint("openai", "v1") {
         writer.entry("openai_base_url", &url);
     }
-    if let Some(effort) = prompt.setting_text(EFFORT) {
+    if is_spoken_to {
+        // The key stays in the process's memory.
+        writer.entry("cli_auth_credentials_store", "ephemeral");
+    } else if let Some(effort) = prompt.setting_text(EFFORT) {
         writer.entry("model_reasoning_effort", &effort);
     }
     if let Some(system) = &context.system {

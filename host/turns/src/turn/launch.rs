@@ -181,11 +181,14 @@ pub(crate) fn turn_spec(
         RequestedStdin::Text(text) => Stdin::Text(for_stdin(text.clone())),
         RequestedStdin::Open(text) => Stdin::Open(for_stdin(text.clone())),
     };
+    // A process that reads nothing after its start cannot be asked.
+    let by_dialogue = input.description.stop == StopMethod::Dialogue
+        && matches!(input.requested.stdin, RequestedStdin::Open(_));
     let (signal, to) = match input.description.stop {
-        StopMethod::Sigint => (Some(2), SignalTarget::Main),
-        StopMethod::Sigterm => (Some(15), SignalTarget::Main),
         // Its user's wish to stop goes by its stdin; the signal is for when its time is over.
-        StopMethod::Dialogue => (Some(15), SignalTarget::Main),
+        StopMethod::Dialogue if by_dialogue => (Some(15), SignalTarget::Main),
+        StopMethod::Sigint | StopMethod::Dialogue => (Some(2), SignalTarget::Main),
+        StopMethod::Sigterm => (Some(15), SignalTarget::Main),
         StopMethod::Kill => (None, SignalTarget::Main),
     };
     let millis =
@@ -222,7 +225,7 @@ pub(crate) fn turn_spec(
         interrupt: aod_supervisor::Interrupt {
             signal,
             to,
-            by_dialogue: input.description.stop == StopMethod::Dialogue,
+            by_dialogue,
         },
         launch,
     })
