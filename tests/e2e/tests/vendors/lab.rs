@@ -23,7 +23,7 @@ pub(crate) struct Vendor {
     pub(crate) prefix: &'static str,
     /// The folder of its skills, below `$HOME`.
     pub(crate) skills: &'static str,
-    /// Whether its text comes in pieces.
+    /// Whether its text comes in pieces where its process may stay.
     pub(crate) deltas: bool,
     /// Seconds that a turn with a broken provider is given: more than the CLI takes to give up,
     /// where it ever does.
@@ -50,7 +50,7 @@ pub(crate) const CODEX: Vendor = Vendor {
     endpoint: "OPENAI_BASE_URL",
     prefix: "sk-",
     skills: ".codex/skills",
-    deltas: false,
+    deltas: true,
     patience: 90,
 };
 
@@ -112,7 +112,7 @@ impl Lab {
 
     /// With the model's address alone.
     pub(crate) async fn without_key(vendor: &'static Vendor) -> Self {
-        Self::start(vendor, "60s").await
+        Self::start(vendor, &idle()).await
     }
 
     async fn start(vendor: &'static Vendor, idle: &str) -> Self {
@@ -167,6 +167,11 @@ impl Lab {
         assert!(!asked.is_empty(), "the model was never asked: {text}");
         asked
     }
+}
+
+/// How long processes stay: as by default, unless `AOD_TEST_LIVE_IDLE` says something else.
+pub(crate) fn idle() -> String {
+    std::env::var("AOD_TEST_LIVE_IDLE").unwrap_or_else(|_| "60s".to_owned())
 }
 
 /// A key that stands nowhere else, in the form of the vendor's.
