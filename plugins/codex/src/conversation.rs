@@ -110,6 +110,12 @@ impl Conversation for CodexConversation {
         }
     }
 
+    fn tick(&mut self, _: u64, out: &mut Out) {
+        if let Some(server) = self.server() {
+            server.tick(out);
+        }
+    }
+
     fn state(&self) -> Option<Vec<u8>> {
         match &self.process {
             Process::Exec(_) => None,

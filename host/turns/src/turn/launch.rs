@@ -181,9 +181,9 @@ pub(crate) fn turn_spec(
         RequestedStdin::Text(text) => Stdin::Text(for_stdin(text.clone())),
         RequestedStdin::Open(text) => Stdin::Open(for_stdin(text.clone())),
     };
-    // A process that reads nothing after its start cannot be asked.
-    let by_dialogue = input.description.stop == StopMethod::Dialogue
-        && matches!(input.requested.stdin, RequestedStdin::Open(_));
+    // A CLI that is spoken to only where it stays reads nothing once it has its one prompt.
+    let is_spoken_to = matches!(input.requested.stdin, RequestedStdin::Open(_));
+    let by_dialogue = input.description.stop == StopMethod::Dialogue && is_spoken_to;
     let (signal, to) = match input.description.stop {
         // Its user's wish to stop goes by its stdin; the signal is for when its time is over.
         StopMethod::Dialogue if by_dialogue => (Some(15), SignalTarget::Main),

@@ -1,6 +1,6 @@
 //! Calls that have not ended: commands may outlive their turn.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use aod_plugin_sdk::{Out, Task, TaskKind, TaskState, tool_result, tool_update};
 use serde::{Deserialize, Serialize};
@@ -94,8 +94,8 @@ impl Calls {
         }
     }
 
-    /// The id in the session of a call that runs.
-    pub(super) fn id(&self, item: &str) -> Option<&Call> {
+    /// A call that runs.
+    pub(super) fn get(&self, item: &str) -> Option<&Call> {
         self.0.get(item)
     }
 
@@ -108,6 +108,12 @@ impl Calls {
     pub(super) fn has_commands(&self, thread: &str) -> bool {
         let mut all = self.0.values();
         all.any(|call| call.process.is_some() && call.thread == thread)
+    }
+
+    /// Threads that have commands that run.
+    pub(super) fn threads(&self) -> BTreeSet<String> {
+        let running = self.0.values().filter(|call| call.process.is_some());
+        running.map(|call| call.thread.clone()).collect()
     }
 
     /// The turn is over: commands that run on are work in the background, and of other calls

@@ -27,7 +27,7 @@ impl Server {
     fn asked(&mut self, id: &RawValue, method: &str, raw: Option<&RawValue>, out: &mut Out) {
         out.absorb();
         let params: Params<'_> = wire::read(raw);
-        let call = params.item_id.0.as_deref().and_then(|id| self.calls.id(id));
+        let call = params.item_id.0.as_deref().and_then(|id| self.calls.get(id));
         let about = About {
             turn: self.turn,
             call: call.map(|call| call.id()),

@@ -87,8 +87,10 @@ enum Step {
     Turn,
     /// It is over, and subagents are at work.
     Wait,
-    /// It is over, and what it has left running is stopped.
+    /// It is over, and what it has left running is told to stop.
     Clean,
+    /// The ends of what was told to stop are waited for.
+    Cleaned,
     Over,
 }
 
@@ -252,6 +254,16 @@ impl Server {
             OutputSource::Stdout => self.stdout(line, out),
             OutputSource::Stderr | OutputSource::LogFile => self.stderr(line, out),
         }
+        if self.step == Step::Cleaned {
+            self.cleaned(out);
+        }
+    }
+
+    /// What was told to stop does not say that it has.
+    pub(crate) fn tick(&mut self, out: &mut Out) {
+        if self.step == Step::Cleaned {
+            self.conclude(out);
+        }
     }
 
     fn stderr(&mut self, line: &str, out: &mut Out) {
@@ -293,7 +305,7 @@ impl Server {
                 self.stopping = true;
                 self.stop_work(out);
             }
-            Step::Idle | Step::Clean | Step::Over => {}
+            Step::Idle | Step::Clean | Step::Cleaned | Step::Over => {}
         }
     }
 

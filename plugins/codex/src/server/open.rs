@@ -29,7 +29,7 @@ impl Server {
             self.end_aside(aside, result, error, out);
         } else if id == self.awaited {
             match self.step {
-                Step::Idle | Step::Turn | Step::Wait | Step::Over => {}
+                Step::Idle | Step::Turn | Step::Wait | Step::Cleaned | Step::Over => {}
                 step => {
                     out.absorb();
                     match error {
@@ -69,8 +69,8 @@ impl Server {
                     self.begun(&turn.id, out);
                 }
             }
-            Step::Clean => self.conclude(out),
-            Step::Idle | Step::Turn | Step::Wait | Step::Over => {}
+            Step::Clean => self.step = Step::Cleaned,
+            Step::Idle | Step::Turn | Step::Wait | Step::Cleaned | Step::Over => {}
         }
     }
 

@@ -2,7 +2,7 @@
 
 use aod_plugin_sdk::failure::failure;
 use aod_plugin_sdk::{
-    FailureKind, Level, Out, StopKind, TaskState, TurnResult, completed, failed, stopped,
+    FailureKind, Level, Out, StopKind, TaskState, TurnReference, TurnResult, completed, failed, stopped,
 };
 
 use super::wire::Turn;
@@ -61,6 +61,7 @@ impl Server {
                 "failed" => TaskState::Failed,
                 _ => TaskState::Stopped,
             };
+            out.inside(None::<String>);
             self.children.rests(thread, state, None, out);
             self.waited(out);
             return;
@@ -119,6 +120,14 @@ impl Server {
         if self.step != Step::Wait || self.children.are_at_work() {
             return;
         }
+        if self.stopping {
+            for thread in self.calls.threads() {
+                if thread != self.resume.thread {
+                    let parameters = [("threadId", thread.as_str())];
+                    self.aside("thread/backgroundTerminals/clean", &parameters, out);
+                }
+            }
+        }
         if self.stopping && self.calls.has_commands(&self.resume.thread) {
             let id = self.next(Step::Clean);
             let thread = [("threadId", self.resume.thread.as_str())];
@@ -127,6 +136,15 @@ impl Server {
                 "thread/backgroundTerminals/clean",
                 &thread,
             ));
+        } else {
+            self.conclude(out);
+        }
+    }
+
+    /// Ends the turn when what was told to stop has said so. It does at once, if ever.
+    pub(super) fn cleaned(&mut self, out: &mut Out) {
+        if self.calls.has_commands(&self.resume.thread) {
+            out.wake_after(CLEANED_MS);
         } else {
             self.conclude(out);
         }
@@ -151,6 +169,9 @@ impl Server {
 
     /// Tells how the turn ended. A process that stays takes the next prompt.
     pub(super) fn tell(&mut self, result: TurnResult, out: &mut Out) {
+        // Whatever the line was about.
+        out.inside(None::<String>);
+        out.of_turn(TurnReference::Current);
         self.calls.leave(out);
         self.remember(out);
         self.ending.tell(out, result);
@@ -159,6 +180,9 @@ impl Server {
         }
     }
 }
+
+/// How long the ends of what was told to stop are waited for, in milliseconds.
+const CLEANED_MS: u32 = 1_000;
 
 /// For a turn that failed without a word.
 const EMPTY: super::wire::TurnError<'static> = super::wire::TurnError {
