@@ -55,6 +55,10 @@ pub(crate) fn config(
     if !context.mcp_servers.is_empty() {
         writer.number("mcp_optional_startup_grace_ms", SERVER_START_MS);
     }
+    // Else all of the CLI's environment is written to a file in `$HOME`.
+    writer
+        .toml
+        .push_str("\n[features]\nshell_snapshot = false\n");
     if !context.has_secret(LOG_VARIABLE) {
         // How the CLI logs is not how the agent's own programs should.
         writer.toml.push_str("\n[shell_environment_policy]\n");

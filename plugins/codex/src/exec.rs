@@ -1,16 +1,16 @@
 //! A process of `codex exec`, which runs one prompt: what its lines mean.
 
-use aod_plugin_sdk::failure::failure;
-use aod_plugin_sdk::{
-    Context, Conversation, Ending, Exit, Failure, FailureKind, Level, Origin, Out, OutputSource,
-    Prompt, StopKind, TodoItem, TodoStatus, TurnResult, completed, crashed, failed, plain,
-};
 use crate::agents::Agents;
 use crate::calls::Calls;
 use crate::errors::{is_json, why};
 use crate::log::{Servers, retry_at_ms};
 use crate::resume::{Resume, Used};
 use crate::wire::{self, Item, Line};
+use aod_plugin_sdk::failure::failure;
+use aod_plugin_sdk::{
+    Context, Conversation, Ending, Exit, Failure, FailureKind, Level, Origin, Out, OutputSource,
+    Prompt, StopKind, TodoItem, TodoStatus, TurnResult, completed, crashed, failed, plain,
+};
 
 /// A process of `codex exec`.
 #[derive(Debug)]

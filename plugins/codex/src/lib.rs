@@ -14,8 +14,8 @@ mod wire;
 
 use aod_plugin_sdk::{
     Adapter, AuthHeader, AuthStyle, Capability, Cli, Context, Credential, Description, ForkPoint,
-    InjectMode, InstallStep, Launch, Model, NoOptions, OptionDeclaration, OptionScope, Prompt, Provider,
-    Refusal, ResumeStrategy, StopMethod, description,
+    InjectMode, InstallStep, Launch, Model, NoOptions, OptionDeclaration, OptionScope, Prompt,
+    Provider, Refusal, ResumeStrategy, StopMethod, description,
 };
 
 /// The adapter.

@@ -193,6 +193,8 @@ fn a_turn_can_be_stopped_before_it_is_one() {
         [r#"{"id":3,"method":"turn/interrupt","params":{"threadId":"t","turnId":"u2"}}"#]
     );
     let reaction = feed(&mut driver, &over("u2", "interrupted"));
+    assert!(said(&reaction)[0].contains("thread/backgroundTerminals/clean"));
+    let reaction = feed(&mut driver, r#"{"id":4,"result":{}}"#);
     assert_eq!(result(&reaction).stop, StopKind::Interrupted);
 }
 
@@ -372,10 +374,7 @@ fn a_turn_is_steered_while_it_runs() {
     );
     assert_eq!(state(&reaction), InjectionState::Refused);
     feed(&mut driver, &over("u1", "completed"));
-    assert_eq!(
-        state(&driver.receive(more())),
-        InjectionState::Refused
-    );
+    assert_eq!(state(&driver.receive(more())), InjectionState::Refused);
 }
 
 #[test]
@@ -393,7 +392,9 @@ fn a_conversation_is_copied_as_it_is_or_was() {
     };
     assert!(!said(&wish(None))[0].contains("lastTurnId"));
     assert!(said(&wish(Some(1)))[0].contains("\"lastTurnId\":\"u1\""));
-    assert!(matches!(&wish(Some(7)).actions[..], [Action::Forked(outcome)] if outcome.token.is_err()));
+    assert!(
+        matches!(&wish(Some(7)).actions[..], [Action::Forked(outcome)] if outcome.token.is_err())
+    );
     let reaction = feed(&mut driver, r#"{"id":4,"result":{"thread":{"id":"c"}}}"#);
     let Action::Forked(outcome) = &reaction.actions[0] else {
         panic!("{reaction:#?}");
@@ -404,7 +405,10 @@ fn a_conversation_is_copied_as_it_is_or_was() {
     assert_eq!(feed(&mut driver, noise).actions, []);
 
     // The copy's process goes on with it; another conversation is copied first.
-    for (token, method) in [(token, "thread/resume"), ("o 5 0 5 0 0".to_owned(), "thread/fork")] {
+    for (token, method) in [
+        (token, "thread/resume"),
+        ("o 5 0 5 0 0".to_owned(), "thread/fork"),
+    ] {
         let origin = Origin::Fork(ForkOrigin {
             token: token.clone(),
             after_turn: None,
@@ -430,7 +434,8 @@ fn a_conversation_is_copied_as_it_is_or_was() {
         feed(&mut driver, r#"{"id":2,"result":{"turn":{"id":"u3"}}}"#);
         let reaction = feed(&mut driver, &used("u3", 61));
         assert!(
-            events(&reaction).any(|event| matches!(event, EventBody::Usage(it) if it.input_tokens == 11)),
+            events(&reaction)
+                .any(|event| matches!(event, EventBody::Usage(it) if it.input_tokens == 11)),
             "{reaction:#?}"
         );
     }
@@ -443,7 +448,9 @@ fn plans_and_compactions_are_told() {
         &mut driver,
         r#"{"method":"turn/plan/updated","params":{"threadId":"t","turnId":"u1","plan":[{"step":"one","status":"completed"},{"step":"two","status":"inProgress"}]}}"#,
     );
-    assert!(events(&reaction).any(|event| matches!(event, EventBody::Todo(items) if items.len() == 2)));
+    assert!(
+        events(&reaction).any(|event| matches!(event, EventBody::Todo(items) if items.len() == 2))
+    );
     let reaction = feed(
         &mut driver,
         r#"{"method":"item/completed","params":{"threadId":"t","turnId":"u1","item":{"type":"contextCompaction","id":"k"}}}"#,

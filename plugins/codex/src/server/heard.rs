@@ -27,7 +27,11 @@ impl Server {
     fn asked(&mut self, id: &RawValue, method: &str, raw: Option<&RawValue>, out: &mut Out) {
         out.absorb();
         let params: Params<'_> = wire::read(raw);
-        let call = params.item_id.0.as_deref().and_then(|id| self.calls.get(id));
+        let call = params
+            .item_id
+            .0
+            .as_deref()
+            .and_then(|id| self.calls.get(id));
         let about = About {
             turn: self.turn,
             call: call.map(|call| call.id()),
@@ -270,7 +274,8 @@ impl Server {
         if params.will_retry {
             if is_main {
                 self.ending.trouble(failures::of(&error));
-                self.texts.discard("the reply broke off and is asked for again", out);
+                self.texts
+                    .discard("the reply broke off and is asked for again", out);
             }
             out.coded_notice(Level::Warning, "retry", text);
         } else if is_main {

@@ -362,8 +362,7 @@ impl Server {
     }
 
     pub(crate) fn state(&self) -> Option<Vec<u8>> {
-        let is_at_rest =
-            self.step == Step::Idle && self.prompt.is_none() && self.asides.is_empty();
+        let is_at_rest = self.step == Step::Idle && self.prompt.is_none() && self.asides.is_empty();
         let state = State {
             resume: Some(self.resume.write()).filter(|_| is_at_rest)?,
             last: self.last,

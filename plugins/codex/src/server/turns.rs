@@ -2,7 +2,8 @@
 
 use aod_plugin_sdk::failure::failure;
 use aod_plugin_sdk::{
-    FailureKind, Level, Out, StopKind, TaskState, TurnReference, TurnResult, completed, failed, stopped,
+    FailureKind, Level, Out, StopKind, TaskState, TurnReference, TurnResult, completed, failed,
+    stopped,
 };
 
 use super::wire::Turn;
@@ -127,8 +128,7 @@ impl Server {
                     self.aside("thread/backgroundTerminals/clean", &parameters, out);
                 }
             }
-        }
-        if self.stopping && self.calls.has_commands(&self.resume.thread) {
+            // A command that was just begun may not have been told yet.
             let id = self.next(Step::Clean);
             let thread = [("threadId", self.resume.thread.as_str())];
             out.write_stdin(request::plain(

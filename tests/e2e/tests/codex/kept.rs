@@ -33,7 +33,9 @@ async fn a_cli_that_is_killed_between_turns_costs_nothing() {
 #[tokio::test]
 async fn a_cli_that_is_killed_in_a_turn_remembers_what_was_asked() {
     let lab = Lab::new().await;
-    let session = lab.session("[[slow 50]] [[words 2000]] the word is plum").await;
+    let session = lab
+        .session("[[slow 50]] [[words 2000]] the word is plum")
+        .await;
     eventually("the model is asked", DEADLINE, async || {
         (!lab.model.requests().is_empty()).then_some(())
     })
@@ -87,6 +89,7 @@ async fn a_conversation_goes_on_whether_processes_stay_or_not() {
     let mut lab = Lab::new().await;
     let session = lab.session("the word is tangerine").await;
     answer(&session).await;
+    lab.kill_the_cli().await;
     for (idle, stays, word) in [("0s", false, "plum"), ("60s", true, "pear")] {
         lab.server.stop().await;
         lab.server.start_again_with(options(idle)).await;

@@ -48,7 +48,8 @@ impl Lab {
     }
 
     async fn session(&self, prompt: &str) -> Session {
-        self.session_with(json!({}), json!({"prompt": prompt})).await
+        self.session_with(json!({}), json!({"prompt": prompt}))
+            .await
     }
 
     /// A session with more fields of its agent and of its own.

@@ -42,8 +42,16 @@ async fn an_answer_that_is_stopped_leaves_the_process() {
 async fn a_tool_that_is_stopped_is_gone_and_leaves_the_process() {
     let lab = Lab::new().await;
     let gate = Gate::new("gate");
-    let session = lab.session(&format!("[[bash {}]] [[say through]]", gate.command())).await;
+    let session = lab
+        .session(&format!("[[bash {}]] [[say through]]", gate.command()))
+        .await;
     gate.reached(&lab.server, &session).await;
+    // The CLI says so once the tool has run for a while.
+    eventually("the call is told", DEADLINE, async || {
+        let all = events(&session).await;
+        (!of_type(&all, "tool.call").is_empty()).then_some(())
+    })
+    .await;
     let processes = lab.processes();
     let tools = || {
         let mut below = lab.server.supervisor().below;
@@ -59,4 +67,19 @@ async fn a_tool_that_is_stopped_is_gone_and_leaves_the_process() {
     let text = answer(&session).await;
     assert!(text.contains("gate.open"), "{text}");
     assert_eq!(lab.processes(), processes);
+}
+
+/// Before the CLI has said that there is one.
+#[tokio::test]
+async fn a_tool_that_has_just_begun_is_gone_too() {
+    let lab = Lab::new().await;
+    let gate = Gate::new("gate");
+    let session = lab.session(&format!("[[bash {}]]", gate.command())).await;
+    gate.reached(&lab.server, &session).await;
+    interrupt(&lab, &session).await;
+    let mut below = lab.server.supervisor().below;
+    below.retain(|process| process.command().contains("gate.open"));
+    assert!(below.is_empty(), "the tool lives on");
+    session.prompt("[[say on]]").await;
+    assert_eq!(answer(&session).await, "on");
 }

@@ -12,7 +12,9 @@ async fn three_turns_are_served_by_one_process_that_remembers() {
     answer(&session).await;
     let processes = lab.processes();
     assert!(!processes.is_empty(), "none stays");
-    session.prompt("[[bash echo plum >note.txt]] [[say noted]]").await;
+    session
+        .prompt("[[bash echo plum >note.txt]] [[say noted]]")
+        .await;
     assert_eq!(answer(&session).await, "noted");
     session.prompt("which word? [[recall]]").await;
     let last = answer(&session).await;
@@ -110,7 +112,9 @@ async fn what_ends_late_belongs_to_its_turn() {
     let all = events(&session).await;
     let call = of_type(&all, "tool.call")[0]["call_id"].clone();
     assert!(of_type(&all, "tool.result").is_empty(), "{all:#?}");
-    session.prompt("[[bash touch on; sleep 1]] [[say second]]").await;
+    session
+        .prompt("[[bash touch on; sleep 1]] [[say second]]")
+        .await;
     assert_eq!(answer(&session).await, "second");
     let all = events(&session).await;
     let results = of_type(&all, "tool.result");
