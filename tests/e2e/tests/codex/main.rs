@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
 mod failures;
+mod install;
 mod kept;
 mod servers;
 mod stops;
