@@ -8,9 +8,11 @@ use std::fmt::Write as _;
 use std::fs;
 
 use aod_plugin_codex::Codex;
-use aod_plugin_sdk::testing::{context, exit, mcp_server, prompt, setting, written};
+use aod_plugin_sdk::testing::{
+    Recording, context, exit, laws, mcp_server, prompt, replay, setting, written,
+};
 use aod_plugin_sdk::{
-    Action, Answer, Block, Context, Driver, Fork, InjectMode, Injection, Input, Origin,
+    Action, Answer, Block, Context, Driver, EventBody, Fork, InjectMode, Injection, Input, Origin,
     OutputSource, Reaction,
 };
 use serde_json::{Value, json};
@@ -273,4 +275,55 @@ fn a_restart_between_turns_changes_nothing() {
             assert_eq!(play(&path, true), play(&path, false), "{name}");
         }
     }
+}
+
+/// All that the server wrote, as one process with one prompt.
+fn recording(path: &str) -> Recording {
+    let (mut stdout, mut stderr) = (String::new(), String::new());
+    for record in fs::read_to_string(path).unwrap().lines() {
+        let mut record: Value = serde_json::from_str(record).unwrap();
+        let mut line = record["line"].take();
+        match record["dir"].as_str() {
+            Some("out") => {
+                // The recorded requests were numbered from 1.
+                if let (None, Some(id)) = (line.get("method"), line["id"].as_u64()) {
+                    line["id"] = json!(id - 1);
+                }
+                stdout += &format!("{line}\n");
+            }
+            Some("err") => stderr += &format!("{}\n", line.as_str().unwrap()),
+            _ => {}
+        }
+    }
+    Recording {
+        name: path.to_owned(),
+        stdout,
+        stderr,
+        exit: exit(0),
+    }
+}
+
+#[test]
+fn the_laws_hold() {
+    let recordings: Vec<_> = dialogues()
+        .iter()
+        .map(|(_, path)| recording(path))
+        .collect();
+    let mut facts = context("openai/gpt-4.1");
+    facts.live = true;
+    facts.secrets = vec!["OPENAI_API_KEY".to_owned()];
+    facts.mcp_servers = vec![mcp_server("notes")];
+    let asked = prompt("x");
+    // The answer is there: it is not the damage alone that is read.
+    let whole = recordings
+        .iter()
+        .find(|it| it.name.ends_with("turns.jsonl"));
+    let replay = replay::<Codex>(facts.clone(), asked.clone(), whole.unwrap(), []);
+    assert!(
+        replay.events().any(
+            |event| matches!(event, EventBody::TurnResult(result) if result.failure.is_none())
+        ),
+        "{replay:#?}"
+    );
+    laws::<Codex>(&facts, &asked, &recordings);
 }

@@ -9,7 +9,10 @@ mod servers;
 mod stops;
 mod turns;
 
-use aod_e2e::{Client, Ended, Process, Runtimes, Server, ServerOptions, Session, extend};
+use aod_e2e::{
+    Client, Ended, Process, Runtimes, Server, ServerOptions, Session, extend, plugin, program,
+    repository,
+};
 use aod_standin::{Options, Standin};
 use serde_json::{Value, json};
 
@@ -114,4 +117,20 @@ async fn answer(session: &Session) -> String {
     let ended = session.ended().await.completed();
     let result = result(session, &ended).await;
     result["text"].as_str().unwrap_or_default().to_owned()
+}
+
+/// What is said to the app server where this host does not offer it to its users yet: played, with
+/// a new instance of the adapter between the turns, too.
+#[test]
+fn the_adapter_plays_its_scenario() {
+    let scenario = repository().join("plugins/codex/tests/scenarios/live.scenario.jsonl");
+    let mut check = std::process::Command::new(program("aod"));
+    check
+        .args(["runtime", "check", "--call-deadline", "30s", "--scenario"])
+        .arg(scenario)
+        .arg(plugin("codex"));
+    let checked = check.output().unwrap();
+    let report = String::from_utf8_lossy(&checked.stdout);
+    assert!(checked.status.success(), "{report}");
+    assert!(report.contains("2 prompts, as expected"), "{report}");
 }
