@@ -473,3 +473,83 @@ fn a_plan_that_is_used_up_says_when_it_is_open_again() {
     assert_eq!(failure.kind, FailureKind::Quota);
     assert_eq!(failure.retry_at_ms, Some(1_795_799_610_000));
 }
+
+const SPAWNED: &str = r#"{"method":"item/completed","params":{"threadId":"t","turnId":"u1","item":{"type":"collabAgentToolCall","id":"s","tool":"spawnAgent","status":"completed","prompt":"look","receiverThreadIds":["k"],"agentsStates":{"k":{"status":"pendingInit","message":null}}}}}"#;
+const WORKS: &str = r#"{"method":"turn/started","params":{"threadId":"k","turn":{"id":"v1","status":"inProgress"}}}"#;
+const IS_DONE: &str = r#"{"method":"turn/completed","params":{"threadId":"k","turn":{"id":"v1","status":"completed"}}}"#;
+
+#[test]
+fn a_turn_waits_for_its_subagents_and_what_they_ask() {
+    let mut driver = at_work("untrusted");
+    feed(&mut driver, SPAWNED);
+    feed(&mut driver, WORKS);
+    let reaction = feed(
+        &mut driver,
+        r#"{"method":"item/commandExecution/requestApproval","id":0,"params":{"threadId":"k","turnId":"v1","itemId":"c","command":"rm x"}}"#,
+    );
+    let (question, ..) = asked(&reaction);
+    // The agent has ended; its subagent still waits for the answer.
+    let reaction = feed(&mut driver, &over("u1", "completed"));
+    assert!(
+        !reaction.actions.contains(&Action::EndTurn),
+        "{reaction:#?}"
+    );
+    assert_eq!(
+        answered(&mut driver, &question, "accept"),
+        [r#"{"id":0,"result":{"decision":"accept"}}"#]
+    );
+    let reaction = feed(&mut driver, IS_DONE);
+    assert_eq!(result(&reaction).stop, StopKind::Completed);
+    assert!(reaction.actions.contains(&Action::EndTurn));
+    assert!(driver.state().is_some());
+}
+
+#[test]
+fn who_stops_a_turn_stops_its_subagents() {
+    let mut driver = at_work("never");
+    feed(&mut driver, SPAWNED);
+    feed(&mut driver, WORKS);
+    feed(&mut driver, &over("u1", "completed"));
+    assert_eq!(
+        said(&driver.receive(Input::Interrupt)),
+        [r#"{"id":3,"method":"turn/interrupt","params":{"threadId":"k","turnId":"v1"}}"#]
+    );
+    let reaction = feed(
+        &mut driver,
+        &IS_DONE.replace("completed\"}", "interrupted\"}"),
+    );
+    assert!(said(&reaction)[0].contains("backgroundTerminals/clean"));
+    let reaction = feed(&mut driver, r#"{"id":4,"result":{}}"#);
+    assert_eq!(result(&reaction).stop, StopKind::Interrupted);
+}
+
+/// One that is done before it is known to be a subagent is not waited for.
+#[test]
+fn a_subagent_may_be_quicker_than_the_call_that_started_it() {
+    let mut driver = at_work("never");
+    feed(&mut driver, WORKS);
+    feed(&mut driver, IS_DONE);
+    feed(&mut driver, SPAWNED);
+    let reaction = feed(&mut driver, &over("u1", "completed"));
+    assert!(reaction.actions.contains(&Action::EndTurn), "{reaction:#?}");
+}
+
+/// The process is of no use, and must not stay for the next prompt.
+#[test]
+fn a_conversation_that_is_lost_ends_its_process() {
+    let mut facts = context("openai/gpt-4.1");
+    facts.live = true;
+    facts.origin = Origin::Resume("gone 5 0 5 0 0".to_owned());
+    let mut driver = Driver::<Codex>::new(facts, None);
+    driver.receive(Input::Prompt(later(2)));
+    feed(&mut driver, r#"{"id":0,"result":{}}"#);
+    let reaction = feed(
+        &mut driver,
+        r#"{"id":1,"error":{"code":-32600,"message":"no rollout found for thread id gone"}}"#,
+    );
+    let failure = result(&reaction).failure.clone().unwrap();
+    assert_eq!(failure.kind, FailureKind::Resume);
+    let at = |wanted: &Action| reaction.actions.iter().position(|it| it == wanted);
+    assert!(reaction.actions.contains(&Action::Forget));
+    assert!(at(&Action::Close) < at(&Action::EndTurn), "{reaction:#?}");
+}

@@ -1,7 +1,7 @@
 //! Subagents. Each has a thread of its own in the same process, and works on when the turn that
 //! started it goes on.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use aod_plugin_sdk::{Out, Task, TaskKind, TaskState, title};
 use serde::{Deserialize, Serialize};
@@ -9,9 +9,17 @@ use serde::{Deserialize, Serialize};
 use crate::resume::Used;
 use crate::wire::{AgentState, Item};
 
-/// Subagents, by their threads.
+/// Subagents.
 #[derive(Debug, Default)]
-pub(super) struct Children(BTreeMap<String, Child>);
+pub(super) struct Children {
+    /// By their threads.
+    known: BTreeMap<String, Child>,
+    /// Threads that were done before it was known whose they are.
+    done: BTreeSet<String>,
+}
+
+/// How many threads are waited for to be known.
+const UNKNOWN: usize = 50;
 
 /// A subagent.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -38,7 +46,7 @@ impl Children {
         let prompt: Option<String> = super::wire::read(item.prompt);
         for (thread, state) in states {
             let works = matches!(&*state.status, "pendingInit" | "running");
-            if !self.0.contains_key(&thread) && works {
+            if !self.known.contains_key(&thread) && works {
                 let child = Child {
                     call: call.to_owned(),
                     turn,
@@ -47,7 +55,10 @@ impl Children {
                     work: Some(Work { turn: None }),
                 };
                 out.task(child.task(&thread, TaskState::Opened, None));
-                self.0.insert(thread, child);
+                self.known.insert(thread.clone(), child);
+                if self.done.remove(&thread) {
+                    self.rests(&thread, TaskState::Completed, None, out);
+                }
             } else if !works {
                 let said = state.message.0.as_deref().and_then(title);
                 let stands = match &*state.status {
@@ -62,16 +73,23 @@ impl Children {
 
     /// Something is said in a thread: whose it is.
     pub(super) fn get(&mut self, thread: &str) -> Option<&mut Child> {
-        self.0.get_mut(thread)
+        self.known.get_mut(thread)
     }
 
     /// A subagent begins a turn of its own.
     pub(super) fn works(&mut self, thread: &str, turn: &str, out: &mut Out) {
-        if let Some(child) = self.0.get_mut(thread) {
+        if let Some(child) = self.known.get_mut(thread) {
             let turn = Some(turn.to_owned());
             if child.work.replace(Work { turn }).is_none() {
                 out.task(child.task(thread, TaskState::Opened, None));
             }
+        }
+    }
+
+    /// A thread is done, and it is not known yet whether it is a subagent's.
+    pub(super) fn unknown_rests(&mut self, thread: &str) {
+        if self.done.len() < UNKNOWN {
+            self.done.insert(thread.to_owned());
         }
     }
 
@@ -83,7 +101,7 @@ impl Children {
         said: Option<String>,
         out: &mut Out,
     ) {
-        if let Some(child) = self.0.get_mut(thread)
+        if let Some(child) = self.known.get_mut(thread)
             && child.work.take().is_some()
         {
             out.task(child.task(thread, state, said));
@@ -92,12 +110,12 @@ impl Children {
 
     /// Whether any of them works.
     pub(super) fn are_at_work(&self) -> bool {
-        self.0.values().any(|child| child.work.is_some())
+        self.known.values().any(|child| child.work.is_some())
     }
 
     /// Threads and turns of those that work.
     pub(super) fn at_work(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.0.iter().filter_map(|(thread, child)| {
+        self.known.iter().filter_map(|(thread, child)| {
             let turn = child.work.as_ref()?.turn.as_deref()?;
             Some((thread.as_str(), turn))
         })
@@ -105,7 +123,7 @@ impl Children {
 
     /// Those of which it is not known what they do are no longer waited for.
     pub(super) fn give_up(&mut self, out: &mut Out) {
-        for (thread, child) in &mut self.0 {
+        for (thread, child) in &mut self.known {
             if child.work.take_if(|work| work.turn.is_none()).is_some() {
                 out.task(child.task(thread, TaskState::Stopped, None));
             }
@@ -115,7 +133,7 @@ impl Children {
     /// The process has ended, and with it all of them; returns those that were at work.
     pub(super) fn stop(&mut self, out: &mut Out) -> Vec<String> {
         let mut stopped = Vec::new();
-        for (thread, child) in std::mem::take(&mut self.0) {
+        for (thread, child) in std::mem::take(&mut self.known) {
             if child.work.is_some() {
                 out.task(child.task(&thread, TaskState::Stopped, None));
                 stopped.push(child.title.unwrap_or(thread));
@@ -125,11 +143,11 @@ impl Children {
     }
 
     pub(super) fn state(&self) -> BTreeMap<String, Child> {
-        self.0.clone()
+        self.known.clone()
     }
 
     pub(super) fn restore(&mut self, state: BTreeMap<String, Child>) {
-        self.0 = state;
+        self.known = state;
     }
 }
 

@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 use super::questions::About;
 use super::texts::{Piece, thought};
 use super::wire::{self, Message, Params, TurnError};
-use super::{KNOWN, Server, failures, request, since};
+use super::{Server, failures, request, since};
 
 impl Server {
     pub(super) fn stdout(&mut self, line: &str, out: &mut Out) {
@@ -32,8 +32,10 @@ impl Server {
             .0
             .as_deref()
             .and_then(|id| self.calls.get(id));
+        let thread = params.thread_id.0.as_deref();
         let about = About {
             turn: self.turn,
+            is_main: thread.is_none_or(|thread| thread == self.resume.thread),
             call: call.map(|call| call.id()),
             title: call.and_then(|call| call.title()),
             detail: raw.unwrap_or(RawValue::NULL),
@@ -54,6 +56,9 @@ impl Server {
         if let Some(child) = child {
             let Some(known) = self.children.get(child) else {
                 // A copy, of which nothing is told here.
+                if method == "turn/completed" {
+                    self.children.unknown_rests(child);
+                }
                 return out.absorb();
             };
             let (call, turn) = (known.call.clone(), known.turn);
@@ -300,11 +305,14 @@ impl Server {
             return out.absorb();
         }
         out.notice(Level::Warning, &*text);
-        if self.warned.len() < KNOWN && text.len() < LONGEST_WARNING {
+        if self.warned.len() < WARNINGS && text.len() < LONGEST_WARNING {
             self.warned.insert(text);
         }
     }
 }
+
+/// How many warnings are told once.
+const WARNINGS: usize = 40;
 
 /// How long a warning may be for it to be known again.
 const LONGEST_WARNING: usize = 500;

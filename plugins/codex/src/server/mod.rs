@@ -28,7 +28,7 @@ use self::texts::Texts;
 use crate::log::{Servers, retry_at_ms};
 use crate::resume::{Resume, Used};
 
-/// How many turns of a process are known by the server's ids, and how many warnings are told once.
+/// How many turns of a process are known by the server's ids.
 const KNOWN: usize = 200;
 
 /// A process of the app server.

@@ -130,10 +130,12 @@ impl Server {
     /// The thread cannot be opened, so that the process is of no use.
     fn fail(&mut self, failure: Failure, out: &mut Out) {
         self.prompt = None;
-        if !self.ending.tell(out, failed(failure)) || self.context.live {
+        self.step = Step::Over;
+        if self.context.live {
+            // Before the end of the turn, with which the process would stay.
             out.close();
         }
-        self.step = Step::Over;
+        self.ending.tell(out, failed(failure));
     }
 
     fn end_aside(

@@ -9,6 +9,7 @@ use serde_json::value::RawValue;
 use super::request;
 use super::wire::{self, Params};
 use crate::calls::unwrapped;
+use crate::errors::is_json;
 
 /// How long a question waits for an answer, in milliseconds.
 const DEADLINE_MS: u32 = 300_000;
@@ -32,6 +33,8 @@ struct Pending {
     question: String,
     /// The id of the server's request.
     request: String,
+    /// Whether the agent waits, and not a subagent.
+    is_main: bool,
     form: Form,
 }
 
@@ -64,6 +67,7 @@ struct Asked {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct About<'a> {
     pub(super) turn: u32,
+    pub(super) is_main: bool,
     /// The call that waits, by its id in the session.
     pub(super) call: Option<&'a str>,
     pub(super) title: Option<&'a str>,
@@ -113,6 +117,7 @@ impl Questions {
                 let pending = Pending {
                     question: self.next(about.turn),
                     request: id.get().to_owned(),
+                    is_main: about.is_main,
                     form: Form::Input {
                         left,
                         id: first.id.clone(),
@@ -130,6 +135,7 @@ impl Questions {
         self.pending.push(Pending {
             question: question.clone(),
             request: id.get().to_owned(),
+            is_main: about.is_main,
             form,
         });
         out.ask(Question {
@@ -160,6 +166,7 @@ impl Questions {
         let Pending {
             question,
             request,
+            is_main,
             form,
         } = self.pending.remove(at);
         let value = answer.value.as_str();
@@ -175,7 +182,8 @@ impl Questions {
                 object(&[("permissions", granted), ("scope", scope)])
             }
             Form::Elicitation => {
-                let content = answer.edited_input.as_deref().filter(|_| is_accepted);
+                let content = answer.edited_input.as_deref();
+                let content = content.filter(|content| is_accepted && is_json(content));
                 let content = match (content, is_accepted) {
                     (Some(content), _) => content.replace(['\n', '\r'], " "),
                     (None, true) => "{}".to_owned(),
@@ -205,6 +213,7 @@ impl Questions {
                         &about,
                         About {
                             turn: 0,
+                            is_main,
                             call: None,
                             title: None,
                             detail: RawValue::NULL,
@@ -213,6 +222,7 @@ impl Questions {
                     self.pending.push(Pending {
                         question: about,
                         request,
+                        is_main,
                         form: Form::Input { left, id, given },
                     });
                     return;
@@ -231,6 +241,16 @@ impl Questions {
                 out.withdraw(std::mem::take(&mut pending.question));
             }
             !is_meant
+        });
+    }
+
+    /// The agent waits for no answer any more; subagents may.
+    pub(super) fn withdraw_main(&mut self, out: &mut Out) {
+        self.pending.retain_mut(|pending| {
+            if pending.is_main {
+                out.withdraw(std::mem::take(&mut pending.question));
+            }
+            !pending.is_main
         });
     }
 

@@ -71,14 +71,14 @@ impl Server {
             return;
         }
         self.running = None;
-        self.questions.withdraw(out);
+        self.questions.withdraw_main(out);
         let broken_off = self.texts.break_off(out);
         let text = self.last_message.take();
         let result = match &*turn.status {
             "completed" => self.completed(text.as_deref(), out),
             "interrupted" => stopped(StopKind::Interrupted, "interrupted"),
             _ => {
-                let mut failure = failures::of(&turn.error.as_ref().unwrap_or(&EMPTY));
+                let mut failure = failures::of(turn.error.as_ref().unwrap_or(&EMPTY));
                 if failure.kind == FailureKind::Quota {
                     failure.retry_at_ms = failure.retry_at_ms.or(self.resets_at_ms);
                 }
@@ -172,6 +172,7 @@ impl Server {
         // Whatever the line was about.
         out.inside(None::<String>);
         out.of_turn(TurnReference::Current);
+        self.questions.withdraw(out);
         self.calls.leave(out);
         self.remember(out);
         self.ending.tell(out, result);

@@ -2,7 +2,7 @@
 
 use aod_e2e::{DEADLINE, eventually};
 
-use crate::{Lab, answer, key, options};
+use crate::{Lab, answer, key, options, result};
 
 impl Lab {
     /// Kills the CLI, and waits until nothing of it is left.
@@ -51,6 +51,24 @@ async fn a_cli_that_is_killed_in_a_turn_remembers_what_was_asked() {
     session.prompt("which word? [[recall]]").await;
     let text = answer(&session).await;
     assert!(text.contains("the word is plum"), "{text}");
+}
+
+/// Nobody goes on with what is not there, and the process that found that out is of no use.
+#[tokio::test]
+async fn a_conversation_that_is_lost_is_said_to_be_and_begun_anew() {
+    let lab = Lab::new().await;
+    let session = lab.session("the word is tangerine").await;
+    answer(&session).await;
+    lab.kill_the_cli().await;
+    let home = lab.server.session_folder(&session.id).join("home");
+    std::fs::remove_dir_all(home.join(".codex/sessions")).unwrap();
+    session.prompt("which word? [[recall]]").await;
+    let ended = session.ended().await;
+    ended.failed();
+    let failed = result(&session, &ended).await;
+    assert_eq!(failed["failure"]["kind"], "resume", "{failed}");
+    session.prompt("[[say anew]]").await;
+    assert_eq!(answer(&session).await, "anew");
 }
 
 #[tokio::test]
