@@ -553,3 +553,24 @@ fn a_conversation_that_is_lost_ends_its_process() {
     assert!(reaction.actions.contains(&Action::Forget));
     assert!(at(&Action::Close) < at(&Action::EndTurn), "{reaction:#?}");
 }
+
+#[test]
+fn a_server_that_fails_before_the_thread_is_open_is_told() {
+    let mut facts = context("openai/gpt-4.1");
+    facts.live = true;
+    facts.mcp_servers = vec![aod_plugin_sdk::testing::mcp_server("notes")];
+    let mut driver = Driver::<Codex>::new(facts, None);
+    driver.receive(Input::Prompt(prompt("hello")));
+    feed(&mut driver, r#"{"id":0,"result":{}}"#);
+    let reaction = feed(
+        &mut driver,
+        r#"{"method":"mcpServer/startupStatus/updated","params":{"threadId":"t","name":"notes","status":"failed","error":"[types] error: gone"}}"#,
+    );
+    assert!(
+        events(&reaction).any(|event| matches!(
+            event,
+            EventBody::McpServer(server) if server.message.as_deref() == Some("gone")
+        )),
+        "{reaction:#?}"
+    );
+}

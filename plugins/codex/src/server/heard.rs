@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 use super::questions::About;
 use super::texts::{Piece, thought};
 use super::wire::{self, Message, Params, TurnError};
-use super::{Server, failures, request, since};
+use super::{Server, Step, failures, request, since};
 
 impl Server {
     pub(super) fn stdout(&mut self, line: &str, out: &mut Out) {
@@ -51,7 +51,9 @@ impl Server {
             return out.other("codex.notification", line);
         };
         let thread = params.thread_id.0.as_deref();
-        let is_main = thread.is_none_or(|thread| thread == self.resume.thread);
+        // Until it is open, there is no other.
+        let is_main =
+            self.step == Step::Open || thread.is_none_or(|thread| thread == self.resume.thread);
         let child = thread.filter(|_| !is_main);
         if let Some(child) = child {
             let Some(known) = self.children.get(child) else {
