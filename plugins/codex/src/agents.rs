@@ -37,7 +37,7 @@ impl Agents {
             let stands = match &*state.status {
                 "completed" => TaskState::Completed,
                 "errored" | "failed" => TaskState::Failed,
-                "shutdown" | "interrupted" | "not_found" => TaskState::Stopped,
+                "shutdown" | "interrupted" | "not_found" | "notFound" => TaskState::Stopped,
                 _ if is_new => TaskState::Opened,
                 _ => TaskState::Progressed,
             };

@@ -2,9 +2,10 @@
 
 use std::collections::HashSet;
 
+use aod_plugin_sdk::json::write_string;
 use aod_plugin_sdk::{
-    ChangeKind, Image, Link, Location, Out, Part, ToolCall, ToolKind, ToolResult, title, tool_call,
-    tool_result,
+    ChangeKind, EventBody, FileChange, Image, Link, Location, Out, Part, ToolCall, ToolKind,
+    ToolResult, title, tool_call, tool_result,
 };
 use serde_json::value::RawValue;
 
@@ -28,8 +29,9 @@ impl Calls {
     }
 }
 
-fn call(id: &str, item: &Item<'_>) -> ToolCall {
-    match (&*item.kind, &item.server, &item.tool) {
+/// A call, with an id that is unique in the session.
+pub(crate) fn call(id: &str, item: &Item<'_>) -> ToolCall {
+    match (item.kind(), &item.server, &item.tool) {
         ("mcp_tool_call", Some(server), Some(tool)) => ToolCall {
             server: Some(server.to_string()),
             canonical_name: Some(tool.to_string()),
@@ -40,12 +42,13 @@ fn call(id: &str, item: &Item<'_>) -> ToolCall {
                 item.arguments.map_or("null", RawValue::get),
             )
         },
-        ("collab_tool_call", _, Some(tool)) => ToolCall {
+        ("collab_tool_call", _, Some(_)) => ToolCall {
             title: item.prompt.and_then(text_of).and_then(|text| title(&text)),
-            canonical_name: (&**tool == "spawn_agent").then(|| "agent".to_owned()),
+            canonical_name: (item.collab_tool().as_deref() == Some("spawn_agent"))
+                .then(|| "agent".to_owned()),
             ..tool_call(
                 id,
-                &**tool,
+                item.collab_tool().unwrap_or_default(),
                 ToolKind::Agent,
                 object(&[
                     ("prompt", item.prompt),
@@ -67,10 +70,21 @@ fn call(id: &str, item: &Item<'_>) -> ToolCall {
                     .collect(),
                 ..tool_call(
                     id,
-                    &*item.kind,
+                    item.kind(),
                     ToolKind::Edit,
                     object(&[("changes", item.changes)]),
                 )
+            }
+        }
+        ("view_image", ..) => {
+            let path = item.path.0.as_deref().unwrap_or_default();
+            let mut input = String::from("{\"path\":");
+            write_string(&mut input, path);
+            input.push('}');
+            ToolCall {
+                title: title(path),
+                canonical_name: Some("read".to_owned()),
+                ..tool_call(id, item.kind(), ToolKind::Read, input)
             }
         }
         ("web_search", ..) => ToolCall {
@@ -78,7 +92,7 @@ fn call(id: &str, item: &Item<'_>) -> ToolCall {
             canonical_name: Some("web_search".to_owned()),
             ..tool_call(
                 id,
-                &*item.kind,
+                item.kind(),
                 ToolKind::Fetch,
                 object(&[("query", item.query)]),
             )
@@ -91,7 +105,7 @@ fn call(id: &str, item: &Item<'_>) -> ToolCall {
             canonical_name: Some("bash".to_owned()),
             ..tool_call(
                 id,
-                &*item.kind,
+                item.kind(),
                 ToolKind::Execute,
                 object(&[("command", item.command)]),
             )
@@ -99,11 +113,12 @@ fn call(id: &str, item: &Item<'_>) -> ToolCall {
     }
 }
 
-fn result(id: &str, item: Item<'_>, out: &mut Out) {
+/// Tells what came of a call.
+pub(crate) fn result(id: &str, item: Item<'_>, out: &mut Out) {
     let failed = item.is_unfinished()
         || item.exit_code.is_some_and(|code| code != 0)
         || item.error.is_some();
-    if &*item.kind == "file_change" {
+    if item.kind() == "file_change" {
         return changed(id, &item.changes(), failed, out);
     }
     let (output, parts) = match (item.error, item.result, item.aggregated_output) {
@@ -121,7 +136,7 @@ fn result(id: &str, item: Item<'_>, out: &mut Out) {
     });
 }
 
-/// The CLI says which files changed, but not how.
+/// `exec` says which files changed, but not how; the app server says both.
 fn changed(id: &str, changes: &[Change<'_>], failed: bool, out: &mut Out) {
     if failed {
         let paths: Vec<&str> = changes.iter().map(|change| &*change.path).collect();
@@ -130,13 +145,47 @@ fn changed(id: &str, changes: &[Change<'_>], failed: bool, out: &mut Out) {
     }
     out.tool_result(tool_result(id, "", false));
     for change in changes {
-        let kind = match &*change.kind {
-            "add" => ChangeKind::Created,
-            "delete" => ChangeKind::Deleted,
+        let how = change.kind();
+        let moved = how.move_path.0.map(String::from);
+        let kind = match (&*how.kind, &moved) {
+            ("add", _) => ChangeKind::Created,
+            ("delete", _) => ChangeKind::Deleted,
+            (_, Some(_)) => ChangeKind::Moved,
             _ => ChangeKind::Modified,
         };
-        out.file_change(&*change.path, kind, Some(id.to_owned()));
+        let diff = change.diff.0.as_deref();
+        let before = change.path.to_string();
+        out.emit(EventBody::FileChange(FileChange {
+            diff: diff.map(|diff| unified(kind, diff)),
+            moved_from: moved.is_some().then(|| before.clone()),
+            path: moved.unwrap_or(before),
+            kind,
+            call_id: Some(id.to_owned()),
+        }));
     }
+}
+
+/// A unified diff. Of a file that is new or gone the CLI gives the content, and of one that was
+/// moved it says so behind the diff.
+fn unified(kind: ChangeKind, given: &str) -> String {
+    let (mark, header) = match kind {
+        ChangeKind::Created => ('+', "@@ -0,0 +1,"),
+        ChangeKind::Deleted => ('-', "@@ -1,"),
+        ChangeKind::Moved => {
+            let end = given.rfind("\n\nMoved to: ");
+            return end.map_or(given, |end| &given[..end]).to_owned();
+        }
+        ChangeKind::Modified => return given.to_owned(),
+    };
+    let count = given.lines().count();
+    let rest = if mark == '+' { "" } else { " +0,0" };
+    let mut diff = format!("{header}{count}{rest} @@\n");
+    for line in given.lines() {
+        diff.push(mark);
+        diff.push_str(line);
+        diff.push('\n');
+    }
+    diff
 }
 
 /// An MCP server's answer as text, and what of it is none.
@@ -191,7 +240,7 @@ fn about(changes: &[Change<'_>]) -> Option<String> {
 }
 
 /// What a shell is told to run, without the shell and its quotation marks.
-fn unwrapped(command: &str) -> String {
+pub(crate) fn unwrapped(command: &str) -> String {
     let shells = ["/bin/bash -lc ", "/bin/sh -lc ", "bash -lc ", "sh -lc "];
     let Some(inner) = shells
         .into_iter()
@@ -237,7 +286,24 @@ fn object(entries: &[(&str, Option<&RawValue>)]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::unwrapped;
+    use super::*;
+
+    #[test]
+    fn what_happened_to_a_file_is_told_as_a_diff() {
+        let content = "one\ntwo\n";
+        assert_eq!(
+            unified(ChangeKind::Created, content),
+            "@@ -0,0 +1,2 @@\n+one\n+two\n"
+        );
+        assert_eq!(
+            unified(ChangeKind::Deleted, content),
+            "@@ -1,2 +0,0 @@\n-one\n-two\n"
+        );
+        assert_eq!(
+            unified(ChangeKind::Moved, "@@ -1 +1 @@\n-a\n+b\n\n\nMoved to: /w/y"),
+            "@@ -1 +1 @@\n-a\n+b\n"
+        );
+    }
 
     #[test]
     fn a_command_is_shown_without_its_shell() {

@@ -23,7 +23,12 @@ pub(crate) struct Config {
     pub(crate) variables: Vec<Variable>,
 }
 
-pub(crate) fn config(context: &Context, prompt: &Prompt) -> Result<Config, Refusal> {
+/// `is_spoken_to`: for the app server, which is told the effort with each prompt and the key once.
+pub(crate) fn config(
+    context: &Context,
+    prompt: &Prompt,
+    is_spoken_to: bool,
+) -> Result<Config, Refusal> {
     let mut writer = Writer {
         context,
         toml: String::new(),
@@ -34,7 +39,10 @@ pub(crate) fn config(context: &Context, prompt: &Prompt) -> Result<Config, Refus
     if let Some(url) = context.completed_endpoint("openai", "v1") {
         writer.entry("openai_base_url", &url);
     }
-    if let Some(effort) = prompt.setting_text(EFFORT) {
+    if is_spoken_to {
+        // The key stays in the process's memory.
+        writer.entry("cli_auth_credentials_store", "ephemeral");
+    } else if let Some(effort) = prompt.setting_text(EFFORT) {
         writer.entry("model_reasoning_effort", &effort);
     }
     if let Some(system) = &context.system {
@@ -47,6 +55,10 @@ pub(crate) fn config(context: &Context, prompt: &Prompt) -> Result<Config, Refus
     if !context.mcp_servers.is_empty() {
         writer.number("mcp_optional_startup_grace_ms", SERVER_START_MS);
     }
+    // Else all of the CLI's environment is written to a file in `$HOME`.
+    writer
+        .toml
+        .push_str("\n[features]\nshell_snapshot = false\n");
     if !context.has_secret(LOG_VARIABLE) {
         // How the CLI logs is not how the agent's own programs should.
         writer.toml.push_str("\n[shell_environment_policy]\n");

@@ -7,7 +7,8 @@ use aod_plugin_sdk::{
 };
 
 use crate::resume::Resume;
-use crate::{API_KEY, EFFORT, config};
+use crate::server::request;
+use crate::{API_KEY, EFFORT, NEVER, PERMISSION_MODE, config};
 
 /// What the CLI logs to stderr: what goes wrong, and what its stream is silent about, which is how
 /// long it waits before it tries again, and which MCP servers it left out.
@@ -18,18 +19,51 @@ pub(crate) const LOG: &str = "error,codex_core::responses_retry=warn,\
 /// The variable that says so.
 pub(crate) const LOG_VARIABLE: &str = "RUST_LOG";
 
+/// Whether the CLI is started to be spoken to, and not for one prompt: so that it stays, or since
+/// only then it can ask.
+pub(crate) fn is_spoken_to(context: &Context, prompt: &Prompt) -> bool {
+    context.live || approval_policy(prompt) != NEVER
+}
+
+/// What the CLI asks its user for, in its own words.
+pub(crate) fn approval_policy(prompt: &Prompt) -> String {
+    prompt
+        .setting_text(PERMISSION_MODE)
+        .unwrap_or_else(|| NEVER.to_owned())
+}
+
 pub(crate) fn prepare(context: &Context, prompt: &Prompt) -> Result<Launch, Refusal> {
-    known_settings(prompt, &[EFFORT])?;
+    known_settings(prompt, &[EFFORT, PERMISSION_MODE])?;
+    if matches!(&context.origin, Origin::Fork(fork) if fork.after_turn.is_some()) {
+        return Err(unsupported(
+            "origin.after_turn",
+            "this runtime copies a conversation from its end only",
+        ));
+    }
+    if is_spoken_to(context, prompt) {
+        app_server(context, prompt)
+    } else {
+        exec(context, prompt)
+    }
+}
+
+/// What is said there, `server` knows; the first request is written from the start.
+fn app_server(context: &Context, prompt: &Prompt) -> Result<Launch, Refusal> {
+    let mut launch = launch(["codex", "app-server"], context.continuity(prompt));
+    let config = config::config(context, prompt, true)?;
+    launch.files = config.files;
+    launch.env = config.variables;
+    launch.env.push(variable(LOG_VARIABLE, LOG));
+    launch.stdin = Stdin::Open(text(request::initialize()));
+    Ok(launch)
+}
+
+fn exec(context: &Context, prompt: &Prompt) -> Result<Launch, Refusal> {
     let (word, thread) = match &context.origin {
         Origin::New => (None, None),
         Origin::Resume(token) => (Some("resume"), Some(token)),
-        Origin::Fork(fork) if fork.after_turn.is_none() => (Some("fork"), Some(&fork.token)),
-        Origin::Fork(_) => {
-            return Err(unsupported(
-                "origin.after_turn",
-                "this runtime copies a conversation from its end only",
-            ));
-        }
+        Origin::Fork(fork) if Resume::is_copy(&fork.token) => (Some("resume"), Some(&fork.token)),
+        Origin::Fork(fork) => (Some("fork"), Some(&fork.token)),
     };
     let mut argv: Vec<String> = vec!["codex".to_owned(), "exec".to_owned()];
     argv.extend(word.map(str::to_owned));
@@ -53,7 +87,7 @@ pub(crate) fn prepare(context: &Context, prompt: &Prompt) -> Result<Launch, Refu
     argv.push("-".to_owned());
 
     let mut launch = launch(argv, context.continuity(prompt));
-    let config = config::config(context, prompt)?;
+    let config = config::config(context, prompt, false)?;
     launch.files = config.files;
     launch.env = config.variables;
     if let Some(schema) = &prompt.output_schema {

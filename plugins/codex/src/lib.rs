@@ -4,15 +4,18 @@ mod agents;
 mod calls;
 mod config;
 mod conversation;
+mod errors;
+mod exec;
 mod launch;
 mod log;
 mod resume;
+mod server;
 mod wire;
 
 use aod_plugin_sdk::{
     Adapter, AuthHeader, AuthStyle, Capability, Cli, Context, Credential, Description, ForkPoint,
-    InstallStep, Launch, Model, NoOptions, OptionDeclaration, OptionScope, Prompt, Provider,
-    Refusal, ResumeStrategy, StopMethod, description,
+    InjectMode, InstallStep, Launch, Model, NoOptions, OptionDeclaration, OptionScope, Prompt,
+    Provider, Refusal, ResumeStrategy, StopMethod, description,
 };
 
 /// The adapter.
@@ -23,6 +26,15 @@ const API_KEY: &str = "OPENAI_API_KEY";
 
 /// An option, by its id.
 const EFFORT: &str = "reasoning_effort";
+
+/// An option, by its id: one of [`NEVER`] and [`UNTRUSTED`].
+const PERMISSION_MODE: &str = "permission_mode";
+
+/// Nobody is asked.
+const NEVER: &str = "never";
+
+/// The user is asked before anything is done that may do harm.
+const UNTRUSTED: &str = "untrusted";
 
 impl Adapter for Codex {
     type Options = NoOptions;
@@ -73,26 +85,45 @@ impl Adapter for Codex {
                     .to_owned(),
                 default: "null".to_owned(),
                 scope: OptionScope::Turn,
+            },
+            OptionDeclaration {
+                id: PERMISSION_MODE.to_owned(),
+                label: "Permission mode".to_owned(),
+                description: format!(
+                    "Whether the agent does as it likes ({NEVER}), or asks before it runs a \
+                     command that is not known to be harmless, changes a file or calls a tool \
+                     ({UNTRUSTED})."
+                ),
+                schema: format!(r#"{{"type":"string","enum":["{NEVER}","{UNTRUSTED}"]}}"#),
+                default: format!("\"{NEVER}\""),
+                scope: OptionScope::Turn,
             }],
             skills_folder: Some(".codex/skills".to_owned()),
             resume: ResumeStrategy::FromStream,
-            stop: StopMethod::Sigint,
+            stop: StopMethod::Dialogue,
             exit_grace_ms: 5_000,
             capabilities: vec![
+                Capability::Live,
+                Capability::Deltas,
                 Capability::Reasoning,
                 Capability::Usage,
+                Capability::Permissions,
+                Capability::Questions,
                 Capability::Interrupt,
+                Capability::Inject(vec![InjectMode::Steer]),
                 Capability::SystemPrompt,
                 Capability::McpStdio,
                 Capability::McpUrl,
                 Capability::McpStates,
                 Capability::Skills,
+                Capability::Subagents,
+                Capability::BackgroundWork,
                 Capability::Images(
                     ["image/png", "image/jpeg", "image/gif", "image/webp"]
                         .map(str::to_owned)
                         .into(),
                 ),
-                Capability::StructuredOutput(OptionScope::Process),
+                Capability::StructuredOutput(OptionScope::Turn),
                 Capability::Fork(ForkPoint::End),
             ],
             ..description("codex", env!("CARGO_PKG_VERSION"), "codex")
@@ -106,9 +137,9 @@ impl Adapter for Codex {
     fn conversation(
         _: &NoOptions,
         context: Context,
-        _: Option<Vec<u8>>,
+        state: Option<Vec<u8>>,
     ) -> conversation::CodexConversation {
-        conversation::CodexConversation::new(&context)
+        conversation::CodexConversation::new(context, state.as_deref())
     }
 }
 

@@ -40,10 +40,7 @@ impl Servers {
         };
         if said.contains("startup failed") {
             let why = rest.split_once("error=").map(|(_, why)| why);
-            // What comes before it is a list of the CLI's own types.
-            let why = why.map(|why| why.rsplit_once("] error: ").map_or(why, |(_, why)| why));
-            let why = why.and_then(title);
-            self.stands(name, McpState::Failed, why, out);
+            self.stands(name, McpState::Failed, why.and_then(cause), out);
         } else if said.contains("omitting pending") {
             let why = "not ready in time: the model is asked without it";
             self.stands(name, McpState::Connecting, Some(why.to_owned()), out);
@@ -51,6 +48,44 @@ impl Servers {
             self.stands(name, McpState::Failed, None, out);
         }
         true
+    }
+
+    /// The app server says how a server stands. That it begins is said so soon and so often that it
+    /// is no news.
+    pub(crate) fn said(&mut self, name: &str, state: &str, why: Option<&str>, out: &mut Out) {
+        out.absorb();
+        match state {
+            _ if !self.told.contains_key(name) => {}
+            "ready" => self.stands(name, McpState::Ready, None, out),
+            "failed" => self.stands(name, McpState::Failed, why.and_then(cause), out),
+            "cancelled" => self.stands(name, McpState::Failed, Some(state.to_owned()), out),
+            _ => {}
+        }
+    }
+
+    /// What was told so far, by name: the states of [`restore`](Self::restore).
+    pub(crate) fn told(&self) -> BTreeMap<String, String> {
+        let word = |state: &Option<McpState>| match state {
+            Some(McpState::Ready) => "ready",
+            Some(McpState::Failed) => "failed",
+            Some(_) => "connecting",
+            None => "",
+        };
+        let each = self.told.iter();
+        each.map(|(name, state)| (name.clone(), word(state).to_owned()))
+            .collect()
+    }
+
+    pub(crate) fn restore(&mut self, told: &BTreeMap<String, String>) {
+        for (name, word) in told {
+            let state = match word.as_str() {
+                "ready" => McpState::Ready,
+                "failed" => McpState::Failed,
+                "connecting" => McpState::Connecting,
+                _ => continue,
+            };
+            self.told.insert(name.clone(), Some(state));
+        }
     }
 
     /// A server has answered a call.
@@ -85,9 +120,16 @@ impl Servers {
     }
 }
 
+/// Why a server did not start: the last of the causes. What comes before it is a list of the CLI's
+/// own types.
+fn cause(why: &str) -> Option<String> {
+    title(why.rsplit_once("] error: ").map_or(why, |(_, why)| why))
+}
+
 /// When the CLI tries again, in milliseconds since the Unix epoch, from a line that begins with its
 /// time and says how long it waits.
 pub(crate) fn retry_at_ms(line: &str) -> Option<u64> {
+    let line = &*plain(line);
     let (_, said) = line.split_once(" codex_core::responses_retry: ")?;
     let (_, wait) = said.split_once(" in ")?;
     let (wait, _) = wait.split_once(')')?;

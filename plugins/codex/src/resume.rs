@@ -1,5 +1,8 @@
 //! What a turn leaves to the next.
 
+use aod_plugin_sdk::{Usage, usage};
+use serde::{Deserialize, Serialize};
+
 /// The thread, and the tokens that it had used so far: the CLI goes on counting, and a turn's are
 /// the difference.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -9,7 +12,7 @@ pub(crate) struct Resume {
 }
 
 /// Tokens of a thread, as the CLI counts them.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Used {
     /// Tokens sent, cached ones included.
     pub(crate) input: u64,
@@ -23,10 +26,23 @@ pub(crate) struct Used {
     pub(crate) reasoning: u64,
 }
 
+/// What a token begins with that names a copy, made for the conversation that is given it.
+const COPY: &str = "copy ";
+
 impl Resume {
-    /// Reads what `write` wrote.
+    /// Whether a token names a copy that is there already, and not the thread to be copied.
+    pub(crate) fn is_copy(token: &str) -> bool {
+        token.starts_with(COPY)
+    }
+
+    /// What stands for a copy that has been made.
+    pub(crate) fn write_copy(&self) -> String {
+        format!("{COPY}{}", self.write())
+    }
+
+    /// Reads what `write` or `write_copy` wrote.
     pub(crate) fn read(token: &str) -> Self {
-        let mut words = token.split(' ');
+        let mut words = token.strip_prefix(COPY).unwrap_or(token).split(' ');
         let thread = words.next().unwrap_or_default().to_owned();
         let mut number = || words.next().and_then(|word| word.parse().ok()).unwrap_or(0);
         Self {
@@ -58,6 +74,16 @@ impl Resume {
 }
 
 impl Used {
+    /// The same as the interface has it, where cached tokens are counted apart.
+    pub(crate) fn told(self) -> Usage {
+        Usage {
+            cache_read_tokens: self.cached,
+            cache_write_tokens: self.written,
+            reasoning_tokens: self.reasoning,
+            ..usage(self.input.saturating_sub(self.cached), self.output)
+        }
+    }
+
     /// What was used since `before`; all of it where less is counted now, since the count then
     /// began anew.
     pub(crate) fn since(self, before: Self) -> Self {
@@ -92,6 +118,9 @@ mod tests {
             used,
         };
         assert_eq!(Resume::read(&resume.write()), resume);
+        let copy = resume.write_copy();
+        assert!(Resume::is_copy(&copy) && !Resume::is_copy(&resume.write()));
+        assert_eq!(Resume::read(&copy), resume);
         assert_eq!(Resume::read("id").used, Used::default());
     }
 

@@ -104,8 +104,8 @@ fn what_it_cannot_be_told_is_refused() {
         let refusal = prepare::<Codex>(context, prompt).unwrap_err();
         refusal.field.unwrap()
     };
-    prompt.settings = vec![setting("permission_mode", "\"plan\"")];
-    assert_eq!(refused(&context, &prompt), "settings.permission_mode");
+    prompt.settings = vec![setting("unheard_of", "1")];
+    assert_eq!(refused(&context, &prompt), "settings.unheard_of");
     prompt.settings.clear();
 
     prompt.blocks.push(image("/in/a,b.png"));

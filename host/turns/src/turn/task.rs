@@ -369,24 +369,27 @@ impl Task<'_> {
             stderr_tail: fold.stderr_tail(),
         };
         let mut end = conclude(&exited, fold.failure.as_ref(), &facts);
-        if end.outcome == Outcome::Failed
-            && let Some(missing) = self.missing_credential(&fold)
-        {
-            end.error = Some(missing);
-        }
+        self.name_missing_credential(&mut end, &fold);
         let summary = TurnSummary::of(&fold);
         drop(fold);
         self.end(end, summary).await
     }
 
-    fn missing_credential(&self, fold: &Fold) -> Option<String> {
+    /// A turn that failed without a credential failed for want of it, whatever the CLI says.
+    pub(super) fn name_missing_credential(&self, end: &mut End, fold: &Fold) {
+        if end.outcome != Outcome::Failed {
+            return;
+        }
         let session = &self.session.session;
-        missing_credential(
+        let missing = missing_credential(
             fold.description(),
             &session.runtime,
             &session.model,
             |variable| fold.has_secret(variable),
-        )
+        );
+        if let Some(missing) = missing {
+            end.error = Some(missing);
+        }
     }
 
     /// Ends a turn whose supervisor is gone without a word: its sandbox died with it.

@@ -23,7 +23,7 @@ pub(crate) struct Vendor {
     pub(crate) prefix: &'static str,
     /// The folder of its skills, below `$HOME`.
     pub(crate) skills: &'static str,
-    /// Whether its text comes in pieces.
+    /// Whether its text comes in pieces where its process may stay.
     pub(crate) deltas: bool,
     /// Seconds that a turn with a broken provider is given: more than the CLI takes to give up,
     /// where it ever does.
@@ -50,7 +50,7 @@ pub(crate) const CODEX: Vendor = Vendor {
     endpoint: "OPENAI_BASE_URL",
     prefix: "sk-",
     skills: ".codex/skills",
-    deltas: false,
+    deltas: true,
     patience: 90,
 };
 
@@ -103,11 +103,23 @@ impl Lab {
         lab
     }
 
+    /// With a process for each turn, whatever the CLI can.
+    pub(crate) async fn with_a_process_a_turn(vendor: &'static Vendor) -> Self {
+        let lab = Self::start(vendor, "0s").await;
+        lab.register(vendor.credential, &lab.key).await;
+        lab
+    }
+
     /// With the model's address alone.
     pub(crate) async fn without_key(vendor: &'static Vendor) -> Self {
-        let runtimes = Runtimes::vendor(vendor.runtime);
+        Self::start(vendor, &idle()).await
+    }
+
+    async fn start(vendor: &'static Vendor, idle: &str) -> Self {
+        let options = ServerOptions::new(Runtimes::vendor(vendor.runtime));
+        let options = options.set("AOD_LIVE__IDLE", idle);
         let lab = Self {
-            server: Server::start(ServerOptions::new(runtimes)).await,
+            server: Server::start(options).await,
             model: Standin::start(Options::default()).await.unwrap(),
             key: secret(vendor),
             vendor,
@@ -155,6 +167,11 @@ impl Lab {
         assert!(!asked.is_empty(), "the model was never asked: {text}");
         asked
     }
+}
+
+/// How long processes stay: as by default, unless `AOD_TEST_LIVE_IDLE` says something else.
+pub(crate) fn idle() -> String {
+    std::env::var("AOD_TEST_LIVE_IDLE").unwrap_or_else(|_| "60s".to_owned())
 }
 
 /// A key that stands nowhere else, in the form of the vendor's.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use crate::lab::{CLAUDE, CODEX, GEMINI, Lab, OPENCODE, Vendor, events, said};
+use crate::lab::{CLAUDE, CODEX, GEMINI, Lab, OPENCODE, Vendor, events, idle, said};
 
 each_vendor!(
     two_turns_remember,
@@ -120,7 +120,9 @@ async fn the_same_prompt_gives_the_same_events() {
         let has = |kind: &str| events.iter().any(|event| event["type"] == kind);
         assert!(has("usage"), "{}: {events:#?}", vendor.runtime);
         assert!(!has("unparsed"), "{}: {events:#?}", vendor.runtime);
-        assert_eq!(has("message.delta"), vendor.deltas, "{}", vendor.runtime);
+        if idle() != "0s" {
+            assert_eq!(has("message.delta"), vendor.deltas, "{}", vendor.runtime);
+        }
         let result = the(&events, "turn.result");
         assert_eq!(result["is_error"], json!(false), "{result}");
         let text = result["text"].as_str().unwrap_or_default();
