@@ -103,11 +103,23 @@ impl Lab {
         lab
     }
 
+    /// With a process for each turn, whatever the CLI can.
+    pub(crate) async fn with_a_process_a_turn(vendor: &'static Vendor) -> Self {
+        let lab = Self::start(vendor, "0s").await;
+        lab.register(vendor.credential, &lab.key).await;
+        lab
+    }
+
     /// With the model's address alone.
     pub(crate) async fn without_key(vendor: &'static Vendor) -> Self {
-        let runtimes = Runtimes::vendor(vendor.runtime);
+        Self::start(vendor, "60s").await
+    }
+
+    async fn start(vendor: &'static Vendor, idle: &str) -> Self {
+        let options = ServerOptions::new(Runtimes::vendor(vendor.runtime));
+        let options = options.set("AOD_LIVE__IDLE", idle);
         let lab = Self {
-            server: Server::start(ServerOptions::new(runtimes)).await,
+            server: Server::start(options).await,
             model: Standin::start(Options::default()).await.unwrap(),
             key: secret(vendor),
             vendor,
