@@ -92,11 +92,7 @@ fn a_turn_waits_for_as_long_as_it_may() {
     assert_eq!(told.stop, StopKind::Completed);
     assert_eq!(told.text.as_deref(), Some("left it"));
     assert_eq!(ends(&stopped), 1);
-    assert!(
-        stopped
-            .actions
-            .ends_with(&[Action::EndTurn, Action::Close])
-    );
+    assert!(stopped.actions.ends_with(&[Action::EndTurn, Action::Close]));
 
     let exited = driver.finish(exit(143));
     assert!(result(&exited).is_none() && ends(&exited) == 0);

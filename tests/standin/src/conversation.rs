@@ -166,7 +166,10 @@ mod tests {
 
     #[test]
     fn the_end_of_work_in_the_background_is_no_prompt() {
-        let call = call(&["one", "<system-reminder><task-notification>x</system-reminder>"]);
+        let call = call(&[
+            "one",
+            "<system-reminder><task-notification>x</system-reminder>",
+        ]);
         assert_eq!(call.turn(), ("one", &[Item::Notification][..]));
     }
 
