@@ -96,6 +96,10 @@ impl ClaudeConversation {
     /// The CLI begins a round: it waits for nothing.
     pub(crate) fn goes_on(&mut self, out: &mut Out) {
         self.wait.end();
+        if self.results.broken_off().is_some() && self.results.is_answered() {
+            // The model would be told of what was stopped with the turn.
+            self.control.interrupt(out);
+        }
         if self.is_live && self.results.is_told() {
             out.open_turn(TurnCause::Background);
             self.messages = Messages::default();
@@ -199,6 +203,9 @@ impl ClaudeConversation {
             };
             self.wait.begin(reason, out);
             return;
+        }
+        if self.wait.is_for_background() {
+            self.wait.end();
         }
         let goes_on = match is_idle {
             Some(true) => self.background.has_news(),

@@ -54,19 +54,20 @@ impl Injections {
     /// Gives the CLI more. `turn`: the id of the turn that runs.
     pub(crate) fn give(&mut self, turn: &str, injection: Injection, out: &mut Out) {
         let breaks_off = injection.mode == InjectMode::Now;
-        self.write(turn, injection.id, &injection.blocks, breaks_off, out);
-    }
-
-    fn write(&mut self, turn: &str, id: String, blocks: &[Block], breaks_off: bool, out: &mut Out) {
-        self.given += 1;
-        let uuid = uuid(turn, self.given);
-        out.write_stdin(requests::user(&uuid, blocks, breaks_off));
+        let uuid = self.write(turn, &injection.blocks, breaks_off, out);
         self.open.push(Given {
-            id,
+            id: injection.id,
             uuid,
             breaks_off,
             state: State::Written,
         });
+    }
+
+    fn write(&mut self, turn: &str, blocks: &[Block], breaks_off: bool, out: &mut Out) -> String {
+        self.given += 1;
+        let uuid = uuid(turn, self.given);
+        out.write_stdin(requests::user(&uuid, blocks, breaks_off));
+        uuid
     }
 
     /// Keeps more until the turn's end.
@@ -83,7 +84,14 @@ impl Injections {
         let Some(next) = self.queue.pop_front() else {
             return false;
         };
-        self.write(turn, next.id, &next.blocks, false, out);
+        let uuid = self.write(turn, &next.blocks, false, out);
+        self.open.push(Given {
+            id: next.id,
+            uuid,
+            breaks_off: false,
+            // That it waits was told.
+            state: State::Queued,
+        });
         true
     }
 
@@ -117,7 +125,7 @@ impl Injections {
         };
         let given = &mut self.open[at];
         match state {
-            "queued" => {
+            "queued" if given.state == State::Written => {
                 given.state = State::Queued;
                 out.injected(&*given.id, InjectionState::Queued, None);
             }
