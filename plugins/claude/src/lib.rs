@@ -16,6 +16,7 @@ mod results;
 mod resume;
 mod servers;
 mod settings;
+mod speech;
 mod state;
 mod todos;
 mod tools;

@@ -29,6 +29,7 @@ in_both_modes!(
     a_turn_does_not_end_by_what_an_earlier_one_left,
     a_subagents_work_is_the_turns,
     interrupted_work_is_stopped,
+    interrupted_while_it_waits_a_turn_keeps_its_answer,
     a_command_of_the_clis_own_is_told_of,
     a_skill_that_cannot_begin_is_told_of,
 );
@@ -149,6 +150,32 @@ async fn interrupted_work_is_stopped(lab: Lab) {
     let told = events(&session).await;
     let last = of_type(&told, "task").pop().unwrap();
     assert_eq!(last["state"], "stopped", "{told:#?}");
+    session.prompt("[[say on]]").await;
+    session.ended().await.completed();
+    assert_eq!(last_result(&events(&session).await)["text"], "on");
+}
+
+async fn interrupted_while_it_waits_a_turn_keeps_its_answer(lab: Lab) {
+    let prompt = format!("{} [[say left it]]", behind(&nap(600)));
+    let session = lab.session(&prompt).await;
+    session
+        .stream()
+        .await
+        .until(|event| {
+            let data = event.data["data"].as_str();
+            data.is_some_and(|data| data.contains("\"type\":\"result\""))
+        })
+        .await;
+    let path = format!("/sessions/{}/interrupt", session.id);
+    lab.client().post_empty(&path).await.expect(202);
+    let ended = session.ended().await;
+    assert_eq!(ended.turn["outcome"], "interrupted", "{ended:#?}");
+    let told = events(&session).await;
+    assert_eq!(last_result(&told)["stop"], "interrupted");
+    assert_eq!(last_result(&told)["text"], "left it");
+    let last = of_type(&told, "task").pop().unwrap();
+    assert_eq!(last["state"], "stopped", "{told:#?}");
+    check_usage(&lab, &ended.session["usage"]);
     session.prompt("[[say on]]").await;
     session.ended().await.completed();
     assert_eq!(last_result(&events(&session).await)["text"], "on");

@@ -144,6 +144,22 @@ async fn killed_between_turns_it_is_not_missed() {
 }
 
 #[tokio::test]
+async fn killed_within_a_later_turn_it_is_resumed() {
+    let lab = Lab::new().await;
+    let session = lab.session("the word is tangerine").await;
+    session.ended().await.completed();
+    let gate = Gate::new("gate");
+    session
+        .prompt(&format!("[[bash {}]] [[say through]]", gate.command()))
+        .await;
+    gate.reached(&lab.server, &session).await;
+    cli(&lab).kill();
+    session.ended().await.failed();
+    assert!(recalled(&session).await.contains("the word is tangerine"));
+    assert_eq!(gate.arrivals(&lab.server, &session), 1);
+}
+
+#[tokio::test]
 async fn a_host_that_is_killed_between_turns_goes_on_with_it() {
     let mut lab = Lab::new().await;
     let session = lab.session("the word is tangerine").await;
