@@ -248,7 +248,7 @@ impl Conversation for ClaudeConversation {
     }
 
     fn configure(&mut self, settings: Vec<Setting>, out: &mut Out) {
-        let wanted = Settings::read(&settings);
+        let wanted = self.settings.with(&settings);
         self.settings.change_to(wanted, &mut self.control, out);
     }
 

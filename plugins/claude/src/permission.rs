@@ -91,7 +91,7 @@ struct AgentsQuestion<'a> {
 }
 
 impl Permission {
-    /// Takes a request of the CLI. `asks_nothing`: all is allowed, and nobody is there to ask.
+    /// Takes a request of the CLI. `asks_nothing`: all is allowed, and nobody is to be asked.
     pub(crate) fn ask(
         &mut self,
         turn: u32,
@@ -107,8 +107,11 @@ impl Permission {
         }
         let input = request.input.map_or("{}", RawValue::get);
         let is_question = &*request.tool_name == QUESTIONS;
-        if asks_nothing && !is_question {
-            out.write_stdin(requests::allow(id, input, None));
+        if asks_nothing {
+            out.write_stdin(match is_question {
+                true => requests::deny(id, UNANSWERED),
+                false => requests::allow(id, input, None),
+            });
             return;
         }
         let call = request.tool_use_id.0.as_deref().map(str::to_owned);

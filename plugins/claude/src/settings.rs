@@ -30,18 +30,23 @@ impl Default for Settings {
 impl Settings {
     /// Those that a prompt asks for.
     pub(crate) fn of(prompt: &Prompt) -> Self {
-        Self::read(&prompt.settings)
+        Self::default().with(&prompt.settings)
     }
 
-    pub(crate) fn read(settings: &[Setting]) -> Self {
-        let text = |id: &str| {
-            let setting = settings.iter().find(|setting| setting.id == id)?;
-            serde_json::from_str::<Option<String>>(&setting.value).ok()?
-        };
-        Self {
-            effort: text(EFFORT),
-            permission_mode: text(PERMISSION_MODE).unwrap_or_else(|| ASK_NOTHING.to_owned()),
+    /// These, and others in place of some.
+    pub(crate) fn with(&self, settings: &[Setting]) -> Self {
+        let mut wanted = self.clone();
+        for setting in settings {
+            let value = serde_json::from_str::<Option<String>>(&setting.value);
+            match (setting.id.as_str(), value) {
+                (EFFORT, Ok(effort)) => wanted.effort = effort,
+                (PERMISSION_MODE, Ok(mode)) => {
+                    wanted.permission_mode = mode.unwrap_or_else(|| ASK_NOTHING.to_owned());
+                }
+                _ => {}
+            }
         }
+        wanted
     }
 
     /// Whether nobody is to be asked anything.

@@ -184,8 +184,9 @@ pub(crate) fn turn_spec(
     let (signal, to) = match input.description.stop {
         StopMethod::Sigint => (Some(2), SignalTarget::Main),
         StopMethod::Sigterm => (Some(15), SignalTarget::Main),
-        // Its user's wish to stop goes by its stdin; the signal is for when its time is over.
-        StopMethod::Dialogue => (Some(15), SignalTarget::Main),
+        // Its user's wish to stop goes by its stdin; the signal is for when its time is over. Many
+        // tell on this one what they had done so far, and on no other.
+        StopMethod::Dialogue => (Some(2), SignalTarget::Main),
         StopMethod::Kill => (None, SignalTarget::Main),
     };
     let millis =

@@ -29,6 +29,7 @@ in_both_modes!(
     a_turn_does_not_end_by_what_an_earlier_one_left,
     a_subagents_work_is_the_turns,
     interrupted_work_is_stopped,
+    a_turn_that_runs_out_of_time_is_counted,
     interrupted_while_it_waits_a_turn_keeps_its_answer,
     a_command_of_the_clis_own_is_told_of,
     a_skill_that_cannot_begin_is_told_of,
@@ -179,6 +180,20 @@ async fn interrupted_while_it_waits_a_turn_keeps_its_answer(lab: Lab) {
     session.prompt("[[say on]]").await;
     session.ended().await.completed();
     assert_eq!(last_result(&events(&session).await)["text"], "on");
+}
+
+async fn a_turn_that_runs_out_of_time_is_counted(lab: Lab) {
+    let more = json!({"prompt": "[[slow 50]] [[words 2000]]", "timeout": 10});
+    let session = lab.session_with(more).await;
+    let ended = session.ended().await;
+    assert!(ended.failed().contains("timeout of 10 s"));
+    let turn = &session.turns().await[0];
+    assert_eq!(turn["usage"]["input_tokens"], 11, "{turn}");
+    assert!(turn["usage"]["output_tokens"].as_u64() > Some(0), "{turn}");
+    let told = last_result(&events(&session).await);
+    assert_eq!(told["failure"]["kind"], "timeout", "{told}");
+    session.prompt("[[say on]]").await;
+    session.ended().await.completed();
 }
 
 /// The notice that says that no model was asked.
