@@ -15,12 +15,12 @@ pub(crate) struct Control {
     /// How many were made.
     pub(crate) made: u64,
     /// What those are for that have no reply yet.
-    open: BTreeMap<String, Wish>,
+    open: BTreeMap<String, Purpose>,
 }
 
 /// What a request is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Wish {
+pub(crate) enum Purpose {
     /// To stop what runs.
     Interrupt,
     /// To change a setting.
@@ -52,31 +52,31 @@ struct Interrupted<'a> {
 impl Control {
     /// Asks the CLI to stop what runs.
     pub(crate) fn interrupt(&mut self, out: &mut Out) {
-        self.ask(Wish::Interrupt, "interrupt", &[], out);
+        self.ask(Purpose::Interrupt, "interrupt", &[], out);
     }
 
     /// Asks the CLI to take back what was said under this id, if it still waits.
     pub(crate) fn take_back(&mut self, uuid: &str, out: &mut Out) {
         let more = [("message_uuid", Value::Text(uuid))];
-        self.ask(Wish::TakeBack, "cancel_async_message", &more, out);
+        self.ask(Purpose::TakeBack, "cancel_async_message", &more, out);
     }
 
     /// Asks the CLI to stop work in the background.
     pub(crate) fn stop_task(&mut self, id: &str, out: &mut Out) {
         let more = [("task_id", Value::Text(id))];
-        self.ask(Wish::StopTask, "stop_task", &more, out);
+        self.ask(Purpose::StopTask, "stop_task", &more, out);
     }
 
     /// Asks the CLI to change a setting.
     pub(crate) fn set(&mut self, subtype: &str, more: (&str, Value<'_>), out: &mut Out) {
-        self.ask(Wish::Setting, subtype, &[more], out);
+        self.ask(Purpose::Setting, subtype, &[more], out);
     }
 
-    fn ask(&mut self, wish: Wish, subtype: &str, more: &[(&str, Value<'_>)], out: &mut Out) {
+    fn ask(&mut self, purpose: Purpose, subtype: &str, more: &[(&str, Value<'_>)], out: &mut Out) {
         self.made += 1;
         let id = format!("aod-{}", self.made);
         out.write_stdin(requests::control(&id, subtype, more));
-        self.open.insert(id, wish);
+        self.open.insert(id, purpose);
     }
 
     /// Takes the CLI's reply. One to a request that is not known is nobody's business.
@@ -85,11 +85,11 @@ impl Control {
         let reply: Reply<'_> = reply
             .and_then(|reply| serde_json::from_str(reply.get()).ok())
             .unwrap_or_default();
-        let Some(wish) = self.open.remove(&*reply.request_id) else {
+        let Some(purpose) = self.open.remove(&*reply.request_id) else {
             return;
         };
-        match (wish, reply.error.0) {
-            (Wish::Interrupt, None) => {
+        match (purpose, reply.error.0) {
+            (Purpose::Interrupt, None) => {
                 // What waits would run in spite of the interrupt.
                 let left: Interrupted<'_> = reply
                     .response
@@ -99,16 +99,16 @@ impl Control {
                     self.take_back(&uuid, out);
                 }
             }
-            (Wish::Setting, Some(error)) => {
+            (Purpose::Setting, Some(error)) => {
                 out.coded_notice(Level::Warning, "setting_refused", &*error);
             }
-            (Wish::StopTask, Some(error)) => {
+            (Purpose::StopTask, Some(error)) => {
                 out.coded_notice(Level::Warning, "stop_task_refused", &*error);
             }
-            (Wish::Interrupt, Some(error)) => {
+            (Purpose::Interrupt, Some(error)) => {
                 out.coded_notice(Level::Warning, "interrupt_refused", &*error);
             }
-            (Wish::Setting | Wish::StopTask | Wish::TakeBack, _) => {}
+            (Purpose::Setting | Purpose::StopTask | Purpose::TakeBack, _) => {}
         }
     }
 }

@@ -12,14 +12,14 @@ use crate::injections::Injections;
 use crate::messages::Messages;
 use crate::notes;
 use crate::permission::Permission;
-use crate::results::{BrokenOff, Results};
+use crate::results::{AbortCause, Results};
 use crate::resume::Resume;
 use crate::servers::ServerStates;
 use crate::settings::Settings;
 use crate::state::State;
 use crate::tools::Tools;
 use crate::usage;
-use crate::wait::{Reason, Wait};
+use crate::wait::{Wait, WaitReason};
 use crate::wire::Line;
 
 /// A process, and what is said there.
@@ -217,26 +217,26 @@ impl Conversation for ClaudeConversation {
 
     fn tick(&mut self, elapsed_ms: u64, out: &mut Out) {
         match self.wait.tick(elapsed_ms, out) {
-            Some(Reason::Background) => {
+            Some(WaitReason::Background) => {
                 if self.background.stop(&mut self.control, out) {
-                    self.wait.begin(Reason::Stop, out);
+                    self.wait.begin(WaitReason::Stop, out);
                 } else {
                     self.settle(out);
                 }
             }
-            Some(Reason::Stop) => {
+            Some(WaitReason::Stop) => {
                 // It does not stop: its process has to go.
                 self.stays = false;
                 self.background.end(out);
                 self.end(out);
             }
-            Some(Reason::Quiet) => self.end(out),
+            Some(WaitReason::Quiet) => self.end(out),
             None => {}
         }
     }
 
     fn interrupt(&mut self, out: &mut Out) {
-        self.break_off(BrokenOff::ByUser, out);
+        self.break_off(AbortCause::ByUser, out);
     }
 
     fn answer(&mut self, answer: Answer, out: &mut Out) {

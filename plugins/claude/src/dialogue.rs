@@ -7,9 +7,9 @@ use crate::conversation::ClaudeConversation;
 use crate::messages::Messages;
 use crate::permission::Request;
 use crate::requests;
-use crate::results::{BrokenOff, Results};
+use crate::results::{AbortCause, Results};
 use crate::settings::Settings;
-use crate::wait::{self, Reason, Wait};
+use crate::wait::{self, Wait, WaitReason};
 use crate::wire::Line;
 
 /// The turn that runs, or ran last.
@@ -20,7 +20,7 @@ pub(crate) struct Turn {
     /// Its id, under which the CLI knows its prompt.
     pub(crate) id: String,
     /// What the CLI says of the prompt.
-    prompt: Heard,
+    prompt: PromptState,
     /// Whether the CLI has nothing to do; None: it does not say.
     pub(crate) is_idle: Option<bool>,
     /// How often the model was asked, and how often it may be.
@@ -30,7 +30,7 @@ pub(crate) struct Turn {
 
 /// What the CLI says of a prompt.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-enum Heard {
+enum PromptState {
     /// Nothing.
     #[default]
     Nothing,
@@ -43,12 +43,12 @@ enum Heard {
 impl Turn {
     /// Whether the prompt waits for something older.
     pub(crate) fn is_waiting(&self) -> bool {
-        self.prompt == Heard::Queued
+        self.prompt == PromptState::Queued
     }
 
     /// Whether the CLI tells what becomes of what it is told.
     pub(crate) fn is_told_of(&self) -> bool {
-        self.prompt != Heard::Nothing
+        self.prompt != PromptState::Nothing
     }
 }
 
@@ -116,7 +116,7 @@ impl ClaudeConversation {
             && self.turn.rounds > most
             && self.results.broken_off().is_none()
         {
-            self.break_off(BrokenOff::MaxRounds(most), out);
+            self.break_off(AbortCause::MaxRounds(most), out);
         }
     }
 
@@ -142,9 +142,9 @@ impl ClaudeConversation {
         let state = line.state.0.as_deref().unwrap_or_default();
         if uuid == self.turn.id {
             self.turn.prompt = match state {
-                "queued" => Heard::Queued,
-                "cancelled" => Heard::Cancelled,
-                _ => Heard::Started,
+                "queued" => PromptState::Queued,
+                "cancelled" => PromptState::Cancelled,
+                _ => PromptState::Started,
             };
         } else if !self.injections.told(uuid, state, out) {
             return;
@@ -168,7 +168,7 @@ impl ClaudeConversation {
     }
 
     /// Breaks the turn off, with what it has left running.
-    pub(crate) fn break_off(&mut self, why: BrokenOff, out: &mut Out) {
+    pub(crate) fn break_off(&mut self, why: AbortCause, out: &mut Out) {
         if self.results.is_told() {
             return;
         }
@@ -176,7 +176,7 @@ impl ClaudeConversation {
         self.injections.take_back(&mut self.control, out);
         self.control.interrupt(out);
         if self.background.stop(&mut self.control, out) {
-            self.wait.begin(Reason::Stop, out);
+            self.wait.begin(WaitReason::Stop, out);
         }
     }
 
@@ -191,15 +191,15 @@ impl ClaudeConversation {
             return;
         }
         let is_idle = self.turn.is_idle;
-        let was_taken_back = self.turn.prompt == Heard::Cancelled && is_idle == Some(true);
+        let was_taken_back = self.turn.prompt == PromptState::Cancelled && is_idle == Some(true);
         if !(self.results.is_answered() || was_taken_back) || self.injections.is_open() {
             return;
         }
         if self.background.is_at_work() {
             let is_stopping = self.results.broken_off().is_some();
             let reason = match is_stopping || self.wait.is_stopping() {
-                true => Reason::Stop,
-                false => Reason::Background,
+                true => WaitReason::Stop,
+                false => WaitReason::Background,
             };
             self.wait.begin(reason, out);
             return;
@@ -213,7 +213,7 @@ impl ClaudeConversation {
             None => self.background.was_any(),
         };
         if goes_on {
-            self.wait.begin(Reason::Quiet, out);
+            self.wait.begin(WaitReason::Quiet, out);
         } else {
             self.end(out);
         }

@@ -17,22 +17,22 @@ pub(crate) struct Injections {
     /// How many the CLI was given in this turn.
     given: u64,
     /// Those that the CLI has.
-    open: Vec<Given>,
+    open: Vec<SentInjection>,
     /// Those that wait for the turn's end.
-    queue: VecDeque<Queued>,
+    queue: VecDeque<QueuedInjection>,
 }
 
 #[derive(Debug)]
-struct Given {
+struct SentInjection {
     id: String,
     /// What the CLI knows it by.
     uuid: String,
     breaks_off: bool,
-    state: State,
+    state: SentState,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
+enum SentState {
     /// The CLI has not said a word of it.
     Written,
     Queued,
@@ -40,7 +40,7 @@ enum State {
 }
 
 #[derive(Debug)]
-struct Queued {
+struct QueuedInjection {
     id: String,
     blocks: Vec<Block>,
 }
@@ -55,11 +55,11 @@ impl Injections {
     pub(crate) fn give(&mut self, turn: &str, injection: Injection, out: &mut Out) {
         let breaks_off = injection.mode == InjectMode::Now;
         let uuid = self.write(turn, &injection.blocks, breaks_off, out);
-        self.open.push(Given {
+        self.open.push(SentInjection {
             id: injection.id,
             uuid,
             breaks_off,
-            state: State::Written,
+            state: SentState::Written,
         });
     }
 
@@ -73,7 +73,7 @@ impl Injections {
     /// Keeps more until the turn's end.
     pub(crate) fn queue(&mut self, injection: Injection, out: &mut Out) {
         out.injected(&*injection.id, InjectionState::Queued, None);
-        self.queue.push_back(Queued {
+        self.queue.push_back(QueuedInjection {
             id: injection.id,
             blocks: injection.blocks,
         });
@@ -85,12 +85,12 @@ impl Injections {
             return false;
         };
         let uuid = self.write(turn, &next.blocks, false, out);
-        self.open.push(Given {
+        self.open.push(SentInjection {
             id: next.id,
             uuid,
             breaks_off: false,
             // That it waits was told.
-            state: State::Queued,
+            state: SentState::Queued,
         });
         true
     }
@@ -105,7 +105,7 @@ impl Injections {
             self.queue.remove(at);
             out.injected(id, InjectionState::Cancelled, None);
         }
-        let waits = |given: &&Given| given.id == id && given.state != State::Started;
+        let waits = |given: &&SentInjection| given.id == id && given.state != SentState::Started;
         if let Some(given) = self.open.iter().find(waits) {
             control.take_back(&given.uuid, out);
         }
@@ -113,7 +113,7 @@ impl Injections {
 
     /// The user stops the turn: what waits would go on with it.
     pub(crate) fn take_back(&mut self, control: &mut Control, out: &mut Out) {
-        for given in self.open.iter().filter(|it| it.state != State::Started) {
+        for given in self.open.iter().filter(|it| it.state != SentState::Started) {
             control.take_back(&given.uuid, out);
         }
     }
@@ -125,19 +125,19 @@ impl Injections {
         };
         let given = &mut self.open[at];
         match state {
-            "queued" if given.state == State::Written => {
-                given.state = State::Queued;
+            "queued" if given.state == SentState::Written => {
+                given.state = SentState::Queued;
                 out.injected(&*given.id, InjectionState::Queued, None);
             }
             "started" => {
-                given.state = State::Started;
+                given.state = SentState::Started;
                 out.injected(&*given.id, InjectionState::Delivered, None);
             }
             "completed" | "cancelled" => {
                 let given = self.open.remove(at);
                 match (given.state, state) {
                     // Broken off, or done.
-                    (State::Started, _) => {}
+                    (SentState::Started, _) => {}
                     (_, "completed") => out.injected(given.id, InjectionState::Delivered, None),
                     _ => out.injected(given.id, InjectionState::Cancelled, None),
                 }
@@ -160,7 +160,7 @@ impl Injections {
     /// The process ends, or has nothing more to do.
     pub(crate) fn end(&mut self, why: &str, out: &mut Out) {
         for given in self.open.drain(..) {
-            if given.state != State::Started {
+            if given.state != SentState::Started {
                 out.injected(given.id, InjectionState::Refused, Some(why));
             }
         }

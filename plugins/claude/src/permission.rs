@@ -29,33 +29,34 @@ const UNANSWERED: &str = "Nobody has answered. Go on as you think best, without 
 pub(crate) struct Permission {
     /// How many questions: each has a number of its own.
     pub(crate) asked: u32,
-    open: Vec<Asked>,
+    open: Vec<PendingRequest>,
 }
 
 /// A request that waits for an answer.
 #[derive(Debug)]
-struct Asked {
+struct PendingRequest {
     /// The CLI's id for it.
     request: String,
     /// The tool's input, as JSON.
     input: String,
-    wants: Wants,
+    pending: PendingReply,
 }
 
+/// What its reply waits for.
 #[derive(Debug)]
-enum Wants {
+enum PendingReply {
     /// The permission, under this question. What `always` would allow is JSON.
     Permission {
         question: String,
         always: Option<String>,
     },
     /// Answers to these questions of the agent's.
-    Answers(Vec<Asking>),
+    Answers(Vec<PendingQuestion>),
 }
 
 /// A question of the agent's.
 #[derive(Debug)]
-struct Asking {
+struct PendingQuestion {
     question: String,
     text: String,
     answer: Option<String>,
@@ -115,18 +116,18 @@ impl Permission {
             return;
         }
         let call = request.tool_use_id.0.as_deref().map(str::to_owned);
-        let wants = match is_question {
-            true => Wants::Answers(self.agents_questions(turn, input, call.as_deref(), out)),
+        let pending = match is_question {
+            true => PendingReply::Answers(self.agents_questions(turn, input, call.as_deref(), out)),
             false => self.whether(turn, request, input, call, out),
         };
-        if matches!(&wants, Wants::Answers(asking) if asking.is_empty()) {
+        if matches!(&pending, PendingReply::Answers(asking) if asking.is_empty()) {
             out.write_stdin(requests::deny(id, "There is no question in this."));
             return;
         }
-        self.open.push(Asked {
+        self.open.push(PendingRequest {
             request: id.to_owned(),
             input: input.to_owned(),
-            wants,
+            pending,
         });
     }
 
@@ -142,7 +143,7 @@ impl Permission {
         input: &str,
         call_id: Option<String>,
         out: &mut Out,
-    ) -> Wants {
+    ) -> PendingReply {
         let question = self.number(turn);
         let tool = request.display_name.0.as_deref();
         let tool = tool.unwrap_or(&request.tool_name);
@@ -174,7 +175,7 @@ impl Permission {
             default: REJECT.to_owned(),
             deadline_ms: DEADLINE_MS,
         });
-        Wants::Permission {
+        PendingReply::Permission {
             question,
             always: always.map(str::to_owned),
         }
@@ -188,7 +189,7 @@ impl Permission {
         input: &str,
         call: Option<&str>,
         out: &mut Out,
-    ) -> Vec<Asking> {
+    ) -> Vec<PendingQuestion> {
         let all: AgentsQuestions<'_> = serde_json::from_str(input).unwrap_or_default();
         let mut asking = Vec::new();
         for detail in all.questions {
@@ -207,7 +208,7 @@ impl Permission {
                 default: NO_ANSWER.to_owned(),
                 deadline_ms: DEADLINE_MS,
             });
-            asking.push(Asking {
+            asking.push(PendingQuestion {
                 question,
                 text: asked.question.to_string(),
                 answer: None,
@@ -222,8 +223,8 @@ impl Permission {
             return;
         };
         let asked = &mut self.open[at];
-        let reply = match &mut asked.wants {
-            Wants::Permission { always, .. } => {
+        let reply = match &mut asked.pending {
+            PendingReply::Permission { always, .. } => {
                 let input = answer.edited_input.as_deref().unwrap_or(&asked.input);
                 match &*answer.value {
                     ALLOW => requests::allow(&asked.request, input, None),
@@ -234,7 +235,7 @@ impl Permission {
                     }
                 }
             }
-            Wants::Answers(asking) => {
+            PendingReply::Answers(asking) => {
                 if answer.by_default {
                     // The others are not worth waiting for, either.
                     for other in asking.iter().filter(|it| it.question != answer.question) {
@@ -279,7 +280,7 @@ impl Permission {
     }
 }
 
-impl Asked {
+impl PendingRequest {
     fn awaits(&self, answer: &Answer) -> bool {
         let mut found = false;
         self.each(|question| found |= question == answer.question);
@@ -288,9 +289,9 @@ impl Asked {
 
     /// Every question that is still to be answered.
     fn each(&self, mut each: impl FnMut(&str)) {
-        match &self.wants {
-            Wants::Permission { question, .. } => each(question),
-            Wants::Answers(asking) => {
+        match &self.pending {
+            PendingReply::Permission { question, .. } => each(question),
+            PendingReply::Answers(asking) => {
                 let open = asking.iter().filter(|it| it.answer.is_none());
                 open.for_each(|it| each(&it.question));
             }
@@ -299,7 +300,7 @@ impl Asked {
 }
 
 /// The tool's input with the answers, by the questions' texts.
-fn answered(input: &str, asking: &[Asking]) -> String {
+fn answered(input: &str, asking: &[PendingQuestion]) -> String {
     let by_text = asking.iter().filter_map(|it| {
         let answer = it.answer.clone()?;
         Some((it.text.clone(), serde_json::Value::from(answer)))

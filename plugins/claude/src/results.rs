@@ -24,7 +24,7 @@ pub(crate) struct Results {
     /// Whether the prompt's own result is there.
     is_answered: bool,
     /// Why the adapter has the turn broken off.
-    broken_off: Option<BrokenOff>,
+    broken_off: Option<AbortCause>,
     /// Whether nobody has asked for the turn.
     is_unasked: bool,
     /// The last result, which is not told before it is sure to be the last.
@@ -34,7 +34,7 @@ pub(crate) struct Results {
 
 /// Why a turn is broken off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum BrokenOff {
+pub(crate) enum AbortCause {
     /// The user stops it.
     ByUser,
     /// It has asked the model as often as it may.
@@ -79,12 +79,12 @@ impl Results {
     }
 
     /// The turn is being broken off.
-    pub(crate) fn break_off(&mut self, why: BrokenOff) {
+    pub(crate) fn break_off(&mut self, why: AbortCause) {
         self.broken_off = Some(why);
     }
 
     /// Why the turn is being broken off, if it is.
-    pub(crate) fn broken_off(&self) -> Option<BrokenOff> {
+    pub(crate) fn broken_off(&self) -> Option<AbortCause> {
         self.broken_off
     }
 
@@ -141,11 +141,11 @@ impl Results {
         };
         let mut result = held.unwrap_or_else(none);
         match self.broken_off {
-            Some(BrokenOff::ByUser) => {
+            Some(AbortCause::ByUser) => {
                 result.stop = StopKind::Interrupted;
                 result.failure = None;
             }
-            Some(BrokenOff::MaxRounds(rounds)) if result.stop == StopKind::Interrupted => {
+            Some(AbortCause::MaxRounds(rounds)) if result.stop == StopKind::Interrupted => {
                 let text = format!("the turn may ask the model {rounds} times");
                 result.failure = failed(failure(FailureKind::Limit, text)).failure;
                 result.stop = StopKind::MaxRounds;

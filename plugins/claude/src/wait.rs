@@ -9,12 +9,12 @@ pub(crate) struct Wait {
     /// The longest time for work in the background.
     background_ms: u64,
     /// What is waited for, and until when, in milliseconds since the process's start.
-    now: Option<(Reason, Option<u64>)>,
+    now: Option<(WaitReason, Option<u64>)>,
 }
 
 /// What is waited for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Reason {
+pub(crate) enum WaitReason {
     /// The end of work in the background.
     Background,
     /// The end of work that the CLI was asked to stop.
@@ -38,11 +38,14 @@ impl Wait {
 
     /// Whether it is the end of work in the background that is waited for.
     pub(crate) fn is_for_background(&self) -> bool {
-        matches!(self.now, Some((Reason::Background | Reason::Stop, _)))
+        matches!(
+            self.now,
+            Some((WaitReason::Background | WaitReason::Stop, _))
+        )
     }
 
     /// Waits for this from now on, unless it does so already.
-    pub(crate) fn begin(&mut self, reason: Reason, out: &mut Out) {
+    pub(crate) fn begin(&mut self, reason: WaitReason, out: &mut Out) {
         if self.now.is_none_or(|(before, _)| before != reason) {
             self.now = Some((reason, None));
         }
@@ -51,12 +54,12 @@ impl Wait {
 
     /// Whether it is the end of what the CLI was asked to stop.
     pub(crate) fn is_stopping(&self) -> bool {
-        matches!(self.now, Some((Reason::Stop, _)))
+        matches!(self.now, Some((WaitReason::Stop, _)))
     }
 
     /// The CLI goes on by itself.
     pub(crate) fn end_quiet(&mut self) {
-        if matches!(self.now, Some((Reason::Quiet, _))) {
+        if matches!(self.now, Some((WaitReason::Quiet, _))) {
             self.now = None;
         }
     }
@@ -74,12 +77,12 @@ impl Wait {
     }
 
     /// Takes the time; returns what was waited for in vain.
-    pub(crate) fn tick(&mut self, now_ms: u64, out: &mut Out) -> Option<Reason> {
+    pub(crate) fn tick(&mut self, now_ms: u64, out: &mut Out) -> Option<WaitReason> {
         let (reason, until) = self.now.as_mut()?;
         let longest = match reason {
-            Reason::Background => self.background_ms,
-            Reason::Stop => STOP_MS,
-            Reason::Quiet => QUIET_MS,
+            WaitReason::Background => self.background_ms,
+            WaitReason::Stop => STOP_MS,
+            WaitReason::Quiet => QUIET_MS,
         };
         let until = *until.get_or_insert_with(|| now_ms.saturating_add(longest));
         match until.checked_sub(now_ms) {
