@@ -79,11 +79,20 @@ pub(crate) enum Value<'a> {
     Json(&'a str),
 }
 
+/// What stands in the place of a secret's value.
+const TAKEN_OUT: &str = "[redacted:";
+
 /// The reply that lets a call be, with this input. `always`: what is to be allowed from now on.
+///
+/// Older CLIs want the input back even if it is as it was. One that secrets were taken out of is not
+/// sent, since the call would be made without them.
 pub(crate) fn allow(request: &str, input: &str, always: Option<&str>) -> Vec<Fragment> {
     let mut line = begin_reply(request, "success");
-    line.push_str("\"response\":{\"behavior\":\"allow\",\"updatedInput\":");
-    line.push_str(input);
+    line.push_str("\"response\":{\"behavior\":\"allow\"");
+    if !input.contains(TAKEN_OUT) {
+        line.push_str(",\"updatedInput\":");
+        line.push_str(input);
+    }
     if let Some(always) = always {
         line.push_str(",\"updatedPermissions\":");
         line.push_str(always);
