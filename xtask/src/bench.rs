@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context as _, Result, ensure};
 
 use crate::machine::{self, Need};
-use crate::{cargo, plugins};
+use crate::{cargo, plugins, target};
 
 /// Run the benchmarks and write their table to docs/performance.md
 #[derive(Debug, clap::Args)]
@@ -26,7 +26,8 @@ const TABLE: &str =
 
 impl Bench {
     pub(crate) fn run(&self, root: &Path) -> Result<()> {
-        machine::prepare(&[Need::Wasm, Need::Bubblewrap, Need::Nginx])?;
+        machine::prepare(&[Need::Wasm, Need::Bubblewrap, Need::Nginx, Need::Node])?;
+        machine::install_clis(&target(root))?;
         plugins::build(root, false)?;
         // With the programs that the load driver starts. One selection: another would have other
         // features of the dependencies, and build them all once more.

@@ -5,14 +5,17 @@ use std::collections::BTreeMap;
 
 use aod_plugin_sdk::{Level, Out, Task, TaskKind, TaskState, title};
 
+use crate::control::Control;
 use crate::wire::Line;
 
 /// Work that was started and has not ended, in the order of its ids.
 #[derive(Debug, Default)]
 pub(crate) struct Background {
     open: BTreeMap<String, Work>,
-    /// Whether there was any, be it of an earlier process.
+    /// Whether there was any in this turn, be it of an earlier process.
     was_any: bool,
+    /// Whether some has ended by itself, of which the CLI is going to tell the model.
+    has_news: bool,
 }
 
 #[derive(Debug)]
@@ -24,9 +27,28 @@ struct Work {
     end: Option<TaskState>,
     /// Whether nothing waits for it. What is waited for is told by the call that started it.
     is_behind: bool,
+    /// Whether the CLI was asked to stop it.
+    is_stopping: bool,
 }
 
 impl Background {
+    /// A turn begins.
+    pub(crate) fn begin(&mut self) {
+        self.was_any = false;
+        self.has_news = false;
+    }
+
+    /// Whether the CLI is going to go on by itself: something has ended that the model does not
+    /// know of.
+    pub(crate) fn has_news(&self) -> bool {
+        self.has_news
+    }
+
+    /// The CLI has told the model what there was to tell.
+    pub(crate) fn is_heard(&mut self) {
+        self.has_news = false;
+    }
+
     /// Whether the CLI may go on by itself after a result: it waits for such work, and tells the
     /// model when it ends.
     pub(crate) fn was_any(&self) -> bool {
@@ -68,6 +90,7 @@ impl Background {
             title: line.description.0.as_deref().and_then(title),
             end: None,
             is_behind: line.is_backgrounded.unwrap_or(true),
+            is_stopping: false,
         };
         if work.is_behind {
             self.was_any = true;
@@ -116,10 +139,14 @@ impl Background {
             title: None,
             end: None,
             is_behind: true,
+            is_stopping: false,
         });
         let state = line.status.0.as_deref().and_then(end);
+        let state = state.unwrap_or(TaskState::Completed);
+        // Of what was stopped the model hears with the next prompt.
+        self.has_news |= state != TaskState::Stopped;
         let what = line.summary.0.as_deref().and_then(title);
-        tell(id, &work, state.unwrap_or(TaskState::Completed), what, out);
+        tell(id, &work, state, what, out);
     }
 
     /// Takes the list of what is at work: the rest has ended, whether that was said or not.
@@ -139,19 +166,38 @@ impl Background {
         });
     }
 
-    /// Says that what is at work goes no further.
-    pub(crate) fn stop(&mut self, out: &mut Out) {
-        let mut stopped = Vec::new();
+    /// Has the CLI stop what is at work, which tells of each end. Returns whether there is anything.
+    pub(crate) fn stop(&mut self, control: &mut Control, out: &mut Out) -> bool {
+        let mut names = Vec::new();
+        let running = |work: &Work| work.is_behind && work.end.is_none() && !work.is_stopping;
+        for (id, work) in self.open.iter_mut().filter(|(_, work)| running(work)) {
+            work.is_stopping = true;
+            control.stop_task(id, out);
+            names.push(work.title.clone().unwrap_or_else(|| id.clone()));
+        }
+        tell_stopped(&names, out);
+        self.is_at_work()
+    }
+
+    /// Says that what is at work goes no further: its process ends.
+    pub(crate) fn end(&mut self, out: &mut Out) {
+        let mut names = Vec::new();
         for (id, work) in std::mem::take(&mut self.open) {
             if work.is_behind {
                 tell(&id, &work, TaskState::Stopped, None, out);
-                stopped.push(work.title.unwrap_or(id));
+                if !work.is_stopping {
+                    names.push(work.title.unwrap_or(id));
+                }
             }
         }
-        if !stopped.is_empty() {
-            let text = format!("stopped in the background: {}", stopped.join(", "));
-            out.coded_notice(Level::Warning, "background.stopped", text);
-        }
+        tell_stopped(&names, out);
+    }
+}
+
+fn tell_stopped(names: &[String], out: &mut Out) {
+    if !names.is_empty() {
+        let text = format!("stopped in the background: {}", names.join(", "));
+        out.coded_notice(Level::Warning, "background.stopped", text);
     }
 }
 

@@ -1,59 +1,91 @@
 //! What the lines of a process mean.
 
 use aod_plugin_sdk::{
-    Compaction, Context, Conversation, Exit, FailureKind, Level, Origin, Out, OutputSource, Prompt,
-    Role,
+    Answer, Compaction, Context, Conversation, Ending, Exit, FailureKind, Fork, InjectMode,
+    Injection, InjectionState, Level, Origin, Out, OutputSource, Prompt, Setting,
 };
 
 use crate::background::Background;
-use crate::messages::{self, Kind, Messages};
+use crate::control::Control;
+use crate::dialogue::Turn;
+use crate::injections::Injections;
+use crate::messages::Messages;
 use crate::notes;
-use crate::results::Results;
+use crate::permission::Permission;
+use crate::results::{AbortCause, Results};
 use crate::resume::Resume;
 use crate::servers::ServerStates;
+use crate::settings::Settings;
+use crate::state::State;
 use crate::tools::Tools;
 use crate::usage;
-use crate::wire::{Block, Content, Line, StreamEvent};
+use crate::wait::{Wait, WaitReason};
+use crate::wire::Line;
 
-/// A process, which runs one prompt.
+/// A process, and what is said there.
 #[derive(Debug)]
 pub struct ClaudeConversation {
-    resume: Resume,
+    /// Whether the process stays when a turn is over.
+    pub(crate) stays: bool,
+    pub(crate) is_live: bool,
+    pub(crate) resume: Resume,
     /// Whether the conversation begins here, under the id of the turn.
     is_new: bool,
-    model: Option<String>,
-    started: bool,
-    remembered: bool,
-    messages: Messages,
-    tools: Tools,
-    background: Background,
-    server_states: ServerStates,
-    results: Results,
+    pub(crate) model: Option<String>,
+    pub(crate) started: bool,
+    pub(crate) remembered: bool,
+    pub(crate) turn: Turn,
+    pub(crate) messages: Messages,
+    pub(crate) tools: Tools,
+    pub(crate) background: Background,
+    pub(crate) server_states: ServerStates,
+    pub(crate) results: Results,
+    pub(crate) wait: Wait,
+    pub(crate) control: Control,
+    pub(crate) settings: Settings,
+    pub(crate) permission: Permission,
+    pub(crate) injections: Injections,
 }
 
 impl ClaudeConversation {
-    pub(crate) fn new(context: &Context) -> Self {
+    pub(crate) fn new(context: &Context, state: Option<&[u8]>) -> Self {
         let (resume, is_new) = match &context.origin {
             Origin::Resume(token) => (Resume::read(token), false),
             Origin::New | Origin::Fork(_) => (Resume::default(), true),
         };
-        Self {
+        let ending = match context.live {
+            true => Ending::live(),
+            false => Ending::default(),
+        };
+        let mut new = Self {
+            stays: context.live,
+            is_live: context.live,
             resume,
             is_new,
             model: None,
             started: false,
             remembered: false,
+            turn: Turn::default(),
             messages: Messages::default(),
             tools: Tools::new(&context.mcp_servers),
             background: Background::default(),
             server_states: ServerStates::new(&context.mcp_servers),
-            results: Results::default(),
+            results: Results::new(ending),
+            wait: Wait::default(),
+            control: Control::default(),
+            settings: Settings::default(),
+            permission: Permission::default(),
+            injections: Injections::default(),
+        };
+        if let Some(state) = state.and_then(State::read) {
+            state.restore(&mut new);
         }
+        new
     }
 
     /// The CLI writes the prompt to its session's file just before it calls the model: killed
     /// after `init` the session cannot be resumed, killed once an answer came it can.
-    fn acknowledged(&mut self, out: &mut Out) {
+    pub(crate) fn acknowledged(&mut self, out: &mut Out) {
         if !self.remembered {
             self.remembered = true;
             out.remember(self.resume.write());
@@ -87,6 +119,13 @@ impl ClaudeConversation {
                 let text = "the conversation begins anew: what was before it is forgotten";
                 out.coded_notice(Level::Warning, "conversation_reset", text);
             }
+            "command_lifecycle" => self.lifecycle(&line, out),
+            "control_request" => self.asked(&line, out),
+            "control_response" => self.control.replied(line.response, out),
+            "control_cancel_request" => {
+                let request = line.request_id.0.as_deref().unwrap_or_default();
+                self.permission.withdraw(request, out);
+            }
             "tool_progress" | "keep_alive" => out.absorb(),
             "tool_use_summary" => notes::aside(&line, out),
             _ => {}
@@ -116,14 +155,15 @@ impl ClaudeConversation {
             "informational" | "local_command_output" => notes::aside(line, out),
             // The call's result says the same.
             "permission_denied" => out.absorb(),
-            "thinking_tokens" | "session_state_changed" => out.absorb(),
+            "session_state_changed" => self.session_state(line, out),
+            "thinking_tokens" => out.absorb(),
             _ => {}
         }
     }
 
     /// There is one for each round that the CLI begins by itself; the first tells the session.
     fn init(&mut self, line: &Line<'_>, out: &mut Out) {
-        self.results.goes_on();
+        self.goes_on(out);
         if let Some(session) = &line.session_id {
             self.resume.session = session.to_string();
         }
@@ -139,212 +179,116 @@ impl ClaudeConversation {
         self.server_states.listed(&line.mcp_servers, out);
     }
 
-    /// Pieces of texts and thoughts; all else of a message is told by the `assistant` line that
-    /// follows.
-    fn stream_event(&mut self, event: StreamEvent<'_>, by_subagent: bool, out: &mut Out) {
-        match &*event.kind {
-            // What a subagent says is told when it is whole.
-            _ if by_subagent => out.absorb(),
-            "content_block_delta" => {
-                let delta = event.delta;
-                match (&*delta.kind, delta.text, delta.thinking) {
-                    ("text_delta", Some(text), _) => self.messages.piece(Kind::Text, text, out),
-                    ("thinking_delta", _, Some(text)) if !text.is_empty() => {
-                        self.messages.piece(Kind::Thought, text, out);
-                    }
-                    ("", ..) => {}
-                    _ => out.absorb(),
-                }
-            }
-            "message_start" => {
-                out.absorb();
-                self.messages.begin(event.message.id, out);
-            }
-            "content_block_start" => {
-                out.absorb();
-                self.messages.begin_block();
-            }
-            "message_delta" | "message_stop" | "content_block_stop" | "ping" => out.absorb(),
-            _ => {}
-        }
-    }
-
-    fn assistant(&mut self, line: Line<'_>, out: &mut Out) {
-        self.acknowledged(out);
-        self.results.well();
-        let speaker = Speaker {
-            is_subagent: line.parent_tool_use_id.is_some(),
-            message: line.message.id.as_deref().unwrap_or_default(),
-            is_error: line.error.0.is_some(),
-            is_aborted: line.aborted.unwrap_or(false),
-        };
-        if speaker.is_error && !speaker.is_subagent {
-            self.messages.break_off(out);
-        }
-        match line.message.content {
-            Content::Blocks(blocks) => {
-                for block in blocks {
-                    match &*block.kind {
-                        "tool_use" | "server_tool_use" | "mcp_tool_use" => {
-                            self.tools.call(&block, &line.tool_use_meta, out);
-                        }
-                        "text" | "thinking" | "redacted_thinking" => {
-                            self.said(block, &speaker, out);
-                        }
-                        _ => self.answered(block, None, out),
-                    }
-                }
-            }
-            Content::Text(text) => messages::tell(None, text, speaker.is_aborted, out),
-            Content::Absent => {}
-        }
-        if let Some(error) = line.error.0 {
-            self.results.omens.error = Some(error.into());
-        }
-    }
-
-    fn said(&mut self, block: Block<'_>, speaker: &Speaker<'_>, out: &mut Out) {
-        let kind = match &*block.kind {
-            "text" => Kind::Text,
-            _ => Kind::Thought,
-        };
-        let said = match kind {
-            Kind::Text => block.text,
-            Kind::Thought => block.thinking.filter(|text| !text.is_empty()),
-        };
-        let Some(said) = said else {
-            // Thoughts may be kept secret.
-            if kind == Kind::Thought {
-                out.absorb();
-            }
-            return;
-        };
-        if kind == Kind::Text && speaker.is_error {
-            return out.coded_notice(Level::Error, "api_error", said);
-        }
-        let item = if speaker.is_subagent {
-            None
-        } else {
-            self.messages.whole(kind, speaker.message, out)
-        };
-        match (kind, item) {
-            (Kind::Text, item) => messages::tell(item, said, speaker.is_aborted, out),
-            (Kind::Thought, Some(item)) => out.reasoning_item(item, said),
-            (Kind::Thought, None) => out.reasoning(said),
-        }
-    }
-
-    fn user(&mut self, line: Line<'_>, out: &mut Out) {
-        self.acknowledged(out);
-        let listener = Listener {
-            is_subagent: line.parent_tool_use_id.is_some(),
-            hears: match line.is_synthetic {
-                Some(true) => Role::System,
-                _ => Role::User,
-            },
-        };
-        match line.message.content {
-            Content::Blocks(blocks) => {
-                for block in blocks {
-                    if &*block.kind == "tool_result" {
-                        self.answered(block, line.tool_use_result, out);
-                    } else if let Some(text) = block.text {
-                        listener.told(text.into(), out);
-                    }
-                }
-            }
-            Content::Text(text) => listener.told(text.into(), out),
-            Content::Absent => {}
-        }
-    }
-
-    fn answered(
-        &mut self,
-        block: Block<'_>,
-        detail: Option<&serde_json::value::RawValue>,
-        out: &mut Out,
-    ) {
-        // Whatever else a newer CLI puts here stays for the line to be `unparsed`.
-        if let Some(id) = block.tool_use_id {
-            let is_error = block.is_error.unwrap_or(false);
-            self.tools.result(&id, block.content, is_error, detail, out);
-        }
-    }
-
     fn result(&mut self, line: Line<'_>, out: &mut Out) {
         if let Some(session) = &line.session_id {
             self.resume.session = session.to_string();
         }
         self.messages.break_off(out);
         let was_asked = usage::tell(&line, self.model.as_deref(), &mut self.resume, out);
-        let failure = self.results.result(line, was_asked, out);
+        let is_older = self.turn.is_waiting();
+        let failure = self.results.result(line, was_asked, is_older, out);
         if failure.is_some_and(|failure| failure.kind == FailureKind::Resume) {
             out.forget();
         } else {
             self.remembered = true;
             out.remember(self.resume.write());
         }
-        let background = &self.background;
-        self.results
-            .settle(background.was_any(), background.is_at_work(), out);
     }
 }
 
-/// Who says what an `assistant` line tells.
-struct Speaker<'a> {
-    is_subagent: bool,
-    message: &'a str,
-    /// Nobody: the CLI has put an API's error in the form of a message.
-    is_error: bool,
-    is_aborted: bool,
-}
-
 impl Conversation for ClaudeConversation {
-    fn prompt(&mut self, prompt: Prompt, _: &mut Out) {
+    fn prompt(&mut self, prompt: Prompt, out: &mut Out) {
         if self.is_new && !self.started {
             self.resume.session.clone_from(&prompt.turn_id);
         }
-        self.results.prompt(&prompt);
+        self.begin(prompt, out);
     }
 
     fn line(&mut self, source: OutputSource, line: &str, out: &mut Out) {
         match source {
-            OutputSource::Stdout => self.stdout(line, out),
+            OutputSource::Stdout => {
+                self.stdout(line, out);
+                self.settle(out);
+            }
             OutputSource::Stderr | OutputSource::LogFile => out.stderr(line),
         }
-        self.results.heard(out);
+        self.wait.arm(out);
     }
 
     fn tick(&mut self, elapsed_ms: u64, out: &mut Out) {
-        if self.results.tick(elapsed_ms, out) {
-            self.background.stop(out);
-            self.results.tell(out);
+        match self.wait.tick(elapsed_ms, out) {
+            Some(WaitReason::Background) => {
+                if self.background.stop(&mut self.control, out) {
+                    self.wait.begin(WaitReason::Stop, out);
+                } else {
+                    self.settle(out);
+                }
+            }
+            Some(WaitReason::Stop) => {
+                // It does not stop: its process has to go.
+                self.stays = false;
+                self.background.end(out);
+                self.end(out);
+            }
+            Some(WaitReason::Quiet) => self.end(out),
+            None => {}
         }
+    }
+
+    fn interrupt(&mut self, out: &mut Out) {
+        self.break_off(AbortCause::ByUser, out);
+    }
+
+    fn answer(&mut self, answer: Answer, out: &mut Out) {
+        self.permission.answer(&answer, out);
+    }
+
+    fn stop_task(&mut self, task_id: &str, out: &mut Out) {
+        self.control.stop_task(task_id, out);
+    }
+
+    fn configure(&mut self, settings: Vec<Setting>, out: &mut Out) {
+        let wanted = self.settings.with(&settings);
+        self.settings.change_to(wanted, &mut self.control, out);
+    }
+
+    fn inject(&mut self, injection: Injection, out: &mut Out) {
+        let starts_another = injection.mode != InjectMode::Steer;
+        let refused = if self.results.is_told() || self.results.broken_off().is_some() {
+            Some("no prompt runs")
+        } else if starts_another && !self.stays {
+            Some("this process serves one turn")
+        } else if injection.mode != InjectMode::Queue && !self.turn.is_told_of() {
+            Some("the CLI does not say what becomes of it")
+        } else {
+            None
+        };
+        match (refused, injection.mode) {
+            (Some(why), _) => out.injected(injection.id, InjectionState::Refused, Some(why)),
+            (None, InjectMode::Queue) => self.injections.queue(injection, out),
+            (None, _) => self.injections.give(&self.turn.id, injection, out),
+        }
+    }
+
+    fn cancel(&mut self, id: &str, out: &mut Out) {
+        self.injections.cancel(id, &mut self.control, out);
+    }
+
+    fn fork(&mut self, fork: Fork, out: &mut Out) {
+        out.forked(fork.id, self.copy(fork.after_turn));
+    }
+
+    fn state(&self) -> Option<Vec<u8>> {
+        State::of(self)
     }
 
     fn finish(&mut self, exit: Exit, out: &mut Out) {
         self.messages.break_off(out);
-        self.background.stop(out);
-        self.results.finish(&exit, out);
-    }
-}
-
-/// Whom a `user` line tells something.
-struct Listener {
-    is_subagent: bool,
-    hears: Role,
-}
-
-impl Listener {
-    /// A subagent's prompt stands in the call that started it.
-    fn told(&self, text: String, out: &mut Out) {
-        if self.is_subagent {
-            out.absorb();
-        } else if text.starts_with("[Request interrupted") {
-            out.coded_notice(Level::Info, "interrupted", text);
-        } else {
-            out.message_of(self.hears, text);
-        }
+        let waited = self.wait.is_for_background();
+        self.background.end(out);
+        self.permission.end(out);
+        self.injections.end("the process has ended", out);
+        self.results.finish(&exit, waited, out);
     }
 }
 

@@ -9,15 +9,15 @@ use aod_plugin_sdk::{
 };
 
 use crate::calls::normalized;
+use crate::permission::QUESTIONS;
+use crate::requests;
 use crate::resume::Resume;
+use crate::settings::Settings;
 use crate::{API_KEY, EFFORT, OAUTH_TOKEN, PERMISSION_MODE};
 
 /// With this many retries a refused key or a dead provider ends a turn after some ten seconds;
 /// without a bound it takes minutes.
 const MAX_RETRIES: &str = "4";
-
-/// The mode in which nothing is asked: the sandbox is the boundary.
-pub(crate) const ASK_NOTHING: &str = "bypassPermissions";
 
 const MCP_KEYS: mcp::HttpKeys = mcp::HttpKeys {
     url: "url",
@@ -36,6 +36,10 @@ pub(crate) fn prepare(context: &Context, prompt: &Prompt) -> Result<Launch, Refu
     let mut argv: Vec<String> = [
         "claude",
         "--print",
+        // It is spoken to even where it serves one turn only: a signal would end it, and not stop
+        // what it does.
+        "--input-format",
+        "stream-json",
         "--output-format",
         "stream-json",
         // Without it, stream-json is refused.
@@ -47,11 +51,9 @@ pub(crate) fn prepare(context: &Context, prompt: &Prompt) -> Result<Launch, Refu
     if knows_subagents(context) {
         argv.push("--forward-subagent-text".to_owned());
     }
-    match prompt.setting_text(PERMISSION_MODE) {
-        Some(mode) if mode != ASK_NOTHING => argv.extend(["--permission-mode".to_owned(), mode]),
-        _ => argv.push("--dangerously-skip-permissions".to_owned()),
-    }
-    if let Some(effort) = prompt.setting_text(EFFORT) {
+    let settings = Settings::of(prompt);
+    argv.extend(permissions(&settings));
+    if let Some(effort) = settings.effort {
         argv.extend(["--effort".to_owned(), effort]);
     }
     argv.extend([
@@ -70,13 +72,15 @@ pub(crate) fn prepare(context: &Context, prompt: &Prompt) -> Result<Launch, Refu
         variable("CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", "1"),
         variable("DISABLE_AUTOUPDATER", "1"),
         variable("CLAUDE_CODE_MAX_RETRIES", MAX_RETRIES),
+        // Else it does not say when it has nothing more to do.
+        variable("CLAUDE_CODE_EMIT_SESSION_STATE_EVENTS", "1"),
     ];
     if context.workspace_config == WorkspaceConfig::Instructions {
         // What makes `--add-dir` read the folder's instructions.
         let name = "CLAUDE_CODE_ADDITIONAL_DIRECTORIES_CLAUDE_MD";
         launch.env.push(variable(name, "1"));
     }
-    limits(prompt, &mut argv, &mut launch);
+    limits(context, prompt, &mut argv);
     if let Some(schema) = &prompt.output_schema {
         if schema.len() > LONGEST_ARGUMENT {
             let problem = "the schema is too long for this CLI, which takes it as an argument";
@@ -99,7 +103,7 @@ pub(crate) fn prepare(context: &Context, prompt: &Prompt) -> Result<Launch, Refu
     if context.has_secret(OAUTH_TOKEN) && context.has_secret(API_KEY) {
         launch.withhold.push(API_KEY.to_owned());
     }
-    launch.stdin = Stdin::Text(text(prompt.text()));
+    launch.stdin = Stdin::Open(requests::user(&prompt.turn_id, &prompt.blocks, false));
     launch.argv = argv;
     Ok(launch)
 }
@@ -141,22 +145,33 @@ fn workspace(context: &Context) -> Vec<String> {
     }
 }
 
-fn limits(prompt: &Prompt, argv: &mut Vec<String>, launch: &mut Launch) {
+/// How permissions are given. The CLI may be told to ask, or not to, in any later turn of the
+/// process, for which it must be started as if it were to do either.
+fn permissions(settings: &Settings) -> Vec<String> {
+    let mut words = vec!["--permission-prompt-tool", "stdio"];
+    if settings.asks_nothing() {
+        words.push("--dangerously-skip-permissions");
+        // Nobody is there whom the agent could ask.
+        words.extend(["--disallowed-tools", QUESTIONS]);
+    } else {
+        words.push("--allow-dangerously-skip-permissions");
+        words.extend(["--permission-mode", &settings.permission_mode]);
+    }
+    words.into_iter().map(str::to_owned).collect()
+}
+
+/// The limits that the CLI has for its process: the adapter holds the others.
+fn limits(context: &Context, prompt: &Prompt, argv: &mut Vec<String>) {
     for limit in &prompt.limits {
         match limit {
-            Limit::MaxRounds(rounds) => {
+            // Another turn of a process that stays may have another limit.
+            Limit::MaxRounds(rounds) if !context.live => {
                 argv.extend(["--max-turns".to_owned(), rounds.to_string()]);
             }
             Limit::MaxCostUsd(dollars) => {
                 argv.extend(["--max-budget-usd".to_owned(), dollars.to_string()]);
             }
-            // For subagents; the adapter itself holds it for commands, for which the CLI waits
-            // longer. To the CLI, 0 is no limit at all.
-            Limit::BackgroundWaitMs(milliseconds) => launch.env.push(variable(
-                "CLAUDE_CODE_PRINT_BG_WAIT_CEILING_MS",
-                &(*milliseconds).max(1).to_string(),
-            )),
-            Limit::MaxOutputTokens(_) => {}
+            Limit::MaxRounds(_) | Limit::BackgroundWaitMs(_) | Limit::MaxOutputTokens(_) => {}
         }
     }
 }

@@ -2,14 +2,22 @@
 
 mod background;
 mod calls;
+mod control;
 mod conversation;
+mod dialogue;
+mod injections;
 mod launch;
 mod messages;
 mod notes;
 mod outcome;
+mod permission;
+mod requests;
 mod results;
 mod resume;
 mod servers;
+mod settings;
+mod speech;
+mod state;
 mod todos;
 mod tools;
 mod usage;
@@ -18,8 +26,8 @@ mod wire;
 
 use aod_plugin_sdk::{
     Adapter, AuthHeader, AuthStyle, Capability, Cli, Context, Credential, Description, ForkPoint,
-    InstallStep, Launch, LimitName, Model, NoOptions, OptionDeclaration, OptionScope, Prompt,
-    Provider, Refusal, ResumeStrategy, StopMethod, description,
+    InjectMode, InstallStep, Launch, LimitName, Model, NoOptions, OptionDeclaration, OptionScope,
+    Prompt, Provider, Refusal, ResumeStrategy, StopMethod, description,
 };
 
 /// The adapter.
@@ -77,7 +85,7 @@ impl Adapter for Claude {
             options: options(),
             skills_folder: Some(".claude/skills".to_owned()),
             resume: ResumeStrategy::CallerChosen,
-            stop: StopMethod::Sigint,
+            stop: StopMethod::Dialogue,
             exit_grace_ms: 5_000,
             capabilities: capabilities(),
             ..description("claude", env!("CARGO_PKG_VERSION"), "claude")
@@ -91,9 +99,9 @@ impl Adapter for Claude {
     fn conversation(
         _: &NoOptions,
         context: Context,
-        _: Option<Vec<u8>>,
+        state: Option<Vec<u8>>,
     ) -> conversation::ClaudeConversation {
-        conversation::ClaudeConversation::new(&context)
+        conversation::ClaudeConversation::new(&context, state.as_deref())
     }
 }
 
@@ -104,6 +112,8 @@ fn capabilities() -> Vec<Capability> {
         Capability::Usage,
         Capability::UsageByModel,
         Capability::Cost,
+        Capability::Permissions,
+        Capability::Questions,
         Capability::Interrupt,
         Capability::SystemPrompt,
         Capability::McpStdio,
@@ -111,6 +121,9 @@ fn capabilities() -> Vec<Capability> {
         Capability::McpStates,
         Capability::Skills,
         Capability::Subagents,
+        Capability::Images(requests::IMAGES.map(str::to_owned).into()),
+        Capability::Live,
+        Capability::Inject(vec![InjectMode::Steer, InjectMode::Queue, InjectMode::Now]),
         Capability::StructuredOutput(OptionScope::Process),
         Capability::Limits(vec![
             LimitName::MaxRounds,
@@ -136,15 +149,15 @@ fn options() -> Vec<OptionDeclaration> {
         OptionDeclaration {
             id: PERMISSION_MODE.to_owned(),
             label: "Permission mode".to_owned(),
-            description: "What the agent may do: everything (bypassPermissions), edit files and \
-                          run harmless commands (acceptEdits), read and plan (plan), or only what \
-                          its settings allow (dontAsk). What it may not do is denied; nobody is \
-                          asked."
+            description: "What the agent may do without being asked: everything \
+                          (bypassPermissions), edit files and run harmless commands (acceptEdits), \
+                          read (default), or read and plan (plan). For the rest it asks. With \
+                          dontAsk, what its settings do not allow is denied and nobody is asked."
                 .to_owned(),
             schema:
-                r#"{"type":"string","enum":["bypassPermissions","acceptEdits","plan","dontAsk"]}"#
+                r#"{"type":"string","enum":["bypassPermissions","acceptEdits","default","plan","dontAsk"]}"#
                     .to_owned(),
-            default: format!("\"{}\"", launch::ASK_NOTHING),
+            default: format!("\"{}\"", settings::ASK_NOTHING),
             scope: OptionScope::Turn,
         },
     ]

@@ -8,10 +8,10 @@ use serde_json::value::RawValue;
 use crate::calls::Input;
 
 /// The list that is changed entry by entry.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub(crate) struct Todos(Vec<Entry>);
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Entry {
     id: String,
     item: TodoItem,
@@ -95,7 +95,31 @@ impl Todos {
         out.todo(self.0.iter().map(|entry| entry.item.clone()).collect());
     }
 
-    /// An entry of an earlier turn is known by its number only.
+    /// The list as ids, texts and statuses, for a new instance.
+    pub(crate) fn keep(&self) -> Vec<(String, String, String)> {
+        let each = self.0.iter().map(|entry| {
+            let status = match entry.item.status {
+                TodoStatus::Pending => "pending",
+                TodoStatus::InProgress => "in_progress",
+                TodoStatus::Completed => "completed",
+            };
+            let text = entry.item.text.clone();
+            (entry.id.clone(), text, status.to_owned())
+        });
+        each.collect()
+    }
+
+    /// What `keep` gave.
+    pub(crate) fn restore(kept: Vec<(String, String, String)>) -> Self {
+        let each = kept.into_iter().map(|(id, text, status)| {
+            let status = status_of(&status);
+            let item = TodoItem { text, status };
+            Entry { id, item }
+        });
+        Self(each.collect())
+    }
+
+    /// An entry of an earlier process is known by its number only.
     fn update(&mut self, id: String, subject: Option<String>, status: Option<&str>) {
         if status == Some("deleted") {
             self.0.retain(|entry| entry.id != id);

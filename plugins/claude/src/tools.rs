@@ -19,7 +19,7 @@ use crate::wire::{Block, Content, ToolUseMeta};
 pub(crate) struct Tools {
     servers: Servers,
     calls: HashMap<String, Call>,
-    todos: Todos,
+    pub(crate) todos: Todos,
 }
 
 /// A call whose result means something.

@@ -44,6 +44,18 @@ pub(crate) struct Line<'a> {
     // `system/status`, `system/task_notification`
     pub(crate) status: MaybeText<'a>,
 
+    // `system/session_state_changed`, `command_lifecycle`
+    pub(crate) state: MaybeText<'a>,
+    /// In `command_lifecycle`: the id of what was said.
+    pub(crate) command_uuid: MaybeText<'a>,
+
+    // `control_request`, `control_cancel_request`, `control_response`
+    pub(crate) request_id: MaybeText<'a>,
+    #[serde(borrow)]
+    pub(crate) request: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub(crate) response: Option<&'a RawValue>,
+
     // `system/compact_boundary`
     pub(crate) compact_metadata: Option<CompactMetadata>,
 

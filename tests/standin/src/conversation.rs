@@ -26,6 +26,8 @@ pub enum Item {
     ToolResult(String),
     /// What the look-up of a deferred tool gave back.
     Lookup,
+    /// The CLI's word that work in the background has ended.
+    Notification,
     /// Anything that the model said or asked for.
     Reply,
 }
@@ -44,6 +46,9 @@ pub struct Tool {
 impl Call {
     /// Adds a user's text, without what CLIs put into it on their own.
     pub fn push_user_text(&mut self, text: &str) {
+        if text.contains(NOTIFICATION) {
+            self.items.push(Item::Notification);
+        }
         let typed = typed(text);
         if !typed.is_empty() {
             self.items.push(Item::Prompt(typed));
@@ -89,6 +94,9 @@ impl Call {
         prompts
     }
 }
+
+/// How a CLI begins to tell that work in the background has ended.
+const NOTIFICATION: &str = "<task-notification>";
 
 /// Elements in which CLIs wrap what they add to a user's message.
 const INJECTED: [&str; 5] = [
@@ -154,6 +162,15 @@ mod tests {
         ]);
         assert_eq!(call.turn(), ("two", &[][..]));
         assert_eq!(call.earlier_prompts(), ["one"]);
+    }
+
+    #[test]
+    fn the_end_of_work_in_the_background_is_no_prompt() {
+        let call = call(&[
+            "one",
+            "<system-reminder><task-notification>x</system-reminder>",
+        ]);
+        assert_eq!(call.turn(), ("one", &[Item::Notification][..]));
     }
 
     #[test]

@@ -21,6 +21,9 @@ pub enum Directive {
     Words(usize),
     /// `[[recall]]`: answer with all earlier prompts of the conversation.
     Recall,
+    /// `[[told TEXT]]`: nothing else but this text, once the CLI says that work in the background
+    /// has ended.
+    Told(String),
     /// `[[bash COMMAND]]`: ask for the offered shell tool.
     Bash(String),
     /// `[[write PATH CONTENT]]`: ask for the offered tool that writes files.
@@ -137,6 +140,7 @@ fn read(inside: &str) -> Directive {
             .ok()
             .map(|n: usize| Directive::Words(n.min(MAX_WORDS))),
         "recall" => Some(Directive::Recall),
+        "told" => Some(Directive::Told(argument.to_owned())),
         "bash" if !argument.is_empty() => Some(Directive::Bash(argument.to_owned())),
         "write" => read_write(argument),
         "mcp" => read_mcp(argument),
@@ -254,10 +258,11 @@ mod tests {
     fn reads_every_kind() {
         assert_eq!(
             parse(
-                "[[think hm]][[words 3]][[write a.txt b  c]][[mcp ping]][[status 429]]\
+                "[[told so]][[think hm]][[words 3]][[write a.txt b  c]][[mcp ping]][[status 429]]\
                  [[status 500 2]][[slow 20]][[drop]]"
             ),
             [
+                Directive::Told("so".into()),
                 Directive::Think("hm".into()),
                 Directive::Words(3),
                 Directive::Write {

@@ -88,6 +88,18 @@ pub fn answer(call: &Call, mut spend: impl FnMut(&str, u32) -> bool) -> Outcome 
         })
         .collect();
 
+    if since.contains(&Item::Notification)
+        && let Some(Directive::Told(text)) = directives
+            .iter()
+            .find(|it| matches!(it, Directive::Told(_)))
+    {
+        let parts = vec![Part::Text(text.clone())];
+        return Outcome::Reply(Reply {
+            parts,
+            ..Reply::default()
+        });
+    }
+
     let mut reply = Reply::default();
     let mut calls_before = results.len();
     for directive in &directives {
@@ -142,7 +154,7 @@ pub fn answer(call: &Call, mut spend: impl FnMut(&str, u32) -> bool) -> Outcome 
                     .or_else(|| look_up_once(call, since, name));
                 return with_tool(reply, choice, name);
             }
-            Directive::Slow(_) => {}
+            Directive::Slow(_) | Directive::Told(_) => {}
         }
     }
     if !reply.parts.iter().any(|part| matches!(part, Part::Text(_))) {
@@ -282,6 +294,14 @@ mod tests {
             reply(&self::call("[[recall]]", &[])).parts,
             [text("You said nothing before")]
         );
+    }
+
+    #[test]
+    fn the_end_of_work_in_the_background_has_an_answer_of_its_own() {
+        let mut call = call("[[say a]] [[told b]]", &[]);
+        assert_eq!(reply(&call).parts, [text("a")]);
+        call.items.extend([Item::Reply, Item::Notification]);
+        assert_eq!(reply(&call).parts, [text("b")]);
     }
 
     #[test]

@@ -185,8 +185,8 @@ pub(crate) fn turn_spec(
     let is_spoken_to = matches!(input.requested.stdin, RequestedStdin::Open(_));
     let by_dialogue = input.description.stop == StopMethod::Dialogue && is_spoken_to;
     let (signal, to) = match input.description.stop {
-        // Its user's wish to stop goes by its stdin; the signal is for when its time is over.
-        StopMethod::Dialogue if by_dialogue => (Some(15), SignalTarget::Main),
+        // Its user's wish to stop goes by its stdin; the signal is for when its time is over. Many
+        // tell on this one what they had done so far, and on no other.
         StopMethod::Sigint | StopMethod::Dialogue => (Some(2), SignalTarget::Main),
         StopMethod::Sigterm => (Some(15), SignalTarget::Main),
         StopMethod::Kill => (None, SignalTarget::Main),

@@ -32,8 +32,8 @@ impl Task<'_> {
         ended: TurnEnded,
     ) -> Result<Rested, Failure> {
         let derivation = derivation.sync().await?;
-        let mut end = conclude_resting(ended, derivation.fold.failure.as_ref());
-        self.name_missing_credential(&mut end, &derivation.fold);
+        let end = conclude_resting(ended, derivation.fold.failure.as_ref());
+        let end = self.advised(end, &derivation.fold);
         let end = end.redacted(&self.redactor);
         let summary = TurnSummary::of(&derivation.fold);
         let begin = self.begin.take().ok_or_else(|| {

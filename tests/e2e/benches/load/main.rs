@@ -15,6 +15,7 @@ mod fan_out;
 mod first_output;
 mod idle;
 mod replay;
+mod warm;
 
 use std::time::Duration;
 
@@ -31,6 +32,9 @@ async fn main() {
     raise_limits();
     if wanted("first-output") {
         first_output::measure().await;
+    }
+    if wanted("warm") {
+        warm::measure().await;
     }
     if wanted("replay") {
         replay::measure(amount("AOD_BENCH_MIB", 1024)).await;

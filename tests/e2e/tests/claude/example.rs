@@ -66,11 +66,10 @@ async fn the_documented_example_works_as_it_stands() {
     );
 
     let lines = lines(&ended.stdout());
-    assert_eq!(lines[0]["type"], "system");
-    assert_eq!(lines[0]["subtype"], "init");
-    assert_eq!(lines[0]["model"], "claude-sonnet-4-6");
-    let last = lines.last().unwrap();
-    assert_eq!(last["type"], "result");
+    let init = lines.iter().find(|line| line["subtype"] == "init").unwrap();
+    assert_eq!(init["type"], "system");
+    assert_eq!(init["model"], "claude-sonnet-4-6");
+    let last = lines.iter().rfind(|line| line["type"] == "result").unwrap();
     assert_eq!(last["is_error"], false);
     assert_eq!(last["result"], DEFAULT_ANSWER);
     let asked = &model.requests()[0];

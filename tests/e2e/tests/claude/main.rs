@@ -2,11 +2,13 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
+mod background;
 mod crashes;
 mod credentials;
 mod example;
 mod failures;
 mod install;
+mod live;
 mod words;
 
 use aod_e2e::{Client, Runtimes, Server, ServerOptions, Session, extend};
@@ -30,25 +32,55 @@ impl Lab {
 
     /// With more fields of the agent and of the environment.
     async fn with(agent: Value, environment: Value) -> Self {
-        let server = Server::start(ServerOptions::new(Runtimes::vendor("claude"))).await;
+        Self::start("60s", agent, environment).await
+    }
+
+    /// With a process for each turn.
+    async fn with_a_process_a_turn() -> Self {
+        Self::start("0s", json!({}), json!({})).await
+    }
+
+    /// With the key registered, and not in the environment.
+    async fn registered() -> Self {
+        let without = json!({"env_vars": {"OTHER": "x"}});
+        let lab = Self::start("60s", json!({}), without).await;
+        lab.register("provider_key:anthropic", &secret()).await;
+        lab.register("env:ANTHROPIC_BASE_URL", &lab.model.url())
+            .await;
+        lab
+    }
+
+    async fn start(idle: &str, agent: Value, environment: Value) -> Self {
+        let options = ServerOptions::new(Runtimes::vendor("claude"));
+        let server = Server::start(options.set("AOD_LIVE__IDLE", idle)).await;
         let model = Standin::start(Options::default()).await.unwrap();
-        let key = secret();
-        let client = server.client();
-        let mut body = json!({"name": "hello", "runtime": "claude", "model": MODEL});
-        extend(&mut body, agent);
-        let agent = client.create_agent(&body).await;
         let mut body = json!({
             "name": "with-key",
-            "env_vars": {"ANTHROPIC_API_KEY": key, "ANTHROPIC_BASE_URL": model.url()},
+            "env_vars": {"ANTHROPIC_API_KEY": secret(), "ANTHROPIC_BASE_URL": model.url()},
         });
         extend(&mut body, environment);
-        let environment = client.create_environment(&body).await;
-        Self {
+        let environment = server.client().create_environment(&body).await;
+        let mut lab = Self {
             server,
             model,
-            agent,
+            agent: String::new(),
             environment,
-        }
+        };
+        lab.agent = lab.agent(agent).await;
+        lab
+    }
+
+    /// An agent, with more fields.
+    async fn agent(&self, more: Value) -> String {
+        let mut body = json!({"name": "hello", "runtime": "claude", "model": MODEL});
+        extend(&mut body, more);
+        self.client().create_agent(&body).await
+    }
+
+    async fn register(&self, credential: &str, value: &str) {
+        let path = format!("/credentials/{credential}");
+        let set = self.client().put(&path, &json!({"value": value})).await;
+        set.expect(200);
     }
 
     fn client(&self) -> &Client {
@@ -87,4 +119,32 @@ fn result(stdout: &str) -> String {
         .rfind(|line| line["type"] == "result")
         .expect("a result");
     last["result"].as_str().unwrap_or_default().to_owned()
+}
+
+/// The session's normalized events.
+async fn events(session: &Session) -> Vec<Value> {
+    let path = format!("/sessions/{}/events?limit=200", session.id);
+    let mut all: Vec<Value> = Vec::new();
+    let mut after = String::new();
+    loop {
+        let page = session.client.get(&format!("{path}{after}")).await;
+        let page = page.expect(200);
+        all.extend(page["data"].as_array().unwrap().iter().cloned());
+        match page.get("next").and_then(Value::as_str) {
+            Some(next) => after = format!("&after={next}"),
+            None => return all,
+        }
+    }
+}
+
+fn of_type<'a>(events: &'a [Value], kind: &str) -> Vec<&'a Value> {
+    let of_type = events.iter().filter(|event| event["type"] == kind);
+    of_type.collect()
+}
+
+/// How the last turn ended.
+fn last_result(events: &[Value]) -> Value {
+    let results = of_type(events, "turn.result");
+    let last = results.last().expect("a result");
+    Value::clone(last)
 }

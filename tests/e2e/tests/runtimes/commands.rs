@@ -163,3 +163,27 @@ fn a_manifest_is_checked_with_what_it_declares() {
         assert!(report.contains(told), "{told}: {report}");
     }
 }
+
+/// Each adapter's scenarios lie in its folder.
+#[test]
+fn the_adapters_play_their_scenarios() {
+    let plugins = aod_e2e::repository().join("plugins");
+    let mut played = 0;
+    for folder in std::fs::read_dir(plugins).unwrap() {
+        let folder = folder.unwrap();
+        let name = folder.file_name().into_string().unwrap();
+        let Ok(scenarios) = std::fs::read_dir(folder.path().join("tests/scenarios")) else {
+            continue;
+        };
+        for scenario in scenarios {
+            let scenario = scenario.unwrap().path();
+            let (component, scenario) = (plugin(&name), scenario.to_str().unwrap().to_owned());
+            let component = component.to_str().unwrap();
+            let patient = ["runtime", "check", "--call-deadline", "30s", component];
+            let (code, report, error) = aod(&[&patient[..], &["--scenario", &scenario]].concat());
+            assert_eq!(code, Some(0), "{scenario}: {report}{error}");
+            played += 1;
+        }
+    }
+    assert!(played > 0);
+}
