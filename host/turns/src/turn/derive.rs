@@ -98,6 +98,15 @@ impl Derivation {
         .await
     }
 
+    /// Ends before all was read.
+    pub(super) async fn cut_short(mut self) -> Result<Fold> {
+        blocking(move || {
+            self.fold.cut_short(&mut self.events)?;
+            Ok(self.fold)
+        })
+        .await
+    }
+
     /// Ends where no end was recorded.
     pub(super) async fn break_off(mut self) -> Result<Fold> {
         blocking(move || {

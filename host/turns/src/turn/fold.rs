@@ -60,6 +60,15 @@ pub(crate) enum Effect {
     Outside(u64, aod_supervisor::Effect),
 }
 
+/// How an adapter ends a turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Closing {
+    /// The process stays.
+    Rest,
+    /// The process is to exit.
+    Close,
+}
+
 /// What reading on has come to.
 pub(crate) struct Advance {
     /// What is to be done.
@@ -100,8 +109,8 @@ pub(crate) struct Fold {
     ids: EventIdAllocator,
     dialogue: Dialogue,
     usage: TurnUsage,
-    /// Whether the turn was asked to end.
-    closing: bool,
+    /// How the turn was asked to end, if it was.
+    closing: Option<Closing>,
     pub(crate) failure: Option<Failure>,
     /// What the turn came to, as was told last.
     pub(crate) result: Option<TurnResult>,
@@ -141,7 +150,7 @@ impl Fold {
             current: OutputSource::Stdout,
             dialogue: Dialogue::default(),
             usage: TurnUsage::default(),
-            closing: false,
+            closing: None,
             failure: None,
             result: None,
             remember: None,
@@ -240,7 +249,7 @@ impl Fold {
         self.prompt = prompt;
         self.dialogue = Dialogue::default();
         self.usage = TurnUsage::default();
-        self.closing = false;
+        self.closing = None;
         self.failure = None;
         self.result = None;
         self.remember = None;
@@ -555,8 +564,8 @@ impl Fold {
                 self.outside(aod_supervisor::Effect::Write(for_stdin(text)), step);
             }
             Action::CloseStdin => self.outside(aod_supervisor::Effect::CloseStdin, step),
-            Action::EndTurn => self.end_turn(aod_supervisor::Effect::EndTurn, step),
-            Action::Close => self.end_turn(aod_supervisor::Effect::Close, step),
+            Action::EndTurn => self.end_turn(Closing::Rest, step),
+            Action::Close => self.end_turn(Closing::Close, step),
             Action::Ask(question) => self.ask(question, step)?,
             Action::Withdraw(question) => self.withdraw(question, step)?,
             Action::WakeAfter(milliseconds) => self.dialogue.wake(milliseconds),
@@ -575,13 +584,15 @@ impl Fold {
     }
 
     /// Without a process that is to stay, both ways to end a turn come to the same.
-    fn end_turn(&mut self, how: aod_supervisor::Effect, step: &mut Step<'_>) {
-        if !std::mem::replace(&mut self.closing, true) {
-            let how = match self.context.live {
-                true => how,
-                false => aod_supervisor::Effect::Close,
-            };
-            self.outside(how, step);
+    fn end_turn(&mut self, how: Closing, step: &mut Step<'_>) {
+        let (closing, effect) = match how {
+            Closing::Rest if self.context.live => (how, aod_supervisor::Effect::EndTurn),
+            _ => (Closing::Close, aod_supervisor::Effect::Close),
+        };
+        // A process at rest may still be closed; all else was said.
+        if self.closing.is_none_or(|earlier| earlier < closing) {
+            self.closing = Some(closing);
+            self.outside(effect, step);
         }
     }
 
@@ -664,6 +675,16 @@ impl Fold {
             true => step.events.push(event),
             false => Ok(()),
         }
+    }
+
+    /// Says that what the turn wrote from here on is not told.
+    pub(crate) fn cut_short(&mut self, events: &mut EventWriter) -> Result<()> {
+        let mut step = Step::new(events);
+        let text = "the session was terminated before all that its turn had written was told here; \
+                    the native stream has all of it";
+        self.tell(notice(Level::Warning, "events.cut", text), &mut step)
+            .map_err(Error::internal)?;
+        step.events.sync().map_err(Error::internal)
     }
 
     /// Takes the end of a turn whose supervisor has gone without recording one: what came last

@@ -4,6 +4,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use aod_store::StopRequest;
 use aod_supervisor::{Answer, Request, TurnInput};
 use tokio::time::Instant;
 
@@ -20,6 +21,10 @@ use crate::placement::ControlReply;
 
 /// How often it is checked that a silent turn's supervisor lives.
 const PULSE: Duration = Duration::from_secs(1);
+
+/// What a terminated turn has written is told for so long; whoever terminates it waits meanwhile, and
+/// one that writes without end is far ahead of its adapter.
+const LAST_WORDS: Duration = Duration::from_secs(3);
 
 /// A worker that has not answered anything for so long is killed, and its turn is failed.
 const LONGEST_SILENCE: Duration = Duration::from_secs(120);
@@ -39,6 +44,7 @@ impl Task<'_> {
             .map_err(Error::internal)?;
         let mut stopped = self.stopped.clone();
         let mut asked = None;
+        let mut terminated_at = None;
         let mut has_grown = true;
         let mut alarm = Alarm::default();
         // What is to be done, in order, until it is.
@@ -68,6 +74,10 @@ impl Task<'_> {
             if let Some(ended) = derivation.fold.ended {
                 return self.rest(derivation, ended).await.map(Some);
             }
+            let is_late = |since: Instant| since.elapsed() > LAST_WORDS;
+            if !alive && is_behind && terminated_at.is_some_and(is_late) {
+                return self.cut_short(derivation).await.map(|()| None);
+            }
             if !alive && !is_behind {
                 return self.lost(Some(derivation)).await.map(|()| None);
             }
@@ -76,6 +86,9 @@ impl Task<'_> {
             let request = *stopped.borrow_and_update();
             if request != asked {
                 asked = request;
+                if request == Some(StopRequest::Terminate) {
+                    terminated_at = Some(Instant::now());
+                }
                 if let Some(how) = request {
                     let reply = worker::stop(&turns.placement, self.worker(), how).await?;
                     self.note_silence(&reply);

@@ -394,6 +394,14 @@ impl Task<'_> {
         end
     }
 
+    /// Ends a terminated turn whose last output is not told any more: there is too much of it.
+    pub(super) async fn cut_short(&self, derivation: Derivation) -> Result<(), Failure> {
+        tracing::info!("a terminated turn wrote more than is told of it");
+        let summary = TurnSummary::of(&derivation.cut_short().await?);
+        let end = End::not_started(Outcome::Terminated);
+        self.end(end, summary).await
+    }
+
     /// Ends a turn whose supervisor is gone without a word: its sandbox died with it.
     pub(super) async fn lost(&self, derivation: Option<Derivation>) -> Result<(), Failure> {
         tracing::warn!("a turn's supervisor is gone");

@@ -192,3 +192,29 @@ async fn a_turn_may_have_a_timeout_of_its_own() {
     assert!(ended.failed().contains("10 s"));
     assert_eq!(ended.turn["timeout"], 10);
 }
+
+/// What is told of a turn may be far behind what it has written.
+#[tokio::test]
+async fn a_turn_that_writes_without_end_is_terminated_at_once() {
+    const BACKLOG: u64 = 256 << 20;
+    let server = Server::demo().await;
+    let session = server.client().raw_session("yes").await;
+    let log = server.session_folder(&session.id).join("log");
+    let written = || -> u64 {
+        let files = std::fs::read_dir(&log).into_iter().flatten().flatten();
+        files
+            .filter_map(|file| file.metadata().ok())
+            .map(|file| file.len())
+            .sum()
+    };
+    eventually("much is written", DEADLINE, async || {
+        (written() > BACKLOG).then_some(())
+    })
+    .await;
+    let client = server.client();
+    let path = format!("/sessions/{}/terminate", session.id);
+    client.post_empty(&path).await.expect(200);
+    assert_eq!(session.read().await["status"], "terminated");
+    let path = format!("/sessions/{}/delete", session.id);
+    client.delete(&path).await.expect(200);
+}
