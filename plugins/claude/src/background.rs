@@ -62,11 +62,11 @@ impl Background {
 
     /// Takes a `system/task_*` line.
     pub(crate) fn task(&mut self, line: &Line<'_>, out: &mut Out) {
-        let Some(id) = line.task_id.0.as_deref() else {
+        let Some(id) = line.rest.task_id.0.as_deref() else {
             return;
         };
         // Housekeeping of the CLI's own is nobody's business.
-        if line.ambient == Some(true) {
+        if line.rest.ambient == Some(true) {
             out.absorb();
             return;
         }
@@ -81,15 +81,15 @@ impl Background {
 
     fn started(&mut self, id: &str, line: &Line<'_>, out: &mut Out) {
         let work = Work {
-            kind: match line.task_type.0.as_deref() {
+            kind: match line.rest.task_type.0.as_deref() {
                 Some("local_bash") => TaskKind::Command,
                 Some("local_agent") => TaskKind::Subagent,
                 _ => TaskKind::Other,
             },
-            call: line.tool_use_id.0.as_deref().map(str::to_owned),
-            title: line.description.0.as_deref().and_then(title),
+            call: line.rest.tool_use_id.0.as_deref().map(str::to_owned),
+            title: line.rest.description.0.as_deref().and_then(title),
             end: None,
-            is_behind: line.is_backgrounded.unwrap_or(true),
+            is_behind: line.rest.is_backgrounded.unwrap_or(true),
             is_stopping: false,
         };
         if work.is_behind {
@@ -104,7 +104,7 @@ impl Background {
     fn progressed(&mut self, id: &str, line: &Line<'_>, out: &mut Out) {
         match self.open.get(id) {
             Some(work) if work.is_behind => {
-                let what = line.description.0.as_deref().and_then(title);
+                let what = line.rest.description.0.as_deref().and_then(title);
                 tell(id, work, TaskState::Progressed, what, out);
             }
             _ => out.absorb(),
@@ -113,7 +113,7 @@ impl Background {
 
     fn updated(&mut self, id: &str, line: &Line<'_>, out: &mut Out) {
         out.absorb();
-        let (Some(work), Some(patch)) = (self.open.get_mut(id), &line.patch) else {
+        let (Some(work), Some(patch)) = (self.open.get_mut(id), &line.rest.patch) else {
             return;
         };
         if patch.is_backgrounded == Some(true) && !work.is_behind {
@@ -135,17 +135,17 @@ impl Background {
         self.was_any = true;
         let work = known.unwrap_or_else(|| Work {
             kind: TaskKind::Other,
-            call: line.tool_use_id.0.as_deref().map(str::to_owned),
+            call: line.rest.tool_use_id.0.as_deref().map(str::to_owned),
             title: None,
             end: None,
             is_behind: true,
             is_stopping: false,
         });
-        let state = line.status.0.as_deref().and_then(end);
+        let state = line.rest.status.0.as_deref().and_then(end);
         let state = state.unwrap_or(TaskState::Completed);
         // Of what was stopped the model hears with the next prompt.
         self.has_news |= state != TaskState::Stopped;
-        let what = line.summary.0.as_deref().and_then(title);
+        let what = line.rest.summary.0.as_deref().and_then(title);
         tell(id, &work, state, what, out);
     }
 
@@ -153,7 +153,8 @@ impl Background {
     pub(crate) fn changed(&mut self, line: &Line<'_>, out: &mut Out) {
         out.absorb();
         let listed = |id: &str| {
-            line.tasks
+            line.rest
+                .tasks
                 .iter()
                 .any(|task| task.task_id.0.as_deref() == Some(id))
         };

@@ -93,7 +93,7 @@ impl ClaudeConversation {
     }
 
     fn stdout(&mut self, text: &str, out: &mut Out) {
-        let Ok(line) = serde_json::from_str::<Line<'_>>(text) else {
+        let Some(line) = Line::read(text) else {
             return;
         };
         if let Some(call) = &line.parent_tool_use_id {
@@ -121,9 +121,9 @@ impl ClaudeConversation {
             }
             "command_lifecycle" => self.lifecycle(&line, out),
             "control_request" => self.asked(&line, out),
-            "control_response" => self.control.replied(line.response, out),
+            "control_response" => self.control.replied(line.rest.response, out),
             "control_cancel_request" => {
-                let request = line.request_id.0.as_deref().unwrap_or_default();
+                let request = line.rest.request_id.0.as_deref().unwrap_or_default();
                 self.permission.withdraw(request, out);
             }
             "tool_progress" | "keep_alive" => out.absorb(),
@@ -143,7 +143,7 @@ impl ClaudeConversation {
                 self.messages
                     .discard("the reply broke off, and is tried again", out);
             }
-            "status" => match line.status.0.as_deref() {
+            "status" => match line.rest.status.0.as_deref() {
                 Some("compacting") => compaction(None, out),
                 _ => out.absorb(),
             },
@@ -167,7 +167,7 @@ impl ClaudeConversation {
         if let Some(session) = &line.session_id {
             self.resume.session = session.to_string();
         }
-        if let Some(model) = line.model.0.as_deref() {
+        if let Some(model) = line.rest.model.0.as_deref() {
             self.model = Some(model.to_owned());
         }
         if self.started {
@@ -176,7 +176,7 @@ impl ClaudeConversation {
             self.started = true;
             out.session_started(&*self.resume.session);
         }
-        self.server_states.listed(&line.mcp_servers, out);
+        self.server_states.listed(&line.rest.mcp_servers, out);
     }
 
     fn result(&mut self, line: Line<'_>, out: &mut Out) {
@@ -294,7 +294,7 @@ impl Conversation for ClaudeConversation {
 
 /// `done`: the line that says so.
 fn compaction(done: Option<&Line<'_>>, out: &mut Out) {
-    let sizes = done.and_then(|line| line.compact_metadata.as_ref());
+    let sizes = done.and_then(|line| line.rest.compact_metadata.as_ref());
     out.compaction(Compaction {
         done: done.is_some(),
         tokens_before: sizes.and_then(|sizes| sizes.pre_tokens),

@@ -123,7 +123,7 @@ impl ClaudeConversation {
     /// Whether the CLI has something to do.
     pub(crate) fn session_state(&mut self, line: &Line<'_>, out: &mut Out) {
         out.absorb();
-        let is_idle = line.state.0.as_deref() == Some("idle");
+        let is_idle = line.rest.state.0.as_deref() == Some("idle");
         // Work that has ended while the CLI was at rest is followed by a round; while it was not,
         // the model has been told of it by now.
         if self.turn.is_idle != Some(true) || !is_idle {
@@ -138,8 +138,8 @@ impl ClaudeConversation {
     /// What becomes of something that the CLI was told.
     pub(crate) fn lifecycle(&mut self, line: &Line<'_>, out: &mut Out) {
         out.absorb();
-        let uuid = line.command_uuid.0.as_deref().unwrap_or_default();
-        let state = line.state.0.as_deref().unwrap_or_default();
+        let uuid = line.rest.command_uuid.0.as_deref().unwrap_or_default();
+        let state = line.rest.state.0.as_deref().unwrap_or_default();
         if uuid == self.turn.id {
             self.turn.prompt = match state {
                 "queued" => PromptState::Queued,
@@ -157,11 +157,11 @@ impl ClaudeConversation {
 
     /// The CLI asks.
     pub(crate) fn asked(&mut self, line: &Line<'_>, out: &mut Out) {
-        let request = line.request.map_or("{}", |request| request.get());
+        let request = line.rest.request.map_or("{}", |request| request.get());
         let Ok(request) = serde_json::from_str::<Request<'_>>(request) else {
             return;
         };
-        let id = line.request_id.0.as_deref().unwrap_or_default();
+        let id = line.rest.request_id.0.as_deref().unwrap_or_default();
         let asks_nothing = self.settings.asks_nothing();
         self.permission
             .ask(self.turn.number, id, &request, asks_nothing, out);

@@ -6,7 +6,11 @@ use crate::wire::Line;
 
 /// A line that matters to people only, if at all.
 pub(crate) fn aside(line: &Line<'_>, out: &mut Out) {
-    let said = [&line.summary, &line.description, &line.content];
+    let said = [
+        &line.rest.summary,
+        &line.rest.description,
+        &line.rest.content,
+    ];
     let kind = line.subtype.as_deref().unwrap_or(&line.kind);
     match said
         .into_iter()
@@ -19,7 +23,7 @@ pub(crate) fn aside(line: &Line<'_>, out: &mut Out) {
 
 /// A model that refuses.
 pub(crate) fn refusal(line: &Line<'_>, out: &mut Out) {
-    let text = match line.content.0.as_deref() {
+    let text = match line.rest.content.0.as_deref() {
         Some(text) if !text.is_empty() => text,
         _ => "the model refused to answer",
     };
@@ -30,17 +34,17 @@ pub(crate) fn refusal(line: &Line<'_>, out: &mut Out) {
 pub(crate) fn retry(line: &Line<'_>) -> String {
     let mut text = "the API call failed".to_owned();
     let mut comma = " with ";
-    if let Some(status) = line.error_status {
+    if let Some(status) = line.rest.error_status {
         text += &format!("{comma}status {status}");
         comma = ", ";
     }
     if let Some(error) = line.error.0.as_deref() {
         text += &format!("{comma}{}", error.replace('_', " "));
     }
-    if let (Some(attempt), Some(most)) = (line.attempt, line.max_retries) {
+    if let (Some(attempt), Some(most)) = (line.rest.attempt, line.rest.max_retries) {
         text += &format!("; retry {attempt} of {most}");
     }
-    if let Some(delay) = line.retry_delay_ms {
+    if let Some(delay) = line.rest.retry_delay_ms {
         text += &format!(" in {:.1} s", delay / 1000.0);
     }
     text
@@ -49,7 +53,7 @@ pub(crate) fn retry(line: &Line<'_>) -> String {
 /// Tells of a rate limit. Returns when it is reset, in milliseconds since the Unix epoch, if it is
 /// or is about to be hit.
 pub(crate) fn rate_limit(line: &Line<'_>, out: &mut Out) -> Option<u64> {
-    let limit = line.rate_limit_info.as_ref()?;
+    let limit = line.rest.rate_limit_info.as_ref()?;
     let status = limit.status.0.as_deref().unwrap_or_default();
     let level = match status {
         "allowed" => Level::Info,

@@ -18,14 +18,20 @@ pub(crate) struct Omens {
 pub(crate) fn outcome(line: Line<'_>, omens: &Omens, wants_form: bool) -> TurnResult {
     let ended = how_it_ended(&line, omens, wants_form);
     // The model's own word where it was the model that stopped.
-    let cause = line
-        .terminal_reason
-        .filter(|cause| &**cause != "completed" && line.stop_reason.as_deref() != Some("refusal"));
+    let cause = line.rest.terminal_reason.filter(|cause| {
+        &**cause != "completed" && line.rest.stop_reason.as_deref() != Some("refusal")
+    });
     TurnResult {
-        native_reason: cause.or(line.stop_reason).or(line.subtype).map(Into::into),
-        duration_ms: line.duration_ms,
-        text: line.result.0.map(Into::into),
-        structured: line.structured_output.map(|answer| answer.get().to_owned()),
+        native_reason: cause
+            .or(line.rest.stop_reason)
+            .or(line.subtype)
+            .map(Into::into),
+        duration_ms: line.rest.duration_ms,
+        text: line.rest.result.0.map(Into::into),
+        structured: line
+            .rest
+            .structured_output
+            .map(|answer| answer.get().to_owned()),
         ..ended
     }
 }
@@ -38,8 +44,8 @@ fn is_abort(terminal_reason: &str) -> bool {
 /// turn that made way for another input as a success that was broken off.
 fn how_it_ended(line: &Line<'_>, omens: &Omens, wants_form: bool) -> TurnResult {
     let subtype = line.subtype.as_deref().unwrap_or_default();
-    let is_error = line.is_error.unwrap_or(false) || subtype.starts_with("error");
-    if line.terminal_reason.as_deref().is_some_and(is_abort) {
+    let is_error = line.rest.is_error.unwrap_or(false) || subtype.starts_with("error");
+    if line.rest.terminal_reason.as_deref().is_some_and(is_abort) {
         return stopped(
             if is_error {
                 StopKind::Interrupted
@@ -60,7 +66,7 @@ fn how_it_ended(line: &Line<'_>, omens: &Omens, wants_form: bool) -> TurnResult 
             _ => ended,
         };
     }
-    if wants_form && line.structured_output.is_none() {
+    if wants_form && line.rest.structured_output.is_none() {
         return failed(failure(
             FailureKind::Output,
             "the model did not answer in the form that was asked for",
@@ -73,14 +79,14 @@ fn why_it_failed(line: &Line<'_>, subtype: &str, omens: &Omens) -> Failure {
     let message = message(line, subtype);
     let kind = match subtype {
         _ if message.contains("No conversation found") => Some(FailureKind::Resume),
-        _ if line.stop_reason.as_deref() == Some("refusal") => Some(FailureKind::Refused),
+        _ if line.rest.stop_reason.as_deref() == Some("refusal") => Some(FailureKind::Refused),
         "error_max_turns" | "error_max_budget_usd" => Some(FailureKind::Limit),
         "error_max_structured_output_retries" => Some(FailureKind::Output),
         _ => omens.error.as_deref().and_then(kind_of_word),
     };
     let mut failure = match kind {
         Some(kind) => failure(kind, message),
-        None => from_api(line.api_error_status, &message, FailureKind::Crash),
+        None => from_api(line.rest.api_error_status, &message, FailureKind::Crash),
     };
     if failure.kind == FailureKind::Quota {
         failure.retry_at_ms = aod_plugin_sdk::failure::reset_time_ms(&failure.message)
@@ -91,10 +97,17 @@ fn why_it_failed(line: &Line<'_>, subtype: &str, omens: &Omens) -> Failure {
 }
 
 fn message(line: &Line<'_>, subtype: &str) -> String {
-    if let Some(result) = line.result.0.as_deref().filter(|text| !text.is_empty()) {
+    if let Some(result) = line
+        .rest
+        .result
+        .0
+        .as_deref()
+        .filter(|text| !text.is_empty())
+    {
         return result.to_owned();
     }
     let errors: Vec<&str> = line
+        .rest
         .errors
         .iter()
         .filter_map(|error| error.0.as_deref())

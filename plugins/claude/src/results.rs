@@ -93,7 +93,7 @@ impl Results {
         let kind = line.error.0.as_deref().and_then(kind_of_word);
         self.ending.trouble(match kind {
             Some(kind) => failure(kind, text),
-            None => from_api(line.error_status, text, FailureKind::Provider),
+            None => from_api(line.rest.error_status, text, FailureKind::Provider),
         });
     }
 

@@ -18,10 +18,11 @@ pub(crate) fn tell(
     out: &mut Out,
 ) -> bool {
     let cost_before = resume.cost_usd;
-    if let Some(total) = line.total_cost_usd {
+    if let Some(total) = line.rest.total_cost_usd {
         resume.cost_usd = total;
     }
     let by_model = line
+        .rest
         .model_usage_since_last_result
         .and_then(|usage| serde_json::from_str::<BTreeMap<String, ModelUsage>>(usage.get()).ok());
     if let Some(by_model) = by_model {
@@ -38,7 +39,7 @@ pub(crate) fn tell(
         }
         return was_asked;
     }
-    let Some(used) = &line.usage else {
+    let Some(used) = &line.rest.usage else {
         return true;
     };
     let written = used.cache_creation_input_tokens.unwrap_or(0);
@@ -47,7 +48,7 @@ pub(crate) fn tell(
         model: model.map(str::to_owned),
         cache_write_tokens: written,
         cache_read_tokens: used.cache_read_input_tokens.unwrap_or(0),
-        cost_usd: line.total_cost_usd.map(|total| {
+        cost_usd: line.rest.total_cost_usd.map(|total| {
             // Less than before: the CLI has lost count and began anew.
             if total >= cost_before {
                 dollars_between(cost_before, total)
@@ -57,7 +58,7 @@ pub(crate) fn tell(
         }),
         ..usage(input, used.output_tokens.unwrap_or(0))
     });
-    line.num_turns != Some(0)
+    line.rest.num_turns != Some(0)
 }
 
 fn of_model(model: String, used: &ModelUsage) -> Usage {

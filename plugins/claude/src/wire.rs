@@ -1,8 +1,8 @@
 //! The lines that the CLI writes, as far as the adapter reads them.
 //!
-//! One structure serves all kinds of lines, so that each is read once, whatever the order of its
-//! keys: `type` is not always the first. What few lines have is left as it stands and read by who
-//! needs it.
+//! `type` is not always the first key. So one structure serves all kinds of lines, and those that
+//! come by the thousand are read once; the others are read once more for the rest of what they may
+//! have. What few lines have is left as it stands and read by who needs it.
 
 mod lenient;
 
@@ -37,6 +37,15 @@ pub(crate) struct Line<'a> {
     /// In `assistant`, next to calls of tools of MCP servers.
     pub(crate) tool_use_meta: Vec<ToolUseMeta<'a>>,
 
+    /// What is in none of the lines that come by the thousand; empty in those.
+    #[serde(skip)]
+    pub(crate) rest: Rest<'a>,
+}
+
+/// What a line may have that tells neither a message nor a piece of one.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, bound(deserialize = "'de: 'a"))]
+pub(crate) struct Rest<'a> {
     // `system/init`
     pub(crate) mcp_servers: Vec<McpServer<'a>>,
     pub(crate) model: MaybeText<'a>,
@@ -103,11 +112,21 @@ pub(crate) struct Line<'a> {
     pub(crate) errors: Vec<MaybeText<'a>>,
 }
 
-impl Line<'_> {
+impl<'a> Line<'a> {
+    /// Reads a line. None: it is none of the CLI's.
+    pub(crate) fn read(text: &'a str) -> Option<Self> {
+        let mut line: Self = serde_json::from_str(text).ok()?;
+        if !matches!(&*line.kind, "stream_event" | "assistant" | "user") {
+            line.rest = serde_json::from_str(text).ok()?;
+        }
+        Some(line)
+    }
+
     /// Whether a result is not the prompt's: work in the background has ended, and the CLI has told
     /// the model so.
     pub(crate) fn is_of_background(&self) -> bool {
         let kind = self
+            .rest
             .origin
             .as_ref()
             .and_then(|origin| origin.kind.0.as_deref());

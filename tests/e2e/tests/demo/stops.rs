@@ -2,7 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use aod_e2e::{DEADLINE, Gate, Process, Server, Session, Tree, eventually};
+use aod_e2e::{
+    DEADLINE, Gate, Process, Runtimes, Server, ServerOptions, Session, Tree, eventually,
+};
 use serde_json::json;
 
 /// A step that leaves behind what a careless agent leaves: a daemon in a session of its own that
@@ -197,7 +199,8 @@ async fn a_turn_may_have_a_timeout_of_its_own() {
 #[tokio::test]
 async fn a_turn_that_writes_without_end_is_terminated_at_once() {
     const BACKLOG: u64 = 256 << 20;
-    let server = Server::demo().await;
+    let runtimes = Runtimes::default().with_raw();
+    let server = Server::start(ServerOptions::new(runtimes)).await;
     let session = server.client().raw_session("yes").await;
     let log = server.session_folder(&session.id).join("log");
     let written = || -> u64 {
