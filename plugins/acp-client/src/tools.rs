@@ -9,17 +9,23 @@ use aod_plugin_sdk::{
 };
 use serde_json::value::RawValue;
 
+use crate::dialect::Dialect;
+use crate::expected::Expected;
 use crate::names::{self, Servers};
 use crate::wire::{self, Piece, RawOutput, Update, UpdateMeta};
 use crate::{diff, texts};
 
 /// The calls of a process.
 #[derive(Debug, Default)]
-pub(crate) struct Tools {
+pub struct Tools {
     servers: Servers,
     calls: HashMap<String, Call>,
     /// Their ids, in the order in which they were begun.
     order: Vec<String>,
+    /// What is known of calls beforehand.
+    expected: Expected,
+    /// Whether a result that says nothing waits for [`answered`](Tools::answered).
+    awaits_answers: bool,
 }
 
 /// What is known of a call. Updates have only what has changed.
@@ -43,6 +49,8 @@ struct Call {
     refused: bool,
     told: bool,
     ended: bool,
+    /// A result that waits for its text.
+    held: Option<ToolResult>,
 }
 
 /// A file that a call changes.
@@ -61,6 +69,31 @@ impl Tools {
         }
     }
 
+    /// A call's input, before the agent says that it is made. `id` is the model's id of it, where
+    /// it has one.
+    pub fn expect(&mut self, id: Option<&str>, name: &str, input: &str) {
+        self.expected.add(id, name, input);
+    }
+
+    /// From here on a result that says nothing waits until [`answered`](Self::answered) has its
+    /// text.
+    pub fn await_answers(&mut self) {
+        self.awaits_answers = true;
+    }
+
+    /// What a call has told the model.
+    pub fn answered(&mut self, id: &str, output: &str, out: &mut Out) {
+        let Some(call) = self.calls.get_mut(id) else {
+            return;
+        };
+        if let Some(mut result) = call.held.take() {
+            result.output = output.to_owned();
+            out.inside(call.inside.as_deref());
+            out.tool_result(result);
+            out.inside(None::<String>);
+        }
+    }
+
     /// The turn that a call belongs to which is still at work.
     pub(crate) fn turn_of(&self, id: &str) -> Option<u32> {
         let call = self.calls.get(id)?;
@@ -74,6 +107,7 @@ impl Tools {
         turn: u32,
         update: &Update<'_>,
         meta: &UpdateMeta<'_>,
+        dialect: &mut impl Dialect,
         out: &mut Out,
     ) -> bool {
         let pieces: Vec<Piece<'_>> = wire::read(update.content);
@@ -97,17 +131,25 @@ impl Tools {
         if call.told && !ends {
             news.tell(&id, out);
         } else if ends || is_under_way {
-            call.tell(&id, &self.servers, out);
+            call.tell(&id, &self.servers, &mut self.expected, dialect, out);
         }
         if ends {
-            call.end(&id, failed, &pieces, update.raw_output, out);
+            let holds = self.awaits_answers;
+            call.end(&id, failed, holds, &pieces, update.raw_output, out);
+            dialect.called(&id, failed, out);
         }
         out.inside(None::<String>);
         ends
     }
 
     /// Takes what a request for permission says of its tool, and tells the call.
-    pub(crate) fn announce(&mut self, turn: u32, update: &Update<'_>, out: &mut Out) {
+    pub(crate) fn announce(
+        &mut self,
+        turn: u32,
+        update: &Update<'_>,
+        dialect: &mut impl Dialect,
+        out: &mut Out,
+    ) {
         if update.tool_call_id.is_empty() {
             return;
         }
@@ -116,7 +158,7 @@ impl Tools {
         let id = update.tool_call_id.to_string();
         self.take(&id, turn, update, &meta, &pieces);
         if let Some(call) = self.calls.get_mut(&id) {
-            call.tell(&id, &self.servers, out);
+            call.tell(&id, &self.servers, &mut self.expected, dialect, out);
         }
     }
 
@@ -128,10 +170,15 @@ impl Tools {
     }
 
     /// Tells the calls that were begun and never heard of again, and forgets those that have ended.
-    pub(crate) fn finish(&mut self, out: &mut Out) {
+    pub(crate) fn finish(&mut self, dialect: &mut impl Dialect, out: &mut Out) {
         for id in &self.order {
             if let Some(call) = self.calls.get_mut(id) {
-                call.tell(id, &self.servers, out);
+                call.tell(id, &self.servers, &mut self.expected, dialect, out);
+                if let Some(result) = call.held.take() {
+                    out.inside(call.inside.as_deref());
+                    out.tool_result(result);
+                    out.inside(None::<String>);
+                }
                 if call.refused && !call.ended {
                     call.ended = true;
                     out.tool_result(tool_result(&**id, "permission was not given", true));
@@ -140,6 +187,7 @@ impl Tools {
         }
         self.calls.retain(|_, call| !call.ended);
         self.order.retain(|id| self.calls.contains_key(id));
+        self.expected.clear();
     }
 
     fn take(
@@ -240,13 +288,21 @@ impl Call {
         new
     }
 
-    fn tell(&mut self, id: &str, servers: &Servers, out: &mut Out) {
+    fn tell(
+        &mut self,
+        id: &str,
+        servers: &Servers,
+        expected: &mut Expected,
+        dialect: &mut impl Dialect,
+        out: &mut Out,
+    ) {
         if self.told {
             return;
         }
         self.told = true;
-        let input = self.input.take().unwrap_or_else(|| self.described());
         let name = self.name(id).to_owned();
+        let input = self.input.take().or_else(|| expected.take(id, &name));
+        let input = input.unwrap_or_else(|| self.described());
         let server = servers.find(&name, &self.first_title);
         let kind = names::kind(&self.kind);
         let canonical = match server {
@@ -258,19 +314,21 @@ impl Call {
             Some("agent") => ToolKind::Agent,
             _ => kind,
         };
-        out.tool_call(ToolCall {
+        let call = ToolCall {
             title: Some(self.title.clone()).filter(|title| !title.is_empty()),
             server: server.map(|(server, _)| server.to_owned()),
             canonical_name: canonical.map(str::to_owned),
             locations: self.locations.clone(),
             ..tool_call(id, &*name, kind, input)
-        });
+        };
+        out.tool_call(dialect.call(call));
     }
 
     fn end(
         &mut self,
         id: &str,
         failed: bool,
+        holds: bool,
         pieces: &[Piece<'_>],
         raw: Option<&RawValue>,
         out: &mut Out,
@@ -289,7 +347,11 @@ impl Call {
             }))
         });
         result.parts = diffs.chain(pieces.iter().filter_map(other_part)).collect();
-        out.tool_result(result);
+        if holds && result.output.is_empty() {
+            self.held = Some(result);
+        } else {
+            out.tool_result(result);
+        }
         for change in changes {
             out.emit(EventBody::FileChange(change));
         }
