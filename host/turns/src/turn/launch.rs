@@ -181,11 +181,14 @@ pub(crate) fn turn_spec(
         RequestedStdin::Text(text) => Stdin::Text(for_stdin(text.clone())),
         RequestedStdin::Open(text) => Stdin::Open(for_stdin(text.clone())),
     };
+    // A CLI that is spoken to only where it stays reads nothing once it has its one prompt.
+    let is_spoken_to = matches!(input.requested.stdin, RequestedStdin::Open(_));
+    let by_dialogue = input.description.stop == StopMethod::Dialogue && is_spoken_to;
     let (signal, to) = match input.description.stop {
-        StopMethod::Sigint => (Some(2), SignalTarget::Main),
-        StopMethod::Sigterm => (Some(15), SignalTarget::Main),
         // Its user's wish to stop goes by its stdin; the signal is for when its time is over.
-        StopMethod::Dialogue => (Some(15), SignalTarget::Main),
+        StopMethod::Dialogue if by_dialogue => (Some(15), SignalTarget::Main),
+        StopMethod::Sigint | StopMethod::Dialogue => (Some(2), SignalTarget::Main),
+        StopMethod::Sigterm => (Some(15), SignalTarget::Main),
         StopMethod::Kill => (None, SignalTarget::Main),
     };
     let millis =
@@ -222,7 +225,7 @@ pub(crate) fn turn_spec(
         interrupt: aod_supervisor::Interrupt {
             signal,
             to,
-            by_dialogue: input.description.stop == StopMethod::Dialogue,
+            by_dialogue,
         },
         launch,
     })
