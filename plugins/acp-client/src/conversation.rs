@@ -108,7 +108,7 @@ impl<D: Dialect> AcpConversation<D> {
             new.needs_system = state.needs_system;
             new.remembered = state.remembered;
             if let Some(state) = &state.dialect {
-                new.dialect.restore(state);
+                new.dialect.restore(state, &mut new.turn);
             }
         }
         new
@@ -240,7 +240,7 @@ impl<D: Dialect> Conversation for AcpConversation<D> {
         self.turn.stopping = false;
         self.is_broken = false;
         self.turn.verdict = None;
-        self.dialect.begin();
+        self.dialect.begin(&prompt);
         self.set_defaults(&prompt.settings);
         self.set(&prompt.settings);
         self.prompt = Some(prompt);

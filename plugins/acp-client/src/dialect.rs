@@ -2,7 +2,7 @@
 
 use std::fmt::Debug;
 
-use aod_plugin_sdk::{Block, Failure, Out, ToolCall, TurnResult};
+use aod_plugin_sdk::{Block, Failure, Out, Prompt, ToolCall, TurnResult};
 use serde_json::value::RawValue;
 
 use crate::turn::Turn;
@@ -40,12 +40,14 @@ pub trait Dialect: Debug + 'static {
         self.tells_all()
     }
 
-    /// A prompt is about to be asked.
-    fn begin(&mut self) {}
+    /// A turn begins.
+    fn begin(&mut self, prompt: &Prompt) {
+        let _ = prompt;
+    }
 
-    /// What a message must begin with so that nothing in it is taken for a command, as a block of
-    /// the protocol.
-    fn guard(&self, blocks: &[Block]) -> Option<&'static str> {
+    /// What is to stand before a prompt, such as something that keeps it from being taken for a
+    /// command: blocks of the protocol, with commas between them.
+    fn before(&mut self, blocks: &[Block]) -> Option<String> {
         let _ = blocks;
         None
     }
@@ -65,9 +67,15 @@ pub trait Dialect: Debug + 'static {
         failure
     }
 
-    /// How a prompt ended, by the agent's own word.
-    fn ended(&mut self, result: TurnResult, turn: &mut Turn, out: &mut Out) -> TurnResult {
+    /// A prompt has ended well, by the agent's own word. Returns how it has ended in truth, where
+    /// that is otherwise.
+    fn ends(&mut self, turn: &mut Turn, out: &mut Out) -> Option<TurnResult> {
         let _ = (turn, out);
+        None
+    }
+
+    /// How a prompt has ended, as it is told.
+    fn ended(&mut self, result: TurnResult) -> TurnResult {
         result
     }
 
@@ -82,8 +90,8 @@ pub trait Dialect: Debug + 'static {
     }
 
     /// Takes what [`state`](Self::state) gave.
-    fn restore(&mut self, state: &str) {
-        let _ = state;
+    fn restore(&mut self, state: &str, turn: &mut Turn) {
+        let _ = (state, turn);
     }
 }
 

@@ -13,7 +13,7 @@ use crate::usage::Money;
 use crate::wire::{self, Initialized, Opened};
 
 /// How a token begins that names a copy and not the conversation to copy.
-pub(crate) const COPY: &str = "copy:";
+pub const COPY: &str = "copy:";
 
 /// What is waited for.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]

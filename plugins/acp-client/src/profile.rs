@@ -13,7 +13,7 @@ pub struct Profile {
     pub model: Option<String>,
     /// What to choose by `session/set_mode`.
     pub mode: Option<String>,
-    /// What users may set by `session/set_config_option`.
+    /// What users may set.
     pub settings: Vec<ConfigOption>,
     /// Whether the agent is told of the MCP servers when a session is opened; else its own
     /// configuration has them.
@@ -54,15 +54,28 @@ impl Profile {
     }
 }
 
-/// Something that is set by `session/set_config_option`.
+/// Something that is set before a prompt.
 #[derive(Debug, Clone)]
 pub struct ConfigOption {
     /// Its id among the session's settings.
     pub id: String,
     /// The agent's own id of it.
     pub config: String,
+    /// How it is set.
+    pub method: Method,
     /// What is set where a prompt sets nothing; none: it stays as it is.
     pub default: Option<String>,
+    /// Whether no prompt is asked where the agent refuses it.
+    pub is_required: bool,
+}
+
+/// How something is set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Method {
+    /// By `session/set_config_option`.
+    ConfigOption,
+    /// By `session/set_mode`.
+    Mode,
 }
 
 /// What is done when an agent asks for permission.

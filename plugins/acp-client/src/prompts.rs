@@ -9,6 +9,7 @@ use serde_json::value::RawValue;
 use crate::conversation::AcpConversation;
 use crate::dialect::Dialect;
 use crate::open::Step;
+use crate::profile::Method;
 use crate::wire::{self, Error, ErrorData, Prompted};
 use crate::{request, usage};
 
@@ -20,8 +21,16 @@ impl<D: Dialect> AcpConversation<D> {
     pub(crate) fn go_on(&mut self, out: &mut Out) {
         if let Some((config, value)) = self.unset.pop_front() {
             let id = self.opening.next(Step::Setting);
-            let more = [("configId", config.as_str()), ("value", &value)];
-            out.write_stdin(self.of_session(id, "session/set_config_option", &more));
+            let mut settings = self.profile.settings.iter();
+            let is_mode = settings.any(|it| it.config == config && it.method == Method::Mode);
+            let request = match is_mode {
+                true => self.of_session(id, "session/set_mode", &[("modeId", &value)]),
+                false => {
+                    let more = [("configId", config.as_str()), ("value", &value)];
+                    self.of_session(id, "session/set_config_option", &more)
+                }
+            };
+            out.write_stdin(request);
             self.setting = Some((config, value));
             return;
         }
@@ -38,9 +47,10 @@ impl<D: Dialect> AcpConversation<D> {
             .system
             .as_deref()
             .filter(|_| std::mem::take(&mut self.needs_system) && self.profile.prepends_system);
+        let before = self.dialect.before(&prompt.blocks);
         let session = self.turn.session().unwrap_or_default();
         let said = request::Said {
-            before: self.dialect.guard(&prompt.blocks),
+            before: before.as_deref(),
             text: system,
             blocks: &prompt.blocks,
             images: self.opening.agent.images,
@@ -81,6 +91,8 @@ impl<D: Dialect> AcpConversation<D> {
         // Some agents say that a prompt which was cancelled has ended well.
         let verdict = self.turn.verdict.take();
         let was_stopped = std::mem::take(&mut self.turn.stopping) || reason == "cancelled";
+        // What the agent takes for a good end may be none.
+        let verdict = verdict.or_else(|| self.dialect.ends(&mut self.turn, out));
         if was_stopped || verdict.is_some() {
             self.turn.texts.break_off(out);
         } else {
@@ -94,8 +106,7 @@ impl<D: Dialect> AcpConversation<D> {
         }
         let last = self.turn.texts.take_last();
         let broke = std::mem::take(&mut self.is_broken);
-        let result = match reason {
-            _ if verdict.is_some() => verdict.unwrap_or_else(|| completed(None)),
+        let own = match reason {
             _ if was_stopped => stopped(StopKind::Interrupted, ""),
             // Of a turn that failed this agent tells the error as a message.
             _ if broke => {
@@ -121,12 +132,17 @@ impl<D: Dialect> AcpConversation<D> {
                 completed(None)
             }
         };
-        let result = TurnResult {
+        let result = verdict.unwrap_or(own);
+        let reason = (!reason.is_empty()).then(|| reason.to_owned());
+        let result = self.dialect.ended(TurnResult {
             text: last,
-            native_reason: (!reason.is_empty()).then(|| reason.to_owned()),
+            native_reason: result
+                .native_reason
+                .clone()
+                .filter(|it| !it.is_empty())
+                .or(reason),
             ..result
-        };
-        let result = self.dialect.ended(result, &mut self.turn, out);
+        });
         let has_text = result.text.as_deref().is_some_and(|text| !text.is_empty());
         if result.stop == StopKind::Completed && !has_text {
             out.no_text();
@@ -161,8 +177,15 @@ impl<D: Dialect> AcpConversation<D> {
             return;
         }
         if self.opening.step == Step::Setting {
+            let config = self.setting.as_ref().map(|(config, _)| config.clone());
+            let mut settings = self.profile.settings.iter();
+            let is_required =
+                settings.any(|it| it.is_required && Some(&it.config) == config.as_ref());
             self.setting_done(Some(error), out);
-            self.go_on(out);
+            match is_required {
+                true => self.fail(failure, out),
+                false => self.go_on(out),
+            }
             return;
         }
         let text = self.turn.texts.take_last();

@@ -315,7 +315,9 @@ impl Setting {
         aod_acp::ConfigOption {
             id: self.id.clone(),
             config: self.config.clone().unwrap_or_else(|| self.id.clone()),
+            method: aod_acp::Method::ConfigOption,
             default: None,
+            is_required: false,
         }
     }
 

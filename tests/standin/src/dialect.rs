@@ -25,8 +25,8 @@ pub(crate) trait Dialect: Copy + Send + Sync + 'static {
     fn events(self, call: &Call, reply: &Reply, ids: &Ids<'_>) -> Vec<Event>;
     /// A reply as one value.
     fn whole(self, call: &Call, reply: &Reply, ids: &Ids<'_>) -> Value;
-    /// An error's body.
-    fn error(self, status: StatusCode, message: &str) -> Value;
+    /// An error's body. `retry_after`: the seconds that a 429 names.
+    fn error(self, status: StatusCode, message: &str, retry_after: u32) -> Value;
 }
 
 /// The text of content that is either a string or a list of parts with `text`.

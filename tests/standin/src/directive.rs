@@ -45,6 +45,16 @@ pub enum Directive {
         /// How often; `None` for always.
         times: Option<u32>,
     },
+    /// `[[quota SECONDS]]`: answer with a 429 that asks to be left alone for so long, every time.
+    Quota(u32),
+    /// `[[cut]]` or `[[cut TIMES]]`: send what came before, then end the reply without saying why,
+    /// every time or the first TIMES times that this prompt asks for it.
+    Cut {
+        /// How often; `None` for always.
+        times: Option<u32>,
+    },
+    /// `[[empty]]`: answer with nothing at all.
+    Empty,
     /// `[[slow MS]]`: wait this long before each delta from here on.
     Slow(Duration),
     /// `[[hang]]`: send what came before, then nothing, and keep the connection open.
@@ -131,6 +141,13 @@ fn read(inside: &str) -> Directive {
         "write" => read_write(argument),
         "mcp" => read_mcp(argument),
         "status" => read_status(argument),
+        "quota" => argument.parse().ok().map(Directive::Quota),
+        "cut" if argument.is_empty() => Some(Directive::Cut { times: None }),
+        "cut" => argument
+            .parse()
+            .ok()
+            .map(|times| Directive::Cut { times: Some(times) }),
+        "empty" => Some(Directive::Empty),
         "slow" => argument
             .parse()
             .ok()

@@ -88,7 +88,9 @@ pub fn whole(value: &Value, wait: Duration, end: End) -> Body {
     let mut steps = VecDeque::from([Step::Wait(wait)]);
     match end {
         End::Whole => steps.push_back(Step::Send(text.into())),
-        End::Drop => steps.push_back(Step::Send(Bytes::copy_from_slice(&text.as_bytes()[..1]))),
+        End::Drop | End::Cut => {
+            steps.push_back(Step::Send(Bytes::copy_from_slice(&text.as_bytes()[..1])));
+        }
         End::Hang => {}
     }
     body(steps, end)
@@ -96,7 +98,7 @@ pub fn whole(value: &Value, wait: Duration, end: End) -> Body {
 
 fn body(mut steps: VecDeque<Step>, end: End) -> Body {
     match end {
-        End::Whole => {}
+        End::Whole | End::Cut => {}
         End::Hang => steps.push_back(Step::Hang),
         End::Drop => steps.extend([Step::Wait(BEFORE_DROP), Step::Drop]),
     }

@@ -43,15 +43,20 @@ pub enum End {
     Hang,
     /// The connection breaks.
     Drop,
+    /// It is over, and does not say why.
+    Cut,
 }
+
+/// Seconds to wait that a 429 names unless the prompt says otherwise.
+const RETRY_AFTER: u32 = 1;
 
 /// What to answer a call with.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Outcome {
     /// A reply.
     Reply(Reply),
-    /// An HTTP error: its status.
-    Fail(u16),
+    /// An HTTP error: its status, and for how many seconds a 429 asks to be left alone.
+    Fail(u16, u32),
 }
 
 impl Reply {
@@ -107,9 +112,17 @@ pub fn answer(call: &Call, mut spend: impl FnMut(&str, u32) -> bool) -> Outcome 
             }
             Directive::Status { code, times } => {
                 if times.is_none_or(|times| spend(prompt, times)) {
-                    return Outcome::Fail(*code);
+                    return Outcome::Fail(*code, RETRY_AFTER);
                 }
             }
+            Directive::Quota(seconds) => return Outcome::Fail(429, *seconds),
+            Directive::Cut { times } => {
+                if times.is_none_or(|times| spend(prompt, times)) {
+                    reply.end = End::Cut;
+                    return Outcome::Reply(reply);
+                }
+            }
+            Directive::Empty => return Outcome::Reply(reply),
             Directive::Hang => {
                 reply.end = End::Hang;
                 return Outcome::Reply(reply);
@@ -199,7 +212,7 @@ mod tests {
     fn reply(call: &Call) -> Reply {
         match answer(call, |_, _| false) {
             Outcome::Reply(reply) => reply,
-            Outcome::Fail(status) => panic!("status {status}"),
+            Outcome::Fail(status, _) => panic!("status {status}"),
         }
     }
 
@@ -244,11 +257,11 @@ mod tests {
     #[test]
     fn failures_end_when_they_are_spent() {
         let call = call("[[status 500 1]] [[say ok]]", &[]);
-        assert_eq!(answer(&call, |_, _| true), Outcome::Fail(500));
+        assert_eq!(answer(&call, |_, _| true), Outcome::Fail(500, 1));
         assert_eq!(reply(&call).parts, [text("ok")]);
         assert_eq!(
             answer(&self::call("[[status 401]]", &[]), |_, _| false),
-            Outcome::Fail(401)
+            Outcome::Fail(401, 1)
         );
     }
 
@@ -305,6 +318,17 @@ mod tests {
             matches!(&called[..], [Part::Tool(c)] if c.name == "mcp__x__echo"),
             "{called:?}"
         );
+    }
+
+    #[test]
+    fn a_reply_may_end_without_a_reason_or_say_nothing() {
+        let call = call("[[say a]] [[cut 1]] [[say b]]", &[]);
+        let Outcome::Reply(first) = answer(&call, |_, _| true) else {
+            panic!("it fails");
+        };
+        assert_eq!((first.parts.len(), first.end), (1, End::Cut));
+        assert_eq!(reply(&call).parts.len(), 2);
+        assert_eq!(reply(&self::call("[[empty]]", &[])).parts, []);
     }
 
     #[test]

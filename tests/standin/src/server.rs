@@ -25,8 +25,6 @@ use crate::script::{self, End, Outcome};
 const MAX_BODY: usize = 64 << 20;
 /// Where Gemini's models are.
 const GEMINI_MODELS: &str = "/v1beta/models/";
-/// Seconds to wait that a 429 names.
-const RETRY_AFTER: &str = "1";
 
 /// What all requests share.
 #[derive(Debug)]
@@ -163,13 +161,10 @@ fn answer<D: Dialect>(shared: &Shared, dialect: D, request: &Request) -> Respons
     let call = dialect.read(request);
     let reply = match script::answer(&call, |prompt, times| shared.records.spend(prompt, times)) {
         Outcome::Reply(reply) => reply,
-        Outcome::Fail(code) => {
+        Outcome::Fail(code, retry_after) => {
             let status = StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-            return failure(
-                dialect,
-                status,
-                &format!("the prompt asked for status {code}"),
-            );
+            let message = format!("the prompt asked for status {code}");
+            return failure_until(dialect, status, &message, retry_after);
         }
     };
     if reply.end == End::Whole {
@@ -225,11 +220,21 @@ fn check_key<D: Dialect>(dialect: D, request: &Request) -> Result<(), Response> 
 }
 
 fn failure<D: Dialect>(dialect: D, status: StatusCode, message: &str) -> Response {
-    let mut response = (status, Json(dialect.error(status, message))).into_response();
+    failure_until(dialect, status, message, 0)
+}
+
+/// `retry_after`: the seconds that a 429 names.
+fn failure_until<D: Dialect>(
+    dialect: D,
+    status: StatusCode,
+    message: &str,
+    retry_after: u32,
+) -> Response {
+    let error = dialect.error(status, message, retry_after);
+    let mut response = (status, Json(error)).into_response();
     if status == StatusCode::TOO_MANY_REQUESTS {
-        response
-            .headers_mut()
-            .insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER));
+        let seconds = HeaderValue::from(retry_after);
+        response.headers_mut().insert(header::RETRY_AFTER, seconds);
     }
     response
 }

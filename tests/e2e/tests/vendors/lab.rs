@@ -25,6 +25,8 @@ pub(crate) struct Vendor {
     pub(crate) skills: &'static str,
     /// Whether its text comes in pieces.
     pub(crate) deltas: bool,
+    /// Whether its processes stay between turns.
+    pub(crate) live: bool,
     /// Seconds that a turn with a broken provider is given: more than the CLI takes to give up,
     /// where it ever does.
     pub(crate) patience: u64,
@@ -39,6 +41,7 @@ pub(crate) const CLAUDE: Vendor = Vendor {
     prefix: "sk-ant-api03-",
     skills: ".claude/skills",
     deltas: true,
+    live: true,
     patience: 90,
 };
 
@@ -51,6 +54,7 @@ pub(crate) const CODEX: Vendor = Vendor {
     prefix: "sk-",
     skills: ".codex/skills",
     deltas: false,
+    live: true,
     patience: 90,
 };
 
@@ -63,15 +67,30 @@ pub(crate) const GEMINI: Vendor = Vendor {
     prefix: "AIza",
     skills: ".gemini/skills",
     deltas: true,
+    live: true,
     patience: 90,
+};
+
+/// The Gemini CLI with a process for each prompt.
+pub(crate) const GEMINI_PRINT: Vendor = Vendor {
+    live: false,
+    ..GEMINI
 };
 
 pub(crate) const OPENCODE: Vendor = Vendor {
     runtime: "opencode",
     skills: ".config/opencode/skills",
-    deltas: false,
-    patience: 15,
+    deltas: true,
+    live: true,
+    patience: 40,
     ..CLAUDE
+};
+
+/// opencode with a process for each prompt.
+pub(crate) const OPENCODE_PRINT: Vendor = Vendor {
+    deltas: false,
+    live: false,
+    ..OPENCODE
 };
 
 /// opencode with the other providers that it serves.
@@ -105,9 +124,12 @@ impl Lab {
 
     /// With the model's address alone.
     pub(crate) async fn without_key(vendor: &'static Vendor) -> Self {
-        let runtimes = Runtimes::vendor(vendor.runtime);
+        let mut options = ServerOptions::new(Runtimes::vendor(vendor.runtime));
+        if !vendor.live {
+            options = options.set("AOD_LIVE__IDLE", "0s");
+        }
         let lab = Self {
-            server: Server::start(ServerOptions::new(runtimes)).await,
+            server: Server::start(options).await,
             model: Standin::start(Options::default()).await.unwrap(),
             key: secret(vendor),
             vendor,

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use crate::lab::{CLAUDE, CODEX, GEMINI, Lab, OPENCODE, Vendor, events, said};
+use crate::lab::{
+    CLAUDE, CODEX, GEMINI, GEMINI_PRINT, Lab, OPENCODE, OPENCODE_PRINT, Vendor, events, said,
+};
 
 each_vendor!(
     two_turns_remember,
@@ -100,8 +102,12 @@ fn story(events: &[Value]) -> Vec<String> {
     let mut story: Vec<String> = events
         .iter()
         .map(|event| event["type"].as_str().unwrap().to_owned())
-        // Pieces of text are some CLIs' alone; when tokens are told is each one's own affair.
-        .filter(|kind| !matches!(kind.as_str(), "message.delta" | "usage" | "notice"))
+        // Pieces of text and news of calls are some CLIs' alone; when tokens are told is each one's
+        // own affair.
+        .filter(|kind| {
+            let kind = kind.as_str();
+            !matches!(kind, "message.delta" | "tool.update" | "usage" | "notice")
+        })
         .collect();
     story.dedup();
     story
@@ -110,7 +116,15 @@ fn story(events: &[Value]) -> Vec<String> {
 #[tokio::test]
 async fn the_same_prompt_gives_the_same_events() {
     let mut stories = BTreeMap::new();
-    for vendor in [&CLAUDE, &CODEX, &GEMINI, &OPENCODE] {
+    let vendors = [
+        &CLAUDE,
+        &CODEX,
+        &GEMINI,
+        &GEMINI_PRINT,
+        &OPENCODE,
+        &OPENCODE_PRINT,
+    ];
+    for vendor in vendors {
         let lab = Lab::new(vendor).await;
         let session = lab
             .session("[[say first]] [[bash echo plum]] [[say through]]")
@@ -125,7 +139,7 @@ async fn the_same_prompt_gives_the_same_events() {
         assert_eq!(result["is_error"], json!(false), "{result}");
         let text = result["text"].as_str().unwrap_or_default();
         assert!(text.contains("through"), "{}: {result}", vendor.runtime);
-        stories.insert(vendor.runtime, story(&events));
+        stories.insert((vendor.runtime, vendor.live), story(&events));
     }
     let expected = [
         "turn.started",
@@ -137,6 +151,6 @@ async fn the_same_prompt_gives_the_same_events() {
         "turn.result",
     ];
     for (runtime, story) in stories {
-        assert_eq!(story, expected, "{runtime}");
+        assert_eq!(story, expected, "{runtime:?}");
     }
 }

@@ -85,7 +85,7 @@ impl Dialect for Messages {
         message
     }
 
-    fn error(self, status: StatusCode, message: &str) -> Value {
+    fn error(self, status: StatusCode, message: &str, _: u32) -> Value {
         let kind = match status.as_u16() {
             401 => "authentication_error",
             403 => "permission_error",

@@ -99,7 +99,7 @@ impl Dialect for Chat {
         whole
     }
 
-    fn error(self, status: StatusCode, message: &str) -> Value {
+    fn error(self, status: StatusCode, message: &str, _: u32) -> Value {
         openai::error(status, message)
     }
 }

@@ -80,7 +80,7 @@ impl Dialect for Gemini {
         response(&ids(""), call, &parts, Some("STOP"))
     }
 
-    fn error(self, status: StatusCode, message: &str) -> Value {
+    fn error(self, status: StatusCode, message: &str, retry_after: u32) -> Value {
         let name = match status.as_u16() {
             401 => "UNAUTHENTICATED",
             403 => "PERMISSION_DENIED",
@@ -92,7 +92,8 @@ impl Dialect for Gemini {
         };
         let details = match status.as_u16() {
             429 => {
-                json!([{"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "1s"}])
+                let delay = format!("{retry_after}s");
+                json!([{"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": delay}])
             }
             _ => json!([]),
         };

@@ -59,7 +59,7 @@ impl Dialect for Responses {
         response(&ids("resp_"), call, "completed", &items)
     }
 
-    fn error(self, status: StatusCode, message: &str) -> Value {
+    fn error(self, status: StatusCode, message: &str, _: u32) -> Value {
         openai::error(status, message)
     }
 }

@@ -1,4 +1,4 @@
-//! What the lines of a process mean.
+//! What the lines of a process mean that runs one prompt.
 
 use std::collections::HashMap;
 
@@ -8,13 +8,15 @@ use aod_plugin_sdk::{
     TurnResult, Usage, UsageCounts, completed, failed, usage,
 };
 
+use crate::attempts::Attempts;
+use crate::companion::Told;
 use crate::outcome::{is_lost, is_noise, is_retry, told, untold};
 use crate::tools::{Effect, call, prefix};
 use crate::wire::{Line, Tokens};
 
-/// A process of the CLI, which runs one prompt.
+/// A process that runs one prompt.
 #[derive(Debug)]
-pub struct GeminiConversation {
+pub struct PrintConversation {
     session: String,
     resumed: bool,
     remembered: bool,
@@ -26,10 +28,11 @@ pub struct GeminiConversation {
     /// The last error that the CLI told, which its result does not repeat.
     error: Option<String>,
     calls: HashMap<String, Effect>,
+    attempts: Attempts,
     ending: Ending,
 }
 
-impl GeminiConversation {
+impl PrintConversation {
     pub(crate) fn new(context: &Context) -> Self {
         let resume = context.resume_token();
         Self {
@@ -42,6 +45,7 @@ impl GeminiConversation {
             last_message: None,
             error: None,
             calls: HashMap::new(),
+            attempts: Attempts::default(),
             ending: Ending::default(),
         }
     }
@@ -74,10 +78,36 @@ impl GeminiConversation {
         }
     }
 
+    /// What the companion tells is known but for what went wrong.
+    fn companion(&mut self, told: &Told<'_>, out: &mut Out) {
+        match &*told.kind {
+            "request" => {
+                if let (Some(why), false) = (self.attempts.request(told), self.saying.is_empty()) {
+                    self.saying.clear();
+                    out.discard(self.item, why);
+                    self.item += 1;
+                }
+            }
+            "reply" => self.attempts.reply(told, &mut self.ending),
+            "failed" => self.attempts.failed(told, &mut self.ending),
+            _ => {}
+        }
+        out.absorb();
+    }
+
     fn stdout(&mut self, text: &str, out: &mut Out) {
         let Ok(line) = serde_json::from_str::<Line<'_>>(text) else {
             return;
         };
+        if line.method.is_some() {
+            let told = line
+                .params
+                .map(|it| serde_json::from_str::<Told<'_>>(it.get()));
+            if let Some(Ok(told)) = told {
+                self.companion(&told, out);
+            }
+            return;
+        }
         match &*line.kind {
             "init" => {
                 let Some(session) = line.session_id else {
@@ -179,9 +209,17 @@ impl GeminiConversation {
             }
             Some(error) => {
                 self.break_off(out);
+                let mut result = told(&error, &line.timestamp);
+                // The companion has seen when to try again.
+                if let (Some(failure), Some(seen)) =
+                    (&mut result.failure, self.attempts.take_failure())
+                    && failure.kind == seen.kind
+                {
+                    failure.retry_at_ms = seen.retry_at_ms.or(failure.retry_at_ms);
+                }
                 TurnResult {
                     text: self.last_message.take(),
-                    ..told(&error, &line.timestamp)
+                    ..result
                 }
             }
             // Every attempt at a reply came to nothing, and an error said why. The attempts stand
@@ -247,7 +285,7 @@ fn used(model: Option<String>, tokens: Tokens) -> Usage {
     }
 }
 
-impl Conversation for GeminiConversation {
+impl Conversation for PrintConversation {
     fn prompt(&mut self, prompt: Prompt, _: &mut Out) {
         if !self.resumed {
             self.session = prompt.turn_id;
