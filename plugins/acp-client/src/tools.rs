@@ -81,15 +81,30 @@ impl Tools {
         self.awaits_answers = true;
     }
 
-    /// What a call has told the model.
-    pub fn answered(&mut self, id: &str, output: &str, out: &mut Out) {
-        let Some(call) = self.calls.get_mut(id) else {
+    /// What a call has told the model: the call whose id ends with the model's, or else the first
+    /// of that tool whose result waits.
+    pub fn answered(&mut self, id: Option<&str>, name: &str, output: &str, out: &mut Out) {
+        let is_its = |call_id: &&String| match id {
+            Some(id) => call_id.ends_with(id),
+            None => self
+                .calls
+                .get(*call_id)
+                .is_some_and(|it| it.name(call_id) == name),
+        };
+        let holds = |call_id: &&String| {
+            let call = self.calls.get(*call_id);
+            call.is_some_and(|it| it.held.is_some())
+        };
+        let found = self.order.iter().filter(holds).find(is_its).cloned();
+        let Some(call) = found.and_then(|id| self.calls.get_mut(&id)) else {
             return;
         };
-        if let Some(mut result) = call.held.take() {
-            result.output = output.to_owned();
+        if let Some(result) = call.held.take() {
             out.inside(call.inside.as_deref());
-            out.tool_result(result);
+            out.tool_result(ToolResult {
+                output: output.to_owned(),
+                ..result
+            });
             out.inside(None::<String>);
         }
     }

@@ -186,7 +186,7 @@ globalThis.fetch = async (input, init) => {
   const reply = new Reply(request, isStream);
   reply.told.model = model;
   const reader = response.body.getReader();
-  const body = new ReadableStream({
+  const source = {
     async pull(controller) {
       try {
         const { done, value } = await reader.read();
@@ -203,7 +203,9 @@ globalThis.fetch = async (input, init) => {
       }
     },
     cancel: (reason) => reader.cancel(reason),
-  });
+  };
+  // Nothing is read before the CLI wants it, so that it is told in time.
+  const body = new ReadableStream(source, { highWaterMark: 0 });
   const { status, statusText, headers } = response;
   return new Response(body, { status, statusText, headers });
 };

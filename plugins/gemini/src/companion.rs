@@ -125,6 +125,7 @@ pub(crate) struct Told<'a> {
 #[serde(default, bound(deserialize = "'de: 'a"))]
 pub(crate) struct Answer<'a> {
     pub(crate) id: Option<Text<'a>>,
+    pub(crate) name: Text<'a>,
     pub(crate) output: Text<'a>,
 }
 

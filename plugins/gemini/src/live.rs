@@ -38,6 +38,8 @@ pub struct Live {
     /// The prompt, and whether anything was done for it.
     asked: String,
     has_calls: bool,
+    /// Whether stderr tells an error that the reply has told.
+    in_report: bool,
     memory: Memory,
 }
 
@@ -59,14 +61,16 @@ impl Live {
             max_rounds: None,
             asked: String::new(),
             has_calls: false,
+            in_report: false,
             memory: Memory::default(),
         }
     }
 
     fn request(&mut self, told: &Told<'_>, turn: &mut Turn, out: &mut Out) {
         for result in &told.results {
-            let id = result.id.as_deref().unwrap_or_default();
-            turn.tools.answered(id, &result.output, out);
+            let output = tools::output(&result.name, &result.output);
+            turn.tools
+                .answered(result.id.as_deref(), &result.name, &output, out);
         }
         if !std::mem::replace(&mut self.memory.is_there, true) {
             turn.tools.await_answers();
@@ -143,7 +147,9 @@ impl Dialect for Live {
     }
 
     fn stderr(&mut self, line: &str, _: &mut Turn, out: &mut Out) {
-        if is_noise(line) {
+        self.in_report |= line.starts_with("Error when talking to Gemini API");
+        let is_reported = self.in_report && line.starts_with([' ', '}']);
+        if is_noise(line) || is_reported {
             out.absorb();
         } else {
             out.stderr(line);
@@ -158,6 +164,7 @@ impl Dialect for Live {
         self.attempts = Attempts::default();
         self.todos.clear();
         self.has_calls = false;
+        self.in_report = false;
         self.asked = prompt.text();
         self.max_rounds = prompt.limits.iter().find_map(|limit| match limit {
             Limit::MaxRounds(rounds) => Some(*rounds),

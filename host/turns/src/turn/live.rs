@@ -34,6 +34,7 @@ impl Task<'_> {
     ) -> Result<Rested, Failure> {
         let derivation = derivation.sync().await?;
         let end = conclude_resting(ended, derivation.fold.failure.as_ref());
+        let end = self.advised(end, &derivation.fold);
         let end = end.redacted(&self.redactor);
         let summary = TurnSummary::of(&derivation.fold);
         let begin = self.begin.take().ok_or_else(|| {

@@ -368,25 +368,30 @@ impl Task<'_> {
             idle: settings.idle.map_or(0, |idle| idle.as_secs()),
             stderr_tail: fold.stderr_tail(),
         };
-        let mut end = conclude(&exited, fold.failure.as_ref(), &facts);
-        if end.outcome == Outcome::Failed
-            && let Some(missing) = self.missing_credential(&fold)
-        {
-            end.error = Some(missing);
-        }
+        let end = conclude(&exited, fold.failure.as_ref(), &facts);
+        let end = self.advised(end, &fold);
         let summary = TurnSummary::of(&fold);
         drop(fold);
         self.end(end, summary).await
     }
 
-    fn missing_credential(&self, fold: &Fold) -> Option<String> {
+    /// A turn that failed for want of a credential says which one, and how it is given.
+    pub(super) fn advised(&self, mut end: End, fold: &Fold) -> End {
         let session = &self.session.session;
-        missing_credential(
-            fold.description(),
-            &session.runtime,
-            &session.model,
-            |variable| fold.has_secret(variable),
-        )
+        let missing = || {
+            missing_credential(
+                fold.description(),
+                &session.runtime,
+                &session.model,
+                |variable| fold.has_secret(variable),
+            )
+        };
+        if end.outcome == Outcome::Failed
+            && let Some(missing) = missing()
+        {
+            end.error = Some(missing);
+        }
+        end
     }
 
     /// Ends a turn whose supervisor is gone without a word: its sandbox died with it.

@@ -23,10 +23,8 @@ pub(crate) struct Vendor {
     pub(crate) prefix: &'static str,
     /// The folder of its skills, below `$HOME`.
     pub(crate) skills: &'static str,
-    /// Whether its text comes in pieces.
+    /// Whether its text comes in pieces where its process may stay.
     pub(crate) deltas: bool,
-    /// Whether its processes stay between turns.
-    pub(crate) live: bool,
     /// Seconds that a turn with a broken provider is given: more than the CLI takes to give up,
     /// where it ever does.
     pub(crate) patience: u64,
@@ -41,7 +39,6 @@ pub(crate) const CLAUDE: Vendor = Vendor {
     prefix: "sk-ant-api03-",
     skills: ".claude/skills",
     deltas: true,
-    live: true,
     patience: 90,
 };
 
@@ -53,8 +50,7 @@ pub(crate) const CODEX: Vendor = Vendor {
     endpoint: "OPENAI_BASE_URL",
     prefix: "sk-",
     skills: ".codex/skills",
-    deltas: false,
-    live: true,
+    deltas: true,
     patience: 90,
 };
 
@@ -67,30 +63,15 @@ pub(crate) const GEMINI: Vendor = Vendor {
     prefix: "AIza",
     skills: ".gemini/skills",
     deltas: true,
-    live: true,
     patience: 90,
-};
-
-/// The Gemini CLI with a process for each prompt.
-pub(crate) const GEMINI_PRINT: Vendor = Vendor {
-    live: false,
-    ..GEMINI
 };
 
 pub(crate) const OPENCODE: Vendor = Vendor {
     runtime: "opencode",
     skills: ".config/opencode/skills",
     deltas: true,
-    live: true,
     patience: 40,
     ..CLAUDE
-};
-
-/// opencode with a process for each prompt.
-pub(crate) const OPENCODE_PRINT: Vendor = Vendor {
-    deltas: false,
-    live: false,
-    ..OPENCODE
 };
 
 /// opencode with the other providers that it serves.
@@ -122,12 +103,26 @@ impl Lab {
         lab
     }
 
+    /// With a process for each turn, whatever the CLI can.
+    pub(crate) async fn with_a_process_a_turn(vendor: &'static Vendor) -> Self {
+        Self::where_processes_stay(vendor, "0s").await
+    }
+
+    /// With processes that stay for so long.
+    pub(crate) async fn where_processes_stay(vendor: &'static Vendor, idle: &str) -> Self {
+        let lab = Self::start(vendor, idle).await;
+        lab.register(vendor.credential, &lab.key).await;
+        lab
+    }
+
     /// With the model's address alone.
     pub(crate) async fn without_key(vendor: &'static Vendor) -> Self {
-        let mut options = ServerOptions::new(Runtimes::vendor(vendor.runtime));
-        if !vendor.live {
-            options = options.set("AOD_LIVE__IDLE", "0s");
-        }
+        Self::start(vendor, &idle()).await
+    }
+
+    async fn start(vendor: &'static Vendor, idle: &str) -> Self {
+        let options = ServerOptions::new(Runtimes::vendor(vendor.runtime));
+        let options = options.set("AOD_LIVE__IDLE", idle);
         let lab = Self {
             server: Server::start(options).await,
             model: Standin::start(Options::default()).await.unwrap(),
@@ -177,6 +172,11 @@ impl Lab {
         assert!(!asked.is_empty(), "the model was never asked: {text}");
         asked
     }
+}
+
+/// How long processes stay: as by default, unless `AOD_TEST_LIVE_IDLE` says something else.
+pub(crate) fn idle() -> String {
+    std::env::var("AOD_TEST_LIVE_IDLE").unwrap_or_else(|_| "60s".to_owned())
 }
 
 /// A key that stands nowhere else, in the form of the vendor's.

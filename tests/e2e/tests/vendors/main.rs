@@ -5,15 +5,13 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
-/// Makes a test of each function for each vendor, and for each way in which it is run: `each_vendor!(remembers, counts)`.
+/// Makes a test of each function for each vendor: `each_vendor!(remembers, counts)`.
 macro_rules! each_vendor {
     ($($test:ident),+ $(,)?) => {
         each_vendor!(@ claude, CLAUDE: $($test),+);
         each_vendor!(@ codex, CODEX: $($test),+);
         each_vendor!(@ gemini, GEMINI: $($test),+);
-        each_vendor!(@ gemini_print, GEMINI_PRINT: $($test),+);
         each_vendor!(@ opencode, OPENCODE: $($test),+);
-        each_vendor!(@ opencode_print, OPENCODE_PRINT: $($test),+);
     };
     (@ $module:ident, $vendor:ident: $($test:ident),+) => {
         mod $module {
@@ -28,6 +26,8 @@ macro_rules! each_vendor {
 mod credentials;
 mod extras;
 mod failures;
+mod faults;
 mod lab;
+mod live;
 mod stops;
 mod turns;

@@ -52,7 +52,7 @@ async fn interrupt(lab: &Lab, session: &Session) {
 }
 
 async fn interrupting_within_a_tool_keeps_the_session(vendor: &'static Vendor) {
-    let lab = Lab::new(vendor).await;
+    let lab = Lab::with_a_process_a_turn(vendor).await;
     let gate = Gate::new("gate");
     let (session, tree) = in_a_tool(&lab, &gate).await;
     interrupt(&lab, &session).await;

@@ -4,9 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use crate::lab::{
-    CLAUDE, CODEX, GEMINI, GEMINI_PRINT, Lab, OPENCODE, OPENCODE_PRINT, Vendor, events, said,
-};
+use crate::lab::{CLAUDE, CODEX, GEMINI, Lab, OPENCODE, Vendor, events, idle, said};
 
 each_vendor!(
     two_turns_remember,
@@ -116,15 +114,7 @@ fn story(events: &[Value]) -> Vec<String> {
 #[tokio::test]
 async fn the_same_prompt_gives_the_same_events() {
     let mut stories = BTreeMap::new();
-    let vendors = [
-        &CLAUDE,
-        &CODEX,
-        &GEMINI,
-        &GEMINI_PRINT,
-        &OPENCODE,
-        &OPENCODE_PRINT,
-    ];
-    for vendor in vendors {
+    for vendor in [&CLAUDE, &CODEX, &GEMINI, &OPENCODE] {
         let lab = Lab::new(vendor).await;
         let session = lab
             .session("[[say first]] [[bash echo plum]] [[say through]]")
@@ -134,12 +124,14 @@ async fn the_same_prompt_gives_the_same_events() {
         let has = |kind: &str| events.iter().any(|event| event["type"] == kind);
         assert!(has("usage"), "{}: {events:#?}", vendor.runtime);
         assert!(!has("unparsed"), "{}: {events:#?}", vendor.runtime);
-        assert_eq!(has("message.delta"), vendor.deltas, "{}", vendor.runtime);
+        if idle() != "0s" {
+            assert_eq!(has("message.delta"), vendor.deltas, "{}", vendor.runtime);
+        }
         let result = the(&events, "turn.result");
         assert_eq!(result["is_error"], json!(false), "{result}");
         let text = result["text"].as_str().unwrap_or_default();
         assert!(text.contains("through"), "{}: {result}", vendor.runtime);
-        stories.insert((vendor.runtime, vendor.live), story(&events));
+        stories.insert(vendor.runtime, story(&events));
     }
     let expected = [
         "turn.started",
@@ -151,6 +143,6 @@ async fn the_same_prompt_gives_the_same_events() {
         "turn.result",
     ];
     for (runtime, story) in stories {
-        assert_eq!(story, expected, "{runtime:?}");
+        assert_eq!(story, expected, "{runtime}");
     }
 }
