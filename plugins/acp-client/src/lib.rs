@@ -16,6 +16,8 @@ mod process;
 mod profile;
 mod prompts;
 mod request;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod texts;
 mod tools;
 mod turn;

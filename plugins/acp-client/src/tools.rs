@@ -91,14 +91,20 @@ impl Tools {
                 .get(*call_id)
                 .is_some_and(|it| it.name(call_id) == name),
         };
-        let holds = |call_id: &&String| {
+        let waits = |call_id: &&String| {
             let call = self.calls.get(*call_id);
-            call.is_some_and(|it| it.held.is_some())
+            call.is_some_and(|it| it.held.is_some() || (it.refused && !it.ended))
         };
-        let found = self.order.iter().filter(holds).find(is_its).cloned();
-        let Some(call) = found.and_then(|id| self.calls.get_mut(&id)) else {
+        let found = self.order.iter().filter(waits).find(is_its).cloned();
+        let Some((id, call)) =
+            found.and_then(|id| self.calls.get_mut(&id).map(|call| (id, call)))
+        else {
             return;
         };
+        if call.refused && !call.ended {
+            call.ended = true;
+            call.held = Some(tool_result(id, "", true));
+        }
         if let Some(result) = call.held.take() {
             out.inside(call.inside.as_deref());
             out.tool_result(ToolResult {
@@ -362,7 +368,7 @@ impl Call {
             }))
         });
         result.parts = diffs.chain(pieces.iter().filter_map(other_part)).collect();
-        if holds && result.output.is_empty() {
+        if holds && result.output.is_empty() && result.parts.is_empty() {
             self.held = Some(result);
         } else {
             out.tool_result(result);

@@ -10,6 +10,8 @@ use crate::companion::{Counted, Told};
 pub(crate) struct Attempts {
     /// How many there were for a reply of the agent's.
     rounds: u32,
+    /// Whether the last one brought what tools have given. The CLI is content with less then.
+    answers: bool,
     /// Why the last reply came to nothing.
     broken: Option<String>,
     /// Why the last request failed.
@@ -23,6 +25,7 @@ impl Attempts {
             return None;
         }
         self.rounds += 1;
+        self.answers = !told.results.is_empty();
         self.broken.take()
     }
 
@@ -35,14 +38,34 @@ impl Attempts {
     pub(crate) fn reply(&mut self, told: &Told<'_>, ending: &mut Ending) {
         self.failure = None;
         ending.well();
-        self.broken = match told.finish.as_deref() {
-            None => Some("the model's reply ended without a finish reason".to_owned()),
-            Some("STOP" | "MAX_TOKENS") if told.has_text || told.has_calls => None,
-            Some("STOP") => Some("the model's reply was empty".to_owned()),
-            Some(other) => Some(format!("the model's reply ended with {other}")),
+        self.broken = match told.is_stream {
+            true => self.why_broken(told),
+            false => None,
         };
         if let Some(why) = &self.broken {
             ending.trouble(crate::outcome::broken_off(why));
+        }
+    }
+
+    /// As the CLI judges it.
+    fn why_broken(&self, told: &Told<'_>) -> Option<String> {
+        if told.has_calls {
+            return None;
+        }
+        match (told.finish.as_deref(), told.has_text) {
+            (None, _) if !self.answers => {
+                Some("the model's reply ended without a finish reason".to_owned())
+            }
+            (Some(reason @ ("MALFORMED_FUNCTION_CALL" | "UNEXPECTED_TOOL_CALL")), _)
+            | (Some(reason @ ("MAX_TOKENS" | "SAFETY" | "RECITATION" | "OTHER")), false) => {
+                Some(format!("the model's reply ended with {reason}"))
+            }
+            (_, true) => None,
+            (_, false) if told.has_thoughts => {
+                Some("the model's reply had thoughts and no text".to_owned())
+            }
+            (_, false) if self.answers => None,
+            (_, false) => Some("the model's reply was empty".to_owned()),
         }
     }
 

@@ -71,8 +71,6 @@ if (facts.loads) {
 
 // ---- the model ----------------------------------------------------------------------------------
 
-let count = 0;
-
 // What tools have given, and which MCP servers have tools on offer.
 function asked(body) {
   let asked = {};
@@ -95,9 +93,15 @@ function asked(body) {
 
 // What a reply says, as it comes.
 class Reply {
-  constructor(request, isStream) {
-    Object.assign(this, { request, isStream, rest: "", text: new TextDecoder() });
-    this.told = { type: "reply", request, has_text: false, has_calls: false };
+  constructor(isStream) {
+    Object.assign(this, { isStream, rest: "", text: new TextDecoder() });
+    this.told = {
+      type: "reply",
+      is_stream: isStream,
+      has_text: false,
+      has_thoughts: false,
+      has_calls: false,
+    };
   }
 
   take(bytes) {
@@ -121,8 +125,8 @@ class Reply {
         this.told.has_calls = true;
         const { id, name, args } = part.functionCall;
         if (facts.tells) tell({ type: "call", id, name, input: args ?? {} });
-      } else if (part.text) {
-        this.told.has_text = true;
+      } else if (part.text?.trim()) {
+        this.told[part.thought ? "has_thoughts" : "has_text"] = true;
       }
     }
     this.told.finish = candidate?.finishReason ?? said.promptFeedback?.blockReason ?? this.told.finish;
@@ -136,10 +140,10 @@ class Reply {
   }
 }
 
-const failed = (request, error) => {
+const failed = (error) => {
   if (error?.name === "AbortError") return;
   const message = String(error?.cause?.message ?? error?.message ?? error);
-  tell({ type: "failed", request, message });
+  tell({ type: "failed", message });
 };
 
 // How long an answer asks to be left alone for, in seconds.
@@ -155,14 +159,13 @@ globalThis.fetch = async (input, init) => {
   const [, model, method] = /\/models\/([^/:]+):(generateContent|streamGenerateContent)\b/.exec(url) ?? [];
   if (!model) return fetch(input, init);
   starts = false;
-  const request = ++count;
   const isStream = method === "streamGenerateContent";
-  tell({ type: "request", request, is_stream: isStream, ...asked(init?.body) });
+  tell({ type: "request", is_stream: isStream, ...asked(init?.body) });
   let response;
   try {
     response = await fetch(input, init);
   } catch (error) {
-    failed(request, error);
+    failed(error);
     throw error;
   }
   if (!response.ok) {
@@ -175,7 +178,6 @@ globalThis.fetch = async (input, init) => {
     const seconds = wait(response, body);
     tell({
       type: "failed",
-      request,
       status: response.status,
       message: body?.error?.message ?? (text.slice(0, 1000) || response.statusText),
       retry_at: seconds === undefined ? undefined : Math.ceil(Date.now() + seconds * 1000),
@@ -183,7 +185,7 @@ globalThis.fetch = async (input, init) => {
     return response;
   }
   if (!response.body) return response;
-  const reply = new Reply(request, isStream);
+  const reply = new Reply(isStream);
   reply.told.model = model;
   const reader = response.body.getReader();
   const source = {
@@ -198,7 +200,7 @@ globalThis.fetch = async (input, init) => {
           controller.enqueue(value);
         }
       } catch (error) {
-        failed(request, error);
+        failed(error);
         controller.error(error);
       }
     },

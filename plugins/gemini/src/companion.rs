@@ -95,8 +95,10 @@ pub(crate) struct Told<'a> {
     #[serde(rename = "type")]
     pub(crate) kind: Text<'a>,
 
-    // `request`
+    // `request`, `reply`
     pub(crate) is_stream: bool,
+
+    // `request`
     pub(crate) results: Vec<Answer<'a>>,
     /// The MCP servers whose tools are on offer.
     pub(crate) servers: Vec<Text<'a>>,
@@ -111,6 +113,7 @@ pub(crate) struct Told<'a> {
     pub(crate) model: Option<Text<'a>>,
     pub(crate) finish: Option<Text<'a>>,
     pub(crate) has_text: bool,
+    pub(crate) has_thoughts: bool,
     pub(crate) has_calls: bool,
     pub(crate) usage: Option<Counted>,
 
