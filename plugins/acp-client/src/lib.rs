@@ -5,6 +5,7 @@
 //! which [`initialize`] gives to the launch, to the last reply. What is known of the agent before
 //! it is spoken to is its [`Profile`]; what it tells beside the protocol, its [`Dialect`].
 
+mod call;
 mod conversation;
 mod dialect;
 mod diff;
@@ -12,6 +13,7 @@ mod expected;
 mod names;
 mod open;
 mod permission;
+mod pieces;
 mod process;
 mod profile;
 mod prompts;

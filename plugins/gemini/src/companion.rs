@@ -1,7 +1,9 @@
 //! What is loaded into the CLI, and what it tells.
 
 use aod_plugin_sdk::json::{Text, write_string};
-use aod_plugin_sdk::{Context, File, Fragment, Variable, WorkspaceConfig, file, secret, text};
+use aod_plugin_sdk::{
+    Context, File, Fragment, McpState, Out, Variable, WorkspaceConfig, file, secret, text,
+};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -121,6 +123,23 @@ pub(crate) struct Told<'a> {
     pub(crate) status: Option<u16>,
     pub(crate) message: Text<'a>,
     pub(crate) retry_at: Option<u64>,
+}
+
+impl Told<'_> {
+    /// Tells which servers are there; the CLI itself does not say so.
+    pub(crate) fn tell_servers<'a>(&self, all: impl Iterator<Item = &'a str>, out: &mut Out) {
+        for server in all {
+            let is_there = self.servers.iter().any(|it| **it == *server);
+            let (state, why) = match is_there {
+                true => (McpState::Ready, None),
+                false => {
+                    let why = "it offers the model no tools".to_owned();
+                    (McpState::Failed, Some(why))
+                }
+            };
+            out.mcp_server(server, state, why);
+        }
+    }
 }
 
 /// What a tool has told the model.

@@ -75,6 +75,7 @@ impl Adapter for Gemini {
             capabilities: vec![
                 Capability::Live,
                 Capability::Deltas,
+                Capability::Reasoning,
                 Capability::Permissions,
                 Capability::Usage,
                 Capability::UsageByModel,
@@ -82,6 +83,7 @@ impl Adapter for Gemini {
                 Capability::SystemPrompt,
                 Capability::McpStdio,
                 Capability::McpUrl,
+                Capability::McpStates,
                 Capability::Skills,
                 Capability::Images(prompt::IMAGES.iter().map(|&it| it.to_owned()).collect()),
                 Capability::Limits(vec![LimitName::MaxRounds]),

@@ -7,8 +7,8 @@ use aod_plugin_sdk::failure::failure;
 use aod_plugin_sdk::json::{Text, write_string};
 use aod_plugin_sdk::mcp::ToolPrefixes;
 use aod_plugin_sdk::{
-    Block, Context, Failure, FailureKind, Level, Limit, McpState, Out, Prompt, StopKind, TodoItem,
-    ToolCall, ToolKind, TurnResult, failed, stopped, text_of,
+    Block, Context, Failure, FailureKind, Level, Limit, Out, Prompt, StopKind, TodoItem, ToolCall,
+    ToolKind, TurnResult, failed, stopped, text_of,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -74,7 +74,7 @@ impl Live {
         }
         if !std::mem::replace(&mut self.memory.is_there, true) {
             turn.tools.await_answers();
-            self.tell_servers(told, out);
+            told.tell_servers(self.servers.servers(), out);
         }
         if let Some(why) = self.attempts.request(told) {
             turn.texts.discard(&why, out);
@@ -89,21 +89,6 @@ impl Live {
                 ..stopped(StopKind::MaxRounds, "max_rounds")
             };
             turn.give_up(result, out);
-        }
-    }
-
-    /// The CLI itself does not say which servers are there.
-    fn tell_servers(&self, told: &Told<'_>, out: &mut Out) {
-        for server in self.servers.servers() {
-            let is_there = told.servers.iter().any(|it| **it == *server);
-            let (state, why) = match is_there {
-                true => (McpState::Ready, None),
-                false => (
-                    McpState::Failed,
-                    Some("it offers the model no tools".to_owned()),
-                ),
-            };
-            out.mcp_server(server, state, why);
         }
     }
 

@@ -29,6 +29,8 @@ pub struct PrintConversation {
     error: Option<String>,
     calls: HashMap<String, Effect>,
     attempts: Attempts,
+    /// Whether it was told which MCP servers are there.
+    has_told_servers: bool,
     ending: Ending,
 }
 
@@ -46,6 +48,7 @@ impl PrintConversation {
             error: None,
             calls: HashMap::new(),
             attempts: Attempts::default(),
+            has_told_servers: false,
             ending: Ending::default(),
         }
     }
@@ -82,6 +85,9 @@ impl PrintConversation {
     fn companion(&mut self, told: &Told<'_>, out: &mut Out) {
         match &*told.kind {
             "request" => {
+                if !std::mem::replace(&mut self.has_told_servers, true) {
+                    told.tell_servers(self.servers.servers(), out);
+                }
                 if let (Some(why), false) = (self.attempts.request(told), self.saying.is_empty()) {
                     self.saying.clear();
                     out.discard(self.item, why);
@@ -256,6 +262,10 @@ impl PrintConversation {
 
     /// Which ones, the CLI does not say.
     fn servers_missing(&self, out: &mut Out) {
+        if self.has_told_servers {
+            out.absorb();
+            return;
+        }
         let names: Vec<&str> = self.servers.servers().collect();
         match names[..] {
             [one] => out.mcp_server(one, McpState::Failed, None),

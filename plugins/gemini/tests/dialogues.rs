@@ -6,7 +6,12 @@ use aod_plugin_sdk::testing::{context, mcp_server, setting};
 
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/dialogues");
 
-const REQUESTS: &[&str] = &["initialize", "session/new", "session/set_mode", "session/prompt"];
+const REQUESTS: &[&str] = &[
+    "initialize",
+    "session/new",
+    "session/set_mode",
+    "session/prompt",
+];
 
 fn play(dialogue: &Dialogue, restarts: bool) -> String {
     let mut context = context("google/gemini-2.5-flash");
