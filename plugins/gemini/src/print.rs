@@ -20,6 +20,8 @@ pub struct PrintConversation {
     session: String,
     resumed: bool,
     remembered: bool,
+    /// Whether the CLI is sure to find the session again, even if it takes the prompt back.
+    is_sound: bool,
     servers: ToolPrefixes,
     /// The number of the message that is being said, and the pieces of it.
     item: u32,
@@ -41,6 +43,7 @@ impl PrintConversation {
             session: resume.unwrap_or(&context.session_id).to_owned(),
             resumed: resume.is_some(),
             remembered: resume.is_some(),
+            is_sound: resume.is_some(),
             servers: ToolPrefixes::new(&context.mcp_servers, prefix),
             item: 0,
             saying: String::new(),
@@ -94,7 +97,10 @@ impl PrintConversation {
                     self.item += 1;
                 }
             }
-            "reply" => self.attempts.reply(told, &mut self.ending),
+            "reply" => {
+                self.is_sound |= told.finish.is_some();
+                self.attempts.reply(told, &mut self.ending);
+            }
             "failed" => self.attempts.failed(told, &mut self.ending),
             _ => {}
         }
@@ -124,6 +130,7 @@ impl PrintConversation {
             }
             "message" => self.message(line, out),
             "tool_use" => {
+                self.is_sound = true;
                 self.acknowledged(out);
                 self.flush(out);
                 let input = line
@@ -233,6 +240,10 @@ impl PrintConversation {
             None => {
                 let why = self.error.take();
                 let why = why.as_deref().unwrap_or("the CLI told no reason");
+                // It has taken the prompt back, and with it all that there was.
+                if !self.is_sound && std::mem::take(&mut self.remembered) {
+                    out.forget();
+                }
                 if !std::mem::take(&mut self.saying).is_empty() {
                     out.discard(self.item, why);
                     self.item += 1;
