@@ -41,10 +41,12 @@ pub(crate) fn launch(context: &Context, prompt: &Prompt) -> Result<Launch, Refus
         variable("OPENCODE_DISABLE_MODELS_FETCH", "1"),
         variable("OPENCODE_DISABLE_LSP_DOWNLOAD", "1"),
     ];
-    if context.workspace_config != WorkspaceConfig::All {
-        let variable = variable("OPENCODE_DISABLE_PROJECT_CONFIG", "1");
-        launch.env.push(variable);
-    }
+    launch.env.push(match context.workspace_config {
+        WorkspaceConfig::All => variable("AOD_OBEYS_WORKSPACE", "1"),
+        WorkspaceConfig::Instructions | WorkspaceConfig::None => {
+            variable("OPENCODE_DISABLE_PROJECT_CONFIG", "1")
+        }
+    });
     if is_spoken_to {
         launch.env.push(variable("AOD_IS_SPOKEN_TO", "1"));
     }
