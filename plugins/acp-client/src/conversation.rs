@@ -259,6 +259,8 @@ impl<D: Dialect> Conversation for AcpConversation<D> {
         }
         if self.is_unasked {
             out.wake_after(crate::updates::UNASKED_QUIET_MS);
+        } else if self.turn.verdict.is_some() {
+            out.wake_after(crate::turn::CANCEL_MS);
         }
     }
 

@@ -32,7 +32,7 @@ pub struct Turn {
 }
 
 /// How long an agent may take to give up a prompt that is of no use, in milliseconds.
-const CANCEL_MS: u32 = 10_000;
+pub(crate) const CANCEL_MS: u32 = 10_000;
 
 impl Turn {
     pub(crate) fn new(tools: Tools, ending: Ending) -> Self {

@@ -8,7 +8,7 @@ use aod_plugin_sdk::{
 };
 
 use crate::config::{Parts, config};
-use crate::{ASK, EFFORT, GEMINI_KEY, IMAGES, Opencode, PERMISSION_MODE};
+use crate::{ASK, EFFORT, GEMINI_KEY, IMAGES, Opencode, PERMISSION_MODE, WITHOUT_PLUGINS};
 
 /// Tells what the CLI's own lines leave out.
 const EVENTS: &str = include_str!("events.js");
@@ -47,6 +47,9 @@ pub(crate) fn launch(context: &Context, prompt: &Prompt) -> Result<Launch, Refus
             variable("OPENCODE_DISABLE_PROJECT_CONFIG", "1")
         }
     });
+    if context.has_secret(WITHOUT_PLUGINS) {
+        launch.withhold.push(WITHOUT_PLUGINS.to_owned());
+    }
     if is_spoken_to {
         launch.env.push(variable("AOD_IS_SPOKEN_TO", "1"));
     }

@@ -87,7 +87,8 @@ const PERMISSION_MODE: &str = "permission_mode";
 const ALLOW: &str = "allow";
 const ASK: &str = "ask";
 
-/// The variable with which users have the CLI load no plugins.
+/// The variable with which users have the CLI load no plugins: it loads those of the workspace all
+/// the same, and not the adapter's, which keeps it from that.
 const WITHOUT_PLUGINS: &str = "OPENCODE_PURE";
 
 impl Adapter for Opencode {
@@ -148,10 +149,9 @@ impl Modes for Opencode {
     type Print = print::PrintConversation;
     type Dialect = live::Live;
 
-    /// A CLI that may ask has to be spoken to. One whose user leaves plugins out does not tell
-    /// enough.
+    /// A CLI that may ask has to be spoken to.
     fn is_spoken_to(context: &Context, settings: &[Setting]) -> bool {
-        (context.live || launch::asks(settings)) && !context.has_secret(WITHOUT_PLUGINS)
+        context.live || launch::asks(settings)
     }
 
     fn print(context: &Context) -> print::PrintConversation {
