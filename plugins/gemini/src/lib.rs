@@ -69,7 +69,7 @@ impl Adapter for Gemini {
                 label: "API key".to_owned(),
             }],
             skills_folder: Some(format!("{FOLDER}/skills")),
-            resume: ResumeStrategy::CallerChosen,
+            resume: ResumeStrategy::FromStream,
             options: vec![permission_mode()],
             stop: StopMethod::Dialogue,
             capabilities: vec![

@@ -129,6 +129,7 @@ impl Adapter for Opencode {
                 Capability::McpStdio,
                 Capability::McpUrl,
                 Capability::Skills,
+                Capability::Subagents,
                 Capability::Images(IMAGES.iter().map(|&it| it.to_owned()).collect()),
                 Capability::Fork(ForkPoint::End),
             ],

@@ -18,6 +18,8 @@ use crate::{logs, tools};
 pub struct PrintConversation {
     session: Option<String>,
     servers: ToolPrefixes,
+    /// A text of which it is not known yet whether its reply comes to an end.
+    saying: Option<String>,
     last_message: Option<String>,
     /// Why the turn fails, as a line told. The exit that follows makes it final.
     failure: Option<Failure>,
@@ -30,6 +32,7 @@ impl PrintConversation {
         Self {
             session: None,
             servers: ToolPrefixes::new(&context.mcp_servers, tools::prefix),
+            saying: None,
             last_message: None,
             failure: None,
             steps: Steps::default(),
@@ -53,6 +56,9 @@ impl PrintConversation {
         };
         if line.method.is_some() {
             return self.plugin(&line, out);
+        }
+        if &*line.kind != "step_finish" {
+            self.said(false, out);
         }
         match &*line.kind {
             "step_start" => {
@@ -107,21 +113,36 @@ impl PrintConversation {
         }
     }
 
-    /// Of a reply without an end, the text comes last.
+    /// Of a reply without an end, the text comes before that is said or after it.
     fn text(&mut self, text: Text<'_>, out: &mut Out) {
         if self.steps.is_broken() {
             out.aborted_message(None, text);
         } else {
-            self.last_message = Some(text.to_string());
+            self.saying = Some(text.into());
+            out.absorb();
+        }
+    }
+
+    /// The text is whole, or it breaks off.
+    fn said(&mut self, breaks_off: bool, out: &mut Out) {
+        let Some(text) = self.saying.take() else {
+            return;
+        };
+        if breaks_off {
+            out.aborted_message(None, text);
+        } else {
+            self.last_message = Some(text.clone());
             out.message(text);
         }
     }
 
     fn step_finish(&mut self, part: &Part<'_>, out: &mut Out) {
-        out.usage(used(part));
         let reason = part.reason.as_deref();
+        let finished = self.steps.finish(reason, &mut self.ending, out);
+        self.said(matches!(finished, Finished::Broken), out);
+        out.usage(used(part));
         // The CLI says no more of its end than this.
-        let Finished::Ends(stop) = self.steps.finish(reason, &mut self.ending, out) else {
+        let Finished::Ends(stop) = finished else {
             return;
         };
         if self.ending.is_told() {
@@ -198,6 +219,7 @@ impl Conversation for PrintConversation {
     }
 
     fn finish(&mut self, exit: Exit, out: &mut Out) {
+        self.said(!self.ending.is_told(), out);
         let (failure, text) = (self.failure.take(), self.last_message.take());
         let failure = failure.or(self.steps.take_trouble());
         self.ending.conclude(&exit, out, |exit| {
