@@ -149,11 +149,12 @@ fn is_root() -> bool {
 }
 
 /// The vendors' CLIs that the tests run, pinned as in `runtimes.toml`.
-const CLIS: [&str; 4] = [
+const CLIS: [&str; 5] = [
     "@anthropic-ai/claude-code@2.1.331",
     "@openai/codex@0.169.0",
     "@google/gemini-cli@0.61.0",
     "opencode-ai@1.18.33",
+    "@agentclientprotocol/claude-agent-acp@0.49.0",
 ];
 
 /// Installs the vendors' CLIs below the target folder, once.

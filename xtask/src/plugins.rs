@@ -16,8 +16,8 @@ use wit_component::{ComponentEncoder, DecodedWasm};
 
 const TARGET: &str = "wasm32-unknown-unknown";
 const PROFILE: &str = "guest";
-/// The crate below `plugins/` that is no adapter, but what adapters are made with.
-const SDK: &str = "sdk";
+/// The crates below `plugins/` that are no adapters, but what adapters are made with.
+const LIBRARIES: &[&str] = &["sdk", "acp-client"];
 /// The crate below `tests/` that is an adapter.
 const TEST_ADAPTER: &str = "conversant";
 const INTERFACE: &str = "aod:runtime/conversations@";
@@ -160,7 +160,7 @@ fn adapters(root: &Path) -> Result<Vec<Source>> {
     {
         let entry = entry?;
         if let Ok(name) = entry.file_name().into_string()
-            && name != SDK
+            && !LIBRARIES.contains(&name.as_str())
             && entry.path().join("Cargo.toml").is_file()
         {
             names.push(name);

@@ -1,20 +1,9 @@
 //! Runtime adapter for any agent that speaks the Agent Client Protocol over stdio: JSON-RPC 2.0,
 //! one message a line. Which agent, its table in `runtimes.toml` says.
 
-mod conversation;
-mod diff;
-mod names;
-mod open;
 mod options;
-mod permission;
-mod prompts;
-mod request;
-mod texts;
-mod tools;
-mod updates;
-mod usage;
-mod wire;
 
+use aod_acp::{AcpConversation, Plain};
 use aod_plugin_sdk::failure::unsupported;
 use aod_plugin_sdk::{
     Adapter, Cli, Context, Description, Launch, Origin, Prompt, Refusal, ResumeStrategy, Stdin,
@@ -29,7 +18,7 @@ pub struct Acp;
 
 impl Adapter for Acp {
     type Options = Options;
-    type Conversation = conversation::AcpConversation;
+    type Conversation = AcpConversation;
 
     fn describe(options: &Options) -> Result<Description, String> {
         options.check()?;
@@ -85,7 +74,7 @@ impl Adapter for Acp {
                 None => launch.delete.push(path),
             }
         }
-        launch.stdin = Stdin::Open(text(request::initialize()));
+        launch.stdin = Stdin::Open(text(aod_acp::initialize()));
         Ok(launch)
     }
 
@@ -93,8 +82,8 @@ impl Adapter for Acp {
         options: &Options,
         context: Context,
         state: Option<Vec<u8>>,
-    ) -> conversation::AcpConversation {
-        conversation::AcpConversation::new(options.clone(), context, state.as_deref())
+    ) -> AcpConversation {
+        AcpConversation::new(options.profile(&context), Plain, context, state.as_deref())
     }
 }
 

@@ -284,7 +284,43 @@ impl Options {
     }
 }
 
+impl Options {
+    /// What is known of the agent before it is spoken to.
+    pub(crate) fn profile(&self, context: &Context) -> aod_acp::Profile {
+        let model = self.select_model.as_ref();
+        aod_acp::Profile {
+            auth_method: self.auth_method.clone(),
+            model: model.and_then(|text| filled(text, context)),
+            mode: self.mode.clone(),
+            settings: self.settings.iter().map(Setting::config_option).collect(),
+            prepends_system: self.system_prompt_file.is_none(),
+            permissions: match self.permissions {
+                Permissions::Ask => aod_acp::Permissions::Ask,
+                Permissions::Allow => aod_acp::Permissions::Allow,
+                Permissions::Reject => aod_acp::Permissions::Reject,
+            },
+            permission_default: match self.permission_default {
+                Choice::Allow => aod_acp::Choice::Allow,
+                Choice::Reject => aod_acp::Choice::Reject,
+            },
+            permission_deadline: self.permission_deadline,
+            replay_quiet_ms: self.replay_quiet_ms,
+            ..aod_acp::Profile::new(context)
+        }
+    }
+}
+
 impl Setting {
+    fn config_option(&self) -> aod_acp::ConfigOption {
+        aod_acp::ConfigOption {
+            id: self.id.clone(),
+            config: self.config.clone().unwrap_or_else(|| self.id.clone()),
+            method: aod_acp::Method::ConfigOption,
+            default: None,
+            is_required: false,
+        }
+    }
+
     pub(crate) fn described(&self) -> OptionDeclaration {
         let mut schema = "{\"enum\":[".to_owned();
         for (index, value) in self.values.iter().enumerate() {
@@ -302,11 +338,6 @@ impl Setting {
             default: "null".to_owned(),
             scope: OptionScope::Sticky,
         }
-    }
-
-    /// What the agent calls it.
-    pub(crate) fn config(&self) -> &str {
-        self.config.as_deref().unwrap_or(&self.id)
     }
 }
 

@@ -6,231 +6,37 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may fail")]
 
-use std::collections::{HashMap, VecDeque};
-use std::fmt::Write as _;
-use std::fs;
-
+use aod_acp::testing::{Dialogue, dialogues};
 use aod_plugin_acp::Acp;
-use aod_plugin_sdk::testing::{context, exit, mcp_server, prompt, written};
-use aod_plugin_sdk::{
-    Action, Answer, Attachment, Block, Context, Driver, Input, OutputSource, Reaction,
-};
-use serde_json::{Value, json};
+use aod_plugin_sdk::testing::{context, mcp_server};
 
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/dialogues");
 
 /// The requests that the adapter makes too.
 const OURS: &[&str] = &["initialize", "session/new", "session/prompt"];
 
-struct Player {
-    driver: Driver<Acp>,
-    context: Context,
-    /// Requests that the adapter has written, and no recorded one has been matched with.
-    written: VecDeque<(String, Value)>,
-    /// The adapter's ids of recorded requests.
-    ids: HashMap<String, Value>,
-    question: Option<String>,
-    turn: u32,
-    /// Whether a new conversation goes on from the state after each turn.
-    restarts: bool,
-    told: String,
-}
-
-impl Player {
-    fn new(restarts: bool) -> Self {
-        let mut context = context("acme/m");
-        context.live = true;
-        context.mcp_servers = vec![mcp_server("fake")];
-        Self {
-            driver: Driver::new(context.clone(), None),
-            context,
-            written: VecDeque::from([("initialize".to_owned(), json!(0))]),
-            ids: HashMap::new(),
-            question: None,
-            turn: 0,
-            restarts,
-            told: String::new(),
-        }
-    }
-
-    fn take(&mut self, reaction: Reaction) {
-        let mut is_over = false;
-        for action in reaction.actions {
-            // Writing to a string cannot fail.
-            let _ = match &action {
-                Action::WriteStdin(fragments) => {
-                    let line = written(fragments);
-                    let message: Value = serde_json::from_str(&line).unwrap();
-                    if let (Some(id), Some(method)) = (message.get("id"), message.get("method")) {
-                        let method = method.as_str().unwrap().to_owned();
-                        self.written.push_back((method, id.clone()));
-                    }
-                    write!(self.told, "> {line}")
-                }
-                Action::Emit(event) => {
-                    let inside = event.inside.as_deref().map(|id| format!(" inside {id}"));
-                    let inside = inside.unwrap_or_default();
-                    writeln!(self.told, "{:?}{inside} ({:?})", event.body, event.turn)
-                }
-                Action::Ask(question) => {
-                    self.question = Some(question.id.clone());
-                    writeln!(self.told, "{action:?}")
-                }
-                other => {
-                    is_over |= matches!(other, Action::EndTurn);
-                    writeln!(self.told, "{other:?}")
-                }
-            };
-        }
-        if is_over && self.restarts {
-            let state = self.driver.state();
-            assert!(
-                state.as_ref().is_some_and(|state| state.len() < 65_536),
-                "{}",
-                self.told
-            );
-            self.driver = Driver::new(self.context.clone(), state);
-        }
-    }
-
-    fn receive(&mut self, input: Input) {
-        let reaction = self.driver.receive(input);
-        self.take(reaction);
-    }
-
-    fn feed(&mut self, line: &Value) {
-        let reaction = self.driver.feed(OutputSource::Stdout, &format!("{line}\n"));
-        self.take(reaction);
-    }
-
-    fn said(&mut self, line: &Value) {
-        let method = line["method"].as_str();
-        if method == Some("session/prompt") {
-            self.turn += 1;
-            let mut prompt = prompt("");
-            prompt.turn = self.turn;
-            let blocks = line["params"]["prompt"].as_array().unwrap();
-            prompt.blocks = blocks.iter().map(block).collect();
-            let _ = writeln!(self.told, "\n== turn {}", self.turn);
-            if self.turn == 1 && self.written.front().is_some_and(|it| it.0 == "initialize") {
-                self.receive(Input::Prompt(prompt));
-                self.open(line["params"]["sessionId"].clone());
-            } else if self.turn > 1 {
-                self.receive(Input::Prompt(prompt));
-            }
-        }
-        match (method, line.get("id")) {
-            (Some("session/cancel"), _) => self.receive(Input::Interrupt),
-            (Some(method), Some(id)) if OURS.contains(&method) => {
-                if method == "initialize" {
-                    // Given before the agent has said anything, as a host does.
-                    self.receive(Input::Prompt(prompt("hello")));
-                }
-                let (there, ours) = self.written.pop_front().unwrap();
-                assert_eq!(there, method);
-                self.ids.insert(id.to_string(), ours);
-            }
-            (None, _) => {
-                let Some(question) = self.question.take() else {
-                    return;
-                };
-                let outcome = &line["result"]["outcome"];
-                let value = outcome["optionId"].as_str().unwrap_or("cancelled");
-                self.receive(Input::Answer(Answer {
-                    question,
-                    value: value.to_owned(),
-                    edited_input: None,
-                    message: None,
-                    by_default: false,
-                }));
-            }
-            _ => {}
-        }
-    }
-
-    /// For a recording that begins within a session.
-    fn open(&mut self, session: Value) {
-        let (_, id) = self.written.pop_front().unwrap();
-        let agent = json!({"loadSession": true, "promptCapabilities": {"image": true}});
-        let result = json!({"protocolVersion": 1, "agentCapabilities": agent});
-        self.feed(&json!({"id": id, "result": result}));
-        let (_, id) = self.written.pop_front().unwrap();
-        self.feed(&json!({"id": id, "result": {"sessionId": session}}));
-    }
-
-    fn heard(&mut self, mut line: Value) {
-        if line.get("method").is_none()
-            && let Some(id) = line.get("id")
-        {
-            let Some(ours) = self.ids.remove(&id.to_string()) else {
-                return;
-            };
-            line["id"] = ours;
-        }
-        self.feed(&line);
-    }
-}
-
-fn block(block: &Value) -> Block {
-    match block["type"].as_str() {
-        Some("image") => Block::Image(Attachment {
-            id: "picture".to_owned(),
-            name: "picture.png".to_owned(),
-            media_type: block["mimeType"].as_str().unwrap().to_owned(),
-            path: "/workspace/picture.png".to_owned(),
-            size: 1,
-        }),
-        _ => Block::Text(block["text"].as_str().unwrap().to_owned()),
-    }
-}
-
-fn play(path: &str, restarts: bool) -> String {
-    let mut player = Player::new(restarts);
-    for line in fs::read_to_string(path).unwrap().lines() {
-        let mut record: Value = serde_json::from_str(line).unwrap();
-        let line = record["line"].take();
-        match record["dir"].as_str() {
-            Some("in") => player.said(&line),
-            Some("out") => player.heard(line),
-            _ => {}
-        }
-    }
-    let reaction = player.driver.tick(1_000_000);
-    player.take(reaction);
-    player.receive(Input::Close);
-    let reaction = player.driver.finish(exit(0));
-    player.take(reaction);
-    player.told
-}
-
-fn dialogues() -> Vec<(String, String)> {
-    let entries = fs::read_dir(FOLDER).unwrap();
-    let mut found: Vec<_> = entries
-        .map(|entry| {
-            let path = entry.unwrap().path();
-            let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
-            (name, path.to_str().unwrap().to_owned())
-        })
-        .collect();
-    found.sort();
-    assert!(!found.is_empty());
-    found
+fn play(dialogue: &Dialogue, restarts: bool) -> String {
+    let mut context = context("acme/m");
+    context.live = true;
+    context.mcp_servers = vec![mcp_server("fake")];
+    dialogue.play::<Acp>(context, &[], OURS, restarts)
 }
 
 #[test]
 fn recorded_dialogues() {
-    for (name, path) in dialogues() {
-        insta::assert_snapshot!(name, play(&path, false));
+    for dialogue in dialogues(FOLDER) {
+        insta::assert_snapshot!(dialogue.name.clone(), play(&dialogue, false));
     }
 }
 
 /// What a new conversation makes of the state after a turn is what the old one would have made.
 #[test]
 fn a_restart_between_turns_changes_nothing() {
-    for (name, path) in dialogues() {
+    for dialogue in dialogues(FOLDER) {
         // What comes late belongs to a call that only the old conversation knows.
-        if name != "claude-acp.background-bash" {
-            assert_eq!(play(&path, true), play(&path, false), "{name}");
+        if dialogue.name != "claude-acp.background-bash" {
+            let name = &dialogue.name;
+            assert_eq!(play(&dialogue, true), play(&dialogue, false), "{name}");
         }
     }
 }

@@ -1,17 +1,21 @@
 //! Runtime adapter for the Gemini CLI.
 
-mod conversation;
+mod attempts;
+mod companion;
+mod launch;
+mod live;
 mod outcome;
+mod print;
 mod prompt;
 mod settings;
 mod tools;
 mod wire;
 
-use aod_plugin_sdk::failure::unsupported;
+use aod_acp::{ConfigOption, Method, Modes, Process, Profile};
 use aod_plugin_sdk::{
     Adapter, AuthHeader, AuthStyle, Capability, Cli, Context, Credential, Description, InstallStep,
-    Launch, LimitName, Model, NoOptions, Origin, Prompt, Provider, Refusal, ResumeStrategy, Stdin,
-    StopMethod, description, file, known_settings, text, variable,
+    Launch, LimitName, Model, NoOptions, OptionDeclaration, OptionScope, Prompt, Provider, Refusal,
+    ResumeStrategy, Setting, StopMethod, description,
 };
 
 /// The adapter.
@@ -21,9 +25,14 @@ pub struct Gemini;
 /// The folder in `$HOME` that the CLI keeps its own files in.
 const FOLDER: &str = ".gemini";
 
+/// The setting for what the agent may do without being asked, and the value with which that is
+/// everything.
+const PERMISSION_MODE: &str = "permission_mode";
+const EVERYTHING: &str = "yolo";
+
 impl Adapter for Gemini {
     type Options = NoOptions;
-    type Conversation = conversation::GeminiConversation;
+    type Conversation = Process<Gemini>;
 
     fn describe(_: &NoOptions) -> Result<Description, String> {
         let model = |id: &str, label: &str| Model {
@@ -60,16 +69,21 @@ impl Adapter for Gemini {
                 label: "API key".to_owned(),
             }],
             skills_folder: Some(format!("{FOLDER}/skills")),
-            resume: ResumeStrategy::CallerChosen,
-            stop: StopMethod::Sigint,
+            resume: ResumeStrategy::FromStream,
+            options: vec![permission_mode()],
+            stop: StopMethod::Dialogue,
             capabilities: vec![
+                Capability::Live,
                 Capability::Deltas,
+                Capability::Reasoning,
+                Capability::Permissions,
                 Capability::Usage,
                 Capability::UsageByModel,
                 Capability::Interrupt,
                 Capability::SystemPrompt,
                 Capability::McpStdio,
                 Capability::McpUrl,
+                Capability::McpStates,
                 Capability::Skills,
                 Capability::Images(prompt::IMAGES.iter().map(|&it| it.to_owned()).collect()),
                 Capability::Limits(vec![LimitName::MaxRounds]),
@@ -79,57 +93,55 @@ impl Adapter for Gemini {
     }
 
     fn prepare(_: &NoOptions, context: &Context, prompt: &Prompt) -> Result<Launch, Refusal> {
-        known_settings(prompt, &[])?;
-        if let Origin::Fork(_) = context.origin {
-            let message = "the Gemini CLI cannot copy a conversation";
-            return Err(unsupported("origin", message));
-        }
-        let handover = prompt::hand_over(context, prompt);
-        let mut argv = vec!["gemini", "--output-format", "stream-json", "--yolo", "-m"];
-        argv.push(context.model_id());
-        for folder in &handover.folders {
-            argv.extend(["--include-directories", folder]);
-        }
-        argv.extend(match context.resume_token() {
-            Some(session) => ["--resume", session],
-            None => ["--session-id", &prompt.turn_id],
-        });
-        let mut launch = aod_plugin_sdk::launch(argv, context.continuity(prompt));
-
-        let settings = settings::settings(context, prompt)?;
-        launch.env = settings.variables;
-        launch.env.extend([
-            variable("GEMINI_CLI_TRUST_WORKSPACE", "true"),
-            // Otherwise it starts itself again, and the parent ignores SIGINT and SIGTERM.
-            variable("GEMINI_CLI_NO_RELAUNCH", "true"),
-        ]);
-        launch.files = settings.files;
-        let home = format!("{}/{FOLDER}", context.paths.home);
-        launch
-            .files
-            .push(file(format!("{home}/settings.json"), text(settings.json)));
-        launch.files.extend(handover.files);
-        launch.delete = vec![
-            // It leaves this behind, and a start that finds it waits 13 s.
-            format!("{home}/projects.json.lock"),
-            // What held an earlier prompt.
-            prompt::commands(&context.paths.home),
-        ];
-        let instructions = format!("{home}/{}", settings::INSTRUCTIONS);
-        match &context.system {
-            Some(system) => launch.files.push(file(instructions, text(system))),
-            None => launch.delete.push(instructions),
-        }
-        launch.stdin = Stdin::Text(text(handover.stdin));
-        Ok(launch)
+        launch::launch(context, prompt)
     }
 
-    fn conversation(
-        _: &NoOptions,
-        context: Context,
-        _: Option<Vec<u8>>,
-    ) -> conversation::GeminiConversation {
-        conversation::GeminiConversation::new(&context)
+    fn conversation(_: &NoOptions, context: Context, state: Option<Vec<u8>>) -> Process<Gemini> {
+        Process::new(context, state)
+    }
+}
+
+impl Modes for Gemini {
+    type Print = print::PrintConversation;
+    type Dialect = live::Live;
+
+    /// A CLI that may ask has to be spoken to.
+    fn is_spoken_to(context: &Context, settings: &[Setting]) -> bool {
+        context.live || launch::mode(settings) != EVERYTHING
+    }
+
+    fn print(context: &Context) -> print::PrintConversation {
+        print::PrintConversation::new(context)
+    }
+
+    fn spoken_to(context: &Context) -> (Profile, live::Live) {
+        let profile = Profile {
+            settings: vec![ConfigOption {
+                id: PERMISSION_MODE.to_owned(),
+                config: "mode".to_owned(),
+                method: Method::Mode,
+                default: Some(EVERYTHING.to_owned()),
+                is_required: true,
+            }],
+            // Its settings have them, and a file the system prompt.
+            offers_servers: false,
+            prepends_system: false,
+            ..Profile::new(context)
+        };
+        (profile, live::Live::new(context))
+    }
+}
+
+fn permission_mode() -> OptionDeclaration {
+    OptionDeclaration {
+        id: PERMISSION_MODE.to_owned(),
+        label: "Permission mode".to_owned(),
+        description: "What the agent may do without being asked: everything (yolo), edit files \
+                      (autoEdit), read (default), or read and plan (plan). For the rest it asks."
+            .to_owned(),
+        schema: r#"{"type":"string","enum":["yolo","autoEdit","default","plan"]}"#.to_owned(),
+        default: format!("\"{EVERYTHING}\""),
+        scope: OptionScope::Turn,
     }
 }
 

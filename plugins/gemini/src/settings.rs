@@ -8,8 +8,8 @@
 
 use aod_plugin_sdk::json::write_string;
 use aod_plugin_sdk::{
-    Context, File, Fragment, Limit, McpServer, McpTransport, McpValue, Prompt, Refusal, Variable,
-    mcp, secret,
+    Context, File, Fragment, Limit, McpServer, McpTransport, McpValue, Refusal, Variable,
+    WorkspaceConfig, mcp, secret,
 };
 
 /// The file below `~/.gemini` with what the agent's author adds to the system prompt.
@@ -25,18 +25,24 @@ pub(crate) struct Settings {
     pub(crate) variables: Vec<Variable>,
 }
 
-pub(crate) fn settings(context: &Context, prompt: &Prompt) -> Result<Settings, Refusal> {
-    let rounds = prompt.limits.iter().find_map(|limit| match limit {
+/// `limits` are those that hold for all that the process does.
+pub(crate) fn settings(context: &Context, limits: &[Limit]) -> Result<Settings, Refusal> {
+    let rounds = limits.iter().find_map(|limit| match limit {
         Limit::MaxRounds(rounds) => Some(format!("\"model\":{{\"maxSessionTurns\":{rounds}}},")),
         _ => None,
     });
+    let files = match context.workspace_config {
+        WorkspaceConfig::None => String::new(),
+        WorkspaceConfig::Instructions | WorkspaceConfig::All => "\"GEMINI.md\",".to_owned(),
+    };
     let rounds = rounds.unwrap_or_default();
     let mut settings = Settings {
         json: format!(
             "{{\"security\":{{\"auth\":{{\"selectedType\":\"gemini-api-key\"}}}},\
-             \"general\":{{\"maxAttempts\":{MAX_ATTEMPTS},\"enableAutoUpdate\":false}},{rounds}\
+             \"general\":{{\"maxAttempts\":{MAX_ATTEMPTS},\"enableAutoUpdate\":false,\
+             \"sessionRetention\":{{\"enabled\":false}}}},{rounds}\
              \"privacy\":{{\"usageStatisticsEnabled\":false}},\
-             \"context\":{{\"fileName\":[\"GEMINI.md\",\"{INSTRUCTIONS}\"]}},\
+             \"context\":{{\"fileName\":[{files}\"{INSTRUCTIONS}\"]}},\
              \"mcpServers\":{{"
         ),
         files: Vec::new(),

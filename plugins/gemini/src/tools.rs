@@ -93,6 +93,23 @@ pub(crate) fn call(
     (call, effect)
 }
 
+/// What a tool has put out, without what the CLI adds to it for the model.
+pub(crate) fn output(name: &str, said: &str) -> String {
+    let inner = said
+        .strip_prefix("<untrusted_context>\n")
+        .and_then(|it| it.strip_suffix("\n</untrusted_context>"));
+    let inner = inner.unwrap_or(said);
+    if name != "run_shell_command" {
+        return inner.to_owned();
+    }
+    let inner = inner.strip_prefix("Output: ").unwrap_or(inner);
+    let (before, last) = inner.rsplit_once('\n').unwrap_or(("", inner));
+    match last.starts_with("Process Group PGID: ") {
+        true => before.to_owned(),
+        false => inner.to_owned(),
+    }
+}
+
 fn kind(name: &str) -> (ToolKind, Option<&'static str>) {
     match name {
         "run_shell_command" => (ToolKind::Execute, Some("bash")),
@@ -122,5 +139,19 @@ impl Todo<'_> {
                 _ => TodoStatus::Pending,
             },
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::output;
+
+    #[test]
+    fn what_a_command_puts_out_is_told_alone() {
+        let wrapped = |text: &str| format!("<untrusted_context>\n{text}\n</untrusted_context>");
+        let said = wrapped("Output: a\nb\nExit Code: 3\nProcess Group PGID: 12");
+        assert_eq!(output("run_shell_command", &said), "a\nb\nExit Code: 3");
+        assert_eq!(output("run_shell_command", "odd"), "odd");
+        assert_eq!(output("mcp_x_y", &wrapped("Output: a")), "Output: a");
     }
 }

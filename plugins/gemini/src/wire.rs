@@ -38,6 +38,11 @@ pub struct Line<'a> {
 
     // `result`
     pub stats: Option<Stats<'a>>,
+
+    // What the companion tells.
+    pub method: Option<Text<'a>>,
+    #[serde(borrow)]
+    pub params: Option<&'a RawValue>,
 }
 
 #[derive(Debug, Default, Deserialize)]

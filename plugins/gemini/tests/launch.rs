@@ -8,7 +8,7 @@ use aod_plugin_sdk::testing::{
 };
 use aod_plugin_sdk::{
     Attachment, Block, Context, FailureKind, ForkOrigin, Launch, Limit, Origin, Prompt, Stdin,
-    prepare,
+    WorkspaceConfig, prepare,
 };
 
 fn facts() -> (Context, Prompt) {
@@ -21,9 +21,56 @@ fn launch((context, prompt): &(Context, Prompt)) -> Launch {
     prepare::<Gemini>(context, prompt).unwrap()
 }
 
+/// A launch without the companion's code.
+fn brief(launch: &Launch) -> String {
+    shown(launch).replace(include_str!("../src/companion.cjs"), "…")
+}
+
+#[test]
+fn a_process_that_is_spoken_to() {
+    let mut facts = with_everything(facts(), "5e551011-0000-4000-8000-000000000000", "google");
+    facts.0.live = true;
+    // The requests of all turns would be added up.
+    facts.1.limits = vec![Limit::MaxRounds(7)];
+    insta::assert_snapshot!(brief(&launch(&facts)));
+}
+
+#[test]
+fn a_process_that_asks() {
+    let mut facts = facts();
+    facts.1.settings = vec![setting("permission_mode", "\"autoEdit\"")];
+    facts.0.workspace_config = WorkspaceConfig::All;
+    let launch = launch(&facts);
+    assert_eq!(launch.argv[..2], ["gemini", "--acp"]);
+    assert!(!launch.argv.contains(&"--yolo".to_owned()));
+    let shown = brief(&launch);
+    assert!(shown.contains("\"hidden\":[]"), "{shown}");
+}
+
+/// What users have Node load is loaded, too, and by what the CLI starts as well.
+#[test]
+fn a_users_options_of_node_stay() {
+    let mut facts = facts();
+    facts.0.secrets.push("NODE_OPTIONS".to_owned());
+    let launch = launch(&facts);
+    assert_eq!(launch.withhold, ["NODE_OPTIONS"]);
+    let variables: Vec<_> = launch
+        .env
+        .iter()
+        .filter(|it| it.name.contains("NODE_OPTIONS"))
+        .map(|it| (it.name.as_str(), written(&it.value)))
+        .collect();
+    let own = "<NODE_OPTIONS>".to_owned();
+    let both = format!("--require=\"/run/private/companion.cjs\" {own}");
+    assert_eq!(
+        variables,
+        [("AOD_NODE_OPTIONS", own), ("NODE_OPTIONS", both)]
+    );
+}
+
 #[test]
 fn a_first_turn() {
-    insta::assert_snapshot!(shown(&launch(&facts())));
+    insta::assert_snapshot!(brief(&launch(&facts())));
 }
 
 #[test]
@@ -31,7 +78,7 @@ fn a_later_turn_with_everything() {
     let (context, mut prompt) =
         with_everything(facts(), "5e551011-0000-4000-8000-000000000000", "google");
     prompt.limits = vec![Limit::MaxOutputTokens(9), Limit::MaxRounds(7)];
-    insta::assert_snapshot!(shown(&launch(&(context, prompt))));
+    insta::assert_snapshot!(brief(&launch(&(context, prompt))));
 }
 
 #[test]

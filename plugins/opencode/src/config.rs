@@ -1,10 +1,42 @@
 //! The CLI's configuration for one turn: a file in memory, so that secrets may stand in it.
 
-use aod_plugin_sdk::{Context, Fragment, McpServer, McpTransport, Template, mcp};
+use aod_plugin_sdk::{Context, Fragment, McpServer, McpTransport, Template, WorkspaceConfig, mcp};
 
-pub(crate) fn config(context: &Context, system_path: &str) -> Vec<Fragment> {
+/// Files of the workspace that are read as instructions.
+const INSTRUCTIONS: &[&str] = &["AGENTS.md", "CLAUDE.md", "CONTEXT.md"];
+
+/// What a configuration is made of, besides the facts of the process.
+pub(crate) struct Parts<'a> {
+    /// Where what the agent's author adds to the system prompt stands.
+    pub(crate) system_path: &'a str,
+    pub(crate) plugin_path: &'a str,
+    /// With a CLI that is spoken to: whether it asks before it changes anything.
+    pub(crate) asks: Option<bool>,
+}
+
+pub(crate) fn config(context: &Context, parts: &Parts<'_>) -> Vec<Fragment> {
     let mut config = Template::default();
-    config.text("{\"autoupdate\":false,\"share\":\"disabled\",\"provider\":{");
+    config
+        .text("{\"autoupdate\":false,\"share\":\"disabled\",\"plugin\":[")
+        .json_text(&format!("file://{}", parts.plugin_path))
+        .text("],");
+    match parts.asks {
+        None => {}
+        Some(false) => {
+            config.text("\"permission\":\"allow\",");
+        }
+        Some(true) => {
+            config.text(
+                "\"permission\":{\"*\":\"allow\",\"edit\":\"ask\",\"bash\":\"ask\",\
+                 \"webfetch\":\"ask\",\"external_directory\":\"ask\"},",
+            );
+        }
+    }
+    if parts.asks.is_some() {
+        // Otherwise it asks the model for a title.
+        config.text("\"agent\":{\"title\":{\"disable\":true}},");
+    }
+    config.text("\"provider\":{");
     config.json_text(context.provider()).text(":{");
     if let Some(url) = endpoint(context) {
         config
@@ -17,11 +49,22 @@ pub(crate) fn config(context: &Context, system_path: &str) -> Vec<Fragment> {
         .text("\"models\":{")
         .json_text(context.model_id())
         .text(":{}}}}");
+    let mut instructions: Vec<String> = Vec::new();
+    // With its own configuration the CLI leaves these files of the workspace aside, too.
+    if context.workspace_config == WorkspaceConfig::Instructions {
+        let workspace = &context.paths.workspace;
+        instructions.extend(
+            INSTRUCTIONS
+                .iter()
+                .map(|name| format!("{workspace}/{name}")),
+        );
+    }
     if context.system.is_some() {
-        config
-            .text(",\"instructions\":[")
-            .json_text(system_path)
-            .text("]");
+        instructions.push(parts.system_path.to_owned());
+    }
+    if !instructions.is_empty() {
+        config.text(",\"instructions\":");
+        mcp::strings(&mut config, &instructions);
     }
     config.text(",\"mcp\":{");
     for (index, server) in context.mcp_servers.iter().enumerate() {

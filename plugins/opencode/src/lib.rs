@@ -1,18 +1,20 @@
 //! Runtime adapter for opencode.
 
 mod config;
-mod conversation;
+mod launch;
+mod live;
 mod logs;
 mod outcome;
+mod print;
+mod steps;
 mod tools;
 mod wire;
 
-use aod_plugin_sdk::failure::unsupported;
+use aod_acp::{ConfigOption, Method, Modes, Process, Profile};
 use aod_plugin_sdk::{
-    Adapter, AuthHeader, AuthStyle, Block, Capability, Cli, Context, Credential, Description,
-    ForkPoint, InstallStep, Launch, Model, NoOptions, OptionDeclaration, OptionScope, Origin,
-    Prompt, Provider, Refusal, ResumeStrategy, Stdin, StopMethod, Variable, description, file,
-    known_settings, secret, text, variable,
+    Adapter, AuthHeader, AuthStyle, Capability, Cli, Context, Credential, Description, ForkPoint,
+    InstallStep, Launch, Model, NoOptions, OptionDeclaration, OptionScope, Prompt, Provider,
+    Refusal, ResumeStrategy, Setting, StopMethod, description,
 };
 
 /// The adapter.
@@ -80,9 +82,18 @@ const IMAGES: &[&str] = &["image/png", "image/jpeg", "image/gif", "image/webp"];
 /// The setting for how much the model thinks.
 const EFFORT: &str = "reasoning_effort";
 
+/// The setting for what the agent may do without being asked, and its values.
+const PERMISSION_MODE: &str = "permission_mode";
+const ALLOW: &str = "allow";
+const ASK: &str = "ask";
+
+/// The variable with which users have the CLI load no plugins: it loads those of the workspace all
+/// the same, and not the adapter's, which keeps it from that.
+const WITHOUT_PLUGINS: &str = "OPENCODE_PURE";
+
 impl Adapter for Opencode {
     type Options = NoOptions;
-    type Conversation = conversation::OpencodeConversation;
+    type Conversation = Process<Opencode>;
 
     fn describe(_: &NoOptions) -> Result<Description, String> {
         let models = PROVIDERS.iter().flat_map(|known| known.models);
@@ -103,18 +114,22 @@ impl Adapter for Opencode {
             credentials: PROVIDERS.iter().map(Known::credential).collect(),
             skills_folder: Some(".config/opencode/skills".to_owned()),
             resume: ResumeStrategy::FromStream,
-            options: vec![effort()],
-            stop: StopMethod::Sigint,
+            options: vec![effort(), permission_mode()],
+            stop: StopMethod::Dialogue,
             exit_grace_ms: 10_000,
             capabilities: vec![
+                Capability::Live,
+                Capability::Deltas,
                 Capability::Reasoning,
                 Capability::Usage,
                 Capability::Cost,
+                Capability::Permissions,
                 Capability::Interrupt,
                 Capability::SystemPrompt,
                 Capability::McpStdio,
                 Capability::McpUrl,
                 Capability::Skills,
+                Capability::Subagents,
                 Capability::Images(IMAGES.iter().map(|&it| it.to_owned()).collect()),
                 Capability::Fork(ForkPoint::End),
             ],
@@ -123,68 +138,44 @@ impl Adapter for Opencode {
     }
 
     fn prepare(_: &NoOptions, context: &Context, prompt: &Prompt) -> Result<Launch, Refusal> {
-        known_settings(prompt, &[EFFORT])?;
-        let mut argv = vec!["opencode", "run", "--format", "json", "--thinking"];
-        // Its log says what fails and is tried again, and which MCP servers are not there.
-        argv.extend(["--print-logs", "--log-level", "WARN"]);
-        // Without it a question is answered with no, and the turn ends without a word.
-        argv.push("--auto");
-        // The only one that takes the model's id with its provider.
-        argv.extend(["--model", &context.model]);
-        let effort = prompt.setting_text(EFFORT);
-        if let Some(effort) = &effort {
-            argv.extend(["--variant", effort]);
-        }
-        for block in &prompt.blocks {
-            if let Block::Image(image) = block
-                && IMAGES.contains(&image.media_type.as_str())
-            {
-                argv.extend(["--file", &image.path]);
-            }
-        }
-        match &context.origin {
-            Origin::Resume(session) => argv.extend(["--session", session]),
-            Origin::Fork(origin) if origin.after_turn.is_some() => {
-                let message = "opencode copies a conversation from its end only";
-                return Err(unsupported("origin.after_turn", message));
-            }
-            Origin::Fork(origin) => argv.extend(["--session", &origin.token, "--fork"]),
-            // Without a title it asks the model for one.
-            Origin::New => argv.extend(["--title", &context.session_id]),
-        }
-        let mut launch = aod_plugin_sdk::launch(argv, context.continuity(prompt));
-
-        let private = &context.paths.private;
-        let config_path = format!("{private}/opencode.json");
-        let system_path = format!("{private}/system-prompt.md");
-        launch.env = vec![
-            variable("OPENCODE_CONFIG", &config_path),
-            variable("OPENCODE_DISABLE_AUTOUPDATE", "1"),
-            variable("OPENCODE_DISABLE_MODELS_FETCH", "1"),
-            variable("OPENCODE_DISABLE_LSP_DOWNLOAD", "1"),
-        ];
-        // The name that it looks for where the model is not in its own catalog.
-        if context.has_secret(GEMINI_KEY) {
-            launch.env.push(Variable {
-                name: "GOOGLE_GENERATIVE_AI_API_KEY".to_owned(),
-                value: secret(GEMINI_KEY),
-            });
-        }
-        let config = config::config(context, &system_path);
-        launch.files = vec![file(config_path, config)];
-        if let Some(system) = &context.system {
-            launch.files.push(file(system_path, text(system)));
-        }
-        launch.stdin = Stdin::Text(text(prompt.text()));
-        Ok(launch)
+        launch::launch(context, prompt)
     }
 
-    fn conversation(
-        _: &NoOptions,
-        context: Context,
-        _: Option<Vec<u8>>,
-    ) -> conversation::OpencodeConversation {
-        conversation::OpencodeConversation::new(&context)
+    fn conversation(_: &NoOptions, context: Context, state: Option<Vec<u8>>) -> Process<Opencode> {
+        Process::new(context, state)
+    }
+}
+
+impl Modes for Opencode {
+    type Print = print::PrintConversation;
+    type Dialect = live::Live;
+
+    /// A CLI that may ask has to be spoken to.
+    fn is_spoken_to(context: &Context, settings: &[Setting]) -> bool {
+        context.live || launch::asks(settings)
+    }
+
+    fn print(context: &Context) -> print::PrintConversation {
+        print::PrintConversation::new(context)
+    }
+
+    fn spoken_to(context: &Context) -> (Profile, live::Live) {
+        let profile = Profile {
+            model: Some(context.model.clone()),
+            settings: vec![ConfigOption {
+                id: EFFORT.to_owned(),
+                config: "effort".to_owned(),
+                method: Method::ConfigOption,
+                is_required: false,
+                // Left to itself it has the model think as little as it can.
+                default: Some("default".to_owned()),
+            }],
+            // Its configuration has them, and the system prompt.
+            offers_servers: false,
+            prepends_system: false,
+            ..Profile::new(context)
+        };
+        (profile, live::Live::new(context))
     }
 }
 
@@ -198,6 +189,20 @@ fn effort() -> OptionDeclaration {
         schema: r#"{"enum":["none","minimal","low","medium","high","xhigh","max"]}"#.to_owned(),
         default: "null".to_owned(),
         scope: OptionScope::Turn,
+    }
+}
+
+fn permission_mode() -> OptionDeclaration {
+    OptionDeclaration {
+        id: PERMISSION_MODE.to_owned(),
+        label: "Permission mode".to_owned(),
+        description: format!(
+            "Whether the agent does as it likes ({ALLOW}), or asks before it runs a command, \
+             changes a file, fetches a page or leaves the workspace ({ASK})."
+        ),
+        schema: format!(r#"{{"type":"string","enum":["{ALLOW}","{ASK}"]}}"#),
+        default: format!("\"{ALLOW}\""),
+        scope: OptionScope::Process,
     }
 }
 

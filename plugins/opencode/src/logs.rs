@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use aod_plugin_sdk::{Level, McpState, Out};
+
 /// What a line of the log says, as far as the adapter reads it.
 #[derive(Debug, Default, PartialEq)]
 pub(crate) struct Entry<'a> {
@@ -38,6 +40,39 @@ pub(crate) fn read(line: &str) -> Option<Entry<'_>> {
         }
     }
     Some(entry)
+}
+
+/// Tells what a line of stderr says. Returns what failed where it is a request for a reply.
+pub(crate) fn tell<'a>(line: &'a str, out: &mut Out) -> Option<Cow<'a, str>> {
+    let Some(entry) = read(line) else {
+        out.stderr(line);
+        return None;
+    };
+    match &*entry.message {
+        "stream error" if entry.small => out.notice(Level::Info, entry.error),
+        "stream error" => return Some(entry.error),
+        "server unavailable" => {
+            let state = match &*entry.status {
+                "needs_auth" | "needs_client_registration" => McpState::NeedsAuth,
+                "disabled" => McpState::Disabled,
+                _ => McpState::Failed,
+            };
+            out.mcp_server(entry.key, state, None);
+        }
+        message => {
+            let level = match &*entry.level {
+                "ERROR" => Level::Error,
+                "WARN" => Level::Warning,
+                _ => Level::Info,
+            };
+            let text = match &*entry.error {
+                "" => message.to_owned(),
+                error => format!("{message}: {error}"),
+            };
+            out.notice(level, text);
+        }
+    }
+    None
 }
 
 /// A value, and what follows it.

@@ -16,21 +16,18 @@ pub(crate) fn prefix(server: &str) -> String {
 }
 
 /// Tells of a call, its answer, and what it changed.
-pub(crate) fn tell(
-    servers: &ToolPrefixes,
-    id: Text<'_>,
-    name: Text<'_>,
-    state: State<'_>,
-    out: &mut Out,
-) {
+pub(crate) fn tell(servers: &ToolPrefixes, id: &str, name: &str, state: &State<'_>, out: &mut Out) {
+    call(servers, id, name, state, out);
+    answer(id, name, state, out);
+}
+
+/// Tells of a call.
+pub(crate) fn call(servers: &ToolPrefixes, id: &str, name: &str, state: &State<'_>, out: &mut Out) {
     let input = state.input.map_or("null", |input| input.get());
     let read: Input<'_> = serde_json::from_str(input).unwrap_or_default();
-    let (kind, canonical) = kind(&name);
+    let (kind, canonical) = kind(name);
     let mut call = ToolCall {
-        title: state
-            .title
-            .filter(|title| !title.is_empty())
-            .map(Into::into),
+        title: title(state).map(str::to_owned),
         locations: [&read.path, &read.folder]
             .into_iter()
             .flatten()
@@ -40,11 +37,11 @@ pub(crate) fn tell(
             })
             .collect(),
         canonical_name: canonical.map(str::to_owned),
-        ..tool_call(&*id, &*name, kind, input)
+        ..tool_call(id, name, kind, input)
     };
     // The CLI's own tools come first; their names have no server's prefix.
     if kind == ToolKind::Other
-        && let Some((server, tool)) = servers.find(&name)
+        && let Some((server, tool)) = servers.find(name)
     {
         call.kind = ToolKind::Mcp;
         call.server = Some(server.to_owned());
@@ -52,17 +49,27 @@ pub(crate) fn tell(
         call.locations = Vec::new();
     }
     out.tool_call(call);
+}
 
+/// What the CLI says of a call for people.
+pub(crate) fn title<'a>(state: &'a State<'_>) -> Option<&'a str> {
+    state.title.as_deref().filter(|title| !title.is_empty())
+}
+
+/// Tells the answer of a call, and what it changed.
+pub(crate) fn answer(id: &str, name: &str, state: &State<'_>, out: &mut Out) {
+    let input = state.input.map_or("null", |input| input.get());
+    let read: Input<'_> = serde_json::from_str(input).unwrap_or_default();
     let is_error = &*state.status != "completed";
-    let output = match (state.error.0, state.output.0) {
-        (Some(error), _) if is_error => error,
-        (_, output) => output.unwrap_or_default(),
+    let output = match (&state.error.0, &state.output.0) {
+        (Some(error), _) if is_error => &**error,
+        (_, Some(output)) => &**output,
+        (_, None) => "",
     };
-    let metadata = state.metadata.unwrap_or_default();
-    let changes = if is_error {
-        Vec::new()
-    } else {
-        changes(&name, &read, &metadata, &id)
+    let changes = match &state.metadata {
+        Some(metadata) if !is_error => changes(name, &read, metadata, id),
+        None if !is_error => changes(name, &read, &Metadata::default(), id),
+        _ => Vec::new(),
     };
     let diffs = changes.iter().filter_map(|change| {
         Some(Part::Diff(Diff {
@@ -78,7 +85,7 @@ pub(crate) fn tell(
     for change in changes {
         out.emit(EventBody::FileChange(change));
     }
-    if !is_error && &*name == "todowrite" {
+    if !is_error && name == "todowrite" {
         out.todo(read.todos.into_iter().map(Todo::item).collect());
     }
 }

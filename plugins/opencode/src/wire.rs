@@ -15,6 +15,38 @@ pub struct Line<'a> {
     pub session: Option<Text<'a>>,
     pub part: Part<'a>,
     pub error: Option<Error<'a>>,
+
+    // What the plugin tells, among the lines of either mode.
+    pub method: Option<Text<'a>>,
+    #[serde(borrow)]
+    pub params: Option<&'a RawValue>,
+}
+
+/// What the plugin tells, besides what a line of stdout has: `ready`, `session`, `delta`, `retry`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, bound(deserialize = "'de: 'a"))]
+pub struct Told<'a> {
+    #[serde(rename = "type")]
+    pub kind: Text<'a>,
+    #[serde(rename = "sessionID")]
+    pub session: Option<Text<'a>>,
+    pub part: Part<'a>,
+    pub error: Option<Error<'a>>,
+    pub retry: Option<Retry<'a>>,
+    /// What a piece is of.
+    pub of: Text<'a>,
+    pub text: Text<'a>,
+}
+
+/// A request that failed and is made once more.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, bound(deserialize = "'de: 'a"))]
+pub struct Retry<'a> {
+    pub message: Text<'a>,
+    /// When, in milliseconds since the Unix epoch.
+    pub next: Option<u64>,
+    /// How long until then, in milliseconds.
+    pub wait: u64,
 }
 
 /// A part of a message.
@@ -58,6 +90,11 @@ pub struct Metadata<'a> {
     pub exists: Option<bool>,
     pub diff: Option<Text<'a>>,
     pub files: Vec<FileMetadata<'a>>,
+    /// What a command has put out so far.
+    pub output: MaybeText<'a>,
+    /// The session of a subagent.
+    #[serde(rename = "sessionId")]
+    pub session: MaybeText<'a>,
 }
 
 /// A file that a patch has changed.

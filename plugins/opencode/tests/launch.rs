@@ -7,7 +7,8 @@ use aod_plugin_sdk::testing::{
     context, keeps_secrets_apart, prompt, setting, shown, starts_afresh, with_everything,
 };
 use aod_plugin_sdk::{
-    Attachment, Block, Context, Continuity, ForkOrigin, Launch, Origin, Prompt, prepare,
+    Attachment, Block, Context, Continuity, ForkOrigin, Launch, Origin, Prompt, WorkspaceConfig,
+    prepare,
 };
 
 fn facts() -> (Context, Prompt) {
@@ -20,9 +21,45 @@ fn launch((context, prompt): &(Context, Prompt)) -> Launch {
     prepare::<Opencode>(context, prompt).unwrap()
 }
 
+/// A launch without the plugin's code.
+fn brief(launch: &Launch) -> String {
+    shown(launch).replace(include_str!("../src/events.js"), "…")
+}
+
+#[test]
+fn a_process_that_is_spoken_to() {
+    let mut facts = facts();
+    facts.0.live = true;
+    insta::assert_snapshot!(brief(&launch(&facts)));
+}
+
+#[test]
+fn a_process_that_asks() {
+    let mut facts = facts();
+    facts.1.settings = vec![setting("permission_mode", "\"ask\"")];
+    facts.0.workspace_config = WorkspaceConfig::All;
+    let launch = launch(&facts);
+    assert!(launch.argv.join(" ").starts_with("opencode acp"));
+    let shown = brief(&launch);
+    assert!(shown.contains(r#""bash":"ask""#), "{shown}");
+    assert!(
+        !shown.contains("OPENCODE_DISABLE_PROJECT_CONFIG"),
+        "{shown}"
+    );
+    assert!(!shown.contains("AGENTS.md"), "{shown}");
+}
+
+/// The CLI would load plugins of the workspace all the same, but not the adapter's.
+#[test]
+fn who_leaves_plugins_out_has_the_adapters() {
+    let mut facts = facts();
+    facts.0.secrets.push("OPENCODE_PURE".to_owned());
+    assert_eq!(launch(&facts).withhold, ["OPENCODE_PURE"]);
+}
+
 #[test]
 fn a_first_turn() {
-    insta::assert_snapshot!(shown(&launch(&facts())));
+    insta::assert_snapshot!(brief(&launch(&facts())));
 }
 
 #[test]
@@ -40,7 +77,7 @@ fn a_later_turn_with_everything() {
     };
     prompt.blocks.push(Block::Image(attachment.clone()));
     prompt.blocks.push(Block::File(attachment));
-    insta::assert_snapshot!(shown(&launch(&(context, prompt))));
+    insta::assert_snapshot!(brief(&launch(&(context, prompt))));
 }
 
 #[test]
@@ -54,7 +91,7 @@ fn a_copy_begins_at_the_end_of_another_conversation() {
     };
     context.origin = origin(None);
     let launch = launch(&(context.clone(), prompt.clone()));
-    assert!(launch.argv.join(" ").ends_with("--session ses_1 --fork"));
+    assert!(launch.argv.join(" ").contains("--session ses_1 --fork"));
     assert_eq!(launch.continuity, Continuity::Native);
     context.origin = origin(Some(1));
     let refusal = prepare::<Opencode>(&context, &prompt).unwrap_err();

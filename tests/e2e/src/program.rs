@@ -3,11 +3,15 @@
 use std::path::{Path, PathBuf};
 
 /// The vendors' CLIs that the tests run, as npm knows them.
-pub const CLIS: [(&str, &str); 4] = [
+pub const CLIS: [(&str, &str); 5] = [
     ("claude", "@anthropic-ai/claude-code@2.1.331"),
     ("codex", "@openai/codex@0.169.0"),
     ("gemini", "@google/gemini-cli@0.61.0"),
     ("opencode", "opencode-ai@1.18.33"),
+    (
+        "claude-agent-acp",
+        "@agentclientprotocol/claude-agent-acp@0.49.0",
+    ),
 ];
 
 /// The repository's root.

@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
+mod claude;
 mod crashes;
 mod permissions;
 mod stops;
@@ -11,8 +12,8 @@ mod turns;
 use std::time::SystemTime;
 
 use aod_e2e::{
-    Client, DEADLINE, Ended, Runtimes, Server, ServerOptions, Session, cli, eventually, extend,
-    plugin,
+    Client, DEADLINE, Ended, Runtimes, Server, ServerOptions, Session, cli, cli_if_installed,
+    eventually, extend, plugin,
 };
 use aod_standin::{Options, Standin};
 use serde_json::{Value, json};
@@ -75,6 +76,34 @@ OPENCODE_CONFIG_CONTENT = '{"share":"disabled","permission":{"edit":"ask","bash"
 "#,
 };
 
+/// Claude Code by its published adapter, which is told where the CLI is.
+const CLAUDE: Agent = Agent {
+    runtime: "claude-acp",
+    cli: "claude-agent-acp",
+    model: "anthropic/claude-sonnet-4-6",
+    key: "ANTHROPIC_API_KEY",
+    endpoint: "ANTHROPIC_BASE_URL",
+    table: r#"
+[[runtime.claude-acp.models]]
+id = "anthropic/claude-sonnet-4-6"
+
+[runtime.claude-acp.options]
+argv = ["claude-agent-acp"]
+mode = "bypassPermissions"
+skills_folder = ".claude/skills"
+fork = true
+providers = [{ id = "anthropic", endpoint_variable = "ANTHROPIC_BASE_URL" }]
+credentials = [{ name = "provider_key:anthropic", variable = "ANTHROPIC_API_KEY", providers = ["anthropic"] }]
+
+[runtime.claude-acp.options.env]
+ANTHROPIC_MODEL = "{model}"
+CLAUDE_CODE_EXECUTABLE = "PATH OF CLAUDE"
+CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC = "1"
+DISABLE_AUTOUPDATER = "1"
+IS_SANDBOX = "1"
+"#,
+};
+
 /// Declares a test for each agent.
 macro_rules! with_each_agent {
     ($($test:ident),* $(,)?) => {
@@ -105,13 +134,26 @@ impl Lab {
 
     /// With more fields of the agent and of the environment.
     async fn with(agent: Agent, options: &str, of_agent: Value, of_environment: Value) -> Self {
+        Self::where_processes_stay("60s", agent, options, of_agent, of_environment).await
+    }
+
+    /// With processes that stay for so long.
+    async fn where_processes_stay(
+        idle: &str,
+        agent: Agent,
+        options: &str,
+        of_agent: Value,
+        of_environment: Value,
+    ) -> Self {
         let header = format!("[runtime.{}.options]\n", agent.runtime);
         let table = agent
             .table
-            .replace(&header, &format!("{header}{options}\n"));
+            .replace(&header, &format!("{header}{options}\n"))
+            .replace("PATH OF CLAUDE", &path_of_claude());
         let more = format!("command = {:?}\n{table}", cli(agent.cli));
         let runtimes = Runtimes::default().with(agent.runtime, &plugin("acp"), &more);
-        let server = Server::start(ServerOptions::new(runtimes)).await;
+        let options = ServerOptions::new(runtimes).set("AOD_LIVE__IDLE", idle);
+        let server = Server::start(options).await;
         let model = Standin::start(Options::default()).await.unwrap();
         let client = server.client();
         let mut body = json!({"name": "a", "runtime": agent.runtime, "model": agent.model});
@@ -157,6 +199,13 @@ async fn can_be_loaded(agent: Agent) {
         (minute() > now).then_some(())
     })
     .await;
+}
+
+/// Of the pinned CLI, where its own adapter finds it.
+fn path_of_claude() -> String {
+    cli_if_installed("claude")
+        .and_then(|link| link.canonicalize().ok())
+        .map_or_else(String::new, |path| path.display().to_string())
 }
 
 /// A value that stands nowhere else.

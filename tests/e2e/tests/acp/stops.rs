@@ -29,14 +29,15 @@ async fn interrupting_an_answer_keeps_the_session(agent: Agent) {
     let ended = session.ended().await;
     assert_eq!(ended.session["status"], "completed", "{ended:#?}");
     assert_eq!(ended.turn["outcome"], "interrupted");
-    // It was asked, and not killed.
-    assert_eq!(ended.session["exit_code"], 0, "{ended:#?}");
+    // It was asked, and not killed: it takes the next prompt.
+    let process = lab.server.supervisor().root;
     let all = events(&session).await;
     let results = of_type(&all, "turn.result");
     assert_eq!(results[0]["stop_reason"], "cancelled", "{all:#?}");
     session.prompt("[[say on]]").await;
     let ended = session.ended().await.completed();
     assert_eq!(result(&ended, &session).await, "on");
+    assert_eq!(lab.server.supervisor().root, process);
 }
 
 async fn interrupting_a_question_closes_it(agent: Agent) {

@@ -7,6 +7,7 @@ use crate::{Agent, Lab, can_be_loaded, events, of_type, result, secret, with_eac
 
 with_each_agent!(
     two_turns_are_remembered_and_told_once,
+    a_later_process_goes_on,
     a_file_is_written,
     an_mcp_server_is_called_with_its_sealed_value,
     a_missing_key_is_named,
@@ -19,7 +20,7 @@ async fn two_turns_are_remembered_and_told_once(agent: Agent) {
     let session = lab.session("[[say apricot]]").await;
     let ended = session.ended().await.completed();
     assert_eq!(result(&ended, &session).await, "apricot");
-    can_be_loaded(agent).await;
+    let process = lab.server.supervisor().root;
     session.prompt("[[recall]]").await;
     let ended = session.ended().await.completed();
     let answer = result(&ended, &session).await;
@@ -41,8 +42,25 @@ async fn two_turns_are_remembered_and_told_once(agent: Agent) {
         assert_eq!(joined, texts[turn - 1]);
     }
     assert!(of_type(&all, "unparsed").is_empty(), "{all:#?}");
-    assert_eq!(of_type(&all, "session.started").len(), 2);
+    assert_eq!(of_type(&all, "session.started").len(), 1);
     assert_eq!(ended.turn["usage"]["output_tokens"], 7, "{:#?}", ended.turn);
+    assert_eq!(lab.server.supervisor().root, process);
+}
+
+async fn a_later_process_goes_on(agent: Agent) {
+    let nothing = json!({});
+    let lab = Lab::where_processes_stay("0s", agent, "", nothing.clone(), nothing).await;
+    let session = lab.session("[[say apricot]]").await;
+    session.ended().await.completed();
+    can_be_loaded(agent).await;
+    session.prompt("[[recall]]").await;
+    let ended = session.ended().await.completed();
+    let answer = result(&ended, &session).await;
+    assert!(answer.contains("[[say apricot]]"), "{answer}");
+    let all = events(&session).await;
+    assert_eq!(of_type(&all, "session.started").len(), 2, "{all:#?}");
+    // What was said before is not told again.
+    assert_eq!(of_type(&all, "message").len(), 2, "{all:#?}");
 }
 
 async fn a_file_is_written(agent: Agent) {

@@ -6,4 +6,5 @@ mod commands;
 mod first_start;
 mod hostile;
 mod reload;
+mod table;
 mod template;

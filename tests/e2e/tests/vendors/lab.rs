@@ -69,8 +69,8 @@ pub(crate) const GEMINI: Vendor = Vendor {
 pub(crate) const OPENCODE: Vendor = Vendor {
     runtime: "opencode",
     skills: ".config/opencode/skills",
-    deltas: false,
-    patience: 15,
+    deltas: true,
+    patience: 40,
     ..CLAUDE
 };
 
@@ -105,7 +105,12 @@ impl Lab {
 
     /// With a process for each turn, whatever the CLI can.
     pub(crate) async fn with_a_process_a_turn(vendor: &'static Vendor) -> Self {
-        let lab = Self::start(vendor, "0s").await;
+        Self::where_processes_stay(vendor, "0s").await
+    }
+
+    /// With processes that stay for so long.
+    pub(crate) async fn where_processes_stay(vendor: &'static Vendor, idle: &str) -> Self {
+        let lab = Self::start(vendor, idle).await;
         lab.register(vendor.credential, &lab.key).await;
         lab
     }

@@ -26,6 +26,8 @@ macro_rules! each_vendor {
 mod credentials;
 mod extras;
 mod failures;
+mod faults;
 mod lab;
+mod live;
 mod stops;
 mod turns;

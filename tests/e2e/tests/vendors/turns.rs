@@ -100,8 +100,12 @@ fn story(events: &[Value]) -> Vec<String> {
     let mut story: Vec<String> = events
         .iter()
         .map(|event| event["type"].as_str().unwrap().to_owned())
-        // Pieces of text are some CLIs' alone; when tokens are told is each one's own affair.
-        .filter(|kind| !matches!(kind.as_str(), "message.delta" | "usage" | "notice"))
+        // Pieces of text and news of calls are some CLIs' alone; when tokens are told is each one's
+        // own affair.
+        .filter(|kind| {
+            let kind = kind.as_str();
+            !matches!(kind, "message.delta" | "tool.update" | "usage" | "notice")
+        })
         .collect();
     story.dedup();
     story

@@ -1,16 +1,16 @@
 //! What is written to the agent, each message a line.
 
 use aod_plugin_sdk::json::write_string;
-use aod_plugin_sdk::{
-    Block, Context, Fragment, McpServer, McpTransport, McpValue, Template, mcp, text_of,
-};
+use aod_plugin_sdk::{Block, Fragment, McpServer, McpTransport, McpValue, Template, mcp, text_of};
 use serde_json::value::RawValue;
 
 /// The request that a process begins with; the only one that the launch has, and not the fold.
 pub(crate) const INITIALIZE: u64 = 0;
 
-/// Without files and terminals of the client's: the agent has the sandbox's own.
-pub(crate) fn initialize() -> String {
+/// The first request, which the launch writes. It offers no files and terminals of the client's:
+/// the agent has the sandbox's own.
+#[must_use]
+pub fn initialize() -> String {
     let version = env!("CARGO_PKG_VERSION");
     format!(
         "{{\"jsonrpc\":\"2.0\",\"id\":{INITIALIZE},\"method\":\"initialize\",\"params\":{{\
@@ -53,7 +53,8 @@ pub(crate) fn session(
     id: u64,
     method: &str,
     session: Option<&str>,
-    context: &Context,
+    folder: &str,
+    servers: &[McpServer],
     http: bool,
 ) -> Vec<Fragment> {
     let mut request = begin(id, method);
@@ -62,10 +63,10 @@ pub(crate) fn session(
     }
     request
         .text("\"cwd\":")
-        .json_text(&context.paths.workspace)
+        .json_text(folder)
         .text(",\"mcpServers\":[");
     let mut first = true;
-    for server in &context.mcp_servers {
+    for server in servers {
         if !http && matches!(server.transport, McpTransport::Url(_)) {
             continue;
         }
@@ -119,31 +120,38 @@ fn write_values(request: &mut Template, values: &[McpValue]) {
     request.text("]");
 }
 
-/// A prompt, or more for one that runs. `first` is a text that comes before the rest; `images` says
-/// whether the agent takes them, which are named otherwise.
-pub(crate) fn prompt(
-    id: u64,
-    method: &str,
-    session: &str,
-    first: Option<&str>,
-    blocks: &[Block],
-    images: bool,
-) -> Vec<Fragment> {
+/// What is said in a prompt, or in more for one that runs.
+pub(crate) struct Said<'a> {
+    /// A block of the protocol's that comes before everything.
+    pub(crate) before: Option<&'a str>,
+    /// A text that comes before the rest.
+    pub(crate) text: Option<&'a str>,
+    pub(crate) blocks: &'a [Block],
+    /// Whether the agent takes images, which are named otherwise.
+    pub(crate) images: bool,
+}
+
+/// A prompt, or more for one that runs.
+pub(crate) fn prompt(id: u64, method: &str, session: &str, said: &Said<'_>) -> Vec<Fragment> {
     let mut request = begin(id, method);
     request
         .text("\"sessionId\":")
         .json_text(session)
         .text(",\"prompt\":[");
-    if let Some(text) = first {
+    let mut first = true;
+    if let Some(block) = said.before {
+        request.text(block);
+        first = false;
+    }
+    if let Some(text) = said.text {
+        comma(&mut request, &mut first);
         write_text(&mut request, text);
     }
-    for (index, block) in blocks.iter().enumerate() {
-        if index > 0 || first.is_some() {
-            request.text(",");
-        }
+    for block in said.blocks {
+        comma(&mut request, &mut first);
         match block {
             Block::Text(text) => write_text(&mut request, text),
-            Block::Image(image) if images => {
+            Block::Image(image) if said.images => {
                 request
                     .text("{\"type\":\"image\",\"mimeType\":")
                     .json_text(&image.media_type)
@@ -158,6 +166,12 @@ pub(crate) fn prompt(
     }
     request.text("]");
     end(request)
+}
+
+fn comma(request: &mut Template, first: &mut bool) {
+    if !std::mem::take(first) {
+        request.text(",");
+    }
 }
 
 fn write_text(request: &mut Template, text: &str) {

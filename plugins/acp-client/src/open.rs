@@ -7,13 +7,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::conversation::AcpConversation;
-use crate::options::filled;
+use crate::dialect::Dialect;
 use crate::request;
 use crate::usage::Money;
 use crate::wire::{self, Initialized, Opened};
 
 /// How a token begins that names a copy and not the conversation to copy.
-pub(crate) const COPY: &str = "copy:";
+pub const COPY: &str = "copy:";
 
 /// What is waited for.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -86,7 +86,6 @@ pub(crate) struct Opening {
     /// The number of the request that was sent last.
     pub(crate) last: u64,
     pub(crate) agent: Agent,
-    pub(crate) session: Option<String>,
 }
 
 impl Opening {
@@ -94,11 +93,6 @@ impl Opening {
     pub(crate) fn awaits(&self, id: &RawValue) -> bool {
         !matches!(self.step, Step::Settle | Step::Idle | Step::Over)
             && id.get().parse() == Ok(self.awaited)
-    }
-
-    /// The agent's own id of the session.
-    pub(crate) fn session(&self) -> Option<&str> {
-        self.session.as_deref()
     }
 
     /// The number of a request whose reply is waited for.
@@ -115,7 +109,7 @@ impl Opening {
     }
 }
 
-impl AcpConversation {
+impl<D: Dialect> AcpConversation<D> {
     /// The reply that was waited for.
     pub(crate) fn replied(&mut self, result: Option<&RawValue>, out: &mut Out) {
         match self.opening.step {
@@ -127,10 +121,10 @@ impl AcpConversation {
                 match opened.session_id {
                     Some(session) => {
                         out.session_started(&*session);
-                        self.opening.session = Some(session.into());
+                        self.turn.session = Some(session.into());
                         self.needs_system = is_new;
                         if is_new {
-                            self.money = Money::at(Some(0.0));
+                            self.turn.money = Money::at(Some(0.0));
                         }
                         self.choose(out);
                     }
@@ -138,14 +132,14 @@ impl AcpConversation {
                 }
             }
             Step::Resume => {
-                if let Some(session) = self.opening.session() {
+                if let Some(session) = self.turn.session() {
                     out.session_started(session);
                 }
                 if self.opening.agent.resume {
                     self.choose(out);
                 } else {
                     self.opening.step = Step::Settle;
-                    out.wake_after(self.options.replay_quiet_ms);
+                    out.wake_after(self.profile.replay_quiet_ms);
                 }
             }
             Step::Model => self.choose_mode(out),
@@ -167,7 +161,7 @@ impl AcpConversation {
             return;
         }
         self.opening.agent = Agent::new(said);
-        match self.options.auth_method.clone() {
+        match self.profile.auth_method.clone() {
             Some(method) => {
                 let id = self.opening.next(Step::Authenticate);
                 out.write_stdin(request::plain(id, "authenticate", &[("methodId", &method)]));
@@ -180,7 +174,10 @@ impl AcpConversation {
     fn open(&mut self, out: &mut Out) {
         let agent = self.opening.agent;
         for server in &self.context.mcp_servers {
-            if !agent.http && matches!(server.transport, McpTransport::Url(_)) {
+            if self.profile.offers_servers
+                && !agent.http
+                && matches!(server.transport, McpTransport::Url(_))
+            {
                 let why = "the agent reaches no MCP servers over HTTP".to_owned();
                 out.mcp_server(&*server.name, McpState::Failed, Some(why));
             }
@@ -195,7 +192,7 @@ impl AcpConversation {
                 self.begin_afresh("it cannot go on with one", out);
                 return;
             }
-            Origin::New if self.turn > 1 => {
+            Origin::New if self.turn.number > 1 => {
                 self.begin_afresh("there is none to go on with", out);
                 return;
             }
@@ -205,8 +202,8 @@ impl AcpConversation {
             }
         };
         let id = self.opening.next(step);
-        let request = request::session(id, method, Some(&session), &self.context, agent.http);
-        self.opening.session = Some(session);
+        let request = self.of_folder(id, method, Some(&session));
+        self.turn.session = Some(session);
         out.write_stdin(request);
     }
 
@@ -228,24 +225,31 @@ impl AcpConversation {
     }
 
     fn begin(&mut self, out: &mut Out) {
-        self.opening.session = None;
+        self.turn.session = None;
         let id = self.opening.next(Step::New);
-        let http = self.opening.agent.http;
-        let request = request::session(id, "session/new", None, &self.context, http);
-        out.write_stdin(request);
+        out.write_stdin(self.of_folder(id, "session/new", None));
+    }
+
+    /// A request to begin a session, or to go on with one, in the workspace.
+    pub(crate) fn of_folder(&self, id: u64, method: &str, session: Option<&str>) -> Vec<Fragment> {
+        let servers = match self.profile.offers_servers {
+            true => &self.context.mcp_servers[..],
+            false => &[],
+        };
+        let cwd = &self.context.paths.workspace;
+        request::session(id, method, session, cwd, servers, self.opening.agent.http)
     }
 
     /// Something was said where silence was waited for.
     pub(crate) fn still_settling(&self, out: &mut Out) {
         if self.opening.step == Step::Settle {
-            out.wake_after(self.options.replay_quiet_ms);
+            out.wake_after(self.profile.replay_quiet_ms);
         }
     }
 
     /// Chooses model and mode, where the options say so, and prompts then.
     pub(crate) fn choose(&mut self, out: &mut Out) {
-        let template = self.options.select_model.as_ref();
-        match template.and_then(|text| filled(text, &self.context)) {
+        match self.profile.model.clone() {
             Some(model) => {
                 let id = self.opening.next(Step::Model);
                 let request = self.of_session(id, "session/set_model", &[("modelId", &model)]);
@@ -256,7 +260,7 @@ impl AcpConversation {
     }
 
     fn choose_mode(&mut self, out: &mut Out) {
-        match self.options.mode.clone() {
+        match self.profile.mode.clone() {
             Some(mode) => {
                 let id = self.opening.next(Step::Mode);
                 out.write_stdin(self.of_session(id, "session/set_mode", &[("modeId", &mode)]));
@@ -266,7 +270,7 @@ impl AcpConversation {
     }
 
     pub(crate) fn of_session(&self, id: u64, method: &str, more: &[(&str, &str)]) -> Vec<Fragment> {
-        let session = self.opening.session().unwrap_or_default();
+        let session = self.turn.session().unwrap_or_default();
         let mut parameters = vec![("sessionId", session)];
         parameters.extend(more);
         request::plain(id, method, &parameters)

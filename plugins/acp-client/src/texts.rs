@@ -8,7 +8,7 @@ use crate::wire::{self, Block, Update};
 
 /// The texts of a turn.
 #[derive(Debug, Default)]
-pub(crate) struct Texts {
+pub struct Texts {
     /// The number of the text that is being told or comes next.
     item: u32,
     message: String,
@@ -34,7 +34,12 @@ impl Texts {
     }
 
     /// A piece of a message, told by a subagent that the call `inside` started.
-    pub(crate) fn message(&mut self, update: &Update<'_>, inside: Option<&str>, out: &mut Out) {
+    pub(crate) fn message_chunk(
+        &mut self,
+        update: &Update<'_>,
+        inside: Option<&str>,
+        out: &mut Out,
+    ) {
         self.end_thought(out);
         let id = update.message_id.0.as_deref();
         let other_id = id.is_some() && id != self.message_id.as_deref();
@@ -61,7 +66,12 @@ impl Texts {
     }
 
     /// A piece of a thought.
-    pub(crate) fn thought(&mut self, update: &Update<'_>, inside: Option<&str>, out: &mut Out) {
+    pub(crate) fn thought_chunk(
+        &mut self,
+        update: &Update<'_>,
+        inside: Option<&str>,
+        out: &mut Out,
+    ) {
         self.end_message(false, out);
         if inside != self.inside.as_deref() {
             self.end_thought(out);
@@ -79,15 +89,68 @@ impl Texts {
     }
 
     /// Something else begins.
-    pub(crate) fn end(&mut self, out: &mut Out) {
+    pub fn end(&mut self, out: &mut Out) {
         self.end_thought(out);
         self.end_message(false, out);
     }
 
-    /// The turn is stopped.
-    pub(crate) fn break_off(&mut self, out: &mut Out) {
+    /// What is being said does not come to its end.
+    pub fn break_off(&mut self, out: &mut Out) {
         self.end_thought(out);
         self.end_message(true, out);
+    }
+
+    /// What was said of the message is void: it is said once more.
+    pub fn discard(&mut self, reason: &str, out: &mut Out) {
+        self.end_thought(out);
+        self.message_id = None;
+        if self.has_open_message() {
+            self.message.clear();
+            self.parts.clear();
+            out.discard(self.item, reason);
+            self.item += 1;
+        }
+    }
+
+    /// A piece of a message, told by a subagent that the call `inside` started.
+    pub fn message(&mut self, text: &str, inside: Option<&str>, out: &mut Out) {
+        self.end_thought(out);
+        self.of(inside, out);
+        self.message.push_str(text);
+        out.inside(inside);
+        out.delta(self.item, text);
+        out.inside(None::<String>);
+    }
+
+    /// A piece of a thought.
+    pub fn thought(&mut self, text: &str, inside: Option<&str>, out: &mut Out) {
+        self.end_message(false, out);
+        self.of(inside, out);
+        self.thought.push_str(text);
+        out.inside(inside);
+        out.reasoning_delta(self.item, text);
+        out.inside(None::<String>);
+    }
+
+    /// Who is speaking, which ends what somebody else was saying.
+    fn of(&mut self, inside: Option<&str>, out: &mut Out) {
+        if inside != self.inside.as_deref() {
+            self.end(out);
+            self.inside = inside.map(str::to_owned);
+        }
+    }
+
+    /// The last whole message of the agent itself.
+    #[must_use]
+    pub fn last(&self) -> Option<&str> {
+        self.last.as_deref()
+    }
+
+    /// A whole message of the agent itself, of which no piece was told.
+    pub fn whole(&mut self, text: &str, out: &mut Out) {
+        self.end(out);
+        self.last = Some(text.to_owned());
+        out.message(text);
     }
 
     fn end_message(&mut self, aborted: bool, out: &mut Out) {

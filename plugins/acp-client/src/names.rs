@@ -79,11 +79,13 @@ pub(crate) fn kind(word: &str) -> ToolKind {
 }
 
 /// The names of the MCP servers, and how names of their tools begin.
-#[derive(Debug, Default)]
-pub(crate) struct Servers(Vec<(Vec<String>, String)>);
+#[derive(Debug, Default, Clone)]
+pub struct Servers(Vec<(Vec<String>, String)>);
 
 impl Servers {
-    pub(crate) fn new(context: &Context) -> Self {
+    /// Those of a process.
+    #[must_use]
+    pub fn new(context: &Context) -> Self {
         let mut servers: Vec<_> = context
             .mcp_servers
             .iter()

@@ -10,29 +10,27 @@ use aod_plugin_sdk::{
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::names::Servers;
+use crate::dialect::{Dialect, Plain};
 use crate::open::{Agent, COPY, Opening, Step};
-use crate::options::Options;
 use crate::permission::Permission;
+use crate::profile::Profile;
 use crate::request;
 use crate::texts::Texts;
 use crate::tools::Tools;
+use crate::turn::Turn;
 use crate::usage::Money;
 use crate::wire::{self, Error, Notified, Opened, Steered};
 
 /// A process of an agent.
 #[derive(Debug)]
-pub struct AcpConversation {
-    pub(crate) options: Options,
+pub struct AcpConversation<D = Plain> {
+    pub(crate) profile: Profile,
+    pub(crate) dialect: D,
     pub(crate) context: Context,
     pub(crate) opening: Opening,
     pub(crate) permission: Permission,
-    pub(crate) tools: Tools,
-    pub(crate) texts: Texts,
-    pub(crate) money: Money,
-    pub(crate) ending: Ending,
-    /// The number of the turn that runs, or ran last.
-    pub(crate) turn: u32,
+    /// The turn that runs, or ran last.
+    pub(crate) turn: Turn,
     /// A prompt that waits for the session.
     pub(crate) prompt: Option<Prompt>,
     /// Settings that the agent has, that it is to be given, and the one that it is being given.
@@ -44,8 +42,6 @@ pub struct AcpConversation {
     /// Whether the session's first prompt is to bring the system prompt.
     pub(crate) needs_system: bool,
     pub(crate) remembered: bool,
-    /// Whether the user has stopped the prompt.
-    pub(crate) stopping: bool,
     /// Whether the agent has said that the turn failed.
     pub(crate) is_broken: bool,
     /// Whether the turn that runs was begun by the agent.
@@ -71,22 +67,21 @@ struct State {
     dollars: Option<f64>,
     needs_system: bool,
     remembered: bool,
+    dialect: Option<String>,
 }
 
-impl AcpConversation {
-    pub(crate) fn new(options: Options, context: Context, state: Option<&[u8]>) -> Self {
+impl<D: Dialect> AcpConversation<D> {
+    /// Begins to read a process, or goes on with one from its state.
+    #[must_use]
+    pub fn new(profile: Profile, dialect: D, context: Context, state: Option<&[u8]>) -> Self {
+        let ending = match context.live {
+            true => Ending::live(),
+            false => Ending::default(),
+        };
         let mut new = Self {
-            options,
             opening: Opening::default(),
             permission: Permission::default(),
-            tools: Tools::new(Servers::new(&context)),
-            texts: Texts::default(),
-            money: Money::default(),
-            ending: match context.live {
-                true => Ending::live(),
-                false => Ending::default(),
-            },
-            turn: 1,
+            turn: Turn::new(Tools::new(profile.servers.clone()), ending),
             prompt: None,
             set: BTreeMap::new(),
             unset: VecDeque::new(),
@@ -94,23 +89,27 @@ impl AcpConversation {
             asides: BTreeMap::new(),
             needs_system: false,
             remembered: false,
-            stopping: false,
             is_broken: false,
             is_unasked: false,
+            profile,
+            dialect,
             context,
         };
         if let Some(state) = state.and_then(|state| serde_json::from_slice::<State>(state).ok()) {
-            new.ending = Ending::resting();
+            new.turn.ending = Ending::resting();
             new.opening.agent = state.agent;
-            new.opening.session = Some(state.session);
+            new.turn.session = Some(state.session);
             new.opening.last = state.last;
             new.opening.step = Step::Idle;
             new.permission.asked = state.asked;
-            new.turn = state.turn;
+            new.turn.number = state.turn;
             new.set = state.set;
-            new.money = Money::at(state.dollars);
+            new.turn.money = Money::at(state.dollars);
             new.needs_system = state.needs_system;
             new.remembered = state.remembered;
+            if let Some(state) = &state.dialect {
+                new.dialect.restore(state, &mut new.turn);
+            }
         }
         new
     }
@@ -136,14 +135,21 @@ impl AcpConversation {
                 };
                 // A copy tells its history, too.
                 let session = notified.session_id.as_deref();
-                if session.is_some() && session != self.opening.session() {
+                if session.is_some() && session != self.turn.session() {
                     out.absorb();
                     self.still_settling(out);
                 } else {
                     self.update(&notified.update, params, out);
                 }
             }
-            (None, Some(_)) => out.other("acp.notification", line),
+            (None, Some(method)) => {
+                let params = message.params.unwrap_or(RawValue::NULL);
+                match self.dialect.notified(method, params, &mut self.turn, out) {
+                    true => out.absorb(),
+                    false => out.other("acp.notification", line),
+                }
+                self.answered(out);
+            }
             (Some(id), None) if self.opening.awaits(id) => {
                 out.absorb();
                 match message.error {
@@ -170,15 +176,31 @@ impl AcpConversation {
     /// Remembers what is to be set before the next prompt.
     fn set(&mut self, settings: &[Setting]) {
         for setting in settings {
-            let known = self.options.settings.iter().find(|it| it.id == setting.id);
+            let known = self.profile.settings.iter().find(|it| it.id == setting.id);
             let value = serde_json::from_str::<String>(&setting.value);
             if let (Some(known), Ok(value)) = (known, value) {
-                let config = known.config();
-                self.unset.retain(|(there, _)| there != config);
-                if self.set.get(config) != Some(&value) {
-                    self.unset.push_back((config.to_owned(), value));
-                }
+                let config = known.config.clone();
+                self.will_set(config, value);
             }
+        }
+    }
+
+    fn will_set(&mut self, config: String, value: String) {
+        self.unset.retain(|(there, _)| *there != config);
+        if self.set.get(&config) != Some(&value) {
+            self.unset.push_back((config, value));
+        }
+    }
+
+    /// What a prompt does not set is as it is by itself.
+    fn set_defaults(&mut self, settings: &[Setting]) {
+        let is_set = |id: &String| settings.iter().any(|setting| setting.id == *id);
+        let defaults = self.profile.settings.iter().filter(|it| !is_set(&it.id));
+        let defaults: Vec<_> = defaults
+            .filter_map(|it| Some((it.config.clone(), it.default.clone()?)))
+            .collect();
+        for (config, value) in defaults {
+            self.will_set(config, value);
         }
     }
 }
@@ -208,15 +230,18 @@ fn end_aside(aside: Aside, result: Option<&RawValue>, error: Option<&Error<'_>>,
     }
 }
 
-impl Conversation for AcpConversation {
+impl<D: Dialect> Conversation for AcpConversation<D> {
     fn prompt(&mut self, prompt: Prompt, out: &mut Out) {
         self.end_unasked(out);
-        self.turn = prompt.turn;
-        self.texts = Texts::default();
-        self.money.begin();
-        self.ending.begin();
-        self.stopping = false;
+        self.turn.number = prompt.turn;
+        self.turn.texts = Texts::default();
+        self.turn.money.begin();
+        self.turn.ending.begin();
+        self.turn.stopping = false;
         self.is_broken = false;
+        self.turn.verdict = None;
+        self.dialect.begin(&prompt);
+        self.set_defaults(&prompt.settings);
         self.set(&prompt.settings);
         self.prompt = Some(prompt);
         if self.opening.step == Step::Idle {
@@ -228,12 +253,14 @@ impl Conversation for AcpConversation {
         match source {
             OutputSource::Stdout => self.stdout(line, out),
             OutputSource::Stderr | OutputSource::LogFile => {
-                out.stderr(line);
+                self.dialect.stderr(line, &mut self.turn, out);
                 self.still_settling(out);
             }
         }
         if self.is_unasked {
             out.wake_after(crate::updates::UNASKED_QUIET_MS);
+        } else if self.turn.verdict.is_some() {
+            out.wake_after(crate::turn::CANCEL_MS);
         }
     }
 
@@ -242,7 +269,7 @@ impl Conversation for AcpConversation {
     }
 
     fn inject(&mut self, injection: Injection, out: &mut Out) {
-        let runs = self.opening.step == Step::Prompt && !self.stopping;
+        let runs = self.opening.step == Step::Prompt && !self.turn.stopping;
         let (true, true, InjectMode::Steer) = (runs, self.opening.agent.steering, injection.mode)
         else {
             let why = match runs {
@@ -253,29 +280,24 @@ impl Conversation for AcpConversation {
             return;
         };
         let id = self.opening.number();
-        let session = self.opening.session().unwrap_or_default();
-        let images = self.opening.agent.images;
-        let blocks = &injection.blocks;
-        let method = "_session/steering";
-        out.write_stdin(request::prompt(id, method, session, None, blocks, images));
+        let session = self.turn.session().unwrap_or_default();
+        let said = request::Said {
+            before: None,
+            text: None,
+            blocks: &injection.blocks,
+            images: self.opening.agent.images,
+        };
+        out.write_stdin(request::prompt(id, "_session/steering", session, &said));
         self.asides.insert(id, Aside::Steer(injection.id));
     }
 
     fn fork(&mut self, fork: Fork, out: &mut Out) {
         let agent = self.opening.agent;
-        let session = self.opening.session().map(str::to_owned);
+        let session = self.turn.session().map(str::to_owned);
         match session {
             Some(session) if agent.fork && fork.after_turn.is_none() => {
                 let id = self.opening.number();
-                let method = "session/fork";
-                let http = agent.http;
-                out.write_stdin(request::session(
-                    id,
-                    method,
-                    Some(&session),
-                    &self.context,
-                    http,
-                ));
+                out.write_stdin(self.of_folder(id, "session/fork", Some(&session)));
                 self.asides.insert(id, Aside::Fork(fork.id));
             }
             _ => {
@@ -288,7 +310,7 @@ impl Conversation for AcpConversation {
 
     fn answer(&mut self, answer: Answer, out: &mut Out) {
         if let Some(call) = self.permission.answer(&answer, out) {
-            self.tools.refuse(&call);
+            self.turn.tools.refuse(&call);
         }
     }
 
@@ -298,18 +320,28 @@ impl Conversation for AcpConversation {
             self.choose(out);
         } else if self.is_unasked {
             self.end_unasked(out);
+        } else if let Some(verdict) = self.turn.verdict.take() {
+            // It does not even give up: the process is of no use.
+            self.turn.texts.break_off(out);
+            self.turn.tools.finish(&mut self.dialect, out);
+            let text = self.turn.texts.take_last();
+            self.turn.ending.tell(out, TurnResult { text, ..verdict });
+            self.close(out);
+        } else {
+            self.dialect.tick(&mut self.turn, out);
         }
     }
 
     fn interrupt(&mut self, out: &mut Out) {
         self.permission.cancel(out);
         if self.opening.step == Step::Prompt || self.is_unasked {
-            self.stopping = !self.is_unasked;
-            let session = self.opening.session().unwrap_or_default();
+            self.turn.stopping = !self.is_unasked;
+            let session = self.turn.session().unwrap_or_default();
             out.write_stdin(request::cancel(session));
         } else if self.prompt.take().is_some() {
             // The agent has not been asked anything yet.
-            self.ending
+            self.turn
+                .ending
                 .tell(out, stopped(StopKind::Interrupted, "cancelled"));
             if !self.context.live {
                 self.opening.step = Step::Over;
@@ -330,25 +362,30 @@ impl Conversation for AcpConversation {
             && !self.is_unasked;
         let state = State {
             agent: self.opening.agent,
-            session: self.opening.session().filter(|_| is_at_rest)?.to_owned(),
+            session: self.turn.session().filter(|_| is_at_rest)?.to_owned(),
             last: self.opening.last,
             asked: self.permission.asked,
-            turn: self.turn,
+            turn: self.turn.number,
             set: self.set.clone(),
-            dollars: self.money.now(),
+            dollars: self.turn.money.now(),
             needs_system: self.needs_system,
             remembered: self.remembered,
+            dialect: self.dialect.state(),
         };
         serde_json::to_vec(&state).ok()
     }
 
     fn finish(&mut self, exit: Exit, out: &mut Out) {
-        if self.ending.is_told() {
+        if self.turn.ending.is_told() {
             return;
         }
-        self.texts.break_off(out);
-        let text = self.texts.take_last();
-        self.ending.conclude(&exit, out, |exit| TurnResult {
+        self.turn.texts.break_off(out);
+        let text = self.turn.texts.take_last();
+        if let Some(verdict) = self.turn.verdict.take() {
+            self.turn.ending.tell(out, TurnResult { text, ..verdict });
+            return;
+        }
+        self.turn.ending.conclude(&exit, out, |exit| TurnResult {
             text,
             ..crashed(exit)
         });

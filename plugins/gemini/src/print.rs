@@ -1,4 +1,4 @@
-//! What the lines of a process mean.
+//! What the lines of a process mean that runs one prompt.
 
 use std::collections::HashMap;
 
@@ -8,16 +8,20 @@ use aod_plugin_sdk::{
     TurnResult, Usage, UsageCounts, completed, failed, usage,
 };
 
+use crate::attempts::Attempts;
+use crate::companion::Told;
 use crate::outcome::{is_lost, is_noise, is_retry, told, untold};
 use crate::tools::{Effect, call, prefix};
 use crate::wire::{Line, Tokens};
 
-/// A process of the CLI, which runs one prompt.
+/// A process that runs one prompt.
 #[derive(Debug)]
-pub struct GeminiConversation {
+pub struct PrintConversation {
     session: String,
     resumed: bool,
     remembered: bool,
+    /// Whether the CLI is sure to find the session again, even if it takes the prompt back.
+    is_sound: bool,
     servers: ToolPrefixes,
     /// The number of the message that is being said, and the pieces of it.
     item: u32,
@@ -26,22 +30,28 @@ pub struct GeminiConversation {
     /// The last error that the CLI told, which its result does not repeat.
     error: Option<String>,
     calls: HashMap<String, Effect>,
+    attempts: Attempts,
+    /// Whether it was told which MCP servers are there.
+    has_told_servers: bool,
     ending: Ending,
 }
 
-impl GeminiConversation {
+impl PrintConversation {
     pub(crate) fn new(context: &Context) -> Self {
         let resume = context.resume_token();
         Self {
             session: resume.unwrap_or(&context.session_id).to_owned(),
             resumed: resume.is_some(),
             remembered: resume.is_some(),
+            is_sound: resume.is_some(),
             servers: ToolPrefixes::new(&context.mcp_servers, prefix),
             item: 0,
             saying: String::new(),
             last_message: None,
             error: None,
             calls: HashMap::new(),
+            attempts: Attempts::default(),
+            has_told_servers: false,
             ending: Ending::default(),
         }
     }
@@ -74,10 +84,42 @@ impl GeminiConversation {
         }
     }
 
+    /// What the companion tells is known but for what went wrong.
+    fn companion(&mut self, told: &Told<'_>, out: &mut Out) {
+        match &*told.kind {
+            "request" => {
+                if !std::mem::replace(&mut self.has_told_servers, true) {
+                    told.tell_servers(self.servers.servers(), out);
+                }
+                if let (Some(why), false) = (self.attempts.request(told), self.saying.is_empty()) {
+                    self.saying.clear();
+                    out.discard(self.item, why);
+                    self.item += 1;
+                }
+            }
+            "reply" => {
+                self.is_sound |= told.finish.is_some();
+                self.attempts.reply(told, &mut self.ending);
+            }
+            "failed" => self.attempts.failed(told, &mut self.ending),
+            _ => {}
+        }
+        out.absorb();
+    }
+
     fn stdout(&mut self, text: &str, out: &mut Out) {
         let Ok(line) = serde_json::from_str::<Line<'_>>(text) else {
             return;
         };
+        if line.method.is_some() {
+            let told = line
+                .params
+                .map(|it| serde_json::from_str::<Told<'_>>(it.get()));
+            if let Some(Ok(told)) = told {
+                self.companion(&told, out);
+            }
+            return;
+        }
         match &*line.kind {
             "init" => {
                 let Some(session) = line.session_id else {
@@ -88,6 +130,7 @@ impl GeminiConversation {
             }
             "message" => self.message(line, out),
             "tool_use" => {
+                self.is_sound = true;
                 self.acknowledged(out);
                 self.flush(out);
                 let input = line
@@ -179,9 +222,17 @@ impl GeminiConversation {
             }
             Some(error) => {
                 self.break_off(out);
+                let mut result = told(&error, &line.timestamp);
+                // The companion has seen when to try again.
+                if let (Some(failure), Some(seen)) =
+                    (&mut result.failure, self.attempts.take_failure())
+                    && failure.kind == seen.kind
+                {
+                    failure.retry_at_ms = seen.retry_at_ms.or(failure.retry_at_ms);
+                }
                 TurnResult {
                     text: self.last_message.take(),
-                    ..told(&error, &line.timestamp)
+                    ..result
                 }
             }
             // Every attempt at a reply came to nothing, and an error said why. The attempts stand
@@ -189,6 +240,10 @@ impl GeminiConversation {
             None => {
                 let why = self.error.take();
                 let why = why.as_deref().unwrap_or("the CLI told no reason");
+                // It has taken the prompt back, and with it all that there was.
+                if !self.is_sound && std::mem::take(&mut self.remembered) {
+                    out.forget();
+                }
                 if !std::mem::take(&mut self.saying).is_empty() {
                     out.discard(self.item, why);
                     self.item += 1;
@@ -218,6 +273,10 @@ impl GeminiConversation {
 
     /// Which ones, the CLI does not say.
     fn servers_missing(&self, out: &mut Out) {
+        if self.has_told_servers {
+            out.absorb();
+            return;
+        }
         let names: Vec<&str> = self.servers.servers().collect();
         match names[..] {
             [one] => out.mcp_server(one, McpState::Failed, None),
@@ -247,7 +306,7 @@ fn used(model: Option<String>, tokens: Tokens) -> Usage {
     }
 }
 
-impl Conversation for GeminiConversation {
+impl Conversation for PrintConversation {
     fn prompt(&mut self, prompt: Prompt, _: &mut Out) {
         if !self.resumed {
             self.session = prompt.turn_id;

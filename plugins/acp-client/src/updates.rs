@@ -4,6 +4,7 @@ use aod_plugin_sdk::{Out, StopKind, TodoItem, TodoStatus, TurnCause, stopped};
 use serde_json::value::RawValue;
 
 use crate::conversation::AcpConversation;
+use crate::dialect::Dialect;
 use crate::open::Step;
 use crate::texts::Texts;
 use crate::usage;
@@ -13,13 +14,13 @@ use crate::wire::{self, Asked, Entry, Update, UpdateMeta};
 /// milliseconds: most do not say when they are done.
 pub(crate) const UNASKED_QUIET_MS: u32 = 10_000;
 
-impl AcpConversation {
+impl<D: Dialect> AcpConversation<D> {
     /// An update. `raw` is all of it.
     pub(crate) fn update(&mut self, update: &Update<'_>, raw: &RawValue, out: &mut Out) {
         let meta: UpdateMeta<'_> = wire::read(update.meta);
         if &*update.session_update == "usage_update" {
             out.absorb();
-            self.money.said(&wire::read(update.cost));
+            self.turn.money.said(&wire::read(update.cost));
         }
         match self.opening.step {
             Step::Prompt => {}
@@ -35,29 +36,35 @@ impl AcpConversation {
                 return;
             }
         }
+        if self.dialect.tells_all() {
+            out.absorb();
+            return;
+        }
         let inside = meta
             .claude
             .as_ref()
             .and_then(|claude| claude.parent_tool_use_id.as_deref());
         match &*update.session_update {
             "agent_message_chunk" => {
-                self.texts.message(update, inside, out);
+                self.turn.texts.message_chunk(update, inside, out);
                 self.remember(out);
             }
             "agent_thought_chunk" => {
-                self.texts.thought(update, inside, out);
+                self.turn.texts.thought_chunk(update, inside, out);
                 self.remember(out);
             }
             "tool_call" | "tool_call_update" => {
-                self.texts.end(out);
+                self.turn.texts.end(out);
                 out.absorb();
-                if self.tools.update(self.turn, update, &meta, out) {
+                let number = self.turn.number;
+                let dialect = &mut self.dialect;
+                if self.turn.tools.update(number, update, &meta, dialect, out) {
                     self.permission.withdraw(Some(&update.tool_call_id), out);
                 }
                 self.remember(out);
             }
             "plan" => {
-                self.texts.end(out);
+                self.turn.texts.end(out);
                 out.todo(update.entries.iter().map(todo).collect());
             }
             "session_info_update" => {
@@ -81,7 +88,7 @@ impl AcpConversation {
     fn unasked(&mut self, update: &Update<'_>, meta: &UpdateMeta<'_>, out: &mut Out) -> bool {
         match &*update.session_update {
             "tool_call_update" if !self.is_unasked => {
-                let is_late = self.tools.turn_of(&update.tool_call_id).is_some();
+                let is_late = self.turn.tools.turn_of(&update.tool_call_id).is_some();
                 if !is_late {
                     out.absorb();
                 }
@@ -90,10 +97,10 @@ impl AcpConversation {
             "agent_message_chunk" | "agent_thought_chunk" | "tool_call" | "tool_call_update" => {
                 if !self.is_unasked {
                     self.is_unasked = true;
-                    self.turn += 1;
-                    self.texts = Texts::default();
-                    self.money.begin();
-                    self.ending.begin();
+                    self.turn.number += 1;
+                    self.turn.texts = Texts::default();
+                    self.turn.money.begin();
+                    self.turn.ending.begin();
                     out.open_turn(TurnCause::Background);
                 }
                 true
@@ -117,20 +124,27 @@ impl AcpConversation {
         if !std::mem::take(&mut self.is_unasked) {
             return;
         }
-        self.texts.end(out);
-        self.tools.finish(out);
-        usage::tell_money(&mut self.money, out);
-        let text = self.texts.take_last();
+        self.turn.texts.end(out);
+        self.turn.tools.finish(&mut self.dialect, out);
+        usage::tell_money(&mut self.turn.money, out);
+        let text = self.turn.texts.take_last();
         let mut result = stopped(StopKind::Unasked, "");
         result.native_reason = None;
         result.text = text;
-        self.ending.tell(out, result);
+        self.turn.ending.tell(out, result);
+    }
+
+    /// The agent has said something of its own: where a prompt is with it, that is a sign of work.
+    pub(crate) fn answered(&mut self, out: &mut Out) {
+        if self.opening.step == Step::Prompt && self.turn.works {
+            self.remember(out);
+        }
     }
 
     /// The agent works on the prompt, so that it will know the session again.
     pub(crate) fn remember(&mut self, out: &mut Out) {
         if !self.remembered
-            && let (true, Some(session)) = (self.opening.agent.can_resume(), self.opening.session())
+            && let (true, Some(session)) = (self.opening.agent.can_resume(), self.turn.session())
         {
             self.remembered = true;
             out.remember(session);
@@ -138,14 +152,19 @@ impl AcpConversation {
     }
 
     pub(crate) fn ask(&mut self, id: &RawValue, asked: &Asked<'_>, out: &mut Out) {
-        self.texts.end(out);
+        self.turn.texts.end(out);
         let tool: Update<'_> = wire::read(asked.tool_call);
-        self.tools.announce(self.turn, &tool, out);
+        if !self.dialect.tells_all() {
+            let number = self.turn.number;
+            self.turn
+                .tools
+                .announce(number, &tool, &mut self.dialect, out);
+        }
         let is_let = self
             .permission
-            .ask(&self.options, self.turn, id, asked, &tool, out);
+            .ask(&self.profile, self.turn.number, id, asked, &tool, out);
         if !is_let {
-            self.tools.refuse(&tool.tool_call_id);
+            self.turn.tools.refuse(&tool.tool_call_id);
         }
     }
 }

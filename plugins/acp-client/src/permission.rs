@@ -3,7 +3,7 @@
 use aod_plugin_sdk::{Answer, Choice as Answerable, ChoiceMeaning, Out, Question, QuestionKind};
 use serde_json::value::RawValue;
 
-use crate::options::{Choice, Options, Permissions};
+use crate::profile::{Choice, Permissions, Profile};
 use crate::request;
 use crate::wire::{Asked, Update};
 
@@ -33,7 +33,7 @@ impl Permission {
     /// Returns whether the call may still be let.
     pub(crate) fn ask(
         &mut self,
-        options: &Options,
+        profile: &Profile,
         turn: u32,
         id: &RawValue,
         asked: &Asked<'_>,
@@ -41,13 +41,13 @@ impl Permission {
         out: &mut Out,
     ) -> bool {
         let request = id.get().to_owned();
-        let wanted = match options.permissions {
+        let wanted = match profile.permissions {
             Permissions::Allow => Choice::Allow,
             Permissions::Reject => Choice::Reject,
-            Permissions::Ask => options.permission_default,
+            Permissions::Ask => profile.permission_default,
         };
         let chosen = chosen(asked, wanted);
-        if options.permissions != Permissions::Ask {
+        if profile.permissions != Permissions::Ask {
             out.write_stdin(request::permission(&request, chosen));
             return wanted == Choice::Allow && chosen.is_some();
         }
@@ -92,7 +92,7 @@ impl Permission {
             choices,
             editable: false,
             default: chosen.unwrap_or(CANCELLED).to_owned(),
-            deadline_ms: options.permission_deadline.saturating_mul(1000),
+            deadline_ms: profile.permission_deadline.saturating_mul(1000),
         });
         true
     }

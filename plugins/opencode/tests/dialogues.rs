@@ -1,0 +1,41 @@
+//! The adapter speaks with the real CLI: what that wrote, played again.
+
+use aod_acp::testing::{Dialogue, dialogues};
+use aod_plugin_opencode::Opencode;
+use aod_plugin_sdk::testing::{context, setting};
+
+const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/dialogues");
+
+const REQUESTS: &[&str] = &[
+    "initialize",
+    "session/new",
+    "session/set_model",
+    "session/set_config_option",
+    "session/prompt",
+];
+
+fn play(dialogue: &Dialogue, restarts: bool) -> String {
+    let mut context = context("anthropic/claude-sonnet-4-6");
+    context.live = true;
+    let settings = match &*dialogue.name {
+        "stopped" => vec![setting("permission_mode", "\"ask\"")],
+        _ => Vec::new(),
+    };
+    dialogue.play::<Opencode>(context, &settings, REQUESTS, restarts)
+}
+
+#[test]
+fn recorded_dialogues() {
+    for dialogue in dialogues(FOLDER) {
+        insta::assert_snapshot!(dialogue.name.clone(), play(&dialogue, false));
+    }
+}
+
+/// What a new conversation makes of the state after a turn is what the old one would have made.
+#[test]
+fn a_restart_between_turns_changes_nothing() {
+    for dialogue in dialogues(FOLDER) {
+        let name = &dialogue.name;
+        assert_eq!(play(&dialogue, true), play(&dialogue, false), "{name}");
+    }
+}
