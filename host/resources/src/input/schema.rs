@@ -121,7 +121,7 @@ fn shape_parts(shape: &Shape, schemas: &mut Vec<(String, RefOr<Schema>)>) {
                 parts(table, schemas);
             }
         }
-        Shape::List { items, .. } => shape_parts(items, schemas),
+        Shape::List { items, .. } | Shape::TextOrList { items, .. } => shape_parts(items, schemas),
         Shape::Map { values, .. } => shape_parts(values, schemas),
         Shape::Text(_)
         | Shape::Integer { .. }
@@ -193,6 +193,20 @@ fn shape(shape: &Shape, nullable: bool, doc: Option<&str>) -> RefOr<Schema> {
             .description(doc)
             .items(self::shape(items, false, None))
             .max_items(Some(*max))
+            .into(),
+        Shape::TextOrList {
+            text: rule,
+            items,
+            max,
+        } => OneOfBuilder::new()
+            .description(doc)
+            .item(text(builder(Type::String), rule))
+            .item(
+                ArrayBuilder::new()
+                    .items(self::shape(items, false, None))
+                    .min_items(Some(1))
+                    .max_items(Some(*max)),
+            )
             .into(),
         Shape::Map { keys, values } => builder(Type::Object)
             .property_names(keys.map(|keys| {
