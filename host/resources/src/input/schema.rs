@@ -188,11 +188,13 @@ fn shape(shape: &Shape, nullable: bool, doc: Option<&str>) -> RefOr<Schema> {
             }
             builder(Type::String).enum_values(Some(values)).into()
         }
-        Shape::List { items, max, .. } => ArrayBuilder::new()
+        // What must differ is more than a schema can say, which is that the items do.
+        Shape::List { items, max, unique } => ArrayBuilder::new()
             .schema_type(kind(Type::Array))
             .description(doc)
             .items(self::shape(items, false, None))
             .max_items(Some(*max))
+            .unique_items(unique.is_some())
             .into(),
         Shape::TextOrList {
             text: rule,
