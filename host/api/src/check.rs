@@ -91,6 +91,14 @@ impl Check {
             Shape::List { items, max, unique } => {
                 self.list(items, *max, unique.as_ref(), value, loc)
             }
+            Shape::TextOrList { items, max, .. } if value.is_array() => {
+                if value.as_array().is_some_and(Vec::is_empty) {
+                    self.note("too_short", loc, "List should have at least 1 item", None);
+                    return None;
+                }
+                self.list(items, *max, None, value, loc)
+            }
+            Shape::TextOrList { text, .. } => self.text(text, value, loc),
             Shape::Map { keys, values } => self.map(*keys, values, value, loc),
             Shape::Object(table) => self.object(table, value, loc, None).map(Value::Object),
             Shape::Union(union) => self.union(union, value, loc).map(Value::Object),

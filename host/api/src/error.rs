@@ -203,6 +203,7 @@ impl From<aod_services::Error> for ApiError {
             Error::Model(_)
             | Error::Setting { .. }
             | Error::OutputSchema { .. }
+            | Error::PromptBlock { .. }
             | Error::SteerWithMore
             | Error::Manifest(_)
             | Error::MaskWithoutValue { .. }

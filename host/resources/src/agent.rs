@@ -36,8 +36,9 @@ pub struct Agent {
     pub mcp_servers: Vec<McpServer>,
     /// The user's own labels.
     pub metadata: IndexMap<String, String>,
-    /// Values of the runtime's options, by their ids.
-    #[serde(default)]
+    /// Values of the runtime's options, by their ids; absent where there are none.
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    #[schema(required = false)]
     pub settings: IndexMap<String, Value>,
     /// Raised by one with every change.
     pub version: i64,

@@ -182,8 +182,8 @@ input! {
     pub struct NewSession {
         /// The agent.
         required agent_id: Uuid = Shape::Id,
-        /// What it is asked, at most 1 MiB.
-        required prompt: String = PROMPT,
+        /// What it is asked: a text of at most 1 MiB, or blocks.
+        required prompt: PromptInput = PROMPT,
         /// Overrides the agent's environment.
         optional environment_id: Option<Uuid> = Shape::Id,
         /// Seconds a turn may take; as the server is configured where nothing is said (600).
@@ -218,8 +218,8 @@ input! {
     /// A next prompt.
     example r#"{"prompt": "And now in French."}"#
     pub struct NewPrompt {
-        /// What is asked, at most 1 MiB.
-        required prompt: String = PROMPT,
+        /// What is asked: a text of at most 1 MiB, or blocks.
+        required prompt: PromptInput = PROMPT,
         /// Seconds this turn may take; the session's where nothing is said.
         optional timeout: Option<u32> = TIMEOUT,
         /// Values of the runtime's options, by their ids, for this turn; they win over the
@@ -249,4 +249,44 @@ pub enum WhenBusy {
 impl WhenBusy {
     /// The words that requests use.
     pub const WORDS: &'static [&'static str] = &["reject", "steer"];
+}
+
+/// What is asked: a text, or blocks.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(untagged)]
+pub enum PromptInput {
+    /// A text.
+    Text(String),
+    /// Blocks, at least one.
+    Blocks(Vec<BlockInput>),
+}
+
+/// A piece of what is asked.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(tag = "type", rename_all = "lowercase")]
+pub enum BlockInput {
+    /// Text.
+    Text {
+        /// The text.
+        text: String,
+    },
+    /// An image.
+    Image {
+        /// Its media type.
+        media_type: String,
+        /// Its bytes, as base64.
+        data: String,
+    },
+    /// A file of the workspace, or a new one.
+    File {
+        /// Where it is in the workspace.
+        #[serde(default)]
+        path: Option<String>,
+        /// A new one's name.
+        #[serde(default)]
+        name: Option<String>,
+        /// A new one's bytes, as base64.
+        #[serde(default)]
+        data: Option<String>,
+    },
 }

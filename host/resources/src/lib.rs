@@ -19,8 +19,9 @@ pub use environment::{
     Environment, EnvironmentType, EnvironmentVersion, Networking, NetworkingKind, PackageManager,
 };
 pub use input::{
-    AgentChanges, EnvironmentChanges, Input, MASK, McpPart, NAME, NOT_BLANK, NewAgent,
-    NewEnvironment, NewPrompt, NewResource, NewSession, Secrets, WhenBusy, mcp_secret_name, shape,
+    AgentChanges, BlockInput, EnvironmentChanges, Input, MASK, McpPart, NAME, NOT_BLANK, NewAgent,
+    NewEnvironment, NewPrompt, NewResource, NewSession, PromptInput, Secrets, WhenBusy,
+    mcp_secret_name, shape,
 };
 
 /// The variable that the host sets in every sandbox and that nobody else may: without its home no
@@ -32,6 +33,6 @@ pub use input::{fields, schema};
 pub use runtime::{CheckState, RuntimeChange, RuntimeHealth};
 #[doc(hidden)]
 pub use serde_json::{Error as FieldError, Map, Value};
-pub use session::{Resource, ResourceKind, Session, Turn, Usage};
+pub use session::{Attachment, PromptBlock, Resource, ResourceKind, Session, Turn, Usage};
 pub use state::{IllegalTransition, Outcome, SessionEvent, SessionState, Status};
 pub use time::Timestamp;

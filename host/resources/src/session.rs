@@ -99,8 +99,12 @@ pub(crate) fn place(url: &str, mount_path: Option<&str>) -> String {
 pub struct Turn {
     /// 1 for the first.
     pub turn_number: u32,
-    /// What was asked.
+    /// What was asked, as text; where it had images or files, those are named.
     pub prompt: String,
+    /// What was asked, where it is more than a text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, nullable = false)]
+    pub blocks: Option<Vec<PromptBlock>>,
     /// `pending`, `running`, `completed` or `failed`: an interrupted turn reads `completed`, a
     /// terminated one `failed`; `outcome` has the finer word.
     pub status: Status,
@@ -120,13 +124,52 @@ pub struct Turn {
     pub error: Option<String>,
     /// Seconds it may take, 10 to 3600.
     pub timeout: u32,
-    /// The settings that came with its prompt; they win over the session's and the agent's.
+    /// The settings that came with its prompt; they win over the session's and the agent's. Absent
+    /// where there are none.
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    #[schema(required = false)]
     pub settings: IndexMap<String, Value>,
-    /// The JSON Schema that its answer must fit.
+    /// The JSON Schema that its answer must fit; absent where it may have any form.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(required = false)]
     pub output_schema: Option<Value>,
     /// What it came to, as its last `turn.result` event says; null where there was none.
     #[schema(value_type = Option<TurnResult>)]
     pub result: Option<Value>,
+}
+
+/// A piece of a prompt that is more than a text.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(tag = "type", rename_all = "lowercase")]
+pub enum PromptBlock {
+    /// Text.
+    Text {
+        /// The text.
+        text: String,
+    },
+    /// An image.
+    Image(Attachment),
+    /// A file that came with the prompt.
+    File(Attachment),
+    /// A file of the workspace.
+    #[serde(rename = "workspace_file")]
+    WorkspaceFile {
+        /// Where it is, relative to the workspace.
+        path: String,
+    },
+}
+
+/// A file that came with a prompt.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Attachment {
+    /// Its id.
+    pub id: Uuid,
+    /// Its name.
+    pub name: String,
+    /// Its media type.
+    pub media_type: String,
+    /// Its size in bytes.
+    pub size: u64,
 }
 
 /// What a model was asked for and answered, in tokens.

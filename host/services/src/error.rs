@@ -92,6 +92,14 @@ pub enum Error {
         /// What is wrong, and what would be right.
         problem: String,
     },
+    /// A block of a prompt is none.
+    #[error("prompt.{index}: {problem}")]
+    PromptBlock {
+        /// Which block, from 0.
+        index: usize,
+        /// What is wrong.
+        problem: &'static str,
+    },
     /// The schema of an answer cannot be used.
     #[error("output_schema: {problem}")]
     OutputSchema {
@@ -100,8 +108,8 @@ pub enum Error {
     },
     /// What goes to the turn that runs can have no settings of its own.
     #[error(
-        "a turn runs, and what steers it is a text alone: leave out settings, output_schema and \
-         timeout, or wait for the turn's end"
+        "a turn runs, and what steers it is a text alone: leave out images, files, settings, \
+         output_schema and timeout, or wait for the turn's end"
     )]
     SteerWithMore,
     /// The turn has just ended, or its process does not take anything yet.

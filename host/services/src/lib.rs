@@ -15,6 +15,7 @@ pub mod health;
 mod host;
 mod machine;
 mod owner;
+mod prompts;
 pub mod runtimes;
 pub mod sessions;
 mod steer;

@@ -16,6 +16,7 @@ use aod_turns::{Seals, Turns};
 use uuid::Uuid;
 
 use crate::accepted::{Accepted, Created, Idempotent, read_answer};
+use crate::prompts::{self, Asked};
 use crate::runtimes::Runtimes;
 use crate::structured::check_schema;
 use crate::{Error, Kind, Result};
@@ -81,6 +82,7 @@ impl Sessions {
         self.runtimes
             .check_settings(&agent.runtime, &new.settings)?;
         check_schema(new.output_schema.as_ref())?;
+        let mut asked = Asked::read(new.prompt)?;
 
         let id = Uuid::new_v4();
         let (resources, tokens) = apart(new.resources);
@@ -120,7 +122,8 @@ impl Sessions {
             vars: new.vars,
             settings: new.settings,
             timeout: new.timeout.unwrap_or(self.turns.config().turn.timeout),
-            prompt: new.prompt,
+            prompt: asked.text.clone(),
+            blocks: asked.blocks.clone(),
             output_schema: new.output_schema,
             secrets,
             adapter_digest: build.as_ref().map(|build| build.adapter_digest.clone()),
@@ -132,6 +135,10 @@ impl Sessions {
         // Made before the session can be seen: a stream is opened on the log's folder.
         let paths = self.turns.paths().session(id);
         paths.create().map_err(Error::internal)?;
+        if let Err(error) = asked.keep(&paths).await {
+            self.turns.abandon(id).await?;
+            return Err(error);
+        }
         match self.store.create_session(session).await {
             Ok(Submitted::New(_)) => {
                 self.turns.queue(owner, id, 1, &runtime);
@@ -170,6 +177,10 @@ impl Sessions {
         if new.when_busy == Some(WhenBusy::Steer) && session.status == Status::Running {
             return self.steer(owner, &session, new, request).await;
         }
+        let mut asked = Asked::read(new.prompt)?;
+        let paths = self.turns.paths().session(id);
+        asked.keep(&paths).await?;
+        let kept = asked.blocks.clone();
         let accepted = Accepted {
             session: id,
             turn: session.turn_count + 1,
@@ -179,7 +190,8 @@ impl Sessions {
         let turn = NewTurn {
             session: id,
             owner,
-            prompt: new.prompt,
+            prompt: asked.text,
+            blocks: asked.blocks,
             timeout: new.timeout,
             settings: new.settings,
             output_schema: new.output_schema,
@@ -187,7 +199,11 @@ impl Sessions {
             idempotency: self.idempotency(request.as_ref(), &accepted)?,
             at: Timestamp::now(),
         };
-        match self.store.add_turn(turn).await? {
+        let added = self.store.add_turn(turn).await;
+        if !matches!(added, Ok(Submitted::New(_))) {
+            prompts::discard(kept, &paths).await;
+        }
+        match added? {
             // Two prompts cannot both be accepted at once: the second finds the session pending.
             Submitted::New(turn) => {
                 let number = turn.turn_number;

@@ -1,6 +1,6 @@
 //! Prompts that go to the turn that runs.
 
-use aod_resources::{NewPrompt, Session, Status, Timestamp};
+use aod_resources::{NewPrompt, PromptInput, Session, Status, Timestamp};
 use aod_store::Submitted;
 use aod_turns::SteerRefused;
 use uuid::Uuid;
@@ -18,6 +18,9 @@ impl Sessions {
         new: NewPrompt,
         request: Option<Idempotent>,
     ) -> Result<Accepted> {
+        let PromptInput::Text(text) = new.prompt else {
+            return Err(Error::SteerWithMore);
+        };
         // A setting, a form or a time is one of a turn: the turn that runs has its own.
         if !new.settings.is_empty() || new.output_schema.is_some() || new.timeout.is_some() {
             return Err(Error::SteerWithMore);
@@ -32,7 +35,7 @@ impl Sessions {
         let input = request
             .as_ref()
             .map_or_else(Uuid::new_v4, |request| self.input_id(session.id, request));
-        let steered = self.turns.steer(session.id, input.to_string(), new.prompt);
+        let steered = self.turns.steer(session.id, input.to_string(), text);
         steered.await.map_err(|refused| match refused {
             SteerRefused::Over => Error::NothingToSteer,
             SteerRefused::Unsupported => Error::CannotSteer {

@@ -1,6 +1,8 @@
 //! Sessions: creation, reading, deletion. What their turns do to them is in [`crate::turns`].
 
-use aod_resources::{Agent, Environment, Resource, Session, SessionState, Status, Timestamp};
+use aod_resources::{
+    Agent, Environment, PromptBlock, Resource, Session, SessionState, Status, Timestamp,
+};
 use indexmap::IndexMap;
 use rusqlite::{Connection, OptionalExtension, Row, ToSql, named_params, params_from_iter};
 use serde_json::Value;
@@ -48,6 +50,8 @@ pub struct NewSession {
     pub timeout: u32,
     /// The first turn's prompt.
     pub prompt: String,
+    /// The same, where it is more than a text.
+    pub blocks: Option<Vec<PromptBlock>>,
     /// The form that its answer must have.
     pub output_schema: Option<Value>,
     /// Its sealed variables and repository tokens.
@@ -337,6 +341,7 @@ fn create(db: &Connection, new: NewSession) -> Result<Session> {
     };
     let first = turns::Asked {
         prompt: &new.prompt,
+        blocks: new.blocks.as_deref(),
         timeout: new.timeout,
         settings: &IndexMap::new(),
         output_schema: new.output_schema.as_ref(),

@@ -3,7 +3,9 @@
 
 use std::str::FromStr;
 
-use aod_resources::{Outcome, Session, SessionEvent, SessionState, Status, Timestamp, Turn, Usage};
+use aod_resources::{
+    Outcome, PromptBlock, Session, SessionEvent, SessionState, Status, Timestamp, Turn, Usage,
+};
 use indexmap::IndexMap;
 use rusqlite::{Connection, OptionalExtension, Row, named_params};
 use serde_json::Value;
@@ -24,6 +26,8 @@ pub struct NewTurn {
     pub owner: Uuid,
     /// What is asked.
     pub prompt: String,
+    /// The same, where it is more than a text.
+    pub blocks: Option<Vec<PromptBlock>>,
     /// Seconds it may take, when not the session's own.
     pub timeout: Option<u32>,
     /// Values of the runtime's options, for this turn.
@@ -168,6 +172,7 @@ impl Store {
             let timeout = new.timeout.unwrap_or(session.timeout);
             let asked = Asked {
                 prompt: &new.prompt,
+                blocks: new.blocks.as_deref(),
                 timeout,
                 settings: &new.settings,
                 output_schema: new.output_schema.as_ref(),
@@ -430,6 +435,7 @@ impl SessionRow {
 /// What a turn is asked, and how.
 pub(crate) struct Asked<'a> {
     pub(crate) prompt: &'a str,
+    pub(crate) blocks: Option<&'a [PromptBlock]>,
     pub(crate) timeout: u32,
     pub(crate) settings: &'a IndexMap<String, Value>,
     pub(crate) output_schema: Option<&'a Value>,
@@ -443,14 +449,15 @@ pub(crate) fn insert(
     at: Timestamp,
 ) -> Result<()> {
     db.prepare_cached(
-        "INSERT INTO turns (session_id, number, prompt, timeout, settings, output_schema, phase,
-             created_at)
-         VALUES (?, ?, ?, ?, ?, ?, 'pending', ?)",
+        "INSERT INTO turns (session_id, number, prompt, blocks, timeout, settings, output_schema,
+             phase, created_at)
+         VALUES (?, ?, ?, ?, ?, ?, ?, 'pending', ?)",
     )?
     .execute((
         Id(session),
         number,
         asked.prompt,
+        asked.blocks.map(Json),
         asked.timeout,
         Json(asked.settings),
         asked.output_schema.map(Json),
@@ -534,6 +541,7 @@ impl TurnRecord {
             None => Status::Pending,
         };
         let terminal: Option<Json<Value>> = row.get("terminal")?;
+        let blocks: Option<Json<Vec<PromptBlock>>> = row.get("blocks")?;
         let output_schema: Option<Json<Value>> = row.get("output_schema")?;
         let result: Option<Json<Value>> = row.get("result")?;
         let Json(settings) = row.get("settings")?;
@@ -543,6 +551,7 @@ impl TurnRecord {
             turn: Turn {
                 turn_number: row.get("number")?,
                 prompt: row.get("prompt")?,
+                blocks: blocks.map(|Json(blocks)| blocks),
                 status,
                 exit_code: row.get("exit_code")?,
                 created_at: sql::at(row, "created_at")?,

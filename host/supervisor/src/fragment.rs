@@ -16,6 +16,13 @@ pub enum Fragment {
     Secret(String),
     /// The same, escaped as the inside of a JSON string.
     JsonSecret(String),
+    /// Bytes that came with the prompt, as base64. Recorded as `[attachment:ID]`.
+    Attachment {
+        /// The attachment's id.
+        id: String,
+        /// Its bytes, as base64.
+        data: String,
+    },
 }
 
 /// Fragments with their secrets filled in.
@@ -34,6 +41,7 @@ impl Fragment {
     pub fn fill(fragments: &[Self], secrets: &[Secret]) -> Result<Filled, String> {
         let length = fragments.iter().map(|fragment| match fragment {
             Self::Text(text) => text.len(),
+            Self::Attachment { data, .. } => data.len(),
             Self::Secret(_) | Self::JsonSecret(_) => 256,
         });
         let mut text = Zeroizing::new(String::with_capacity(length.sum()));
@@ -43,6 +51,11 @@ impl Fragment {
                 Self::Text(literal) => {
                     text.push_str(literal);
                     shown.push_str(literal);
+                    continue;
+                }
+                Self::Attachment { id, data } => {
+                    text.push_str(data);
+                    shown.push_str(&format!("[attachment:{id}]"));
                     continue;
                 }
                 Self::Secret(name) | Self::JsonSecret(name) => name,

@@ -132,6 +132,11 @@ impl SessionPaths {
         self.root.join("events")
     }
 
+    /// Images and files that came with prompts, by their ids.
+    pub fn attachments(&self) -> PathBuf {
+        self.root.join("attachments")
+    }
+
     /// The sandbox's `$HOME`.
     pub fn home(&self) -> PathBuf {
         self.root.join("home")

@@ -1,7 +1,7 @@
 # The agent of end-to-end tests. It reads orders, one JSON object a line, and says what each prompt's
 # text holds: every line of the text is a line of its own output. `wait` stands for the next order;
-# `@process` becomes the agent's process id, `@prompts` how many prompts it has had, `@effort` what the
-# prompt asks for, and behind `wait` `@order` and `@said` the order's id and text.
+# `@process` becomes the agent's process id, `@prompts` how many prompts it has had, `@effort` and
+# `@image` what the prompt brings, and behind `wait` `@order` and `@said` the order's id and text.
 
 read -r hello
 printf '{"say":"hello","id":"conversant-session"}\n'
@@ -18,9 +18,16 @@ while read -r prompt; do
         effort=${effort%%\"*}
         ;;
     esac
+    image=none
+    case $prompt in
+    *'"image":"'*)
+        image=${prompt#*\"image\":\"}
+        image=${image%%\"*}
+        ;;
+    esac
     # Prompts of these tests have no escapes but line ends and quotation marks.
     printf '%s\n' "$text" |
-        sed "s/\\\\n/\\n/g; s/\\\\\"/\"/g; s/@process/$$/g; s/@prompts/$prompts/g; s/@effort/$effort/g" |
+        sed "s/\\\\n/\\n/g; s/\\\\\"/\"/g; s/@process/$$/g; s/@prompts/$prompts/g; s/@effort/$effort/g; s|@image|$image|g" |
         while IFS= read -r line; do
             case $line in
             wait)

@@ -243,6 +243,13 @@ fn values(shape: &Shape) -> BoxedStrategy<Value> {
         Shape::List { items, .. } => prop::collection::vec(values(items), 0..3)
             .prop_map(Value::from)
             .boxed(),
+        Shape::TextOrList {
+            text: rule, items, ..
+        } => prop_oneof![
+            text(rule),
+            prop::collection::vec(values(items), 0..3).prop_map(Value::from),
+        ]
+        .boxed(),
         Shape::Map { keys, values: of } => {
             let key = match keys {
                 Some(keys) => prop_oneof![9 => matching(keys.regex), 1 => ".*"].boxed(),

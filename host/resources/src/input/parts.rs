@@ -8,11 +8,13 @@ macro_rules! blank {
 }
 
 mod agents;
+mod prompts;
 mod sandbox;
 
 use super::shape::{Field, Need, Pattern, Shape, Text};
 
 pub use self::agents::{MCP_SERVER, MCP_SERVERS, SKILL, SKILLS};
+pub use self::prompts::PROMPT;
 pub use self::sandbox::{NETWORKING, PACKAGES, RESOURCES};
 
 /// A name for people.
@@ -27,8 +29,6 @@ pub const VERSION: Shape = Shape::Integer {
     // What numbers of JavaScript count without a gap.
     max: (1 << 53) - 1,
 };
-/// What is asked of an agent.
-pub const PROMPT: Shape = Text::new(1, 1 << 20).in_bytes().like(&NOT_BLANK).shape();
 /// Seconds that a turn may take.
 pub const TIMEOUT: Shape = Shape::Integer { min: 10, max: 3600 };
 /// Labels.

@@ -121,7 +121,7 @@ fn shape_parts(shape: &Shape, schemas: &mut Vec<(String, RefOr<Schema>)>) {
                 parts(table, schemas);
             }
         }
-        Shape::List { items, .. } => shape_parts(items, schemas),
+        Shape::List { items, .. } | Shape::TextOrList { items, .. } => shape_parts(items, schemas),
         Shape::Map { values, .. } => shape_parts(values, schemas),
         Shape::Text(_)
         | Shape::Integer { .. }
@@ -188,11 +188,27 @@ fn shape(shape: &Shape, nullable: bool, doc: Option<&str>) -> RefOr<Schema> {
             }
             builder(Type::String).enum_values(Some(values)).into()
         }
-        Shape::List { items, max, .. } => ArrayBuilder::new()
+        // What must differ is more than a schema can say, which is that the items do.
+        Shape::List { items, max, unique } => ArrayBuilder::new()
             .schema_type(kind(Type::Array))
             .description(doc)
             .items(self::shape(items, false, None))
             .max_items(Some(*max))
+            .unique_items(unique.is_some())
+            .into(),
+        Shape::TextOrList {
+            text: rule,
+            items,
+            max,
+        } => OneOfBuilder::new()
+            .description(doc)
+            .item(text(builder(Type::String), rule))
+            .item(
+                ArrayBuilder::new()
+                    .items(self::shape(items, false, None))
+                    .min_items(Some(1))
+                    .max_items(Some(*max)),
+            )
             .into(),
         Shape::Map { keys, values } => builder(Type::Object)
             .property_names(keys.map(|keys| {

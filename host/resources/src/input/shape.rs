@@ -92,6 +92,15 @@ pub enum Shape {
     Object(&'static Object),
     /// One of several objects; their field `type` says which.
     Union(&'static Union),
+    /// A text, or a list of at least one item.
+    TextOrList {
+        /// What a text should be.
+        text: Text,
+        /// What each item should be.
+        items: &'static Shape,
+        /// The most items.
+        max: usize,
+    },
 }
 
 /// A string of `min` to `max` characters. No string holds a NUL character.

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
 
+use super::attachments::blocks;
 use crate::paths::SessionPaths;
 use crate::secrets;
 
@@ -154,8 +155,13 @@ pub(crate) fn context(session: &SessionRecord, begin: &BeginRecord, paths: Paths
 }
 
 /// A turn's prompt.
-pub(crate) fn prompt(session: &SessionRecord, turn: &Turn, description: &Description) -> Prompt {
-    let mut blocks = vec![Block::Text(turn.prompt.clone())];
+pub(crate) fn prompt(
+    session: &SessionRecord,
+    turn: &Turn,
+    places: &Paths,
+    description: &Description,
+) -> Prompt {
+    let mut blocks = blocks(turn, &places.workspace, description);
     let asks_itself =
         |capability: &Capability| matches!(capability, Capability::StructuredOutput(_));
     if let Some(schema) = &turn.output_schema

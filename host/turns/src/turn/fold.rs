@@ -33,6 +33,7 @@ use self::dialogue::Dialogue;
 use self::ids::EventIdAllocator;
 use self::lines::{Lines, Origin, Pending};
 use self::usage::TurnUsage;
+use super::attachments::Attachments;
 use super::conclude::cause;
 use super::context::{Continuity, Start};
 use crate::{Error, Result};
@@ -85,6 +86,7 @@ pub(crate) struct FoldInput {
     /// before it were told by an earlier host.
     pub(crate) prompts: Vec<Prompt>,
     pub(crate) start: Start,
+    pub(crate) attachments: Attachments,
 }
 
 /// The state of a fold.
@@ -98,6 +100,7 @@ pub(crate) struct Fold {
     /// Turns before this one were told by an earlier host.
     told_from: u32,
     start: Start,
+    attachments: Attachments,
     conversation: Option<Conversation>,
     /// What a new conversation goes on from, which had been told all turns before this one.
     state: Option<Vec<u8>>,
@@ -142,6 +145,7 @@ impl Fold {
             following,
             told_from,
             start: input.start,
+            attachments: input.attachments,
             conversation: None,
             state: None,
             failed_calls: 0,
@@ -560,9 +564,10 @@ impl Fold {
             Action::Emit(emitted) => self.emit(emitted, step)?,
             Action::Remember(token) => self.remember(Some(token), step),
             Action::Forget => self.remember(None, step),
-            Action::WriteStdin(text) => {
-                self.outside(aod_supervisor::Effect::Write(for_stdin(text)), step);
-            }
+            Action::WriteStdin(text) => match for_stdin(text, &self.attachments) {
+                Ok(text) => self.outside(aod_supervisor::Effect::Write(text), step),
+                Err((id, error)) => return Err(unread(&id, &error)),
+            },
             Action::CloseStdin => self.outside(aod_supervisor::Effect::CloseStdin, step),
             Action::EndTurn => self.end_turn(Closing::Rest, step),
             Action::Close => self.end_turn(Closing::Close, step),
@@ -746,6 +751,11 @@ impl<'a> Step<'a> {
             effects: Vec::new(),
         }
     }
+}
+
+fn unread(id: &str, error: &io::Error) -> io::Error {
+    let text = format!("attachment {id} cannot be read: {error}");
+    io::Error::new(error.kind(), text)
 }
 
 const fn slot(source: OutputSource) -> usize {

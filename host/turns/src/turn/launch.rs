@@ -13,6 +13,7 @@ use serde_json::Value;
 use zeroize::Zeroizing;
 
 use super::Turns;
+use super::attachments::Attachments;
 use super::fold::for_stdin;
 use crate::paths::SessionPaths;
 use crate::provision::{Sandboxes, StageError, not_placed};
@@ -27,6 +28,7 @@ pub(crate) fn place_files(
     trash: &Trash,
     secrets: &TurnSecrets,
 ) -> Result<Vec<PrivateFile>, StageError> {
+    let attachments = Attachments::of(paths);
     let mut private = Vec::new();
     let inside = |path: &str| -> Result<Option<(Folder, String)>, StageError> {
         for (root, host) in [
@@ -48,7 +50,7 @@ pub(crate) fn place_files(
         }
     }
     for file in &requested.files {
-        let content = fill(&file.content, secrets)?;
+        let content = fill(&file.content, secrets, Some(&attachments))?;
         // The private folder may lie within the home, so it is asked first.
         if beneath(&file.path, &places.private).is_some() {
             private.push(PrivateFile {
@@ -78,13 +80,24 @@ fn beneath<'a>(path: &'a str, root: &str) -> Option<&'a str> {
 pub(crate) fn fill(
     fragments: &[Fragment],
     secrets: &TurnSecrets,
+    attachments: Option<&Attachments>,
 ) -> Result<Zeroizing<String>, StageError> {
     let mut text = Zeroizing::new(String::new());
     for fragment in fragments {
         match fragment {
             Fragment::Text(literal) => text.push_str(literal),
-            // No prompt has attachments yet: the runtime refuses a launch that names one.
-            Fragment::Attachment(_) => {}
+            Fragment::Attachment(id) => {
+                let data = attachments.map(|attachments| attachments.base64(id));
+                match data {
+                    Some(Ok(data)) => text.push_str(&data),
+                    Some(Err(error)) => return Err(unread(id, &error)),
+                    None => {
+                        return Err(StageError::Failed(
+                            "the runtime's adapter wants an attachment in a variable".to_owned(),
+                        ));
+                    }
+                }
+            }
             Fragment::Secret(reference) => {
                 let secret = secrets.get(&reference.name).ok_or_else(|| {
                     StageError::Failed(format!(
@@ -104,6 +117,19 @@ pub(crate) fn fill(
         }
     }
     Ok(text)
+}
+
+fn first_input(
+    text: &[Fragment],
+    attachments: &Attachments,
+) -> Result<Vec<aod_supervisor::Fragment>, StageError> {
+    for_stdin(text.to_vec(), attachments).map_err(|(id, error)| unread(&id, &error))
+}
+
+fn unread(id: &str, error: &std::io::Error) -> StageError {
+    StageError::Failed(format!(
+        "attachment {id}, which came with the prompt, cannot be read: {error}"
+    ))
 }
 
 /// Sets the CLI's variables. Who comes first wins: what the user gave, the operator's
@@ -145,7 +171,7 @@ pub(crate) fn set_variables(
         }
     }
     for variable in &requested.env {
-        let value = fill(&variable.value, secrets)?;
+        let value = fill(&variable.value, secrets, None)?;
         set_default(spec, &variable.name, value);
     }
     Ok(())
@@ -176,10 +202,11 @@ pub(crate) fn turn_spec(
     secrets: &TurnSecrets,
 ) -> Result<TurnSpec, StageError> {
     let settings = &turns.config.turn;
+    let attachments = Attachments::of(paths);
     let stdin = match &input.requested.stdin {
         RequestedStdin::None => Stdin::None,
-        RequestedStdin::Text(text) => Stdin::Text(for_stdin(text.clone())),
-        RequestedStdin::Open(text) => Stdin::Open(for_stdin(text.clone())),
+        RequestedStdin::Text(text) => Stdin::Text(first_input(text, &attachments)?),
+        RequestedStdin::Open(text) => Stdin::Open(first_input(text, &attachments)?),
     };
     // A CLI that is spoken to only where it stays reads nothing once it has its one prompt.
     let is_spoken_to = matches!(input.requested.stdin, RequestedStdin::Open(_));
@@ -255,12 +282,12 @@ mod tests {
             secret(SecretEncoding::Raw),
             secret(SecretEncoding::Json),
         ];
-        assert_eq!(&*fill(&text, &secrets).unwrap(), "<a\"b\na\\\"b\\n");
+        assert_eq!(&*fill(&text, &secrets, None).unwrap(), "<a\"b\na\\\"b\\n");
         let unknown = Fragment::Secret(SecretReference {
             name: "NO".to_owned(),
             encoding: SecretEncoding::Raw,
         });
-        assert!(fill(&[unknown], &secrets).is_err());
+        assert!(fill(&[unknown], &secrets, None).is_err());
     }
 
     #[test]

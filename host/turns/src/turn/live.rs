@@ -8,8 +8,9 @@ use aod_resources::Timestamp;
 use aod_supervisor::{NextTurn, Request, TurnEnded};
 use tokio::time::Instant;
 
+use super::attachments;
 use super::conclude::conclude_resting;
-use super::context::{BeginRecord, prompt};
+use super::context::{BeginRecord, prompt, sandbox_paths};
 use super::derive::Derivation;
 use super::ending::{TurnSummary, commit_resting};
 use super::resting::{LiveProcess, Rested};
@@ -149,6 +150,10 @@ impl Task<'_> {
             return Ok(None);
         }
         begin.first = Some(first);
+        let placed = attachments::place(&self.turn.turn, &self.paths, &turns.trash);
+        if placed.is_err() {
+            return Ok(None);
+        }
         let next = NextTurn {
             turn: self.number(),
             begin: serde_json::to_value(&begin).map_err(Error::internal)?,
@@ -160,6 +165,7 @@ impl Task<'_> {
         }
         self.redactor = secrets.redactor();
         self.note_use(&secrets.credentials).await?;
+        let places = sandbox_paths(&*turns.sandboxes.driver, &self.paths);
         let digest = begin.adapter.clone();
         let (id, number) = (self.id(), self.number());
         let session = turns
@@ -169,7 +175,7 @@ impl Task<'_> {
         self.session.session = session;
         self.crossing = None;
         self.begin = Some(begin);
-        let prompt = prompt(&self.session, &self.turn.turn, description);
+        let prompt = prompt(&self.session, &self.turn.turn, &places, description);
         Ok(Some(
             derivation.next_turn(turns, (id, number), prompt).await?,
         ))

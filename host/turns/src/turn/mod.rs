@@ -2,6 +2,7 @@
 
 mod alarm;
 mod answers;
+mod attachments;
 mod conclude;
 mod context;
 mod derive;

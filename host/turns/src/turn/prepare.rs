@@ -9,6 +9,7 @@ use aod_runtime::types::{Capability, OptionScope};
 use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
 
+use super::attachments::{self, Attachments};
 use super::context::{BeginRecord, Start, context, prompt, sandbox_paths, settings};
 use super::fold::{Fold, FoldInput};
 use super::launch;
@@ -197,7 +198,7 @@ impl Task<'_> {
         };
         let places = sandbox_paths(&*sandboxes.driver, &self.paths);
         let context = context(&self.session, &begin, places.clone());
-        let prompt = prompt(&self.session, &self.turn.turn, description);
+        let prompt = prompt(&self.session, &self.turn.turn, &places, description);
         let requested = adapter
             .prepare(&context, &prompt)
             .map_err(|error| StageError::Failed(error.to_string()))?;
@@ -206,6 +207,7 @@ impl Task<'_> {
             ..Start::from(&requested)
         };
         let trash = &self.turns.trash;
+        attachments::place(&self.turn.turn, &self.paths, trash)?;
         let private = launch::place_files(&requested, &places, &self.paths, trash, &secrets)?;
         let mut argv = requested.argv.clone();
         if let Some(program) = argv.first_mut() {
@@ -237,6 +239,7 @@ impl Task<'_> {
                 context,
                 prompts: vec![prompt],
                 start,
+                attachments: Attachments::of(&self.paths),
             }),
             adapter: adapter.clone(),
             begin: kept,

@@ -8,6 +8,7 @@ use aod_streams::events::{EventWriter, stored_turns};
 use uuid::Uuid;
 
 use super::Turns;
+use super::attachments::Attachments;
 use super::context::{BeginRecord, context, prompt, sandbox_paths};
 use super::derive::{Derivation, blocking};
 use super::fold::{Fold, FoldInput, notice};
@@ -163,20 +164,26 @@ pub(super) async fn rebuild(
         }
     }
     let places = sandbox_paths(&*turns.sandboxes.driver, &paths);
-    let context = context(session, &begin, places);
+    let context = context(session, &begin, places.clone());
     let reader = Reader::open(&paths.log()).map_err(Error::internal)?;
     let number = turn.turn.turn_number;
     let mut prompts = Vec::new();
     for earlier in begin.first.unwrap_or(number)..number {
         let earlier = turns.store.turn_record(id, earlier).await?;
-        prompts.push(prompt(session, &earlier.turn, adapter.description()));
+        prompts.push(prompt(
+            session,
+            &earlier.turn,
+            &places,
+            adapter.description(),
+        ));
     }
-    prompts.push(prompt(session, &turn.turn, adapter.description()));
+    prompts.push(prompt(session, &turn.turn, &places, adapter.description()));
     let fold = Fold::new(FoldInput {
         adapter,
         context,
         prompts,
         start: begin.start,
+        attachments: Attachments::of(&paths),
     });
     Derivation::open(turns, (id, number), reader, fold, entries).await
 }

@@ -175,3 +175,62 @@ async fn an_answer_has_the_form_that_was_asked_for_or_the_turn_fails() {
     let refusal = prompt(&server, &session, body).await.refusal(422);
     assert!(refusal.contains("output_schema"), "{refusal}");
 }
+
+#[tokio::test]
+async fn an_image_comes_with_the_first_prompt_and_with_later_ones() {
+    let server = server("60s").await;
+    let says = |image: &str| {
+        let script = r#"{"say":"message","item":1,"text":"x"}
+{"say":"done","text":"@image"}"#;
+        json!([
+            {"type": "text", "text": script},
+            {"type": "image", "media_type": "image/png", "data": image},
+        ])
+    };
+    let session = session(&server, json!({"prompt": says("AAEC")})).await;
+    assert_eq!(last_text(&server, &session).await, "AAEC");
+    let next = json!({"prompt": says("AwQF")});
+    prompt(&server, &session, next).await.expect(202);
+    assert_eq!(last_text(&server, &session).await, "AwQF");
+    let turns = session.turns().await;
+    assert_eq!(turns[1]["blocks"][1]["media_type"], "image/png");
+    assert_eq!(turns[1]["blocks"][1]["size"], 3);
+}
+
+#[tokio::test]
+async fn a_runtime_without_images_is_told_where_it_lies() {
+    let server = Server::demo().await;
+    let client = server.client();
+    let agent = client.demo_agent().await;
+    let blocks = json!([
+        {"type": "text", "text": "look"},
+        {"type": "image", "media_type": "image/png", "data": "iVBORw0KGgo="},
+        {"type": "file", "name": "notes.txt", "data": "aGVsbG8K"},
+    ]);
+    let session = client
+        .create_session(&json!({"agent_id": agent, "prompt": blocks}))
+        .await;
+    session.ended().await.completed();
+    let asked = server.workspace_file(&session.id, "demo-1.txt").unwrap();
+    let notes = asked.lines().find(|line| line.ends_with("notes.txt"));
+    let path = notes
+        .and_then(|line| line.split_once("/workspace/"))
+        .unwrap()
+        .1;
+    let notes = server.workspace_file(&session.id, path);
+    assert_eq!(notes.as_deref(), Some("hello\n"));
+    assert!(asked.contains("image.png"), "{asked}");
+
+    for (block, wanted) in [
+        (json!({"type": "file"}), "prompt.0"),
+        (
+            json!({"type": "image", "media_type": "image/png", "data": "AAE"}),
+            "prompt.0",
+        ),
+        (json!({"type": "sound", "data": "AAEC"}), "type"),
+    ] {
+        let refusal = prompt(&server, &session, json!({"prompt": [block]})).await;
+        let refusal = refusal.refused(422).to_string();
+        assert!(refusal.contains(wanted), "{refusal}");
+    }
+}

@@ -9,7 +9,19 @@ each_vendor!(
     an_mcp_server_in_the_sandbox_is_called,
     an_mcp_server_over_http_is_called,
     a_system_prompt_and_skills_arrive,
+    an_image_reaches_the_model_as_one,
 );
+
+/// A picture of 16 by 16 points (PNG).
+const PICTURE: &str = "iVBORw0KGgoAAAANSUhEUgAAABAAAAAQCAIAAACQkWg2AAAB10lEQVR42g3LoRWFIABAUZiChG7BORDYQk0u\
+     gUbC28BgZARJRCewGu2wA/H/268QglHgBasgCpLgFnyCLlACI5gEu+AUFMErEMIyWrxltURLstyWz9ItymIs\
+     k2W3nJZiee0/BMaAD6yBGEiBO/AFekAFTGAK7IEzUAJv+IeL8cJfrBfxIl3cF99Fv1AX5mK62C/Oi3LxXv9Q\
+     GSu+slZiJVXuylfpFVUxlamyV85Kqbz1HzSjxmtWTdQkza35NF2jNEYzaXbNqSmaV//DzDjjZ9aZOJNm7plv\
+     ps+oGTMzzewz50yZeed/OBgP/MF6EA/SwX3wHfQDdWAOpoP94DwoB+/xDw/jg39YH+JDergfvof+oB7Mw/Sw\
+     P5wP5eF9/kEySrxklURJktyST9IlSmIkk2SXnJIieeU/OEaHd6yO6EiO2/E5ukM5jGNy7I7TURyv+4eNccNv\
+     rBtxI23cG99G31AbZmPa2DfOjbLxbv+QGTM+s2ZiJmXuzJfpGZUxmSmzZ85Mybz5HxpjwzfWRmykxt34Gr2h\
+     GqYxNfbG2SiNt/3DwDjgB9aBOJAG7oFvoA+oATMwDewD50AZeId/WBgX/MK6EBfSwr3wLfQFtWAWpoV94Vwo\
+     C+/CDyNpZBAC1k0FAAAAAElFTkSuQmCC";
 
 async fn an_mcp_server_in_the_sandbox_is_called(vendor: &'static Vendor) {
     let lab = Lab::new(vendor).await;
@@ -140,4 +152,25 @@ async fn a_system_prompt_and_skills_arrive(vendor: &'static Vendor) {
     session.ended().await.completed();
     let later = lab.asked("[[say still]]")[0].body.to_string();
     assert!(later.contains(system.trim_matches('"')), "{later}");
+}
+
+async fn an_image_reaches_the_model_as_one(vendor: &'static Vendor) {
+    let lab = Lab::new(vendor).await;
+    let prompt = json!([
+        {"type": "text", "text": "what is this?"},
+        {"type": "image", "media_type": "image/png", "data": PICTURE},
+    ]);
+    let session = lab.session_with(json!({"prompt": prompt})).await;
+    let ended = session.ended().await.completed();
+    let asked = ended.turn["prompt"].as_str().unwrap();
+    assert!(asked.ends_with(" bytes]"), "{asked}");
+    let shown = |request: &aod_standin::Request| request.body.to_string().contains(PICTURE);
+    let seen = lab.asked("what is this?").iter().any(shown);
+    // What is spoken to takes it as it is; others are told where it lies.
+    let stays = crate::lab::idle() != "0s";
+    assert!(seen || !stays, "no request has the picture");
+    // The next turn knows of it, and of what was said.
+    session.prompt("and now?").await;
+    session.ended().await.completed();
+    assert!(lab.asked("and now?").iter().any(shown) || !stays);
 }

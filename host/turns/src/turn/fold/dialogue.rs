@@ -17,6 +17,7 @@ use aod_runtime::{AdapterError, Conversation};
 use aod_supervisor::Note;
 
 use super::{Effect, Fold, Step, notice};
+use crate::turn::attachments::Attachments;
 
 /// The state of a turn's dialogue.
 #[derive(Debug, Default)]
@@ -113,16 +114,24 @@ impl Dialogue {
 }
 
 /// Text for stdin, as supervisors take it.
-pub(in crate::turn) fn for_stdin(fragments: Vec<Fragment>) -> Vec<aod_supervisor::Fragment> {
+///
+/// # Errors
+/// The id of an attachment that cannot be read, and why.
+pub(in crate::turn) fn for_stdin(
+    fragments: Vec<Fragment>,
+    attachments: &Attachments,
+) -> Result<Vec<aod_supervisor::Fragment>, (String, io::Error)> {
     use aod_supervisor::Fragment as To;
     let each = fragments.into_iter().map(|fragment| match fragment {
-        Fragment::Text(text) => To::Text(text),
-        Fragment::Secret(secret) => match secret.encoding {
+        Fragment::Text(text) => Ok(To::Text(text)),
+        Fragment::Secret(secret) => Ok(match secret.encoding {
             SecretEncoding::Raw => To::Secret(secret.name),
             SecretEncoding::Json => To::JsonSecret(secret.name),
+        }),
+        Fragment::Attachment(id) => match attachments.base64(&id) {
+            Ok(data) => Ok(To::Attachment { id, data }),
+            Err(error) => Err((id, error)),
         },
-        // No prompt has attachments yet: the runtime refuses a reaction that names one.
-        Fragment::Attachment(_) => To::Text(String::new()),
     });
     each.collect()
 }

@@ -80,6 +80,7 @@ fn input(adapter: Arc<Adapter>) -> FoldInput {
             output_schema: None,
         }],
         start: Start::default(),
+        attachments: Attachments::none(),
     }
 }
 

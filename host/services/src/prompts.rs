@@ -1,0 +1,202 @@
+//! What is asked, from a request to what the store and the session's folder keep.
+
+use std::io;
+
+use aod_resources::{Attachment, BlockInput, PromptBlock, PromptInput};
+use aod_turns::SessionPaths;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use uuid::Uuid;
+
+use crate::{Error, Result};
+
+/// What is asked, read.
+#[derive(Debug)]
+pub(crate) struct Asked {
+    /// As text, in which images and files are named.
+    pub(crate) text: String,
+    /// The blocks, where it is more than a text.
+    pub(crate) blocks: Option<Vec<PromptBlock>>,
+    /// The bytes of the attachments among them, by their ids.
+    bytes: Vec<(Uuid, Vec<u8>)>,
+}
+
+impl Asked {
+    /// Reads what a request asks.
+    ///
+    /// # Errors
+    /// [`Error::PromptBlock`] at the first block that is none.
+    pub(crate) fn read(prompt: PromptInput) -> Result<Self> {
+        let given = match prompt {
+            PromptInput::Text(text) => {
+                return Ok(Self {
+                    text,
+                    blocks: None,
+                    bytes: Vec::new(),
+                });
+            }
+            PromptInput::Blocks(given) => given,
+        };
+        let mut asked = Self {
+            text: String::new(),
+            blocks: None,
+            bytes: Vec::new(),
+        };
+        let mut blocks = Vec::with_capacity(given.len());
+        for (index, block) in given.into_iter().enumerate() {
+            let block = asked
+                .block(block)
+                .map_err(|problem| Error::PromptBlock { index, problem })?;
+            if !asked.text.is_empty() {
+                asked.text.push_str("\n\n");
+            }
+            asked.text.push_str(&shown(&block));
+            blocks.push(block);
+        }
+        asked.blocks = Some(blocks);
+        Ok(asked)
+    }
+
+    fn block(&mut self, block: BlockInput) -> Result<PromptBlock, &'static str> {
+        Ok(match block {
+            BlockInput::Text { text } => PromptBlock::Text { text },
+            BlockInput::Image { media_type, data } => {
+                let name = format!("image.{}", media_type.trim_start_matches("image/"));
+                PromptBlock::Image(self.attachment(name, media_type, &data)?)
+            }
+            BlockInput::File {
+                path: Some(path),
+                name: None,
+                data: None,
+            } => {
+                let mut parts = path.split('/');
+                if path.starts_with('/') || parts.any(|part| part == "..") {
+                    return Err("path should be relative to the workspace, without '..'");
+                }
+                PromptBlock::WorkspaceFile { path }
+            }
+            BlockInput::File {
+                path: None,
+                name: Some(name),
+                data: Some(data),
+            } => {
+                let any = "application/octet-stream".to_owned();
+                PromptBlock::File(self.attachment(name, any, &data)?)
+            }
+            BlockInput::File { .. } => return Err("a file has a path, or a name and data"),
+        })
+    }
+
+    fn attachment(
+        &mut self,
+        name: String,
+        media_type: String,
+        data: &str,
+    ) -> Result<Attachment, &'static str> {
+        let bytes = STANDARD
+            .decode(data)
+            .map_err(|_| "data should be base64 (RFC 4648, section 4) with its padding")?;
+        let attachment = Attachment {
+            id: Uuid::new_v4(),
+            name,
+            media_type,
+            size: bytes.len() as u64,
+        };
+        self.bytes.push((attachment.id, bytes));
+        Ok(attachment)
+    }
+
+    /// Writes the attachments to a session's folder, before anything speaks of them.
+    pub(crate) async fn keep(&mut self, paths: &SessionPaths) -> Result<()> {
+        if self.bytes.is_empty() {
+            return Ok(());
+        }
+        let (folder, bytes) = (paths.attachments(), std::mem::take(&mut self.bytes));
+        let written = tokio::task::spawn_blocking(move || write(&folder, &bytes));
+        written
+            .await
+            .map_err(Error::internal)?
+            .map_err(Error::internal)
+    }
+}
+
+/// Removes what was kept of a prompt that was not taken.
+pub(crate) async fn discard(blocks: Option<Vec<PromptBlock>>, paths: &SessionPaths) {
+    let folder = paths.attachments();
+    let removed = tokio::task::spawn_blocking(move || {
+        for block in blocks.into_iter().flatten() {
+            if let PromptBlock::Image(kept) | PromptBlock::File(kept) = block {
+                // What is left goes with the session.
+                let _ = std::fs::remove_file(folder.join(kept.id.to_string()));
+            }
+        }
+    });
+    // A panic has been told.
+    let _ = removed.await;
+}
+
+fn write(folder: &std::path::Path, bytes: &[(Uuid, Vec<u8>)]) -> io::Result<()> {
+    std::fs::create_dir_all(folder)?;
+    for (id, bytes) in bytes {
+        let file = std::fs::File::create_new(folder.join(id.to_string()))?;
+        io::Write::write_all(&mut &file, bytes)?;
+        file.sync_all()?;
+    }
+    Ok(())
+}
+
+/// A block in a text for people.
+fn shown(block: &PromptBlock) -> String {
+    match block {
+        PromptBlock::Text { text } => text.clone(),
+        PromptBlock::Image(image) => {
+            format!("[image: {}, {} bytes]", image.media_type, image.size)
+        }
+        PromptBlock::File(file) => format!("[file: {}, {} bytes]", file.name, file.size),
+        PromptBlock::WorkspaceFile { path } => format!("[file: {path}]"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn read(blocks: serde_json::Value) -> Result<Asked, String> {
+        Asked::read(serde_json::from_value(blocks).unwrap()).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn blocks_are_kept_with_their_bytes_apart() {
+        let asked = read(json!([
+            {"type": "text", "text": "What is this?"},
+            {"type": "image", "media_type": "image/png", "data": "AAEC"},
+            {"type": "file", "name": "a.txt", "data": "aGk="},
+            {"type": "file", "path": "src/main.rs"},
+        ]))
+        .unwrap();
+        assert_eq!(
+            asked.text,
+            "What is this?\n\n[image: image/png, 3 bytes]\n\n[file: a.txt, 2 bytes]\n\n[file: src/main.rs]"
+        );
+        assert_eq!(asked.blocks.unwrap().len(), 4);
+        let bytes: Vec<_> = asked.bytes.iter().map(|(_, bytes)| &bytes[..]).collect();
+        assert_eq!(bytes, [&[0, 1, 2][..], b"hi"]);
+    }
+
+    #[test]
+    fn a_block_that_is_none_is_named() {
+        for block in [
+            json!({"type": "image", "media_type": "image/png", "data": "AAE"}),
+            json!({"type": "file"}),
+            json!({"type": "file", "name": "x"}),
+            json!({"type": "file", "path": "x", "data": "AAEC"}),
+            json!({"type": "file", "path": "/etc/passwd"}),
+            json!({"type": "file", "path": "a/../../b"}),
+        ] {
+            let refused = read(json!([{"type": "text", "text": "x"}, block])).unwrap_err();
+            assert!(refused.starts_with("prompt.1: "), "{refused}");
+        }
+    }
+}
