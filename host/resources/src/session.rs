@@ -148,9 +148,15 @@ pub enum PromptBlock {
         text: String,
     },
     /// An image.
-    Image(Attachment),
+    Image {
+        /// The image.
+        attachment: Attachment,
+    },
     /// A file that came with the prompt.
-    File(Attachment),
+    File {
+        /// The file.
+        attachment: Attachment,
+    },
     /// A file of the workspace.
     #[serde(rename = "workspace_file")]
     WorkspaceFile {

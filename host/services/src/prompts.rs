@@ -62,7 +62,8 @@ impl Asked {
             BlockInput::Text { text } => PromptBlock::Text { text },
             BlockInput::Image { media_type, data } => {
                 let name = format!("image.{}", media_type.trim_start_matches("image/"));
-                PromptBlock::Image(self.attachment(name, media_type, &data)?)
+                let attachment = self.attachment(name, media_type, &data)?;
+                PromptBlock::Image { attachment }
             }
             BlockInput::File {
                 path: Some(path),
@@ -81,7 +82,8 @@ impl Asked {
                 data: Some(data),
             } => {
                 let any = "application/octet-stream".to_owned();
-                PromptBlock::File(self.attachment(name, any, &data)?)
+                let attachment = self.attachment(name, any, &data)?;
+                PromptBlock::File { attachment }
             }
             BlockInput::File { .. } => return Err("a file has a path, or a name and data"),
         })
@@ -125,9 +127,9 @@ pub(crate) async fn discard(blocks: Option<Vec<PromptBlock>>, paths: &SessionPat
     let folder = paths.attachments();
     let removed = tokio::task::spawn_blocking(move || {
         for block in blocks.into_iter().flatten() {
-            if let PromptBlock::Image(kept) | PromptBlock::File(kept) = block {
+            if let PromptBlock::Image { attachment } | PromptBlock::File { attachment } = block {
                 // What is left goes with the session.
-                let _ = std::fs::remove_file(folder.join(kept.id.to_string()));
+                let _ = std::fs::remove_file(folder.join(attachment.id.to_string()));
             }
         }
     });
@@ -149,10 +151,14 @@ fn write(folder: &std::path::Path, bytes: &[(Uuid, Vec<u8>)]) -> io::Result<()> 
 fn shown(block: &PromptBlock) -> String {
     match block {
         PromptBlock::Text { text } => text.clone(),
-        PromptBlock::Image(image) => {
-            format!("[image: {}, {} bytes]", image.media_type, image.size)
-        }
-        PromptBlock::File(file) => format!("[file: {}, {} bytes]", file.name, file.size),
+        PromptBlock::Image {
+            attachment: Attachment {
+                media_type, size, ..
+            },
+        } => format!("[image: {media_type}, {size} bytes]"),
+        PromptBlock::File {
+            attachment: Attachment { name, size, .. },
+        } => format!("[file: {name}, {size} bytes]"),
         PromptBlock::WorkspaceFile { path } => format!("[file: {path}]"),
     }
 }

@@ -50,7 +50,9 @@ pub(crate) fn place(turn: &Turn, paths: &SessionPaths, trash: &Trash) -> Result<
         .iter()
         .flatten()
         .filter_map(|block| match block {
-            PromptBlock::Image(attachment) | PromptBlock::File(attachment) => Some(attachment),
+            PromptBlock::Image { attachment } | PromptBlock::File { attachment } => {
+                Some(attachment)
+            }
             PromptBlock::Text { .. } | PromptBlock::WorkspaceFile { .. } => None,
         });
     for attachment in all {
@@ -100,8 +102,12 @@ pub(crate) fn blocks(turn: &Turn, workspace: &str, description: &Description) ->
         .iter()
         .map(|block| match block {
             PromptBlock::Text { text } => Block::Text(text.clone()),
-            PromptBlock::Image(image) if takes(&image.media_type) => Block::Image(told(image)),
-            PromptBlock::Image(file) | PromptBlock::File(file) => named(told(file).path),
+            PromptBlock::Image { attachment } if takes(&attachment.media_type) => {
+                Block::Image(told(attachment))
+            }
+            PromptBlock::Image { attachment } | PromptBlock::File { attachment } => {
+                named(told(attachment).path)
+            }
             PromptBlock::WorkspaceFile { path } => named(format!("{workspace}/{path}")),
         })
         .collect()

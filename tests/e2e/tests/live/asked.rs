@@ -193,8 +193,11 @@ async fn an_image_comes_with_the_first_prompt_and_with_later_ones() {
     prompt(&server, &session, next).await.expect(202);
     assert_eq!(last_text(&server, &session).await, "AwQF");
     let turns = session.turns().await;
-    assert_eq!(turns[1]["blocks"][1]["media_type"], "image/png");
-    assert_eq!(turns[1]["blocks"][1]["size"], 3);
+    assert_eq!(
+        turns[1]["blocks"][1]["attachment"]["media_type"],
+        "image/png"
+    );
+    assert_eq!(turns[1]["blocks"][1]["attachment"]["size"], 3);
 }
 
 #[tokio::test]
@@ -224,7 +227,7 @@ async fn a_runtime_without_images_is_told_where_it_lies() {
     for (block, wanted) in [
         (json!({"type": "file"}), "prompt.0"),
         (
-            json!({"type": "image", "media_type": "image/png", "data": "AAE"}),
+            json!({"type": "image", "media_type": "image/png", "data": "AAECA"}),
             "prompt.0",
         ),
         (json!({"type": "sound", "data": "AAEC"}), "type"),

@@ -26,14 +26,14 @@ static FILE_NAME: Pattern = Pattern::new(
 );
 
 static BLOCK: Union = Union {
-    name: "PromptBlock",
+    name: "PromptBlockInput",
     doc: "A piece of a prompt.",
     tagged: &[("text", &TEXT), ("image", &IMAGE), ("file", &FILE)],
     untagged: None,
 };
 
 static TEXT: Object = Object {
-    name: "TextBlock",
+    name: "TextBlockInput",
     doc: "Text.",
     example: r#"{"type": "text", "text": "What is this?"}"#,
     disjoint: None,
@@ -41,7 +41,7 @@ static TEXT: Object = Object {
 };
 
 static IMAGE: Object = Object {
-    name: "ImageBlock",
+    name: "ImageBlockInput",
     doc: "An image. A runtime that takes no images is told where it lies in the workspace.",
     example: r#"{"type": "image", "media_type": "image/png", "data": "iVBORw0KGgo="}"#,
     disjoint: None,
@@ -56,7 +56,7 @@ static IMAGE: Object = Object {
 };
 
 static FILE: Object = Object {
-    name: "FileBlock",
+    name: "FileBlockInput",
     doc: "A file: one of the workspace by its `path`, or a new one by `name` and `data`.",
     example: r#"{"type": "file", "name": "notes.txt", "data": "aGVsbG8K"}"#,
     disjoint: None,
