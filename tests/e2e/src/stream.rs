@@ -31,6 +31,13 @@ impl Event {
         self.data["id"].as_u64()
     }
 
+    /// Whether its output holds this text.
+    #[must_use]
+    pub fn says(&self, text: &str) -> bool {
+        let data = self.data["data"].as_str();
+        data.is_some_and(|data| data.contains(text))
+    }
+
     /// Whether it ends a turn.
     #[must_use]
     pub fn is_terminal(&self) -> bool {

@@ -107,13 +107,7 @@ async fn events_arrive_while_the_turn_runs_and_can_be_resumed() {
     let direct = server.client().demo_session(&prompt).await;
     let session = nginx.sees(&server, &direct);
     let mut stream = session.stream().await;
-    let is = |text: &'static str| {
-        move |event: &aod_e2e::Event| {
-            event.data["data"]
-                .as_str()
-                .is_some_and(|data| data.contains(text))
-        }
-    };
+    let is = |text: &'static str| move |event: &aod_e2e::Event| event.says(text);
     // The turn stands at the gate until what it has written so far has arrived.
     let seen = stream.until(is("\"output\":\"one\"")).await;
     let last = seen.last().unwrap().line_id.unwrap();

@@ -80,10 +80,7 @@ async fn a_turn_does_not_end_by_what_an_earlier_one_left(lab: Lab) {
     session
         .stream()
         .await
-        .until(|event| {
-            let data = event.data["data"].as_str();
-            data.is_some_and(|data| data.contains("\"type\":\"result\""))
-        })
+        .until(|event| event.says("\"type\":\"result\""))
         .await;
     let tree = lab.server.supervisor();
     for process in &tree.below {
@@ -125,10 +122,7 @@ async fn interrupted_work_is_stopped(lab: Lab) {
     session
         .stream()
         .await
-        .until(|event| {
-            let data = event.data["data"].as_str();
-            data.is_some_and(|data| data.contains("word9 "))
-        })
+        .until(|event| event.says("word9 "))
         .await;
     let tree = lab.server.supervisor();
     let naps: Vec<_> = tree
@@ -162,10 +156,7 @@ async fn interrupted_while_it_waits_a_turn_keeps_its_answer(lab: Lab) {
     session
         .stream()
         .await
-        .until(|event| {
-            let data = event.data["data"].as_str();
-            data.is_some_and(|data| data.contains("\"type\":\"result\""))
-        })
+        .until(|event| event.says("\"type\":\"result\""))
         .await;
     let path = format!("/sessions/{}/interrupt", session.id);
     lab.client().post_empty(&path).await.expect(202);

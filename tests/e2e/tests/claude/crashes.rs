@@ -15,13 +15,7 @@ async fn a_turn_outlives_the_host_and_its_reader_misses_nothing() {
     let mut session = lab.session(&prompt).await;
     let mut stream = session.stream().await;
     // Killed in the middle of a streamed answer.
-    let mut seen = stream
-        .until(|event| {
-            event.data["data"]
-                .as_str()
-                .is_some_and(|data| data.contains("word9 "))
-        })
-        .await;
+    let mut seen = stream.until(|event| event.says("word9 ")).await;
     lab.server.kill();
     seen.extend(stream.rest().await);
     let mut last = check_ids(&seen, 0);

@@ -132,13 +132,7 @@ async fn text_is_streamed_as_it_comes() {
     let mut stream = session.stream().await;
     let delta = |word: &str| format!("\"text\":\"{word}");
     let first = delta("word1 ");
-    let seen = stream
-        .until(|event| {
-            event.data["data"]
-                .as_str()
-                .is_some_and(|data| data.contains(&first))
-        })
-        .await;
+    let seen = stream.until(|event| event.says(&first)).await;
     assert_eq!(
         session.read().await["status"],
         "running",
@@ -146,11 +140,7 @@ async fn text_is_streamed_as_it_comes() {
     );
     let rest = stream.rest().await;
     assert!(seen.iter().all(|event| event.kind() != "exit"));
-    let deltas = rest.iter().filter(|event| {
-        event.data["data"]
-            .as_str()
-            .is_some_and(|data| data.contains("stream_event"))
-    });
+    let deltas = rest.iter().filter(|event| event.says("stream_event"));
     assert!(deltas.count() > 5, "{rest:#?}");
     session.ended().await.completed();
 }

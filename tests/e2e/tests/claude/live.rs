@@ -68,10 +68,7 @@ async fn interrupted_in_an_answer_it_takes_the_next_prompt() {
     session
         .stream()
         .await
-        .until(|event| {
-            let data = event.data["data"].as_str();
-            data.is_some_and(|data| data.contains("word9 "))
-        })
+        .until(|event| event.says("word9 "))
         .await;
     let process = cli(&lab);
     interrupt(&lab, &session).await;

@@ -109,10 +109,7 @@ async fn output_is_streamed_while_the_turn_runs() {
 }
 
 fn has(event: &Event, text: &str) -> bool {
-    event.kind() == "output"
-        && event.data["data"]
-            .as_str()
-            .is_some_and(|data| data.contains(text))
+    event.kind() == "output" && event.says(text)
 }
 
 #[tokio::test]
