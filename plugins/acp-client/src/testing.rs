@@ -4,10 +4,8 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt::Write as _;
-use std::fs;
-use std::path::PathBuf;
 
-use aod_plugin_sdk::testing::{exit, prompt, written};
+use aod_plugin_sdk::testing::{Dialogue, exit, prompt, written};
 use aod_plugin_sdk::{
     Action, Adapter, Answer, Attachment, Block, Context, Driver, Input, OutputSource, Reaction,
     Setting,
@@ -179,68 +177,38 @@ fn block(block: &Value) -> Block {
     }
 }
 
-/// A dialogue of [`dialogues`].
-#[derive(Debug)]
-pub struct Dialogue {
-    /// Its file's name, without the extension.
-    pub name: String,
-    path: PathBuf,
-}
-
-/// The recorded dialogues of a folder, by their names.
+/// Plays a dialogue: what the agent wrote, and the same inputs at the same places. Tells what the
+/// adapter made of it and what it wrote.
+///
+/// `requests` are those of the recording that the adapter makes, too, in the same order; others
+/// are left out, with their replies. With `restarts`, a new conversation goes on from the state
+/// after each turn.
 ///
 /// # Panics
 ///
-/// When there are none, or they cannot be listed.
+/// When the adapter makes another request than is recorded.
 #[must_use]
-pub fn dialogues(folder: &str) -> Vec<Dialogue> {
-    let entries = fs::read_dir(folder).unwrap();
-    let mut found: Vec<_> = entries
-        .map(|entry| {
-            let path = entry.unwrap().path();
-            let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
-            Dialogue { name, path }
-        })
-        .collect();
-    found.sort_by(|a, b| a.name.cmp(&b.name));
-    assert!(!found.is_empty());
-    found
-}
-
-impl Dialogue {
-    /// Plays it: what the agent wrote, and the same inputs at the same places. Tells what the
-    /// adapter made of it and what it wrote.
-    ///
-    /// `requests` are those of the recording that the adapter makes, too, in the same order; others
-    /// are left out, with their replies. With `restarts`, a new conversation goes on from the state
-    /// after each turn.
-    ///
-    /// # Panics
-    ///
-    /// When the adapter makes another request than is recorded.
-    #[must_use]
-    pub fn play<A: Adapter>(
-        &self,
-        context: Context,
-        settings: &[Setting],
-        requests: &[&str],
-        restarts: bool,
-    ) -> String {
-        let mut player = Player::<A>::new(context, settings.to_vec(), restarts);
-        for line in fs::read_to_string(&self.path).unwrap().lines() {
-            let mut record: Value = serde_json::from_str(line).unwrap();
-            let line = record["line"].take();
-            match record["dir"].as_str() {
-                Some("in") => player.said(&line, requests),
-                Some("out") => player.heard(line),
-                _ => {}
-            }
+pub fn play<A: Adapter>(
+    dialogue: &Dialogue,
+    context: Context,
+    settings: &[Setting],
+    requests: &[&str],
+    restarts: bool,
+) -> String {
+    let mut player = Player::<A>::new(context, settings.to_vec(), restarts);
+    for line in dialogue.read().lines() {
+        let mut record: Value = serde_json::from_str(line).unwrap();
+        let line = record["line"].take();
+        match record["dir"].as_str() {
+            Some("in") => player.said(&line, requests),
+            Some("out") => player.heard(line),
+            _ => {}
         }
-        let reaction = player.driver.tick(1_000_000);
-        player.take(reaction);
-        player.receive(Input::Close);
-        let reaction = player.driver.finish(exit(0));
-        player.take(reaction);
-        player.told
     }
+    let reaction = player.driver.tick(1_000_000);
+    player.take(reaction);
+    player.receive(Input::Close);
+    let reaction = player.driver.finish(exit(0));
+    player.take(reaction);
+    player.told
 }

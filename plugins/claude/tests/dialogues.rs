@@ -5,10 +5,11 @@
 
 use std::collections::VecDeque;
 use std::fmt::Write as _;
-use std::fs;
 
 use aod_plugin_claude::Claude;
-use aod_plugin_sdk::testing::{context, exit, prompt, setting, written};
+use aod_plugin_sdk::testing::{
+    Dialogue, context, dialogues, exit, prompt, restarts_change_nothing, setting, written,
+};
 use aod_plugin_sdk::{
     Action, Answer, Attachment, Block, Context, Driver, Event, EventBody, Fork, InjectMode,
     Injection, Input, Origin, OutputSource, Prompt, Reaction, Stdin, TurnReference, prepare,
@@ -201,8 +202,8 @@ impl Player {
     }
 }
 
-fn play(path: &str, restarts: bool) -> String {
-    let recording = fs::read_to_string(path).unwrap();
+fn play(dialogue: &Dialogue, restarts: bool) -> String {
+    let recording = dialogue.read();
     let mut records = recording
         .lines()
         .map(|line| serde_json::from_str::<Value>(line).unwrap());
@@ -224,31 +225,14 @@ fn play(path: &str, restarts: bool) -> String {
     player.told
 }
 
-fn dialogues() -> Vec<(String, String)> {
-    let entries = fs::read_dir(FOLDER).unwrap();
-    let mut found: Vec<_> = entries
-        .map(|entry| {
-            let path = entry.unwrap().path();
-            let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
-            (name, path.to_str().unwrap().to_owned())
-        })
-        .collect();
-    found.sort();
-    assert!(!found.is_empty());
-    found
-}
-
 #[test]
 fn recorded_dialogues() {
-    for (name, path) in dialogues() {
-        insta::assert_snapshot!(name, play(&path, false));
+    for dialogue in dialogues(FOLDER) {
+        insta::assert_snapshot!(dialogue.name.clone(), play(&dialogue, false));
     }
 }
 
-/// What a new conversation makes of the state after a turn is what the old one would have made.
 #[test]
 fn a_restart_between_turns_changes_nothing() {
-    for (name, path) in dialogues() {
-        assert_eq!(play(&path, true), play(&path, false), "{name}");
-    }
+    restarts_change_nothing(FOLDER, &[], play);
 }

@@ -5,11 +5,11 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt::Write as _;
-use std::fs;
 
 use aod_plugin_codex::Codex;
 use aod_plugin_sdk::testing::{
-    Recording, context, exit, laws, mcp_server, prompt, replay, setting, written,
+    Dialogue, Recording, context, dialogues, exit, laws, mcp_server, prompt, replay,
+    restarts_change_nothing, setting, written,
 };
 use aod_plugin_sdk::{
     Action, Answer, Block, Context, Driver, EventBody, Fork, InjectMode, Injection, Input, Origin,
@@ -196,9 +196,9 @@ impl Player {
 
 /// The first recorded prompt is given before the server has said anything, as a host does; where
 /// none was recorded, any.
-fn play(path: &str, restarts: bool) -> String {
-    let records: Vec<Value> = fs::read_to_string(path)
-        .unwrap()
+fn play(dialogue: &Dialogue, restarts: bool) -> String {
+    let recorded = dialogue.read();
+    let records: Vec<Value> = recorded
         .lines()
         .map(|line| serde_json::from_str(line).unwrap())
         .collect();
@@ -246,41 +246,22 @@ fn play(path: &str, restarts: bool) -> String {
     player.told
 }
 
-fn dialogues() -> Vec<(String, String)> {
-    let entries = fs::read_dir(FOLDER).unwrap();
-    let mut found: Vec<_> = entries
-        .map(|entry| {
-            let path = entry.unwrap().path();
-            let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
-            (name, path.to_str().unwrap().to_owned())
-        })
-        .collect();
-    found.sort();
-    assert!(!found.is_empty());
-    found
-}
-
 #[test]
 fn recorded_dialogues() {
-    for (name, path) in dialogues() {
-        insta::assert_snapshot!(name, play(&path, false));
+    for dialogue in dialogues(FOLDER) {
+        insta::assert_snapshot!(dialogue.name.clone(), play(&dialogue, false));
     }
 }
 
-/// What a new conversation makes of the state after a turn is what the old one would have made.
 #[test]
 fn a_restart_between_turns_changes_nothing() {
-    for (name, path) in dialogues() {
-        if name != "unknown" {
-            assert_eq!(play(&path, true), play(&path, false), "{name}");
-        }
-    }
+    restarts_change_nothing(FOLDER, &["unknown"], play);
 }
 
 /// All that the server wrote, as one process with one prompt.
-fn recording(path: &str) -> Recording {
+fn recording(dialogue: &Dialogue) -> Recording {
     let (mut stdout, mut stderr) = (String::new(), String::new());
-    for record in fs::read_to_string(path).unwrap().lines() {
+    for record in dialogue.read().lines() {
         let mut record: Value = serde_json::from_str(record).unwrap();
         let mut line = record["line"].take();
         match record["dir"].as_str() {
@@ -296,7 +277,7 @@ fn recording(path: &str) -> Recording {
         }
     }
     Recording {
-        name: path.to_owned(),
+        name: dialogue.name.clone(),
         stdout,
         stderr,
         exit: exit(0),
@@ -305,19 +286,14 @@ fn recording(path: &str) -> Recording {
 
 #[test]
 fn the_laws_hold() {
-    let recordings: Vec<_> = dialogues()
-        .iter()
-        .map(|(_, path)| recording(path))
-        .collect();
+    let recordings: Vec<_> = dialogues(FOLDER).iter().map(recording).collect();
     let mut facts = context("openai/gpt-4.1");
     facts.live = true;
     facts.secrets = vec!["OPENAI_API_KEY".to_owned()];
     facts.mcp_servers = vec![mcp_server("notes")];
     let asked = prompt("x");
     // The answer is there: it is not the damage alone that is read.
-    let whole = recordings
-        .iter()
-        .find(|it| it.name.ends_with("turns.jsonl"));
+    let whole = recordings.iter().find(|it| it.name == "turns");
     let replay = replay::<Codex>(facts.clone(), asked.clone(), whole.unwrap(), []);
     assert!(
         replay.events().any(

@@ -1,8 +1,9 @@
 //! The adapter speaks with the real CLI: what that wrote, played again.
 
-use aod_acp::testing::{Dialogue, dialogues};
 use aod_plugin_gemini::Gemini;
-use aod_plugin_sdk::testing::{context, mcp_server, setting};
+use aod_plugin_sdk::testing::{
+    Dialogue, context, dialogues, mcp_server, restarts_change_nothing, setting,
+};
 
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/dialogues");
 
@@ -23,7 +24,7 @@ fn play(dialogue: &Dialogue, restarts: bool) -> String {
         "permission" => vec![setting("permission_mode", "\"default\"")],
         _ => Vec::new(),
     };
-    dialogue.play::<Gemini>(context, &settings, REQUESTS, restarts)
+    aod_acp::testing::play::<Gemini>(dialogue, context, &settings, REQUESTS, restarts)
 }
 
 #[test]
@@ -33,11 +34,7 @@ fn recorded_dialogues() {
     }
 }
 
-/// What a new conversation makes of the state after a turn is what the old one would have made.
 #[test]
 fn a_restart_between_turns_changes_nothing() {
-    for dialogue in dialogues(FOLDER) {
-        let name = &dialogue.name;
-        assert_eq!(play(&dialogue, true), play(&dialogue, false), "{name}");
-    }
+    restarts_change_nothing(FOLDER, &[], play);
 }

@@ -1,8 +1,7 @@
 //! The adapter speaks with the real CLI: what that wrote, played again.
 
-use aod_acp::testing::{Dialogue, dialogues};
 use aod_plugin_opencode::Opencode;
-use aod_plugin_sdk::testing::{context, setting};
+use aod_plugin_sdk::testing::{Dialogue, context, dialogues, restarts_change_nothing, setting};
 
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/dialogues");
 
@@ -21,7 +20,7 @@ fn play(dialogue: &Dialogue, restarts: bool) -> String {
         "stopped" => vec![setting("permission_mode", "\"ask\"")],
         _ => Vec::new(),
     };
-    dialogue.play::<Opencode>(context, &settings, REQUESTS, restarts)
+    aod_acp::testing::play::<Opencode>(dialogue, context, &settings, REQUESTS, restarts)
 }
 
 #[test]
@@ -31,11 +30,7 @@ fn recorded_dialogues() {
     }
 }
 
-/// What a new conversation makes of the state after a turn is what the old one would have made.
 #[test]
 fn a_restart_between_turns_changes_nothing() {
-    for dialogue in dialogues(FOLDER) {
-        let name = &dialogue.name;
-        assert_eq!(play(&dialogue, true), play(&dialogue, false), "{name}");
-    }
+    restarts_change_nothing(FOLDER, &[], play);
 }

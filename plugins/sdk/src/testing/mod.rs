@@ -1,11 +1,13 @@
 //! For tests of adapters: facts to start from, replays of recorded output, and the laws that hold
 //! for every adapter. With the feature `testing`.
 
+mod dialogue;
 mod launches;
 mod laws;
 mod recording;
 mod replay;
 
+pub use dialogue::{Dialogue, dialogues, restarts_change_nothing};
 pub use launches::{keeps_secrets_apart, shown, starts_afresh, with_everything};
 pub use laws::laws;
 pub use recording::{Recording, recordings};
