@@ -3,7 +3,7 @@
 use aod_plugin_sdk::failure::from_api;
 use aod_plugin_sdk::{Ending, Failure, FailureKind, Usage, usage};
 
-use crate::companion::{Counted, Told};
+use crate::companion::{Counted, Report};
 
 /// The requests of a turn.
 #[derive(Debug, Default)]
@@ -20,7 +20,7 @@ pub(crate) struct Attempts {
 
 impl Attempts {
     /// A request is made. Returns why what was said before it is void, where it is.
-    pub(crate) fn request(&mut self, told: &Told<'_>) -> Option<String> {
+    pub(crate) fn request(&mut self, told: &Report<'_>) -> Option<String> {
         if !told.is_stream {
             return None;
         }
@@ -35,7 +35,7 @@ impl Attempts {
     }
 
     /// A reply is there.
-    pub(crate) fn reply(&mut self, told: &Told<'_>, ending: &mut Ending) {
+    pub(crate) fn reply(&mut self, told: &Report<'_>, ending: &mut Ending) {
         self.failure = None;
         ending.well();
         self.broken = match told.is_stream {
@@ -48,7 +48,7 @@ impl Attempts {
     }
 
     /// As the CLI judges it.
-    fn why_broken(&self, told: &Told<'_>) -> Option<String> {
+    fn why_broken(&self, told: &Report<'_>) -> Option<String> {
         if told.has_calls {
             return None;
         }
@@ -70,7 +70,7 @@ impl Attempts {
     }
 
     /// A request failed.
-    pub(crate) fn failed(&mut self, told: &Told<'_>, ending: &mut Ending) {
+    pub(crate) fn failed(&mut self, told: &Report<'_>, ending: &mut Ending) {
         let mut failure = from_api(told.status, &told.message, FailureKind::Provider);
         if matches!(failure.kind, FailureKind::Quota | FailureKind::Provider) {
             failure.retry_at_ms = failure.retry_at_ms.or(told.retry_at);
@@ -91,7 +91,7 @@ impl Attempts {
 }
 
 /// What a reply used.
-pub(crate) fn used(told: &Told<'_>, counted: Counted) -> Usage {
+pub(crate) fn used(told: &Report<'_>, counted: Counted) -> Usage {
     let sent = counted
         .prompt_token_count
         .saturating_add(counted.tool_use_prompt_token_count);

@@ -93,7 +93,7 @@ fn write_facts(code: &mut String, context: &Context, is_spoken_to: bool) {
 /// What the companion tells.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, bound(deserialize = "'de: 'a"))]
-pub(crate) struct Told<'a> {
+pub(crate) struct Report<'a> {
     #[serde(rename = "type")]
     pub(crate) kind: Text<'a>,
 
@@ -125,7 +125,7 @@ pub(crate) struct Told<'a> {
     pub(crate) retry_at: Option<u64>,
 }
 
-impl Told<'_> {
+impl Report<'_> {
     /// Tells which servers are there; the CLI itself does not say so.
     pub(crate) fn tell_servers<'a>(&self, all: impl Iterator<Item = &'a str>, out: &mut Out) {
         for server in all {

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::attempts::{Attempts, used};
-use crate::companion::Told;
+use crate::companion::Report;
 use crate::outcome::{broken_off, is_noise};
 use crate::tools::{self, Effect, prefix};
 
@@ -66,7 +66,7 @@ impl Live {
         }
     }
 
-    fn request(&mut self, told: &Told<'_>, turn: &mut Turn, out: &mut Out) {
+    fn request(&mut self, told: &Report<'_>, turn: &mut Turn, out: &mut Out) {
         for result in &told.results {
             let output = tools::output(&result.name, &result.output);
             turn.tools
@@ -92,7 +92,7 @@ impl Live {
         }
     }
 
-    fn call(&mut self, told: &Told<'_>, turn: &mut Turn) {
+    fn call(&mut self, told: &Report<'_>, turn: &mut Turn) {
         let input = told.input.map_or("{}", RawValue::get);
         turn.tools.expect(told.id.as_deref(), &told.name, input);
     }
@@ -106,7 +106,7 @@ impl Dialect for Live {
         turn: &mut Turn,
         out: &mut Out,
     ) -> bool {
-        let read = serde_json::from_str::<Told<'_>>(params.get());
+        let read = serde_json::from_str::<Report<'_>>(params.get());
         let (Ok(told), "_aod/model") = (read, method) else {
             return false;
         };

@@ -9,7 +9,7 @@ use aod_plugin_sdk::{
 };
 
 use crate::attempts::Attempts;
-use crate::companion::Told;
+use crate::companion::Report;
 use crate::outcome::{is_lost, is_noise, is_retry, told, untold};
 use crate::tools::{Effect, call, prefix};
 use crate::wire::{Line, Tokens};
@@ -85,7 +85,7 @@ impl PrintConversation {
     }
 
     /// What the companion tells is known but for what went wrong.
-    fn companion(&mut self, told: &Told<'_>, out: &mut Out) {
+    fn companion(&mut self, told: &Report<'_>, out: &mut Out) {
         match &*told.kind {
             "request" => {
                 if !std::mem::replace(&mut self.has_told_servers, true) {
@@ -114,7 +114,7 @@ impl PrintConversation {
         if line.method.is_some() {
             let told = line
                 .params
-                .map(|it| serde_json::from_str::<Told<'_>>(it.get()));
+                .map(|it| serde_json::from_str::<Report<'_>>(it.get()));
             if let Some(Ok(told)) = told {
                 self.companion(&told, out);
             }

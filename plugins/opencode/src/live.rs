@@ -13,7 +13,7 @@ use aod_plugin_sdk::{
 use serde_json::value::RawValue;
 
 use crate::steps::{Finished, Steps, used};
-use crate::wire::{Part, State, Told};
+use crate::wire::{Part, PluginEvent, State};
 use crate::{logs, tools};
 
 /// What a CLI tells that is spoken to.
@@ -56,7 +56,7 @@ impl Live {
         }
     }
 
-    fn told(&mut self, told: &Told<'_>, turn: &mut Turn, out: &mut Out) {
+    fn told(&mut self, told: &PluginEvent<'_>, turn: &mut Turn, out: &mut Out) {
         if &*told.kind == "ready" {
             self.is_ready = true;
         }
@@ -180,7 +180,7 @@ impl Dialect for Live {
         turn: &mut Turn,
         out: &mut Out,
     ) -> bool {
-        let read = serde_json::from_str::<Told<'_>>(params.get());
+        let read = serde_json::from_str::<PluginEvent<'_>>(params.get());
         let (Ok(told), "_aod/event") = (read, method) else {
             return false;
         };

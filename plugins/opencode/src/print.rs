@@ -10,7 +10,7 @@ use aod_plugin_sdk::{
 
 use crate::outcome::{is_lost, told, untold};
 use crate::steps::{Finished, Steps, used};
-use crate::wire::{Error, Line, Part, Told};
+use crate::wire::{Error, Line, Part, PluginEvent};
 use crate::{logs, tools};
 
 /// A process that runs one prompt.
@@ -101,7 +101,7 @@ impl PrintConversation {
     fn plugin(&mut self, line: &Line<'_>, out: &mut Out) {
         let Some(Ok(told)) = line
             .params
-            .map(|it| serde_json::from_str::<Told<'_>>(it.get()))
+            .map(|it| serde_json::from_str::<PluginEvent<'_>>(it.get()))
         else {
             return;
         };

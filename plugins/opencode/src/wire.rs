@@ -25,7 +25,7 @@ pub struct Line<'a> {
 /// What the plugin tells, besides what a line of stdout has: `ready`, `session`, `delta`, `retry`.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, bound(deserialize = "'de: 'a"))]
-pub struct Told<'a> {
+pub struct PluginEvent<'a> {
     #[serde(rename = "type")]
     pub kind: Text<'a>,
     #[serde(rename = "sessionID")]
