@@ -9,7 +9,7 @@ pub(crate) fn check_schema(schema: Option<&Value>) -> Result<()> {
     let Some(schema) = schema else {
         return Ok(());
     };
-    aod_turns::answer_form(schema)
+    aod_turns::json_schema(schema)
         .map(drop)
         .map_err(|problem| Error::OutputSchema { problem })
 }

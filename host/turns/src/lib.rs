@@ -34,4 +34,4 @@ pub use recover::recover;
 pub use removal::Removal;
 pub use seal::{Seals, binding};
 pub use secrets::PLAIN;
-pub use turn::{Parts, Refusal, SteerRefused, Turns, answer_form};
+pub use turn::{Parts, Refusal, SteerRefused, Turns, json_schema};

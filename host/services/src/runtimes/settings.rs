@@ -44,7 +44,7 @@ fn unknown(runtime: &str, options: &[OptionDeclaration]) -> String {
 /// adapter looks at it once more.
 fn refused(option: &OptionDeclaration, value: &Value) -> Option<String> {
     let schema: Value = serde_json::from_str(&option.schema).ok()?;
-    let validator = aod_turns::answer_form(&schema).ok()?;
+    let validator = aod_turns::json_schema(&schema).ok()?;
     let problem = validator.validate(value).err()?;
     Some(problem.to_string())
 }

@@ -32,13 +32,20 @@ impl Attachments {
     }
 
     /// The bytes of the attachment of this id, as base64.
+    ///
+    /// # Errors
+    /// They cannot be read; the error names the attachment.
     pub(crate) fn base64(&self, id: &str) -> io::Result<String> {
         // Ids are the host's own, and the adapter names none but those that it was given.
         Ok(STANDARD.encode(self.read(id)?))
     }
 
     fn read(&self, id: &str) -> io::Result<Vec<u8>> {
-        std::fs::read(self.0.join(id))
+        std::fs::read(self.0.join(id)).map_err(|error| {
+            let text =
+                format!("attachment {id}, which came with the prompt, cannot be read: {error}");
+            io::Error::new(error.kind(), text)
+        })
     }
 }
 
@@ -59,12 +66,7 @@ pub(crate) fn place(turn: &Turn, paths: &SessionPaths, trash: &Trash) -> Result<
         let path = place_of(attachment);
         let bytes = attachments
             .read(&attachment.id.to_string())
-            .map_err(|error| {
-                StageError::Failed(format!(
-                    "{:?}, which came with the prompt, cannot be read: {error}",
-                    attachment.name
-                ))
-            })?;
+            .map_err(|error| StageError::Failed(error.to_string()))?;
         let folder = Folder::open(&paths.workspace()).map_err(|error| not_placed(&path, &error))?;
         folder
             .write(path.as_ref(), 0o644, &bytes, trash)

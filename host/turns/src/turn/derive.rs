@@ -90,27 +90,27 @@ impl Derivation {
     }
 
     /// Ends with the adapter's last word.
-    pub(super) async fn finish(mut self, exited: Exited) -> Result<Fold> {
-        blocking(move || {
-            self.fold.finish(&exited, &mut self.events)?;
-            Ok(self.fold)
-        })
-        .await
+    pub(super) async fn finish(self, exited: Exited) -> Result<Fold> {
+        self.end(move |fold, events| fold.finish(&exited, events))
+            .await
     }
 
     /// Ends before all was read.
-    pub(super) async fn cut_short(mut self) -> Result<Fold> {
-        blocking(move || {
-            self.fold.cut_short(&mut self.events)?;
-            Ok(self.fold)
-        })
-        .await
+    pub(super) async fn cut_short(self) -> Result<Fold> {
+        self.end(Fold::cut_short).await
     }
 
     /// Ends where no end was recorded.
-    pub(super) async fn break_off(mut self) -> Result<Fold> {
+    pub(super) async fn break_off(self) -> Result<Fold> {
+        self.end(Fold::break_off).await
+    }
+
+    async fn end(
+        mut self,
+        last: impl FnOnce(&mut Fold, &mut EventWriter) -> Result<()> + Send + 'static,
+    ) -> Result<Fold> {
         blocking(move || {
-            self.fold.break_off(&mut self.events)?;
+            last(&mut self.fold, &mut self.events)?;
             Ok(self.fold)
         })
         .await

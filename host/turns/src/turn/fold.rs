@@ -1,6 +1,7 @@
 //! A process and its turns as a fold over the log: what is recorded goes into its adapter, what it
 //! means comes out.
 
+mod begin;
 mod coverage;
 mod dialogue;
 mod form;
@@ -16,15 +17,12 @@ use std::sync::Arc;
 
 use aod_log::{Kind, Reader, Record};
 use aod_resources::Usage;
-use aod_resources::event::{
-    Continuity as EventContinuity, Event, EventBody, Failure, Level, Notice, TurnCause, TurnResult,
-    TurnStarted,
-};
+use aod_resources::event::{Event, EventBody, Failure, Level, Notice, TurnResult};
 use aod_runtime::types::{
     Action, Context, Description, Emitted, Exit, Input, Item, OutputSource, Prompt, Reaction,
     TurnReference,
 };
-use aod_runtime::{Adapter, AdapterError, Conversation};
+use aod_runtime::{Adapter, Conversation};
 use aod_streams::events::EventWriter;
 use aod_supervisor::{Exited, TurnEnded};
 
@@ -35,11 +33,11 @@ use self::lines::{Lines, Origin, Pending};
 use self::usage::TurnUsage;
 use super::attachments::Attachments;
 use super::conclude::cause;
-use super::context::{Continuity, Start};
+use super::context::Start;
 use crate::{Error, Result};
 
 pub(super) use self::dialogue::{Due, QuestionState, TimerAction, for_stdin};
-pub use self::form::answer_form;
+pub use self::form::json_schema;
 
 /// Lines are handed over in batches of about this many bytes, and of no more lines than this: what
 /// an adapter makes of each line counts towards the bounds of a call's time and reply.
@@ -424,110 +422,6 @@ impl Fold {
         Ok(())
     }
 
-    /// Says that the turn begins, and what its user should know of how.
-    fn tell_start(&mut self, step: &mut Step<'_>) -> io::Result<()> {
-        let continuity = match self.start.continuity {
-            Continuity::First => EventContinuity::First,
-            Continuity::Native => EventContinuity::Native,
-            Continuity::Fresh => EventContinuity::Fresh,
-        };
-        // It goes on with what it has in hand.
-        let goes_on = self.conversation.is_some() || self.state.is_some();
-        let continuity = if goes_on {
-            EventContinuity::Native
-        } else {
-            continuity
-        };
-        let started = TurnStarted {
-            cause: TurnCause::Prompt,
-            continuity,
-        };
-        self.tell(EventBody::TurnStarted(started), step)?;
-        if continuity == EventContinuity::Fresh {
-            let text = "the earlier conversation cannot be gone on with: the agent remembers \
-                        nothing of it; the workspace is as it was";
-            self.tell(notice(Level::Warning, "conversation.fresh", text), step)?;
-        }
-        if self.start.has_lost_history {
-            let text = "a part of this session's history is gone from the server's disk, and with \
-                        it perhaps its workspace; numbers go on behind those that were given";
-            self.tell(notice(Level::Warning, "history.lost", text), step)?;
-        }
-        if let Some(text) = self.untested().filter(|_| !goes_on) {
-            self.tell(notice(Level::Warning, "cli.untested", text), step)?;
-        }
-        Ok(())
-    }
-
-    /// What to say where the CLI's version is none that the adapter was tested with.
-    fn untested(&self) -> Option<String> {
-        let version = self.context.cli_version.as_deref()?;
-        let cli = self.adapter.cli();
-        (cli.is_tested(version) == Some(false)).then(|| {
-            format!(
-                "{} is of version {version}; its adapter was tested with {}",
-                cli.command, cli.tested
-            )
-        })
-    }
-
-    /// Begins with an instance of the adapter and tells it the prompt, unless too many have failed.
-    fn begin(&mut self, step: &mut Step<'_>) -> io::Result<()> {
-        if let Some(reaction) = self.instantiate(step)? {
-            self.act_all(reaction, step)?;
-        }
-        Ok(())
-    }
-
-    /// [`Fold::begin`], told as what came of a record.
-    fn begin_at(&mut self, origin: Origin, step: &mut Step<'_>) -> io::Result<()> {
-        if self.failed_calls < MAX_FAILURES {
-            self.ids.reach(origin);
-            self.begin(step)?;
-        }
-        Ok(())
-    }
-
-    /// Goes on with a new instance in the place of one that has failed. What it wants done about
-    /// the prompt was done before.
-    fn replace(&mut self, step: &mut Step<'_>) -> io::Result<()> {
-        self.instantiate(step).map(drop)
-    }
-
-    fn instantiate(&mut self, step: &mut Step<'_>) -> io::Result<Option<Reaction>> {
-        while self.conversation.is_none() && self.failed_calls < MAX_FAILURES {
-            let begun = self
-                .adapter
-                .converse(&self.context, self.state.as_deref())
-                .and_then(|mut begun| {
-                    let reaction = begun.receive(&Input::Prompt(self.prompt.clone()))?;
-                    Ok((begun, reaction))
-                });
-            match begun {
-                Ok((conversation, reaction)) => {
-                    self.conversation = Some(conversation);
-                    return Ok(Some(reaction));
-                }
-                Err(error) => self.fail(&error, step)?,
-            }
-        }
-        Ok(None)
-    }
-
-    /// A call that fails costs the turn's instance.
-    fn fail(&mut self, error: &AdapterError, step: &mut Step<'_>) -> io::Result<()> {
-        let session = &self.context.session_id;
-        tracing::warn!(%error, session, "an adapter's call failed");
-        self.failed_calls += 1;
-        self.conversation = None;
-        let consequence = match self.failed_calls {
-            ..MAX_FAILURES => "",
-            _ => "; what follows is passed on as it stands",
-        };
-        let text = format!("the runtime's adapter failed: {error}{consequence}");
-        self.tell(notice(Level::Warning, "adapter.failed", text), step)
-    }
-
     /// What the adapter makes of lines, and an event for each line that it has forgotten.
     fn react_to(
         &mut self,
@@ -564,10 +458,14 @@ impl Fold {
             Action::Emit(emitted) => self.emit(emitted, step)?,
             Action::Remember(token) => self.remember(Some(token), step),
             Action::Forget => self.remember(None, step),
-            Action::WriteStdin(text) => match for_stdin(text, &self.attachments) {
-                Ok(text) => self.outside(aod_supervisor::Effect::Write(text), step),
-                Err((id, error)) => return Err(unread(&id, &error)),
-            },
+            Action::WriteStdin(text) => {
+                let text = match self.is_told() {
+                    true => for_stdin(text, &self.attachments)?,
+                    // An earlier host has had it written: it only counts.
+                    false => Vec::new(),
+                };
+                self.outside(aod_supervisor::Effect::Write(text), step);
+            }
             Action::CloseStdin => self.outside(aod_supervisor::Effect::CloseStdin, step),
             Action::EndTurn => self.end_turn(Closing::Rest, step),
             Action::Close => self.end_turn(Closing::Close, step),
@@ -751,11 +649,6 @@ impl<'a> Step<'a> {
             effects: Vec::new(),
         }
     }
-}
-
-fn unread(id: &str, error: &io::Error) -> io::Error {
-    let text = format!("attachment {id} cannot be read: {error}");
-    io::Error::new(error.kind(), text)
 }
 
 const fn slot(source: OutputSource) -> usize {

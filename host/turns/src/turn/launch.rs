@@ -90,7 +90,7 @@ pub(crate) fn fill(
                 let data = attachments.map(|attachments| attachments.base64(id));
                 match data {
                     Some(Ok(data)) => text.push_str(&data),
-                    Some(Err(error)) => return Err(unread(id, &error)),
+                    Some(Err(error)) => return Err(StageError::Failed(error.to_string())),
                     None => {
                         return Err(StageError::Failed(
                             "the runtime's adapter wants an attachment in a variable".to_owned(),
@@ -123,13 +123,7 @@ fn first_input(
     text: &[Fragment],
     attachments: &Attachments,
 ) -> Result<Vec<aod_supervisor::Fragment>, StageError> {
-    for_stdin(text.to_vec(), attachments).map_err(|(id, error)| unread(&id, &error))
-}
-
-fn unread(id: &str, error: &std::io::Error) -> StageError {
-    StageError::Failed(format!(
-        "attachment {id}, which came with the prompt, cannot be read: {error}"
-    ))
+    for_stdin(text.to_vec(), attachments).map_err(|error| StageError::Failed(error.to_string()))
 }
 
 /// Sets the CLI's variables. Who comes first wins: what the user gave, the operator's

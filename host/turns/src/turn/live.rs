@@ -150,8 +150,7 @@ impl Task<'_> {
             return Ok(None);
         }
         begin.first = Some(first);
-        let placed = attachments::place(&self.turn.turn, &self.paths, &turns.trash);
-        if placed.is_err() {
+        if attachments::place(&self.turn.turn, &self.paths, &turns.trash).is_err() {
             return Ok(None);
         }
         let next = NextTurn {

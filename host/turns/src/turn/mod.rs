@@ -45,7 +45,7 @@ use crate::{Config, Paths, fence};
 
 pub use answers::Refusal;
 pub(crate) use ending::settle_left;
-pub use fold::answer_form;
+pub use fold::json_schema;
 pub use input::SteerRefused;
 
 /// So many answers and the like wait for a turn to take them; whoever has more waits with them.

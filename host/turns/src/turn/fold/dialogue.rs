@@ -116,11 +116,11 @@ impl Dialogue {
 /// Text for stdin, as supervisors take it.
 ///
 /// # Errors
-/// The id of an attachment that cannot be read, and why.
+/// An attachment cannot be read.
 pub(in crate::turn) fn for_stdin(
     fragments: Vec<Fragment>,
     attachments: &Attachments,
-) -> Result<Vec<aod_supervisor::Fragment>, (String, io::Error)> {
+) -> io::Result<Vec<aod_supervisor::Fragment>> {
     use aod_supervisor::Fragment as To;
     let each = fragments.into_iter().map(|fragment| match fragment {
         Fragment::Text(text) => Ok(To::Text(text)),
@@ -128,10 +128,10 @@ pub(in crate::turn) fn for_stdin(
             SecretEncoding::Raw => To::Secret(secret.name),
             SecretEncoding::Json => To::JsonSecret(secret.name),
         }),
-        Fragment::Attachment(id) => match attachments.base64(&id) {
-            Ok(data) => Ok(To::Attachment { id, data }),
-            Err(error) => Err((id, error)),
-        },
+        Fragment::Attachment(id) => {
+            let data = attachments.base64(&id)?;
+            Ok(To::Attachment { id, data })
+        }
     });
     each.collect()
 }

@@ -5,12 +5,12 @@ use jsonschema::{PatternOptions, Validator};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-/// A JSON Schema (2020-12), ready to be held against values. References lead nowhere outside of it,
-/// and patterns are matched in linear time.
+/// A JSON Schema (2020-12), ready to be held against values: answers, and what users set.
+/// References lead nowhere outside of it, and patterns are matched in linear time.
 ///
 /// # Errors
 /// What is wrong with the schema.
-pub fn answer_form(schema: &Value) -> Result<Validator, String> {
+pub fn json_schema(schema: &Value) -> Result<Validator, String> {
     jsonschema::options()
         .with_draft(jsonschema::Draft::Draft202012)
         .with_pattern_options(PatternOptions::regex())
@@ -48,7 +48,7 @@ fn read(result: &TurnResult, schema: &str) -> Result<Box<RawValue>, String> {
     let answer: Value =
         serde_json::from_str(text).map_err(|error| format!("it is no JSON: {error}"))?;
     let schema = serde_json::from_str(schema).map_err(|error| error.to_string())?;
-    let form = answer_form(&schema)?;
+    let form = json_schema(&schema)?;
     form.validate(&answer).map_err(|error| {
         let place = error.instance_path().to_string();
         match place.is_empty() {
@@ -112,15 +112,15 @@ mod tests {
 
     #[test]
     fn schemas_that_lead_away_or_in_a_circle_do_no_harm() {
-        assert!(answer_form(&json!({"$ref": "http://127.0.0.1/x"})).is_err());
-        assert!(answer_form(&json!({"type": 3})).is_err());
-        assert!(answer_form(&json!({"pattern": "("})).is_err());
+        assert!(json_schema(&json!({"$ref": "http://127.0.0.1/x"})).is_err());
+        assert!(json_schema(&json!({"type": 3})).is_err());
+        assert!(json_schema(&json!({"pattern": "("})).is_err());
         for schema in [
             json!({"$ref": "#"}),
             json!({"allOf": [{"$ref": "#"}]}),
             json!({"$defs": {"a": {"$ref": "#/$defs/b"}, "b": {"$ref": "#/$defs/a"}}, "$ref": "#/$defs/a"}),
         ] {
-            if let Ok(form) = answer_form(&schema) {
+            if let Ok(form) = json_schema(&schema) {
                 let _ = form.is_valid(&json!({"n": [1]}));
             }
         }

@@ -11,6 +11,7 @@ use proptest::prelude::*;
 use serde_json::Value;
 
 use super::*;
+use crate::turn::context::Continuity;
 
 mod dialogue;
 
