@@ -7,6 +7,7 @@ mod agent;
 mod credential;
 mod environment;
 pub mod event;
+mod file;
 mod input;
 mod runtime;
 mod session;
@@ -18,6 +19,7 @@ pub use credential::{Actor, CredentialAction, CredentialKind};
 pub use environment::{
     Environment, EnvironmentType, EnvironmentVersion, Networking, NetworkingKind, PackageManager,
 };
+pub use file::{FileEntry, FileKind, FilePath, PathProblem};
 pub use input::{
     AgentChanges, BlockInput, EnvironmentChanges, Input, MASK, McpPart, NAME, NOT_BLANK, NewAgent,
     NewEnvironment, NewPrompt, NewResource, NewSession, PromptInput, Secrets, WhenBusy,

@@ -25,6 +25,17 @@ impl Timestamp {
     }
 }
 
+impl From<std::time::SystemTime> for Timestamp {
+    /// A clock's reading; what the calendar does not reach is its first or last moment.
+    fn from(at: std::time::SystemTime) -> Self {
+        let micros = |it: std::time::Duration| i64::try_from(it.as_micros()).unwrap_or(i64::MAX);
+        Self(match at.duration_since(std::time::UNIX_EPOCH) {
+            Ok(since) => micros(since),
+            Err(before) => -micros(before.duration()),
+        })
+    }
+}
+
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let clamped = self.0.clamp(

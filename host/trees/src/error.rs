@@ -37,6 +37,9 @@ pub enum Error {
     /// A folder was moved while the tree was walked, so that the way back is lost.
     #[error("the tree was changed while it was walked")]
     Changed,
+    /// A link on the path is absolute or leads out of the folder, or something is mounted there.
+    #[error("{0:?} leads out of the folder by a symbolic link, or into a mount")]
+    Leaves(PathBuf),
     /// Something was put at this name each time that it was cleared.
     #[error("{0:?} is put back as often as it is removed")]
     PutBack(PathBuf),
@@ -87,7 +90,7 @@ impl From<Error> for io::Error {
     fn from(error: Error) -> Self {
         let kind = match &error {
             Error::Io { source, .. } => source.kind(),
-            Error::NotInside(_) => io::ErrorKind::InvalidInput,
+            Error::NotInside(_) | Error::Leaves(_) => io::ErrorKind::InvalidInput,
             Error::Bound(Bound::Bytes(_)) => io::ErrorKind::FileTooLarge,
             Error::Bound(_) => io::ErrorKind::TimedOut,
             Error::Mount(_) => io::ErrorKind::CrossesDevices,

@@ -14,7 +14,7 @@ use rustix::fs::{
 use rustix::io::Errno;
 use uuid::Uuid;
 
-use crate::access::{FOLDER, INSIDE, open_folder, open_root, with_access};
+use crate::access::{FILE, FOLDER, INSIDE, open_folder, open_root, with_access};
 use crate::error::{Bound, Error, Result};
 use crate::limits::Limits;
 use crate::regular::{not_regular, read_at_most};
@@ -53,6 +53,37 @@ impl Folder {
         Ok(Self(folder))
     }
 
+    pub(crate) const fn new(folder: OwnedFd) -> Self {
+        Self(folder)
+    }
+
+    pub(crate) fn try_clone(&self, name: &OsStr) -> Result<OwnedFd> {
+        self.0.try_clone().map_err(|source| Error::Io {
+            doing: "open",
+            name: name.into(),
+            source,
+        })
+    }
+
+    /// Opens the folder that a path's last part is in, through no link, and makes the folders on
+    /// the way if that is wanted.
+    ///
+    /// # Errors
+    /// [`Error::NotInside`]; [`Error::Io`], where something on the way is missing or no folder,
+    /// too.
+    pub fn parent_of(&self, path: &Path, make: bool) -> Result<(Self, OsString)> {
+        let (parent, name) = self.parent(path, make)?;
+        Ok((parent, name.to_owned()))
+    }
+
+    /// Opens a folder inside, through no link, and makes it and those on the way.
+    ///
+    /// # Errors
+    /// As [`Folder::parent_of`].
+    pub fn make(&self, path: &Path) -> Result<Self> {
+        self.walk(path, &parts(path)?, true)
+    }
+
     /// Opens a folder inside, through no link.
     ///
     /// # Errors
@@ -68,9 +99,7 @@ impl Folder {
     /// [`Error::NotInside`]; [`Error::Io`], of kind `InvalidInput` where it is no regular file.
     pub fn file(&self, path: &Path) -> Result<File> {
         let (parent, name) = self.parent(path, false)?;
-        let flags =
-            OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-        let opened = openat2(&parent, name, flags, Mode::empty(), INSIDE);
+        let opened = openat2(&parent, name, FILE, Mode::empty(), INSIDE);
         let at = path.as_os_str();
         let file = opened.map_err(|error| Error::io("open", at, error))?;
         let stat = fstat(&file).map_err(|error| Error::io("look at", at, error))?;
@@ -192,11 +221,7 @@ impl Folder {
 
     fn walk(&self, path: &Path, parts: &[&OsStr], make: bool) -> Result<Self> {
         let at = path.as_os_str();
-        let mut folder = self.0.try_clone().map_err(|source| Error::Io {
-            doing: "open",
-            name: path.to_owned(),
-            source,
-        })?;
+        let mut folder = self.try_clone(at)?;
         for &part in parts {
             if make {
                 let made = with_access(&folder, |folder| {
@@ -215,7 +240,7 @@ impl Folder {
 }
 
 /// The parts of a path that leads down and nowhere else.
-fn parts(path: &Path) -> Result<Vec<&OsStr>> {
+pub(crate) fn parts(path: &Path) -> Result<Vec<&OsStr>> {
     let mut parts = Vec::new();
     for component in path.components() {
         match component {

@@ -15,25 +15,33 @@
 //!
 //! [`Folder`] reads and writes single files in such a tree, [`remove`] removes a part of it,
 //! [`walk`] and [`measure`] look at all of it, and [`Trash`] takes it out of the way at once and
-//! removes it in the background.
+//! removes it in the background. Those who only read find things by [`Folder::find`], which the
+//! kernel does in one call and through links that stay inside; what others send is written to a
+//! [`Staging`] folder and put in its place when it is whole.
 
 mod access;
+mod beneath;
 mod error;
 mod folder;
 mod limits;
 mod regular;
 mod remove;
+mod staging;
+mod status;
 mod sweeper;
 mod trash;
 mod walk;
 
+pub use beneath::{Node, link_target};
 pub use error::{Bound, Error, Result};
 pub use folder::{Folder, Listed};
 pub use limits::Limits;
 pub use regular::{open_regular, read_regular};
 pub use remove::{Removed, remove};
+pub use staging::{Staged, Staging, rename};
+pub use status::Status;
 pub use sweeper::Sweeper;
 pub use trash::Trash;
-pub use walk::{Found, Measure, measure, walk};
+pub use walk::{Found, Measure, Step, measure, walk, walk_chosen};
 
 pub use rustix::fs::FileType as Kind;

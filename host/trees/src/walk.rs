@@ -1,17 +1,20 @@
 //! Looking at all of a tree.
 
 use std::ffi::OsStr;
+use std::fs::File;
 use std::ops::ControlFlow;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 
-use rustix::fs::{AtFlags, Dir, FileType, Mode, Stat, fchmod, fstat, openat, statat};
+use rustix::fs::{AtFlags, Dir, FileType, Mode, Stat, fchmod, fstat, openat, openat2, statat};
 use rustix::io::Errno;
 
-use crate::access::{FOLDER, open_folder, open_up, with_access};
+use crate::access::{FILE, FOLDER, INSIDE, open_folder, open_up, with_access};
 use crate::error::{Error, Result};
 use crate::folder::Folder;
 use crate::limits::{Budget, Limits};
+use crate::regular::not_regular;
+use crate::status::Status;
 
 /// How many levels are held open. The way back to one above them is its child's `..`, which is
 /// taken only if it leads to the very folder that was left.
@@ -31,6 +34,42 @@ pub struct Found<'a> {
     pub bytes: u64,
     /// What it takes of the disk, in bytes.
     pub allocated: u64,
+    /// The folder that it is in, for as long as it is shown.
+    pub folder: BorrowedFd<'a>,
+    /// The rest of what the file system says of it.
+    pub stat: Status,
+}
+
+impl Found<'_> {
+    /// Opens a regular file for reading. It waits for nothing.
+    ///
+    /// # Errors
+    /// [`Error::Io`], of kind `InvalidInput` where it is no regular file by now.
+    pub fn file(&self) -> Result<File> {
+        let error = |error| Error::io("open", self.name, error);
+        let opened = openat2(self.folder, self.name, FILE, Mode::empty(), INSIDE);
+        let file = opened.map_err(error)?;
+        let stat = fstat(&file).map_err(error)?;
+        match FileType::from_raw_mode(stat.st_mode) {
+            FileType::RegularFile => Ok(File::from(file)),
+            kind => Err(Error::Io {
+                doing: "read",
+                name: self.name.into(),
+                source: not_regular(kind),
+            }),
+        }
+    }
+}
+
+/// What a walk does next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// It goes on, into what was shown where that is a folder.
+    Enter,
+    /// It goes on, and leaves out what is in the folder that was shown.
+    Skip,
+    /// It ends.
+    Stop,
 }
 
 /// The size of a tree. A file with several names counts for each.
@@ -72,6 +111,21 @@ pub fn walk(
     limits: &Limits,
     visit: &mut dyn FnMut(&Found<'_>) -> ControlFlow<()>,
 ) -> Result<()> {
+    walk_chosen(folder, limits, &mut |found| match visit(found) {
+        ControlFlow::Continue(()) => Step::Enter,
+        ControlFlow::Break(()) => Step::Stop,
+    })
+}
+
+/// The same, where `visit` chooses the folders that are entered.
+///
+/// # Errors
+/// As [`walk`].
+pub fn walk_chosen(
+    folder: &Folder,
+    limits: &Limits,
+    visit: &mut dyn FnMut(&Found<'_>) -> Step,
+) -> Result<()> {
     let mut budget = Budget::new(limits);
     let name = OsStr::new(".");
     let root = with_access(folder, |folder| openat(folder, c".", FOLDER, Mode::empty()));
@@ -104,12 +158,11 @@ pub fn walk(
             Err(Errno::NOENT) => continue,
             stat => stat.map_err(|error| Error::io("look at", name, error))?,
         };
-        let found = found(name, depth, &stat);
-        if visit(&found).is_break() {
-            return Ok(());
-        }
-        if found.kind != FileType::Directory {
-            continue;
+        let found = found(folder, name, depth, &stat);
+        match visit(&found) {
+            Step::Stop => return Ok(()),
+            Step::Enter if found.kind == FileType::Directory => {}
+            Step::Enter | Step::Skip => continue,
         }
         match open_folder(folder, name) {
             Ok((folder, closed)) => way.down(folder, closed, name)?,
@@ -121,7 +174,12 @@ pub fn walk(
     Ok(())
 }
 
-fn found<'a>(name: &'a OsStr, depth: usize, stat: &Stat) -> Found<'a> {
+fn found<'a>(
+    folder: BorrowedFd<'a>,
+    name: &'a OsStr,
+    depth: usize,
+    stat: &Stat,
+) -> Found<'a> {
     let kind = FileType::from_raw_mode(stat.st_mode);
     let bytes = match kind {
         FileType::RegularFile => u64::try_from(stat.st_size).unwrap_or(0),
@@ -135,6 +193,8 @@ fn found<'a>(name: &'a OsStr, depth: usize, stat: &Stat) -> Found<'a> {
         depth,
         bytes,
         allocated,
+        folder,
+        stat: Status::new(stat),
     }
 }
 
