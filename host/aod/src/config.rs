@@ -52,6 +52,10 @@ struct Limits {
     sessions_per_user: u32,
     /// The largest request body.
     body: ByteSize,
+    /// The largest upload to a workspace, as it is sent and as it is unpacked.
+    upload: ByteSize,
+    /// The most entries of an archive that is unpacked into a workspace.
+    upload_entries: u64,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -247,6 +251,8 @@ impl Default for Limits {
         Self {
             sessions_per_user: 10,
             body: ByteSize::mib(2),
+            upload: ByteSize::gib(1),
+            upload_entries: 200_000,
         }
     }
 }
@@ -469,6 +475,10 @@ impl Settings {
             },
             vault: crate::vault::configuration()?,
             sessions_per_user: self.limits.sessions_per_user,
+            uploads: aod_services::files::UploadLimits {
+                bytes: self.limits.upload.as_u64(),
+                entries: self.limits.upload_entries,
+            },
             supervisor: supervisor()?,
             turns: self.turns()?,
         })

@@ -10,6 +10,7 @@ use axum::http::request::Parts;
 use uuid::Uuid;
 
 use crate::Api;
+use crate::description::described;
 use crate::error::ApiError;
 use crate::query;
 
@@ -78,7 +79,7 @@ fn check_query(api: &Api, parts: &Parts) -> Result<(), ApiError> {
     let Some(path) = parts.extensions.get::<MatchedPath>() else {
         return Ok(());
     };
-    let operation = (parts.method.clone(), path.as_str().to_owned());
+    let operation = (parts.method.clone(), described(path.as_str()));
     // `HEAD` is answered as `GET` is.
     let known = match api.queries.get(&operation) {
         None => api.queries.get(&(Method::GET, operation.1)),

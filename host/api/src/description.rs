@@ -37,6 +37,7 @@ use crate::problem::{Part, Problem};
         (name = "agents", description = "Reusable templates: a runtime, a model, and what it is told."),
         (name = "environments", description = "What sandboxes hold."),
         (name = "sessions", description = "Agents at work, over one or more turns."),
+        (name = "files", description = "What is in a session's workspace."),
         (name = "runtimes", description = "What agents can be made of."),
         (name = "credentials", description = "Registered credentials: values go in, never out."),
         (name = "tokens", description = "The caller's own API tokens."),
@@ -65,11 +66,20 @@ pub(crate) fn complete(mut document: OpenApi) -> OpenApi {
         components.schemas.insert(name.into_owned(), schema);
     }
     examples::add(components);
+    let paths = std::mem::take(&mut document.paths.paths);
+    let paths = paths.into_iter().map(|(path, item)| (described(&path), item));
+    document.paths.paths = paths.collect();
     for (_, path, operation) in operations(&mut document.paths.paths) {
         operations::qualify(operation);
         responses::complete(path, operation);
     }
     document
+}
+
+/// A route's path as it is described: where the router wants to be told that a parameter takes the
+/// rest of the path, the standard has no word for that.
+pub(crate) fn described(route: &str) -> String {
+    route.replace("{*", "{")
 }
 
 /// A description as JSON.

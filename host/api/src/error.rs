@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use aod_services::files::{FilesError, Interrupted};
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
@@ -120,9 +121,37 @@ impl ApiError {
         )
     }
 
+    /// The same with a header.
+    pub(crate) fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.headers.push((name, value));
+        self
+    }
+
     /// Any other status that the HTTP layer produced.
     pub fn other(status: StatusCode, detail: impl Into<String>) -> Self {
         Self::new(status, detail)
+    }
+}
+
+impl ApiError {
+    /// What files are refused with.
+    fn files(error: &FilesError) -> Self {
+        let text = error.to_string();
+        match error {
+            FilesError::Path { .. } | FilesError::Interrupted(Interrupted::BrokenOff) => {
+                Self::bad_request(text)
+            }
+            FilesError::Interrupted(Interrupted::Slow(patience)) => Self::too_slow(*patience),
+            FilesError::Nothing { .. } => Self::not_found(text),
+            FilesError::Changed { .. } => Self::new(StatusCode::PRECONDITION_FAILED, text),
+            FilesError::TooLarge(_) => Self::too_large(text),
+            FilesError::Archive { .. }
+            | FilesError::Glob(_)
+            | FilesError::After
+            | FilesError::TooMuch { .. } => Self::unprocessable(text),
+            FilesError::TooMany(_) => Self::new(StatusCode::TOO_MANY_REQUESTS, text),
+            _ => Self::conflict(text),
+        }
     }
 }
 
@@ -226,6 +255,7 @@ impl From<aod_services::Error> for ApiError {
             | Error::StillTerminating
             | Error::SteerSilent
             | Error::Sealed { .. } => Self::unavailable(text),
+            Error::Files(error) => Self::files(&error),
             Error::FullDisk(cause) => {
                 tracing::error!(%cause, "the disk is full");
                 Self::other(StatusCode::INSUFFICIENT_STORAGE, text)

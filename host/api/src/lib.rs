@@ -14,6 +14,7 @@ mod environments;
 mod error;
 mod events;
 mod failures;
+mod files;
 mod health;
 mod hosts;
 mod layers;
@@ -101,6 +102,7 @@ fn documented() -> OpenApiRouter<Api> {
         .merge(sessions::routes())
         .merge(answers::routes())
         .merge(stream::routes())
+        .merge(files::routes())
         .merge(events::routes())
         .merge(runtimes::routes())
         .merge(credentials::routes())

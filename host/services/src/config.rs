@@ -19,6 +19,8 @@ pub struct Config {
     pub vault: VaultConfig,
     /// How many sessions of one user may be pending or running.
     pub sessions_per_user: u32,
+    /// What an upload to a workspace may hold.
+    pub uploads: crate::files::UploadLimits,
     /// Turns.
     pub turns: aod_turns::Config,
 }

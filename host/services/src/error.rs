@@ -231,6 +231,9 @@ pub enum Error {
         /// Why.
         source: aod_vault::OpenError,
     },
+    /// Something cannot be done with files of a workspace.
+    #[error(transparent)]
+    Files(#[from] crate::files::FilesError),
     /// The server's disk, or its quota, has no room left.
     #[error("the server's disk is full: make room, or ask its operator to, and try again")]
     FullDisk(#[source] Cause),

@@ -10,6 +10,7 @@ use aod_turns::{Adapters, LocalPlacement, Parts, Seals, Turns};
 use crate::agents::Agents;
 use crate::credentials::Credentials;
 use crate::environments::Environments;
+use crate::files::Files;
 use crate::health::Health;
 use crate::machine::Machine;
 use crate::owner::Owner;
@@ -29,6 +30,8 @@ pub struct Services {
     pub credentials: Credentials,
     /// Sessions.
     pub sessions: Sessions,
+    /// Files of sessions' workspaces.
+    pub files: Files,
     /// Users and their tokens.
     pub users: Users,
     /// Runtimes and models.
@@ -76,6 +79,12 @@ impl Host {
         let runtimes = Runtimes::open(&config, &paths).await?;
         let watcher = Watcher::start(runtimes.clone(), loaded).map_err(OpenError::Inotify)?;
         let trash = Trash::open(&paths.trash())?;
+        let files = Files::new(
+            store.clone(),
+            paths.clone(),
+            trash.clone(),
+            config.uploads,
+        )?;
         let sweeper = Sweeper::start(trash.clone()).map_err(OpenError::Thread)?;
         let turns = Turns::new(Parts {
             trash,
@@ -110,6 +119,7 @@ impl Host {
                 turns: turns.clone(),
                 active_limit: config.sessions_per_user,
             },
+            files,
             users: Users::new(store.clone()),
             health: Health {
                 store: store.clone(),

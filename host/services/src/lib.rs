@@ -11,6 +11,7 @@ mod contradiction;
 pub mod credentials;
 pub mod environments;
 mod error;
+pub mod files;
 pub mod health;
 mod host;
 mod machine;

@@ -70,7 +70,7 @@ impl Folder {
                 }
                 Err(Errno::AGAIN | Errno::INTR) => {}
                 Err(Errno::XDEV) => return Err(Error::Leaves(at.into())),
-                Err(error) => return Err(Error::io("open", at, error)),
+                Err(error) => return Err(Error::io("find", at, error)),
             }
         }
         Err(Error::Changed)

@@ -79,6 +79,11 @@ impl Paths {
         self.root.join("trash")
     }
 
+    /// What is being uploaded to workspaces, until it is whole.
+    pub fn uploads(&self) -> PathBuf {
+        self.root.join("uploads")
+    }
+
     /// Notes of sessions that are being deleted.
     pub(crate) fn removals(&self) -> PathBuf {
         self.root.join("removals")

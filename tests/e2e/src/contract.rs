@@ -109,10 +109,18 @@ impl Contract {
                 problems.push(format!("{about} has no header {}", name.0));
             }
         }
+        // Those have no body, whatever they say of it.
+        if method == "HEAD" || status == "304" {
+            return problems;
+        }
         let kind = reply.headers.get("content-type");
         let kind = kind.and_then(|kind| kind.to_str().ok()).unwrap_or_default();
         let kind = kind.split(';').next().unwrap_or_default().trim();
-        let media = &response["content"][kind];
+        let media = match &response["content"][kind] {
+            // Of any type.
+            Value::Null => &response["content"]["*/*"],
+            media => media,
+        };
         if media.is_null() {
             problems.push(format!("{about} is not described as {kind:?}"));
             return problems;
@@ -142,7 +150,9 @@ impl Contract {
         let paths = self.document["paths"].as_object()?;
         let fits = paths.iter().filter(|(template, _)| matches(template, path));
         let (template, item) = fits.min_by_key(|(template, _)| template.matches('{').count())?;
-        let operation = item.get(method.to_lowercase())?;
+        // `HEAD` is answered as `GET` is.
+        let method = method.to_lowercase().replace("head", "get");
+        let operation = item.get(method)?;
         Some((template, operation))
     }
 
@@ -180,6 +190,8 @@ fn matches(template: &str, path: &str) -> bool {
         match (parts.next(), given.next()) {
             (None, None) => return true,
             (Some(part), Some(given)) if part == given => {}
+            // A path in a path.
+            (Some("{path}"), Some(_)) => return true,
             (Some(part), Some(_)) if part.starts_with('{') => {}
             _ => return false,
         }

@@ -102,6 +102,7 @@ fn default_description(status: &str) -> &'static str {
         "408" => "Nothing of the body came for too long.",
         "409" => "It is not in the state that this needs; `detail` says which one it is in.",
         "413" => "The body is larger than the server takes.",
+        "412" => "It is not what the client has seen.",
         "421" => "The `Host` is not one that the server answers for.",
         "422" => {
             "The body or the query is not as described. `detail` lists every problem, or says in a sentence what the rest of the server does not take."

@@ -47,6 +47,10 @@ fn every_operation_and_every_answer_is_described() {
             );
             assert!(response["headers"]["x-request-id"].is_object(), "{about}");
             let content = response["content"].as_object();
+            if status == "304" {
+                assert!(content.is_none(), "{about} has a body");
+                continue;
+            }
             let content = content.unwrap_or_else(|| panic!("{about} has no body"));
             assert!(
                 content.values().all(|it| it["schema"].is_object()),

@@ -1,0 +1,148 @@
+//! What a request says that its client has seen.
+
+use aod_resources::FileEntry;
+use aod_services::files::{Precondition, Present};
+use axum::http::{HeaderMap, StatusCode};
+use headers::{
+    ETag, Header, HeaderMapExt as _, IfMatch, IfModifiedSince, IfNoneMatch, IfRange,
+    IfUnmodifiedSince, LastModified,
+};
+
+use crate::error::ApiError;
+
+/// Conditions of those who read.
+#[derive(Debug)]
+pub(super) struct Conditions {
+    changes: Changes,
+    modified_since: Option<IfModifiedSince>,
+    unmodified_since: Option<IfUnmodifiedSince>,
+    range: Option<IfRange>,
+    pub(super) wanted: Option<String>,
+}
+
+/// What is sent to those who read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// The file, or the part of it that was asked for.
+    Send,
+    /// The whole file: it is not the one that the client has a part of.
+    SendWhole,
+    /// Nothing: the client has it.
+    NotModified,
+    /// Nothing: it is not what the client has seen.
+    Failed,
+}
+
+/// Conditions of those who change something.
+#[derive(Debug)]
+pub(super) struct Changes {
+    matches: Option<IfMatch>,
+    none_match: Option<IfNoneMatch>,
+}
+
+/// A header that is there and can be read.
+fn read<H: Header>(headers: &HeaderMap) -> Result<Option<H>, ApiError> {
+    headers.typed_try_get().map_err(|_| {
+        let name = H::name();
+        ApiError::bad_request(format!("the header {name} cannot be read"))
+    })
+}
+
+impl Conditions {
+    /// Reads them. A date or a range that cannot be read is none, as HTTP has it.
+    pub(super) fn read(headers: &HeaderMap) -> Result<Self, ApiError> {
+        let wanted = headers.get(axum::http::header::RANGE);
+        Ok(Self {
+            changes: Changes::read(headers)?,
+            modified_since: headers.typed_get(),
+            unmodified_since: headers.typed_get(),
+            range: headers.typed_get(),
+            wanted: wanted.and_then(|it| it.to_str().ok()).map(str::to_owned),
+        })
+    }
+
+    /// What they mean for a file, in the order of RFC 9110 §13.2.2.
+    pub(super) fn verdict(&self, entry: &FileEntry, modified: LastModified) -> Verdict {
+        let etag: Option<ETag> = entry.etag.as_deref().and_then(|it| it.parse().ok());
+        let present = match &entry.etag {
+            Some(etag) => Present::File(etag),
+            None => Present::Other,
+        };
+        let seen = match (&self.changes.matches, self.unmodified_since) {
+            (Some(matches), _) => is_match(matches, present),
+            (None, Some(since)) => since.precondition_passes(modified.into()),
+            (None, None) => true,
+        };
+        if !seen {
+            return Verdict::Failed;
+        }
+        let new = match (&self.changes.none_match, self.modified_since) {
+            (Some(none), _) => is_none(none, present),
+            (None, Some(since)) => since.is_modified(modified.into()),
+            (None, None) => true,
+        };
+        if !new {
+            return Verdict::NotModified;
+        }
+        match &self.range {
+            Some(range) if range.is_modified(etag.as_ref(), Some(&modified)) => Verdict::SendWhole,
+            _ => Verdict::Send,
+        }
+    }
+}
+
+impl Changes {
+    /// Reads them.
+    ///
+    /// # Errors
+    /// 400 where one is there that cannot be read: whoever sent it would lose what it is to keep.
+    pub(super) fn read(headers: &HeaderMap) -> Result<Self, ApiError> {
+        Ok(Self {
+            matches: read(headers)?,
+            none_match: read(headers)?,
+        })
+    }
+
+    /// Refuses them.
+    ///
+    /// # Errors
+    /// 412 where there are any.
+    pub(super) fn refuse(self, what: &str) -> Result<(), ApiError> {
+        match (self.matches, self.none_match) {
+            (None, None) => Ok(()),
+            _ => Err(ApiError::other(
+                StatusCode::PRECONDITION_FAILED,
+                format!("{what} is no single file: leave out If-Match and If-None-Match"),
+            )),
+        }
+    }
+
+    /// What is to be true of what is there.
+    pub(super) fn precondition(self) -> Precondition {
+        Box::new(move |present| {
+            let seen = self.matches.as_ref().is_none_or(|it| is_match(it, present));
+            let none = self.none_match.as_ref().is_none_or(|it| is_none(it, present));
+            seen && none
+        })
+    }
+}
+
+fn is_match(wanted: &IfMatch, present: Present<'_>) -> bool {
+    match present {
+        Present::Nothing => false,
+        Present::Other => wanted.is_any(),
+        Present::File(etag) => etag
+            .parse()
+            .is_ok_and(|etag| wanted.precondition_passes(&etag)),
+    }
+}
+
+fn is_none(wanted: &IfNoneMatch, present: Present<'_>) -> bool {
+    match present {
+        Present::Nothing => true,
+        Present::Other => *wanted != IfNoneMatch::any(),
+        Present::File(etag) => etag
+            .parse()
+            .is_ok_and(|etag| wanted.precondition_passes(&etag)),
+    }
+}
