@@ -67,7 +67,9 @@ pub(crate) fn complete(mut document: OpenApi) -> OpenApi {
     }
     examples::add(components);
     let paths = std::mem::take(&mut document.paths.paths);
-    let paths = paths.into_iter().map(|(path, item)| (described(&path), item));
+    let paths = paths
+        .into_iter()
+        .map(|(path, item)| (described(&path), item));
     document.paths.paths = paths.collect();
     for (_, path, operation) in operations(&mut document.paths.paths) {
         operations::qualify(operation);

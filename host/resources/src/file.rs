@@ -231,7 +231,10 @@ mod tests {
         assert_eq!(workspace.inside(), Err(PathProblem::Empty));
         let file = FilePath::decode("a/%FF").unwrap();
         assert_eq!(file.name(), Some(&b"\xff"[..]));
-        assert_eq!((file.encode(), file.to_string()), ("a/%FF".into(), "a/\u{fffd}".into()));
+        assert_eq!(
+            (file.encode(), file.to_string()),
+            ("a/%FF".into(), "a/\u{fffd}".into())
+        );
     }
 
     proptest! {

@@ -10,8 +10,8 @@ mod error;
 mod list;
 mod pack;
 mod places;
-mod upload;
 mod unpack;
+mod upload;
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -193,7 +193,10 @@ impl Files {
             let parent = workspace.parent_of(from.as_path(), false);
             let (parent, name) = parent.map_err(|error| FilesError::of(error, &from))?;
             let there = parent.status(&name);
-            if there.map_err(|error| FilesError::of(error, &from))?.is_none() {
+            if there
+                .map_err(|error| FilesError::of(error, &from))?
+                .is_none()
+            {
                 return Err(FilesError::nothing_at(&from).into());
             }
             let below = to.as_bytes().strip_prefix(from.as_bytes());

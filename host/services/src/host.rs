@@ -79,12 +79,7 @@ impl Host {
         let runtimes = Runtimes::open(&config, &paths).await?;
         let watcher = Watcher::start(runtimes.clone(), loaded).map_err(OpenError::Inotify)?;
         let trash = Trash::open(&paths.trash())?;
-        let files = Files::new(
-            store.clone(),
-            paths.clone(),
-            trash.clone(),
-            config.uploads,
-        )?;
+        let files = Files::new(store.clone(), paths.clone(), trash.clone(), config.uploads)?;
         let sweeper = Sweeper::start(trash.clone()).map_err(OpenError::Thread)?;
         let turns = Turns::new(Parts {
             trash,

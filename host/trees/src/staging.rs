@@ -102,9 +102,9 @@ fn create(folder: &Folder, name: &OsStr) -> Result<File> {
     let opened = with_access(folder, |folder| {
         openat2(folder, name, flags, Mode::RUSR | Mode::WUSR, INSIDE)
     });
-    Ok(File::from(opened.map_err(|error| {
-        Error::io("write", name, error)
-    })?))
+    Ok(File::from(
+        opened.map_err(|error| Error::io("write", name, error))?,
+    ))
 }
 
 impl Staged {
@@ -127,9 +127,7 @@ impl Staged {
             renameat(&*self.folder, &self.name, parent, name)
         });
         match placed {
-            Ok(()) => fstat(file)
-                .map(|stat| Status::new(&stat))
-                .map_err(error),
+            Ok(()) => fstat(file).map(|stat| Status::new(&stat)).map_err(error),
             // An operator may have put sessions on another disk.
             Err(Errno::XDEV) => {
                 let from = self.folder.file(Path::new(&self.name))?;
@@ -178,11 +176,7 @@ impl Drop for Staged {
 ///
 /// # Errors
 /// [`Error::Io`], of kind `AlreadyExists` where something has the name.
-pub fn rename(
-    from: (&Folder, &OsStr),
-    to: (&Folder, &OsStr),
-    replace: bool,
-) -> Result<()> {
+pub fn rename(from: (&Folder, &OsStr), to: (&Folder, &OsStr), replace: bool) -> Result<()> {
     let move_it = || match replace {
         true => renameat(from.0, from.1, to.0, to.1),
         false => renameat_with(from.0, from.1, to.0, to.1, RenameFlags::NOREPLACE),

@@ -174,12 +174,7 @@ pub fn walk_chosen(
     Ok(())
 }
 
-fn found<'a>(
-    folder: BorrowedFd<'a>,
-    name: &'a OsStr,
-    depth: usize,
-    stat: &Stat,
-) -> Found<'a> {
+fn found<'a>(folder: BorrowedFd<'a>, name: &'a OsStr, depth: usize, stat: &Stat) -> Found<'a> {
     let kind = FileType::from_raw_mode(stat.st_mode);
     let bytes = match kind {
         FileType::RegularFile => u64::try_from(stat.st_size).unwrap_or(0),

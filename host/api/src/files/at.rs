@@ -35,7 +35,9 @@ impl WorkspaceOf {
     /// # Errors
     /// 404.
     pub(super) async fn session(&self, api: &Api, caller: &Caller) -> Result<Uuid, ApiError> {
-        let session = self.0.ok_or_else(|| ApiError::not_found("Session not found"))?;
+        let session = self
+            .0
+            .ok_or_else(|| ApiError::not_found("Session not found"))?;
         api.files.check(caller.user, session).await?;
         Ok(session)
     }
@@ -66,7 +68,10 @@ pub(super) fn bad(field: &str, problem: PathProblem) -> ApiError {
 fn parts_of(path: &str) -> (Option<Uuid>, &str) {
     let rest = path.strip_prefix("/sessions/").unwrap_or_default();
     let (id, rest) = rest.split_once('/').unwrap_or((rest, ""));
-    (check::id(id), rest.strip_prefix("files/").unwrap_or_default())
+    (
+        check::id(id),
+        rest.strip_prefix("files/").unwrap_or_default(),
+    )
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for WorkspaceOf {

@@ -121,7 +121,10 @@ impl Changes {
     pub(super) fn precondition(self) -> Precondition {
         Box::new(move |present| {
             let seen = self.matches.as_ref().is_none_or(|it| is_match(it, present));
-            let none = self.none_match.as_ref().is_none_or(|it| is_none(it, present));
+            let none = self
+                .none_match
+                .as_ref()
+                .is_none_or(|it| is_none(it, present));
             seen && none
         })
     }

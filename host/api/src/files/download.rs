@@ -145,11 +145,17 @@ fn dress(headers: &mut HeaderMap, kind: &str, name: &[u8]) {
     let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_. ".contains(byte);
     let plain: String = name
         .iter()
-        .map(|byte| if is_plain(byte) { char::from(*byte) } else { '_' })
+        .map(|byte| {
+            if is_plain(byte) {
+                char::from(*byte)
+            } else {
+                '_'
+            }
+        })
         .collect();
     // RFC 6266 and 8187: the second is for those that know it.
-    let encoded = percent_encode(String::from_utf8_lossy(name).as_bytes(), NON_ALPHANUMERIC)
-        .to_string();
+    let encoded =
+        percent_encode(String::from_utf8_lossy(name).as_bytes(), NON_ALPHANUMERIC).to_string();
     let text = format!("attachment; filename=\"{plain}\"; filename*=UTF-8''{encoded}");
     set(CONTENT_DISPOSITION, &text);
 }

@@ -36,7 +36,10 @@ pub(super) fn is_archive(headers: &HeaderMap, asked: Option<bool>) -> Result<boo
         "application/x-tar+zstd",
     ];
     let is_archive = asked.unwrap_or_else(|| types.contains(&kind.as_str()));
-    match text(CONTENT_ENCODING).map(str::to_ascii_lowercase).as_deref() {
+    match text(CONTENT_ENCODING)
+        .map(str::to_ascii_lowercase)
+        .as_deref()
+    {
         None | Some("" | "identity") => Ok(is_archive),
         // An archive says by its first bytes what it is.
         Some("zstd") if is_archive => Ok(true),
@@ -62,10 +65,9 @@ pub(super) fn body(
         .and_then(|limits| limits.body_timeout);
     let waits = request.headers().contains_key(EXPECT);
     if waits && request.body().size_hint().lower() > limit {
-        return Err(aod_services::Error::from(
-            aod_services::files::FilesError::TooLarge(limit),
-        )
-        .into());
+        return Err(
+            aod_services::Error::from(aod_services::files::FilesError::TooLarge(limit)).into(),
+        );
     }
     let mut pieces = request.into_body().into_data_stream();
     let (sender, receiver) = mpsc::channel(WAITING);

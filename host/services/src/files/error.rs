@@ -89,7 +89,9 @@ pub enum FilesError {
     #[error("a folder cannot be moved into itself")]
     IntoItself,
     /// Its permissions are in the way.
-    #[error("{path:?} cannot be opened: its permissions, or those of a folder on the way, forbid it")]
+    #[error(
+        "{path:?} cannot be opened: its permissions, or those of a folder on the way, forbid it"
+    )]
     Closed {
         /// The path.
         path: String,
@@ -107,7 +109,9 @@ pub enum FilesError {
         path: String,
     },
     /// There is more than is looked at for one request.
-    #[error("{path:?} has {bound}, which is more than one request may ask for: ask for parts of it")]
+    #[error(
+        "{path:?} has {bound}, which is more than one request may ask for: ask for parts of it"
+    )]
     TooMuch {
         /// The path.
         path: String,
@@ -153,7 +157,11 @@ impl FilesError {
             Trees::Leaves(_) | Trees::Mount(_) => Self::Leaves { path: at }.into(),
             Trees::Changed | Trees::PutBack(_) => Self::Busy { path: at }.into(),
             Trees::Bound(bound) => Self::TooMuch { path: at, bound }.into(),
-            Trees::Io { doing, source, name } => {
+            Trees::Io {
+                doing,
+                source,
+                name,
+            } => {
                 let errno = source.raw_os_error().map(Errno::from_raw_os_error);
                 match errno {
                     Some(Errno::NOENT) => Self::Nothing { path: at }.into(),

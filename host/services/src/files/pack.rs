@@ -65,7 +65,8 @@ fn pack(folder: &Folder, format: ArchiveFormat, pieces: Pieces) -> io::Result<()
     let mut pieces = match format {
         ArchiveFormat::Tar => write(folder, pieces)?,
         ArchiveFormat::TarZst => {
-            let encoder = zstd::stream::write::Encoder::new(pieces, zstd::DEFAULT_COMPRESSION_LEVEL)?;
+            let encoder =
+                zstd::stream::write::Encoder::new(pieces, zstd::DEFAULT_COMPRESSION_LEVEL)?;
             write(folder, encoder)?.finish()?
         }
     };

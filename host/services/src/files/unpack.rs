@@ -131,7 +131,9 @@ fn finish(body: impl Read) {
 
 /// What an error of reading an archive means.
 fn failed(error: io::Error, limits: &UploadLimits) -> Error {
-    let mut cause = error.get_ref().map(|it| it as &(dyn std::error::Error + 'static));
+    let mut cause = error
+        .get_ref()
+        .map(|it| it as &(dyn std::error::Error + 'static));
     while let Some(error) = cause {
         if let Some(interrupted) = error.downcast_ref::<Interrupted>() {
             return FilesError::Interrupted(*interrupted).into();
@@ -139,7 +141,9 @@ fn failed(error: io::Error, limits: &UploadLimits) -> Error {
         if error.is::<TooLong>() {
             return FilesError::TooLarge(limits.bytes).into();
         }
-        let inner = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        let inner = error
+            .downcast_ref::<io::Error>()
+            .and_then(io::Error::get_ref);
         cause = match inner {
             Some(inner) => Some(inner as &(dyn std::error::Error + 'static)),
             None => error.source(),
@@ -199,7 +203,9 @@ impl Work {
 
     fn too_many(&self) -> Error {
         let most = self.limits.entries;
-        refused(format!("it has more than {most} entries (limits.upload_entries)"))
+        refused(format!(
+            "it has more than {most} entries (limits.upload_entries)"
+        ))
     }
 
     /// What describes an entry, or is the end of a name.
@@ -269,7 +275,11 @@ impl Work {
             return Err(refuse("is a sparse entry: pack it without --sparse"));
         }
         let size = entry.size();
-        if described.more.get("size").is_some_and(|it| *it != size.to_string()) {
+        if described
+            .more
+            .get("size")
+            .is_some_and(|it| *it != size.to_string())
+        {
             return Err(refuse("is too large"));
         }
         if path.is_workspace() {

@@ -1,0 +1,107 @@
+//! Files while an agent works, and when it is done for good.
+
+use aod_e2e::{DEADLINE, Runtimes, Server, ServerOptions, eventually};
+use reqwest::Method;
+use serde_json::json;
+
+async fn server() -> Server {
+    Server::start(ServerOptions::new(Runtimes::demo().with_raw())).await
+}
+
+#[tokio::test]
+async fn files_come_and_go_while_a_turn_runs() {
+    let server = server().await;
+    let client = server.client();
+    let script = "echo from-agent >out; while ! test -e in/go; do sleep 0.05; done; cat in/go";
+    let session = client.raw_session(script).await;
+    session.wait_for("running").await;
+    let at = |path: &str| format!("/sessions/{}/files/{path}", session.id);
+    eventually("the agent's file is there", DEADLINE, async || {
+        let reply = client.get(&at("out")).await;
+        (reply.status == 200 && reply.text == "from-agent\n").then_some(())
+    })
+    .await;
+    let put = client.request(Method::PUT, &at("in/go")).body("from-user");
+    client.send(put).await.expect(201);
+    let ended = session.ended().await.completed();
+    assert!(ended.stdout().contains("from-user"), "{}", ended.stdout());
+    // The sandbox's user owns what was uploaded.
+    session
+        .prompt("test -O in/go && test -O in && echo mine; rm -r in")
+        .await;
+    let ended = session.ended().await.completed();
+    assert!(
+        ended.last_stdout().contains("mine"),
+        "{}",
+        ended.last_stdout()
+    );
+}
+
+#[tokio::test]
+async fn what_an_agent_makes_in_its_sandbox_is_shown_and_not_followed() {
+    let server = server().await;
+    let client = server.client();
+    let script = "ln -s /etc/passwd a; ln -s /workspace b; ln -s ../home c; mkfifo d; \
+                  echo closed >e; chmod 0 e; mkdir f; echo in >f/g; chmod 0 f; ln -s b/f/g h";
+    let session = client.raw_session(script).await;
+    session.ended().await.completed();
+    let at = |path: &str| format!("/sessions/{}/files{path}", session.id);
+    let listed = client.get(&at("?recursive=true")).await.expect(200);
+    let entries = listed["data"].as_array().unwrap();
+    let kinds: Vec<String> = entries
+        .iter()
+        .map(|it| {
+            format!(
+                "{} {}",
+                it["path"].as_str().unwrap(),
+                it["type"].as_str().unwrap()
+            )
+        })
+        .collect();
+    let expected = [
+        "a symlink",
+        "b symlink",
+        "c symlink",
+        "d other",
+        "e file",
+        "f folder",
+        "f/g file",
+        "h symlink",
+    ];
+    assert_eq!(kinds, expected);
+    for path in ["a", "b", "b/f/g", "c", "d", "h"] {
+        client.get(&at(&format!("/{path}"))).await.refused(409);
+    }
+    client.get(&at("?format=tar")).await;
+    client.delete(&at("/f")).await.expect(200);
+    client.delete(&at("/e")).await.expect(200);
+}
+
+#[tokio::test]
+async fn a_session_that_is_over_keeps_its_files() {
+    let server = server().await;
+    let client = server.client();
+    let session = client.raw_session("echo kept >file; sleep 60").await;
+    let at = |path: &str| format!("/sessions/{}/files/{path}", session.id);
+    eventually("the file is there", DEADLINE, async || {
+        let reply = client.get(&at("file")).await;
+        (reply.status == 200 && reply.text == "kept\n").then_some(())
+    })
+    .await;
+    client
+        .post_empty(&format!("/sessions/{}/terminate", session.id))
+        .await
+        .expect(200);
+    assert_eq!(client.get(&at("file")).await.text, "kept\n");
+    let rename = client.post(&at("file"), &json!({"to": "moved"})).await;
+    rename.expect(200);
+    let failed = client.raw_session("echo left >file; exit 3").await;
+    failed.ended().await.failed();
+    let path = format!("/sessions/{}/files/file", failed.id);
+    assert_eq!(client.get(&path).await.text, "left\n");
+    client
+        .delete(&format!("/sessions/{}/delete", failed.id))
+        .await
+        .expect(200);
+    client.get(&path).await.refused(404);
+}
