@@ -35,6 +35,6 @@ pub use input::{fields, schema};
 pub use runtime::{CheckState, RuntimeChange, RuntimeHealth};
 #[doc(hidden)]
 pub use serde_json::{Error as FieldError, Map, Value};
-pub use session::{Attachment, PromptBlock, Resource, ResourceKind, Session, Turn, Usage};
+pub use session::{Attachment, PromptBlock, Resource, ResourceKind, Session, Sizes, Turn, Usage};
 pub use state::{IllegalTransition, Outcome, SessionEvent, SessionState, Status};
 pub use time::Timestamp;

@@ -56,6 +56,23 @@ pub struct Session {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(required = false, nullable = false)]
     pub queue_position: Option<u32>,
+    /// What it takes of the disk, as it was at its last turn's end; absent before the first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, nullable = false)]
+    pub sizes: Option<Sizes>,
+}
+
+/// What a session takes of the server's disk, in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Sizes {
+    /// The sandbox's home.
+    pub home: u64,
+    /// Its workspace.
+    pub workspace: u64,
+    /// The session's log.
+    pub log: u64,
+    /// Whether there was more than is looked at, so that these are the least that it takes.
+    pub partial: bool,
 }
 
 /// A repository cloned into a session's workspace. Its token goes in, never out.

@@ -140,6 +140,16 @@ impl Health {
             "Turns that wait for room.",
             &[("", self.turns.waiting() as u64)],
         );
+        let sizes = self.store.total_sizes().await?;
+        family(
+            "aod_session_bytes",
+            "What sessions take of the disk, as it was at the end of their last turns.",
+            &[
+                ("{part=\"home\"}", sizes.home),
+                ("{part=\"workspace\"}", sizes.workspace),
+                ("{part=\"log\"}", sizes.log),
+            ],
+        );
         let (ready, compiling, failed) = self.runtimes.counts();
         family(
             "aod_runtimes",

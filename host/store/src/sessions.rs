@@ -1,7 +1,7 @@
 //! Sessions: creation, reading, deletion. What their turns do to them is in [`crate::turns`].
 
 use aod_resources::{
-    Agent, Environment, PromptBlock, Resource, Session, SessionState, Status, Timestamp,
+    Agent, Environment, PromptBlock, Resource, Session, SessionState, Sizes, Status, Timestamp,
 };
 use indexmap::IndexMap;
 use rusqlite::{Connection, OptionalExtension, Row, ToSql, named_params, params_from_iter};
@@ -207,6 +207,28 @@ impl Store {
                 }
             }
             Ok(counts)
+        })
+        .await
+    }
+
+    /// What all sessions take of the disk together, as it was at the end of their last turns.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn total_sizes(&self) -> Result<Sizes> {
+        self.read(|db| {
+            let mut query = db.prepare_cached(
+                "SELECT ifnull(sum(home_bytes), 0), ifnull(sum(workspace_bytes), 0),
+                     ifnull(sum(log_bytes), 0), ifnull(max(sizes_partial), 0) FROM sessions",
+            )?;
+            Ok(query.query_row([], |row| {
+                Ok(Sizes {
+                    home: sql::uncount(row.get(0)?),
+                    workspace: sql::uncount(row.get(1)?),
+                    log: sql::uncount(row.get(2)?),
+                    partial: row.get(3)?,
+                })
+            })?)
         })
         .await
     }
@@ -494,5 +516,6 @@ pub(crate) fn session_from_row(row: &Row<'_>) -> rusqlite::Result<Session> {
         agent_version: row.get("agent_version")?,
         environment_version: row.get("environment_version")?,
         queue_position: None,
+        sizes: sql::sizes(row)?,
     })
 }

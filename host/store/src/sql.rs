@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use aod_resources::{Timestamp, Usage};
+use aod_resources::{Sizes, Timestamp, Usage};
 use rusqlite::{
     Row, ToSql,
     types::{FromSql, FromSqlError, FromSqlResult, ToSqlOutput, ValueRef},
@@ -94,6 +94,23 @@ pub(crate) fn at_opt(row: &Row<'_>, column: &str) -> rusqlite::Result<Option<Tim
 
 pub(crate) fn word<T: FromStr<Err = String>>(row: &Row<'_>, column: &str) -> rusqlite::Result<T> {
     row.get(column).map(|Word(word)| word)
+}
+
+/// What a session takes of the disk, where that was measured.
+pub(crate) fn sizes(row: &Row<'_>) -> rusqlite::Result<Option<Sizes>> {
+    let Some(home) = row.get::<_, Option<i64>>("home_bytes")? else {
+        return Ok(None);
+    };
+    let bytes = |name: &str| {
+        row.get::<_, Option<i64>>(name)
+            .map(Option::unwrap_or_default)
+    };
+    Ok(Some(Sizes {
+        home: uncount(home),
+        workspace: uncount(bytes("workspace_bytes")?),
+        log: uncount(bytes("log_bytes")?),
+        partial: row.get("sizes_partial")?,
+    }))
 }
 
 /// The four usage columns that sessions and turns have alike.

@@ -4,7 +4,8 @@
 use std::str::FromStr;
 
 use aod_resources::{
-    Outcome, PromptBlock, Session, SessionEvent, SessionState, Status, Timestamp, Turn, Usage,
+    Outcome, PromptBlock, Session, SessionEvent, SessionState, Sizes, Status, Timestamp, Turn,
+    Usage,
 };
 use indexmap::IndexMap;
 use rusqlite::{Connection, OptionalExtension, Row, named_params};
@@ -45,6 +46,8 @@ pub struct NewTurn {
 /// How a turn ended.
 #[derive(Clone, Debug)]
 pub struct TurnEnd {
+    /// What the session takes of the disk, where that was measured.
+    pub sizes: Option<Sizes>,
     /// The session.
     pub session: Uuid,
     /// The turn, which must be the session's current one.
@@ -502,6 +505,10 @@ fn end(db: &Connection, end: &TurnEnd) -> Result<Session> {
                  exit_code = :exit_code, error = :error,
                  input_tokens = :input, output_tokens = :output, cached_tokens = :cached,
                  cost_usd = :cost, resume_token = ifnull(:resume_token, resume_token),
+                 home_bytes = ifnull(:home, home_bytes),
+                 workspace_bytes = ifnull(:workspace, workspace_bytes),
+                 log_bytes = ifnull(:log, log_bytes),
+                 sizes_partial = ifnull(:partial, sizes_partial),
                  updated_at = :at
              WHERE id = :id RETURNING *",
         )?
@@ -517,6 +524,10 @@ fn end(db: &Connection, end: &TurnEnd) -> Result<Session> {
                 ":cached": sql::count(usage.cached_tokens),
                 ":cost": usage.cost_usd,
                 ":resume_token": end.resume_token,
+                ":home": end.sizes.map(|it| sql::count(it.home)),
+                ":workspace": end.sizes.map(|it| sql::count(it.workspace)),
+                ":log": end.sizes.map(|it| sql::count(it.log)),
+                ":partial": end.sizes.map(|it| it.partial),
                 ":at": At(end.at),
             },
             session_from_row,

@@ -19,6 +19,7 @@ mod removal;
 mod retention;
 mod seal;
 mod secrets;
+mod sizes;
 mod turn;
 
 pub use adapters::{Adapters, Build};

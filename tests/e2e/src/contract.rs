@@ -116,10 +116,10 @@ impl Contract {
         let kind = reply.headers.get("content-type");
         let kind = kind.and_then(|kind| kind.to_str().ok()).unwrap_or_default();
         let kind = kind.split(';').next().unwrap_or_default().trim();
-        let media = match &response["content"][kind] {
-            // Of any type.
-            Value::Null => &response["content"]["*/*"],
-            media => media,
+        let (shape, media) = match &response["content"][kind] {
+            // Of any type, and read as none.
+            Value::Null => ("*/*", &response["content"]["*/*"]),
+            media => (kind, media),
         };
         if media.is_null() {
             problems.push(format!("{about} is not described as {kind:?}"));
@@ -127,7 +127,7 @@ impl Contract {
         }
         let key = format!("{about} {kind}");
         let schema = &media["schema"];
-        match kind {
+        match shape {
             JSON => problems.extend(self.mismatches(&key, schema, &reply.json())),
             EVENTS => {
                 let data = reply

@@ -40,11 +40,23 @@ pub(super) struct Changes {
     none_match: Option<IfNoneMatch>,
 }
 
-/// A header that is there and can be read.
+/// A header that is there and can be read. The library takes any text for a list of versions.
 fn read<H: Header>(headers: &HeaderMap) -> Result<Option<H>, ApiError> {
-    headers.typed_try_get().map_err(|_| {
-        let name = H::name();
-        ApiError::bad_request(format!("the header {name} cannot be read"))
+    let is_list = |text: &str| {
+        let text = text.trim();
+        let begins = text.starts_with('"') || text.starts_with("W/\"");
+        text == "*" || (begins && text.len() > 1 && text.ends_with('"'))
+    };
+    let name = H::name();
+    let mut all = headers.get_all(name).into_iter();
+    let read = match all.all(|value| value.to_str().is_ok_and(is_list)) {
+        true => headers.typed_try_get().ok(),
+        false => None,
+    };
+    read.ok_or_else(|| {
+        ApiError::bad_request(format!(
+            "the header {name} should be `*` or a list of versions, each in quotes"
+        ))
     })
 }
 

@@ -102,5 +102,6 @@ pub(super) fn body(
     let pieces = stream::unfold(receiver, |mut receiver| async move {
         Some((receiver.recv().await?, receiver))
     });
-    Ok(Box::pin(pieces))
+    // Whoever reads it to its end may ask once more.
+    Ok(Box::pin(pieces.fuse()))
 }

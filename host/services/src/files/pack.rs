@@ -62,18 +62,19 @@ impl Packing {
 }
 
 fn pack(folder: &Folder, format: ArchiveFormat, pieces: Pieces) -> io::Result<()> {
+    let taker = Taker(pieces.sender.clone());
     let mut pieces = match format {
-        ArchiveFormat::Tar => write(folder, pieces)?,
+        ArchiveFormat::Tar => write(folder, pieces, &taker)?,
         ArchiveFormat::TarZst => {
-            let encoder =
-                zstd::stream::write::Encoder::new(pieces, zstd::DEFAULT_COMPRESSION_LEVEL)?;
-            write(folder, encoder)?.finish()?
+            let level = zstd::DEFAULT_COMPRESSION_LEVEL;
+            let encoder = zstd::stream::write::Encoder::new(pieces, level)?;
+            write(folder, encoder, &taker)?.finish()?
         }
     };
     pieces.flush()
 }
 
-fn write<W: Write>(folder: &Folder, to: W) -> io::Result<W> {
+fn write<W: Write>(folder: &Folder, to: W, taker: &Taker) -> io::Result<W> {
     let mut builder = Builder::new(to);
     let mut way = Way::new(&FilePath::default());
     let mut failed = Ok(());
@@ -85,7 +86,7 @@ fn write<W: Write>(folder: &Folder, to: W) -> io::Result<W> {
         let Some(path) = way.enter(found) else {
             return Step::Skip;
         };
-        failed = add(&mut builder, &path, found);
+        failed = add(&mut builder, &path, found, taker);
         match failed {
             Ok(()) => Step::Enter,
             Err(_) => Step::Stop,
@@ -96,8 +97,14 @@ fn write<W: Write>(folder: &Folder, to: W) -> io::Result<W> {
     builder.into_inner()
 }
 
-fn add<W: Write>(builder: &mut Builder<W>, path: &FilePath, found: &Found<'_>) -> io::Result<()> {
+fn add<W: Write>(
+    builder: &mut Builder<W>,
+    path: &FilePath,
+    found: &Found<'_>,
+    taker: &Taker,
+) -> io::Result<()> {
     let at = path.as_path();
+    taker.check()?;
     match found.kind {
         Kind::Directory => {
             let mut header = header(EntryType::Directory, &found.stat, 0);
@@ -116,6 +123,7 @@ fn add<W: Write>(builder: &mut Builder<W>, path: &FilePath, found: &Found<'_>) -
             let mut header = header(EntryType::Regular, &found.stat, size);
             // One that shrinks meanwhile is filled up, as its size is in the archive already.
             let content = file.take(size).chain(io::repeat(0)).take(size);
+            let content = Watched { content, taker };
             builder.append_data(&mut header, at, content)
         }
         Kind::Symlink => match link_target(found.folder, found.name) {
@@ -144,6 +152,32 @@ fn header(kind: EntryType, status: &Status, size: u64) -> Header {
 fn seconds(at: SystemTime) -> u64 {
     at.duration_since(UNIX_EPOCH)
         .map_or(0, |since| since.as_secs())
+}
+
+/// Whoever takes an archive. What compresses well may be read for long before it is missed that
+/// nobody takes it any more.
+struct Taker(mpsc::Sender<io::Result<Bytes>>);
+
+impl Taker {
+    fn check(&self) -> io::Result<()> {
+        match self.0.is_closed() {
+            true => Err(io::ErrorKind::BrokenPipe.into()),
+            false => Ok(()),
+        }
+    }
+}
+
+/// Content that ends where nobody takes it any more.
+struct Watched<'a, R> {
+    content: R,
+    taker: &'a Taker,
+}
+
+impl<R: io::Read> io::Read for Watched<'_, R> {
+    fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
+        self.taker.check()?;
+        self.content.read(to)
+    }
 }
 
 /// Hands over what is written in pieces.

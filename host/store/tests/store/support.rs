@@ -186,6 +186,7 @@ pub fn environment() -> Environment {
 
 pub fn turn_end(session: Uuid, turn: u32, outcome: Outcome) -> TurnEnd {
     TurnEnd {
+        sizes: None,
         session,
         turn,
         outcome,

@@ -3,16 +3,17 @@
 use std::time::Duration;
 
 use aod_resources::event::TurnResult;
-use aod_resources::{Outcome, Timestamp, Usage};
+use aod_resources::{Outcome, Sizes, Timestamp, Usage};
 use aod_store::{StopRequest, TurnEnd, TurnRecord};
 use aod_supervisor::{Conclusion, ConclusionKind, Request};
+use uuid::Uuid;
 
 use super::conclude::End;
 use super::fold::Fold;
 use super::{Turns, worker};
 use crate::journal::{Journal, Terminal};
 use crate::placement::{ControlReply, WorkerId};
-use crate::{Error, Result};
+use crate::{Error, Result, sizes};
 
 /// How soon it is tried again to end a turn that cannot be ended, at first and at last.
 const FIRST_RETRY: Duration = Duration::from_secs(1);
@@ -24,6 +25,7 @@ pub(super) struct TurnSummary {
     usage: Usage,
     remember: Option<String>,
     result: Option<TurnResult>,
+    sizes: Option<Sizes>,
 }
 
 impl TurnSummary {
@@ -32,7 +34,17 @@ impl TurnSummary {
             usage: fold.usage(),
             remember: fold.remember.clone().map(Option::unwrap_or_default),
             result: fold.result.clone(),
+            sizes: None,
         }
+    }
+
+    /// With what the session takes of the disk by now.
+    async fn measured(mut self, turns: &Turns, session: Uuid) -> Self {
+        let paths = turns.paths.session(session);
+        let measured = tokio::task::spawn_blocking(move || sizes::measure(&paths));
+        // A turn ends whether its session can be measured or not.
+        self.sizes = measured.await.ok();
+        self
     }
 }
 
@@ -147,6 +159,7 @@ async fn commit_to_store(
             result: result.map_err(Error::internal)?,
             terminal,
             resume_token: summary.remember,
+            sizes: summary.sizes,
             is_broken,
             at: Timestamp::now(),
         })
@@ -163,6 +176,7 @@ pub(super) async fn commit_resting(
     end: &End,
     summary: TurnSummary,
 ) -> Result<()> {
+    let summary = summary.measured(turns, id.session).await;
     commit_to_store(turns, id, end, summary, false).await?;
     if !tell_by_worker(turns, id, &end.terminal).await? {
         // It has ended meanwhile.
@@ -208,6 +222,7 @@ pub(super) async fn commit(
     summary: TurnSummary,
     journal: &mut Journal,
 ) -> Result<()> {
+    let summary = summary.measured(turns, id.session).await;
     commit_to_store(turns, id, &end, summary, false).await?;
     settle(turns, id, &end.terminal, journal).await
 }

@@ -21,7 +21,9 @@ async fn files_come_and_go_while_a_turn_runs() {
         (reply.status == 200 && reply.text == "from-agent\n").then_some(())
     })
     .await;
-    let put = client.request(Method::PUT, &at("in/go")).body("from-user");
+    let put = client
+        .request(Method::PUT, &at("in/go"))
+        .body("from-user\n");
     client.send(put).await.expect(201);
     let ended = session.ended().await.completed();
     assert!(ended.stdout().contains("from-user"), "{}", ended.stdout());
@@ -104,4 +106,30 @@ async fn a_session_that_is_over_keeps_its_files() {
         .await
         .expect(200);
     client.get(&path).await.refused(404);
+}
+
+#[tokio::test]
+async fn a_session_says_what_it_takes_of_the_disk() {
+    let server = server().await;
+    let client = server.client();
+    let session = client.raw_session("echo").await;
+    let before = session.ended().await.completed().session["sizes"].clone();
+    assert_eq!(before["partial"], false, "{before}");
+    assert!(before["log"].as_u64().unwrap() > 0, "{before}");
+    let script = "head -c 3000000 /dev/urandom >big; head -c 1000000 /dev/urandom >$HOME/big; \
+                  truncate -s 1G sparse";
+    session.prompt(script).await;
+    let after = session.ended().await.completed().session["sizes"].clone();
+    let grown = |part: &str| after[part].as_u64().unwrap() - before[part].as_u64().unwrap();
+    assert!(
+        (3_000_000..4_000_000).contains(&grown("workspace")),
+        "{after}"
+    );
+    assert!((1_000_000..2_000_000).contains(&grown("home")), "{after}");
+    let metrics = client.get("/metrics").await.text;
+    let line = format!(
+        "aod_session_bytes{{part=\"workspace\"}} {}",
+        after["workspace"]
+    );
+    assert!(metrics.contains(&line), "{metrics}");
 }

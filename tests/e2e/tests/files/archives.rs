@@ -122,8 +122,9 @@ async fn archives_of_other_programs_are_unpacked() {
     .unwrap();
     std::os::unix::fs::symlink(format!("{long}/file"), folder.path().join("soft")).unwrap();
     for format in ["gnu", "pax", "ustar", "v7"] {
-        if format == "v7" {
-            // It has no room for long names.
+        let has_room = matches!(format, "gnu" | "pax");
+        if format == "ustar" {
+            // It has no room for long names, and neither has v7.
             std::fs::remove_dir_all(folder.path().join(&long)).unwrap();
             std::fs::remove_file(folder.path().join("soft")).unwrap();
         }
@@ -138,7 +139,7 @@ async fn archives_of_other_programs_are_unpacked() {
             .await
             .expect(200);
         assert_eq!(lab.bytes(&format!("{format}/hard")).await, b"content");
-        if format != "v7" {
+        if has_room {
             assert_eq!(lab.bytes(&format!("{format}/soft")).await, b"content");
         }
     }

@@ -118,10 +118,12 @@ async fn one_of_many_who_have_seen_the_same_wins() {
         (200, true),
         "{written:?}"
     );
-    assert_eq!(
-        once(String::new(), "if-match", "nonsense".to_owned()).await,
-        400
-    );
+    for name in ["if-match", "if-none-match"] {
+        for value in ["nonsense", "", "\"", "\"a\", b", "W/x"] {
+            let status = once(String::new(), name, value.to_owned()).await;
+            assert_eq!(status, 400, "{name}: {value}");
+        }
+    }
     // Deletes and moves have the same conditions.
     let delete = lab
         .request(Method::DELETE, "file")
