@@ -10,7 +10,7 @@ use clap_complete::Shell;
 
 use crate::config::{Overrides, Settings};
 use crate::output::outln;
-use crate::{credentials, doctor, run, runtime, serve, tokens, vault};
+use crate::{credentials, doctor, run, runtime, serve, session, tokens, vault};
 
 /// Run coding agents in sandboxes and stream what they do.
 #[derive(Debug, Parser)]
@@ -41,6 +41,11 @@ enum Command {
     /// Ctrl-C interrupts the turn, a second one terminates the session. The exit code is the
     /// session's own.
     Run(run::Run),
+    /// Sessions. Asks the server at AOD_API_URL with the token in AOD_API_TOKEN.
+    Session {
+        #[command(subcommand)]
+        command: session::SessionCommand,
+    },
     /// Registered credentials: given once, used by all of your sessions.
     ///
     /// Asks the server at AOD_API_URL with the token in AOD_API_TOKEN. Values go in and never come
@@ -172,6 +177,7 @@ impl Cli {
                 Ok(ExitCode::SUCCESS)
             }
             Command::Run(run) => run.run(),
+            Command::Session { command } => command.run(),
             Command::Credential { command } => command.run(),
             Command::Runtime { command } => command.run(),
             Command::Model { command } => command.run(),

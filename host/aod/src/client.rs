@@ -2,7 +2,7 @@
 
 use anyhow::{Context as _, Result, bail};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use reqwest::{Method, Response};
+use reqwest::{Method, RequestBuilder, Response};
 use serde_json::Value;
 
 /// A connection's settings.
@@ -39,13 +39,22 @@ impl Client {
         path: &str,
         body: Option<&Value>,
     ) -> Result<Response> {
-        let mut request = self
-            .http
-            .request(method, format!("{}{path}", self.url))
-            .bearer_auth(&self.token);
+        let mut request = self.request(method, path);
         if let Some(body) = body {
             request = request.json(body);
         }
+        self.accept(request).await
+    }
+
+    /// A request that is not sent yet.
+    pub(crate) fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.http
+            .request(method, format!("{}{path}", self.url))
+            .bearer_auth(&self.token)
+    }
+
+    /// The same for a request that is made already.
+    pub(crate) async fn accept(&self, request: RequestBuilder) -> Result<Response> {
         let response = request.send().await.with_context(|| {
             format!(
                 "cannot reach the server at {}: is it running? (`aod serve`)",

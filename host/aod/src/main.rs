@@ -5,12 +5,14 @@ mod client;
 mod config;
 mod credentials;
 mod doctor;
+mod files;
 mod listener;
 mod output;
 mod report;
 mod run;
 mod runtime;
 mod serve;
+mod session;
 mod tokens;
 mod vault;
 

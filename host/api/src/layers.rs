@@ -7,7 +7,10 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER};
+use axum::http::header::{
+    AUTHORIZATION, CONTENT_DISPOSITION, CONTENT_RANGE, CONTENT_TYPE, ETAG, IF_MATCH, IF_NONE_MATCH,
+    IF_RANGE, RANGE, RETRY_AFTER,
+};
 use axum::http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri};
 use axum::response::IntoResponse;
 use tower::ServiceBuilder;
@@ -75,6 +78,7 @@ pub(crate) fn apply(router: Router, settings: HttpSettings) -> Router {
 /// Lets pages of these origins use the API from a browser; `None` where there are none.
 fn cors(origins: &[HeaderValue]) -> Option<CorsLayer> {
     let headers = ["idempotency-key", "last-event-id"].map(HeaderName::from_static);
+    let conditions = [IF_MATCH, IF_NONE_MATCH, IF_RANGE, RANGE];
     (!origins.is_empty()).then(|| {
         CorsLayer::new()
             .allow_origin(origins.to_vec())
@@ -89,9 +93,16 @@ fn cors(origins: &[HeaderValue]) -> Option<CorsLayer> {
                 [AUTHORIZATION, CONTENT_TYPE]
                     .into_iter()
                     .chain(headers)
+                    .chain(conditions)
                     .collect::<Vec<_>>(),
             )
-            .expose_headers([REQUEST_ID, RETRY_AFTER])
+            .expose_headers([
+                REQUEST_ID,
+                RETRY_AFTER,
+                ETAG,
+                CONTENT_RANGE,
+                CONTENT_DISPOSITION,
+            ])
             .max_age(Duration::from_secs(600))
     })
 }

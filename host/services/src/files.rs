@@ -5,6 +5,7 @@
 //! find things by [`aod_trees::Folder::find`], and writers go through no link at all. What is
 //! uploaded is written where no sandbox sees it and then renamed into its place.
 
+mod body;
 mod entry;
 mod error;
 mod list;

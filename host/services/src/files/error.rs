@@ -1,5 +1,7 @@
 //! Why something was not done with files.
 
+use std::io::ErrorKind;
+
 use aod_resources::{FilePath, PathProblem};
 use aod_trees::Bound;
 use rustix::io::Errno;
@@ -181,6 +183,11 @@ impl FilesError {
                     }
                     .into(),
                     Some(Errno::INVAL) if doing == "move" => Self::IntoItself.into(),
+                    None if source.kind() == ErrorKind::InvalidInput => Self::NotRegular {
+                        path: at,
+                        kind: "no regular file",
+                    }
+                    .into(),
                     _ => ServiceError::internal(Trees::Io {
                         doing,
                         name,

@@ -10,12 +10,13 @@ use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 
 use aod_resources::FilePath;
 use aod_trees::{Folder, Staging};
-use bytes::{Buf as _, Bytes};
-use futures::{Stream, StreamExt as _};
+use bytes::Bytes;
+use futures::Stream;
 use tar::{Archive, Entry, EntryType, PaxExtensions};
 use tokio::runtime::Handle;
 use uuid::Uuid;
 
+use super::body::{Body, failed};
 use super::upload::Interrupted;
 use super::{Files, FilesError, UploadLimits, blocking};
 use crate::{Error, Result};
@@ -58,12 +59,7 @@ impl Files {
             let _place = place;
             let named = |error| FilesError::of(error, &path);
             let folder = workspace.make(path.as_path()).map_err(named)?;
-            let body = Body {
-                runtime,
-                stream: body,
-                piece: Bytes::new(),
-                left: limits.bytes,
-            };
+            let body = Body::new(runtime, body, limits.bytes);
             let mut body = BufReader::new(body);
             let begin = body.fill_buf().map_err(|error| failed(error, &limits))?;
             let is_compressed = begin.starts_with(&ZSTANDARD);
@@ -91,65 +87,10 @@ impl Files {
     }
 }
 
-/// A body that is read where one may wait.
-struct Body<S> {
-    runtime: Handle,
-    stream: S,
-    piece: Bytes,
-    left: u64,
-}
-
-/// What a body has that is longer than it may be.
-#[derive(Debug, thiserror::Error)]
-#[error("longer than it may be")]
-struct TooLong;
-
-impl<S: Stream<Item = Result<Bytes, Interrupted>> + Unpin> Read for Body<S> {
-    fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
-        while self.piece.is_empty() {
-            match self.runtime.block_on(self.stream.next()) {
-                None => return Ok(0),
-                Some(piece) => self.piece = piece.map_err(io::Error::other)?,
-            }
-            let length = self.piece.len() as u64;
-            self.left = self
-                .left
-                .checked_sub(length)
-                .ok_or_else(|| io::Error::other(TooLong))?;
-        }
-        let taken = to.len().min(self.piece.len());
-        self.piece.copy_to_slice(&mut to[..taken]);
-        Ok(taken)
-    }
-}
-
 /// Reads what fills an archive up behind its end, so that the request comes to its own.
 fn finish(body: impl Read) {
     // It is no part of the archive.
     let _ = io::copy(&mut body.take(1 << 20), &mut io::sink());
-}
-
-/// What an error of reading an archive means.
-fn failed(error: io::Error, limits: &UploadLimits) -> Error {
-    let mut cause = error
-        .get_ref()
-        .map(|it| it as &(dyn std::error::Error + 'static));
-    while let Some(error) = cause {
-        if let Some(interrupted) = error.downcast_ref::<Interrupted>() {
-            return FilesError::Interrupted(*interrupted).into();
-        }
-        if error.is::<TooLong>() {
-            return FilesError::TooLarge(limits.bytes).into();
-        }
-        let inner = error
-            .downcast_ref::<io::Error>()
-            .and_then(io::Error::get_ref);
-        cause = match inner {
-            Some(inner) => Some(inner as &(dyn std::error::Error + 'static)),
-            None => error.source(),
-        };
-    }
-    refused(format!("it is not whole, or no tar archive ({error})"))
 }
 
 fn refused(problem: impl Into<String>) -> Error {
@@ -348,7 +289,22 @@ impl Work {
         let named = |error| FilesError::of(error, path);
         let from = self.folder.parent_of(target.as_path(), false);
         let (from, file) = from.map_err(of_target)?;
-        let staged = self.staging.another_name(&from, &file).map_err(of_target)?;
+        let staged = match self.staging.another_name(&from, &file) {
+            // A link, a folder or anything else.
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    Some(io::ErrorKind::InvalidInput | io::ErrorKind::PermissionDenied)
+                ) =>
+            {
+                return Err(refused(format!(
+                    "{:?} is another name of {:?}, which is no file",
+                    path.to_string(),
+                    target.to_string()
+                )));
+            }
+            staged => staged.map_err(of_target)?,
+        };
         let (parent, name) = self.folder.parent_of(path.as_path(), true).map_err(named)?;
         staged.place(&parent, &name).map_err(named)
     }

@@ -133,3 +133,49 @@ async fn a_session_says_what_it_takes_of_the_disk() {
     );
     assert!(metrics.contains(&line), "{metrics}");
 }
+
+#[tokio::test]
+async fn files_are_used_from_the_command_line() {
+    let server = server().await;
+    let script = "mkdir made; printf x >\"$(printf 'a\\033b')\"";
+    let session = server.client().raw_session(script).await;
+    session.ended().await.completed();
+    let folder = tempfile::tempdir().unwrap();
+    let aod = |arguments: &[&str]| {
+        let mut all = vec!["session", "files", arguments[0], &session.id];
+        all.extend(&arguments[1..]);
+        let output = server
+            .command(&all)
+            .current_dir(folder.path())
+            .output()
+            .unwrap();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        (
+            output.status.success(),
+            text(&output.stdout),
+            text(&output.stderr),
+        )
+    };
+    std::fs::write(folder.path().join("own file"), "own").unwrap();
+    assert!(aod(&["put", "own file", "made/thäre"]).0);
+    let (done, listed, _) = aod(&["ls", "--recursive"]);
+    assert!(done && listed.contains("made/thäre"), "{listed}");
+    assert!(
+        listed.contains("a\\u{1b}b") && !listed.contains('\u{1b}'),
+        "{listed}"
+    );
+    assert_eq!(aod(&["get", "made/thäre", "-"]).1, "own");
+    assert!(aod(&["mv", "made/thäre", "moved"]).0);
+    assert!(aod(&["get", "moved"]).0);
+    assert_eq!(std::fs::read(folder.path().join("moved")).unwrap(), b"own");
+    assert!(aod(&["get", "made"]).0);
+    assert!(aod(&["put", "made.tar", "copied", "--unpack"]).0);
+    assert!(aod(&["rm", "moved"]).0);
+    let (done, _, said) = aod(&["rm", "moved"]);
+    assert!(!done && said.contains("there is nothing at"), "{said}");
+    let (done, _, said) = aod(&["get", "../x", "-"]);
+    assert!(
+        !done && said.contains("relative to the workspace"),
+        "{said}"
+    );
+}

@@ -9,7 +9,7 @@ use reqwest::Method;
 use serde_json::Value;
 
 use crate::Lab;
-use crate::attacks::Tar;
+use crate::evil::Tar;
 
 /// The entries of an archive by their paths: kind, mode, and content or target.
 fn read(archive: &[u8]) -> BTreeMap<String, (tar::EntryType, u32, String)> {

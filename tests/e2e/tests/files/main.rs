@@ -7,6 +7,7 @@ mod archives;
 mod attacks;
 mod big;
 mod downloads;
+mod evil;
 mod lists;
 mod races;
 mod raw;
