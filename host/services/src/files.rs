@@ -13,6 +13,7 @@ mod pack;
 mod places;
 mod unpack;
 mod upload;
+mod zstandard;
 
 use std::ffi::OsString;
 use std::fs::File;

@@ -12,6 +12,7 @@ use tokio::sync::mpsc;
 
 use super::list::Way;
 use super::places::Place;
+use super::zstandard::Compressor;
 
 /// So much is sent at once.
 const PIECE: usize = 64 << 10;
@@ -65,11 +66,7 @@ fn pack(folder: &Folder, format: ArchiveFormat, pieces: Pieces) -> io::Result<()
     let taker = Taker(pieces.sender.clone());
     let mut pieces = match format {
         ArchiveFormat::Tar => write(folder, pieces, &taker)?,
-        ArchiveFormat::TarZst => {
-            let level = zstd::DEFAULT_COMPRESSION_LEVEL;
-            let encoder = zstd::stream::write::Encoder::new(pieces, level)?;
-            write(folder, encoder, &taker)?.finish()?
-        }
+        ArchiveFormat::TarZst => write(folder, Compressor::new(pieces), &taker)?.finish()?,
     };
     pieces.flush()
 }

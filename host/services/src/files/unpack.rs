@@ -18,15 +18,12 @@ use uuid::Uuid;
 
 use super::body::{Body, failed};
 use super::upload::Interrupted;
+use super::zstandard::{Decompressor, MAGIC};
 use super::{Files, FilesError, UploadLimits, blocking};
 use crate::{Error, Result};
 
 /// The most bytes that describe one entry: long names, and what else an archive says of it.
 const DESCRIPTION: u64 = 64 << 10;
-/// How large a window a Zstandard archive may have been compressed with, as a power of two: 16 MiB.
-const WINDOW: u32 = 24;
-/// What a Zstandard archive begins with.
-const ZSTANDARD: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 
 /// What was unpacked.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -62,7 +59,7 @@ impl Files {
             let body = Body::new(runtime, body, limits.bytes);
             let mut body = BufReader::new(body);
             let begin = body.fill_buf().map_err(|error| failed(error, &limits))?;
-            let is_compressed = begin.starts_with(&ZSTANDARD);
+            let is_compressed = begin.starts_with(&MAGIC);
             let mut work = Work {
                 folder,
                 staging,
@@ -70,11 +67,7 @@ impl Files {
                 done: Unpacked::default(),
             };
             if is_compressed {
-                let mut decoder = zstd::stream::read::Decoder::with_buffer(body)
-                    .map_err(|error| failed(error, &limits))?;
-                decoder
-                    .window_log_max(WINDOW)
-                    .map_err(|error| failed(error, &limits))?;
+                let mut decoder = Decompressor::new(body);
                 work.unpack(&mut decoder)?;
                 finish(decoder);
             } else {

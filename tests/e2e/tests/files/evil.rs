@@ -2,6 +2,7 @@
 
 use std::os::unix::ffi::OsStrExt as _;
 
+use crate::archives::compressed;
 use crate::attacks::Attacks;
 
 /// An archive, with whatever in its headers.
@@ -190,7 +191,7 @@ async fn no_archive_reaches_out() {
         eprintln!("{what}");
         let statuses = &[400, 404, 409, 422];
         attacks.attempt("PUT", "", &[tar], archive, statuses).await;
-        let compressed = zstd::encode_all(&archive[..], 3).unwrap();
+        let compressed = compressed(archive);
         attacks
             .attempt("PUT", "", &[tar], &compressed, statuses)
             .await;
