@@ -210,6 +210,7 @@ impl From<aod_services::Error> for ApiError {
             | Error::CredentialUnknown { .. }
             | Error::CredentialReserved { .. }
             | Error::UserName
+            | Error::WebhookUrl { .. }
             | Error::IdempotencyMismatch => Self::unprocessable(text),
             Error::Archived(_)
             | Error::ArchivedForSessions(_)
@@ -219,6 +220,8 @@ impl From<aod_services::Error> for ApiError {
             | Error::NotInThisState(_)
             | Error::NothingToSteer
             | Error::CannotSteer { .. }
+            | Error::WebhookDisabled
+            | Error::TooManyWebhooks { .. }
             | Error::SessionActive(_) => Self::conflict(text),
             Error::ActiveLimit { limit, active } => Self::active_limit(limit, active),
             Error::StillCompiling { .. }

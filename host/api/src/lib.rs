@@ -28,6 +28,7 @@ mod sessions;
 mod stream;
 mod text;
 mod tokens;
+mod webhooks;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -105,6 +106,7 @@ fn documented() -> OpenApiRouter<Api> {
         .merge(runtimes::routes())
         .merge(credentials::routes())
         .merge(tokens::routes())
+        .merge(webhooks::routes())
         .merge(health::routes())
 }
 

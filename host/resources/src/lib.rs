@@ -12,6 +12,7 @@ mod runtime;
 mod session;
 mod state;
 mod time;
+mod webhook;
 
 pub use agent::{Agent, AgentType, AgentVersion, McpServer, McpTransport, Skill, SkillType};
 pub use credential::{Actor, CredentialAction, CredentialKind};
@@ -20,8 +21,8 @@ pub use environment::{
 };
 pub use input::{
     AgentChanges, BlockInput, EnvironmentChanges, Input, MASK, McpPart, NAME, NOT_BLANK, NewAgent,
-    NewEnvironment, NewPrompt, NewResource, NewSession, PromptInput, Secrets, WhenBusy,
-    mcp_secret_name, shape,
+    NewEnvironment, NewPrompt, NewResource, NewSession, NewSessionWebhook, NewWebhook, PromptInput,
+    Secrets, WebhookChanges, WebhookRotation, WhenBusy, mcp_secret_name, shape,
 };
 
 /// The variable that the host sets in every sandbox and that nobody else may: without its home no
@@ -36,3 +37,4 @@ pub use serde_json::{Error as FieldError, Map, Value};
 pub use session::{Attachment, PromptBlock, Resource, ResourceKind, Session, Turn, Usage};
 pub use state::{IllegalTransition, Outcome, SessionEvent, SessionState, Status};
 pub use time::Timestamp;
+pub use webhook::{DeliveryState, Webhook, WebhookDelivery, WebhookEvent};

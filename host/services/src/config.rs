@@ -21,6 +21,8 @@ pub struct Config {
     pub sessions_per_user: u32,
     /// Turns.
     pub turns: aod_turns::Config,
+    /// Webhooks.
+    pub webhooks: aod_webhooks::Config,
 }
 
 /// Settings of the vault.

@@ -28,6 +28,10 @@ pub enum Kind {
     User,
     /// An API token.
     Token,
+    /// A webhook.
+    Webhook,
+    /// A message to a webhook.
+    Delivery,
 }
 
 impl fmt::Display for Kind {
@@ -40,6 +44,8 @@ impl fmt::Display for Kind {
             Self::Question => "Question",
             Self::User => "User",
             Self::Token => "Token",
+            Self::Webhook => "Webhook",
+            Self::Delivery => "Delivery",
         })
     }
 }
@@ -54,6 +60,8 @@ impl Kind {
             "credential" => Self::Credential,
             "user" => Self::User,
             "token" => Self::Token,
+            "webhook" => Self::Webhook,
+            "delivery" => Self::Delivery,
             _ => return None,
         })
     }
@@ -223,6 +231,23 @@ pub enum Error {
         "the session is being terminated, and that takes longer than it should: look again later"
     )]
     StillTerminating,
+    /// A webhook's URL cannot be used.
+    #[error("{field}: {problem}")]
+    WebhookUrl {
+        /// The field that has it.
+        field: &'static str,
+        /// What is wrong with it.
+        problem: aod_webhooks::UrlError,
+    },
+    /// The webhook is disabled, and is sent nothing.
+    #[error("the webhook is disabled: enable it first")]
+    WebhookDisabled,
+    /// The user has as many webhooks as they may have.
+    #[error("there are {limit} webhooks already, which is the most: delete one")]
+    TooManyWebhooks {
+        /// How many are allowed.
+        limit: u32,
+    },
     /// A sealed value does not open.
     #[error("the sealed value {name:?} cannot be opened: {source}; set it again")]
     Sealed {
@@ -281,6 +306,8 @@ impl From<aod_store::Error> for Error {
                 Self::VersionMismatch { expected, got }
             }
             (Store::ActiveLimit { limit, active }, _) => Self::ActiveLimit { limit, active },
+            (Store::TooMany { limit, .. }, _) => Self::TooManyWebhooks { limit },
+            (Store::Disabled { .. }, _) => Self::WebhookDisabled,
             (Store::IdempotencyMismatch, _) => Self::IdempotencyMismatch,
             (Store::IllegalTransition(illegal), _) => Self::NotInThisState(illegal),
             (Store::SessionActive { status, .. }, _) => Self::SessionActive(status),
@@ -343,6 +370,9 @@ pub enum OpenError {
     /// The vault.
     #[error(transparent)]
     Vault(#[from] aod_vault::Error),
+    /// The certificate authorities that webhooks are told with.
+    #[error(transparent)]
+    CertificateAuthorities(#[from] aod_webhooks::CaError),
     /// The sandbox driver.
     #[error(transparent)]
     Sandbox(#[from] aod_sandbox::SandboxError),

@@ -6,6 +6,7 @@ use aod_store::Store;
 use aod_streams::LogWatch;
 use aod_trees::{Sweeper, Trash};
 use aod_turns::{Adapters, LocalPlacement, Parts, Seals, Turns};
+use aod_webhooks::SenderTask;
 
 use crate::agents::Agents;
 use crate::credentials::Credentials;
@@ -16,6 +17,7 @@ use crate::owner::Owner;
 use crate::runtimes::{Runtimes, Watcher};
 use crate::sessions::Sessions;
 use crate::users::Users;
+use crate::webhooks::Webhooks;
 use crate::{Config, OpenError, contradiction};
 
 /// What a server offers.
@@ -33,6 +35,8 @@ pub struct Services {
     pub users: Users,
     /// Runtimes and models.
     pub runtimes: Runtimes,
+    /// Webhooks.
+    pub webhooks: Webhooks,
     /// Health and metrics.
     pub health: Health,
 }
@@ -48,6 +52,7 @@ pub struct Host {
     sweeper: Sweeper,
     owner: Owner,
     watcher: Watcher,
+    webhooks: SenderTask,
     store: Store,
 }
 
@@ -88,6 +93,13 @@ impl Host {
             config: config.turns,
             paths,
         });
+        let (outgoing, sender) =
+            aod_webhooks::Webhooks::start(config.webhooks, store.clone(), seals.vault().clone())?;
+        let webhooks = Webhooks {
+            store: store.clone(),
+            seals: seals.clone(),
+            outgoing,
+        };
         let services = Services {
             agents: Agents {
                 store: store.clone(),
@@ -108,6 +120,7 @@ impl Host {
                 seals: seals.clone(),
                 runtimes: runtimes.clone(),
                 turns: turns.clone(),
+                webhooks: webhooks.clone(),
                 active_limit: config.sessions_per_user,
             },
             users: Users::new(store.clone()),
@@ -117,8 +130,10 @@ impl Host {
                 runtimes: runtimes.clone(),
                 turns: turns.clone(),
                 machine: machine.clone(),
+                webhooks: webhooks.clone(),
                 checked: crate::health::Checked::default(),
             },
+            webhooks,
             runtimes,
         };
         let host = Self {
@@ -128,6 +143,7 @@ impl Host {
             sweeper,
             owner,
             watcher,
+            webhooks: sender,
             store,
         };
         aod_turns::recover(&host.turns)
@@ -150,6 +166,7 @@ impl Host {
     /// Where the store cannot be closed.
     pub async fn shut_down(self) -> Result<(), aod_store::Error> {
         self.watcher.stop().await;
+        self.webhooks.stop().await;
         self.turns.shut_down().await;
         // It ends within moments; what is left is for the next start.
         let _ = tokio::task::spawn_blocking(move || drop(self.sweeper)).await;

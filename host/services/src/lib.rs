@@ -22,11 +22,13 @@ mod steer;
 mod structured;
 pub mod users;
 pub mod vault;
+pub mod webhooks;
 
 pub use accepted::{Accepted, Created, Idempotent};
 pub use answers::AnswerRefused;
 pub use aod_store::Page as Range;
 pub use aod_turns::{Cause, Paths};
+pub use aod_webhooks::Config as WebhooksConfig;
 pub use config::{Config, VaultConfig};
 pub use contradiction::Contradiction;
 pub use error::{Error, Kind, OpenError, Result};

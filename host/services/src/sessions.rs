@@ -19,6 +19,7 @@ use crate::accepted::{Accepted, Created, Idempotent, read_answer};
 use crate::prompts::{self, Asked};
 use crate::runtimes::Runtimes;
 use crate::structured::check_schema;
+use crate::webhooks::Webhooks;
 use crate::{Error, Kind, Result};
 
 /// How long a request to terminate waits for the end of it.
@@ -31,6 +32,7 @@ pub struct Sessions {
     pub(crate) seals: Seals,
     pub(crate) runtimes: Runtimes,
     pub(crate) turns: Turns,
+    pub(crate) webhooks: Webhooks,
     /// How many sessions of one user may be pending or running.
     pub(crate) active_limit: u32,
 }
@@ -85,6 +87,10 @@ impl Sessions {
         let mut asked = Asked::read(new.prompt)?;
 
         let id = Uuid::new_v4();
+        let webhook = match new.webhook {
+            Some(webhook) => Some(self.webhooks.of_session(owner, id, webhook)?),
+            None => None,
+        };
         let (resources, tokens) = apart(new.resources);
         let mut secrets =
             self.seals
@@ -104,7 +110,9 @@ impl Sessions {
             created: Some(Created {
                 environment: environment.map(|it| it.id),
                 resources: resources.clone(),
+                webhook: webhook.as_ref().map(|webhook| webhook.new.id),
             }),
+            webhook_secret: webhook.as_ref().and_then(|webhook| webhook.made.clone()),
         };
         let runtime = agent.runtime.clone();
         let build = self.runtimes.build(&runtime);
@@ -129,6 +137,7 @@ impl Sessions {
             adapter_digest: build.as_ref().map(|build| build.adapter_digest.clone()),
             install_key: build.and_then(|build| build.install_key),
             active_limit: Some(self.active_limit),
+            webhook: webhook.map(|webhook| webhook.new),
             idempotency: self.idempotency(request.as_ref(), &accepted)?,
             at: Timestamp::now(),
         };
@@ -186,6 +195,7 @@ impl Sessions {
             turn: session.turn_count + 1,
             status: Status::Pending,
             created: None,
+            webhook_secret: None,
         };
         let turn = NewTurn {
             session: id,
