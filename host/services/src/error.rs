@@ -32,6 +32,8 @@ pub enum Kind {
     Webhook,
     /// A message to a webhook.
     Delivery,
+    /// An event of a session.
+    Event,
 }
 
 impl fmt::Display for Kind {
@@ -46,6 +48,7 @@ impl fmt::Display for Kind {
             Self::Token => "Token",
             Self::Webhook => "Webhook",
             Self::Delivery => "Delivery",
+            Self::Event => "Event",
         })
     }
 }
@@ -231,6 +234,14 @@ pub enum Error {
         "the session is being terminated, and that takes longer than it should: look again later"
     )]
     StillTerminating,
+    /// The session has no turn of that number.
+    #[error("turn: there is no turn {turn}, the session has {count}")]
+    NoSuchTurn {
+        /// The number.
+        turn: u32,
+        /// How many there are.
+        count: u32,
+    },
     /// A webhook's URL cannot be used.
     #[error("{field}: {problem}")]
     WebhookUrl {

@@ -10,7 +10,7 @@ use aod_resources::{
     WhenBusy,
 };
 use aod_store::{NewTurn, Page, SealedKind, StopRequest, Store, Submitted, VersionRef};
-use aod_streams::events::{EventFollower, EventPage};
+use aod_streams::events::{EventFollower, EventPage, PageRequest, PageStart, read_event};
 use aod_streams::follow::{Follower, Log, StreamStart};
 use aod_turns::{Seals, Turns};
 use uuid::Uuid;
@@ -388,30 +388,44 @@ impl Sessions {
     ) -> Result<EventFollower> {
         let listener = self.turns.bell().listen(id);
         self.store.session(owner, id).await?;
-        self.turns.restore_events(owner, id).await?;
+        self.turns.restore_events(id).await?;
         let dir = self.turns.paths().session(id).events();
         EventFollower::new(self.store.clone(), owner, id, &dir, listener, start)
             .map_err(Error::internal)
     }
 
-    /// Up to `limit` of a session's normalized events, behind `after`.
+    /// A page of a session's normalized events.
     ///
     /// # Errors
-    /// [`Error::NotFound`].
-    pub async fn events(
-        &self,
-        owner: Uuid,
-        id: Uuid,
-        after: EventId,
-        limit: usize,
-    ) -> Result<EventPage> {
-        self.store.session(owner, id).await?;
-        self.turns.restore_events(owner, id).await?;
+    /// [`Error::NotFound`]; [`Error::NoSuchTurn`].
+    pub async fn events(&self, owner: Uuid, id: Uuid, request: PageRequest) -> Result<EventPage> {
+        let session = self.store.session(owner, id).await?;
+        if let PageStart::Turn(turn) = request.start
+            && turn > session.turn_count
+        {
+            let count = session.turn_count;
+            return Err(Error::NoSuchTurn { turn, count });
+        }
+        self.turns.restore_events(id).await?;
         let dir = self.turns.paths().session(id).events();
-        tokio::task::spawn_blocking(move || EventPage::read(&dir, after, limit))
+        tokio::task::spawn_blocking(move || EventPage::read(&dir, &request))
             .await
             .map_err(Error::internal)?
             .map_err(Error::internal)
+    }
+
+    /// One of a session's normalized events, as a line of JSON.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`].
+    pub async fn event(&self, owner: Uuid, id: Uuid, event: EventId) -> Result<Vec<u8>> {
+        self.store.session(owner, id).await?;
+        self.turns.restore_events(id).await?;
+        let dir = self.turns.paths().session(id).events();
+        let found = tokio::task::spawn_blocking(move || read_event(&dir, event));
+        let found = found.await.map_err(Error::internal)?;
+        let found = found.map_err(Error::internal)?;
+        found.ok_or(Error::NotFound(Kind::Event))
     }
 }
 

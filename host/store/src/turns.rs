@@ -371,6 +371,22 @@ impl Store {
         .await
     }
 
+    /// The numbers of a session's turns that have ended and whose CLI was started, in order.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn turns_that_ran(&self, session: Uuid) -> Result<Vec<u32>> {
+        self.read(move |db| {
+            let mut query = db.prepare_cached(
+                "SELECT number FROM turns WHERE session_id = ? AND started_at IS NOT NULL
+                     AND ended_at IS NOT NULL ORDER BY number",
+            )?;
+            let numbers = query.query_map([Id(session)], |row| row.get(0))?;
+            Ok(numbers.collect::<rusqlite::Result<_>>()?)
+        })
+        .await
+    }
+
     /// All that is known of one turn, whoever owns its session.
     ///
     /// # Errors

@@ -51,7 +51,7 @@ async fn what_is_no_webhook_is_refused_by_the_fields_name() {
         (json!({}), "url"),
         (json!({"url": 1}), "url"),
         (json!({"url": "ftp://example.com/"}), "url"),
-        (json!({"url": "https://user:password@example.com/"}), "url"),
+        (json!({"url": "https://user:hunter2@example.com/"}), "url"),
         (json!({"url": "https://example.com/#x"}), "url"),
         (
             json!({"url": format!("https://example.com/{}", "x".repeat(2048))}),
@@ -75,7 +75,7 @@ async fn what_is_no_webhook_is_refused_by_the_fields_name() {
         let reply = client.post("/webhooks", &body).await;
         let problems = reply.refused(422);
         assert_eq!(problems[0]["loc"][1], field, "{body}: {problems}");
-        assert!(!reply.text.contains("password"), "{}", reply.text);
+        assert!(!reply.text.contains("hunter2"), "{}", reply.text);
     }
     // Hosts that only a closer look tells to be none.
     for url in [

@@ -69,7 +69,9 @@ async fn every_event_comes_at_least_once_whoever_is_down_or_killed() {
     assert_eq!(refused, 2);
     // The secret is nowhere but sealed.
     assert!(!server.log().contains("MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"));
-    let data = aod_e2e::files_with(&server.data(), "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", &|_| true);
+    let data = aod_e2e::files_with(&server.data(), "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", &|_| {
+        true
+    });
     assert!(data.is_empty(), "{data:?}");
 }
 

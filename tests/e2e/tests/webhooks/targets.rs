@@ -114,26 +114,29 @@ async fn a_receiver_that_is_gone_is_told_nothing_more() {
 async fn tls_is_verified_against_the_operators_authority_and_hosts_are_the_operators() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name).display().to_string();
-    let made = Command::new("openssl")
-        .args([
-            "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2",
-        ])
-        .args([
-            "-subj",
-            "/CN=hooks.test",
-            "-addext",
-            "subjectAltName=DNS:hooks.test",
-        ])
-        .args([
-            "-keyout",
-            &path("key.pem"),
-            "-out",
-            &path("certificate.pem"),
-        ])
-        .output()
-        .unwrap();
-    assert!(made.status.success(), "{made:?}");
-    let both = [path("key.pem"), path("certificate.pem")].map(|it| std::fs::read(it).unwrap());
+    let make = |name: &str, subject: &str, more: &[&str]| {
+        let made = Command::new("openssl")
+            .args([
+                "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2",
+            ])
+            .args(["-subj", subject, "-keyout", &path(&format!("{name}.key"))])
+            .args(["-out", &path(&format!("{name}.pem"))])
+            .args(more)
+            .output()
+            .unwrap();
+        assert!(made.status.success(), "{made:?}");
+    };
+    make("authority", "/CN=Tests", &[]);
+    let (authority, its_key) = (path("authority.pem"), path("authority.key"));
+    let signed = ["-CA", &authority, "-CAkey", &its_key];
+    let names = ["-addext", "subjectAltName=DNS:hooks.test"];
+    let leaf = ["-addext", "basicConstraints=critical,CA:FALSE"];
+    make(
+        "leaf",
+        "/CN=hooks.test",
+        &[&signed[..], &names, &leaf].concat(),
+    );
+    let both = [path("leaf.key"), path("leaf.pem")].map(|it| std::fs::read(it).unwrap());
     std::fs::write(path("both.pem"), both.concat()).unwrap();
     let receiver = Receiver::start(ReceiverOptions {
         secrets: vec![SECRET.to_owned()],
@@ -146,7 +149,7 @@ async fn tls_is_verified_against_the_operators_authority_and_hosts_are_the_opera
         ["hooks.test", "other.test"].map(|name| format!("{name}=127.0.0.1:{}", receiver.port));
     let options = ServerOptions::new(Runtimes::demo())
         .set("AOD_EGRESS__HOSTS", hosts.join(","))
-        .set("AOD_EGRESS__CA_FILE", path("certificate.pem"))
+        .set("AOD_EGRESS__CA_FILE", path("authority.pem"))
         .set("AOD_WEBHOOKS__FIRST_RETRY", "200ms")
         .set("AOD_WEBHOOKS__GIVE_UP", "1s");
     let server = Server::start(options).await;
