@@ -24,6 +24,7 @@ mod problem;
 mod query;
 mod runtimes;
 mod server;
+mod session_changes;
 mod sessions;
 mod stream;
 mod text;
@@ -102,6 +103,7 @@ fn documented() -> OpenApiRouter<Api> {
         .merge(sessions::routes())
         .merge(answers::routes())
         .merge(stream::routes())
+        .merge(session_changes::routes())
         .merge(events::routes())
         .merge(runtimes::routes())
         .merge(credentials::routes())

@@ -15,6 +15,7 @@ use crate::health::Health;
 use crate::machine::Machine;
 use crate::owner::Owner;
 use crate::runtimes::{Runtimes, Watcher};
+use crate::session_changes::{Followers, Teller};
 use crate::sessions::Sessions;
 use crate::users::Users;
 use crate::webhooks::Webhooks;
@@ -53,6 +54,7 @@ pub struct Host {
     owner: Owner,
     watcher: Watcher,
     webhooks: SenderTask,
+    teller: Teller,
     store: Store,
 }
 
@@ -121,6 +123,7 @@ impl Host {
                 runtimes: runtimes.clone(),
                 turns: turns.clone(),
                 webhooks: webhooks.clone(),
+                followers: Followers::default(),
                 active_limit: config.sessions_per_user,
             },
             users: Users::new(store.clone()),
@@ -136,6 +139,7 @@ impl Host {
             webhooks,
             runtimes,
         };
+        let teller = Teller::start(services.sessions.clone());
         let host = Self {
             services,
             machine,
@@ -144,6 +148,7 @@ impl Host {
             owner,
             watcher,
             webhooks: sender,
+            teller,
             store,
         };
         aod_turns::recover(&host.turns)
@@ -167,6 +172,7 @@ impl Host {
     pub async fn shut_down(self) -> Result<(), aod_store::Error> {
         self.watcher.stop().await;
         self.webhooks.stop().await;
+        self.teller.stop().await;
         self.turns.shut_down().await;
         // It ends within moments; what is left is for the next start.
         let _ = tokio::task::spawn_blocking(move || drop(self.sweeper)).await;

@@ -17,6 +17,7 @@ mod machine;
 mod owner;
 mod prompts;
 pub mod runtimes;
+mod session_changes;
 pub mod sessions;
 mod steer;
 mod structured;
@@ -35,6 +36,7 @@ pub use error::{Error, Kind, OpenError, Result};
 pub use host::{Host, Services};
 pub use machine::Machine;
 pub use owner::OwnerError;
+pub use session_changes::{PendingQuestion, SessionsEvent, SessionsFollower};
 pub use sessions::{SessionFilter, Sessions};
 
 /// Opens a data folder, and makes it where there is none.

@@ -18,6 +18,7 @@ use uuid::Uuid;
 use crate::accepted::{Accepted, Created, Idempotent, read_answer};
 use crate::prompts::{self, Asked};
 use crate::runtimes::Runtimes;
+use crate::session_changes::Followers;
 use crate::structured::check_schema;
 use crate::webhooks::Webhooks;
 use crate::{Error, Kind, Result};
@@ -33,6 +34,7 @@ pub struct Sessions {
     pub(crate) runtimes: Runtimes,
     pub(crate) turns: Turns,
     pub(crate) webhooks: Webhooks,
+    pub(crate) followers: Followers,
     /// How many sessions of one user may be pending or running.
     pub(crate) active_limit: u32,
 }

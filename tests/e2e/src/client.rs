@@ -243,6 +243,14 @@ impl Client {
         self.open(self.request(Method::GET, &path)).await
     }
 
+    /// Opens any stream.
+    ///
+    /// # Panics
+    /// When it is refused.
+    pub async fn stream_at(&self, path: &str) -> Stream {
+        self.open(self.request(Method::GET, path)).await
+    }
+
     /// Opens a session's stream after the event with that id, said as browsers do.
     ///
     /// # Panics

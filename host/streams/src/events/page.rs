@@ -288,3 +288,6 @@ fn before_turn(dir: &Path, turn: u32) -> io::Result<Option<EventId>> {
         _ => Ok(None),
     }
 }
+
+#[cfg(test)]
+mod tests;
