@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use aod_resources::Session;
 use aod_resources::event::{PermissionRequest, QuestionKind};
-use aod_store::{Page, SessionChange, Store};
+use aod_store::{Page, SessionChange};
 use aod_streams::follow::{Batch, Feed};
 use bytes::Bytes;
 use serde::Serialize;
