@@ -13,6 +13,7 @@ mod runtime;
 mod serve;
 mod tokens;
 mod vault;
+mod webhooks;
 
 use std::process::ExitCode;
 

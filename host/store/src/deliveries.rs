@@ -289,8 +289,7 @@ impl Store {
                 .execute((At(before), MOST as i64))?;
             let mut query = db.prepare_cached(
                 "SELECT id FROM webhooks
-                 WHERE session_id IS NOT NULL
-                   AND NOT EXISTS (SELECT 1 FROM sessions WHERE id = session_id)
+                 WHERE is_orphan
                    AND NOT EXISTS (SELECT 1 FROM webhook_deliveries
                        WHERE webhook_id = webhooks.id AND state = 'pending')
                  LIMIT ?",

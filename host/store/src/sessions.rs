@@ -283,7 +283,7 @@ impl Store {
             sealed::delete_all(db, SESSION_SECRETS, id)?;
             db.prepare_cached("DELETE FROM sessions WHERE id = ?")?
                 .execute([Id(id)])?;
-            Ok(())
+            webhooks::orphan(db, id)
         };
         self.write_then(delete, move |()| told.session(owner, id))
             .await

@@ -254,6 +254,13 @@ pub(crate) fn create(db: &Connection, new: &NewWebhook) -> Result<Webhook> {
     load(db, new.owner, new.id)
 }
 
+/// A session's own webhook is deleted once it is owed nothing any more.
+pub(crate) fn orphan(db: &Connection, session: Uuid) -> Result<()> {
+    db.prepare_cached("UPDATE webhooks SET is_orphan = 1 WHERE session_id = ?")?
+        .execute([Id(session)])?;
+    Ok(())
+}
+
 /// Deletes a webhook with all that belongs to it.
 pub(crate) fn delete(db: &Connection, id: Uuid) -> Result<()> {
     sealed::delete_all(db, &[SealedKind::WebhookSecret], id)?;

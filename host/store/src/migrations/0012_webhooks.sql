@@ -15,10 +15,13 @@ CREATE TABLE webhooks (
     disabled_reason TEXT,
     -- Until then messages are signed with the secret before the present one, too.
     overlap_until   INTEGER,
+    -- Whether its session was deleted.
+    is_orphan       INTEGER NOT NULL DEFAULT 0,
     created_at      INTEGER NOT NULL,
     updated_at      INTEGER NOT NULL
 ) STRICT;
 CREATE INDEX webhooks_by_owner ON webhooks (owner);
+CREATE INDEX webhooks_orphaned ON webhooks (seq) WHERE is_orphan;
 CREATE INDEX webhooks_by_session ON webhooks (session_id) WHERE session_id IS NOT NULL;
 
 -- Messages, one for each webhook that is told. They are written in the transaction that makes what
