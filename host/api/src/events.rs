@@ -355,7 +355,7 @@ mod tests {
             "?tail=201",
             "?turn=0",
             "?turn=4294967296",
-            "?deltas=1",
+            "?deltas=maybe",
             "?after=1&before=2",
             "?tail=1&turn=2",
             "?tail=1&limit=2",

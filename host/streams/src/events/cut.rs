@@ -4,6 +4,8 @@ use serde_json::Value;
 
 /// So many bytes of a field are given.
 pub(super) const FIELD: usize = 64 << 10;
+/// A text that is no longer is kept whole in any case: it may be one of a type's words.
+const WORD: usize = 256;
 /// An object keeps so many keys however little may be given: all that a type has.
 const KEYS: usize = 64;
 
@@ -74,7 +76,7 @@ fn shorten(value: &mut Value, left: &mut usize) -> bool {
 }
 
 fn shorten_text(text: &mut String, left: &mut usize) -> bool {
-    let is_long = text.len() > *left;
+    let is_long = text.len() > (*left).max(WORD);
     if is_long {
         text.truncate(text.floor_char_boundary(*left));
         *left = 0;

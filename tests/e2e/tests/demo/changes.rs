@@ -55,7 +55,7 @@ async fn a_list_need_not_be_polled() {
     let told = until(&mut stream, stands(&session.id, "completed")).await;
     // What is told last is how it stands.
     assert_eq!(told.last().unwrap()["session"], session.read().await);
-    let used = &told.last().unwrap()["session"]["usage"]["output_tokens"];
+    let used = &told.last().unwrap()["session"]["usage"]["input_tokens"];
     assert!(used.as_u64().unwrap() > 0, "{told:#?}");
     let path = format!("/sessions/{}/delete", session.id);
     client.delete(&path).await.expect(200);
