@@ -10,7 +10,7 @@ use clap_complete::Shell;
 
 use crate::config::{Overrides, Settings};
 use crate::output::outln;
-use crate::{credentials, doctor, run, runtime, serve, session, tokens, vault};
+use crate::{credentials, doctor, run, runtime, serve, session, tokens, vault, webhooks};
 
 /// Run coding agents in sandboxes and stream what they do.
 #[derive(Debug, Parser)]
@@ -53,6 +53,13 @@ enum Command {
     Credential {
         #[command(subcommand)]
         command: credentials::CredentialCommand,
+    },
+    /// Webhooks: URLs that are told when turns of your sessions end or ask.
+    ///
+    /// Asks the server at AOD_API_URL with the token in AOD_API_TOKEN.
+    Webhook {
+        #[command(subcommand)]
+        command: webhooks::WebhookCommand,
     },
     /// Runtimes: those of the server, and components of your own.
     ///
@@ -179,6 +186,7 @@ impl Cli {
             Command::Run(run) => run.run(),
             Command::Session { command } => command.run(),
             Command::Credential { command } => command.run(),
+            Command::Webhook { command } => command.run(),
             Command::Runtime { command } => command.run(),
             Command::Model { command } => command.run(),
             Command::Vault { command } => command.run(),

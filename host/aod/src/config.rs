@@ -1,5 +1,7 @@
 //! Configuration: defaults, `aod.toml`, the environment, flags; the later ones win.
 
+mod webhooks;
+
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -12,6 +14,8 @@ use figment::Figment;
 use figment::providers::{Env, Format as _, Serialized, Toml};
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
+
+use self::webhooks::Webhooks;
 
 /// What flags say.
 #[derive(Debug, Default, Serialize)]
@@ -42,6 +46,7 @@ pub(crate) struct Settings {
     live: Live,
     pub(crate) stream: Stream,
     http: Http,
+    webhooks: Webhooks,
     compat: Compat,
 }
 
@@ -90,6 +95,9 @@ struct Sandbox {
 #[serde(deny_unknown_fields, default)]
 struct Egress {
     hosts: Hosts,
+    /// Certificate authorities that are trusted beside the system's, in PEM.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ca_file: Option<PathBuf>,
 }
 
 /// `{ "name" = "address:port" }`, or `name=address:port,…` from the environment.
@@ -241,6 +249,7 @@ impl Default for Settings {
             live: Live::default(),
             stream: Stream::default(),
             http: Http::default(),
+            webhooks: Webhooks::default(),
             compat: Compat::default(),
         }
     }
@@ -336,8 +345,9 @@ impl Default for Stream {
 const PLAIN: [&str; 3] = ["listen", "data_dir", "runtimes"];
 
 /// Settings that have no value unless one is given.
-const OPTIONAL: [(&str, &str); 3] = [
+const OPTIONAL: [(&str, &str); 4] = [
     ("admission", "memory"),
+    ("egress", "ca_file"),
     ("retention", "age"),
     ("retention", "bytes"),
 ];
@@ -377,6 +387,7 @@ impl Settings {
         if self.admission.max_running == 0 || self.limits.sessions_per_user == 0 {
             bail!("admission.max_running and limits.sessions_per_user should be 1 or more");
         }
+        self.webhooks.check()?;
         self.http()?;
         Ok(())
     }
@@ -481,6 +492,7 @@ impl Settings {
             },
             supervisor: supervisor()?,
             turns: self.turns()?,
+            webhooks: self.webhooks.config(&self.egress)?,
         })
     }
 
@@ -664,6 +676,8 @@ mod tests {
             ("[limits]\nbody = 'many'", "body"),
             ("[http]\nallowed_origins = ['https://x/']", "https://x/"),
             ("[http]\nallowed_origins = ['x']", "allowed_origins"),
+            ("[webhooks]\nmax_in_flight = 0", "webhooks.max_in_flight"),
+            ("[webhooks]\nfirst_retry = '0s'", "first_retry"),
         ] {
             let error = format!("{:#}", load(text).unwrap_err());
             assert!(error.contains(named), "{text}: {error}");

@@ -15,6 +15,7 @@ mod serve;
 mod session;
 mod tokens;
 mod vault;
+mod webhooks;
 
 use std::process::ExitCode;
 

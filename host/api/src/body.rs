@@ -26,15 +26,35 @@ impl<S: Send + Sync, T: Input> FromRequest<S> for Body<T> {
 
     async fn from_request(request: Request, _: &S) -> Result<Self, ApiError> {
         let bytes = read(request).await?;
-        // The parser's own message would quote the position only, but nothing more is promised.
-        let value =
-            serde_json::from_slice(&bytes).map_err(|_| ApiError::bad_request("Invalid JSON"))?;
-        let fields = check::body(T::table(), value).map_err(ApiError::invalid)?;
-        // The cause would quote what was given, which may be a secret.
-        let value = T::build(fields)
-            .map_err(|_| ApiError::internal(&"a body fits its table and not its type"))?;
+        let value = fit(&bytes)?;
         Ok(Self { bytes, value })
     }
+}
+
+/// A body that fits its table; nothing stands for an object without fields.
+#[derive(Debug)]
+pub(crate) struct OptionalBody<T>(pub(crate) T);
+
+impl<S: Send + Sync, T: Input> FromRequest<S> for OptionalBody<T> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, ApiError> {
+        let bytes = read(request).await?;
+        match bytes.is_empty() {
+            true => fit(b"{}"),
+            false => fit(&bytes),
+        }
+        .map(Self)
+    }
+}
+
+/// Reads a body that fits its table.
+fn fit<T: Input>(bytes: &[u8]) -> Result<T, ApiError> {
+    // The parser's own message would quote the position only, but nothing more is promised.
+    let value = serde_json::from_slice(bytes).map_err(|_| ApiError::bad_request("Invalid JSON"))?;
+    let fields = check::body(T::table(), value).map_err(ApiError::invalid)?;
+    // The cause would quote what was given, which may be a secret.
+    T::build(fields).map_err(|_| ApiError::internal(&"a body fits its table and not its type"))
 }
 
 /// The limit where the server has set none.

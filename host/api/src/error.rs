@@ -224,7 +224,7 @@ impl From<aod_services::Error> for ApiError {
         use aod_services::Error;
         let text = error.to_string();
         match error {
-            Error::NotFound(_) => Self::not_found(text),
+            Error::NotFound(_) | Error::NoSuchTurn { .. } => Self::not_found(text),
             Error::RuntimeUnknown { .. } => Self::bad_request(text),
             Error::RuntimeUnusable { runtime } => {
                 Self::bad_request(format!("{text}: see GET /runtimes/{runtime}"))
@@ -239,6 +239,7 @@ impl From<aod_services::Error> for ApiError {
             | Error::CredentialUnknown { .. }
             | Error::CredentialReserved { .. }
             | Error::UserName
+            | Error::WebhookUrl { .. }
             | Error::IdempotencyMismatch => Self::unprocessable(text),
             Error::Archived(_)
             | Error::ArchivedForSessions(_)
@@ -248,6 +249,8 @@ impl From<aod_services::Error> for ApiError {
             | Error::NotInThisState(_)
             | Error::NothingToSteer
             | Error::CannotSteer { .. }
+            | Error::WebhookDisabled
+            | Error::TooManyWebhooks { .. }
             | Error::SessionActive(_) => Self::conflict(text),
             Error::ActiveLimit { limit, active } => Self::active_limit(limit, active),
             Error::StillCompiling { .. }

@@ -4,20 +4,23 @@ use aod_resources::Session;
 use aod_resources::event::{Event, EventId};
 use aod_resources::schema;
 use aod_resources::shape::{Pattern, Shape, Text};
-use aod_streams::events::EventPage;
+use aod_streams::events::{EventPage, PageRequest, PageStart};
 use aod_streams::follow::StreamStart;
-use axum::extract::{FromRequestParts, State};
+use axum::extract::{FromRequestParts, Path, State};
 use axum::http::header::{ACCEPT, CONTENT_TYPE, VARY};
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
-use serde::Serialize;
-use utoipa::openapi::path::{Parameter, ParameterIn};
+use serde::{Deserialize, Serialize};
+use utoipa::openapi::path::{Parameter, ParameterBuilder, ParameterIn};
+use utoipa::openapi::{ObjectBuilder, Required, Type as SchemaType};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
+use uuid::Uuid;
 
 use crate::Api;
 use crate::auth::Caller;
+use crate::check;
 use crate::error::ApiError;
 use crate::page::LIMIT;
 use crate::path::Id;
@@ -29,7 +32,9 @@ const PAGE: usize = 200;
 
 /// The routes of normalized events.
 pub(crate) fn routes() -> OpenApiRouter<Api> {
-    OpenApiRouter::new().routes(routes!(events))
+    OpenApiRouter::new()
+        .routes(routes!(events))
+        .routes(routes!(event))
 }
 
 impl ResumeId for EventId {
@@ -61,8 +66,16 @@ aod_resources::input! {
         /// Page: begin after the event with this id, or after all that came from the log entry
         /// with this number.
         optional after: Option<String> = ID,
+        /// Page: end before the event with this id, with the newest that come before it.
+        optional before: Option<String> = ID,
+        /// Page: the newest events, so many of them.
+        optional tail: Option<u32> = LIMIT,
+        /// Page: begin with the first event of this turn.
+        optional turn: Option<u32> = Shape::Integer { min: 1, max: u32::MAX as i64 },
         /// Page: the most events to give; 200 where nothing is said.
         optional limit: Option<u32> = LIMIT,
+        /// Page: `false` leaves out pieces of messages and thoughts that are there whole.
+        optional deltas: Option<bool> = Shape::Boolean,
     }
 }
 
@@ -74,12 +87,16 @@ struct Events {
     /// Pass as `after` for the next page. Absent where there is nothing more by now.
     #[schema(required = false, nullable = false)]
     next: Option<EventId>,
+    /// Pass as `before` for the page before, where this one was asked for by `before`, `tail` or
+    /// `turn`. Absent where there is nothing before it.
+    #[schema(required = false, nullable = false)]
+    prev: Option<EventId>,
 }
 
 /// How a client wants its events.
 enum EventsRequest {
     Stream(StreamStart<EventId>),
-    Page { after: EventId, limit: usize },
+    Page(PageRequest),
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for EventsRequest {
@@ -87,15 +104,26 @@ impl<S: Send + Sync> FromRequestParts<S> for EventsRequest {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
         let params: Params = query::read(parts).map_err(refused)?;
+        let places = [
+            ("after", params.after.is_some()),
+            ("before", params.before.is_some()),
+            ("tail", params.tail.is_some()),
+            ("turn", params.turn.is_some()),
+        ];
+        let mut places = places.iter().filter(|(_, is_given)| *is_given);
+        let place = places.next().map(|(name, _)| *name);
         let is_page = !accepts(parts, "text/event-stream")
             && (accepts(parts, "application/json")
-                || params.after.is_some()
-                || params.limit.is_some());
+                || place.is_some()
+                || params.limit.is_some()
+                || params.deltas.is_some());
         if is_page {
-            return Ok(Self::Page {
-                after: id("after", params.after)?.unwrap_or(EventId::START),
-                limit: params.limit.map_or(PAGE, |limit| limit as usize),
-            });
+            if let (Some(first), Some((second, _))) = (place, places.next()) {
+                return Err(ApiError::bad_request(format!(
+                    "{first} and {second} each say where the page is: leave out one of them"
+                )));
+            }
+            return page_request(params).map(Self::Page);
         }
         let since = id("since", params.since)?;
         let after = last_event_id(parts)?.or(since);
@@ -104,6 +132,28 @@ impl<S: Send + Sync> FromRequestParts<S> for EventsRequest {
             follow: params.follow.unwrap_or(true),
         }))
     }
+}
+
+fn page_request(params: Params) -> Result<PageRequest, ApiError> {
+    if params.tail.is_some() && params.limit.is_some() {
+        let detail = "tail says how many events the page has: leave out limit";
+        return Err(ApiError::bad_request(detail));
+    }
+    let before = id("before", params.before)?;
+    let start = match (before, params.turn) {
+        (Some(before), _) => PageStart::Before(before),
+        (None, Some(turn)) => PageStart::Turn(turn),
+        (None, None) if params.tail.is_some() => PageStart::Tail,
+        (None, None) => PageStart::After(id("after", params.after)?.unwrap_or(EventId::START)),
+    };
+    Ok(PageRequest {
+        start,
+        limit: params
+            .tail
+            .or(params.limit)
+            .map_or(PAGE, |limit| limit as usize),
+        deltas: params.deltas.unwrap_or(true),
+    })
 }
 
 /// Whether a request's `Accept` names a media type.
@@ -143,8 +193,9 @@ impl IntoParams for LastEventId {
 
 /// A session's normalized events: one vocabulary for all runtimes.
 ///
-/// As a stream of server-sent events, or, with `Accept: application/json` or where `after` or
-/// `limit` is given, as a page.
+/// As a stream of server-sent events, or, with `Accept: application/json` or where a parameter of
+/// pages is given, as a page. Fields of more than 64 KiB are cut in pages and named in `truncated`;
+/// read by its id, an event has them whole.
 #[utoipa::path(get, path = "/sessions/{id}/events", tag = "sessions",
     params(Id<Session>, Params, LastEventId),
     responses(
@@ -163,9 +214,7 @@ async fn events(
         EventsRequest::Stream(start) => {
             sse(api.sessions.follow_events(caller.user, id, start).await?)
         }
-        EventsRequest::Page { after, limit } => {
-            page(api.sessions.events(caller.user, id, after, limit).await?)
-        }
+        EventsRequest::Page(request) => page(api.sessions.events(caller.user, id, request).await?),
     };
     response
         .headers_mut()
@@ -173,12 +222,76 @@ async fn events(
     Ok(response)
 }
 
-/// The events are passed on as they are stored.
+/// `{id}` of a session and `{event_id}` of one of its events.
+struct EventPath {
+    session: Uuid,
+    event: EventId,
+}
+
+#[derive(Deserialize)]
+struct RawPath {
+    id: String,
+    event_id: String,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for EventPath {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let raw = Path::<RawPath>::from_request_parts(parts, state).await;
+        let raw = raw.ok().map(|Path(raw)| raw);
+        let session = raw.as_ref().and_then(|raw| check::id(&raw.id));
+        // Only whole ids name an event, in the one form that they have.
+        let event = raw.as_ref().and_then(|raw| {
+            let event = EventId::read(&raw.event_id)?;
+            (event.to_string() == raw.event_id).then_some(event)
+        });
+        Ok(Self {
+            session: session.ok_or_else(|| ApiError::not_found("Session not found"))?,
+            event: event.ok_or_else(|| ApiError::not_found("Event not found"))?,
+        })
+    }
+}
+
+impl IntoParams for EventPath {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        let mut parameters = Id::<Session>::into_params(|| None);
+        let id = ObjectBuilder::new()
+            .schema_type(SchemaType::String)
+            .pattern(Some(r"^[0-9]{1,19}\.[0-9]{1,9}$"));
+        let event = ParameterBuilder::new()
+            .name("event_id")
+            .parameter_in(ParameterIn::Path)
+            .required(Required::True)
+            .description(Some("The event's id, such as 12.0."))
+            .schema(Some(id))
+            .build();
+        parameters.push(event);
+        parameters
+    }
+}
+
+/// Reads one event, whole.
+#[utoipa::path(get, path = "/sessions/{id}/events/{event_id}", tag = "sessions",
+    params(EventPath),
+    responses((status = 200, body = Event), (status = 404)))]
+async fn event(
+    State(api): State<Api>,
+    caller: Caller,
+    EventPath { session, event }: EventPath,
+) -> Result<Response, ApiError> {
+    let event = api.sessions.event(caller.user, session, event).await?;
+    Ok(([(CONTENT_TYPE, "application/json")], event).into_response())
+}
+
+/// The events are passed on as they are stored, but for what is cut.
 fn page(page: EventPage) -> Response {
     let mut body = b"{\"data\":".to_vec();
     body.extend_from_slice(&page.data);
-    if let Some(next) = page.next {
-        body.extend_from_slice(format!(",\"next\":\"{next}\"").as_bytes());
+    for (name, place) in [("next", page.next), ("prev", page.prev)] {
+        if let Some(id) = place {
+            body.extend_from_slice(format!(",\"{name}\":\"{id}\"").as_bytes());
+        }
     }
     body.push(b'}');
     ([(CONTENT_TYPE, "application/json")], body).into_response()
@@ -210,10 +323,15 @@ mod tests {
             ("?limit=1", stream, false),
             ("?limit=1", Some("*/*"), true),
             ("?after=3.1", None, true),
+            ("?before=3", None, true),
+            ("?tail=3", None, true),
+            ("?turn=3", Some("*/*"), true),
+            ("?deltas=false", None, true),
+            ("?tail=3", stream, false),
             ("", json, true),
         ] {
             let wanted = wanted(query, accept).await.unwrap();
-            let found = matches!(wanted, EventsRequest::Page { .. });
+            let found = matches!(wanted, EventsRequest::Page(_));
             assert_eq!(found, is_page, "{query} {accept:?}");
         }
     }
@@ -232,6 +350,15 @@ mod tests {
             "?limit=-1",
             "?limit=x",
             "?limit=1&limit=2",
+            "?before=x",
+            "?tail=0",
+            "?tail=201",
+            "?turn=0",
+            "?turn=4294967296",
+            "?deltas=maybe",
+            "?after=1&before=2",
+            "?tail=1&turn=2",
+            "?tail=1&limit=2",
         ] {
             assert!(wanted(query, None).await.is_err(), "{query}");
         }

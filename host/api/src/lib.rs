@@ -25,10 +25,12 @@ mod problem;
 mod query;
 mod runtimes;
 mod server;
+mod session_changes;
 mod sessions;
 mod stream;
 mod text;
 mod tokens;
+mod webhooks;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -103,10 +105,12 @@ fn documented() -> OpenApiRouter<Api> {
         .merge(answers::routes())
         .merge(stream::routes())
         .merge(files::routes())
+        .merge(session_changes::routes())
         .merge(events::routes())
         .merge(runtimes::routes())
         .merge(credentials::routes())
         .merge(tokens::routes())
+        .merge(webhooks::routes())
         .merge(health::routes())
 }
 

@@ -2,7 +2,7 @@
 
 use std::marker::PhantomData;
 
-use aod_resources::{Agent, Environment, Session};
+use aod_resources::{Agent, Environment, Session, Webhook};
 use aod_services::users::TokenInfo;
 use axum::extract::{FromRequestParts, Path};
 use axum::http::request::Parts;
@@ -37,7 +37,11 @@ impl Named for TokenInfo {
     const NAME: &str = "Token";
 }
 
-/// `{id}` of an agent, an environment, a session or a token. What is no id names nothing: 404, as
+impl Named for Webhook {
+    const NAME: &str = "Webhook";
+}
+
+/// `{id}` of an agent, an environment, a session, a token or a webhook. What is no id names nothing: 404, as
 /// for any id that is not there.
 #[derive(Debug)]
 pub(crate) struct Id<T> {

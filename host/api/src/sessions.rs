@@ -11,6 +11,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderName, StatusCode};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
+use secrecy::{ExposeSecret as _, SecretString};
 use serde::Serialize;
 use utoipa::openapi::path::{Parameter, ParameterIn};
 use utoipa::{IntoParams, ToSchema};
@@ -138,6 +139,31 @@ struct CreateAck {
     environment_id: Option<Uuid>,
     resources: Vec<Resource>,
     current_turn: u32,
+    /// Its own webhook; absent where none was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, nullable = false)]
+    webhook: Option<SessionWebhookAck>,
+}
+
+/// The webhook of a new session.
+#[derive(Debug, Serialize, ToSchema)]
+struct SessionWebhookAck {
+    id: Uuid,
+    /// What its messages are signed with, where the request named none: shown here alone. Absent
+    /// in the answer to a request that is repeated.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, nullable = false, value_type = String)]
+    secret: Option<Shown>,
+}
+
+/// A secret that is shown to its owner.
+#[derive(Debug)]
+struct Shown(SecretString);
+
+impl Serialize for Shown {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.0.expose_secret())
+    }
 }
 
 /// The reply to a next prompt.
@@ -156,7 +182,9 @@ impl From<Accepted> for CreateAck {
         let created = accepted.created.unwrap_or(Created {
             environment: None,
             resources: Vec::new(),
+            webhook: None,
         });
+        let secret = accepted.webhook_secret.map(Shown);
         Self {
             id: accepted.session,
             status: Status::Pending,
@@ -164,6 +192,7 @@ impl From<Accepted> for CreateAck {
             environment_id: created.environment,
             resources: created.resources,
             current_turn: accepted.turn,
+            webhook: created.webhook.map(|id| SessionWebhookAck { id, secret }),
         }
     }
 }

@@ -50,6 +50,11 @@ pub struct Event {
     pub inside: Option<String>,
     /// When what it tells was written.
     pub at: Timestamp,
+    /// The fields that are cut in a page, since they are large: read by its id, the event has
+    /// them whole. Absent where none is.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    pub truncated: Vec<String>,
     /// What it tells.
     #[serde(flatten)]
     pub body: EventBody,
@@ -62,6 +67,8 @@ struct Envelope {
     ordinal: u32,
     inside: Option<String>,
     at: Timestamp,
+    #[serde(default)]
+    truncated: Vec<String>,
     r#type: String,
 }
 
@@ -86,6 +93,7 @@ impl Event {
             ordinal: envelope.ordinal,
             inside: envelope.inside,
             at: envelope.at,
+            truncated: envelope.truncated,
             body,
         })
     }
@@ -102,6 +110,7 @@ mod tests {
             ordinal: 3,
             inside: None,
             at: Timestamp::from_micros(0),
+            truncated: Vec::new(),
             body,
         }
     }

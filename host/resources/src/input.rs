@@ -11,6 +11,7 @@ mod parts;
 #[doc(hidden)]
 pub mod schema;
 pub mod shape;
+mod webhooks;
 
 use indexmap::IndexMap;
 use secrecy::SecretString;
@@ -24,11 +25,12 @@ pub use self::fields::Input;
 pub use self::mcp::{MASK, McpPart, mcp_secret_name};
 use self::parts::{
     JSON_SCHEMA, MCP_SERVERS, METADATA, NETWORKING, OPEN_VARIABLES, PACKAGES, PROMPT, RESOURCES,
-    SETTINGS, SKILLS, TEXT, TIMEOUT, VARIABLES, VERSION, WORD,
+    SESSION_WEBHOOK, SETTINGS, SKILLS, TEXT, TIMEOUT, VARIABLES, VERSION, WORD,
 };
 pub(crate) use self::parts::{MCP_SERVER, SKILL};
 pub use self::parts::{NAME, NOT_BLANK};
 use self::shape::Shape;
+pub use self::webhooks::{NewSessionWebhook, NewWebhook, WebhookChanges, WebhookRotation};
 
 /// Secret values by name. They are sealed before they reach the store.
 pub type Secrets = IndexMap<String, SecretString>;
@@ -200,6 +202,8 @@ input! {
         /// A JSON Schema (2020-12) that the answer to this prompt must fit; the answer is then in
         /// the turn's `result.structured`.
         optional output_schema: Option<Value> = JSON_SCHEMA,
+        /// Is told what happens to this session alone, beside the webhooks of its user.
+        optional webhook: Option<NewSessionWebhook> = SESSION_WEBHOOK,
     }
     disjoint secret_env_vars and vars
 }

@@ -13,6 +13,7 @@ mod runtime;
 mod session;
 mod state;
 mod time;
+mod webhook;
 
 pub use agent::{Agent, AgentType, AgentVersion, McpServer, McpTransport, Skill, SkillType};
 pub use credential::{Actor, CredentialAction, CredentialKind};
@@ -22,8 +23,8 @@ pub use environment::{
 pub use file::{FileEntry, FileKind, FilePath, PathProblem};
 pub use input::{
     AgentChanges, BlockInput, EnvironmentChanges, Input, MASK, McpPart, NAME, NOT_BLANK, NewAgent,
-    NewEnvironment, NewPrompt, NewResource, NewSession, PromptInput, Secrets, WhenBusy,
-    mcp_secret_name, shape,
+    NewEnvironment, NewPrompt, NewResource, NewSession, NewSessionWebhook, NewWebhook, PromptInput,
+    Secrets, WebhookChanges, WebhookRotation, WhenBusy, mcp_secret_name, shape,
 };
 
 /// The variable that the host sets in every sandbox and that nobody else may: without its home no
@@ -38,3 +39,4 @@ pub use serde_json::{Error as FieldError, Map, Value};
 pub use session::{Attachment, PromptBlock, Resource, ResourceKind, Session, Sizes, Turn, Usage};
 pub use state::{IllegalTransition, Outcome, SessionEvent, SessionState, Status};
 pub use time::Timestamp;
+pub use webhook::{DeliveryState, Webhook, WebhookDelivery, WebhookEvent};

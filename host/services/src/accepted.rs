@@ -3,6 +3,7 @@
 
 use aod_resources::{Resource, Status, Timestamp};
 use aod_store::Idempotency;
+use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -23,7 +24,7 @@ pub struct Idempotent {
 }
 
 /// A session or a prompt that was accepted. The same request again is answered by the same value.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Accepted {
     /// The session.
     pub session: Uuid,
@@ -34,6 +35,9 @@ pub struct Accepted {
     pub status: Status,
     /// What a new session was made with; none for the next prompt of one that was there.
     pub created: Option<Created>,
+    /// The secret that was made for its webhook: shown once, and never kept.
+    #[serde(skip)]
+    pub webhook_secret: Option<SecretString>,
 }
 
 /// What a new session was made with.
@@ -43,6 +47,9 @@ pub struct Created {
     pub environment: Option<Uuid>,
     /// Its repositories.
     pub resources: Vec<Resource>,
+    /// Its own webhook.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub webhook: Option<Uuid>,
 }
 
 const fn pending() -> Status {

@@ -23,6 +23,8 @@ pub struct Config {
     pub uploads: crate::files::UploadLimits,
     /// Turns.
     pub turns: aod_turns::Config,
+    /// Webhooks.
+    pub webhooks: aod_webhooks::Config,
 }
 
 /// Settings of the vault.

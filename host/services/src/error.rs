@@ -28,6 +28,12 @@ pub enum Kind {
     User,
     /// An API token.
     Token,
+    /// A webhook.
+    Webhook,
+    /// A message to a webhook.
+    Delivery,
+    /// An event of a session.
+    Event,
 }
 
 impl fmt::Display for Kind {
@@ -40,6 +46,9 @@ impl fmt::Display for Kind {
             Self::Question => "Question",
             Self::User => "User",
             Self::Token => "Token",
+            Self::Webhook => "Webhook",
+            Self::Delivery => "Delivery",
+            Self::Event => "Event",
         })
     }
 }
@@ -54,6 +63,8 @@ impl Kind {
             "credential" => Self::Credential,
             "user" => Self::User,
             "token" => Self::Token,
+            "webhook" => Self::Webhook,
+            "delivery" => Self::Delivery,
             _ => return None,
         })
     }
@@ -223,6 +234,31 @@ pub enum Error {
         "the session is being terminated, and that takes longer than it should: look again later"
     )]
     StillTerminating,
+    /// The session has no turn of that number.
+    #[error("turn: there is no turn {turn}, the session has {count}")]
+    NoSuchTurn {
+        /// The number.
+        turn: u32,
+        /// How many there are.
+        count: u32,
+    },
+    /// A webhook's URL cannot be used.
+    #[error("{field}: {problem}")]
+    WebhookUrl {
+        /// The field that has it.
+        field: &'static str,
+        /// What is wrong with it.
+        problem: aod_webhooks::UrlError,
+    },
+    /// The webhook is disabled, and is sent nothing.
+    #[error("the webhook is disabled: enable it first")]
+    WebhookDisabled,
+    /// The user has as many webhooks as they may have.
+    #[error("there are {limit} webhooks already, which is the most: delete one")]
+    TooManyWebhooks {
+        /// How many are allowed.
+        limit: u32,
+    },
     /// A sealed value does not open.
     #[error("the sealed value {name:?} cannot be opened: {source}; set it again")]
     Sealed {
@@ -284,6 +320,8 @@ impl From<aod_store::Error> for Error {
                 Self::VersionMismatch { expected, got }
             }
             (Store::ActiveLimit { limit, active }, _) => Self::ActiveLimit { limit, active },
+            (Store::TooMany { limit, .. }, _) => Self::TooManyWebhooks { limit },
+            (Store::Disabled { .. }, _) => Self::WebhookDisabled,
             (Store::IdempotencyMismatch, _) => Self::IdempotencyMismatch,
             (Store::IllegalTransition(illegal), _) => Self::NotInThisState(illegal),
             (Store::SessionActive { status, .. }, _) => Self::SessionActive(status),
@@ -346,6 +384,9 @@ pub enum OpenError {
     /// The vault.
     #[error(transparent)]
     Vault(#[from] aod_vault::Error),
+    /// The certificate authorities that webhooks are told with.
+    #[error(transparent)]
+    CertificateAuthorities(#[from] aod_webhooks::CaError),
     /// The sandbox driver.
     #[error(transparent)]
     Sandbox(#[from] aod_sandbox::SandboxError),

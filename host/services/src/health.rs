@@ -16,6 +16,7 @@ use utoipa::ToSchema;
 use crate::Result;
 use crate::machine::Machine;
 use crate::runtimes::Runtimes;
+use crate::webhooks::Webhooks;
 
 /// What operators ask.
 #[derive(Clone, Debug)]
@@ -25,6 +26,7 @@ pub struct Health {
     pub(crate) runtimes: Runtimes,
     pub(crate) turns: Turns,
     pub(crate) machine: Machine,
+    pub(crate) webhooks: Webhooks,
     pub(crate) checked: Checked,
 }
 
@@ -160,6 +162,7 @@ impl Health {
                 ("{health=\"failed\"}", failed),
             ],
         );
+        self.webhooks.metrics(&mut text).await?;
         Ok(text)
     }
 }

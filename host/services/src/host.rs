@@ -6,6 +6,7 @@ use aod_store::Store;
 use aod_streams::LogWatch;
 use aod_trees::{Sweeper, Trash};
 use aod_turns::{Adapters, LocalPlacement, Parts, Seals, Turns};
+use aod_webhooks::SenderTask;
 
 use crate::agents::Agents;
 use crate::credentials::Credentials;
@@ -15,8 +16,10 @@ use crate::health::Health;
 use crate::machine::Machine;
 use crate::owner::Owner;
 use crate::runtimes::{Runtimes, Watcher};
+use crate::session_changes::{Followers, Teller};
 use crate::sessions::Sessions;
 use crate::users::Users;
+use crate::webhooks::Webhooks;
 use crate::{Config, OpenError, contradiction};
 
 /// What a server offers.
@@ -36,6 +39,8 @@ pub struct Services {
     pub users: Users,
     /// Runtimes and models.
     pub runtimes: Runtimes,
+    /// Webhooks.
+    pub webhooks: Webhooks,
     /// Health and metrics.
     pub health: Health,
 }
@@ -51,6 +56,8 @@ pub struct Host {
     sweeper: Sweeper,
     owner: Owner,
     watcher: Watcher,
+    webhooks: SenderTask,
+    teller: Teller,
     store: Store,
 }
 
@@ -92,6 +99,13 @@ impl Host {
             config: config.turns,
             paths,
         });
+        let (outgoing, sender) =
+            aod_webhooks::Webhooks::start(config.webhooks, store.clone(), seals.vault().clone())?;
+        let webhooks = Webhooks {
+            store: store.clone(),
+            seals: seals.clone(),
+            outgoing,
+        };
         let services = Services {
             agents: Agents {
                 store: store.clone(),
@@ -112,6 +126,8 @@ impl Host {
                 seals: seals.clone(),
                 runtimes: runtimes.clone(),
                 turns: turns.clone(),
+                webhooks: webhooks.clone(),
+                followers: Followers::default(),
                 active_limit: config.sessions_per_user,
             },
             files,
@@ -122,10 +138,13 @@ impl Host {
                 runtimes: runtimes.clone(),
                 turns: turns.clone(),
                 machine: machine.clone(),
+                webhooks: webhooks.clone(),
                 checked: crate::health::Checked::default(),
             },
+            webhooks,
             runtimes,
         };
+        let teller = Teller::start(services.sessions.clone());
         let host = Self {
             services,
             machine,
@@ -133,6 +152,8 @@ impl Host {
             sweeper,
             owner,
             watcher,
+            webhooks: sender,
+            teller,
             store,
         };
         aod_turns::recover(&host.turns)
@@ -155,6 +176,8 @@ impl Host {
     /// Where the store cannot be closed.
     pub async fn shut_down(self) -> Result<(), aod_store::Error> {
         self.watcher.stop().await;
+        self.webhooks.stop().await;
+        self.teller.stop().await;
         self.turns.shut_down().await;
         // It ends within moments; what is left is for the next start.
         let _ = tokio::task::spawn_blocking(move || drop(self.sweeper)).await;

@@ -18,22 +18,26 @@ mod machine;
 mod owner;
 mod prompts;
 pub mod runtimes;
+mod session_changes;
 pub mod sessions;
 mod steer;
 mod structured;
 pub mod users;
 pub mod vault;
+pub mod webhooks;
 
 pub use accepted::{Accepted, Created, Idempotent};
 pub use answers::AnswerRefused;
 pub use aod_store::Page as Range;
 pub use aod_turns::{Cause, Paths};
+pub use aod_webhooks::Config as WebhooksConfig;
 pub use config::{Config, VaultConfig};
 pub use contradiction::Contradiction;
 pub use error::{Error, Kind, OpenError, Result};
 pub use host::{Host, Services};
 pub use machine::Machine;
 pub use owner::OwnerError;
+pub use session_changes::{PendingQuestion, SessionsEvent, SessionsFollower};
 pub use sessions::{SessionFilter, Sessions};
 
 /// Opens a data folder, and makes it where there is none.

@@ -10,7 +10,7 @@ use aod_resources::{
     WhenBusy,
 };
 use aod_store::{NewTurn, Page, SealedKind, StopRequest, Store, Submitted, VersionRef};
-use aod_streams::events::{EventFollower, EventPage};
+use aod_streams::events::{EventFollower, EventPage, PageRequest, PageStart, read_event};
 use aod_streams::follow::{Follower, Log, StreamStart};
 use aod_turns::{Seals, Turns};
 use uuid::Uuid;
@@ -18,7 +18,9 @@ use uuid::Uuid;
 use crate::accepted::{Accepted, Created, Idempotent, read_answer};
 use crate::prompts::{self, Asked};
 use crate::runtimes::Runtimes;
+use crate::session_changes::Followers;
 use crate::structured::check_schema;
+use crate::webhooks::Webhooks;
 use crate::{Error, Kind, Result};
 
 /// How long a request to terminate waits for the end of it.
@@ -31,6 +33,8 @@ pub struct Sessions {
     pub(crate) seals: Seals,
     pub(crate) runtimes: Runtimes,
     pub(crate) turns: Turns,
+    pub(crate) webhooks: Webhooks,
+    pub(crate) followers: Followers,
     /// How many sessions of one user may be pending or running.
     pub(crate) active_limit: u32,
 }
@@ -85,6 +89,10 @@ impl Sessions {
         let mut asked = Asked::read(new.prompt)?;
 
         let id = Uuid::new_v4();
+        let webhook = match new.webhook {
+            Some(webhook) => Some(self.webhooks.of_session(owner, id, webhook)?),
+            None => None,
+        };
         let (resources, tokens) = apart(new.resources);
         let mut secrets =
             self.seals
@@ -104,7 +112,9 @@ impl Sessions {
             created: Some(Created {
                 environment: environment.map(|it| it.id),
                 resources: resources.clone(),
+                webhook: webhook.as_ref().map(|webhook| webhook.new.id),
             }),
+            webhook_secret: webhook.as_ref().and_then(|webhook| webhook.made.clone()),
         };
         let runtime = agent.runtime.clone();
         let build = self.runtimes.build(&runtime);
@@ -129,6 +139,7 @@ impl Sessions {
             adapter_digest: build.as_ref().map(|build| build.adapter_digest.clone()),
             install_key: build.and_then(|build| build.install_key),
             active_limit: Some(self.active_limit),
+            webhook: webhook.map(|webhook| webhook.new),
             idempotency: self.idempotency(request.as_ref(), &accepted)?,
             at: Timestamp::now(),
         };
@@ -186,6 +197,7 @@ impl Sessions {
             turn: session.turn_count + 1,
             status: Status::Pending,
             created: None,
+            webhook_secret: None,
         };
         let turn = NewTurn {
             session: id,
@@ -378,30 +390,44 @@ impl Sessions {
     ) -> Result<EventFollower> {
         let listener = self.turns.bell().listen(id);
         self.store.session(owner, id).await?;
-        self.turns.restore_events(owner, id).await?;
+        self.turns.restore_events(id).await?;
         let dir = self.turns.paths().session(id).events();
         EventFollower::new(self.store.clone(), owner, id, &dir, listener, start)
             .map_err(Error::internal)
     }
 
-    /// Up to `limit` of a session's normalized events, behind `after`.
+    /// A page of a session's normalized events.
     ///
     /// # Errors
-    /// [`Error::NotFound`].
-    pub async fn events(
-        &self,
-        owner: Uuid,
-        id: Uuid,
-        after: EventId,
-        limit: usize,
-    ) -> Result<EventPage> {
-        self.store.session(owner, id).await?;
-        self.turns.restore_events(owner, id).await?;
+    /// [`Error::NotFound`]; [`Error::NoSuchTurn`].
+    pub async fn events(&self, owner: Uuid, id: Uuid, request: PageRequest) -> Result<EventPage> {
+        let session = self.store.session(owner, id).await?;
+        if let PageStart::Turn(turn) = request.start
+            && turn > session.turn_count
+        {
+            let count = session.turn_count;
+            return Err(Error::NoSuchTurn { turn, count });
+        }
+        self.turns.restore_events(id).await?;
         let dir = self.turns.paths().session(id).events();
-        tokio::task::spawn_blocking(move || EventPage::read(&dir, after, limit))
+        tokio::task::spawn_blocking(move || EventPage::read(&dir, &request))
             .await
             .map_err(Error::internal)?
             .map_err(Error::internal)
+    }
+
+    /// One of a session's normalized events, as a line of JSON.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`].
+    pub async fn event(&self, owner: Uuid, id: Uuid, event: EventId) -> Result<Vec<u8>> {
+        self.store.session(owner, id).await?;
+        self.turns.restore_events(id).await?;
+        let dir = self.turns.paths().session(id).events();
+        let found = tokio::task::spawn_blocking(move || read_event(&dir, event));
+        let found = found.await.map_err(Error::internal)?;
+        let found = found.map_err(Error::internal)?;
+        found.ok_or(Error::NotFound(Kind::Event))
     }
 }
 

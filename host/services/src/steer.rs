@@ -30,6 +30,7 @@ impl Sessions {
             turn: session.turn_count,
             status: Status::Running,
             created: None,
+            webhook_secret: None,
         };
         // The same request again is the same input: the supervisor takes each once.
         let input = request

@@ -61,6 +61,22 @@ pub enum Error {
         /// How many there are.
         active: u32,
     },
+    /// The owner has as many records of that kind as they may have.
+    #[error("there are {limit} {what}s already, which is the most: delete one")]
+    TooMany {
+        /// What kind of record.
+        what: &'static str,
+        /// How many are allowed.
+        limit: u32,
+    },
+    /// The record is disabled.
+    #[error("{what} {id} is disabled")]
+    Disabled {
+        /// What kind of record.
+        what: &'static str,
+        /// Its id.
+        id: Uuid,
+    },
     /// The idempotency key was used within its time, with another body.
     #[error("this Idempotency-Key was used with another request; use a new key")]
     IdempotencyMismatch,

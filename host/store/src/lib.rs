@@ -6,14 +6,18 @@
 
 mod agents;
 mod audit;
+mod changes;
 mod connection;
 mod credentials;
+mod deliveries;
 mod environments;
 mod error;
 mod idempotency;
 mod maintenance;
 mod migrate;
 mod opening;
+mod outbox;
+mod questions;
 mod readers;
 mod reserve;
 mod sealed;
@@ -23,6 +27,7 @@ mod tokens;
 mod turns;
 mod users;
 mod versioned;
+mod webhooks;
 mod writer;
 
 use std::{path::Path, sync::Arc};
@@ -30,7 +35,9 @@ use std::{path::Path, sync::Arc};
 use rusqlite::Connection;
 
 pub use audit::{AuditEntry, NewAuditEntry};
+pub use changes::SessionChange;
 pub use credentials::{Credential, NewCredential};
+pub use deliveries::{AttemptEnd, DeliveryCounts, DeliveryFilter, DueDelivery};
 pub use error::{Error, Result};
 pub use idempotency::{Idempotency, Submitted};
 pub use migrate::SCHEMA_VERSION;
@@ -39,6 +46,7 @@ pub use sessions::{NewSession, SessionFilter, SessionRecord, StatusCounts, Versi
 pub use tokens::{NewToken, Token, TokenOwner};
 pub use turns::{NewTurn, StopRequest, TurnEnd, TurnRecord, Unsettled};
 pub use users::User;
+pub use webhooks::{NewWebhook, WEBHOOK_SECRET, WEBHOOK_SECRET_BEFORE, WebhookUpdate};
 
 use readers::Readers;
 use reserve::Reserve;
@@ -70,6 +78,7 @@ struct Inner {
     writer: Writer,
     readers: Readers,
     reserve: Reserve,
+    changes: changes::Changes,
 }
 
 impl std::fmt::Debug for Store {
@@ -98,19 +107,21 @@ impl Store {
                 writer,
                 readers,
                 reserve: Reserve::beside(path),
+                changes: changes::Changes::new(),
             }),
         })
     }
 
     /// Writes what must not fail for want of disk space.
-    async fn write_at_all_costs<T, F>(&self, body: F) -> Result<T>
+    async fn write_at_all_costs<T, F, A>(&self, body: F, after: A) -> Result<T>
     where
         T: Send + 'static,
         F: FnOnce(&Connection) -> Result<T> + Clone + Send + 'static,
+        A: FnOnce(&T) + Clone + Send + 'static,
     {
-        match self.write(body.clone()).await {
+        match self.write_then(body.clone(), after.clone()).await {
             Err(error) if error.is_full_disk() && self.inner.reserve.release() => {
-                let written = self.write(body).await;
+                let written = self.write_then(body, after).await;
                 self.inner.reserve.refill();
                 written
             }
@@ -118,12 +129,22 @@ impl Store {
         }
     }
 
+    /// Writes, and calls `after` once that is durable, whether the caller still waits or not.
+    async fn write_then<T, F, A>(&self, body: F, after: A) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> Result<T> + Send + 'static,
+        A: FnOnce(&T) + Send + 'static,
+    {
+        self.inner.writer.run_then(body, after).await
+    }
+
     async fn write<T, F>(&self, body: F) -> Result<T>
     where
         T: Send + 'static,
         F: FnOnce(&Connection) -> Result<T> + Send + 'static,
     {
-        self.inner.writer.run(body).await
+        self.write_then(body, |_| ()).await
     }
 
     async fn read<T, F>(&self, body: F) -> Result<T>

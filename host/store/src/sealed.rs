@@ -25,16 +25,19 @@ pub enum SealedKind {
     RepositoryToken,
     /// One of a session's `secret_env_vars`; the record is the session.
     SessionVariable,
+    /// What a webhook's messages are signed with; the record is the webhook.
+    WebhookSecret,
 }
 
 impl SealedKind {
     /// Every kind.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::AgentMcp,
         Self::Credential,
         Self::EnvironmentVariable,
         Self::RepositoryToken,
         Self::SessionVariable,
+        Self::WebhookSecret,
     ];
 
     /// The word in the store, which also goes into the sealed value's binding: never changed.
@@ -45,6 +48,7 @@ impl SealedKind {
             Self::EnvironmentVariable => "environment_variable",
             Self::RepositoryToken => "repository_token",
             Self::SessionVariable => "session_variable",
+            Self::WebhookSecret => "webhook_secret",
         }
     }
 }

@@ -9,11 +9,12 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use crate::{
-    Error, Idempotency, Page, Result, SealedKind, SealedValue, Store, Submitted, idempotency,
-    sealed,
+    Error, Idempotency, NewWebhook, Page, Result, SealedKind, SealedValue, Store, Submitted,
+    idempotency, sealed,
     sql::{self, At, Id, Json},
     turns,
     versioned::{self, Versioned},
+    webhooks,
 };
 
 /// One version of an agent or environment.
@@ -62,6 +63,8 @@ pub struct NewSession {
     pub install_key: Option<String>,
     /// How many active sessions its owner may have, this one included.
     pub active_limit: Option<u32>,
+    /// A webhook that is told of it alone.
+    pub webhook: Option<NewWebhook>,
     /// The request's idempotency key.
     pub idempotency: Option<Idempotency>,
     /// Now.
@@ -138,14 +141,15 @@ impl Store {
     /// [`Error::NotFound`] and [`Error::Archived`] for the agent or environment,
     /// [`Error::ActiveLimit`], [`Error::IdempotencyMismatch`], [`Error::AlreadyExists`].
     pub async fn create_session(&self, new: NewSession) -> Result<Submitted<Session>> {
-        self.write(move |db| {
+        let (told, owner, id) = (self.told(), new.owner, new.id);
+        let add = move |db: &Connection| {
             let replay = idempotency::enter(db, new.owner, new.idempotency.as_ref(), new.at)?;
             if let Some(replay) = replay {
                 return Ok(Submitted::Replayed(replay));
             }
             create(db, new).map(Submitted::New)
-        })
-        .await
+        };
+        self.write_then(add, move |_| told.session(owner, id)).await
     }
 
     /// A session as the API shows it.
@@ -288,7 +292,8 @@ impl Store {
     /// # Errors
     /// [`Error::NotFound`]; [`Error::SessionActive`] while a turn waits or runs.
     pub async fn delete_session(&self, owner: Uuid, id: Uuid) -> Result<()> {
-        self.write(move |db| {
+        let told = self.told();
+        let delete = move |db: &Connection| {
             let status: Option<sql::Word<Status>> = db
                 .prepare_cached("SELECT status FROM sessions WHERE id = ? AND owner = ?")?
                 .query_row((Id(id), Id(owner)), |row| row.get(0))
@@ -300,9 +305,10 @@ impl Store {
             sealed::delete_all(db, SESSION_SECRETS, id)?;
             db.prepare_cached("DELETE FROM sessions WHERE id = ?")?
                 .execute([Id(id)])?;
-            Ok(())
-        })
-        .await
+            webhooks::orphan(db, id)
+        };
+        self.write_then(delete, move |()| told.session(owner, id))
+            .await
     }
 }
 
@@ -370,6 +376,9 @@ fn create(db: &Connection, new: NewSession) -> Result<Session> {
     };
     turns::insert(db, new.id, 1, &first, new.at)?;
     sealed::put_all(db, new.owner, new.id, new.secrets, new.at)?;
+    if let Some(webhook) = &new.webhook {
+        webhooks::create(db, webhook)?;
+    }
     Ok(session)
 }
 

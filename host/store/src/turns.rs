@@ -13,7 +13,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use crate::{
-    Error, Idempotency, Result, Store, Submitted, idempotency,
+    Error, Idempotency, Result, Store, Submitted, idempotency, outbox, questions,
     sessions::{check_limit, session_from_row},
     sql::{self, At, Id, Json},
 };
@@ -149,7 +149,8 @@ impl Store {
     /// [`Error::NotFound`], [`Error::IllegalTransition`], [`Error::ActiveLimit`],
     /// [`Error::IdempotencyMismatch`].
     pub async fn add_turn(&self, new: NewTurn) -> Result<Submitted<Turn>> {
-        self.write(move |db| {
+        let (told, owner, session) = (self.told(), new.owner, new.session);
+        let add = move |db: &Connection| {
             let replay = idempotency::enter(db, new.owner, new.idempotency.as_ref(), new.at)?;
             if let Some(replay) = replay {
                 return Ok(Submitted::Replayed(replay));
@@ -182,8 +183,9 @@ impl Store {
             };
             insert(db, new.session, turn, &asked, new.at)?;
             turn_record(db, new.session, turn).map(|record| Submitted::New(record.turn))
-        })
-        .await
+        };
+        self.write_then(add, move |_| told.session(owner, session))
+            .await
     }
 
     /// Keeps the answer to a request that made no turn, under its idempotency key.
@@ -217,7 +219,8 @@ impl Store {
         adapter_digest: String,
         at: Timestamp,
     ) -> Result<Session> {
-        self.write(move |db| {
+        let told = self.told();
+        let start = move |db: &Connection| {
             let row = SessionRow::load_at(db, session, turn)?;
             let state = row.state.apply(SessionEvent::Start)?;
             db.prepare_cached(
@@ -230,7 +233,7 @@ impl Store {
                 ":digest": adapter_digest,
                 ":at": At(at),
             })?;
-            Ok(db
+            let session = db
                 .prepare_cached(
                     "UPDATE sessions SET status = :status, provisioned = :provisioned,
                          updated_at = :at
@@ -244,9 +247,12 @@ impl Store {
                         ":at": At(at),
                     },
                     session_from_row,
-                )?)
-        })
-        .await
+                )?;
+            Ok((row.owner, session))
+        };
+        let after = move |(owner, _): &(Uuid, Session)| told.session(*owner, session);
+        let (_, session) = self.write_then(start, after).await?;
+        Ok(session)
     }
 
     /// Ends a turn, and with it moves its session; also on a full disk, for which some space is
@@ -256,7 +262,14 @@ impl Store {
     /// # Errors
     /// [`Error::NotFound`], [`Error::NotCurrentTurn`], [`Error::IllegalTransition`].
     pub async fn end_turn(&self, end: TurnEnd) -> Result<Session> {
-        self.write_at_all_costs(move |db| self::end(db, &end)).await
+        let told = self.told();
+        let write = move |db: &Connection| self::end(db, &end);
+        let after = move |(owner, session): &(Uuid, Session)| {
+            told.outbox();
+            told.session(*owner, session.id);
+        };
+        let (_, session) = self.write_at_all_costs(write, after).await?;
+        Ok(session)
     }
 
     /// Keeps a user's wish to stop the current turn, so that a host that dies now carries it out
@@ -357,6 +370,22 @@ impl Store {
                 TurnRecord::from_row(row).map(|record| record.turn)
             })?;
             Ok(turns.collect::<rusqlite::Result<_>>()?)
+        })
+        .await
+    }
+
+    /// The numbers of a session's turns that have ended and whose CLI was started, in order.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn turns_that_ran(&self, session: Uuid) -> Result<Vec<u32>> {
+        self.read(move |db| {
+            let mut query = db.prepare_cached(
+                "SELECT number FROM turns WHERE session_id = ? AND started_at IS NOT NULL
+                     AND ended_at IS NOT NULL ORDER BY number",
+            )?;
+            let numbers = query.query_map([Id(session)], |row| row.get(0))?;
+            Ok(numbers.collect::<rusqlite::Result<_>>()?)
         })
         .await
     }
@@ -469,7 +498,8 @@ pub(crate) fn insert(
     Ok(())
 }
 
-fn end(db: &Connection, end: &TurnEnd) -> Result<Session> {
+/// Ends a turn; says whose session it is, and how that stands.
+fn end(db: &Connection, end: &TurnEnd) -> Result<(Uuid, Session)> {
     let row = SessionRow::load_at(db, end.session, end.turn)?;
     let state = row.state.apply(match (end.is_broken, end.outcome) {
         (true, Outcome::Failed) => SessionEvent::Break,
@@ -499,7 +529,7 @@ fn end(db: &Connection, end: &TurnEnd) -> Result<Session> {
         .prepare_cached("SELECT * FROM sessions WHERE id = ?")?
         .query_row([Id(end.session)], sql::usage)?;
     usage += end.usage;
-    Ok(db
+    let session = db
         .prepare_cached(
             "UPDATE sessions SET status = :status, provisioned = :provisioned,
                  exit_code = :exit_code, error = :error,
@@ -531,7 +561,12 @@ fn end(db: &Connection, end: &TurnEnd) -> Result<Session> {
                 ":at": At(end.at),
             },
             session_from_row,
-        )?)
+        )?;
+    questions::forget(db, end.session)?;
+    let turn = || turn_record(db, end.session, end.turn).map(|record| record.turn);
+    let how = (end.turn, end.outcome);
+    outbox::turn_ended(db, row.owner, &session, how, turn, end.at)?;
+    Ok((row.owner, session))
 }
 
 fn turn_record(db: &Connection, session: Uuid, turn: u32) -> Result<TurnRecord> {

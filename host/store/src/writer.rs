@@ -40,16 +40,18 @@ trait Job: Send {
     fn answer(self: Box<Self>, committed: Result<()>);
 }
 
-struct Operation<T, F> {
+struct Operation<T, F, A> {
     body: Option<F>,
     result: Result<T>,
+    after: A,
     reply: oneshot::Sender<Result<T>>,
 }
 
-impl<T, F> Job for Operation<T, F>
+impl<T, F, A> Job for Operation<T, F, A>
 where
     T: Send,
     F: FnOnce(&Connection) -> Result<T> + Send,
+    A: FnOnce(&T) + Send,
 {
     fn run(&mut self, connection: &Connection) -> bool {
         let Some(body) = self.body.take() else {
@@ -62,8 +64,12 @@ where
     }
 
     fn answer(self: Box<Self>, committed: Result<()>) {
+        let result = committed.and(self.result);
+        if let Ok(value) = &result {
+            (self.after)(value);
+        }
         // Nobody waits when the caller was cancelled; the operation was carried out all the same.
-        let _ = self.reply.send(committed.and(self.result));
+        let _ = self.reply.send(result);
     }
 }
 
@@ -85,15 +91,28 @@ impl Writer {
 
     /// Runs `body` in a transaction and returns once that is durable. Cancelling the returned
     /// future does not take the operation back.
-    pub(crate) async fn run<T, F>(&self, body: F) -> Result<T>
+    #[cfg(test)]
+    async fn run<T, F>(&self, body: F) -> Result<T>
     where
         T: Send + 'static,
         F: FnOnce(&Connection) -> Result<T> + Send + 'static,
+    {
+        self.run_then(body, |_| ()).await
+    }
+
+    /// The same, and calls `after` once that is durable, whether the caller still waits or not.
+    /// `after` must not block.
+    pub(crate) async fn run_then<T, F, A>(&self, body: F, after: A) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> Result<T> + Send + 'static,
+        A: FnOnce(&T) + Send + 'static,
     {
         let (reply, answer) = oneshot::channel();
         self.send(Message::Grouped(Box::new(Operation {
             body: Some(body),
             result: Err(Error::Closed),
+            after,
             reply,
         })))?;
         answer.await.map_err(|_| Error::Closed)?

@@ -7,11 +7,15 @@
 //! what will be read, so a place among events is found by bisection, without an index beside the
 //! file.
 
+mod back;
 mod bell;
+mod cut;
 mod follow;
+mod page;
 mod purge;
 mod read;
 mod run;
+mod whole;
 mod write;
 
 use std::fs;
@@ -21,7 +25,8 @@ use std::path::{Path, PathBuf};
 use aod_resources::event::EventId;
 
 pub use bell::{Bell, Listener};
-pub use follow::{EventFollower, EventPage};
+pub use follow::EventFollower;
+pub use page::{EventPage, PageRequest, PageStart, read_event};
 pub use purge::purge_events;
 pub(crate) use read::EventReader;
 pub use write::EventWriter;

@@ -220,6 +220,12 @@ impl Client {
         self.send(self.request(Method::PUT, path).json(body)).await
     }
 
+    /// `PATCH` with JSON.
+    pub async fn patch(&self, path: &str, body: &Value) -> Reply {
+        self.send(self.request(Method::PATCH, path).json(body))
+            .await
+    }
+
     /// `DELETE`.
     pub async fn delete(&self, path: &str) -> Reply {
         self.send(self.request(Method::DELETE, path)).await
@@ -235,6 +241,14 @@ impl Client {
             path.push_str(&format!("?since={since}"));
         }
         self.open(self.request(Method::GET, &path)).await
+    }
+
+    /// Opens any stream.
+    ///
+    /// # Panics
+    /// When it is refused.
+    pub async fn stream_at(&self, path: &str) -> Stream {
+        self.open(self.request(Method::GET, path)).await
     }
 
     /// Opens a session's stream after the event with that id, said as browsers do.

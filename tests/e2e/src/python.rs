@@ -21,6 +21,13 @@ pub async fn python_with(name: &str, requirements: &Path) -> PathBuf {
         Err(error) => panic!("{}: {error}", requirements.display()),
     };
     let folder = target().join(name);
+    // Tests run in processes of their own, side by side.
+    let lock = target().join(format!("{name}.lock"));
+    let locked = std::fs::File::create(&lock).and_then(|file| file.lock().map(|()| file));
+    let _locked = match locked {
+        Ok(file) => file,
+        Err(error) => panic!("{}: {error}", lock.display()),
+    };
     let python = folder.join("bin/python");
     let installed = folder.join("installed.txt");
     if std::fs::read_to_string(&installed).is_ok_and(|text| text == wanted) {

@@ -9,7 +9,7 @@ use utoipa::openapi::{ContentBuilder, ObjectBuilder, Ref, RefOr, Type};
 use crate::error::{Error, Invalid, Limited};
 
 /// Sessions may wait for what is broken at the moment: a supervisor, an adapter, a sealed value.
-const NEEDS_MORE_THAN_THE_STORE: [&str; 2] = ["/sessions", "/credentials"];
+const NEEDS_MORE_THAN_THE_STORE: [&str; 3] = ["/sessions", "/credentials", "/webhooks"];
 
 /// Adds to an operation what it may answer apart from what its own attributes list, and gives each
 /// of its responses a description, a body and headers.

@@ -10,12 +10,14 @@ macro_rules! blank {
 mod agents;
 mod prompts;
 mod sandbox;
+mod webhooks;
 
 use super::shape::{Field, Need, Pattern, Shape, Text};
 
 pub use self::agents::{MCP_SERVER, MCP_SERVERS, SKILL, SKILLS};
 pub use self::prompts::PROMPT;
 pub use self::sandbox::{NETWORKING, PACKAGES, RESOURCES};
+pub use self::webhooks::{SESSION_WEBHOOK, WEBHOOK_EVENTS, WEBHOOK_SECRET, WEBHOOK_URL};
 
 /// A name for people.
 pub const NAME: Shape = Text::new(1, 200).shape();

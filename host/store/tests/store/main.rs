@@ -9,4 +9,5 @@ mod life;
 mod records;
 mod support;
 mod transitions;
+mod webhooks;
 mod wiping;

@@ -89,6 +89,7 @@ impl Fixture {
             adapter_digest: None,
             install_key: None,
             active_limit: None,
+            webhook: None,
             idempotency: None,
             at: Timestamp::now(),
         }

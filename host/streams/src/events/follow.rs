@@ -1,4 +1,4 @@
-//! Readers of a session's normalized events: live, or a page.
+//! Live readers of a session's normalized events.
 
 use std::io;
 use std::path::Path;
@@ -10,9 +10,6 @@ use uuid::Uuid;
 use super::bell::Listener;
 use super::{EventReader, id_of};
 use crate::follow::{BATCH, Batch, Feed, StreamStart, put};
-
-/// A page holds no more bytes than this, unless one event alone does.
-const PAGE: usize = 4 << 20;
 
 /// One reader of one session's normalized events.
 pub struct EventFollower {
@@ -99,46 +96,5 @@ impl Feed for EventFollower {
         }
         self.ended = true;
         Batch::End
-    }
-}
-
-/// Some of a session's normalized events.
-#[derive(Debug)]
-pub struct EventPage {
-    /// The events as a JSON array.
-    pub data: Vec<u8>,
-    /// Where the next page begins, if there is more by now.
-    pub next: Option<EventId>,
-}
-
-impl EventPage {
-    /// Reads up to `limit` events behind `after`. Blocks.
-    ///
-    /// # Errors
-    /// Where they cannot be read.
-    pub fn read(dir: &Path, after: EventId, limit: usize) -> io::Result<Self> {
-        let mut reader = EventReader::open(dir, after)?;
-        let mut page = Self {
-            data: vec![b'['],
-            next: None,
-        };
-        let (mut count, mut last, mut more) = (0, after, false);
-        let take = |line: &[u8]| {
-            if count == limit || (count > 0 && page.data.len() + line.len() > PAGE) {
-                more = true;
-                return false;
-            }
-            if count > 0 {
-                page.data.push(b',');
-            }
-            page.data.extend_from_slice(line);
-            last = id_of(line).unwrap_or(last);
-            count += 1;
-            true
-        };
-        reader.read(usize::MAX, take)?;
-        page.data.push(b']');
-        page.next = more.then_some(last);
-        Ok(page)
     }
 }

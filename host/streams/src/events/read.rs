@@ -64,6 +64,34 @@ impl EventReader {
         Ok(reader)
     }
 
+    /// Stands in front of the first event of a turn, or where that will be.
+    pub(crate) fn open_turn(dir: &Path, turn: u32) -> io::Result<Self> {
+        // Behind the turns before it.
+        let before = turns_in(dir)?.into_iter().rfind(|before| *before < turn);
+        let offset = match (open(dir, turn)?, before) {
+            (Some(file), _) => Some(ReadOffset {
+                turn,
+                file,
+                bytes: 0,
+            }),
+            (None, Some(before)) => match open(dir, before)? {
+                Some(file) => Some(ReadOffset {
+                    turn: before,
+                    bytes: file.metadata()?.len(),
+                    file,
+                }),
+                None => None,
+            },
+            (None, None) => None,
+        };
+        Ok(Self {
+            dir: dir.to_owned(),
+            after: EventId::START,
+            offset,
+            until: None,
+        })
+    }
+
     /// Has it end with what is there now, whatever is written meanwhile.
     pub(crate) fn end_here(&mut self) -> io::Result<()> {
         let last = match turns_in(&self.dir)?.last() {
@@ -175,7 +203,7 @@ pub(super) fn open(dir: &Path, turn: u32) -> io::Result<Option<File>> {
 }
 
 /// The whole lines at `offset`, if there are any.
-fn lines_at(file: &File, offset: u64) -> io::Result<Option<Vec<u8>>> {
+pub(super) fn lines_at(file: &File, offset: u64) -> io::Result<Option<Vec<u8>>> {
     let mut size = CHUNK;
     loop {
         let mut chunk = read_at(file, offset, size)?;
@@ -191,7 +219,7 @@ fn lines_at(file: &File, offset: u64) -> io::Result<Option<Vec<u8>>> {
 }
 
 /// Up to `size` bytes.
-fn read_at(file: &File, offset: u64, size: usize) -> io::Result<Vec<u8>> {
+pub(super) fn read_at(file: &File, offset: u64, size: usize) -> io::Result<Vec<u8>> {
     let there = file.metadata()?.len().saturating_sub(offset);
     let size = size.min(usize::try_from(there).unwrap_or(usize::MAX));
     let mut bytes = vec![0; size];
@@ -213,7 +241,7 @@ pub(super) fn id_at(file: &File, offset: u64) -> io::Result<Option<EventId>> {
 }
 
 /// Where the first line ends that begins at `offset` or behind it; `None` for none.
-fn line_end(file: &File, mut offset: u64) -> io::Result<Option<u64>> {
+pub(super) fn line_end(file: &File, mut offset: u64) -> io::Result<Option<u64>> {
     // Most lines are short.
     let mut size = 1 << 10;
     loop {
@@ -230,7 +258,7 @@ fn line_end(file: &File, mut offset: u64) -> io::Result<Option<u64>> {
 }
 
 /// Where the first line begins, or will, that has an event behind `after`; or a run before it.
-fn find(file: &File, after: EventId) -> io::Result<u64> {
+pub(super) fn find(file: &File, after: EventId) -> io::Result<u64> {
     let mut last = 0;
     // Lines that begin before `low` are not greater, those that begin at `high` or behind it are,
     // or are not whole yet.

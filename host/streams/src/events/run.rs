@@ -221,6 +221,7 @@ mod tests {
             ordinal,
             inside: None,
             at: Timestamp::from_micros(at),
+            truncated: Vec::new(),
             body,
         }
     }

@@ -167,6 +167,7 @@ mod tests {
             ordinal: 1,
             inside: None,
             at: Timestamp::from_micros(0),
+            truncated: Vec::new(),
             body: EventBody::MessageDelta(MessageDelta {
                 message: 1,
                 text: text.to_owned(),

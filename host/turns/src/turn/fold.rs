@@ -17,7 +17,9 @@ use std::sync::Arc;
 
 use aod_log::{Kind, Reader, Record};
 use aod_resources::Usage;
-use aod_resources::event::{Event, EventBody, Failure, Level, Notice, TurnResult};
+use aod_resources::event::{
+    Event, EventBody, Failure, Level, Notice, PermissionRequest, TurnResult,
+};
 use aod_runtime::types::{
     Action, Context, Description, Emitted, Exit, Input, Item, OutputSource, Prompt, Reaction,
     TurnReference,
@@ -57,6 +59,10 @@ pub(crate) enum Effect {
     Remember(Option<String>),
     /// Have the supervisor do this, the effect of this number in the turn.
     Outside(u64, aod_supervisor::Effect),
+    /// Note the question that was asked.
+    Asked(Box<PermissionRequest>),
+    /// Note that the question of this id waits for no answer any more.
+    Settled(String),
 }
 
 /// How an adapter ends a turn.

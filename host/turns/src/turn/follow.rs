@@ -4,6 +4,8 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use aod_resources::Timestamp;
+use aod_resources::event::PermissionRequest;
 use aod_store::StopRequest;
 use aod_supervisor::{Answer, Request, TurnInput};
 use tokio::time::Instant;
@@ -151,6 +153,20 @@ impl Task<'_> {
                         )
                         .await?;
                 }
+                Effect::Asked(question) => {
+                    let (id, at) = (question.request_id.clone(), Timestamp::now());
+                    let asked = question_value(question);
+                    let store = &self.turns.store;
+                    store
+                        .note_question(self.id(), self.number(), id, asked, at)
+                        .await?;
+                }
+                Effect::Settled(question) => {
+                    let store = &self.turns.store;
+                    store
+                        .close_question(self.id(), self.number(), question.clone())
+                        .await?;
+                }
                 Effect::Outside(seq, _) if *seq < done => {}
                 Effect::Outside(seq, effect) => {
                     let (seq, effect) = (*seq, effect.clone());
@@ -258,4 +274,17 @@ impl Task<'_> {
             _ => None,
         };
     }
+}
+
+/// A question as the store keeps it. What its adapter says of it beyond that may be nested deeper
+/// than is read.
+fn question_value(question: &PermissionRequest) -> serde_json::Value {
+    serde_json::to_value(question).unwrap_or_else(|_| {
+        let detail = serde_json::value::RawValue::NULL.to_owned();
+        let shallow = PermissionRequest {
+            detail,
+            ..question.clone()
+        };
+        serde_json::to_value(shallow).unwrap_or_default()
+    })
 }

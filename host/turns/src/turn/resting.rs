@@ -170,6 +170,8 @@ async fn carry_out(turns: &Turns, worker: WorkerId, effect: Effect) -> Result<()
         Effect::Outside(seq, effect) => {
             worker::ask(&turns.placement, worker, Request::Effect { seq, effect }).await?;
         }
+        // No turn runs that could be given an answer.
+        Effect::Asked(_) | Effect::Settled(_) => {}
     }
     Ok(())
 }

@@ -1,7 +1,6 @@
 //! Events of ended turns that were stored and are gone: derived from the log once more.
 
 use aod_log::{Kind, Reader};
-use aod_resources::Turn;
 use aod_resources::event::{Event, EventId, Level};
 use aod_store::{SessionRecord, TurnRecord};
 use aod_streams::events::{EventWriter, stored_turns};
@@ -22,14 +21,14 @@ impl Turns {
     ///
     /// # Errors
     /// Where the store or the folder of events cannot be read.
-    pub async fn restore_events(&self, owner: Uuid, session: Uuid) -> Result<()> {
-        let missing = self.without_events(owner, session).await?;
+    pub async fn restore_events(&self, session: Uuid) -> Result<()> {
+        let missing = self.without_events(session).await?;
         if missing.is_empty() {
             return Ok(());
         }
         // One at a time: the file of a turn has one writer. Whoever waited looks once more.
         let _alone = self.restoring.lock().await;
-        for turn in self.without_events(owner, session).await? {
+        for turn in self.without_events(session).await? {
             if let Err(error) = self.restore(session, turn).await {
                 tracing::error!(
                     %session, turn, error = %error.details(),
@@ -41,13 +40,12 @@ impl Turns {
     }
 
     /// Ended turns whose CLI ran and that have no file of events.
-    async fn without_events(&self, owner: Uuid, session: Uuid) -> Result<Vec<u32>> {
-        let turns = self.store.turns(owner, session).await?;
+    async fn without_events(&self, session: Uuid) -> Result<Vec<u32>> {
+        let numbers = self.store.turns_that_ran(session).await?;
         let dir = self.paths.session(session).events();
         let stored = blocking(move || stored_turns(&dir).map_err(Error::internal)).await?;
-        let ran = |turn: &&Turn| turn.started_at.is_some() && turn.ended_at.is_some();
-        let numbers = turns.iter().filter(ran).map(|turn| turn.turn_number);
         Ok(numbers
+            .into_iter()
             .filter(|turn| stored.binary_search(turn).is_err())
             .collect())
     }
@@ -101,6 +99,7 @@ impl Turns {
             ordinal: 1,
             inside: None,
             at: turn.turn.ended_at.unwrap_or(turn.turn.created_at),
+            truncated: Vec::new(),
             body: notice(Level::Warning, "events.lost", text),
         };
         blocking(move || {

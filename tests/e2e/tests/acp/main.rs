@@ -7,6 +7,7 @@ mod claude;
 mod crashes;
 mod permissions;
 mod stops;
+mod told;
 mod turns;
 
 use std::time::SystemTime;
@@ -152,7 +153,9 @@ impl Lab {
             .replace("PATH OF CLAUDE", &path_of_claude());
         let more = format!("command = {:?}\n{table}", cli(agent.cli));
         let runtimes = Runtimes::default().with(agent.runtime, &plugin("acp"), &more);
-        let options = ServerOptions::new(runtimes).set("AOD_LIVE__IDLE", idle);
+        let options = ServerOptions::new(runtimes)
+            .set("AOD_LIVE__IDLE", idle)
+            .set("AOD_WEBHOOKS__ALLOW_PRIVATE", "true");
         let server = Server::start(options).await;
         let model = Standin::start(Options::default()).await.unwrap();
         let client = server.client();

@@ -69,7 +69,9 @@ async fn it_describes_the_contracts_routes_and_each_of_them_answers() {
             let asked = path
                 .replace("{id}", &id)
                 .replace("{name}", "x")
-                .replace("{path}", "x");
+                .replace("{path}", "x")
+                // It would go on for ever.
+                .replace("/sessions/stream", "/sessions/stream?follow=false");
             let request = client.request(verb, &asked).json(&serde_json::json!({}));
             let reply = client.send(request).await;
             assert_ne!(reply.status, 405, "{about}");

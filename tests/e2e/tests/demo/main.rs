@@ -3,9 +3,11 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
 mod admission;
+mod changes;
 mod crashes;
 mod hostile;
 mod limits;
+mod pages;
 mod provisioning;
 mod races;
 mod readers;

@@ -207,9 +207,20 @@ impl Fold {
             default: question.default.clone(),
             due: Due::after(self.dialogue.now, question.deadline_ms),
         };
+        if self.is_told() {
+            let noted = Effect::Asked(Box::new(question.clone()));
+            step.effects.push(noted);
+        }
         self.tell(EventBody::PermissionRequest(question), step)?;
         self.dialogue.questions.insert(id, asked);
         Ok(())
+    }
+
+    /// A question waits for no answer any more.
+    fn settled(&self, question: &str, step: &mut Step<'_>) {
+        if self.is_told() {
+            step.effects.push(Effect::Settled(question.to_owned()));
+        }
     }
 
     /// A question needs no answer any more; one that has its answer is left as it is.
@@ -218,6 +229,7 @@ impl Fold {
             Some(asked @ Asked::Pending { .. }) => *asked = Asked::Dropped,
             _ => return Ok(()),
         }
+        self.settled(&question, step);
         let request_id = question;
         self.tell(
             EventBody::PermissionWithdrawn(PermissionWithdrawn { request_id }),
@@ -287,6 +299,7 @@ impl Fold {
             return Ok(());
         };
         *asked = Asked::Answered;
+        self.settled(&answer.question, step);
         let told = EventBody::PermissionAnswer(PermissionAnswer {
             request_id: answer.question.clone(),
             answer: answer.value.clone(),

@@ -113,6 +113,7 @@ impl EventIdAllocator {
             ordinal,
             inside: None,
             at: Timestamp::from_micros(self.origin.time),
+            truncated: Vec::new(),
             body,
         };
         self.index += 1;

@@ -54,7 +54,7 @@ fn outside(advance: Advance) -> Vec<(u64, aod_supervisor::Effect)> {
         .into_iter()
         .filter_map(|effect| match effect {
             Effect::Outside(seq, effect) => Some((seq, effect)),
-            Effect::Remember(_) => None,
+            Effect::Remember(_) | Effect::Asked(_) | Effect::Settled(_) => None,
         });
     each.collect()
 }
