@@ -52,6 +52,13 @@ struct Limits {
     sessions_per_user: u32,
     /// The largest request body.
     body: ByteSize,
+    /// What the turns of one user may use on one day (UTC).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user_day_rounds: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user_day_output_tokens: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user_day_cost_usd: Option<f64>,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -247,6 +254,9 @@ impl Default for Limits {
         Self {
             sessions_per_user: 10,
             body: ByteSize::mib(2),
+            user_day_rounds: None,
+            user_day_output_tokens: None,
+            user_day_cost_usd: None,
         }
     }
 }
@@ -330,7 +340,10 @@ impl Default for Stream {
 const PLAIN: [&str; 3] = ["listen", "data_dir", "runtimes"];
 
 /// Settings that have no value unless one is given.
-const OPTIONAL: [(&str, &str); 3] = [
+const OPTIONAL: [(&str, &str); 6] = [
+    ("limits", "user_day_rounds"),
+    ("limits", "user_day_output_tokens"),
+    ("limits", "user_day_cost_usd"),
     ("admission", "memory"),
     ("retention", "age"),
     ("retention", "bytes"),
@@ -370,6 +383,9 @@ impl Settings {
         }
         if self.admission.max_running == 0 || self.limits.sessions_per_user == 0 {
             bail!("admission.max_running and limits.sessions_per_user should be 1 or more");
+        }
+        if self.limits.user_day_cost_usd.is_some_and(|most| !(most > 0.0)) {
+            bail!("limits.user_day_cost_usd should be more than 0");
         }
         self.http()?;
         Ok(())
@@ -481,6 +497,11 @@ impl Settings {
                 max_running: self.admission.max_running,
                 memory: self.admission.memory.map(|memory| memory.as_u64()),
                 turn_memory: self.admission.turn_memory.as_u64(),
+            },
+            user_day: aod_resources::Limits {
+                max_rounds: self.limits.user_day_rounds,
+                max_output_tokens: self.limits.user_day_output_tokens,
+                max_cost_usd: self.limits.user_day_cost_usd,
             },
             live: aod_turns::LiveConfig {
                 idle: self.live.idle,

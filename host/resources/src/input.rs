@@ -18,12 +18,12 @@ use serde::Deserialize;
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::{McpServer, Networking, PackageManager, Resource, Skill};
+use crate::{Limits, McpServer, Networking, PackageManager, Resource, Skill};
 
 pub use self::fields::Input;
 pub use self::mcp::{MASK, McpPart, mcp_secret_name};
 use self::parts::{
-    JSON_SCHEMA, MCP_SERVERS, METADATA, NETWORKING, OPEN_VARIABLES, PACKAGES, PROMPT, RESOURCES,
+    JSON_SCHEMA, LIMITS, MCP_SERVERS, METADATA, NETWORKING, OPEN_VARIABLES, PACKAGES, PROMPT, RESOURCES,
     SETTINGS, SKILLS, TEXT, TIMEOUT, VARIABLES, VERSION, WORD,
 };
 pub(crate) use self::parts::{MCP_SERVER, SKILL};
@@ -63,6 +63,8 @@ input! {
         optional metadata: IndexMap<String, String> = METADATA,
         /// Values of the runtime's options, by their ids, as `GET /runtimes/{name}` has them.
         optional settings: IndexMap<String, Value> = SETTINGS,
+        /// Upper bounds for each turn of its sessions.
+        optional limits: Limits = LIMITS,
     }
     and {
         /// The values behind the masks in `mcp_servers`, by [`mcp_secret_name`].
@@ -105,6 +107,8 @@ input! {
         optional metadata: Option<IndexMap<String, String>> = METADATA,
         /// Replaces all settings.
         optional settings: Option<IndexMap<String, Value>> = SETTINGS,
+        /// Replaces all limits.
+        optional limits: Option<Limits> = LIMITS,
     }
     and {
         /// The values behind new masks in `mcp_servers`, by [`mcp_secret_name`].
@@ -197,6 +201,8 @@ input! {
         optional vars: IndexMap<String, String> = OPEN_VARIABLES,
         /// Values of the runtime's options, by their ids; they win over the agent's.
         optional settings: IndexMap<String, Value> = SETTINGS,
+        /// Upper bounds for each of its turns; they win over the agent's, one by one.
+        optional limits: Limits = LIMITS,
         /// A JSON Schema (2020-12) that the answer to this prompt must fit; the answer is then in
         /// the turn's `result.structured`.
         optional output_schema: Option<Value> = JSON_SCHEMA,
@@ -225,6 +231,8 @@ input! {
         /// Values of the runtime's options, by their ids, for this turn; they win over the
         /// session's and the agent's.
         optional settings: IndexMap<String, Value> = SETTINGS,
+        /// Upper bounds for this turn; they win over the session's and the agent's, one by one.
+        optional limits: Limits = LIMITS,
         /// A JSON Schema (2020-12) that the answer to this prompt must fit; the answer is then in
         /// the turn's `result.structured`.
         optional output_schema: Option<Value> = JSON_SCHEMA,

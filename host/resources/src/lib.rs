@@ -8,6 +8,7 @@ mod credential;
 mod environment;
 pub mod event;
 mod input;
+mod limits;
 mod runtime;
 mod session;
 mod state;
@@ -30,9 +31,10 @@ pub const HOME_VARIABLE: &str = "HOME";
 
 #[doc(hidden)]
 pub use input::{fields, schema};
+pub use limits::{LimitName, Limits, ReachedLimit, Spent};
 pub use runtime::{CheckState, RuntimeChange, RuntimeHealth};
 #[doc(hidden)]
 pub use serde_json::{Error as FieldError, Map, Value};
-pub use session::{Attachment, PromptBlock, Resource, ResourceKind, Session, Turn, Usage};
+pub use session::{Attachment, PromptBlock, QueuedPrompt, Resource, ResourceKind, Session, Turn, Usage};
 pub use state::{IllegalTransition, Outcome, SessionEvent, SessionState, Status};
 pub use time::Timestamp;

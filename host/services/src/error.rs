@@ -109,7 +109,7 @@ pub enum Error {
     /// What goes to the turn that runs can have no settings of its own.
     #[error(
         "a turn runs, and what steers it is a text alone: leave out images, files, settings, \
-         output_schema and timeout, or wait for the turn's end"
+         limits, output_schema and timeout, or wait for the turn's end"
     )]
     SteerWithMore,
     /// The turn has just ended, or its process does not take anything yet.
@@ -203,6 +203,21 @@ pub enum Error {
         /// How many there are.
         active: u32,
     },
+    /// The user's turns have used on this day what they may.
+    #[error("the limit of this day is reached: {0}; it begins anew at midnight UTC")]
+    DayLimit(aod_resources::ReachedLimit),
+    /// Prompts wait for the session's turn to end, and come first.
+    #[error(
+        "prompts wait in the session's queue, and come first: send this one with when_busy \"queue\", \
+         or take those out"
+    )]
+    PromptsQueued,
+    /// As many prompts wait as may.
+    #[error("{limit} prompts wait in the session's queue already: wait for one to be begun")]
+    QueueFull {
+        /// How many may wait.
+        limit: u32,
+    },
     /// The runtime is being compiled, and that takes longer than a request waits.
     #[error("runtime {runtime:?} is still being compiled: try again later")]
     StillCompiling {
@@ -281,6 +296,8 @@ impl From<aod_store::Error> for Error {
                 Self::VersionMismatch { expected, got }
             }
             (Store::ActiveLimit { limit, active }, _) => Self::ActiveLimit { limit, active },
+            (Store::PromptsQueued, _) => Self::PromptsQueued,
+            (Store::QueueFull { limit }, _) => Self::QueueFull { limit },
             (Store::IdempotencyMismatch, _) => Self::IdempotencyMismatch,
             (Store::IllegalTransition(illegal), _) => Self::NotInThisState(illegal),
             (Store::SessionActive { status, .. }, _) => Self::SessionActive(status),

@@ -9,7 +9,7 @@ use aod_resources::{
     NewPrompt, NewResource, NewSession, Resource, Secrets, Session, Status, Timestamp, Turn,
     WhenBusy,
 };
-use aod_store::{NewTurn, Page, SealedKind, StopRequest, Store, Submitted, VersionRef};
+use aod_store::{Ask, NewTurn, Page, SealedKind, StopRequest, Store, Submitted, VersionRef};
 use aod_streams::events::{EventFollower, EventPage};
 use aod_streams::follow::{Follower, Log, StreamStart};
 use aod_turns::{Seals, Turns};
@@ -82,6 +82,7 @@ impl Sessions {
         self.runtimes
             .check_settings(&agent.runtime, &new.settings)?;
         check_schema(new.output_schema.as_ref())?;
+        self.check_day(owner).await?;
         let mut asked = Asked::read(new.prompt)?;
 
         let id = Uuid::new_v4();
@@ -121,10 +122,14 @@ impl Sessions {
             resources,
             vars: new.vars,
             settings: new.settings,
+            limits: new.limits,
             timeout: new.timeout.unwrap_or(self.turns.config().turn.timeout),
-            prompt: asked.text.clone(),
-            blocks: asked.blocks.clone(),
-            output_schema: new.output_schema,
+            first: Some(Ask {
+                prompt: asked.text.clone(),
+                blocks: asked.blocks.clone(),
+                output_schema: new.output_schema,
+                ..Ask::default()
+            }),
             secrets,
             adapter_digest: build.as_ref().map(|build| build.adapter_digest.clone()),
             install_key: build.and_then(|build| build.install_key),
@@ -177,6 +182,7 @@ impl Sessions {
         if new.when_busy == Some(WhenBusy::Steer) && session.status == Status::Running {
             return self.steer(owner, &session, new, request).await;
         }
+        self.check_day(owner).await?;
         let mut asked = Asked::read(new.prompt)?;
         let paths = self.turns.paths().session(id);
         asked.keep(&paths).await?;
@@ -190,11 +196,14 @@ impl Sessions {
         let turn = NewTurn {
             session: id,
             owner,
-            prompt: asked.text,
-            blocks: asked.blocks,
-            timeout: new.timeout,
-            settings: new.settings,
-            output_schema: new.output_schema,
+            ask: Ask {
+                prompt: asked.text,
+                blocks: asked.blocks,
+                timeout: new.timeout,
+                settings: new.settings,
+                output_schema: new.output_schema,
+                limits: new.limits,
+            },
             active_limit: Some(self.active_limit),
             idempotency: self.idempotency(request.as_ref(), &accepted)?,
             at: Timestamp::now(),
@@ -211,6 +220,14 @@ impl Sessions {
                 Ok(accepted)
             }
             Submitted::Replayed(answer) => read_answer(&answer),
+        }
+    }
+
+    /// Refuses a user who may use nothing more on this day.
+    async fn check_day(&self, owner: Uuid) -> Result<()> {
+        match self.turns.day_limit(owner).await? {
+            None => Ok(()),
+            Some(limit) => Err(Error::DayLimit(limit)),
         }
     }
 

@@ -1,7 +1,7 @@
 //! Sessions: creation, reading, deletion. What their turns do to them is in [`crate::turns`].
 
 use aod_resources::{
-    Agent, Environment, PromptBlock, Resource, Session, SessionState, Status, Timestamp,
+    Agent, Environment, Limits, Resource, Session, SessionState, Status, Timestamp,
 };
 use indexmap::IndexMap;
 use rusqlite::{Connection, OptionalExtension, Row, ToSql, named_params, params_from_iter};
@@ -9,7 +9,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use crate::{
-    Error, Idempotency, Page, Result, SealedKind, SealedValue, Store, Submitted, idempotency,
+    Ask, Error, Idempotency, Page, Result, SealedKind, SealedValue, Store, Submitted, idempotency,
     sealed,
     sql::{self, At, Id, Json},
     turns,
@@ -46,14 +46,12 @@ pub struct NewSession {
     pub vars: IndexMap<String, String>,
     /// Values of the runtime's options.
     pub settings: IndexMap<String, Value>,
+    /// Upper bounds for each of its turns.
+    pub limits: Limits,
     /// Seconds per turn, unless a turn says otherwise.
     pub timeout: u32,
-    /// The first turn's prompt.
-    pub prompt: String,
-    /// The same, where it is more than a text.
-    pub blocks: Option<Vec<PromptBlock>>,
-    /// The form that its answer must have.
-    pub output_schema: Option<Value>,
+    /// What is asked in its first turn; none: it is provisioned, and waits for a prompt.
+    pub first: Option<Ask>,
     /// Its sealed variables and repository tokens.
     pub secrets: Vec<SealedValue>,
     /// The adapter that it is to keep, if that is known yet.
@@ -299,14 +297,16 @@ fn create(db: &Connection, new: NewSession) -> Result<Session> {
             .execute([Id(environment.id)])?;
     }
     check_limit(db, new.owner, new.active_limit)?;
+    // Provisioning alone is turn 0, which nobody sees.
+    let turn = u32::from(new.first.is_some());
     let added = db
         .prepare_cached(
             "INSERT INTO sessions (id, owner, agent_id, agent_version, environment_id,
                  environment_version, runtime, model, status, timeout, resources, vars, settings,
-                 turn_count, adapter_digest, install_key, created_at, updated_at)
+                 limits, turn_count, adapter_digest, install_key, created_at, updated_at)
              VALUES (:id, :owner, :agent, :agent_version, :environment, :environment_version,
-                 :runtime, :model, :status, :timeout, :resources, :vars, :settings, 1,
-                 :adapter_digest, :install_key, :at, :at)
+                 :runtime, :model, :status, :timeout, :resources, :vars, :settings,
+                 :limits, :turn, :adapter_digest, :install_key, :at, :at)
              RETURNING *",
         )?
         .query_row(
@@ -324,6 +324,8 @@ fn create(db: &Connection, new: NewSession) -> Result<Session> {
                 ":resources": Json(&new.resources),
                 ":vars": Json(&new.vars),
                 ":settings": Json(&new.settings),
+                ":limits": Json(&new.limits),
+                ":turn": turn,
                 ":adapter_digest": new.adapter_digest,
                 ":install_key": new.install_key,
                 ":at": At(new.at),
@@ -339,14 +341,9 @@ fn create(db: &Connection, new: NewSession) -> Result<Session> {
         }
         added => added?,
     };
-    let first = turns::Asked {
-        prompt: &new.prompt,
-        blocks: new.blocks.as_deref(),
-        timeout: new.timeout,
-        settings: &IndexMap::new(),
-        output_schema: new.output_schema.as_ref(),
-    };
-    turns::insert(db, new.id, 1, &first, new.at)?;
+    let first = new.first.unwrap_or_default();
+    let timeout = first.timeout.unwrap_or(new.timeout);
+    turns::insert(db, new.id, turn, &first, timeout, None, new.at)?;
     sealed::put_all(db, new.owner, new.id, new.secrets, new.at)?;
     Ok(session)
 }
@@ -472,6 +469,7 @@ pub(crate) fn session_from_row(row: &Row<'_>) -> rusqlite::Result<Session> {
     let Json(resources) = row.get("resources")?;
     let Json(vars) = row.get("vars")?;
     let Json(settings) = row.get("settings")?;
+    let Json(limits) = row.get("limits")?;
     Ok(Session {
         id: sql::id(row, "id")?,
         agent_id: sql::id_opt(row, "agent_id")?,
@@ -484,6 +482,7 @@ pub(crate) fn session_from_row(row: &Row<'_>) -> rusqlite::Result<Session> {
         resources,
         vars,
         settings,
+        limits,
         turn_count,
         // Turns follow one another, so the one that waits or runs is the last.
         current_turn: Some(turn_count),

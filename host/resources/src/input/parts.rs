@@ -8,12 +8,14 @@ macro_rules! blank {
 }
 
 mod agents;
+mod limits;
 mod prompts;
 mod sandbox;
 
 use super::shape::{Field, Need, Pattern, Shape, Text};
 
 pub use self::agents::{MCP_SERVER, MCP_SERVERS, SKILL, SKILLS};
+pub use self::limits::LIMITS;
 pub use self::prompts::PROMPT;
 pub use self::sandbox::{NETWORKING, PACKAGES, RESOURCES};
 

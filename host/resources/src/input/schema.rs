@@ -125,6 +125,7 @@ fn shape_parts(shape: &Shape, schemas: &mut Vec<(String, RefOr<Schema>)>) {
         Shape::Map { values, .. } => shape_parts(values, schemas),
         Shape::Text(_)
         | Shape::Integer { .. }
+        | Shape::Positive { .. }
         | Shape::Boolean
         | Shape::Json(_)
         | Shape::JsonObject(_)
@@ -164,6 +165,10 @@ fn shape(shape: &Shape, nullable: bool, doc: Option<&str>) -> RefOr<Schema> {
         Shape::Text(rule) => text(builder(Type::String), rule).into(),
         Shape::Integer { min, max } => builder(Type::Integer)
             .minimum(Some(*min))
+            .maximum(Some(*max))
+            .into(),
+        Shape::Positive { max } => builder(Type::Number)
+            .exclusive_minimum(Some(0))
             .maximum(Some(*max))
             .into(),
         Shape::Boolean => builder(Type::Boolean).into(),

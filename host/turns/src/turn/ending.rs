@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use aod_resources::event::TurnResult;
-use aod_resources::{Outcome, Timestamp, Usage};
+use aod_resources::event::{StopKind, TurnResult};
+use aod_resources::{Outcome, ReachedLimit, Timestamp, Usage};
 use aod_store::{StopRequest, TurnEnd, TurnRecord};
 use aod_supervisor::{Conclusion, ConclusionKind, Request};
 
 use super::conclude::End;
-use super::fold::Fold;
+use super::fold::{Fold, stop_by};
 use super::{Turns, worker};
 use crate::journal::{Journal, Terminal};
 use crate::placement::{ControlReply, WorkerId};
@@ -22,6 +22,7 @@ const LAST_RETRY: Duration = Duration::from_secs(60);
 #[derive(Default)]
 pub(super) struct TurnSummary {
     usage: Usage,
+    rounds: u32,
     remember: Option<String>,
     result: Option<TurnResult>,
 }
@@ -30,8 +31,27 @@ impl TurnSummary {
     pub(super) fn of(fold: &Fold) -> Self {
         Self {
             usage: fold.usage(),
+            rounds: fold.rounds(),
             remember: fold.remember.clone().map(Option::unwrap_or_default),
             result: fold.result.clone(),
+        }
+    }
+
+    /// Of a turn that was not begun, since a limit was reached before.
+    pub(super) fn limited(limit: &ReachedLimit) -> Self {
+        let mut result = TurnResult {
+            stop: StopKind::Failed,
+            text: None,
+            structured: None,
+            is_error: true,
+            stop_reason: None,
+            duration_ms: Some(0),
+            failure: None,
+        };
+        stop_by(&mut result, limit);
+        Self {
+            result: Some(result),
+            ..Self::default()
         }
     }
 }
@@ -144,6 +164,7 @@ async fn commit_to_store(
             exit_code: end.exit_code,
             error: end.error.clone(),
             usage: summary.usage,
+            rounds: summary.rounds,
             result: result.map_err(Error::internal)?,
             terminal,
             resume_token: summary.remember,

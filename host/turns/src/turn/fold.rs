@@ -6,6 +6,7 @@ mod coverage;
 mod dialogue;
 mod form;
 mod ids;
+mod limits;
 mod lines;
 #[cfg(test)]
 mod tests;
@@ -16,7 +17,7 @@ use std::io;
 use std::sync::Arc;
 
 use aod_log::{Kind, Reader, Record};
-use aod_resources::Usage;
+use aod_resources::{ReachedLimit, Usage};
 use aod_resources::event::{Event, EventBody, Failure, Level, Notice, TurnResult};
 use aod_runtime::types::{
     Action, Context, Description, Emitted, Exit, Input, Item, OutputSource, Prompt, Reaction,
@@ -29,6 +30,7 @@ use aod_supervisor::{Exited, TurnEnded};
 use self::coverage::{LineCoverage, unparsed};
 use self::dialogue::Dialogue;
 use self::ids::EventIdAllocator;
+use self::limits::Rounds;
 use self::lines::{Lines, Origin, Pending};
 use self::usage::TurnUsage;
 use super::attachments::Attachments;
@@ -36,6 +38,7 @@ use super::conclude::cause;
 use super::context::Start;
 use crate::{Error, Result};
 
+pub(super) use self::limits::{TurnLimits, limit_text, stop_by};
 pub(super) use self::dialogue::{Due, QuestionState, TimerAction, for_stdin};
 pub use self::form::json_schema;
 
@@ -110,6 +113,11 @@ pub(crate) struct Fold {
     ids: EventIdAllocator,
     dialogue: Dialogue,
     usage: TurnUsage,
+    rounds: Rounds,
+    /// The limits that hold in the turn.
+    limits: TurnLimits,
+    /// The limit that has ended it.
+    pub(crate) limit: Option<ReachedLimit>,
     /// How the turn was asked to end, if it was.
     closing: Option<Closing>,
     pub(crate) failure: Option<Failure>,
@@ -152,6 +160,9 @@ impl Fold {
             current: OutputSource::Stdout,
             dialogue: Dialogue::default(),
             usage: TurnUsage::default(),
+            rounds: Rounds::default(),
+            limits: TurnLimits::default(),
+            limit: None,
             closing: None,
             failure: None,
             result: None,
@@ -251,6 +262,8 @@ impl Fold {
         self.prompt = prompt;
         self.dialogue = Dialogue::default();
         self.usage = TurnUsage::default();
+        self.rounds = Rounds::default();
+        self.limit = None;
         self.closing = None;
         self.failure = None;
         self.result = None;
@@ -270,6 +283,7 @@ impl Fold {
             Kind::Begin => {
                 self.begun = true;
                 self.ids.begin(origin);
+                self.limits = limits_of(record.payload);
                 self.tell_start(step)?;
                 if self.conversation.is_some() {
                     self.dialogue.told(origin.time);
@@ -286,6 +300,7 @@ impl Fold {
                 self.hand_over(step)?;
                 self.ids.reach(origin);
                 self.dialogue.done();
+                self.tell_limit(step)?;
                 self.ended = serde_json::from_slice(record.payload).ok();
                 self.keep_state(step)?;
             }
@@ -527,16 +542,20 @@ impl Fold {
             mut body,
             ..
         } = emitted;
+        let is_difference = item != Item::TurnTotal;
         match &mut body {
             EventBody::Usage(used) => {
-                if item == Item::TurnTotal {
+                if !is_difference {
                     *used = self.usage.difference(used.clone());
                 }
                 self.usage.add(used);
             }
             EventBody::TurnResult(result) => {
                 result.duration_ms.get_or_insert(self.ids.elapsed());
-                form::hold(result, self.prompt.output_schema.as_deref());
+                match &self.limit {
+                    Some(limit) => stop_by(result, limit),
+                    None => form::hold(result, self.prompt.output_schema.as_deref()),
+                }
                 self.failure.clone_from(&result.failure);
                 self.result = Some(result.clone());
             }
@@ -565,6 +584,9 @@ impl Fold {
             _ => self.ids.event(body),
         };
         event.inside = inside;
+        if event.turn == Some(self.prompt.turn) {
+            self.rounds.take(&event, is_difference);
+        }
         self.push(&event, step)
     }
 
@@ -617,13 +639,14 @@ impl Fold {
             self.begin_at(self.end, step)?;
         }
         let Some(conversation) = self.conversation.take() else {
-            return Ok(());
+            return self.tell_limit(step);
         };
         self.ids.reach(self.end);
         match conversation.finish(&exit) {
-            Ok(reaction) => self.act_all(reaction, step),
-            Err(error) => self.fail(&error, step),
+            Ok(reaction) => self.act_all(reaction, step)?,
+            Err(error) => self.fail(&error, step)?,
         }
+        self.tell_limit(step)
     }
 }
 
@@ -634,6 +657,16 @@ pub(super) fn notice(level: Level, code: &str, text: impl Into<String>) -> Event
         text: text.into(),
         code: Some(code.to_owned()),
     })
+}
+
+/// The limits that a turn's `Begin` keeps.
+fn limits_of(begin: &[u8]) -> TurnLimits {
+    #[derive(serde::Deserialize)]
+    struct Begin {
+        #[serde(default)]
+        limits: TurnLimits,
+    }
+    serde_json::from_slice(begin).map_or_else(|_| TurnLimits::default(), |begin: Begin| begin.limits)
 }
 
 /// Where the results of a step go.

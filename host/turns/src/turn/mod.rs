@@ -11,6 +11,7 @@ mod fold;
 mod follow;
 mod input;
 mod launch;
+mod limits;
 mod live;
 mod prepare;
 mod resting;

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aod_runtime::Adapter;
-use aod_runtime::types::{Capability, OptionScope};
+use aod_runtime::types::{Capability, LimitName, OptionScope};
 use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
 
 use super::attachments::{self, Attachments};
-use super::context::{BeginRecord, Start, context, prompt, sandbox_paths, settings};
-use super::fold::{Fold, FoldInput};
+use super::context::{BeginRecord, Start, context, limits, prompt, sandbox_paths, settings};
+use super::fold::{Fold, FoldInput, TurnLimits};
 use super::launch;
 use super::task::Task;
 use crate::Error;
@@ -108,7 +108,8 @@ impl Task<'_> {
                 stages.run(Stage::Skills, async { written }).await?;
             }
         }
-        let ready = self.prepare(&chosen, &installation, secrets, has_lost);
+        let limits = self.limits().await?;
+        let ready = self.prepare(&chosen, &installation, secrets, (limits, has_lost));
         stages.run(Stage::RuntimeStart, async { ready }).await
     }
 
@@ -172,7 +173,7 @@ impl Task<'_> {
         chosen: &Chosen,
         installation: &Installation,
         secrets: TurnSecrets,
-        has_lost_history: bool,
+        (limits, has_lost_history): (TurnLimits, bool),
     ) -> Result<Ready, StageError> {
         let sandboxes = &self.turns.sandboxes;
         let runtime = &self.session.session.runtime;
@@ -194,6 +195,7 @@ impl Task<'_> {
             first: None,
             live: self.turns.config.live.idle > Duration::ZERO
                 && description.capabilities.contains(&Capability::Live),
+            limits,
             fingerprint: self.fingerprint(chosen, &secrets),
         };
         let places = sandbox_paths(&*sandboxes.driver, &self.paths);
@@ -264,7 +266,17 @@ impl Task<'_> {
             true => self.turn.turn.output_schema.as_ref(),
             false => None,
         };
-        fingerprint(&self.turns.seals, chosen, secrets, &json!([settings, form]))
+        // A CLI that holds it counts what its process spends.
+        let holds_cost = |capability: &Capability| match capability {
+            Capability::Limits(names) => names.contains(&LimitName::MaxCostUsd),
+            _ => false,
+        };
+        let cost = match description.capabilities.iter().any(holds_cost) {
+            true => limits(&self.session, &self.turn.turn).max_cost_usd,
+            false => None,
+        };
+        let asked = json!([settings, form, cost]);
+        fingerprint(&self.turns.seals, chosen, secrets, &asked)
     }
 }
 

@@ -13,7 +13,7 @@ use super::conclude::{self, End, conclude};
 use super::context::BeginRecord;
 use super::derive::Derivation;
 use super::ending::{TurnSummary, abandon, commit, fence_off, journal};
-use super::fold::Fold;
+use super::fold::{Fold, limit_text};
 use super::input::UserInput;
 use super::prepare::Ready;
 use super::resting::Rested;
@@ -183,6 +183,11 @@ impl Task<'_> {
         if self.resumed && self.recorded().map_err(Error::internal)?.is_some() {
             // An earlier host died between the start of the CLI and the note of it.
             return self.resume().await;
+        }
+        if let Some(limit) = self.turns.day_limit(self.session.owner).await? {
+            let end = End::error(limit_text(&limit));
+            self.end(end, TurnSummary::limited(&limit)).await?;
+            return Ok(None);
         }
         if let Some(derivation) = self.go_on().await? {
             return Ok(Some(derivation));
