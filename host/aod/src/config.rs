@@ -384,7 +384,11 @@ impl Settings {
         if self.admission.max_running == 0 || self.limits.sessions_per_user == 0 {
             bail!("admission.max_running and limits.sessions_per_user should be 1 or more");
         }
-        if self.limits.user_day_cost_usd.is_some_and(|most| !(most > 0.0)) {
+        if self
+            .limits
+            .user_day_cost_usd
+            .is_some_and(|most| !(most > 0.0))
+        {
             bail!("limits.user_day_cost_usd should be more than 0");
         }
         self.http()?;

@@ -22,6 +22,7 @@ mod page;
 mod path;
 mod problem;
 mod query;
+mod queue;
 mod runtimes;
 mod server;
 mod sessions;
@@ -99,6 +100,7 @@ fn documented() -> OpenApiRouter<Api> {
         .merge(agents::routes())
         .merge(environments::routes())
         .merge(sessions::routes())
+        .merge(queue::routes())
         .merge(answers::routes())
         .merge(stream::routes())
         .merge(events::routes())

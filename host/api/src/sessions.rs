@@ -147,7 +147,12 @@ struct PromptAck {
     status: Status,
     /// Where its events are streamed.
     stream_url: String,
+    /// The turn that was begun; for a prompt that waits or steers, the one that is there.
     current_turn: u32,
+    /// What the prompt is in the session's queue; absent where it does not wait there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, nullable = false)]
+    queued_id: Option<Uuid>,
 }
 
 impl From<Accepted> for CreateAck {
@@ -175,6 +180,7 @@ impl From<Accepted> for PromptAck {
             status: accepted.status,
             stream_url: stream_url(accepted.session),
             current_turn: accepted.turn,
+            queued_id: accepted.queued.map(|queued| queued.id),
         }
     }
 }
@@ -216,8 +222,8 @@ async fn read(
     Ok(Json(api.sessions.get(caller.user, id).await?))
 }
 
-/// Starts the next turn in the same workspace; with `when_busy: "steer"`, what is asked goes to the
-/// turn that runs, if one does.
+/// Starts the next turn in the same workspace. Where a turn waits or runs, `when_busy: "queue"` has
+/// the prompt wait for its end, and with `"steer"` what is asked goes to the turn that runs.
 #[utoipa::path(post, path = "/sessions/{id}/prompt", tag = "sessions", request_body = NewPrompt,
     params(Id<Session>, IdempotencyKey),
     responses((status = 202, body = PromptAck), (status = 400), (status = 404), (status = 409)))]

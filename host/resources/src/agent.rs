@@ -7,8 +7,8 @@ use utoipa::openapi::{RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 use uuid::Uuid;
 
-use crate::{Limits, Timestamp};
 use crate::input::{MCP_SERVER, SKILL, schema};
+use crate::{Limits, Timestamp};
 
 /// A reusable template: which runtime and model, and what it is told.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]

@@ -23,8 +23,8 @@ use crate::{Limits, McpServer, Networking, PackageManager, Resource, Skill};
 pub use self::fields::Input;
 pub use self::mcp::{MASK, McpPart, mcp_secret_name};
 use self::parts::{
-    JSON_SCHEMA, LIMITS, MCP_SERVERS, METADATA, NETWORKING, OPEN_VARIABLES, PACKAGES, PROMPT, RESOURCES,
-    SETTINGS, SKILLS, TEXT, TIMEOUT, VARIABLES, VERSION, WORD,
+    JSON_SCHEMA, LIMITS, MCP_SERVERS, METADATA, NETWORKING, OPEN_VARIABLES, PACKAGES, PROMPT,
+    RESOURCES, SETTINGS, SKILLS, TEXT, TIMEOUT, VARIABLES, VERSION, WORD,
 };
 pub(crate) use self::parts::{MCP_SERVER, SKILL};
 pub use self::parts::{NAME, NOT_BLANK};
@@ -237,8 +237,9 @@ input! {
         /// the turn's `result.structured`.
         optional output_schema: Option<Value> = JSON_SCHEMA,
         /// What happens where a turn of the session waits or runs: it is refused with 409
-        /// (`reject`, also where nothing is said), or what is asked goes to the turn that runs
-        /// (`steer`), with its settings. Only a runtime with the capability `inject` can be steered.
+        /// (`reject`, also where nothing is said), it waits for that turn's end (`queue`), or what is
+        /// asked goes to the turn that runs (`steer`), with its settings. Only a runtime with the
+        /// capability `inject` can be steered.
         optional when_busy: Option<WhenBusy> = Shape::Word(WhenBusy::WORDS),
     }
 }
@@ -250,13 +251,15 @@ pub enum WhenBusy {
     /// It is refused.
     #[default]
     Reject,
+    /// It waits for the turn's end.
+    Queue,
     /// It goes to the turn that runs.
     Steer,
 }
 
 impl WhenBusy {
     /// The words that requests use.
-    pub const WORDS: &'static [&'static str] = &["reject", "steer"];
+    pub const WORDS: &'static [&'static str] = &["reject", "queue", "steer"];
 }
 
 /// What is asked: a text, or blocks.

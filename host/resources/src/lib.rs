@@ -35,6 +35,8 @@ pub use limits::{LimitName, Limits, ReachedLimit, Spent};
 pub use runtime::{CheckState, RuntimeChange, RuntimeHealth};
 #[doc(hidden)]
 pub use serde_json::{Error as FieldError, Map, Value};
-pub use session::{Attachment, PromptBlock, QueuedPrompt, Resource, ResourceKind, Session, Turn, Usage};
+pub use session::{
+    Attachment, PromptBlock, QueuedPrompt, Resource, ResourceKind, Session, Turn, Usage,
+};
 pub use state::{IllegalTransition, Outcome, SessionEvent, SessionState, Status};
 pub use time::Timestamp;

@@ -150,10 +150,16 @@ impl std::fmt::Display for ReachedLimit {
         } = self;
         match name {
             LimitName::MaxRounds => {
-                write!(f, "max_rounds: {used} requests to the model of at most {most}")
+                write!(
+                    f,
+                    "max_rounds: {used} requests to the model of at most {most}"
+                )
             }
             LimitName::MaxOutputTokens => {
-                write!(f, "max_output_tokens: {used} output tokens of at most {most}")
+                write!(
+                    f,
+                    "max_output_tokens: {used} output tokens of at most {most}"
+                )
             }
             LimitName::MaxCostUsd => {
                 write!(f, "max_cost_usd: {used:.4} US dollars of at most {most}")

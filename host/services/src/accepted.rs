@@ -34,6 +34,16 @@ pub struct Accepted {
     pub status: Status,
     /// What a new session was made with; none for the next prompt of one that was there.
     pub created: Option<Created>,
+    /// What it is in the queue, where it waits there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub queued: Option<Queued>,
+}
+
+/// A prompt that waits in its session's queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Queued {
+    /// Its id.
+    pub id: Uuid,
 }
 
 /// What a new session was made with.

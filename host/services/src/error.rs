@@ -22,6 +22,8 @@ pub enum Kind {
     Session,
     /// A registered credential.
     Credential,
+    /// A prompt that waits in a session's queue.
+    QueuedPrompt,
     /// A question that a turn asked.
     Question,
     /// A user.
@@ -37,6 +39,7 @@ impl fmt::Display for Kind {
             Self::Environment => "Environment",
             Self::Session => "Session",
             Self::Credential => "Credential",
+            Self::QueuedPrompt => "Queued prompt",
             Self::Question => "Question",
             Self::User => "User",
             Self::Token => "Token",
@@ -52,6 +55,7 @@ impl Kind {
             "environment" => Self::Environment,
             "session" => Self::Session,
             "credential" => Self::Credential,
+            "queued prompt" => Self::QueuedPrompt,
             "user" => Self::User,
             "token" => Self::Token,
             _ => return None,
@@ -311,10 +315,14 @@ fn refusal(illegal: &IllegalTransition) -> String {
     use aod_resources::SessionEvent::{Break, End, Prompt, Start};
     match (illegal.state.status, illegal.event) {
         (Status::Pending, Prompt) => {
-            "Session is pending: its turn has not started yet; wait for its end".to_owned()
+            "Session is pending: its turn has not started yet; wait for its end, or send the prompt \
+             with when_busy \"queue\""
+                .to_owned()
         }
         (Status::Running, Prompt) => {
-            "Session is running: wait for the turn's end, or interrupt it".to_owned()
+            "Session is running: wait for the turn's end, interrupt it, or send the prompt with \
+             when_busy \"queue\""
+                .to_owned()
         }
         (Status::Terminated, Prompt) => {
             "Session is terminated and takes no more prompts: create another".to_owned()

@@ -16,6 +16,7 @@ mod host;
 mod machine;
 mod owner;
 mod prompts;
+mod queue;
 pub mod runtimes;
 pub mod sessions;
 mod steer;

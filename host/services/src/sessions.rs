@@ -106,6 +106,7 @@ impl Sessions {
                 environment: environment.map(|it| it.id),
                 resources: resources.clone(),
             }),
+            queued: None,
         };
         let runtime = agent.runtime.clone();
         let build = self.runtimes.build(&runtime);
@@ -183,43 +184,90 @@ impl Sessions {
             return self.steer(owner, &session, new, request).await;
         }
         self.check_day(owner).await?;
+        let may_wait = new.when_busy == Some(WhenBusy::Queue);
         let mut asked = Asked::read(new.prompt)?;
         let paths = self.turns.paths().session(id);
         asked.keep(&paths).await?;
         let kept = asked.blocks.clone();
+        let ask = Ask {
+            prompt: asked.text,
+            blocks: asked.blocks,
+            timeout: new.timeout,
+            settings: new.settings,
+            output_schema: new.output_schema,
+            limits: new.limits,
+        };
+        let taken = match may_wait {
+            true => self.queue_or_begin(owner, session, ask, request).await,
+            false => self.begin(owner, &session, ask, request.as_ref()).await,
+        };
+        let is_kept = matches!(&taken, Ok((_, Taken::Now)));
+        if !is_kept {
+            prompts::discard(kept, &paths).await;
+        }
+        taken.map(|(accepted, _)| accepted)
+    }
+
+    /// Begins the turn of a prompt, or has it wait for the end of the one that is there.
+    async fn queue_or_begin(
+        &self,
+        owner: Uuid,
+        mut session: Session,
+        ask: Ask,
+        request: Option<Idempotent>,
+    ) -> Result<(Accepted, Taken)> {
+        loop {
+            let queued = self
+                .enqueue(owner, &session, ask.clone(), request.as_ref())
+                .await?;
+            if let Some(accepted) = queued {
+                return Ok(accepted);
+            }
+            match self
+                .begin(owner, &session, ask.clone(), request.as_ref())
+                .await
+            {
+                // Another prompt was there first.
+                Err(Error::PromptsQueued) => {}
+                Err(Error::NotInThisState(illegal)) if illegal.state.status.is_active() => {}
+                begun => return begun,
+            }
+            session = self.store.session(owner, session.id).await?;
+        }
+    }
+
+    /// Begins the turn of a prompt.
+    async fn begin(
+        &self,
+        owner: Uuid,
+        session: &Session,
+        ask: Ask,
+        request: Option<&Idempotent>,
+    ) -> Result<(Accepted, Taken)> {
+        let id = session.id;
         let accepted = Accepted {
             session: id,
             turn: session.turn_count + 1,
             status: Status::Pending,
             created: None,
+            queued: None,
         };
         let turn = NewTurn {
             session: id,
             owner,
-            ask: Ask {
-                prompt: asked.text,
-                blocks: asked.blocks,
-                timeout: new.timeout,
-                settings: new.settings,
-                output_schema: new.output_schema,
-                limits: new.limits,
-            },
+            ask,
             active_limit: Some(self.active_limit),
-            idempotency: self.idempotency(request.as_ref(), &accepted)?,
+            idempotency: self.idempotency(request, &accepted)?,
             at: Timestamp::now(),
         };
-        let added = self.store.add_turn(turn).await;
-        if !matches!(added, Ok(Submitted::New(_))) {
-            prompts::discard(kept, &paths).await;
-        }
-        match added? {
+        match self.store.add_turn(turn).await? {
             // Two prompts cannot both be accepted at once: the second finds the session pending.
             Submitted::New(turn) => {
                 let number = turn.turn_number;
                 self.turns.queue(owner, id, number, &session.runtime);
-                Ok(accepted)
+                Ok((accepted, Taken::Now))
             }
-            Submitted::Replayed(answer) => read_answer(&answer),
+            Submitted::Replayed(answer) => Ok((read_answer(&answer)?, Taken::Before)),
         }
     }
 
@@ -420,6 +468,15 @@ impl Sessions {
             .map_err(Error::internal)?
             .map_err(Error::internal)
     }
+}
+
+/// Whether a prompt was taken by this request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Taken {
+    /// By this one.
+    Now,
+    /// By an earlier one that was the same.
+    Before,
 }
 
 /// Repositories, and their tokens by position.

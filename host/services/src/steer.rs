@@ -24,7 +24,9 @@ impl Sessions {
         // A setting, a form or a time is one of a turn: the turn that runs has its own.
         if !new.settings.is_empty()
             || !new.limits.is_empty()
-            || new.output_schema.is_some() || new.timeout.is_some() {
+            || new.output_schema.is_some()
+            || new.timeout.is_some()
+        {
             return Err(Error::SteerWithMore);
         }
         let accepted = Accepted {
@@ -32,6 +34,7 @@ impl Sessions {
             turn: session.turn_count,
             status: Status::Running,
             created: None,
+            queued: None,
         };
         // The same request again is the same input: the supervisor takes each once.
         let input = request

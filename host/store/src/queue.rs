@@ -132,7 +132,11 @@ impl Store {
                 return Ok(None);
             };
             let row = SessionRow::load(db, session)?;
-            if row.state.apply(aod_resources::SessionEvent::Prompt).is_err() {
+            if row
+                .state
+                .apply(aod_resources::SessionEvent::Prompt)
+                .is_err()
+            {
                 return Ok(None);
             }
             db.prepare_cached("DELETE FROM queue WHERE id = ?")?
@@ -198,8 +202,7 @@ pub(crate) fn clear(db: &Connection, session: Uuid) -> Result<()> {
 }
 
 fn list(db: &Connection, session: Uuid) -> Result<Vec<QueuedPrompt>> {
-    let mut query =
-        db.prepare_cached("SELECT * FROM queue WHERE session_id = ? ORDER BY seq")?;
+    let mut query = db.prepare_cached("SELECT * FROM queue WHERE session_id = ? ORDER BY seq")?;
     let rows = query.query_map([Id(session)], from_row)?;
     (1..)
         .zip(rows)

@@ -183,10 +183,7 @@ impl Turn {
             // Its adapter asks the CLI over stdin, when the host has read the recorded interrupt.
             Action::Signal
                 if self.interrupt.by_dialogue
-                    && matches!(
-                        self.ending.reason(),
-                        Reason::Interrupted | Reason::Limit
-                    ) => {}
+                    && matches!(self.ending.reason(), Reason::Interrupted | Reason::Limit) => {}
             Action::Signal => {
                 if let Some(signal) = self.interrupt.signal {
                     self.process.signal(signal, self.interrupt.to);

@@ -17,8 +17,8 @@ use std::io;
 use std::sync::Arc;
 
 use aod_log::{Kind, Reader, Record};
-use aod_resources::{ReachedLimit, Usage};
 use aod_resources::event::{Event, EventBody, Failure, Level, Notice, TurnResult};
+use aod_resources::{ReachedLimit, Usage};
 use aod_runtime::types::{
     Action, Context, Description, Emitted, Exit, Input, Item, OutputSource, Prompt, Reaction,
     TurnReference,
@@ -38,9 +38,9 @@ use super::conclude::cause;
 use super::context::Start;
 use crate::{Error, Result};
 
-pub(super) use self::limits::{TurnLimits, limit_text, stop_by};
 pub(super) use self::dialogue::{Due, QuestionState, TimerAction, for_stdin};
 pub use self::form::json_schema;
+pub(super) use self::limits::{TurnLimits, limit_text, stop_by};
 
 /// Lines are handed over in batches of about this many bytes, and of no more lines than this: what
 /// an adapter makes of each line counts towards the bounds of a call's time and reply.
@@ -666,7 +666,8 @@ fn limits_of(begin: &[u8]) -> TurnLimits {
         #[serde(default)]
         limits: TurnLimits,
     }
-    serde_json::from_slice(begin).map_or_else(|_| TurnLimits::default(), |begin: Begin| begin.limits)
+    serde_json::from_slice(begin)
+        .map_or_else(|_| TurnLimits::default(), |begin: Begin| begin.limits)
 }
 
 /// Where the results of a step go.

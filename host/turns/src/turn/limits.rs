@@ -45,7 +45,9 @@ impl Task<'_> {
 /// What is left of limits.
 fn left(most: &Limits, spent: &Spent) -> Limits {
     Limits {
-        max_rounds: most.max_rounds.map(|most| most.saturating_sub(spent.rounds)),
+        max_rounds: most
+            .max_rounds
+            .map(|most| most.saturating_sub(spent.rounds)),
         max_output_tokens: most
             .max_output_tokens
             .map(|most| most.saturating_sub(spent.output_tokens)),

@@ -14,6 +14,7 @@ mod launch;
 mod limits;
 mod live;
 mod prepare;
+mod queue;
 mod resting;
 mod restore;
 mod task;
@@ -362,6 +363,9 @@ impl Turns {
                 }
             }
             drop(running);
+            if !turns.shutdown.is_cancelled() {
+                turns.begin_queued(session).await;
+            }
         });
     }
 

@@ -163,7 +163,10 @@ impl Rounds {
                 self.count += 1;
                 self.repeats += 1;
             }
-            Request::Open { .. } | Request::Counted { is_repeat: false, .. } => self.repeats += 1,
+            Request::Open { .. }
+            | Request::Counted {
+                is_repeat: false, ..
+            } => self.repeats += 1,
             Request::None
             | Request::Answered
             | Request::Counted { .. }
@@ -181,9 +184,10 @@ impl Rounds {
         match self.last {
             _ if self.goes_on => Some(self.count),
             // The last one may be the turn's end.
-            Request::Open { .. } | Request::Counted { is_repeat: true, .. } => {
-                Some(self.count.saturating_sub(1))
-            }
+            Request::Open { .. }
+            | Request::Counted {
+                is_repeat: true, ..
+            } => Some(self.count.saturating_sub(1)),
             _ => None,
         }
     }
@@ -272,7 +276,9 @@ pub(in crate::turn) fn stop_by(result: &mut TurnResult, limit: &ReachedLimit) {
 
 /// What is said of a turn that a limit has ended.
 pub(in crate::turn) fn limit_text(limit: &ReachedLimit) -> String {
-    format!("the turn reached its limit, and was stopped: {limit}; the session takes another prompt")
+    format!(
+        "the turn reached its limit, and was stopped: {limit}; the session takes another prompt"
+    )
 }
 
 #[cfg(test)]
@@ -299,9 +305,7 @@ mod tests {
 
     fn body(name: &str) -> EventBody {
         let (kind, id) = name.split_once(' ').unwrap_or((name, ""));
-        let call = |id: &str| {
-            json!({"call_id": id, "name": "x", "kind": "other", "input": {}, "locations": []})
-        };
+        let call = |id: &str| json!({"call_id": id, "name": "x", "kind": "other", "input": {}, "locations": []});
         match kind {
             "delta" => EventBody::MessageDelta(MessageDelta {
                 message: 1,
@@ -311,9 +315,7 @@ mod tests {
                 serde_json::from_value::<Message>(json!({"role": "assistant", "text": "x"}))
                     .unwrap(),
             ),
-            "call" => {
-                EventBody::ToolCall(serde_json::from_value::<ToolCall>(call(id)).unwrap())
-            }
+            "call" => EventBody::ToolCall(serde_json::from_value::<ToolCall>(call(id)).unwrap()),
             "result" => EventBody::ToolResult(
                 serde_json::from_value::<ToolResult>(
                     json!({"call_id": id, "output": "", "is_error": false}),
@@ -361,15 +363,35 @@ mod tests {
             (&["call a", "call b", "result a", "result b"], 1, 0, Some(1)),
             (&["call a", "result a", "text"], 2, 0, Some(1)),
             // Tokens are told for each request, before or behind the answers to its calls.
-            (&["text", "tokens", "call a", "result a", "text", "tokens"], 2, 0, None),
-            (&["text", "call a", "result a", "tokens", "call b", "result b"], 2, 0, Some(2)),
+            (
+                &["text", "tokens", "call a", "result a", "text", "tokens"],
+                2,
+                0,
+                None,
+            ),
+            (
+                &["text", "call a", "result a", "tokens", "call b", "result b"],
+                2,
+                0,
+                Some(2),
+            ),
             // Two models were used for one.
             (&["text", "tokens m", "tokens n"], 1, 0, None),
             // Requests that fail, in the words of several CLIs.
             (&["retry", "retry", "retry"], 3, 3, Some(3)),
-            (&["delta", "discard", "retry", "delta", "discard"], 2, 2, Some(2)),
+            (
+                &["delta", "discard", "retry", "delta", "discard"],
+                2,
+                2,
+                Some(2),
+            ),
             (&["delta", "retry", "discard", "delta"], 2, 1, Some(1)),
-            (&["delta", "tokens", "retry", "delta", "tokens", "retry"], 2, 2, Some(2)),
+            (
+                &["delta", "tokens", "retry", "delta", "tokens", "retry"],
+                2,
+                2,
+                Some(2),
+            ),
             (&["tokens", "retry", "tokens"], 1, 1, Some(1)),
             (&["tokens", "tokens", "tokens"], 3, 3, Some(2)),
             // One that gets on.
