@@ -15,14 +15,14 @@ use crate::path::{Id, QueuedId};
 /// The routes of queues.
 pub(crate) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new()
-        .routes(routes!(list))
-        .routes(routes!(read, remove))
+        .routes(routes!(queue))
+        .routes(routes!(queued, unqueue))
 }
 
 /// The prompts that wait for the end of a session's turn, in the order in which they will be begun.
 #[utoipa::path(get, path = "/sessions/{id}/queue", tag = "sessions", params(Id<Session>),
     responses((status = 200, body = Listing<QueuedPrompt>), (status = 404)))]
-async fn list(
+async fn queue(
     State(api): State<Api>,
     caller: Caller,
     Id { id, .. }: Id<Session>,
@@ -35,7 +35,7 @@ async fn list(
 #[utoipa::path(get, path = "/sessions/{id}/queue/{queued_id}", tag = "sessions",
     params(Id<Session>, QueuedId),
     responses((status = 200, body = QueuedPrompt), (status = 404)))]
-async fn read(
+async fn queued(
     State(api): State<Api>,
     caller: Caller,
     Id { id, .. }: Id<Session>,
@@ -48,7 +48,7 @@ async fn read(
 #[utoipa::path(delete, path = "/sessions/{id}/queue/{queued_id}", tag = "sessions",
     params(Id<Session>, QueuedId),
     responses((status = 200, body = Detail), (status = 404)))]
-async fn remove(
+async fn unqueue(
     State(api): State<Api>,
     caller: Caller,
     Id { id, .. }: Id<Session>,

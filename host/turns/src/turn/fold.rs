@@ -554,7 +554,10 @@ impl Fold {
                 result.duration_ms.get_or_insert(self.ids.elapsed());
                 match &self.limit {
                     Some(limit) => stop_by(result, limit),
-                    None => form::hold(result, self.prompt.output_schema.as_deref()),
+                    None => {
+                        form::hold(result, self.prompt.output_schema.as_deref());
+                        limits::name(result, &self.limits.asked);
+                    }
                 }
                 self.failure.clone_from(&result.failure);
                 self.result = Some(result.clone());

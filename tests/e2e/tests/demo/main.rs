@@ -7,6 +7,7 @@ mod crashes;
 mod hostile;
 mod limits;
 mod provisioning;
+mod queue;
 mod races;
 mod readers;
 mod retention;

@@ -28,6 +28,7 @@ mod extras;
 mod failures;
 mod faults;
 mod lab;
+mod limits;
 mod live;
 mod stops;
 mod turns;

@@ -274,6 +274,26 @@ pub(in crate::turn) fn stop_by(result: &mut TurnResult, limit: &ReachedLimit) {
     });
 }
 
+/// Names the limit that the CLI itself has held, where it did.
+pub(super) fn name(result: &mut TurnResult, asked: &Limits) {
+    let Some(failure) = &mut result.failure else {
+        return;
+    };
+    if failure.kind != FailureKind::Limit {
+        return;
+    }
+    let limit = match result.stop {
+        StopKind::MaxRounds => asked.max_rounds.map(|most| ("max_rounds", f64::from(most))),
+        _ => asked.max_cost_usd.map(|most| ("max_cost_usd", most)),
+    };
+    if let Some((name, most)) = limit {
+        failure.message = format!("{name}: {} (at most {most})", failure.message);
+        if result.stop != StopKind::MaxRounds {
+            result.stop = StopKind::Budget;
+        }
+    }
+}
+
 /// What is said of a turn that a limit has ended.
 pub(in crate::turn) fn limit_text(limit: &ReachedLimit) -> String {
     format!(
