@@ -214,6 +214,8 @@ impl From<aod_services::Error> for ApiError {
             | Error::OutputSchema { .. }
             | Error::PromptBlock { .. }
             | Error::SteerWithMore
+            | Error::TooManyLabels { .. }
+            | Error::SchemaWithoutPrompt
             | Error::Manifest(_)
             | Error::MaskWithoutValue { .. }
             | Error::CredentialUnknown { .. }

@@ -2,7 +2,9 @@
 
 use aod_resources::schema;
 use aod_resources::shape::{Pattern, Shape, Text};
-use aod_resources::{NewPrompt, NewSession, Resource, Session, Status, Turn};
+use aod_resources::{
+    LABELS, NewPrompt, NewSession, Resource, Session, SessionChanges, Status, Turn,
+};
 use aod_services::{Accepted, Created, Idempotent, SessionFilter};
 use axum::Json;
 use axum::extract::{FromRequestParts, State};
@@ -11,6 +13,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderName, StatusCode};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
+use indexmap::IndexMap;
 use serde::Serialize;
 use utoipa::openapi::path::{Parameter, ParameterIn};
 use utoipa::{IntoParams, ToSchema};
@@ -31,7 +34,7 @@ use crate::text;
 pub(crate) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new()
         .routes(routes!(list, create))
-        .routes(routes!(read))
+        .routes(routes!(read, update))
         .routes(routes!(prompt))
         .routes(routes!(turns))
         .routes(routes!(provisioning))
@@ -54,6 +57,11 @@ aod_resources::input! {
         optional agent_id: Option<Uuid> = Shape::Id,
         /// Only sessions of this runtime.
         optional runtime: Option<String> = Text::new(0, 100).shape(),
+        /// Only sessions whose label KEY has this value; more than one such parameter may be given.
+        optional metadata: IndexMap<String, String> = LABELS,
+        /// Only sessions whose title or first prompt holds this text, whatever the case of its ASCII
+        /// letters.
+        optional q: Option<String> = Text::new(1, 200).shape(),
     }
 }
 
@@ -73,6 +81,8 @@ async fn list(
         status: wanted.status,
         agent_id: wanted.agent_id,
         runtime: wanted.runtime,
+        metadata: wanted.metadata,
+        text: wanted.q,
     };
     let sessions = api.sessions.list(caller.user, filter, page.range()).await?;
     Ok(Json(page.listing(sessions, |session| session.id)))
@@ -137,7 +147,8 @@ struct CreateAck {
     stream_url: String,
     environment_id: Option<Uuid>,
     resources: Vec<Resource>,
-    current_turn: u32,
+    /// Its first turn; null where nothing is asked yet.
+    current_turn: Option<u32>,
 }
 
 /// The reply to a next prompt.
@@ -168,7 +179,7 @@ impl From<Accepted> for CreateAck {
             stream_url: stream_url(accepted.session),
             environment_id: created.environment,
             resources: created.resources,
-            current_turn: accepted.turn,
+            current_turn: (accepted.turn > 0).then_some(accepted.turn),
         }
     }
 }
@@ -196,7 +207,8 @@ struct StopAck {
     status: Status,
 }
 
-/// Creates a session and starts its first turn.
+/// Creates a session and starts its first turn; without a prompt, the sandbox is provisioned at once,
+/// and the session waits for one.
 #[utoipa::path(post, path = "/sessions", tag = "sessions", request_body = NewSession,
     params(IdempotencyKey),
     responses((status = 202, body = CreateAck), (status = 400), (status = 404), (status = 409)))]
@@ -220,6 +232,18 @@ async fn read(
     Id { id, .. }: Id<Session>,
 ) -> Result<Json<Session>, ApiError> {
     Ok(Json(api.sessions.get(caller.user, id).await?))
+}
+
+/// Changes what a session is called and labelled with.
+#[utoipa::path(patch, path = "/sessions/{id}", tag = "sessions", request_body = SessionChanges,
+    params(Id<Session>), responses((status = 200, body = Session), (status = 400), (status = 404)))]
+async fn update(
+    State(api): State<Api>,
+    caller: Caller,
+    Id { id, .. }: Id<Session>,
+    Body { value, .. }: Body<SessionChanges>,
+) -> Result<Json<Session>, ApiError> {
+    Ok(Json(api.sessions.update(caller.user, id, value).await?))
 }
 
 /// Starts the next turn in the same workspace. Where a turn waits or runs, `when_busy: "queue"` has

@@ -26,8 +26,8 @@ use self::parts::{
     JSON_SCHEMA, LIMITS, MCP_SERVERS, METADATA, NETWORKING, OPEN_VARIABLES, PACKAGES, PROMPT,
     RESOURCES, SETTINGS, SKILLS, TEXT, TIMEOUT, VARIABLES, VERSION, WORD,
 };
+pub use self::parts::{LABELS, NAME, NOT_BLANK};
 pub(crate) use self::parts::{MCP_SERVER, SKILL};
-pub use self::parts::{NAME, NOT_BLANK};
 use self::shape::Shape;
 
 /// Secret values by name. They are sealed before they reach the store.
@@ -177,7 +177,7 @@ input! {
 }
 
 input! {
-    /// A new session and its first prompt.
+    /// A new session, with its first prompt if there is one.
     example r#"{
         "agent_id": "6f1b6f0e-2d0c-4a8e-9a53-0b1f7b6f2c11",
         "prompt": "Say hello.",
@@ -186,8 +186,13 @@ input! {
     pub struct NewSession {
         /// The agent.
         required agent_id: Uuid = Shape::Id,
-        /// What it is asked: a text of at most 1 MiB, or blocks.
-        required prompt: PromptInput = PROMPT,
+        /// What it is asked: a text of at most 1 MiB, or blocks. Where nothing is asked, the sandbox
+        /// is provisioned at once, and the session waits for a prompt.
+        optional prompt: Option<PromptInput> = PROMPT,
+        /// A name for people.
+        optional title: Option<String> = NAME,
+        /// The user's own labels, at most 16.
+        optional metadata: IndexMap<String, String> = LABELS,
         /// Overrides the agent's environment.
         optional environment_id: Option<Uuid> = Shape::Id,
         /// Seconds a turn may take; as the server is configured where nothing is said (600).
@@ -208,6 +213,17 @@ input! {
         optional output_schema: Option<Value> = JSON_SCHEMA,
     }
     disjoint secret_env_vars and vars
+}
+
+input! {
+    /// Changes to a session. What is left out stays as it is.
+    example r#"{"title": "Review of the parser", "metadata": {"ticket": "42", "team": ""}}"#
+    pub struct SessionChanges {
+        /// A name for people; `null` clears it.
+        nullable title: Option<Option<String>> = NAME,
+        /// Merged key by key; an empty value deletes its key. At most 16 are kept.
+        optional metadata: IndexMap<String, String> = LABELS,
+    }
 }
 
 /// A repository to clone, with what it takes to do so.

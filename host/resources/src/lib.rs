@@ -20,9 +20,9 @@ pub use environment::{
     Environment, EnvironmentType, EnvironmentVersion, Networking, NetworkingKind, PackageManager,
 };
 pub use input::{
-    AgentChanges, BlockInput, EnvironmentChanges, Input, MASK, McpPart, NAME, NOT_BLANK, NewAgent,
-    NewEnvironment, NewPrompt, NewResource, NewSession, PromptInput, Secrets, WhenBusy,
-    mcp_secret_name, shape,
+    AgentChanges, BlockInput, EnvironmentChanges, Input, LABELS, MASK, McpPart, NAME, NOT_BLANK,
+    NewAgent, NewEnvironment, NewPrompt, NewResource, NewSession, PromptInput, Secrets,
+    SessionChanges, WhenBusy, mcp_secret_name, shape,
 };
 
 /// The variable that the host sets in every sandbox and that nobody else may: without its home no

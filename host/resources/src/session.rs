@@ -39,9 +39,17 @@ pub struct Session {
     #[serde(default, skip_serializing_if = "Limits::is_empty")]
     #[schema(required = false)]
     pub limits: Limits,
+    /// A name for people; absent where it has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, nullable = false)]
+    pub title: Option<String>,
+    /// The user's own labels; absent where there are none.
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    #[schema(required = false)]
+    pub metadata: IndexMap<String, String>,
     /// How many turns it has had, the current one included.
     pub turn_count: u32,
-    /// The turn that waits or runs, else the last one.
+    /// The turn that waits or runs, else the last one; null before the first prompt.
     pub current_turn: Option<u32>,
     /// The canonical model id.
     pub model: String,

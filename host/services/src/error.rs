@@ -110,6 +110,17 @@ pub enum Error {
         /// What is wrong.
         problem: String,
     },
+    /// More labels than a session may have.
+    #[error("metadata: a session may have {most} labels, and this would be {count}")]
+    TooManyLabels {
+        /// How many it may have.
+        most: usize,
+        /// How many there would be.
+        count: usize,
+    },
+    /// The form of an answer to nothing.
+    #[error("output_schema: it is the form of the answer to a prompt, and there is no prompt")]
+    SchemaWithoutPrompt,
     /// What goes to the turn that runs can have no settings of its own.
     #[error(
         "a turn runs, and what steers it is a text alone: leave out images, files, settings, \
@@ -312,7 +323,7 @@ impl From<aod_store::Error> for Error {
 
 /// Each state refuses with a message of its own.
 fn refusal(illegal: &IllegalTransition) -> String {
-    use aod_resources::SessionEvent::{Break, End, Prompt, Start};
+    use aod_resources::SessionEvent::{Break, End, Prompt, Provisioned, Start};
     match (illegal.state.status, illegal.event) {
         (Status::Pending, Prompt) => {
             "Session is pending: its turn has not started yet; wait for its end, or send the prompt \
@@ -337,7 +348,7 @@ fn refusal(illegal: &IllegalTransition) -> String {
                 .to_owned()
         }
         (status, End(_)) => format!("Session is {}: no turn waits or runs", status.as_str()),
-        (status, Start | Prompt | Break) => format!("Session is {}", status.as_str()),
+        (status, Start | Prompt | Provisioned | Break) => format!("Session is {}", status.as_str()),
     }
 }
 

@@ -6,13 +6,14 @@ use std::time::Duration;
 use aod_log::Reader;
 use aod_resources::event::EventId;
 use aod_resources::{
-    NewPrompt, NewResource, NewSession, Resource, Secrets, Session, Status, Timestamp, Turn,
-    WhenBusy,
+    NewPrompt, NewResource, NewSession, Resource, Secrets, Session, SessionChanges, Status,
+    Timestamp, Turn, WhenBusy,
 };
 use aod_store::{Ask, NewTurn, Page, SealedKind, StopRequest, Store, Submitted, VersionRef};
 use aod_streams::events::{EventFollower, EventPage};
 use aod_streams::follow::{Follower, Log, StreamStart};
 use aod_turns::{Seals, Turns};
+use indexmap::IndexMap;
 use uuid::Uuid;
 
 use crate::accepted::{Accepted, Created, Idempotent, read_answer};
@@ -20,6 +21,9 @@ use crate::prompts::{self, Asked};
 use crate::runtimes::Runtimes;
 use crate::structured::check_schema;
 use crate::{Error, Kind, Result};
+
+/// So many labels may a session have.
+const MOST_LABELS: usize = 16;
 
 /// How long a request to terminate waits for the end of it.
 const TERMINATED_IN: Duration = Duration::from_secs(20);
@@ -44,6 +48,10 @@ pub struct SessionFilter {
     pub agent_id: Option<Uuid>,
     /// Only those of this runtime.
     pub runtime: Option<String>,
+    /// Only those whose labels have these values.
+    pub metadata: IndexMap<String, String>,
+    /// Only those whose title or first prompt holds this text.
+    pub text: Option<String>,
 }
 
 impl Sessions {
@@ -83,7 +91,13 @@ impl Sessions {
             .check_settings(&agent.runtime, &new.settings)?;
         check_schema(new.output_schema.as_ref())?;
         self.check_day(owner).await?;
-        let mut asked = Asked::read(new.prompt)?;
+        check_labels(&new.metadata)?;
+        if new.prompt.is_none() && new.output_schema.is_some() {
+            return Err(Error::SchemaWithoutPrompt);
+        }
+        let mut asked = new.prompt.map(Asked::read).transpose()?;
+        // What only provisions a sandbox is turn 0, which nobody sees.
+        let first = u32::from(asked.is_some());
 
         let id = Uuid::new_v4();
         let (resources, tokens) = apart(new.resources);
@@ -100,7 +114,7 @@ impl Sessions {
         });
         let accepted = Accepted {
             session: id,
-            turn: 1,
+            turn: first,
             status: Status::Pending,
             created: Some(Created {
                 environment: environment.map(|it| it.id),
@@ -125,7 +139,9 @@ impl Sessions {
             settings: new.settings,
             limits: new.limits,
             timeout: new.timeout.unwrap_or(self.turns.config().turn.timeout),
-            first: Some(Ask {
+            title: new.title,
+            metadata: without_empty(new.metadata),
+            first: asked.as_ref().map(|asked| Ask {
                 prompt: asked.text.clone(),
                 blocks: asked.blocks.clone(),
                 output_schema: new.output_schema,
@@ -141,13 +157,15 @@ impl Sessions {
         // Made before the session can be seen: a stream is opened on the log's folder.
         let paths = self.turns.paths().session(id);
         paths.create().map_err(Error::internal)?;
-        if let Err(error) = asked.keep(&paths).await {
+        if let Some(asked) = &mut asked
+            && let Err(error) = asked.keep(&paths).await
+        {
             self.turns.abandon(id).await?;
             return Err(error);
         }
         match self.store.create_session(session).await {
             Ok(Submitted::New(_)) => {
-                self.turns.queue(owner, id, 1, &runtime);
+                self.turns.queue(owner, id, first, &runtime);
                 Ok(accepted)
             }
             Ok(Submitted::Replayed(answer)) => {
@@ -293,6 +311,8 @@ impl Sessions {
             status: filter.status,
             agent: filter.agent_id,
             runtime: filter.runtime,
+            metadata: filter.metadata,
+            text: filter.text,
             page,
         };
         let sessions = self.store.list_sessions(owner, filter).await?;
@@ -308,6 +328,31 @@ impl Sessions {
     /// [`Error::NotFound`].
     pub async fn get(&self, owner: Uuid, id: Uuid) -> Result<Session> {
         Ok(self.in_queue(self.store.session(owner, id).await?))
+    }
+
+    /// Changes what a session is called and labelled with.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`]; [`Error::TooManyLabels`].
+    pub async fn update(&self, owner: Uuid, id: Uuid, changes: SessionChanges) -> Result<Session> {
+        let change = move |session: &mut Session| {
+            if let Some(title) = changes.title {
+                session.title = title;
+            }
+            for (key, value) in changes.metadata {
+                if value.is_empty() {
+                    session.metadata.shift_remove(&key);
+                } else {
+                    session.metadata.insert(key, value);
+                }
+            }
+            check_labels(&session.metadata)
+        };
+        let changed = self
+            .store
+            .label_session(owner, id, change, Timestamp::now())
+            .await?;
+        Ok(self.in_queue(changed?))
     }
 
     /// Adds where a session's turn stands among those that wait for room.
@@ -468,6 +513,23 @@ impl Sessions {
             .map_err(Error::internal)?
             .map_err(Error::internal)
     }
+}
+
+/// Checks that a session has no more labels than it may have.
+fn check_labels(labels: &IndexMap<String, String>) -> Result<()> {
+    match labels.len() {
+        count if count > MOST_LABELS => Err(Error::TooManyLabels {
+            most: MOST_LABELS,
+            count,
+        }),
+        _ => Ok(()),
+    }
+}
+
+/// An empty value is none.
+fn without_empty(labels: IndexMap<String, String>) -> IndexMap<String, String> {
+    let labels = labels.into_iter();
+    labels.filter(|(_, value)| !value.is_empty()).collect()
 }
 
 /// Whether a prompt was taken by this request.

@@ -154,6 +154,14 @@ impl Store {
         .await
     }
 
+    /// Whether prompts wait for a session's turn to end.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn has_queued(&self, session: Uuid) -> Result<bool> {
+        self.read(move |db| Ok(length(db, session)? > 0)).await
+    }
+
     /// Sessions that have prompts waiting and no turn that waits or runs, in order of creation.
     ///
     /// # Errors

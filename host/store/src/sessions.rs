@@ -48,6 +48,10 @@ pub struct NewSession {
     pub settings: IndexMap<String, Value>,
     /// Upper bounds for each of its turns.
     pub limits: Limits,
+    /// A name for people.
+    pub title: Option<String>,
+    /// The user's own labels.
+    pub metadata: IndexMap<String, String>,
     /// Seconds per turn, unless a turn says otherwise.
     pub timeout: u32,
     /// What is asked in its first turn; none: it is provisioned, and waits for a prompt.
@@ -108,6 +112,10 @@ pub struct SessionFilter {
     pub agent: Option<Uuid>,
     /// Only those of this runtime.
     pub runtime: Option<String>,
+    /// Only those whose labels have these values.
+    pub metadata: IndexMap<String, String>,
+    /// Only those whose title or first prompt holds this text, whatever the case of its letters.
+    pub text: Option<String>,
     /// Which part of the list.
     pub page: Page,
 }
@@ -259,6 +267,40 @@ impl Store {
         .await
     }
 
+    /// Changes what a session is called and labelled with; `change` is told what is there.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], and what `change` refuses with.
+    pub async fn label_session<E: Send + 'static>(
+        &self,
+        owner: Uuid,
+        id: Uuid,
+        change: impl FnOnce(&mut Session) -> Result<(), E> + Send + 'static,
+        at: Timestamp,
+    ) -> Result<Result<Session, E>> {
+        self.write(move |db| {
+            let mut session = db
+                .prepare_cached("SELECT * FROM sessions WHERE id = ? AND owner = ?")?
+                .query_row((Id(id), Id(owner)), session_from_row)
+                .optional()?
+                .ok_or_else(|| Error::not_found("session", id))?;
+            if let Err(refused) = change(&mut session) {
+                return Ok(Err(refused));
+            }
+            let changed = db
+                .prepare_cached(
+                    "UPDATE sessions SET title = ?2, metadata = ?3, updated_at = ?4
+                     WHERE id = ?1 RETURNING *",
+                )?
+                .query_row(
+                    (Id(id), &session.title, Json(&session.metadata), At(at)),
+                    session_from_row,
+                )?;
+            Ok(Ok(changed))
+        })
+        .await
+    }
+
     /// Deletes a session with its turns and sealed values.
     ///
     /// # Errors
@@ -303,10 +345,10 @@ fn create(db: &Connection, new: NewSession) -> Result<Session> {
         .prepare_cached(
             "INSERT INTO sessions (id, owner, agent_id, agent_version, environment_id,
                  environment_version, runtime, model, status, timeout, resources, vars, settings,
-                 limits, turn_count, adapter_digest, install_key, created_at, updated_at)
+                 limits, title, metadata, turn_count, adapter_digest, install_key, created_at, updated_at)
              VALUES (:id, :owner, :agent, :agent_version, :environment, :environment_version,
                  :runtime, :model, :status, :timeout, :resources, :vars, :settings,
-                 :limits, :turn, :adapter_digest, :install_key, :at, :at)
+                 :limits, :title, :metadata, :turn, :adapter_digest, :install_key, :at, :at)
              RETURNING *",
         )?
         .query_row(
@@ -325,6 +367,8 @@ fn create(db: &Connection, new: NewSession) -> Result<Session> {
                 ":vars": Json(&new.vars),
                 ":settings": Json(&new.settings),
                 ":limits": Json(&new.limits),
+                ":title": new.title,
+                ":metadata": Json(&new.metadata),
                 ":turn": turn,
                 ":adapter_digest": new.adapter_digest,
                 ":install_key": new.install_key,
@@ -398,6 +442,23 @@ fn list(db: &Connection, owner: Uuid, filter: &SessionFilter) -> Result<Vec<Sess
         sql.push_str(" AND runtime = ?");
         values.push(Box::new(runtime.clone()));
     }
+    for (key, value) in &filter.metadata {
+        sql.push_str(
+            " AND EXISTS (SELECT 1 FROM json_each(sessions.metadata) AS label
+                  WHERE label.key = ? AND label.value = ?)",
+        );
+        values.push(Box::new(key.clone()));
+        values.push(Box::new(value.clone()));
+    }
+    if let Some(text) = &filter.text {
+        sql.push_str(
+            " AND (title LIKE ? ESCAPE '\\' OR EXISTS (SELECT 1 FROM turns
+                  WHERE session_id = sessions.id AND number = 1 AND prompt LIKE ? ESCAPE '\\'))",
+        );
+        for _ in 0..2 {
+            values.push(Box::new(pattern(text)));
+        }
+    }
     if let Some(after) = filter.page.after {
         let seq: Option<i64> = db
             .prepare_cached("SELECT seq FROM sessions WHERE id = ? AND owner = ?")?
@@ -413,6 +474,19 @@ fn list(db: &Connection, owner: Uuid, filter: &SessionFilter) -> Result<Vec<Sess
     let mut query = db.prepare_cached(&sql)?;
     let rows = query.query_map(params_from_iter(values), session_from_row)?;
     Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+/// What `LIKE` finds a text by.
+fn pattern(text: &str) -> String {
+    let mut pattern = String::from("%");
+    for character in text.chars() {
+        if matches!(character, '%' | '_' | '\\') {
+            pattern.push('\\');
+        }
+        pattern.push(character);
+    }
+    pattern.push('%');
+    pattern
 }
 
 fn record(db: &Connection, id: Uuid) -> Result<SessionRecord> {
@@ -470,6 +544,7 @@ pub(crate) fn session_from_row(row: &Row<'_>) -> rusqlite::Result<Session> {
     let Json(vars) = row.get("vars")?;
     let Json(settings) = row.get("settings")?;
     let Json(limits) = row.get("limits")?;
+    let Json(metadata) = row.get("metadata")?;
     Ok(Session {
         id: sql::id(row, "id")?,
         agent_id: sql::id_opt(row, "agent_id")?,
@@ -483,9 +558,11 @@ pub(crate) fn session_from_row(row: &Row<'_>) -> rusqlite::Result<Session> {
         vars,
         settings,
         limits,
+        title: row.get("title")?,
+        metadata,
         turn_count,
         // Turns follow one another, so the one that waits or runs is the last.
-        current_turn: Some(turn_count),
+        current_turn: (turn_count > 0).then_some(turn_count),
         model: row.get("model")?,
         usage: sql::usage(row)?,
         error: row.get("error")?,

@@ -344,8 +344,9 @@ impl Store {
             if SessionRow::load(db, session)?.owner != owner {
                 return Err(Error::not_found("session", session));
             }
-            let mut query =
-                db.prepare_cached("SELECT * FROM turns WHERE session_id = ? ORDER BY number")?;
+            let mut query = db.prepare_cached(
+                "SELECT * FROM turns WHERE session_id = ? AND number > 0 ORDER BY number",
+            )?;
             let turns = query.query_map([Id(session)], |row| {
                 TurnRecord::from_row(row).map(|record| record.turn)
             })?;
@@ -489,6 +490,7 @@ fn end(db: &Connection, end: &TurnEnd) -> Result<Session> {
     let row = SessionRow::load_at(db, end.session, end.turn)?;
     let state = row.state.apply(match (end.is_broken, end.outcome) {
         (true, Outcome::Failed) => SessionEvent::Break,
+        (_, Outcome::Completed) if end.turn == 0 => SessionEvent::Provisioned,
         (_, outcome) => SessionEvent::End(outcome),
     })?;
     db.prepare_cached(

@@ -38,6 +38,11 @@ pub const METADATA: Shape = Shape::Map {
     keys: None,
     values: &Text::new(0, 64 << 10).shape(),
 };
+/// Labels of a session.
+pub const LABELS: Shape = Shape::Map {
+    keys: Some(&LABEL),
+    values: &Text::new(0, 512).shape(),
+};
 /// Secret variables. An empty text is a value.
 pub const VARIABLES: Shape = Shape::Map {
     keys: Some(&SETTABLE),
@@ -61,6 +66,11 @@ pub const JSON_SCHEMA: Shape = Shape::JsonObject(64 << 10);
 static OPTION: Pattern = Pattern::new(
     "^[a-z][a-z0-9_]{0,63}$",
     "The id of an option should match '[a-z][a-z0-9_]*'",
+);
+
+static LABEL: Pattern = Pattern::new(
+    r"^[^\x00-\x1f\x7f]{1,64}$",
+    "A label's name should have 1 to 64 characters, and no control characters",
 );
 
 static VARIABLE: Pattern = Pattern::new(

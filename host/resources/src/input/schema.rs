@@ -38,15 +38,20 @@ pub fn parts(table: &Object, schemas: &mut Vec<(String, RefOr<Schema>)>) {
 /// A table as parameters of a query.
 pub fn query(table: &Object) -> Vec<Parameter> {
     let parameter = |field: &super::shape::Field| {
+        let (name, of) = match &field.shape {
+            // A parameter for each key.
+            Shape::Map { values, .. } => (format!("{}.KEY", field.name), *values),
+            of => (field.name.to_owned(), of),
+        };
         ParameterBuilder::new()
-            .name(field.name)
+            .name(name)
             .parameter_in(ParameterIn::Query)
             .required(match field.need {
                 Need::Required => Required::True,
                 Need::Optional | Need::Nullable => Required::False,
             })
             .description(Some(prose(field.doc)))
-            .schema(Some(shape(&field.shape, false, None)))
+            .schema(Some(shape(of, false, None)))
             .build()
     };
     table.fields.iter().map(parameter).collect()

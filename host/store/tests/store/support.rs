@@ -83,6 +83,8 @@ impl Fixture {
             settings: IndexMap::new(),
             timeout: 600,
             limits: Limits::default(),
+            title: None,
+            metadata: IndexMap::new(),
             first: Some(Ask {
                 prompt: "first".to_owned(),
                 ..Ask::default()

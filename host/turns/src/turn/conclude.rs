@@ -29,6 +29,16 @@ impl End {
         }
     }
 
+    /// The sandbox stands, and nothing was asked.
+    pub(crate) fn provisioned() -> Self {
+        Self {
+            outcome: Outcome::Completed,
+            exit_code: None,
+            error: None,
+            terminal: Terminal::Exit { code: 0 },
+        }
+    }
+
     /// Without secrets in what it says.
     pub(crate) fn redacted(mut self, redactor: &Redactor) -> Self {
         let clean = |text: &mut String| *text = redactor.redact_str(text).into_owned();

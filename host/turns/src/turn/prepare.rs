@@ -33,6 +33,16 @@ pub(super) struct Ready {
     pub(super) credentials: Vec<String>,
 }
 
+/// What stands before the CLI is started.
+struct Staged<'j> {
+    stages: Stages<'j>,
+    chosen: Chosen,
+    installation: Installation,
+    secrets: TurnSecrets,
+    /// Whether what the session's log had was gone.
+    has_lost: bool,
+}
+
 impl Task<'_> {
     /// Ends when provisioning is to be broken off.
     fn cancelled(&self) -> impl Future<Output = ()> + use<> {
@@ -51,6 +61,31 @@ impl Task<'_> {
         &mut self,
         journal: &mut Journal,
     ) -> Result<Ready, ProvisionError> {
+        let Staged {
+            mut stages,
+            chosen,
+            installation,
+            secrets,
+            has_lost,
+        } = self.set_stage(journal).await?;
+        let limits = self.limits().await?;
+        let ready = self.prepare(&chosen, &installation, secrets, (limits, has_lost));
+        stages.run(Stage::RuntimeStart, async { ready }).await
+    }
+
+    /// Runs the stages of a session that nothing is asked of yet.
+    pub(super) async fn provision_alone(
+        &mut self,
+        journal: &mut Journal,
+    ) -> Result<(), ProvisionError> {
+        self.set_stage(journal).await.map(drop)
+    }
+
+    /// Runs the stages that come before the CLI's start.
+    async fn set_stage<'j>(
+        &mut self,
+        journal: &'j mut Journal,
+    ) -> Result<Staged<'j>, ProvisionError> {
         let turns = self.turns;
         let compat = turns.config.compat_stage_names;
         let has_lost = journal.has_lost();
@@ -108,9 +143,13 @@ impl Task<'_> {
                 stages.run(Stage::Skills, async { written }).await?;
             }
         }
-        let limits = self.limits().await?;
-        let ready = self.prepare(&chosen, &installation, secrets, (limits, has_lost));
-        stages.run(Stage::RuntimeStart, async { ready }).await
+        Ok(Staged {
+            stages,
+            chosen,
+            installation,
+            secrets,
+            has_lost,
+        })
     }
 
     /// Installs the CLI and carries out what the environment asks for.

@@ -184,6 +184,10 @@ impl Task<'_> {
             // An earlier host died between the start of the CLI and the note of it.
             return self.resume().await;
         }
+        if self.number() == 0 {
+            self.provision_session().await?;
+            return Ok(None);
+        }
         if let Some(limit) = self.turns.day_limit(self.session.owner).await? {
             let end = End::error(limit_text(&limit));
             self.end(end, TurnSummary::limited(&limit)).await?;
@@ -196,18 +200,35 @@ impl Task<'_> {
         let mut journal = self.journal().await?;
         let end = match self.provision(&mut journal).await {
             Ok(ready) => return self.hand_over(journal, ready, supervisor).await,
-            Err(ProvisionError::Failed(message)) => End::error(message),
-            Err(ProvisionError::Cancelled) if self.turns.shutdown.is_cancelled() => {
-                return Err(Failure::Detached);
-            }
-            Err(ProvisionError::Cancelled) => {
-                End::not_started(self.stop_outcome().unwrap_or(Outcome::Terminated))
-            }
-            Err(ProvisionError::Host(error)) => return Err(error.into()),
+            Err(error) => self.unprovisioned(error)?,
         };
         self.commit(end, TurnSummary::default(), &mut journal)
             .await?;
         Ok(None)
+    }
+
+    /// Provisions a session that nothing is asked of yet.
+    async fn provision_session(&mut self) -> Result<(), Failure> {
+        let mut journal = self.journal().await?;
+        let end = match self.provision_alone(&mut journal).await {
+            Ok(()) => End::provisioned(),
+            Err(error) => self.unprovisioned(error)?,
+        };
+        self.commit(end, TurnSummary::default(), &mut journal).await
+    }
+
+    /// The end of a turn whose CLI was not started.
+    fn unprovisioned(&self, error: ProvisionError) -> Result<End, Failure> {
+        match error {
+            ProvisionError::Failed(message) => Ok(End::error(message)),
+            ProvisionError::Cancelled if self.turns.shutdown.is_cancelled() => {
+                Err(Failure::Detached)
+            }
+            ProvisionError::Cancelled => Ok(End::not_started(
+                self.stop_outcome().unwrap_or(Outcome::Terminated),
+            )),
+            ProvisionError::Host(error) => Err(error.into()),
+        }
     }
 
     /// Leaves a mark while it goes on with what an earlier host may have died of.
