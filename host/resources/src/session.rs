@@ -57,6 +57,11 @@ pub struct Session {
     pub usage: Usage,
     /// Why it failed, and what to do.
     pub error: Option<String>,
+    /// What its last turn came to, as that turn has it; absent where it has not ended or said
+    /// nothing, and in lists.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, nullable = false, value_type = TurnResult)]
+    pub result: Option<Value>,
     /// Whether it takes another prompt once no turn waits or runs.
     pub resumable: bool,
     /// The agent's version it was made from.

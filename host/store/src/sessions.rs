@@ -472,7 +472,13 @@ fn list(db: &Connection, owner: Uuid, filter: &SessionFilter) -> Result<Vec<Sess
     sql.push_str(" ORDER BY seq DESC LIMIT ?");
     values.push(Box::new(filter.page.sql_limit()));
     let mut query = db.prepare_cached(&sql)?;
-    let rows = query.query_map(params_from_iter(values), session_from_row)?;
+    let rows = query.query_map(params_from_iter(values), |row| {
+        // A list of long answers is none.
+        Ok(Session {
+            result: None,
+            ..session_from_row(row)?
+        })
+    })?;
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 
@@ -540,6 +546,7 @@ pub(crate) fn session_from_row(row: &Row<'_>) -> rusqlite::Result<Session> {
         provisioned: row.get("provisioned")?,
     };
     let turn_count: u32 = row.get("turn_count")?;
+    let result: Option<Json<Value>> = row.get("result")?;
     let Json(resources) = row.get("resources")?;
     let Json(vars) = row.get("vars")?;
     let Json(settings) = row.get("settings")?;
@@ -566,6 +573,7 @@ pub(crate) fn session_from_row(row: &Row<'_>) -> rusqlite::Result<Session> {
         model: row.get("model")?,
         usage: sql::usage(row)?,
         error: row.get("error")?,
+        result: result.map(|Json(result)| result),
         resumable: state.resumable(),
         agent_version: row.get("agent_version")?,
         environment_version: row.get("environment_version")?,

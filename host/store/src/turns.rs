@@ -442,7 +442,7 @@ pub(crate) fn begin(
     let turn = session.turn_count + 1;
     db.prepare_cached(
         "UPDATE sessions SET status = :status, turn_count = :turn, exit_code = NULL,
-             error = NULL, updated_at = :at
+             error = NULL, result = NULL, updated_at = :at
          WHERE id = :id",
     )?
     .execute(named_params! {
@@ -527,7 +527,7 @@ fn end(db: &Connection, end: &TurnEnd) -> Result<Session> {
     Ok(db
         .prepare_cached(
             "UPDATE sessions SET status = :status, provisioned = :provisioned,
-                 exit_code = :exit_code, error = :error,
+                 exit_code = :exit_code, error = :error, result = :result,
                  input_tokens = :input, output_tokens = :output, cached_tokens = :cached,
                  cost_usd = :cost, resume_token = ifnull(:resume_token, resume_token),
                  updated_at = :at
@@ -540,6 +540,7 @@ fn end(db: &Connection, end: &TurnEnd) -> Result<Session> {
                 ":provisioned": state.provisioned,
                 ":exit_code": end.exit_code,
                 ":error": end.error,
+                ":result": end.result.as_ref().map(Json),
                 ":input": sql::count(usage.input_tokens),
                 ":output": sql::count(usage.output_tokens),
                 ":cached": sql::count(usage.cached_tokens),

@@ -3,6 +3,8 @@
 ALTER TABLE sessions ADD COLUMN limits TEXT NOT NULL DEFAULT '{}';
 ALTER TABLE sessions ADD COLUMN title TEXT;
 ALTER TABLE sessions ADD COLUMN metadata TEXT NOT NULL DEFAULT '{}';
+-- What the last turn came to.
+ALTER TABLE sessions ADD COLUMN result TEXT;
 ALTER TABLE turns ADD COLUMN limits TEXT NOT NULL DEFAULT '{}';
 -- Requests to the model.
 ALTER TABLE turns ADD COLUMN rounds INTEGER NOT NULL DEFAULT 0;

@@ -43,6 +43,9 @@ pub(crate) struct BeginRecord {
     /// Whether the process may rest after its turn, and serve the next one.
     #[serde(default)]
     pub(crate) live: bool,
+    /// Whether the process is started to be spoken to, also where it may not rest.
+    #[serde(default)]
+    pub(crate) is_spoken_to: bool,
     /// The limits that hold in the turn.
     #[serde(default)]
     pub(crate) limits: TurnLimits,
@@ -152,7 +155,7 @@ pub(crate) fn context(session: &SessionRecord, begin: &BeginRecord, paths: Paths
         paths,
         cli_version: begin.cli_version.clone(),
         options: begin.options.clone(),
-        live: begin.live,
+        live: begin.live || begin.is_spoken_to,
         workspace_config: WorkspaceConfig::Instructions,
         tool_policies: Vec::new(),
     }

@@ -1,6 +1,7 @@
 //! A process and its turns as a fold over the log: what is recorded goes into its adapter, what it
 //! means comes out.
 
+mod again;
 mod begin;
 mod coverage;
 mod dialogue;
@@ -27,6 +28,7 @@ use aod_runtime::{Adapter, Conversation};
 use aod_streams::events::EventWriter;
 use aod_supervisor::{Exited, TurnEnded};
 
+use self::again::Again;
 use self::coverage::{LineCoverage, unparsed};
 use self::dialogue::Dialogue;
 use self::ids::EventIdAllocator;
@@ -87,6 +89,7 @@ pub(crate) struct FoldInput {
     /// before it were told by an earlier host.
     pub(crate) prompts: Vec<Prompt>,
     pub(crate) start: Start,
+    pub(crate) rests: bool,
     pub(crate) attachments: Attachments,
 }
 
@@ -101,6 +104,8 @@ pub(crate) struct Fold {
     /// Turns before this one were told by an earlier host.
     told_from: u32,
     start: Start,
+    /// Whether the process may stay when its turn is over.
+    rests: bool,
     attachments: Attachments,
     conversation: Option<Conversation>,
     /// What a new conversation goes on from, which had been told all turns before this one.
@@ -118,6 +123,8 @@ pub(crate) struct Fold {
     limits: TurnLimits,
     /// The limit that has ended it.
     pub(crate) limit: Option<ReachedLimit>,
+    /// Whether its answer was asked for once more.
+    again: Again,
     /// How the turn was asked to end, if it was.
     closing: Option<Closing>,
     pub(crate) failure: Option<Failure>,
@@ -151,6 +158,7 @@ impl Fold {
             following,
             told_from,
             start: input.start,
+            rests: input.rests,
             attachments: input.attachments,
             conversation: None,
             state: None,
@@ -163,6 +171,7 @@ impl Fold {
             rounds: Rounds::default(),
             limits: TurnLimits::default(),
             limit: None,
+            again: Again::No,
             closing: None,
             failure: None,
             result: None,
@@ -264,6 +273,7 @@ impl Fold {
         self.usage = TurnUsage::default();
         self.rounds = Rounds::default();
         self.limit = None;
+        self.again = Again::No;
         self.closing = None;
         self.failure = None;
         self.result = None;
@@ -300,6 +310,7 @@ impl Fold {
                 self.hand_over(step)?;
                 self.ids.reach(origin);
                 self.dialogue.done();
+                self.tell_held(step)?;
                 self.tell_limit(step)?;
                 self.ended = serde_json::from_slice(record.payload).ok();
                 self.keep_state(step)?;
@@ -482,8 +493,15 @@ impl Fold {
                 self.outside(aod_supervisor::Effect::Write(text), step);
             }
             Action::CloseStdin => self.outside(aod_supervisor::Effect::CloseStdin, step),
-            Action::EndTurn => self.end_turn(Closing::Rest, step),
-            Action::Close => self.end_turn(Closing::Close, step),
+            Action::EndTurn => {
+                if !self.ask_again(step)? {
+                    self.end_turn(Closing::Rest, step);
+                }
+            }
+            Action::Close => {
+                self.tell_held(step)?;
+                self.end_turn(Closing::Close, step);
+            }
             Action::Ask(question) => self.ask(question, step)?,
             Action::Withdraw(question) => self.withdraw(question, step)?,
             Action::WakeAfter(milliseconds) => self.dialogue.wake(milliseconds),
@@ -504,7 +522,7 @@ impl Fold {
     /// Without a process that is to stay, both ways to end a turn come to the same.
     fn end_turn(&mut self, how: Closing, step: &mut Step<'_>) {
         let (closing, effect) = match how {
-            Closing::Rest if self.context.live => (how, aod_supervisor::Effect::EndTurn),
+            Closing::Rest if self.rests => (how, aod_supervisor::Effect::EndTurn),
             _ => (Closing::Close, aod_supervisor::Effect::Close),
         };
         // A process at rest may still be closed; all else was said.
@@ -558,6 +576,9 @@ impl Fold {
                         form::hold(result, self.prompt.output_schema.as_deref());
                         limits::name(result, &self.limits.asked);
                     }
+                }
+                if self.wants_answer_again(result) {
+                    return Ok(());
                 }
                 self.failure.clone_from(&result.failure);
                 self.result = Some(result.clone());
@@ -642,6 +663,7 @@ impl Fold {
             self.begin_at(self.end, step)?;
         }
         let Some(conversation) = self.conversation.take() else {
+            self.tell_held(step)?;
             return self.tell_limit(step);
         };
         self.ids.reach(self.end);
@@ -649,6 +671,7 @@ impl Fold {
             Ok(reaction) => self.act_all(reaction, step)?,
             Err(error) => self.fail(&error, step)?,
         }
+        self.tell_held(step)?;
         self.tell_limit(step)
     }
 }

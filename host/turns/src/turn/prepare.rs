@@ -219,6 +219,8 @@ impl Task<'_> {
         program::check_operators(runtime, &chosen.cli, &self.turns.paths.sessions())?;
         let adapter = &chosen.adapter;
         let description = adapter.description();
+        let may_rest = self.turns.config.live.idle > Duration::ZERO;
+        let can_stay = description.capabilities.contains(&Capability::Live);
         let mut begin = BeginRecord {
             adapter: adapter.digest().to_string(),
             resume: self.session.resume_token.clone(),
@@ -232,8 +234,9 @@ impl Task<'_> {
             options: adapter.options().to_owned(),
             start: Start::default(),
             first: None,
-            live: self.turns.config.live.idle > Duration::ZERO
-                && description.capabilities.contains(&Capability::Live),
+            live: may_rest && can_stay,
+            // An answer of the wrong form is asked for once more.
+            is_spoken_to: can_stay && (may_rest || self.turn.turn.output_schema.is_some()),
             limits,
             fingerprint: self.fingerprint(chosen, &secrets),
         };
@@ -280,6 +283,7 @@ impl Task<'_> {
                 context,
                 prompts: vec![prompt],
                 start,
+                rests: is_live,
                 attachments: Attachments::of(&self.paths),
             }),
             adapter: adapter.clone(),

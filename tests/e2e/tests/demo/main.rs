@@ -5,6 +5,7 @@
 mod admission;
 mod crashes;
 mod hostile;
+mod labels;
 mod limits;
 mod provisioning;
 mod queue;

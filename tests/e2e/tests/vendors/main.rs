@@ -27,6 +27,7 @@ mod credentials;
 mod extras;
 mod failures;
 mod faults;
+mod forms;
 mod lab;
 mod limits;
 mod live;
