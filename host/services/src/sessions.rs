@@ -90,7 +90,9 @@ impl Sessions {
         self.runtimes
             .check_settings(&agent.runtime, &new.settings)?;
         check_schema(new.output_schema.as_ref())?;
-        self.check_day(owner).await?;
+        if new.prompt.is_some() {
+            self.check_day(owner).await?;
+        }
         check_labels(&new.metadata)?;
         if new.prompt.is_none() && new.output_schema.is_some() {
             return Err(Error::SchemaWithoutPrompt);

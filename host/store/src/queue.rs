@@ -154,6 +154,14 @@ impl Store {
         .await
     }
 
+    /// Drops all prompts that wait for a session's turn to end.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn clear_queue(&self, session: Uuid) -> Result<()> {
+        self.write(move |db| clear(db, session)).await
+    }
+
     /// Whether prompts wait for a session's turn to end.
     ///
     /// # Errors

@@ -94,6 +94,10 @@ pub(super) async fn fence_off(
     if !is_ended.await {
         return;
     }
+    // What waits is not to take the server down as well.
+    if let Err(error) = turns.store.clear_queue(id.session).await {
+        tracing::warn!(%error, "prompts that wait for such a session stay");
+    }
     let noted = turns.store.terminal_logged(id.session, id.turn, None);
     if let Err(error) = noted.await {
         // The next start leaves it alone by its mark.

@@ -426,6 +426,28 @@ mod tests {
         }
     }
 
+    proptest::proptest! {
+        #[test]
+        fn nothing_that_is_told_counts_for_more_than_one_request(
+            told in proptest::collection::vec(
+                proptest::sample::select(vec![
+                    "delta", "text", "call a", "call b", "result a", "result b", "tokens m",
+                    "tokens n", "discard", "retry",
+                ]),
+                0..40,
+            ),
+        ) {
+            let mut rounds = Rounds::default();
+            for name in told {
+                let before = rounds.count;
+                rounds.take(&event(body(name)), true);
+                proptest::prop_assert!(rounds.count - before <= 1);
+                proptest::prop_assert!(rounds.repeats <= rounds.count);
+                proptest::prop_assert!(rounds.over().is_none_or(|over| over <= rounds.count));
+            }
+        }
+    }
+
     #[test]
     fn a_turn_that_is_done_reaches_no_limit() {
         let limits = TurnLimits {
