@@ -8,18 +8,17 @@ use crate::Usage;
 /// Upper bounds for a turn; what is absent is not bounded. What reaches one of them is stopped, and
 /// fails with the kind `limit`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
-#[serde(default)]
 pub struct Limits {
     /// Requests to the model.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(required = false, nullable = false)]
     pub max_rounds: Option<u32>,
     /// Tokens that the model writes.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(required = false, nullable = false)]
     pub max_output_tokens: Option<u64>,
     /// US dollars.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(required = false, nullable = false)]
     pub max_cost_usd: Option<f64>,
 }

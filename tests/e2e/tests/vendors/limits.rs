@@ -53,24 +53,6 @@ async fn dead_provider(lab: Lab) {
     let kind = failure["kind"].as_str().unwrap();
     assert!(["limit", "provider"].contains(&kind), "{failure}");
     let asked = lab.asked("[[cut]]").len();
-    let heads = lab
-        .asked("[[cut]]")
-        .iter()
-        .map(|it| {
-            let body = it.body.to_string();
-            format!(
-                "{} {:?} {}",
-                it.path,
-                it.body.get("stream"),
-                &body[..body.len().min(300)]
-            )
-        })
-        .collect::<Vec<_>>()
-        .join("\n");
-    eprintln!(
-        "{}: {asked} requests, {failure}\n{heads}",
-        lab.vendor.runtime
-    );
     assert!(asked <= MOST, "{asked} requests: {failure}");
     if kind == "limit" {
         assert!(
