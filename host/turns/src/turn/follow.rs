@@ -104,7 +104,9 @@ impl Task<'_> {
             }
             if !is_behind && !has_asked_for_limit {
                 let limit = derivation.fold.limit_to_stop_at();
-                has_asked_for_limit = self.hold_limit(limit).await?;
+                if let Some(limit) = limit {
+                    has_asked_for_limit = Box::pin(self.hold_limit(limit)).await?;
+                }
             }
             let (next, read) = (derivation.fold.next_due(), derivation.last_id());
             // What it waits for may be among what was not read yet.
@@ -172,11 +174,8 @@ impl Task<'_> {
         Ok(())
     }
 
-    /// Has the turn stopped where it has reached a limit; says whether that needs not be asked again.
-    async fn hold_limit(&mut self, limit: Option<ReachedLimit>) -> Result<bool, Failure> {
-        let Some(limit) = limit else {
-            return Ok(false);
-        };
+    /// Has the turn stopped that has reached a limit; says whether that needs not be asked again.
+    async fn hold_limit(&mut self, limit: ReachedLimit) -> Result<bool, Failure> {
         tracing::info!(%limit, "a turn has reached a limit");
         let limit = serde_json::to_value(limit).map_err(Error::internal)?;
         // What is refused is about to end anyway.

@@ -364,7 +364,8 @@ impl Turns {
             }
             drop(running);
             if !turns.shutdown.is_cancelled() {
-                turns.begin_queued(session).await;
+                // Apart, since a turn that runs would have room for it all the time.
+                Box::pin(turns.begin_queued(session)).await;
             }
         });
     }
