@@ -6,6 +6,7 @@
 mod accepted;
 pub mod agents;
 mod answers;
+mod begin;
 mod config;
 mod contradiction;
 pub mod credentials;
@@ -13,6 +14,7 @@ pub mod environments;
 mod error;
 pub mod health;
 mod host;
+mod labels;
 mod machine;
 mod owner;
 mod prompts;

@@ -5,7 +5,7 @@ use aod_store::{Ask, NewQueued, Submitted};
 use uuid::Uuid;
 
 use crate::accepted::{Accepted, Idempotent, Queued, read_answer};
-use crate::sessions::Taken;
+use crate::begin::Taken;
 use crate::{Error, Kind, Result, Sessions, prompts};
 
 /// So many prompts of a session may wait.

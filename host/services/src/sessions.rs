@@ -6,10 +6,10 @@ use std::time::Duration;
 use aod_log::Reader;
 use aod_resources::event::EventId;
 use aod_resources::{
-    NewPrompt, NewResource, NewSession, Resource, Secrets, Session, SessionChanges, Status,
-    Timestamp, Turn, WhenBusy,
+    NewPrompt, NewResource, NewSession, Resource, Secrets, Session, Status, Timestamp, Turn,
+    WhenBusy,
 };
-use aod_store::{Ask, NewTurn, Page, SealedKind, StopRequest, Store, Submitted, VersionRef};
+use aod_store::{Ask, Page, SealedKind, StopRequest, Store, Submitted, VersionRef};
 use aod_streams::events::{EventFollower, EventPage};
 use aod_streams::follow::{Follower, Log, StreamStart};
 use aod_turns::{Seals, Turns};
@@ -17,13 +17,12 @@ use indexmap::IndexMap;
 use uuid::Uuid;
 
 use crate::accepted::{Accepted, Created, Idempotent, read_answer};
+use crate::begin::Taken;
+use crate::labels::{check_labels, without_empty};
 use crate::prompts::{self, Asked};
 use crate::runtimes::Runtimes;
 use crate::structured::check_schema;
 use crate::{Error, Kind, Result};
-
-/// So many labels may a session have.
-const MOST_LABELS: usize = 16;
 
 /// How long a request to terminate waits for the end of it.
 const TERMINATED_IN: Duration = Duration::from_secs(20);
@@ -228,69 +227,6 @@ impl Sessions {
         taken.map(|(accepted, _)| accepted)
     }
 
-    /// Begins the turn of a prompt, or has it wait for the end of the one that is there.
-    async fn queue_or_begin(
-        &self,
-        owner: Uuid,
-        mut session: Session,
-        ask: Ask,
-        request: Option<Idempotent>,
-    ) -> Result<(Accepted, Taken)> {
-        loop {
-            let queued = self
-                .enqueue(owner, &session, ask.clone(), request.as_ref())
-                .await?;
-            if let Some(accepted) = queued {
-                return Ok(accepted);
-            }
-            match self
-                .begin(owner, &session, ask.clone(), request.as_ref())
-                .await
-            {
-                // Another prompt was there first.
-                Err(Error::PromptsQueued) => {}
-                Err(Error::NotInThisState(illegal)) if illegal.state.status.is_active() => {}
-                begun => return begun,
-            }
-            session = self.store.session(owner, session.id).await?;
-        }
-    }
-
-    /// Begins the turn of a prompt.
-    async fn begin(
-        &self,
-        owner: Uuid,
-        session: &Session,
-        ask: Ask,
-        request: Option<&Idempotent>,
-    ) -> Result<(Accepted, Taken)> {
-        let id = session.id;
-        let accepted = Accepted {
-            session: id,
-            turn: session.turn_count + 1,
-            status: Status::Pending,
-            created: None,
-            queued: None,
-        };
-        let turn = NewTurn {
-            session: id,
-            owner,
-            ask,
-            active_limit: Some(self.active_limit),
-            idempotency: self.idempotency(request, &accepted)?,
-            at: Timestamp::now(),
-        };
-        match self.store.add_turn(turn).await? {
-            // Two prompts cannot both be accepted at once: the second finds the session pending.
-            Submitted::New(turn) => {
-                let number = turn.turn_number;
-                self.turns.queue(owner, id, number, &session.runtime);
-                Ok((accepted, Taken::Now))
-            }
-            Submitted::Replayed(answer) => Ok((read_answer(&answer)?, Taken::Before)),
-        }
-    }
-
     /// Refuses a user who may use nothing more on this day.
     async fn check_day(&self, owner: Uuid) -> Result<()> {
         match self.turns.day_limit(owner).await? {
@@ -332,33 +268,8 @@ impl Sessions {
         Ok(self.in_queue(self.store.session(owner, id).await?))
     }
 
-    /// Changes what a session is called and labelled with.
-    ///
-    /// # Errors
-    /// [`Error::NotFound`]; [`Error::TooManyLabels`].
-    pub async fn update(&self, owner: Uuid, id: Uuid, changes: SessionChanges) -> Result<Session> {
-        let change = move |session: &mut Session| {
-            if let Some(title) = changes.title {
-                session.title = title;
-            }
-            for (key, value) in changes.metadata {
-                if value.is_empty() {
-                    session.metadata.shift_remove(&key);
-                } else {
-                    session.metadata.insert(key, value);
-                }
-            }
-            check_labels(&session.metadata)
-        };
-        let changed = self
-            .store
-            .label_session(owner, id, change, Timestamp::now())
-            .await?;
-        Ok(self.in_queue(changed?))
-    }
-
     /// Adds where a session's turn stands among those that wait for room.
-    fn in_queue(&self, mut session: Session) -> Session {
+    pub(crate) fn in_queue(&self, mut session: Session) -> Session {
         if session.status == Status::Pending {
             let position = self.turns.queue_position(session.id);
             session.queue_position = position.and_then(|position| position.try_into().ok());
@@ -515,32 +426,6 @@ impl Sessions {
             .map_err(Error::internal)?
             .map_err(Error::internal)
     }
-}
-
-/// Checks that a session has no more labels than it may have.
-fn check_labels(labels: &IndexMap<String, String>) -> Result<()> {
-    match labels.len() {
-        count if count > MOST_LABELS => Err(Error::TooManyLabels {
-            most: MOST_LABELS,
-            count,
-        }),
-        _ => Ok(()),
-    }
-}
-
-/// An empty value is none.
-fn without_empty(labels: IndexMap<String, String>) -> IndexMap<String, String> {
-    let labels = labels.into_iter();
-    labels.filter(|(_, value)| !value.is_empty()).collect()
-}
-
-/// Whether a prompt was taken by this request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Taken {
-    /// By this one.
-    Now,
-    /// By an earlier one that was the same.
-    Before,
 }
 
 /// Repositories, and their tokens by position.
