@@ -387,7 +387,7 @@ impl Settings {
         if self
             .limits
             .user_day_cost_usd
-            .is_some_and(|most| !(most > 0.0))
+            .is_some_and(|most| most.is_nan() || most <= 0.0)
         {
             bail!("limits.user_day_cost_usd should be more than 0");
         }

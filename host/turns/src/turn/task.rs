@@ -93,8 +93,9 @@ impl<E: Into<Error>> From<E> for Failure {
 /// A turn that waits or runs.
 pub(super) struct Task<'a> {
     pub(super) turns: &'a Turns,
-    pub(super) session: SessionRecord,
-    pub(super) turn: TurnRecord,
+    /// Apart, as it is moved from one step of a turn to the next.
+    pub(super) session: Box<SessionRecord>,
+    pub(super) turn: Box<TurnRecord>,
     pub(super) paths: SessionPaths,
     pub(super) stopped: watch::Receiver<Option<StopRequest>>,
     pub(super) inputs: mpsc::Receiver<UserInput>,
@@ -119,8 +120,8 @@ impl<'a> Task<'a> {
         resumed: bool,
     ) -> Result<Self> {
         Ok(Self {
-            session: turns.store.session_record(id.session).await?,
-            turn: turns.store.turn_record(id.session, id.turn).await?,
+            session: Box::new(turns.store.session_record(id.session).await?),
+            turn: Box::new(turns.store.turn_record(id.session, id.turn).await?),
             paths: turns.paths.session(id.session),
             turns,
             stopped: commands.stop,
@@ -361,7 +362,7 @@ impl Task<'_> {
                 .store
                 .start_turn(self.id(), self.number(), begin.adapter.clone(), at)
                 .await?;
-            self.turn = turns.store.turn_record(self.id(), self.number()).await?;
+            *self.turn = turns.store.turn_record(self.id(), self.number()).await?;
         }
         let entries = aod_log::tail(&log).map_err(Error::internal)?.last_id;
         let derivation = rebuild(turns, &self.session, &self.turn, begin.clone(), entries).await?;
