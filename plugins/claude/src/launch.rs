@@ -17,7 +17,7 @@ use crate::{API_KEY, EFFORT, OAUTH_TOKEN, PERMISSION_MODE};
 
 /// With this many retries a refused key or a dead provider ends a turn after some ten seconds;
 /// without a bound it takes minutes.
-const MAX_RETRIES: u32 = 4;
+const MAX_RETRIES: &str = "4";
 
 const MCP_KEYS: mcp::HttpKeys = mcp::HttpKeys {
     url: "url",
@@ -71,7 +71,7 @@ pub(crate) fn prepare(context: &Context, prompt: &Prompt) -> Result<Launch, Refu
         variable("IS_SANDBOX", "1"),
         variable("CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", "1"),
         variable("DISABLE_AUTOUPDATER", "1"),
-        variable("CLAUDE_CODE_MAX_RETRIES", &retries(prompt).to_string()),
+        variable("CLAUDE_CODE_MAX_RETRIES", MAX_RETRIES),
         // Else it does not say when it has nothing more to do.
         variable("CLAUDE_CODE_EMIT_SESSION_STATE_EVENTS", "1"),
     ];
@@ -158,16 +158,6 @@ fn permissions(settings: &Settings) -> Vec<String> {
         words.extend(["--permission-mode", &settings.permission_mode]);
     }
     words.into_iter().map(str::to_owned).collect()
-}
-
-/// How often the CLI makes a request: it tells nothing of some that fail, so that nobody else could
-/// hold the limit of rounds.
-fn retries(prompt: &Prompt) -> u32 {
-    let most = prompt.limits.iter().find_map(|limit| match limit {
-        Limit::MaxRounds(rounds) => Some(*rounds),
-        _ => None,
-    });
-    most.map_or(MAX_RETRIES, |most| most.min(MAX_RETRIES))
 }
 
 /// The limits that the CLI has for its process: the adapter holds the others.

@@ -30,7 +30,7 @@ mod tokens {
     }
 }
 
-const MOST: usize = 3;
+const MOST: usize = 2;
 
 /// Every stream ends without a reason.
 async fn a_dead_provider_costs_so_many_requests(vendor: &'static Vendor) {
@@ -53,7 +53,8 @@ async fn dead_provider(lab: Lab) {
     let kind = failure["kind"].as_str().unwrap();
     assert!(["limit", "provider"].contains(&kind), "{failure}");
     let asked = lab.asked("[[cut]]").len();
-    assert!(asked <= MOST, "{asked} requests: {failure}");
+    // A CLI that tells of a request only by making the next has made one more by then.
+    assert!(asked <= MOST + 1, "{asked} requests: {failure}");
     if kind == "limit" {
         assert!(
             failure["message"].as_str().unwrap().contains("max_rounds"),
