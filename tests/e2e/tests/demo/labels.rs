@@ -140,23 +140,23 @@ async fn sessions_are_found_by_title_prompt_and_labels() {
     };
     assert_eq!(
         found(&[("metadata.team", "fruit")]).await,
-        [pear.clone(), plum.clone()]
+        [pear.as_str(), plum.as_str()]
     );
     assert_eq!(
         found(&[("metadata.team", "fruit"), ("metadata.a b/c.d", "x=y&z")]).await,
-        [plum.clone()]
+        [plum.as_str()]
     );
     assert_eq!(found(&[("metadata.team", "Fruit")]).await, [""; 0]);
     assert_eq!(found(&[("metadata.empty", "")]).await, [""; 0]);
-    assert_eq!(found(&[("q", "plum")]).await, [plum.clone()]);
-    assert_eq!(found(&[("q", "pear")]).await, [pear.clone()]);
-    assert_eq!(found(&[("q", "0%")]).await, [plum.clone()]);
-    assert_eq!(found(&[("q", "%")]).await, [plum.clone()]);
-    assert_eq!(found(&[("q", "r_")]).await, [pear.clone()]);
+    assert_eq!(found(&[("q", "plum")]).await, [plum.as_str()]);
+    assert_eq!(found(&[("q", "pear")]).await, [pear.as_str()]);
+    assert_eq!(found(&[("q", "0%")]).await, [plum.as_str()]);
+    assert_eq!(found(&[("q", "%")]).await, [plum.as_str()]);
+    assert_eq!(found(&[("q", "r_")]).await, [pear.as_str()]);
     assert_eq!(found(&[("q", "' OR 1")]).await, [""; 0]);
     assert_eq!(
         found(&[("metadata.team", "nuts"), ("q", "x")]).await,
-        [nut.clone()]
+        [nut.as_str()]
     );
     for (query, wanted) in [
         ("metadata=x", "metadata"),
