@@ -61,6 +61,13 @@ struct Limits {
     upload: ByteSize,
     /// The most entries of an archive that is unpacked into a workspace.
     upload_entries: u64,
+    /// What the turns of one user may use on one day (UTC).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user_day_rounds: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user_day_output_tokens: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user_day_cost_usd: Option<f64>,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -262,6 +269,9 @@ impl Default for Limits {
             body: ByteSize::mib(2),
             upload: ByteSize::gib(1),
             upload_entries: 200_000,
+            user_day_rounds: None,
+            user_day_output_tokens: None,
+            user_day_cost_usd: None,
         }
     }
 }
@@ -345,7 +355,10 @@ impl Default for Stream {
 const PLAIN: [&str; 3] = ["listen", "data_dir", "runtimes"];
 
 /// Settings that have no value unless one is given.
-const OPTIONAL: [(&str, &str); 4] = [
+const OPTIONAL: [(&str, &str); 7] = [
+    ("limits", "user_day_rounds"),
+    ("limits", "user_day_output_tokens"),
+    ("limits", "user_day_cost_usd"),
     ("admission", "memory"),
     ("egress", "ca_file"),
     ("retention", "age"),
@@ -388,6 +401,13 @@ impl Settings {
             bail!("admission.max_running and limits.sessions_per_user should be 1 or more");
         }
         self.webhooks.check()?;
+        if self
+            .limits
+            .user_day_cost_usd
+            .is_some_and(|most| most.is_nan() || most <= 0.0)
+        {
+            bail!("limits.user_day_cost_usd should be more than 0");
+        }
         self.http()?;
         Ok(())
     }
@@ -503,6 +523,11 @@ impl Settings {
                 max_running: self.admission.max_running,
                 memory: self.admission.memory.map(|memory| memory.as_u64()),
                 turn_memory: self.admission.turn_memory.as_u64(),
+            },
+            user_day: aod_resources::Limits {
+                max_rounds: self.limits.user_day_rounds,
+                max_output_tokens: self.limits.user_day_output_tokens,
+                max_cost_usd: self.limits.user_day_cost_usd,
             },
             live: aod_turns::LiveConfig {
                 idle: self.live.idle,

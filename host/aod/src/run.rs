@@ -39,6 +39,18 @@ pub(crate) struct Run {
     /// Seconds that the turn may take.
     #[arg(long)]
     timeout: Option<u32>,
+    /// A name for the session.
+    #[arg(long)]
+    title: Option<String>,
+    /// Requests to the model that the turn may make.
+    #[arg(long)]
+    max_rounds: Option<u32>,
+    /// Tokens that the model may write in it.
+    #[arg(long)]
+    max_output_tokens: Option<u64>,
+    /// US dollars that it may cost.
+    #[arg(long)]
+    max_cost_usd: Option<f64>,
     /// Print the CLI's own lines instead of a rendering.
     #[arg(long)]
     raw: bool,
@@ -86,7 +98,11 @@ impl Run {
         }
         let session = json!({
             "agent_id": agent["id"], "prompt": self.prompt, "timeout": self.timeout,
-            "secret_env_vars": secrets,
+            "secret_env_vars": secrets, "title": self.title,
+            "limits": {
+                "max_rounds": self.max_rounds, "max_output_tokens": self.max_output_tokens,
+                "max_cost_usd": self.max_cost_usd,
+            },
         });
         let session = client.json(Method::POST, "/sessions", Some(&session)).await;
         // The agent was made for this one session, which keeps its own copy.

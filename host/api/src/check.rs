@@ -79,6 +79,7 @@ impl Check {
         match shape {
             Shape::Text(rule) => self.text(rule, value, loc),
             Shape::Integer { min, max } => self.integer(*min, *max, value, loc),
+            Shape::Positive { max } => self.positive(*max, value, loc),
             Shape::Boolean => self.boolean(value, loc),
             Shape::Json(bytes) => self.json(*bytes, value, loc),
             Shape::JsonObject(bytes) => {
@@ -291,6 +292,21 @@ impl Check {
             ),
             _ if number > max => ("less_than_equal", format!("less than or equal to {max}")),
             _ => return Some(json!(number)),
+        };
+        self.note(kind, loc, format!("Input should be {msg}"), Some(&value));
+        None
+    }
+
+    fn positive(&mut self, max: f64, value: Value, loc: &Loc<'_>) -> Option<Value> {
+        let Some(number) = value.as_f64() else {
+            self.note("float_type", loc, "Input should be a number", Some(&value));
+            return None;
+        };
+        let (kind, msg) = match number {
+            // Nothing else is a number in JSON.
+            _ if number <= 0.0 => ("greater_than", "greater than 0".to_owned()),
+            _ if number > max => ("less_than_equal", format!("less than or equal to {max}")),
+            _ => return Some(value),
         };
         self.note(kind, loc, format!("Input should be {msg}"), Some(&value));
         None

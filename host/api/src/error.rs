@@ -95,6 +95,15 @@ impl ApiError {
         }
     }
 
+    /// 429: more than may be, with the number of how many may.
+    fn too_many(detail: String, limit: Option<u32>) -> Self {
+        let mut error = Self::new(StatusCode::TOO_MANY_REQUESTS, detail);
+        if let (Some(limit), Some(body)) = (limit, error.body.as_object_mut()) {
+            body.insert("limit".to_owned(), limit.into());
+        }
+        error
+    }
+
     /// 429: too many failed authentications from one address.
     pub fn slow_down(seconds: u64) -> Self {
         let mut error = Self::new(
@@ -199,10 +208,10 @@ pub(crate) enum InvalidDetail {
 pub(crate) struct Limited {
     /// What there is too much of, and what to do about it, for people.
     detail: String,
-    /// The most sessions that may be active; absent where it was failed authentications.
+    /// The most sessions that may be active, or prompts that may wait; absent where it is neither.
     #[schema(required = false, nullable = false)]
     limit: Option<u32>,
-    /// The sessions that are active; absent where it was failed authentications.
+    /// The sessions that are active; absent where it is not about those.
     #[schema(required = false, nullable = false)]
     active: Option<u32>,
 }
@@ -234,6 +243,8 @@ impl From<aod_services::Error> for ApiError {
             | Error::OutputSchema { .. }
             | Error::PromptBlock { .. }
             | Error::SteerWithMore
+            | Error::TooManyLabels { .. }
+            | Error::SchemaWithoutPrompt
             | Error::Manifest(_)
             | Error::MaskWithoutValue { .. }
             | Error::CredentialUnknown { .. }
@@ -248,11 +259,14 @@ impl From<aod_services::Error> for ApiError {
             | Error::VersionMismatch { .. }
             | Error::NotInThisState(_)
             | Error::NothingToSteer
+            | Error::PromptsQueued
             | Error::CannotSteer { .. }
             | Error::WebhookDisabled
             | Error::TooManyWebhooks { .. }
             | Error::SessionActive(_) => Self::conflict(text),
             Error::ActiveLimit { limit, active } => Self::active_limit(limit, active),
+            Error::QueueFull { limit } => Self::too_many(text, Some(limit)),
+            Error::DayLimit(_) => Self::too_many(text, None),
             Error::StillCompiling { .. }
             | Error::StillReloading { .. }
             | Error::StillTerminating

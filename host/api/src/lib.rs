@@ -23,6 +23,7 @@ mod page;
 mod path;
 mod problem;
 mod query;
+mod queue;
 mod runtimes;
 mod server;
 mod session_changes;
@@ -102,6 +103,7 @@ fn documented() -> OpenApiRouter<Api> {
         .merge(agents::routes())
         .merge(environments::routes())
         .merge(sessions::routes())
+        .merge(queue::routes())
         .merge(answers::routes())
         .merge(stream::routes())
         .merge(files::routes())

@@ -2,7 +2,7 @@
 
 use std::marker::PhantomData;
 
-use aod_resources::{Agent, Environment, Session, Webhook};
+use aod_resources::{Agent, Environment, QueuedPrompt, Session, Webhook};
 use aod_services::users::TokenInfo;
 use axum::extract::{FromRequestParts, Path};
 use axum::http::request::Parts;
@@ -31,6 +31,10 @@ impl Named for Environment {
 
 impl Named for Session {
     const NAME: &str = "Session";
+}
+
+impl Named for QueuedPrompt {
+    const NAME: &str = "Queued prompt";
 }
 
 impl Named for TokenInfo {
@@ -72,20 +76,50 @@ impl<T: Named, S: Send + Sync> FromRequestParts<S> for Id<T> {
 
 impl<T: Named> IntoParams for Id<T> {
     fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
-        let id = ObjectBuilder::new()
-            .schema_type(SchemaType::String)
-            .format(Some(SchemaFormat::KnownFormat(KnownFormat::Uuid)))
-            .pattern(Some(aod_resources::schema::ID));
-        let parameter = ParameterBuilder::new()
-            .name("id")
-            .parameter_in(ParameterIn::Path)
-            .required(Required::True)
-            .description(Some(format!(
-                "The {}'s id: a UUID in lower case, with hyphens.",
-                T::NAME.to_lowercase()
-            )))
-            .schema(Some(id))
-            .build();
-        vec![parameter]
+        vec![parameter::<T>("id")]
     }
+}
+
+/// `{queued_id}` of a prompt in the queue of the session whose id is the path's `{id}`.
+#[derive(Debug)]
+pub(crate) struct QueuedId(pub(crate) Uuid);
+
+#[derive(Deserialize)]
+struct RawQueuedId {
+    queued_id: String,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for QueuedId {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let raw = Path::<RawQueuedId>::from_request_parts(parts, state).await;
+        raw.ok()
+            .and_then(|Path(RawQueuedId { queued_id })| check::id(&queued_id))
+            .map(Self)
+            .ok_or_else(|| ApiError::not_found(format!("{} not found", QueuedPrompt::NAME)))
+    }
+}
+
+impl IntoParams for QueuedId {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        vec![parameter::<QueuedPrompt>("queued_id")]
+    }
+}
+
+fn parameter<T: Named>(name: &str) -> Parameter {
+    let id = ObjectBuilder::new()
+        .schema_type(SchemaType::String)
+        .format(Some(SchemaFormat::KnownFormat(KnownFormat::Uuid)))
+        .pattern(Some(aod_resources::schema::ID));
+    ParameterBuilder::new()
+        .name(name)
+        .parameter_in(ParameterIn::Path)
+        .required(Required::True)
+        .description(Some(format!(
+            "The {}'s id: a UUID in lower case, with hyphens.",
+            T::NAME.to_lowercase()
+        )))
+        .schema(Some(id))
+        .build()
 }

@@ -1,6 +1,7 @@
 //! Queries: held against their table as bodies are.
 
 use aod_resources::Input;
+use aod_resources::shape::{Object, Shape};
 use axum::extract::{FromRequestParts, Query as Pairs};
 use axum::http::request::Parts;
 use serde_json::{Map, Value};
@@ -30,7 +31,12 @@ pub(crate) fn read<T: Input>(parts: &Parts) -> Result<T, Vec<Problem>> {
     let mut values = Map::new();
     let mut problems = Vec::new();
     for (name, value) in pairs(parts) {
-        if values.insert(name.clone(), Value::String(value)).is_some() {
+        let value = Value::String(value);
+        let is_twice = match entry(T::table(), &name, &mut values) {
+            Some((entries, key)) => entries.insert(key.to_owned(), value).is_some(),
+            None => values.insert(name.clone(), value).is_some(),
+        };
+        if is_twice {
             let msg = "The parameter may be given once";
             problems.push(Problem::new(
                 "value_error",
@@ -57,18 +63,40 @@ pub(crate) fn read<T: Input>(parts: &Parts) -> Result<T, Vec<Problem>> {
     }
 }
 
+/// Where a parameter belongs that is an entry of a map: `labels.KEY=VALUE` is one of `labels`.
+fn entry<'v, 'n>(
+    table: &Object,
+    name: &'n str,
+    values: &'v mut Map<String, Value>,
+) -> Option<(&'v mut Map<String, Value>, &'n str)> {
+    let (map, key) = name.split_once('.')?;
+    let field = table.field(map)?;
+    if !matches!(field.shape, Shape::Map { .. }) {
+        return None;
+    }
+    let entries = values.entry(map).or_insert_with(|| Map::new().into());
+    // Another parameter may have the map's own name, which is a problem of that one.
+    entries.as_object_mut().map(|entries| (entries, key))
+}
+
 /// The parameters of a query that an operation does not know, as problems.
 pub(crate) fn unknown(parts: &Parts, known: &[String]) -> Vec<Problem> {
     let root = Loc::Root("query");
     let unknown = pairs(parts)
         .into_iter()
-        .filter(|(name, _)| !known.contains(name));
+        .filter(|(name, _)| !known.contains(name) && !is_entry(name, known));
     unknown
         .map(|(name, _)| {
             let known = known.iter().map(String::as_str);
             Problem::unknown_field(&Loc::Key(&root, &name), &name, known)
         })
         .collect()
+}
+
+/// Whether a parameter is an entry of a map that is known as `labels.KEY`.
+fn is_entry(name: &str, known: &[String]) -> bool {
+    let map = name.split_once('.').map(|(map, _)| format!("{map}.KEY"));
+    map.is_some_and(|map| known.contains(&map))
 }
 
 fn pairs(parts: &Parts) -> Vec<(String, String)> {

@@ -2,7 +2,9 @@
 
 use aod_resources::schema;
 use aod_resources::shape::{Pattern, Shape, Text};
-use aod_resources::{NewPrompt, NewSession, Resource, Session, Status, Turn};
+use aod_resources::{
+    LABELS, NewPrompt, NewSession, Resource, Session, SessionChanges, Status, Turn,
+};
 use aod_services::{Accepted, Created, Idempotent, SessionFilter};
 use axum::Json;
 use axum::extract::{FromRequestParts, State};
@@ -11,6 +13,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderName, StatusCode};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
+use indexmap::IndexMap;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Serialize;
 use utoipa::openapi::path::{Parameter, ParameterIn};
@@ -32,7 +35,7 @@ use crate::text;
 pub(crate) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new()
         .routes(routes!(list, create))
-        .routes(routes!(read))
+        .routes(routes!(read, update))
         .routes(routes!(prompt))
         .routes(routes!(turns))
         .routes(routes!(provisioning))
@@ -55,6 +58,11 @@ aod_resources::input! {
         optional agent_id: Option<Uuid> = Shape::Id,
         /// Only sessions of this runtime.
         optional runtime: Option<String> = Text::new(0, 100).shape(),
+        /// Only sessions whose label KEY has this value; more than one such parameter may be given.
+        optional metadata: IndexMap<String, String> = LABELS,
+        /// Only sessions whose title or first prompt holds this text, whatever the case of its ASCII
+        /// letters.
+        optional q: Option<String> = Text::new(1, 200).shape(),
     }
 }
 
@@ -74,6 +82,8 @@ async fn list(
         status: wanted.status,
         agent_id: wanted.agent_id,
         runtime: wanted.runtime,
+        metadata: wanted.metadata,
+        text: wanted.q,
     };
     let sessions = api.sessions.list(caller.user, filter, page.range()).await?;
     Ok(Json(page.listing(sessions, |session| session.id)))
@@ -138,7 +148,8 @@ struct CreateAck {
     stream_url: String,
     environment_id: Option<Uuid>,
     resources: Vec<Resource>,
-    current_turn: u32,
+    /// Its first turn; null where nothing is asked yet.
+    current_turn: Option<u32>,
     /// Its own webhook; absent where none was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(required = false, nullable = false)]
@@ -173,7 +184,12 @@ struct PromptAck {
     status: Status,
     /// Where its events are streamed.
     stream_url: String,
+    /// The turn that was begun; for a prompt that waits or steers, the one that is there.
     current_turn: u32,
+    /// What the prompt is in the session's queue; absent where it does not wait there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, nullable = false)]
+    queued_id: Option<Uuid>,
 }
 
 impl From<Accepted> for CreateAck {
@@ -191,7 +207,7 @@ impl From<Accepted> for CreateAck {
             stream_url: stream_url(accepted.session),
             environment_id: created.environment,
             resources: created.resources,
-            current_turn: accepted.turn,
+            current_turn: (accepted.turn > 0).then_some(accepted.turn),
             webhook: created.webhook.map(|id| SessionWebhookAck { id, secret }),
         }
     }
@@ -204,6 +220,7 @@ impl From<Accepted> for PromptAck {
             status: accepted.status,
             stream_url: stream_url(accepted.session),
             current_turn: accepted.turn,
+            queued_id: accepted.queued.map(|queued| queued.id),
         }
     }
 }
@@ -219,7 +236,8 @@ struct StopAck {
     status: Status,
 }
 
-/// Creates a session and starts its first turn.
+/// Creates a session and starts its first turn; without a prompt, the sandbox is provisioned at once,
+/// and the session waits for one.
 #[utoipa::path(post, path = "/sessions", tag = "sessions", request_body = NewSession,
     params(IdempotencyKey),
     responses((status = 202, body = CreateAck), (status = 400), (status = 404), (status = 409)))]
@@ -245,8 +263,20 @@ async fn read(
     Ok(Json(api.sessions.get(caller.user, id).await?))
 }
 
-/// Starts the next turn in the same workspace; with `when_busy: "steer"`, what is asked goes to the
-/// turn that runs, if one does.
+/// Changes what a session is called and labelled with.
+#[utoipa::path(patch, path = "/sessions/{id}", tag = "sessions", request_body = SessionChanges,
+    params(Id<Session>), responses((status = 200, body = Session), (status = 400), (status = 404)))]
+async fn update(
+    State(api): State<Api>,
+    caller: Caller,
+    Id { id, .. }: Id<Session>,
+    Body { value, .. }: Body<SessionChanges>,
+) -> Result<Json<Session>, ApiError> {
+    Ok(Json(api.sessions.update(caller.user, id, value).await?))
+}
+
+/// Starts the next turn in the same workspace. Where a turn waits or runs, `when_busy: "queue"` has
+/// the prompt wait for its end, and with `"steer"` what is asked goes to the turn that runs.
 #[utoipa::path(post, path = "/sessions/{id}/prompt", tag = "sessions", request_body = NewPrompt,
     params(Id<Session>, IdempotencyKey),
     responses((status = 202, body = PromptAck), (status = 400), (status = 404), (status = 409)))]

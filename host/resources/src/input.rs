@@ -19,16 +19,16 @@ use serde::Deserialize;
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::{McpServer, Networking, PackageManager, Resource, Skill};
+use crate::{Limits, McpServer, Networking, PackageManager, Resource, Skill};
 
 pub use self::fields::Input;
 pub use self::mcp::{MASK, McpPart, mcp_secret_name};
 use self::parts::{
-    JSON_SCHEMA, MCP_SERVERS, METADATA, NETWORKING, OPEN_VARIABLES, PACKAGES, PROMPT, RESOURCES,
-    SESSION_WEBHOOK, SETTINGS, SKILLS, TEXT, TIMEOUT, VARIABLES, VERSION, WORD,
+    JSON_SCHEMA, LIMITS, MCP_SERVERS, METADATA, NETWORKING, OPEN_VARIABLES, PACKAGES, PROMPT,
+    RESOURCES, SESSION_WEBHOOK, SETTINGS, SKILLS, TEXT, TIMEOUT, VARIABLES, VERSION, WORD,
 };
+pub use self::parts::{LABELS, NAME, NOT_BLANK};
 pub(crate) use self::parts::{MCP_SERVER, SKILL};
-pub use self::parts::{NAME, NOT_BLANK};
 use self::shape::Shape;
 pub use self::webhooks::{NewSessionWebhook, NewWebhook, WebhookChanges, WebhookRotation};
 
@@ -65,6 +65,8 @@ input! {
         optional metadata: IndexMap<String, String> = METADATA,
         /// Values of the runtime's options, by their ids, as `GET /runtimes/{name}` has them.
         optional settings: IndexMap<String, Value> = SETTINGS,
+        /// Upper bounds for each turn of its sessions.
+        optional limits: Limits = LIMITS,
     }
     and {
         /// The values behind the masks in `mcp_servers`, by [`mcp_secret_name`].
@@ -107,6 +109,8 @@ input! {
         optional metadata: Option<IndexMap<String, String>> = METADATA,
         /// Replaces all settings.
         optional settings: Option<IndexMap<String, Value>> = SETTINGS,
+        /// Replaces all limits.
+        optional limits: Option<Limits> = LIMITS,
     }
     and {
         /// The values behind new masks in `mcp_servers`, by [`mcp_secret_name`].
@@ -175,7 +179,7 @@ input! {
 }
 
 input! {
-    /// A new session and its first prompt.
+    /// A new session, with its first prompt if there is one.
     example r#"{
         "agent_id": "6f1b6f0e-2d0c-4a8e-9a53-0b1f7b6f2c11",
         "prompt": "Say hello.",
@@ -184,8 +188,13 @@ input! {
     pub struct NewSession {
         /// The agent.
         required agent_id: Uuid = Shape::Id,
-        /// What it is asked: a text of at most 1 MiB, or blocks.
-        required prompt: PromptInput = PROMPT,
+        /// What it is asked: a text of at most 1 MiB, or blocks. Where nothing is asked, the sandbox
+        /// is provisioned at once, and the session waits for a prompt.
+        optional prompt: Option<PromptInput> = PROMPT,
+        /// A name for people.
+        optional title: Option<String> = NAME,
+        /// The user's own labels, at most 16.
+        optional metadata: IndexMap<String, String> = LABELS,
         /// Overrides the agent's environment.
         optional environment_id: Option<Uuid> = Shape::Id,
         /// Seconds a turn may take; as the server is configured where nothing is said (600).
@@ -199,6 +208,8 @@ input! {
         optional vars: IndexMap<String, String> = OPEN_VARIABLES,
         /// Values of the runtime's options, by their ids; they win over the agent's.
         optional settings: IndexMap<String, Value> = SETTINGS,
+        /// Upper bounds for each of its turns; they win over the agent's, one by one.
+        optional limits: Limits = LIMITS,
         /// A JSON Schema (2020-12) that the answer to this prompt must fit; the answer is then in
         /// the turn's `result.structured`.
         optional output_schema: Option<Value> = JSON_SCHEMA,
@@ -206,6 +217,17 @@ input! {
         optional webhook: Option<NewSessionWebhook> = SESSION_WEBHOOK,
     }
     disjoint secret_env_vars and vars
+}
+
+input! {
+    /// Changes to a session. What is left out stays as it is.
+    example r#"{"title": "Review of the parser", "metadata": {"ticket": "42", "team": ""}}"#
+    pub struct SessionChanges {
+        /// A name for people; `null` clears it.
+        nullable title: Option<Option<String>> = NAME,
+        /// Merged key by key; an empty value deletes its key. At most 16 are kept.
+        optional metadata: IndexMap<String, String> = LABELS,
+    }
 }
 
 /// A repository to clone, with what it takes to do so.
@@ -229,12 +251,15 @@ input! {
         /// Values of the runtime's options, by their ids, for this turn; they win over the
         /// session's and the agent's.
         optional settings: IndexMap<String, Value> = SETTINGS,
+        /// Upper bounds for this turn; they win over the session's and the agent's, one by one.
+        optional limits: Limits = LIMITS,
         /// A JSON Schema (2020-12) that the answer to this prompt must fit; the answer is then in
         /// the turn's `result.structured`.
         optional output_schema: Option<Value> = JSON_SCHEMA,
         /// What happens where a turn of the session waits or runs: it is refused with 409
-        /// (`reject`, also where nothing is said), or what is asked goes to the turn that runs
-        /// (`steer`), with its settings. Only a runtime with the capability `inject` can be steered.
+        /// (`reject`, also where nothing is said), it waits for that turn's end (`queue`), or what is
+        /// asked goes to the turn that runs (`steer`), with its settings. Only a runtime with the
+        /// capability `inject` can be steered.
         optional when_busy: Option<WhenBusy> = Shape::Word(WhenBusy::WORDS),
     }
 }
@@ -246,13 +271,15 @@ pub enum WhenBusy {
     /// It is refused.
     #[default]
     Reject,
+    /// It waits for the turn's end.
+    Queue,
     /// It goes to the turn that runs.
     Steer,
 }
 
 impl WhenBusy {
     /// The words that requests use.
-    pub const WORDS: &'static [&'static str] = &["reject", "steer"];
+    pub const WORDS: &'static [&'static str] = &["reject", "queue", "steer"];
 }
 
 /// What is asked: a text, or blocks.

@@ -9,6 +9,7 @@ mod environment;
 pub mod event;
 mod file;
 mod input;
+mod limits;
 mod runtime;
 mod session;
 mod state;
@@ -22,9 +23,10 @@ pub use environment::{
 };
 pub use file::{FileEntry, FileKind, FilePath, PathProblem};
 pub use input::{
-    AgentChanges, BlockInput, EnvironmentChanges, Input, MASK, McpPart, NAME, NOT_BLANK, NewAgent,
-    NewEnvironment, NewPrompt, NewResource, NewSession, NewSessionWebhook, NewWebhook, PromptInput,
-    Secrets, WebhookChanges, WebhookRotation, WhenBusy, mcp_secret_name, shape,
+    AgentChanges, BlockInput, EnvironmentChanges, Input, LABELS, MASK, McpPart, NAME, NOT_BLANK,
+    NewAgent, NewEnvironment, NewPrompt, NewResource, NewSession, NewSessionWebhook, NewWebhook,
+    PromptInput, Secrets, SessionChanges, WebhookChanges, WebhookRotation, WhenBusy,
+    mcp_secret_name, shape,
 };
 
 /// The variable that the host sets in every sandbox and that nobody else may: without its home no
@@ -33,10 +35,13 @@ pub const HOME_VARIABLE: &str = "HOME";
 
 #[doc(hidden)]
 pub use input::{fields, schema};
+pub use limits::{LimitName, Limits, ReachedLimit, Spent};
 pub use runtime::{CheckState, RuntimeChange, RuntimeHealth};
 #[doc(hidden)]
 pub use serde_json::{Error as FieldError, Map, Value};
-pub use session::{Attachment, PromptBlock, Resource, ResourceKind, Session, Sizes, Turn, Usage};
+pub use session::{
+    Attachment, PromptBlock, QueuedPrompt, Resource, ResourceKind, Session, Sizes, Turn, Usage,
+};
 pub use state::{IllegalTransition, Outcome, SessionEvent, SessionState, Status};
 pub use time::Timestamp;
 pub use webhook::{DeliveryState, Webhook, WebhookDelivery, WebhookEvent};

@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::event::TurnResult;
-use crate::{Outcome, Status, Timestamp};
+use crate::{Limits, Outcome, Status, Timestamp};
 
 /// One agent in one sandbox, over one or more turns.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -35,9 +35,21 @@ pub struct Session {
     pub vars: IndexMap<String, String>,
     /// Values of the runtime's options, by their ids; they win over the agent's.
     pub settings: IndexMap<String, Value>,
+    /// Upper bounds for each of its turns; they win over the agent's. Absent where there are none.
+    #[serde(default, skip_serializing_if = "Limits::is_empty")]
+    #[schema(required = false)]
+    pub limits: Limits,
+    /// A name for people; absent where it has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, nullable = false)]
+    pub title: Option<String>,
+    /// The user's own labels; absent where there are none.
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    #[schema(required = false)]
+    pub metadata: IndexMap<String, String>,
     /// How many turns it has had, the current one included.
     pub turn_count: u32,
-    /// The turn that waits or runs, else the last one.
+    /// The turn that waits or runs, else the last one; null before the first prompt.
     pub current_turn: Option<u32>,
     /// The canonical model id.
     pub model: String,
@@ -45,6 +57,11 @@ pub struct Session {
     pub usage: Usage,
     /// Why it failed, and what to do.
     pub error: Option<String>,
+    /// What its last turn came to, as that turn has it; absent where it has not ended or said
+    /// nothing, and in lists.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, nullable = false, value_type = TurnResult)]
+    pub result: Option<Value>,
     /// Whether it takes another prompt once no turn waits or runs.
     pub resumable: bool,
     /// The agent's version it was made from.
@@ -146,6 +163,15 @@ pub struct Turn {
     #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
     #[schema(required = false)]
     pub settings: IndexMap<String, Value>,
+    /// The limits that came with its prompt; they win over the session's and the agent's. Absent
+    /// where there are none.
+    #[serde(default, skip_serializing_if = "Limits::is_empty")]
+    #[schema(required = false)]
+    pub limits: Limits,
+    /// The id that it had while it waited in the queue; absent where it did not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, nullable = false)]
+    pub queued_id: Option<Uuid>,
     /// The JSON Schema that its answer must fit; absent where it may have any form.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(required = false)]
@@ -153,6 +179,37 @@ pub struct Turn {
     /// What it came to, as its last `turn.result` event says; null where there was none.
     #[schema(value_type = Option<TurnResult>)]
     pub result: Option<Value>,
+}
+
+/// A prompt that waits for the end of its session's turn.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct QueuedPrompt {
+    /// Its id.
+    pub id: Uuid,
+    /// Where it stands among those that wait, from 1.
+    pub position: u32,
+    /// What is asked, as text; where it has images or files, those are named.
+    pub prompt: String,
+    /// What is asked, where it is more than a text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, nullable = false)]
+    pub blocks: Option<Vec<PromptBlock>>,
+    /// Seconds its turn may take; null: the session's.
+    pub timeout: Option<u32>,
+    /// The settings of its turn; absent where there are none.
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    #[schema(required = false)]
+    pub settings: IndexMap<String, Value>,
+    /// The limits of its turn; absent where there are none.
+    #[serde(default, skip_serializing_if = "Limits::is_empty")]
+    #[schema(required = false)]
+    pub limits: Limits,
+    /// The JSON Schema that its answer must fit; absent where it may have any form.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(required = false)]
+    pub output_schema: Option<Value>,
+    /// When it was accepted.
+    pub created_at: Timestamp,
 }
 
 /// A piece of a prompt that is more than a text.

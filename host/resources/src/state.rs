@@ -135,6 +135,8 @@ pub struct SessionState {
 pub enum SessionEvent {
     /// A next prompt was accepted.
     Prompt,
+    /// Its sandbox stands, and no turn waits.
+    Provisioned,
     /// The turn's CLI was started.
     Start,
     /// The turn ended.
@@ -183,6 +185,10 @@ impl SessionState {
             // Its CLI was started, so its sandbox stands.
             (Status::Pending, SessionEvent::Start) => Ok(Self {
                 status: Status::Running,
+                provisioned: true,
+            }),
+            (Status::Pending, SessionEvent::Provisioned) => Ok(Self {
+                status: Status::Completed,
                 provisioned: true,
             }),
             (Status::Running, SessionEvent::End(Outcome::Completed | Outcome::Interrupted)) => {

@@ -38,6 +38,16 @@ pub struct Accepted {
     /// The secret that was made for its webhook: shown once, and never kept.
     #[serde(skip)]
     pub webhook_secret: Option<SecretString>,
+    /// What it is in the queue, where it waits there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub queued: Option<Queued>,
+}
+
+/// A prompt that waits in its session's queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Queued {
+    /// Its id.
+    pub id: Uuid,
 }
 
 /// What a new session was made with.

@@ -55,6 +55,7 @@ impl Agents {
                 .filter(|(_, value)| !value.is_empty())
                 .collect(),
             settings: new.settings,
+            limits: new.limits,
             version: 1,
             archived_at: None,
             created_at: now,
@@ -127,6 +128,7 @@ impl Agents {
             self.runtimes.check_settings(&agent.runtime, &settings)?;
             agent.settings = settings;
         }
+        agent.limits = changes.limits.unwrap_or(agent.limits);
         for (key, value) in changes.metadata.unwrap_or_default() {
             if value.is_empty() {
                 agent.metadata.shift_remove(&key);

@@ -22,6 +22,8 @@ pub enum Kind {
     Session,
     /// A registered credential.
     Credential,
+    /// A prompt that waits in a session's queue.
+    QueuedPrompt,
     /// A question that a turn asked.
     Question,
     /// A user.
@@ -43,6 +45,7 @@ impl fmt::Display for Kind {
             Self::Environment => "Environment",
             Self::Session => "Session",
             Self::Credential => "Credential",
+            Self::QueuedPrompt => "Queued prompt",
             Self::Question => "Question",
             Self::User => "User",
             Self::Token => "Token",
@@ -61,6 +64,7 @@ impl Kind {
             "environment" => Self::Environment,
             "session" => Self::Session,
             "credential" => Self::Credential,
+            "queued prompt" => Self::QueuedPrompt,
             "user" => Self::User,
             "token" => Self::Token,
             "webhook" => Self::Webhook,
@@ -117,10 +121,21 @@ pub enum Error {
         /// What is wrong.
         problem: String,
     },
+    /// More labels than a session may have.
+    #[error("metadata: a session may have {most} labels, and this would be {count}")]
+    TooManyLabels {
+        /// How many it may have.
+        most: usize,
+        /// How many there would be.
+        count: usize,
+    },
+    /// The form of an answer to nothing.
+    #[error("output_schema: it is the form of the answer to a prompt, and there is no prompt")]
+    SchemaWithoutPrompt,
     /// What goes to the turn that runs can have no settings of its own.
     #[error(
         "a turn runs, and what steers it is a text alone: leave out images, files, settings, \
-         output_schema and timeout, or wait for the turn's end"
+         limits, output_schema and timeout, or wait for the turn's end"
     )]
     SteerWithMore,
     /// The turn has just ended, or its process does not take anything yet.
@@ -213,6 +228,21 @@ pub enum Error {
         limit: u32,
         /// How many there are.
         active: u32,
+    },
+    /// The user's turns have used on this day what they may.
+    #[error("the limit of this day is reached: {0}; it begins anew at midnight UTC")]
+    DayLimit(aod_resources::ReachedLimit),
+    /// Prompts wait for the session's turn to end, and come first.
+    #[error(
+        "prompts wait in the session's queue, and come first: send this one with when_busy \"queue\", \
+         or take those out"
+    )]
+    PromptsQueued,
+    /// As many prompts wait as may.
+    #[error("{limit} prompts wait in the session's queue already: wait for one to be begun")]
+    QueueFull {
+        /// How many may wait.
+        limit: u32,
     },
     /// The runtime is being compiled, and that takes longer than a request waits.
     #[error("runtime {runtime:?} is still being compiled: try again later")]
@@ -322,6 +352,8 @@ impl From<aod_store::Error> for Error {
             (Store::ActiveLimit { limit, active }, _) => Self::ActiveLimit { limit, active },
             (Store::TooMany { limit, .. }, _) => Self::TooManyWebhooks { limit },
             (Store::Disabled { .. }, _) => Self::WebhookDisabled,
+            (Store::PromptsQueued, _) => Self::PromptsQueued,
+            (Store::QueueFull { limit }, _) => Self::QueueFull { limit },
             (Store::IdempotencyMismatch, _) => Self::IdempotencyMismatch,
             (Store::IllegalTransition(illegal), _) => Self::NotInThisState(illegal),
             (Store::SessionActive { status, .. }, _) => Self::SessionActive(status),
@@ -332,13 +364,17 @@ impl From<aod_store::Error> for Error {
 
 /// Each state refuses with a message of its own.
 fn refusal(illegal: &IllegalTransition) -> String {
-    use aod_resources::SessionEvent::{Break, End, Prompt, Start};
+    use aod_resources::SessionEvent::{Break, End, Prompt, Provisioned, Start};
     match (illegal.state.status, illegal.event) {
         (Status::Pending, Prompt) => {
-            "Session is pending: its turn has not started yet; wait for its end".to_owned()
+            "Session is pending: its turn has not started yet; wait for its end, or send the prompt \
+             with when_busy \"queue\""
+                .to_owned()
         }
         (Status::Running, Prompt) => {
-            "Session is running: wait for the turn's end, or interrupt it".to_owned()
+            "Session is running: wait for the turn's end, interrupt it, or send the prompt with \
+             when_busy \"queue\""
+                .to_owned()
         }
         (Status::Terminated, Prompt) => {
             "Session is terminated and takes no more prompts: create another".to_owned()
@@ -353,7 +389,7 @@ fn refusal(illegal: &IllegalTransition) -> String {
                 .to_owned()
         }
         (status, End(_)) => format!("Session is {}: no turn waits or runs", status.as_str()),
-        (status, Start | Prompt | Break) => format!("Session is {}", status.as_str()),
+        (status, Start | Prompt | Provisioned | Break) => format!("Session is {}", status.as_str()),
     }
 }
 

@@ -9,13 +9,16 @@ use aod_resources::{
     NewPrompt, NewResource, NewSession, Resource, Secrets, Session, Status, Timestamp, Turn,
     WhenBusy,
 };
-use aod_store::{NewTurn, Page, SealedKind, StopRequest, Store, Submitted, VersionRef};
+use aod_store::{Ask, Page, SealedKind, StopRequest, Store, Submitted, VersionRef};
 use aod_streams::events::{EventFollower, EventPage, PageRequest, PageStart, read_event};
 use aod_streams::follow::{Follower, Log, StreamStart};
 use aod_turns::{Seals, Turns};
+use indexmap::IndexMap;
 use uuid::Uuid;
 
 use crate::accepted::{Accepted, Created, Idempotent, read_answer};
+use crate::begin::Taken;
+use crate::labels::{check_labels, without_empty};
 use crate::prompts::{self, Asked};
 use crate::runtimes::Runtimes;
 use crate::session_changes::Followers;
@@ -48,6 +51,10 @@ pub struct SessionFilter {
     pub agent_id: Option<Uuid>,
     /// Only those of this runtime.
     pub runtime: Option<String>,
+    /// Only those whose labels have these values.
+    pub metadata: IndexMap<String, String>,
+    /// Only those whose title or first prompt holds this text.
+    pub text: Option<String>,
 }
 
 impl Sessions {
@@ -86,7 +93,16 @@ impl Sessions {
         self.runtimes
             .check_settings(&agent.runtime, &new.settings)?;
         check_schema(new.output_schema.as_ref())?;
-        let mut asked = Asked::read(new.prompt)?;
+        if new.prompt.is_some() {
+            self.check_day(owner).await?;
+        }
+        check_labels(&new.metadata)?;
+        if new.prompt.is_none() && new.output_schema.is_some() {
+            return Err(Error::SchemaWithoutPrompt);
+        }
+        let mut asked = new.prompt.map(Asked::read).transpose()?;
+        // What only provisions a sandbox is turn 0, which nobody sees.
+        let first = u32::from(asked.is_some());
 
         let id = Uuid::new_v4();
         let webhook = match new.webhook {
@@ -107,7 +123,7 @@ impl Sessions {
         });
         let accepted = Accepted {
             session: id,
-            turn: 1,
+            turn: first,
             status: Status::Pending,
             created: Some(Created {
                 environment: environment.map(|it| it.id),
@@ -115,6 +131,7 @@ impl Sessions {
                 webhook: webhook.as_ref().map(|webhook| webhook.new.id),
             }),
             webhook_secret: webhook.as_ref().and_then(|webhook| webhook.made.clone()),
+            queued: None,
         };
         let runtime = agent.runtime.clone();
         let build = self.runtimes.build(&runtime);
@@ -131,10 +148,16 @@ impl Sessions {
             resources,
             vars: new.vars,
             settings: new.settings,
+            limits: new.limits,
             timeout: new.timeout.unwrap_or(self.turns.config().turn.timeout),
-            prompt: asked.text.clone(),
-            blocks: asked.blocks.clone(),
-            output_schema: new.output_schema,
+            title: new.title,
+            metadata: without_empty(new.metadata),
+            first: asked.as_ref().map(|asked| Ask {
+                prompt: asked.text.clone(),
+                blocks: asked.blocks.clone(),
+                output_schema: new.output_schema,
+                ..Ask::default()
+            }),
             secrets,
             adapter_digest: build.as_ref().map(|build| build.adapter_digest.clone()),
             install_key: build.and_then(|build| build.install_key),
@@ -146,13 +169,15 @@ impl Sessions {
         // Made before the session can be seen: a stream is opened on the log's folder.
         let paths = self.turns.paths().session(id);
         paths.create().map_err(Error::internal)?;
-        if let Err(error) = asked.keep(&paths).await {
+        if let Some(asked) = &mut asked
+            && let Err(error) = asked.keep(&paths).await
+        {
             self.turns.abandon(id).await?;
             return Err(error);
         }
         match self.store.create_session(session).await {
             Ok(Submitted::New(_)) => {
-                self.turns.queue(owner, id, 1, &runtime);
+                self.turns.queue(owner, id, first, &runtime);
                 Ok(accepted)
             }
             Ok(Submitted::Replayed(answer)) => {
@@ -188,41 +213,36 @@ impl Sessions {
         if new.when_busy == Some(WhenBusy::Steer) && session.status == Status::Running {
             return self.steer(owner, &session, new, request).await;
         }
+        self.check_day(owner).await?;
+        let may_wait = new.when_busy == Some(WhenBusy::Queue);
         let mut asked = Asked::read(new.prompt)?;
         let paths = self.turns.paths().session(id);
         asked.keep(&paths).await?;
         let kept = asked.blocks.clone();
-        let accepted = Accepted {
-            session: id,
-            turn: session.turn_count + 1,
-            status: Status::Pending,
-            created: None,
-            webhook_secret: None,
-        };
-        let turn = NewTurn {
-            session: id,
-            owner,
+        let ask = Ask {
             prompt: asked.text,
             blocks: asked.blocks,
             timeout: new.timeout,
             settings: new.settings,
             output_schema: new.output_schema,
-            active_limit: Some(self.active_limit),
-            idempotency: self.idempotency(request.as_ref(), &accepted)?,
-            at: Timestamp::now(),
+            limits: new.limits,
         };
-        let added = self.store.add_turn(turn).await;
-        if !matches!(added, Ok(Submitted::New(_))) {
+        let taken = match may_wait {
+            true => self.queue_or_begin(owner, session, ask, request).await,
+            false => self.begin(owner, &session, ask, request.as_ref()).await,
+        };
+        let is_kept = matches!(&taken, Ok((_, Taken::Now)));
+        if !is_kept {
             prompts::discard(kept, &paths).await;
         }
-        match added? {
-            // Two prompts cannot both be accepted at once: the second finds the session pending.
-            Submitted::New(turn) => {
-                let number = turn.turn_number;
-                self.turns.queue(owner, id, number, &session.runtime);
-                Ok(accepted)
-            }
-            Submitted::Replayed(answer) => read_answer(&answer),
+        taken.map(|(accepted, _)| accepted)
+    }
+
+    /// Refuses a user who may use nothing more on this day.
+    async fn check_day(&self, owner: Uuid) -> Result<()> {
+        match self.turns.day_limit(owner).await? {
+            None => Ok(()),
+            Some(limit) => Err(Error::DayLimit(limit)),
         }
     }
 
@@ -240,6 +260,8 @@ impl Sessions {
             status: filter.status,
             agent: filter.agent_id,
             runtime: filter.runtime,
+            metadata: filter.metadata,
+            text: filter.text,
             page,
         };
         let sessions = self.store.list_sessions(owner, filter).await?;
@@ -258,7 +280,7 @@ impl Sessions {
     }
 
     /// Adds where a session's turn stands among those that wait for room.
-    fn in_queue(&self, mut session: Session) -> Session {
+    pub(crate) fn in_queue(&self, mut session: Session) -> Session {
         if session.status == Status::Pending {
             let position = self.turns.queue_position(session.id);
             session.queue_position = position.and_then(|position| position.try_into().ok());

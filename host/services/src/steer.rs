@@ -22,7 +22,11 @@ impl Sessions {
             return Err(Error::SteerWithMore);
         };
         // A setting, a form or a time is one of a turn: the turn that runs has its own.
-        if !new.settings.is_empty() || new.output_schema.is_some() || new.timeout.is_some() {
+        if !new.settings.is_empty()
+            || !new.limits.is_empty()
+            || new.output_schema.is_some()
+            || new.timeout.is_some()
+        {
             return Err(Error::SteerWithMore);
         }
         let accepted = Accepted {
@@ -31,6 +35,7 @@ impl Sessions {
             status: Status::Running,
             created: None,
             webhook_secret: None,
+            queued: None,
         };
         // The same request again is the same input: the supervisor takes each once.
         let input = request

@@ -83,6 +83,15 @@ pub enum Error {
     /// The session does not take that event in its present state.
     #[error(transparent)]
     IllegalTransition(#[from] IllegalTransition),
+    /// Prompts wait for the session's turn to end, and come first.
+    #[error("prompts wait in the session's queue, and come first")]
+    PromptsQueued,
+    /// As many prompts wait as may.
+    #[error("{limit} prompts wait in the session's queue already")]
+    QueueFull {
+        /// How many may wait.
+        limit: u32,
+    },
     /// The turn is not its session's current one: somebody else moved the session on.
     #[error("turn {turn} of session {session} is not its current turn, which is {current}")]
     NotCurrentTurn {

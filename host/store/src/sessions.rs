@@ -1,7 +1,7 @@
 //! Sessions: creation, reading, deletion. What their turns do to them is in [`crate::turns`].
 
 use aod_resources::{
-    Agent, Environment, PromptBlock, Resource, Session, SessionState, Sizes, Status, Timestamp,
+    Agent, Environment, Limits, Resource, Session, SessionState, Sizes, Status, Timestamp,
 };
 use indexmap::IndexMap;
 use rusqlite::{Connection, OptionalExtension, Row, ToSql, named_params, params_from_iter};
@@ -9,7 +9,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use crate::{
-    Error, Idempotency, NewWebhook, Page, Result, SealedKind, SealedValue, Store, Submitted,
+    Ask, Error, Idempotency, NewWebhook, Page, Result, SealedKind, SealedValue, Store, Submitted,
     idempotency, sealed,
     sql::{self, At, Id, Json},
     turns,
@@ -47,14 +47,16 @@ pub struct NewSession {
     pub vars: IndexMap<String, String>,
     /// Values of the runtime's options.
     pub settings: IndexMap<String, Value>,
+    /// Upper bounds for each of its turns.
+    pub limits: Limits,
+    /// A name for people.
+    pub title: Option<String>,
+    /// The user's own labels.
+    pub metadata: IndexMap<String, String>,
     /// Seconds per turn, unless a turn says otherwise.
     pub timeout: u32,
-    /// The first turn's prompt.
-    pub prompt: String,
-    /// The same, where it is more than a text.
-    pub blocks: Option<Vec<PromptBlock>>,
-    /// The form that its answer must have.
-    pub output_schema: Option<Value>,
+    /// What is asked in its first turn; none: it is provisioned, and waits for a prompt.
+    pub first: Option<Ask>,
     /// Its sealed variables and repository tokens.
     pub secrets: Vec<SealedValue>,
     /// The adapter that it is to keep, if that is known yet.
@@ -113,6 +115,10 @@ pub struct SessionFilter {
     pub agent: Option<Uuid>,
     /// Only those of this runtime.
     pub runtime: Option<String>,
+    /// Only those whose labels have these values.
+    pub metadata: IndexMap<String, String>,
+    /// Only those whose title or first prompt holds this text, whatever the case of its letters.
+    pub text: Option<String>,
     /// Which part of the list.
     pub page: Page,
 }
@@ -287,6 +293,40 @@ impl Store {
         .await
     }
 
+    /// Changes what a session is called and labelled with; `change` is told what is there.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], and what `change` refuses with.
+    pub async fn label_session<E: Send + 'static>(
+        &self,
+        owner: Uuid,
+        id: Uuid,
+        change: impl FnOnce(&mut Session) -> Result<(), E> + Send + 'static,
+        at: Timestamp,
+    ) -> Result<Result<Session, E>> {
+        self.write(move |db| {
+            let mut session = db
+                .prepare_cached("SELECT * FROM sessions WHERE id = ? AND owner = ?")?
+                .query_row((Id(id), Id(owner)), session_from_row)
+                .optional()?
+                .ok_or_else(|| Error::not_found("session", id))?;
+            if let Err(refused) = change(&mut session) {
+                return Ok(Err(refused));
+            }
+            let changed = db
+                .prepare_cached(
+                    "UPDATE sessions SET title = ?2, metadata = ?3, updated_at = ?4
+                     WHERE id = ?1 RETURNING *",
+                )?
+                .query_row(
+                    (Id(id), &session.title, Json(&session.metadata), At(at)),
+                    session_from_row,
+                )?;
+            Ok(Ok(changed))
+        })
+        .await
+    }
+
     /// Deletes a session with its turns and sealed values.
     ///
     /// # Errors
@@ -327,14 +367,16 @@ fn create(db: &Connection, new: NewSession) -> Result<Session> {
             .execute([Id(environment.id)])?;
     }
     check_limit(db, new.owner, new.active_limit)?;
+    // Provisioning alone is turn 0, which nobody sees.
+    let turn = u32::from(new.first.is_some());
     let added = db
         .prepare_cached(
             "INSERT INTO sessions (id, owner, agent_id, agent_version, environment_id,
                  environment_version, runtime, model, status, timeout, resources, vars, settings,
-                 turn_count, adapter_digest, install_key, created_at, updated_at)
+                 limits, title, metadata, turn_count, adapter_digest, install_key, created_at, updated_at)
              VALUES (:id, :owner, :agent, :agent_version, :environment, :environment_version,
-                 :runtime, :model, :status, :timeout, :resources, :vars, :settings, 1,
-                 :adapter_digest, :install_key, :at, :at)
+                 :runtime, :model, :status, :timeout, :resources, :vars, :settings,
+                 :limits, :title, :metadata, :turn, :adapter_digest, :install_key, :at, :at)
              RETURNING *",
         )?
         .query_row(
@@ -352,6 +394,10 @@ fn create(db: &Connection, new: NewSession) -> Result<Session> {
                 ":resources": Json(&new.resources),
                 ":vars": Json(&new.vars),
                 ":settings": Json(&new.settings),
+                ":limits": Json(&new.limits),
+                ":title": new.title,
+                ":metadata": Json(&new.metadata),
+                ":turn": turn,
                 ":adapter_digest": new.adapter_digest,
                 ":install_key": new.install_key,
                 ":at": At(new.at),
@@ -367,14 +413,9 @@ fn create(db: &Connection, new: NewSession) -> Result<Session> {
         }
         added => added?,
     };
-    let first = turns::Asked {
-        prompt: &new.prompt,
-        blocks: new.blocks.as_deref(),
-        timeout: new.timeout,
-        settings: &IndexMap::new(),
-        output_schema: new.output_schema.as_ref(),
-    };
-    turns::insert(db, new.id, 1, &first, new.at)?;
+    let first = new.first.unwrap_or_default();
+    let timeout = first.timeout.unwrap_or(new.timeout);
+    turns::insert(db, new.id, turn, &first, timeout, None, new.at)?;
     sealed::put_all(db, new.owner, new.id, new.secrets, new.at)?;
     if let Some(webhook) = &new.webhook {
         webhooks::create(db, webhook)?;
@@ -432,6 +473,23 @@ fn list(db: &Connection, owner: Uuid, filter: &SessionFilter) -> Result<Vec<Sess
         sql.push_str(" AND runtime = ?");
         values.push(Box::new(runtime.clone()));
     }
+    for (key, value) in &filter.metadata {
+        sql.push_str(
+            " AND EXISTS (SELECT 1 FROM json_each(sessions.metadata) AS label
+                  WHERE label.key = ? AND label.value = ?)",
+        );
+        values.push(Box::new(key.clone()));
+        values.push(Box::new(value.clone()));
+    }
+    if let Some(text) = &filter.text {
+        sql.push_str(
+            " AND (title LIKE ? ESCAPE '\\' OR EXISTS (SELECT 1 FROM turns
+                  WHERE session_id = sessions.id AND number = 1 AND prompt LIKE ? ESCAPE '\\'))",
+        );
+        for _ in 0..2 {
+            values.push(Box::new(pattern(text)));
+        }
+    }
     if let Some(after) = filter.page.after {
         let seq: Option<i64> = db
             .prepare_cached("SELECT seq FROM sessions WHERE id = ? AND owner = ?")?
@@ -445,8 +503,27 @@ fn list(db: &Connection, owner: Uuid, filter: &SessionFilter) -> Result<Vec<Sess
     sql.push_str(" ORDER BY seq DESC LIMIT ?");
     values.push(Box::new(filter.page.sql_limit()));
     let mut query = db.prepare_cached(&sql)?;
-    let rows = query.query_map(params_from_iter(values), session_from_row)?;
+    let rows = query.query_map(params_from_iter(values), |row| {
+        // A list of long answers is none.
+        Ok(Session {
+            result: None,
+            ..session_from_row(row)?
+        })
+    })?;
     Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+/// What `LIKE` finds a text by.
+fn pattern(text: &str) -> String {
+    let mut pattern = String::from("%");
+    for character in text.chars() {
+        if matches!(character, '%' | '_' | '\\') {
+            pattern.push('\\');
+        }
+        pattern.push(character);
+    }
+    pattern.push('%');
+    pattern
 }
 
 fn record(db: &Connection, id: Uuid) -> Result<SessionRecord> {
@@ -500,9 +577,12 @@ pub(crate) fn session_from_row(row: &Row<'_>) -> rusqlite::Result<Session> {
         provisioned: row.get("provisioned")?,
     };
     let turn_count: u32 = row.get("turn_count")?;
+    let result: Option<Json<Value>> = row.get("result")?;
     let Json(resources) = row.get("resources")?;
     let Json(vars) = row.get("vars")?;
     let Json(settings) = row.get("settings")?;
+    let Json(limits) = row.get("limits")?;
+    let Json(metadata) = row.get("metadata")?;
     Ok(Session {
         id: sql::id(row, "id")?,
         agent_id: sql::id_opt(row, "agent_id")?,
@@ -515,12 +595,16 @@ pub(crate) fn session_from_row(row: &Row<'_>) -> rusqlite::Result<Session> {
         resources,
         vars,
         settings,
+        limits,
+        title: row.get("title")?,
+        metadata,
         turn_count,
         // Turns follow one another, so the one that waits or runs is the last.
-        current_turn: Some(turn_count),
+        current_turn: (turn_count > 0).then_some(turn_count),
         model: row.get("model")?,
         usage: sql::usage(row)?,
         error: row.get("error")?,
+        result: result.map(|Json(result)| result),
         resumable: state.resumable(),
         agent_version: row.get("agent_version")?,
         environment_version: row.get("environment_version")?,

@@ -4,8 +4,8 @@
 use std::str::FromStr;
 
 use aod_resources::{
-    Outcome, PromptBlock, Session, SessionEvent, SessionState, Sizes, Status, Timestamp, Turn,
-    Usage,
+    Limits, Outcome, PromptBlock, Session, SessionEvent, SessionState, Sizes, Spent, Status,
+    Timestamp, Turn, Usage,
 };
 use indexmap::IndexMap;
 use rusqlite::{Connection, OptionalExtension, Row, named_params};
@@ -13,8 +13,9 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use crate::{
-    Error, Idempotency, Result, Store, Submitted, idempotency, outbox, questions,
+    Error, Idempotency, Result, Store, Submitted, idempotency, outbox, questions, queue,
     sessions::{check_limit, session_from_row},
+    spending,
     sql::{self, At, Id, Json},
 };
 
@@ -26,6 +27,19 @@ pub struct NewTurn {
     /// Who asks; the session must be theirs.
     pub owner: Uuid,
     /// What is asked.
+    pub ask: Ask,
+    /// How many active sessions the owner may have, this one included.
+    pub active_limit: Option<u32>,
+    /// The request's idempotency key.
+    pub idempotency: Option<Idempotency>,
+    /// Now.
+    pub at: Timestamp,
+}
+
+/// What is asked in a turn.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Ask {
+    /// The prompt, as text.
     pub prompt: String,
     /// The same, where it is more than a text.
     pub blocks: Option<Vec<PromptBlock>>,
@@ -35,12 +49,8 @@ pub struct NewTurn {
     pub settings: IndexMap<String, Value>,
     /// The form that its answer must have.
     pub output_schema: Option<Value>,
-    /// How many active sessions the owner may have, this one included.
-    pub active_limit: Option<u32>,
-    /// The request's idempotency key.
-    pub idempotency: Option<Idempotency>,
-    /// Now.
-    pub at: Timestamp,
+    /// Upper bounds for this turn.
+    pub limits: Limits,
 }
 
 /// How a turn ended.
@@ -60,6 +70,8 @@ pub struct TurnEnd {
     pub error: Option<String>,
     /// What it used; added to the session's sum.
     pub usage: Usage,
+    /// How often it asked the model.
+    pub rounds: u32,
     /// What it came to, as its CLI told it.
     pub result: Option<Value>,
     /// The event that must end the turn in the log.
@@ -159,30 +171,13 @@ impl Store {
             if session.owner != new.owner {
                 return Err(Error::not_found("session", new.session));
             }
-            let state = session.state.apply(SessionEvent::Prompt)?;
+            // Those that wait come first.
+            if queue::length(db, new.session)? > 0 {
+                return Err(Error::PromptsQueued);
+            }
+            session.state.apply(SessionEvent::Prompt)?;
             check_limit(db, new.owner, new.active_limit)?;
-            let turn = session.turn_count + 1;
-            db.prepare_cached(
-                "UPDATE sessions SET status = :status, turn_count = :turn, exit_code = NULL,
-                     error = NULL, updated_at = :at
-                 WHERE id = :id",
-            )?
-            .execute(named_params! {
-                ":id": Id(new.session),
-                ":status": state.status.as_str(),
-                ":turn": turn,
-                ":at": At(new.at),
-            })?;
-            let timeout = new.timeout.unwrap_or(session.timeout);
-            let asked = Asked {
-                prompt: &new.prompt,
-                blocks: new.blocks.as_deref(),
-                timeout,
-                settings: &new.settings,
-                output_schema: new.output_schema.as_ref(),
-            };
-            insert(db, new.session, turn, &asked, new.at)?;
-            turn_record(db, new.session, turn).map(|record| Submitted::New(record.turn))
+            begin(db, new.session, &session, &new.ask, None, new.at).map(Submitted::New)
         };
         self.write_then(add, move |_| told.session(owner, session))
             .await
@@ -364,8 +359,9 @@ impl Store {
             if SessionRow::load(db, session)?.owner != owner {
                 return Err(Error::not_found("session", session));
             }
-            let mut query =
-                db.prepare_cached("SELECT * FROM turns WHERE session_id = ? ORDER BY number")?;
+            let mut query = db.prepare_cached(
+                "SELECT * FROM turns WHERE session_id = ? AND number > 0 ORDER BY number",
+            )?;
             let turns = query.query_map([Id(session)], |row| {
                 TurnRecord::from_row(row).map(|record| record.turn)
             })?;
@@ -423,15 +419,15 @@ impl Store {
 }
 
 /// What decides over a session's transitions.
-struct SessionRow {
-    owner: Uuid,
-    state: SessionState,
+pub(crate) struct SessionRow {
+    pub(crate) owner: Uuid,
+    pub(crate) state: SessionState,
     turn_count: u32,
     timeout: u32,
 }
 
 impl SessionRow {
-    fn load(db: &Connection, session: Uuid) -> Result<Self> {
+    pub(crate) fn load(db: &Connection, session: Uuid) -> Result<Self> {
         db.prepare_cached(
             "SELECT owner, status, provisioned, turn_count, timeout FROM sessions WHERE id = ?",
         )?
@@ -464,35 +460,58 @@ impl SessionRow {
     }
 }
 
-/// What a turn is asked, and how.
-pub(crate) struct Asked<'a> {
-    pub(crate) prompt: &'a str,
-    pub(crate) blocks: Option<&'a [PromptBlock]>,
-    pub(crate) timeout: u32,
-    pub(crate) settings: &'a IndexMap<String, Value>,
-    pub(crate) output_schema: Option<&'a Value>,
+/// Moves a session to its next turn; `queued` is what that was in the queue.
+pub(crate) fn begin(
+    db: &Connection,
+    id: Uuid,
+    session: &SessionRow,
+    ask: &Ask,
+    queued: Option<Uuid>,
+    at: Timestamp,
+) -> Result<Turn> {
+    let state = session.state.apply(SessionEvent::Prompt)?;
+    let turn = session.turn_count + 1;
+    db.prepare_cached(
+        "UPDATE sessions SET status = :status, turn_count = :turn, exit_code = NULL,
+             error = NULL, result = NULL, updated_at = :at
+         WHERE id = :id",
+    )?
+    .execute(named_params! {
+        ":id": Id(id),
+        ":status": state.status.as_str(),
+        ":turn": turn,
+        ":at": At(at),
+    })?;
+    let timeout = ask.timeout.unwrap_or(session.timeout);
+    insert(db, id, turn, ask, timeout, queued, at)?;
+    turn_record(db, id, turn).map(|record| record.turn)
 }
 
+/// Adds a turn's row.
 pub(crate) fn insert(
     db: &Connection,
     session: Uuid,
     number: u32,
-    asked: &Asked<'_>,
+    ask: &Ask,
+    timeout: u32,
+    queued: Option<Uuid>,
     at: Timestamp,
 ) -> Result<()> {
     db.prepare_cached(
         "INSERT INTO turns (session_id, number, prompt, blocks, timeout, settings, output_schema,
-             phase, created_at)
-         VALUES (?, ?, ?, ?, ?, ?, ?, 'pending', ?)",
+             limits, queued_id, phase, created_at)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 'pending', ?)",
     )?
     .execute((
         Id(session),
         number,
-        asked.prompt,
-        asked.blocks.map(Json),
-        asked.timeout,
-        Json(asked.settings),
-        asked.output_schema.map(Json),
+        &ask.prompt,
+        ask.blocks.as_ref().map(Json),
+        timeout,
+        Json(&ask.settings),
+        ask.output_schema.as_ref().map(Json),
+        Json(&ask.limits),
+        queued.map(Id),
         At(at),
     ))?;
     Ok(())
@@ -503,12 +522,14 @@ fn end(db: &Connection, end: &TurnEnd) -> Result<(Uuid, Session)> {
     let row = SessionRow::load_at(db, end.session, end.turn)?;
     let state = row.state.apply(match (end.is_broken, end.outcome) {
         (true, Outcome::Failed) => SessionEvent::Break,
+        (_, Outcome::Completed) if end.turn == 0 => SessionEvent::Provisioned,
         (_, outcome) => SessionEvent::End(outcome),
     })?;
     db.prepare_cached(
         "UPDATE turns SET phase = 'ended', outcome = :outcome, exit_code = :exit_code,
              error = :error, ended_at = :at, input_tokens = :input, output_tokens = :output,
-             cached_tokens = :cached, cost_usd = :cost, terminal = :terminal, result = :result
+             cached_tokens = :cached, cost_usd = :cost, rounds = :rounds,
+             terminal = :terminal, result = :result
          WHERE session_id = :id AND number = :turn",
     )?
     .execute(named_params! {
@@ -522,9 +543,15 @@ fn end(db: &Connection, end: &TurnEnd) -> Result<(Uuid, Session)> {
         ":output": sql::count(end.usage.output_tokens),
         ":cached": sql::count(end.usage.cached_tokens),
         ":cost": end.usage.cost_usd,
+        ":rounds": end.rounds,
         ":terminal": Json(&end.terminal),
         ":result": end.result.as_ref().map(Json),
     })?;
+    spending::add(db, row.owner, &Spent::of(end.rounds, &end.usage), end.at)?;
+    if !state.resumable() {
+        // None of them could ever run.
+        queue::clear(db, end.session)?;
+    }
     let mut usage = db
         .prepare_cached("SELECT * FROM sessions WHERE id = ?")?
         .query_row([Id(end.session)], sql::usage)?;
@@ -532,7 +559,7 @@ fn end(db: &Connection, end: &TurnEnd) -> Result<(Uuid, Session)> {
     let session = db
         .prepare_cached(
             "UPDATE sessions SET status = :status, provisioned = :provisioned,
-                 exit_code = :exit_code, error = :error,
+                 exit_code = :exit_code, error = :error, result = :result,
                  input_tokens = :input, output_tokens = :output, cached_tokens = :cached,
                  cost_usd = :cost, resume_token = ifnull(:resume_token, resume_token),
                  home_bytes = ifnull(:home, home_bytes),
@@ -549,6 +576,7 @@ fn end(db: &Connection, end: &TurnEnd) -> Result<(Uuid, Session)> {
                 ":provisioned": state.provisioned,
                 ":exit_code": end.exit_code,
                 ":error": end.error,
+                ":result": end.result.as_ref().map(Json),
                 ":input": sql::count(usage.input_tokens),
                 ":output": sql::count(usage.output_tokens),
                 ":cached": sql::count(usage.cached_tokens),
@@ -591,6 +619,7 @@ impl TurnRecord {
         let output_schema: Option<Json<Value>> = row.get("output_schema")?;
         let result: Option<Json<Value>> = row.get("result")?;
         let Json(settings) = row.get("settings")?;
+        let Json(limits) = row.get("limits")?;
         let stop_requested: Option<sql::Word<StopRequest>> = row.get("stop_requested")?;
         Ok(Self {
             session: sql::id(row, "session_id")?,
@@ -608,6 +637,8 @@ impl TurnRecord {
                 error: row.get("error")?,
                 timeout: row.get("timeout")?,
                 settings,
+                limits,
+                queued_id: sql::id_opt(row, "queued_id")?,
                 output_schema: output_schema.map(|Json(schema)| schema),
                 result: result.map(|Json(result)| result),
             },

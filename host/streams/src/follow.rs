@@ -185,6 +185,10 @@ impl Feed for Follower {
                 Stage::Terminal(turn) => {
                     match self.store.session(self.owner, self.session).await {
                         Ok(session) if session.turn_count > turn => self.stage = Stage::Reading,
+                        // The next turn is about to begin.
+                        Ok(_) if self.store.has_queued(self.session).await.unwrap_or(false) => {
+                            self.stage = Stage::Reading;
+                        }
                         _ => self.stage = Stage::Ended,
                     }
                     continue;

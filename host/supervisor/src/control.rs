@@ -24,6 +24,10 @@ const MAX_REPLY: u64 = 4 << 10;
 pub enum Request {
     /// Ask the CLI to stop, and kill it when the grace is over. The first one is recorded.
     Interrupt,
+    /// Ask the CLI to stop because the turn has reached a limit, and kill it when the grace is over.
+    /// Recorded like an interruption, with what is said of the limit, unless the turn is being
+    /// stopped already.
+    Limit(serde_json::Value),
     /// Kill it now, with all it started.
     Terminate,
     /// Carry out what an adapter asks for, if it is the next effect; an earlier one has been
@@ -102,6 +106,7 @@ impl std::fmt::Debug for Request {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Interrupt => f.write_str("Interrupt"),
+            Self::Limit(limit) => write!(f, "Limit({limit})"),
             Self::Terminate => f.write_str("Terminate"),
             Self::Effect { seq, effect } => write!(f, "Effect({seq}, {effect:?})"),
             Self::Answer(answer) => write!(f, "Answer({:?})", answer.question),

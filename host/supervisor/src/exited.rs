@@ -29,8 +29,8 @@ pub struct Exited {
 /// How a turn ended whose CLI stays for the next one; the payload of the log's `TurnEnded` record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TurnEnded {
-    /// Why it ended: [`Reason::Exit`] where its adapter said that it is over, or
-    /// [`Reason::Interrupted`].
+    /// Why it ended: [`Reason::Exit`] where its adapter said that it is over,
+    /// [`Reason::Interrupted`] or [`Reason::Limit`].
     pub reason: Reason,
     /// How many bytes of its output were not UTF-8 and were replaced.
     pub replaced_bytes: u64,
@@ -50,6 +50,8 @@ pub enum Reason {
     Idle,
     /// Its adapter closed it ([`Effect::Close`](crate::Effect::Close)), and it did not exit in time.
     AfterResult,
+    /// It reached a limit of the turn.
+    Limit,
     /// It was interrupted on request.
     Interrupted,
     /// It was terminated on request.

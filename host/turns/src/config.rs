@@ -14,6 +14,8 @@ pub struct Config {
     pub retention: RetentionConfig,
     /// Their limits.
     pub turn: TurnConfig,
+    /// What the turns of one user may use on one day (UTC).
+    pub user_day: aod_resources::Limits,
     /// Processes that stay between turns.
     pub live: LiveConfig,
     /// Sandboxes.

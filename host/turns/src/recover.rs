@@ -63,6 +63,10 @@ pub async fn recover(turns: &Turns) -> Result<()> {
             tracing::error!(%session, error = %error.details(), "cannot settle a turn");
         }
     }
+    // Those whose turn has ended, and the earlier host with it.
+    for session in turns.store.idle_with_queue().await? {
+        turns.begin_queued(session).await;
+    }
     Ok(())
 }
 

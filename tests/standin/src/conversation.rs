@@ -50,7 +50,12 @@ impl Call {
             self.items.push(Item::Notification);
         }
         let typed = typed(text);
-        if !typed.is_empty() {
+        if typed.starts_with(FORM)
+            && let Some(Item::Prompt(prompt)) = self.items.last_mut()
+        {
+            prompt.push('\n');
+            prompt.push_str(&typed);
+        } else if !typed.is_empty() {
             self.items.push(Item::Prompt(typed));
         }
     }
@@ -94,6 +99,9 @@ impl Call {
         prompts
     }
 }
+
+/// Beginning of what the host adds to a prompt whose answer is to have a form.
+const FORM: &str = "Answer with JSON alone";
 
 /// How a CLI begins to tell that work in the background has ended.
 const NOTIFICATION: &str = "<task-notification>";

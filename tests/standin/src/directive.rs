@@ -24,6 +24,9 @@ pub enum Directive {
     /// `[[told TEXT]]`: nothing else but this text, once the CLI says that work in the background
     /// has ended.
     Told(String),
+    /// `[[then TEXT]]`: answer the next prompt with this text, or as its directives say, if that has
+    /// none.
+    Then(String),
     /// `[[bash COMMAND]]`: ask for the offered shell tool.
     Bash(String),
     /// `[[write PATH CONTENT]]`: ask for the offered tool that writes files.
@@ -141,6 +144,7 @@ fn read(inside: &str) -> Directive {
             .map(|n: usize| Directive::Words(n.min(MAX_WORDS))),
         "recall" => Some(Directive::Recall),
         "told" => Some(Directive::Told(argument.to_owned())),
+        "then" => Some(Directive::Then(argument.to_owned())),
         "bash" if !argument.is_empty() => Some(Directive::Bash(argument.to_owned())),
         "write" => read_write(argument),
         "mcp" => read_mcp(argument),

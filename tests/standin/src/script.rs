@@ -79,7 +79,15 @@ pub fn answer(call: &Call, mut spend: impl FnMut(&str, u32) -> bool) -> Outcome 
         });
     }
     let (prompt, since) = call.turn();
-    let directives = directive::parse(prompt);
+    let mut directives = directive::parse(prompt);
+    if directives.is_empty()
+        && let Some(text) = then(call)
+    {
+        directives = directive::parse(&text);
+        if directives.is_empty() {
+            directives.push(Directive::Say(text));
+        }
+    }
     let results: Vec<&str> = since
         .iter()
         .filter_map(|item| match item {
@@ -154,7 +162,7 @@ pub fn answer(call: &Call, mut spend: impl FnMut(&str, u32) -> bool) -> Outcome 
                     .or_else(|| look_up_once(call, since, name));
                 return with_tool(reply, choice, name);
             }
-            Directive::Slow(_) | Directive::Told(_) => {}
+            Directive::Slow(_) | Directive::Told(_) | Directive::Then(_) => {}
         }
     }
     if !reply.parts.iter().any(|part| matches!(part, Part::Text(_))) {
@@ -164,6 +172,17 @@ pub fn answer(call: &Call, mut spend: impl FnMut(&str, u32) -> bool) -> Outcome 
         }));
     }
     Outcome::Reply(reply)
+}
+
+/// What the prompt before the latest one wants said to that.
+fn then(call: &Call) -> Option<String> {
+    let before = call.earlier_prompts().pop()?.to_owned();
+    directive::parse(&before)
+        .into_iter()
+        .find_map(|it| match it {
+            Directive::Then(text) => Some(text),
+            _ => None,
+        })
 }
 
 fn with_tool(mut reply: Reply, choice: Option<Choice>, wanted: &str) -> Outcome {

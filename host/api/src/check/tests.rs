@@ -230,6 +230,7 @@ fn values(shape: &Shape) -> BoxedStrategy<Value> {
     let right = match *shape {
         Shape::Text(rule) => text(rule),
         Shape::Integer { min, max } => (min..=max.min(min + 10_000)).prop_map(Value::from).boxed(),
+        Shape::Positive { max } => (0.001..=max).prop_map(Value::from).boxed(),
         Shape::Boolean => any::<bool>().prop_map(Value::from).boxed(),
         Shape::Json(_) => any_json(),
         Shape::JsonObject(_) => prop::collection::btree_map(".*", any_json(), 0..3)

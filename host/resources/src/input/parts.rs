@@ -8,6 +8,7 @@ macro_rules! blank {
 }
 
 mod agents;
+mod limits;
 mod prompts;
 mod sandbox;
 mod webhooks;
@@ -15,6 +16,7 @@ mod webhooks;
 use super::shape::{Field, Need, Pattern, Shape, Text};
 
 pub use self::agents::{MCP_SERVER, MCP_SERVERS, SKILL, SKILLS};
+pub use self::limits::LIMITS;
 pub use self::prompts::PROMPT;
 pub use self::sandbox::{NETWORKING, PACKAGES, RESOURCES};
 pub use self::webhooks::{SESSION_WEBHOOK, WEBHOOK_EVENTS, WEBHOOK_SECRET, WEBHOOK_URL};
@@ -37,6 +39,11 @@ pub const TIMEOUT: Shape = Shape::Integer { min: 10, max: 3600 };
 pub const METADATA: Shape = Shape::Map {
     keys: None,
     values: &Text::new(0, 64 << 10).shape(),
+};
+/// Labels of a session.
+pub const LABELS: Shape = Shape::Map {
+    keys: Some(&LABEL),
+    values: &Text::new(0, 512).shape(),
 };
 /// Secret variables. An empty text is a value.
 pub const VARIABLES: Shape = Shape::Map {
@@ -61,6 +68,11 @@ pub const JSON_SCHEMA: Shape = Shape::JsonObject(64 << 10);
 static OPTION: Pattern = Pattern::new(
     "^[a-z][a-z0-9_]{0,63}$",
     "The id of an option should match '[a-z][a-z0-9_]*'",
+);
+
+static LABEL: Pattern = Pattern::new(
+    r"^[^\x00-\x1f\x7f]{1,64}$",
+    "A label's name should have 1 to 64 characters, and no control characters",
 );
 
 static VARIABLE: Pattern = Pattern::new(

@@ -38,15 +38,20 @@ pub fn parts(table: &Object, schemas: &mut Vec<(String, RefOr<Schema>)>) {
 /// A table as parameters of a query.
 pub fn query(table: &Object) -> Vec<Parameter> {
     let parameter = |field: &super::shape::Field| {
+        let (name, of) = match &field.shape {
+            // A parameter for each key.
+            Shape::Map { values, .. } => (format!("{}.KEY", field.name), *values),
+            of => (field.name.to_owned(), of),
+        };
         ParameterBuilder::new()
-            .name(field.name)
+            .name(name)
             .parameter_in(ParameterIn::Query)
             .required(match field.need {
                 Need::Required => Required::True,
                 Need::Optional | Need::Nullable => Required::False,
             })
             .description(Some(prose(field.doc)))
-            .schema(Some(shape(&field.shape, false, None)))
+            .schema(Some(shape(of, false, None)))
             .build()
     };
     table.fields.iter().map(parameter).collect()
@@ -125,6 +130,7 @@ fn shape_parts(shape: &Shape, schemas: &mut Vec<(String, RefOr<Schema>)>) {
         Shape::Map { values, .. } => shape_parts(values, schemas),
         Shape::Text(_)
         | Shape::Integer { .. }
+        | Shape::Positive { .. }
         | Shape::Boolean
         | Shape::Json(_)
         | Shape::JsonObject(_)
@@ -164,6 +170,10 @@ fn shape(shape: &Shape, nullable: bool, doc: Option<&str>) -> RefOr<Schema> {
         Shape::Text(rule) => text(builder(Type::String), rule).into(),
         Shape::Integer { min, max } => builder(Type::Integer)
             .minimum(Some(*min))
+            .maximum(Some(*max))
+            .into(),
+        Shape::Positive { max } => builder(Type::Number)
+            .exclusive_minimum(Some(0))
             .maximum(Some(*max))
             .into(),
         Shape::Boolean => builder(Type::Boolean).into(),

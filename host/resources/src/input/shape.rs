@@ -60,6 +60,11 @@ pub enum Shape {
         /// The largest.
         max: i64,
     },
+    /// A number above zero, up to `max`.
+    Positive {
+        /// The largest.
+        max: f64,
+    },
     /// True or false.
     Boolean,
     /// Any value, of at most so many bytes as JSON, and nested at most [`JSON_DEPTH`] levels deep.

@@ -5,9 +5,9 @@ use std::{
     sync::Arc,
 };
 
-use aod_resources::{Agent, Environment, Networking, Outcome, Session, Timestamp, Usage};
+use aod_resources::{Agent, Environment, Limits, Networking, Outcome, Session, Timestamp, Usage};
 use aod_store::{
-    NewSession, NewTurn, SealedKind, SealedValue, Store, Submitted, TurnEnd, User, VersionRef,
+    Ask, NewSession, NewTurn, SealedKind, SealedValue, Store, Submitted, TurnEnd, User, VersionRef,
 };
 use indexmap::IndexMap;
 use serde_json::json;
@@ -82,9 +82,13 @@ impl Fixture {
             vars: IndexMap::new(),
             settings: IndexMap::new(),
             timeout: 600,
-            prompt: "first".to_owned(),
-            blocks: None,
-            output_schema: None,
+            limits: Limits::default(),
+            title: None,
+            metadata: IndexMap::new(),
+            first: Some(Ask {
+                prompt: "first".to_owned(),
+                ..Ask::default()
+            }),
             secrets: vec![],
             adapter_digest: None,
             install_key: None,
@@ -103,11 +107,10 @@ impl Fixture {
         NewTurn {
             session,
             owner: self.user,
-            prompt: "next".to_owned(),
-            blocks: None,
-            timeout: None,
-            settings: IndexMap::new(),
-            output_schema: None,
+            ask: Ask {
+                prompt: "next".to_owned(),
+                ..Ask::default()
+            },
             active_limit: None,
             idempotency: None,
             at: Timestamp::now(),
@@ -161,6 +164,7 @@ pub fn agent() -> Agent {
         mcp_servers: vec![],
         metadata: IndexMap::new(),
         settings: IndexMap::new(),
+        limits: Limits::default(),
         version: 0,
         archived_at: None,
         created_at: now,
@@ -199,6 +203,7 @@ pub fn turn_end(session: Uuid, turn: u32, outcome: Outcome) -> TurnEnd {
             cached_tokens: 1,
             cost_usd: Some(0.5),
         },
+        rounds: 1,
         result: None,
         terminal: json!({"type": "exit", "code": 0}),
         resume_token: None,

@@ -4,7 +4,7 @@ use aod_resources::{Outcome, SessionEvent, SessionState, Timestamp};
 use aod_store::Error;
 use proptest::prelude::*;
 
-use crate::support::{Fixture, turn_end};
+use crate::support::{Fixture, created, turn_end};
 
 #[derive(Clone, Copy, Debug)]
 enum Step {
@@ -34,12 +34,21 @@ proptest! {
     /// Whatever is asked in whatever order, the store moves exactly where the state machine says
     /// and nowhere else, and turns agree with their session.
     #[test]
-    fn transitions_are_those_of_the_state_machine(steps in prop::collection::vec(step(), 1..40)) {
+    fn transitions_are_those_of_the_state_machine(
+        steps in prop::collection::vec(step(), 1..40),
+        is_asked in any::<bool>(),
+    ) {
         let runtime = tokio::runtime::Runtime::new().unwrap();
         runtime.block_on(async {
             let mut fixture = Fixture::new().await;
-            let id = fixture.session().await.id;
-            let (mut state, mut turn, mut ended) = (SessionState::NEW, 1, 0);
+            let mut new = fixture.new_session();
+            if !is_asked {
+                new.first = None;
+            }
+            let id = created(fixture.store.create_session(new).await.unwrap()).id;
+            let first = u32::from(is_asked);
+            let (mut state, mut turn, mut ended) = (SessionState::NEW, first, 0);
+            let mut hidden = 0;
             for step in steps {
                 let Step::Event(event) = step else {
                     match step {
@@ -51,6 +60,12 @@ proptest! {
                     }
                     continue;
                 };
+                // Nobody sees turn 0.
+                let event = match (turn, event) {
+                    (0, SessionEvent::End(Outcome::Completed)) => SessionEvent::Provisioned,
+                    (_, event) => event,
+                };
+                let is_seen = turn > 0;
                 let (store, now) = (&fixture.store, Timestamp::now());
                 let result = match event {
                     SessionEvent::Prompt => store.add_turn(fixture.new_turn(id)).await.map(drop),
@@ -59,6 +74,9 @@ proptest! {
                     }
                     SessionEvent::End(outcome) => {
                         store.end_turn(turn_end(id, turn, outcome)).await.map(drop)
+                    }
+                    SessionEvent::Provisioned => {
+                        store.end_turn(turn_end(id, 0, Outcome::Completed)).await.map(drop)
                     }
                     SessionEvent::Break => {
                         let mut end = turn_end(id, turn, Outcome::Failed);
@@ -71,7 +89,13 @@ proptest! {
                         result.unwrap();
                         state = next;
                         turn += u32::from(event == SessionEvent::Prompt);
-                        ended += u64::from(matches!(event, SessionEvent::End(_) | SessionEvent::Break));
+                        if matches!(
+                            event,
+                            SessionEvent::End(_) | SessionEvent::Break | SessionEvent::Provisioned
+                        ) {
+                            ended += 1;
+                            hidden += u64::from(!is_seen);
+                        }
                     }
                     Err(illegal) => {
                         let same = matches!(
@@ -86,8 +110,10 @@ proptest! {
                 assert_eq!(record.session.usage.input_tokens, 10 * ended);
                 let turns = fixture.store.turns(fixture.user, id).await.unwrap();
                 let active = turns.iter().filter(|it| it.status.is_active()).count();
-                assert_eq!(active, usize::from(state.status.is_active()));
-                assert_eq!(turns.iter().filter(|it| it.outcome.is_some()).count() as u64, ended);
+                assert_eq!(active, usize::from(state.status.is_active() && turn > 0));
+                let told = turns.iter().filter(|it| it.outcome.is_some()).count() as u64;
+                assert_eq!(told + hidden, ended);
+                assert_eq!(record.session.current_turn, (turn > 0).then_some(turn));
             }
         });
     }

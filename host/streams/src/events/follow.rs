@@ -88,7 +88,8 @@ impl Feed for EventFollower {
                 // A turn's end is committed when its last event is stored: where it is over, one
                 // more look finds all there is.
                 let session = self.store.session(self.owner, self.session).await;
-                over = !session.is_ok_and(|session| session.status.is_active());
+                over = !session.is_ok_and(|session| session.status.is_active())
+                    && !self.store.has_queued(self.session).await.unwrap_or(false);
                 self.doubt = over;
             } else if !self.listener.changed().await {
                 break;

@@ -24,6 +24,8 @@ pub enum Event {
     },
     /// Its user interrupts it.
     Interrupt,
+    /// It has reached a limit.
+    Limit,
     /// Its user terminates it.
     Terminate,
     /// It uses more than it may.
@@ -86,6 +88,11 @@ impl Ending {
         matches!(self.state, State::Resting { .. })
     }
 
+    /// Whether the turn runs, and is not being stopped.
+    pub const fn is_running(&self) -> bool {
+        matches!(self.state, State::Running { .. })
+    }
+
     /// Whether the turn may end and leave the process at rest. One that is stopped by a signal, or
     /// because its time is over, ends with its process.
     pub const fn may_rest(&self) -> bool {
@@ -93,7 +100,7 @@ impl Ending {
             self.state,
             State::Running { exit_by: None }
                 | State::Stopping {
-                    reason: Reason::Interrupted,
+                    reason: Reason::Interrupted | Reason::Limit,
                     ..
                 }
         );
@@ -181,6 +188,7 @@ impl Ending {
             }
             (State::Closing { .. }, _) => same,
             (State::Running { .. }, Event::Interrupt) => self.stop(now, Reason::Interrupted),
+            (State::Running { .. }, Event::Limit) => self.stop(now, Reason::Limit),
             (State::Running { exit_by: None }, Event::Close) => {
                 let exit_by = self.exit_by(now);
                 (State::Running { exit_by }, Action::None)

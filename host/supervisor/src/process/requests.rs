@@ -98,6 +98,7 @@ impl RequestHandler {
                 context.happens(Event::Interrupt);
                 done()
             }
+            Request::Limit(limit) => self.limit(&limit, context),
             Request::Effect { seq, effect } => self.effect(seq, &effect, context),
             Request::Answer(answer) => self.answer(answer, context),
             Request::Input(input) => self.input(input, context),
@@ -109,6 +110,16 @@ impl RequestHandler {
                 done()
             }
         }
+    }
+
+    fn limit(&mut self, limit: &serde_json::Value, context: &mut HandlerContext<'_>) -> Reply {
+        if self.interrupted || !context.ending.is_running() {
+            return refusal("the turn is over, or is being stopped");
+        }
+        self.interrupted = true;
+        self.record(Kind::Interrupt, limit.to_string().as_bytes(), context);
+        context.happens(Event::Limit);
+        done()
     }
 
     /// Ends the turn. What the CLI says from now on is late.

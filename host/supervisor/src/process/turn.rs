@@ -182,7 +182,8 @@ impl Turn {
             Action::CloseStdin => self.feed.close(),
             // Its adapter asks the CLI over stdin, when the host has read the recorded interrupt.
             Action::Signal
-                if self.interrupt.by_dialogue && self.ending.reason() == Reason::Interrupted => {}
+                if self.interrupt.by_dialogue
+                    && matches!(self.ending.reason(), Reason::Interrupted | Reason::Limit) => {}
             Action::Signal => {
                 if let Some(signal) = self.interrupt.signal {
                     self.process.signal(signal, self.interrupt.to);

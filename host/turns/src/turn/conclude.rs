@@ -29,6 +29,16 @@ impl End {
         }
     }
 
+    /// The sandbox stands, and nothing was asked.
+    pub(crate) fn provisioned() -> Self {
+        Self {
+            outcome: Outcome::Completed,
+            exit_code: None,
+            error: None,
+            terminal: Terminal::Exit { code: 0 },
+        }
+    }
+
     /// Without secrets in what it says.
     pub(crate) fn redacted(mut self, redactor: &Redactor) -> Self {
         let clean = |text: &mut String| *text = redactor.redact_str(text).into_owned();
@@ -65,6 +75,7 @@ pub(crate) fn cause(reason: Reason) -> ExitCause {
         Reason::AfterResult => ExitCause::Closed,
         Reason::Exit | Reason::OverLimit | Reason::LogError | Reason::StartFailed => ExitCause::Own,
         Reason::Interrupted => ExitCause::Interrupted,
+        Reason::Limit => ExitCause::Limit,
         Reason::Terminated => ExitCause::Terminated,
         Reason::Timeout => ExitCause::Timeout,
         Reason::Idle => ExitCause::Idle,
@@ -87,6 +98,7 @@ pub(crate) struct MessageContext<'a> {
 pub(crate) fn conclude_resting(ended: TurnEnded, failure: Option<&Failure>) -> End {
     let (outcome, error, code) = match (ended.reason, failure) {
         (Reason::Interrupted, _) => (Outcome::Interrupted, None, 0),
+        (Reason::Limit, failure) => (Outcome::Failed, Some(reached(failure)), 1),
         (_, Some(failure)) => (Outcome::Failed, Some(failure.message.clone()), 1),
         (_, None) => (Outcome::Completed, None, 0),
     };
@@ -125,6 +137,10 @@ pub(crate) fn conclude(
             },
         },
         Reason::Interrupted => exit(Outcome::Interrupted, None),
+        Reason::Limit => End {
+            exit_code: code,
+            ..End::error(reached(failure))
+        },
         Reason::Timeout => End {
             exit_code: code,
             ..End::error(format!(
@@ -170,6 +186,14 @@ pub(crate) fn conclude(
             (None, _) => exit(Outcome::Failed, Some(died(exited, context))),
         },
     }
+}
+
+/// What is said of a turn that a limit has ended, with its figures where they are known.
+fn reached(failure: Option<&Failure>) -> String {
+    failure.map_or_else(
+        || "the turn reached a limit, and was stopped".to_owned(),
+        |failure| failure.message.clone(),
+    )
 }
 
 /// The code as shells know it.
@@ -292,6 +316,7 @@ mod tests {
         for reason in [
             Reason::Timeout,
             Reason::Idle,
+            Reason::Limit,
             Reason::OverLimit,
             Reason::LogError,
             Reason::StartFailed,

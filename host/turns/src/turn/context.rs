@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use aod_resources::{Skill, Turn};
+use aod_resources::{Limits, Skill, Turn};
 use aod_runtime::types::{
     self, Block, Capability, Context, Description, Endpoint, EndpointSource, Origin, Paths, Prompt,
     Setting, WorkspaceConfig,
@@ -14,6 +14,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::attachments::blocks;
+use super::fold::TurnLimits;
 use crate::paths::SessionPaths;
 use crate::secrets;
 
@@ -42,6 +43,12 @@ pub(crate) struct BeginRecord {
     /// Whether the process may rest after its turn, and serve the next one.
     #[serde(default)]
     pub(crate) live: bool,
+    /// Whether the process is started to be spoken to, also where it may not rest.
+    #[serde(default)]
+    pub(crate) is_spoken_to: bool,
+    /// The limits that hold in the turn.
+    #[serde(default)]
+    pub(crate) limits: TurnLimits,
     /// A keyed hash of what the process was started with: the next turn may use it only if its own
     /// is the same.
     #[serde(default)]
@@ -148,7 +155,7 @@ pub(crate) fn context(session: &SessionRecord, begin: &BeginRecord, paths: Paths
         paths,
         cli_version: begin.cli_version.clone(),
         options: begin.options.clone(),
-        live: begin.live,
+        live: begin.live || begin.is_spoken_to,
         workspace_config: WorkspaceConfig::Instructions,
         tool_policies: Vec::new(),
     }
@@ -183,7 +190,7 @@ pub(crate) fn prompt(
                 value: value.to_string(),
             })
             .collect(),
-        limits: Vec::new(),
+        limits: as_asked(&limits(session, turn)),
         output_schema: turn.output_schema.as_ref().map(Value::to_string),
     }
 }
@@ -203,6 +210,22 @@ pub(crate) fn settings<'a>(
         .flatten()
         .map(|(id, value)| (id.as_str(), value))
         .collect()
+}
+
+/// The limits that are asked for in a turn: the prompt's win over the session's, and those over the
+/// agent's.
+pub(crate) fn limits(session: &SessionRecord, turn: &Turn) -> Limits {
+    let session = session.agent.limits.overridden_by(&session.session.limits);
+    session.overridden_by(&turn.limits)
+}
+
+fn as_asked(limits: &Limits) -> Vec<types::Limit> {
+    let each = [
+        limits.max_rounds.map(types::Limit::MaxRounds),
+        limits.max_output_tokens.map(types::Limit::MaxOutputTokens),
+        limits.max_cost_usd.map(types::Limit::MaxCostUsd),
+    ];
+    each.into_iter().flatten().collect()
 }
 
 fn skill(skill: &Skill) -> types::Skill {

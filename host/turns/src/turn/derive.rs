@@ -17,7 +17,8 @@ const MOST: usize = 512 << 10;
 /// Everything here blocks for as long as an adapter computes, and is done off the async threads.
 pub(super) struct Derivation {
     reader: Reader,
-    pub(super) fold: Fold,
+    /// Apart, as the rest is moved from thread to thread.
+    pub(super) fold: Box<Fold>,
     events: EventWriter,
 }
 
@@ -37,7 +38,7 @@ impl Derivation {
             let events = EventWriter::open(&dir, turn, entries, move || bell.ring(session));
             Ok(Self {
                 reader,
-                fold,
+                fold: Box::new(fold),
                 events: events.map_err(Error::internal)?,
             })
         })
@@ -111,7 +112,7 @@ impl Derivation {
     ) -> Result<Fold> {
         blocking(move || {
             last(&mut self.fold, &mut self.events)?;
-            Ok(self.fold)
+            Ok(*self.fold)
         })
         .await
     }

@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use aod_resources::event::TurnResult;
-use aod_resources::{Outcome, Sizes, Timestamp, Usage};
+use aod_resources::event::{StopKind, TurnResult};
+use aod_resources::{Outcome, ReachedLimit, Sizes, Timestamp, Usage};
 use aod_store::{StopRequest, TurnEnd, TurnRecord};
 use aod_supervisor::{Conclusion, ConclusionKind, Request};
 use uuid::Uuid;
 
 use super::conclude::End;
-use super::fold::Fold;
+use super::fold::{Fold, stop_by};
 use super::{Turns, worker};
 use crate::journal::{Journal, Terminal};
 use crate::placement::{ControlReply, WorkerId};
@@ -23,6 +23,7 @@ const LAST_RETRY: Duration = Duration::from_secs(60);
 #[derive(Default)]
 pub(super) struct TurnSummary {
     usage: Usage,
+    rounds: u32,
     remember: Option<String>,
     result: Option<TurnResult>,
     sizes: Option<Sizes>,
@@ -32,6 +33,7 @@ impl TurnSummary {
     pub(super) fn of(fold: &Fold) -> Self {
         Self {
             usage: fold.usage(),
+            rounds: fold.rounds(),
             remember: fold.remember.clone().map(Option::unwrap_or_default),
             result: fold.result.clone(),
             sizes: None,
@@ -45,6 +47,24 @@ impl TurnSummary {
         // A turn ends whether its session can be measured or not.
         self.sizes = measured.await.ok();
         self
+    }
+
+    /// Of a turn that was not begun, since a limit was reached before.
+    pub(super) fn limited(limit: &ReachedLimit) -> Self {
+        let mut result = TurnResult {
+            stop: StopKind::Failed,
+            text: None,
+            structured: None,
+            is_error: true,
+            stop_reason: None,
+            duration_ms: Some(0),
+            failure: None,
+        };
+        stop_by(&mut result, limit);
+        Self {
+            result: Some(result),
+            ..Self::default()
+        }
     }
 }
 
@@ -85,6 +105,10 @@ pub(super) async fn fence_off(
     });
     if !is_ended.await {
         return;
+    }
+    // What waits is not to take the server down as well.
+    if let Err(error) = turns.store.clear_queue(id.session).await {
+        tracing::warn!(%error, "prompts that wait for such a session stay");
     }
     let noted = turns.store.terminal_logged(id.session, id.turn, None);
     if let Err(error) = noted.await {
@@ -156,6 +180,7 @@ async fn commit_to_store(
             exit_code: end.exit_code,
             error: end.error.clone(),
             usage: summary.usage,
+            rounds: summary.rounds,
             result: result.map_err(Error::internal)?,
             terminal,
             resume_token: summary.remember,

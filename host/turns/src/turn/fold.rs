@@ -1,11 +1,13 @@
 //! A process and its turns as a fold over the log: what is recorded goes into its adapter, what it
 //! means comes out.
 
+mod again;
 mod begin;
 mod coverage;
 mod dialogue;
 mod form;
 mod ids;
+mod limits;
 mod lines;
 #[cfg(test)]
 mod tests;
@@ -16,10 +18,10 @@ use std::io;
 use std::sync::Arc;
 
 use aod_log::{Kind, Reader, Record};
-use aod_resources::Usage;
 use aod_resources::event::{
     Event, EventBody, Failure, Level, Notice, PermissionRequest, TurnResult,
 };
+use aod_resources::{ReachedLimit, Usage};
 use aod_runtime::types::{
     Action, Context, Description, Emitted, Exit, Input, Item, OutputSource, Prompt, Reaction,
     TurnReference,
@@ -28,9 +30,11 @@ use aod_runtime::{Adapter, Conversation};
 use aod_streams::events::EventWriter;
 use aod_supervisor::{Exited, TurnEnded};
 
+use self::again::Again;
 use self::coverage::{LineCoverage, unparsed};
 use self::dialogue::Dialogue;
 use self::ids::EventIdAllocator;
+use self::limits::Rounds;
 use self::lines::{Lines, Origin, Pending};
 use self::usage::TurnUsage;
 use super::attachments::Attachments;
@@ -40,6 +44,7 @@ use crate::{Error, Result};
 
 pub(super) use self::dialogue::{Due, QuestionState, TimerAction, for_stdin};
 pub use self::form::json_schema;
+pub(super) use self::limits::{TurnLimits, limit_text, stop_by};
 
 /// Lines are handed over in batches of about this many bytes, and of no more lines than this: what
 /// an adapter makes of each line counts towards the bounds of a call's time and reply.
@@ -90,6 +95,7 @@ pub(crate) struct FoldInput {
     /// before it were told by an earlier host.
     pub(crate) prompts: Vec<Prompt>,
     pub(crate) start: Start,
+    pub(crate) rests: bool,
     pub(crate) attachments: Attachments,
 }
 
@@ -104,6 +110,8 @@ pub(crate) struct Fold {
     /// Turns before this one were told by an earlier host.
     told_from: u32,
     start: Start,
+    /// Whether the process may stay when its turn is over.
+    rests: bool,
     attachments: Attachments,
     conversation: Option<Conversation>,
     /// What a new conversation goes on from, which had been told all turns before this one.
@@ -116,6 +124,13 @@ pub(crate) struct Fold {
     ids: EventIdAllocator,
     dialogue: Dialogue,
     usage: TurnUsage,
+    rounds: Rounds,
+    /// The limits that hold in the turn.
+    limits: TurnLimits,
+    /// The limit that has ended it.
+    pub(crate) limit: Option<ReachedLimit>,
+    /// Whether its answer was asked for once more.
+    again: Again,
     /// How the turn was asked to end, if it was.
     closing: Option<Closing>,
     pub(crate) failure: Option<Failure>,
@@ -149,6 +164,7 @@ impl Fold {
             following,
             told_from,
             start: input.start,
+            rests: input.rests,
             attachments: input.attachments,
             conversation: None,
             state: None,
@@ -158,6 +174,10 @@ impl Fold {
             current: OutputSource::Stdout,
             dialogue: Dialogue::default(),
             usage: TurnUsage::default(),
+            rounds: Rounds::default(),
+            limits: TurnLimits::default(),
+            limit: None,
+            again: Again::No,
             closing: None,
             failure: None,
             result: None,
@@ -257,6 +277,9 @@ impl Fold {
         self.prompt = prompt;
         self.dialogue = Dialogue::default();
         self.usage = TurnUsage::default();
+        self.rounds = Rounds::default();
+        self.limit = None;
+        self.again = Again::No;
         self.closing = None;
         self.failure = None;
         self.result = None;
@@ -276,6 +299,7 @@ impl Fold {
             Kind::Begin => {
                 self.begun = true;
                 self.ids.begin(origin);
+                self.limits = limits_of(record.payload);
                 self.tell_start(step)?;
                 if self.conversation.is_some() {
                     self.dialogue.told(origin.time);
@@ -292,6 +316,8 @@ impl Fold {
                 self.hand_over(step)?;
                 self.ids.reach(origin);
                 self.dialogue.done();
+                self.tell_held(step)?;
+                self.tell_limit(step)?;
                 self.ended = serde_json::from_slice(record.payload).ok();
                 self.keep_state(step)?;
             }
@@ -473,8 +499,15 @@ impl Fold {
                 self.outside(aod_supervisor::Effect::Write(text), step);
             }
             Action::CloseStdin => self.outside(aod_supervisor::Effect::CloseStdin, step),
-            Action::EndTurn => self.end_turn(Closing::Rest, step),
-            Action::Close => self.end_turn(Closing::Close, step),
+            Action::EndTurn => {
+                if !self.ask_again(step)? {
+                    self.end_turn(Closing::Rest, step);
+                }
+            }
+            Action::Close => {
+                self.tell_held(step)?;
+                self.end_turn(Closing::Close, step);
+            }
             Action::Ask(question) => self.ask(question, step)?,
             Action::Withdraw(question) => self.withdraw(question, step)?,
             Action::WakeAfter(milliseconds) => self.dialogue.wake(milliseconds),
@@ -495,7 +528,7 @@ impl Fold {
     /// Without a process that is to stay, both ways to end a turn come to the same.
     fn end_turn(&mut self, how: Closing, step: &mut Step<'_>) {
         let (closing, effect) = match how {
-            Closing::Rest if self.context.live => (how, aod_supervisor::Effect::EndTurn),
+            Closing::Rest if self.rests => (how, aod_supervisor::Effect::EndTurn),
             _ => (Closing::Close, aod_supervisor::Effect::Close),
         };
         // A process at rest may still be closed; all else was said.
@@ -533,16 +566,26 @@ impl Fold {
             mut body,
             ..
         } = emitted;
+        let is_difference = item != Item::TurnTotal;
         match &mut body {
             EventBody::Usage(used) => {
-                if item == Item::TurnTotal {
+                if !is_difference {
                     *used = self.usage.difference(used.clone());
                 }
                 self.usage.add(used);
             }
             EventBody::TurnResult(result) => {
                 result.duration_ms.get_or_insert(self.ids.elapsed());
-                form::hold(result, self.prompt.output_schema.as_deref());
+                match &self.limit {
+                    Some(limit) => stop_by(result, limit),
+                    None => {
+                        form::hold(result, self.prompt.output_schema.as_deref());
+                        limits::name(result, &self.limits.asked);
+                    }
+                }
+                if self.wants_answer_again(result) {
+                    return Ok(());
+                }
                 self.failure.clone_from(&result.failure);
                 self.result = Some(result.clone());
             }
@@ -571,6 +614,9 @@ impl Fold {
             _ => self.ids.event(body),
         };
         event.inside = inside;
+        if event.turn == Some(self.prompt.turn) {
+            self.rounds.take(&event, is_difference);
+        }
         self.push(&event, step)
     }
 
@@ -623,13 +669,16 @@ impl Fold {
             self.begin_at(self.end, step)?;
         }
         let Some(conversation) = self.conversation.take() else {
-            return Ok(());
+            self.tell_held(step)?;
+            return self.tell_limit(step);
         };
         self.ids.reach(self.end);
         match conversation.finish(&exit) {
-            Ok(reaction) => self.act_all(reaction, step),
-            Err(error) => self.fail(&error, step),
+            Ok(reaction) => self.act_all(reaction, step)?,
+            Err(error) => self.fail(&error, step)?,
         }
+        self.tell_held(step)?;
+        self.tell_limit(step)
     }
 }
 
@@ -640,6 +689,17 @@ pub(super) fn notice(level: Level, code: &str, text: impl Into<String>) -> Event
         text: text.into(),
         code: Some(code.to_owned()),
     })
+}
+
+/// The limits that a turn's `Begin` keeps.
+fn limits_of(begin: &[u8]) -> TurnLimits {
+    #[derive(serde::Deserialize)]
+    struct Begin {
+        #[serde(default)]
+        limits: TurnLimits,
+    }
+    serde_json::from_slice(begin)
+        .map_or_else(|_| TurnLimits::default(), |begin: Begin| begin.limits)
 }
 
 /// Where the results of a step go.

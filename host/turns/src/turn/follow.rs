@@ -4,8 +4,8 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use aod_resources::Timestamp;
 use aod_resources::event::PermissionRequest;
+use aod_resources::{ReachedLimit, Timestamp};
 use aod_store::StopRequest;
 use aod_supervisor::{Answer, Request, TurnInput};
 use tokio::time::Instant;
@@ -47,6 +47,7 @@ impl Task<'_> {
         let mut stopped = self.stopped.clone();
         let mut asked = None;
         let mut terminated_at = None;
+        let mut has_asked_for_limit = false;
         let mut has_grown = true;
         let mut alarm = Alarm::default();
         // What is to be done, in order, until it is.
@@ -101,6 +102,12 @@ impl Task<'_> {
                 .is_some_and(|since| since.elapsed() > LONGEST_SILENCE)
             {
                 worker::stop_for_good(&turns.placement, self.worker()).await;
+            }
+            if !is_behind && !has_asked_for_limit {
+                let limit = derivation.fold.limit_to_stop_at();
+                if let Some(limit) = limit {
+                    has_asked_for_limit = Box::pin(self.hold_limit(limit)).await?;
+                }
             }
             let (next, read) = (derivation.fold.next_due(), derivation.last_id());
             // What it waits for may be among what was not read yet.
@@ -180,6 +187,14 @@ impl Task<'_> {
             outbox.pop_front();
         }
         Ok(())
+    }
+
+    /// Has the turn stopped that has reached a limit; says whether that needs not be asked again.
+    async fn hold_limit(&mut self, limit: ReachedLimit) -> Result<bool, Failure> {
+        tracing::info!(%limit, "a turn has reached a limit");
+        let limit = serde_json::to_value(limit).map_err(Error::internal)?;
+        // What is refused is about to end anyway.
+        Ok(self.ask(Request::Limit(limit)).await? != ControlReply::Silent)
     }
 
     /// Has recorded what time has brought, where the log was read up to entry `read`; says when

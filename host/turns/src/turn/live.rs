@@ -150,6 +150,7 @@ impl Task<'_> {
             return Ok(None);
         }
         begin.first = Some(first);
+        begin.limits = self.limits().await?;
         if attachments::place(&self.turn.turn, &self.paths, &turns.trash).is_err() {
             return Ok(None);
         }

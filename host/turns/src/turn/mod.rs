@@ -11,8 +11,10 @@ mod fold;
 mod follow;
 mod input;
 mod launch;
+mod limits;
 mod live;
 mod prepare;
+mod queue;
 mod resting;
 mod restore;
 mod task;
@@ -361,6 +363,10 @@ impl Turns {
                 }
             }
             drop(running);
+            if !turns.shutdown.is_cancelled() {
+                // Apart, since a turn that runs would have room for it all the time.
+                Box::pin(turns.begin_queued(session)).await;
+            }
         });
     }
 

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aod_runtime::Adapter;
-use aod_runtime::types::{Capability, OptionScope};
+use aod_runtime::types::{Capability, LimitName, OptionScope};
 use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
 
 use super::attachments::{self, Attachments};
-use super::context::{BeginRecord, Start, context, prompt, sandbox_paths, settings};
-use super::fold::{Fold, FoldInput};
+use super::context::{BeginRecord, Start, context, limits, prompt, sandbox_paths, settings};
+use super::fold::{Fold, FoldInput, TurnLimits};
 use super::launch;
 use super::task::Task;
 use crate::Error;
@@ -33,6 +33,16 @@ pub(super) struct Ready {
     pub(super) credentials: Vec<String>,
 }
 
+/// What stands before the CLI is started.
+struct Staged<'j> {
+    stages: Stages<'j>,
+    chosen: Chosen,
+    installation: Installation,
+    secrets: TurnSecrets,
+    /// Whether what the session's log had was gone.
+    has_lost: bool,
+}
+
 impl Task<'_> {
     /// Ends when provisioning is to be broken off.
     fn cancelled(&self) -> impl Future<Output = ()> + use<> {
@@ -51,6 +61,31 @@ impl Task<'_> {
         &mut self,
         journal: &mut Journal,
     ) -> Result<Ready, ProvisionError> {
+        let Staged {
+            mut stages,
+            chosen,
+            installation,
+            secrets,
+            has_lost,
+        } = self.set_stage(journal).await?;
+        let limits = self.limits().await?;
+        let ready = self.prepare(&chosen, &installation, secrets, (limits, has_lost));
+        stages.run(Stage::RuntimeStart, async { ready }).await
+    }
+
+    /// Runs the stages of a session that nothing is asked of yet.
+    pub(super) async fn provision_alone(
+        &mut self,
+        journal: &mut Journal,
+    ) -> Result<(), ProvisionError> {
+        self.set_stage(journal).await.map(drop)
+    }
+
+    /// Runs the stages that come before the CLI's start.
+    async fn set_stage<'j>(
+        &mut self,
+        journal: &'j mut Journal,
+    ) -> Result<Staged<'j>, ProvisionError> {
         let turns = self.turns;
         let compat = turns.config.compat_stage_names;
         let has_lost = journal.has_lost();
@@ -108,8 +143,13 @@ impl Task<'_> {
                 stages.run(Stage::Skills, async { written }).await?;
             }
         }
-        let ready = self.prepare(&chosen, &installation, secrets, has_lost);
-        stages.run(Stage::RuntimeStart, async { ready }).await
+        Ok(Staged {
+            stages,
+            chosen,
+            installation,
+            secrets,
+            has_lost,
+        })
     }
 
     /// Installs the CLI and carries out what the environment asks for.
@@ -172,13 +212,15 @@ impl Task<'_> {
         chosen: &Chosen,
         installation: &Installation,
         secrets: TurnSecrets,
-        has_lost_history: bool,
+        (limits, has_lost_history): (TurnLimits, bool),
     ) -> Result<Ready, StageError> {
         let sandboxes = &self.turns.sandboxes;
         let runtime = &self.session.session.runtime;
         program::check_operators(runtime, &chosen.cli, &self.turns.paths.sessions())?;
         let adapter = &chosen.adapter;
         let description = adapter.description();
+        let may_rest = self.turns.config.live.idle > Duration::ZERO;
+        let can_stay = description.capabilities.contains(&Capability::Live);
         let mut begin = BeginRecord {
             adapter: adapter.digest().to_string(),
             resume: self.session.resume_token.clone(),
@@ -192,8 +234,10 @@ impl Task<'_> {
             options: adapter.options().to_owned(),
             start: Start::default(),
             first: None,
-            live: self.turns.config.live.idle > Duration::ZERO
-                && description.capabilities.contains(&Capability::Live),
+            live: may_rest && can_stay,
+            // An answer of the wrong form is asked for once more.
+            is_spoken_to: can_stay && (may_rest || self.turn.turn.output_schema.is_some()),
+            limits,
             fingerprint: self.fingerprint(chosen, &secrets),
         };
         let places = sandbox_paths(&*sandboxes.driver, &self.paths);
@@ -239,6 +283,7 @@ impl Task<'_> {
                 context,
                 prompts: vec![prompt],
                 start,
+                rests: is_live,
                 attachments: Attachments::of(&self.paths),
             }),
             adapter: adapter.clone(),
@@ -264,7 +309,17 @@ impl Task<'_> {
             true => self.turn.turn.output_schema.as_ref(),
             false => None,
         };
-        fingerprint(&self.turns.seals, chosen, secrets, &json!([settings, form]))
+        // A CLI that holds it counts what its process spends.
+        let holds_cost = |capability: &Capability| match capability {
+            Capability::Limits(names) => names.contains(&LimitName::MaxCostUsd),
+            _ => false,
+        };
+        let cost = match description.capabilities.iter().any(holds_cost) {
+            true => limits(&self.session, &self.turn.turn).max_cost_usd,
+            false => None,
+        };
+        let asked = json!([settings, form, cost]);
+        fingerprint(&self.turns.seals, chosen, secrets, &asked)
     }
 }
 

@@ -182,6 +182,7 @@ pub(super) async fn rebuild(
         context,
         prompts,
         start: begin.start,
+        rests: begin.live,
         attachments: Attachments::of(&paths),
     });
     Derivation::open(turns, (id, number), reader, fold, entries).await

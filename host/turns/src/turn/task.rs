@@ -13,7 +13,7 @@ use super::conclude::{self, End, conclude};
 use super::context::BeginRecord;
 use super::derive::Derivation;
 use super::ending::{TurnSummary, abandon, commit, fence_off, journal};
-use super::fold::Fold;
+use super::fold::{Fold, limit_text};
 use super::input::UserInput;
 use super::prepare::Ready;
 use super::resting::Rested;
@@ -93,8 +93,9 @@ impl<E: Into<Error>> From<E> for Failure {
 /// A turn that waits or runs.
 pub(super) struct Task<'a> {
     pub(super) turns: &'a Turns,
-    pub(super) session: SessionRecord,
-    pub(super) turn: TurnRecord,
+    /// Apart, as it is moved from one step of a turn to the next.
+    pub(super) session: Box<SessionRecord>,
+    pub(super) turn: Box<TurnRecord>,
     pub(super) paths: SessionPaths,
     pub(super) stopped: watch::Receiver<Option<StopRequest>>,
     pub(super) inputs: mpsc::Receiver<UserInput>,
@@ -119,8 +120,8 @@ impl<'a> Task<'a> {
         resumed: bool,
     ) -> Result<Self> {
         Ok(Self {
-            session: turns.store.session_record(id.session).await?,
-            turn: turns.store.turn_record(id.session, id.turn).await?,
+            session: Box::new(turns.store.session_record(id.session).await?),
+            turn: Box::new(turns.store.turn_record(id.session, id.turn).await?),
             paths: turns.paths.session(id.session),
             turns,
             stopped: commands.stop,
@@ -184,6 +185,15 @@ impl Task<'_> {
             // An earlier host died between the start of the CLI and the note of it.
             return self.resume().await;
         }
+        if self.number() == 0 {
+            self.provision_session().await?;
+            return Ok(None);
+        }
+        if let Some(limit) = self.turns.day_limit(self.session.owner).await? {
+            let end = End::error(limit_text(&limit));
+            self.end(end, TurnSummary::limited(&limit)).await?;
+            return Ok(None);
+        }
         if let Some(derivation) = self.go_on().await? {
             return Ok(Some(derivation));
         }
@@ -191,18 +201,35 @@ impl Task<'_> {
         let mut journal = self.journal().await?;
         let end = match self.provision(&mut journal).await {
             Ok(ready) => return self.hand_over(journal, ready, supervisor).await,
-            Err(ProvisionError::Failed(message)) => End::error(message),
-            Err(ProvisionError::Cancelled) if self.turns.shutdown.is_cancelled() => {
-                return Err(Failure::Detached);
-            }
-            Err(ProvisionError::Cancelled) => {
-                End::not_started(self.stop_outcome().unwrap_or(Outcome::Terminated))
-            }
-            Err(ProvisionError::Host(error)) => return Err(error.into()),
+            Err(error) => self.unprovisioned(error)?,
         };
         self.commit(end, TurnSummary::default(), &mut journal)
             .await?;
         Ok(None)
+    }
+
+    /// Provisions a session that nothing is asked of yet.
+    async fn provision_session(&mut self) -> Result<(), Failure> {
+        let mut journal = self.journal().await?;
+        let end = match self.provision_alone(&mut journal).await {
+            Ok(()) => End::provisioned(),
+            Err(error) => self.unprovisioned(error)?,
+        };
+        self.commit(end, TurnSummary::default(), &mut journal).await
+    }
+
+    /// The end of a turn whose CLI was not started.
+    fn unprovisioned(&self, error: ProvisionError) -> Result<End, Failure> {
+        match error {
+            ProvisionError::Failed(message) => Ok(End::error(message)),
+            ProvisionError::Cancelled if self.turns.shutdown.is_cancelled() => {
+                Err(Failure::Detached)
+            }
+            ProvisionError::Cancelled => Ok(End::not_started(
+                self.stop_outcome().unwrap_or(Outcome::Terminated),
+            )),
+            ProvisionError::Host(error) => Err(error.into()),
+        }
     }
 
     /// Leaves a mark while it goes on with what an earlier host may have died of.
@@ -335,7 +362,7 @@ impl Task<'_> {
                 .store
                 .start_turn(self.id(), self.number(), begin.adapter.clone(), at)
                 .await?;
-            self.turn = turns.store.turn_record(self.id(), self.number()).await?;
+            *self.turn = turns.store.turn_record(self.id(), self.number()).await?;
         }
         let entries = aod_log::tail(&log).map_err(Error::internal)?.last_id;
         let derivation = rebuild(turns, &self.session, &self.turn, begin.clone(), entries).await?;

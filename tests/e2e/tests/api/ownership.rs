@@ -9,6 +9,7 @@ use crate::{agent, server};
 fn body(method: &str, path: &str) -> Option<Value> {
     match (method, path) {
         ("put", _) => Some(json!({"version": 1, "name": "taken over"})),
+        ("patch", _) => Some(json!({"title": "taken over"})),
         ("post", path) if path.ends_with("/prompt") => Some(json!({"prompt": "x"})),
         ("post", path) if path.ends_with("/answers") => {
             Some(json!({"request_id": "x", "answer": "x"}))
@@ -55,6 +56,7 @@ async fn every_route_hides_what_is_anothers() {
                 let path = path
                     .replace("{id}", id)
                     .replace("{path}", "x")
+                    .replace("{queued_id}", &uuid::Uuid::nil().to_string())
                     .replace("{name}", "x");
                 let mut request = other.request(verb.clone(), &path);
                 if let Some(body) = body(method, &path) {

@@ -243,3 +243,84 @@ async fn two_equal_requests_at_once_make_one_session() {
         .count();
     assert_eq!(folders, 1);
 }
+
+#[tokio::test]
+async fn a_user_may_use_so_much_on_a_day() {
+    let options = ServerOptions::new(Runtimes::demo()).set("AOD_LIMITS__USER_DAY_OUTPUT_TOKENS", 5);
+    let mut server = Server::start(options).await;
+    let client = server.client();
+    // The demo agent counts the words that it says.
+    let session = client
+        .demo_session("$ true\none two three four five six")
+        .await;
+    session.ended().await.completed();
+    let agent = client.demo_agent().await;
+    let prompt = format!("/sessions/{}/prompt", session.id);
+    for (path, body) in [
+        ("/sessions", json!({"agent_id": agent, "prompt": "x"})),
+        (&prompt, json!({"prompt": "x"})),
+    ] {
+        let refused = client.post(path, &body).await.refusal(429);
+        assert!(refused.contains("max_output_tokens"), "{refused}");
+        assert!(refused.contains("of at most 5"), "{refused}");
+    }
+    // It is kept with the server, whatever becomes of the session, and is each user's own.
+    let path = format!("/sessions/{}/delete", session.id);
+    client.delete(&path).await.expect(200);
+    server.kill_and_start_again().await;
+    let body = json!({"agent_id": agent, "prompt": "x"});
+    server.client().post("/sessions", &body).await.refusal(429);
+    let other = server.add_user("other");
+    other.demo_session("hello").await.ended().await.completed();
+}
+
+#[tokio::test]
+async fn limits_of_turns_are_checked_and_shown() {
+    let server = Server::demo().await;
+    let client = server.client();
+    let agent = json!({
+        "name": "a", "runtime": "demo", "model": "demo/echo",
+        "limits": {"max_rounds": 40, "max_cost_usd": 1.5},
+    });
+    let agent = client.create_agent(&agent).await;
+    let path = format!("/agents/{agent}");
+    let read = client.get(&path).await.expect(200);
+    assert_eq!(
+        read["limits"],
+        json!({"max_rounds": 40, "max_cost_usd": 1.5})
+    );
+    let changes = json!({"version": 1, "limits": {"max_rounds": 30}});
+    let changed = client.put(&path, &changes).await.expect(200);
+    assert_eq!(changed["limits"], json!({"max_rounds": 30}));
+    for (limits, wanted) in [
+        (json!({"max_rounds": 0}), "limits.max_rounds"),
+        (
+            json!({"max_output_tokens": 1.5}),
+            "limits.max_output_tokens",
+        ),
+        (json!({"max_cost_usd": 0}), "limits.max_cost_usd"),
+        (json!({"max_cost_usd": "1"}), "limits.max_cost_usd"),
+        (json!({"max_round": 1}), "limits.max_round"),
+        (json!([]), "limits"),
+    ] {
+        let body = json!({"agent_id": agent, "prompt": "x", "limits": limits});
+        let problems = client.post("/sessions", &body).await.refused(422);
+        let loc: Vec<_> = problems[0]["loc"].as_array().unwrap()[1..]
+            .iter()
+            .map(|part| part.as_str().unwrap())
+            .collect();
+        assert_eq!(loc.join("."), wanted, "{problems}");
+    }
+    let body = json!({
+        "agent_id": agent, "prompt": "x", "limits": {"max_output_tokens": 1000},
+    });
+    let session = client.create_session(&body).await;
+    let ended = session.ended().await.completed();
+    assert_eq!(ended.session["limits"], json!({"max_output_tokens": 1000}));
+    assert_eq!(ended.turn.get("limits"), None);
+    session
+        .prompt_with(&json!({"prompt": "x", "limits": {"max_rounds": 9}}))
+        .await;
+    let ended = session.ended().await.completed();
+    assert_eq!(ended.turn["limits"], json!({"max_rounds": 9}));
+}

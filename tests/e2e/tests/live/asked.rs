@@ -163,10 +163,27 @@ async fn an_answer_has_the_form_that_was_asked_for_or_the_turn_fails() {
     assert_eq!(turns[1]["outcome"], "completed", "{}", turns[1]);
     assert_eq!(turns[1]["result"]["structured"], json!({"n": 7}));
 
-    let not = json!({"prompt": done(r#"{"n":"seven"}"#), "output_schema": schema});
-    prompt(&server, &session, not).await.expect(202);
+    // It is asked for once more, and by the same process.
+    let script = format!(
+        "{}\nagain {}",
+        done(r#"{"n":"seven"}"#),
+        r#"{"say":"done","text":"so","json":{"n":8}}"#
+    );
+    let late = json!({"prompt": script, "output_schema": schema});
+    prompt(&server, &session, late).await.expect(202);
     session.ended().await;
     let turn = session.turns().await[2].clone();
+    assert_eq!(turn["outcome"], "completed", "{turn}");
+    assert_eq!(turn["result"]["structured"], json!({"n": 8}));
+    assert!(turn["result"]["failure"].is_null(), "{turn}");
+    assert_eq!(session.read().await["result"], turn["result"]);
+    assert_eq!(server.supervisors().len(), 1);
+
+    let twice = done(r#"{"n":"seven"}"#);
+    let not = json!({"prompt": format!("{twice}\nagain {twice}"), "output_schema": schema});
+    prompt(&server, &session, not).await.expect(202);
+    session.ended().await;
+    let turn = session.turns().await[3].clone();
     assert_eq!(turn["outcome"], "failed", "{turn}");
     assert_eq!(turn["result"]["failure"]["kind"], "output");
     assert!(turn["error"].as_str().unwrap().contains("/n"), "{turn}");
@@ -236,4 +253,43 @@ async fn a_runtime_without_images_is_told_where_it_lies() {
         let refusal = refusal.refused(422).to_string();
         assert!(refusal.contains(wanted), "{refusal}");
     }
+}
+
+#[tokio::test]
+async fn an_answer_is_asked_for_once_more_though_the_host_dies() {
+    let mut server = server("60s").await;
+    let mut session = session(&server, json!({})).await;
+    session.ended().await;
+    let schema = json!({"type": "object", "required": ["n"]});
+    // The agent holds its second answer back until it is told more.
+    let script = [
+        r#"{"say":"done","text":"no","json":{}}"#,
+        r#"again {"say":"delta","item":1,"text":"hm"}"#,
+    ]
+    .join("\n");
+    let body = json!({"prompt": script, "output_schema": schema});
+    prompt(&server, &session, body).await.expect(202);
+    let mut stream = server.client().stream(&session.id, None).await;
+    stream
+        .until(|event| {
+            event.data["data"]
+                .as_str()
+                .is_some_and(|it| it.contains("\"hm\""))
+        })
+        .await;
+    server.kill_and_start_again().await;
+    session = session.at(server.client());
+    assert_eq!(session.read().await["status"], "running");
+    let path = format!("/sessions/{}/interrupt", session.id);
+    server.client().post_empty(&path).await.expect(202);
+    session.ended().await;
+    let page = format!("/sessions/{}/events?limit=200", session.id);
+    let page = server.client().get(&page).await.expect(200);
+    let events = page["data"].as_array().unwrap();
+    let again = events.iter().filter(|it| it["code"] == "output.again");
+    assert_eq!(again.count(), 1, "{events:#?}");
+    let results = events
+        .iter()
+        .filter(|it| it["type"] == "turn.result" && it["turn"] == 2);
+    assert!(results.count() <= 1, "{events:#?}");
 }

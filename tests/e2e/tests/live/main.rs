@@ -4,6 +4,7 @@
 
 mod asked;
 mod crashes;
+mod limits;
 mod turns;
 
 use aod_e2e::{Runtimes, Server, ServerOptions, Session, repository};

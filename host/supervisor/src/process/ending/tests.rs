@@ -28,7 +28,7 @@ type Row<'t> = (&'t [(u64, Event)], &'t [Action], Reason);
 #[test]
 fn races() {
     use Action::{Kill, Signal};
-    use Event::{Activity, Close, Gone, Interrupt, LogFailed, Terminate, Time};
+    use Event::{Activity, Close, Gone, Interrupt, Limit, LogFailed, Terminate, Time};
     let table: &[Row<'_>] = &[
         (&[(1, Gone)], &[], Reason::Exit),
         (&[(1, Gone), (1, Interrupt)], &[], Reason::Exit),
@@ -44,6 +44,21 @@ fn races() {
             Reason::Terminated,
         ),
         (&[(1, Gone), (2, Terminate)], &[], Reason::Exit),
+        (
+            &[(1, Limit), (2, Interrupt), (3, Gone)],
+            &[Signal],
+            Reason::Limit,
+        ),
+        (
+            &[(1, Interrupt), (2, Limit), (3, Gone)],
+            &[Signal],
+            Reason::Interrupted,
+        ),
+        (
+            &[(1, Limit), (51, Time), (60, Gone)],
+            &[Signal, Kill],
+            Reason::Limit,
+        ),
         (
             &[(300, Time), (301, Interrupt), (302, Gone)],
             &[Signal],

@@ -255,7 +255,12 @@ impl Fold {
                 let elapsed = self.ids.elapsed();
                 return self.call(step, |conversation| conversation.tick(elapsed));
             }
-            Kind::Interrupt if self.description().stop == StopMethod::Dialogue => {
+            Kind::Interrupt => {
+                // Without a limit it is the user's wish.
+                self.limit = serde_json::from_slice(record.payload).ok();
+                if self.description().stop != StopMethod::Dialogue {
+                    return Ok(());
+                }
                 self.withdraw_all(step)?;
                 return self.call(step, |conversation| conversation.receive(&Input::Interrupt));
             }
@@ -264,7 +269,7 @@ impl Fold {
         Ok(())
     }
 
-    /// The user stops the turn instead of answering.
+    /// The turn is stopped instead of answered.
     fn withdraw_all(&mut self, step: &mut Step<'_>) -> io::Result<()> {
         let pending = self.dialogue.questions.iter();
         let mut pending: Vec<String> = pending

@@ -81,6 +81,7 @@ fn input(adapter: Arc<Adapter>) -> FoldInput {
             output_schema: None,
         }],
         start: Start::default(),
+        rests: false,
         attachments: Attachments::none(),
     }
 }

@@ -14,6 +14,11 @@ pub(super) struct TurnUsage {
 }
 
 impl TurnUsage {
+    /// Another prompt of the same turn begins: totals do, too.
+    pub(super) fn begin_anew(&mut self) {
+        self.totals.clear();
+    }
+
     /// Takes what was used since the last time.
     pub(super) fn add(&mut self, used: &UsageDifference) {
         self.sum += Usage::from(used);

@@ -1,0 +1,120 @@
+//! What a turn may use, with each vendor's CLI.
+
+use aod_e2e::{Ended, Session};
+use serde_json::json;
+
+use crate::lab::{CODEX, GEMINI, Lab, OPENCODE, Vendor, events, said};
+
+each_vendor!(
+    a_dead_provider_costs_so_many_requests,
+    a_dead_provider_costs_so_many_requests_in_a_process_a_turn,
+    rounds_end_a_turn,
+);
+
+mod tokens {
+    use super::*;
+
+    #[tokio::test]
+    async fn codex() {
+        tokens_end_a_turn(&CODEX).await;
+    }
+
+    #[tokio::test]
+    async fn gemini() {
+        tokens_end_a_turn(&GEMINI).await;
+    }
+
+    #[tokio::test]
+    async fn opencode() {
+        tokens_end_a_turn(&OPENCODE).await;
+    }
+}
+
+const MOST: usize = 2;
+
+/// Every stream ends without a reason.
+async fn a_dead_provider_costs_so_many_requests(vendor: &'static Vendor) {
+    dead_provider(Lab::new(vendor).await).await;
+}
+
+async fn a_dead_provider_costs_so_many_requests_in_a_process_a_turn(vendor: &'static Vendor) {
+    dead_provider(Lab::with_a_process_a_turn(vendor).await).await;
+}
+
+async fn dead_provider(lab: Lab) {
+    let limits = json!({"max_rounds": MOST});
+    let session = lab
+        .session_with(json!({"prompt": "[[say half]] [[cut]]", "limits": limits}))
+        .await;
+    let ended = session.ended().await;
+    ended.failed();
+    let failure = &ended.turn["result"]["failure"];
+    // A CLI may give up before.
+    let kind = failure["kind"].as_str().unwrap();
+    assert!(["limit", "provider"].contains(&kind), "{failure}");
+    let asked = lab.asked("[[cut]]").len();
+    let most = match lab.vendor.runtime {
+        // It makes them without a pause, and gives up by itself after the fourth.
+        "claude" => 4,
+        // A CLI that tells of a request only by making the next has made one more by then.
+        _ => MOST + 1,
+    };
+    assert!(asked <= most, "{asked} requests: {failure}");
+    if kind == "limit" {
+        assert!(
+            failure["message"].as_str().unwrap().contains("max_rounds"),
+            "{failure}"
+        );
+    }
+    goes_on(&session).await;
+}
+
+async fn goes_on(session: &Session) {
+    session.prompt("[[say on]]").await;
+    let ended = session.ended().await.completed();
+    assert_eq!(said(session, &ended).await, "on");
+}
+
+/// The turn that the stand-in would keep busy.
+async fn busy(lab: &Lab, limits: serde_json::Value) -> (Session, Ended) {
+    let steps: Vec<_> = (1..=8)
+        .map(|step| format!("[[bash echo step{step}]]"))
+        .collect();
+    let prompt = format!("{} [[say done]]", steps.join(" "));
+    let session = lab
+        .session_with(json!({"prompt": prompt, "limits": limits}))
+        .await;
+    let ended = session.ended().await;
+    ended.failed();
+    let result = &ended.turn["result"];
+    assert_eq!(result["failure"]["kind"], "limit", "{result}");
+    (session, ended)
+}
+
+async fn rounds_end_a_turn(vendor: &'static Vendor) {
+    let lab = Lab::new(vendor).await;
+    let (session, ended) = busy(&lab, json!({"max_rounds": 2})).await;
+    let result = &ended.turn["result"];
+    assert_eq!(result["stop"], "max_rounds", "{result}");
+    let message = result["failure"]["message"].as_str().unwrap();
+    assert!(message.contains("max_rounds"), "{message}");
+    let told = events(&session, &ended).await;
+    let calls = told.iter().filter(|it| it["type"] == "tool.call").count();
+    // The host may stop the CLI a moment after it has asked once more.
+    assert!((2..=3).contains(&calls), "{calls} calls");
+    goes_on(&session).await;
+}
+
+/// The stand-in counts seven tokens for each reply.
+async fn tokens_end_a_turn(vendor: &'static Vendor) {
+    let lab = Lab::new(vendor).await;
+    let (session, ended) = busy(&lab, json!({"max_output_tokens": 10})).await;
+    let result = &ended.turn["result"];
+    assert_eq!(result["stop"], "budget", "{result}");
+    let message = result["failure"]["message"].as_str().unwrap();
+    assert!(message.contains("max_output_tokens: "), "{message}");
+    assert!(message.contains("of at most 10"), "{message}");
+    let used = ended.turn["usage"]["output_tokens"].as_u64().unwrap();
+    assert!((14..=28).contains(&used), "{used}");
+    goes_on(&session).await;
+}
