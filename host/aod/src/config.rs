@@ -68,6 +68,9 @@ struct Turn {
     stale: Duration,
     #[serde(with = "humantime_serde")]
     step_timeout: Duration,
+    /// What a setup script may take where its environment says nothing.
+    #[serde(with = "humantime_serde")]
+    setup_timeout: Duration,
     /// What is kept of a session's provisioning output.
     step_output: ByteSize,
 }
@@ -259,6 +262,7 @@ impl Default for Turn {
             grace: Duration::from_secs(5),
             stale: Duration::from_secs(600),
             step_timeout: Duration::from_secs(900),
+            setup_timeout: Duration::from_secs(900),
             step_output: ByteSize::mib(16),
         }
     }
@@ -503,6 +507,7 @@ impl Settings {
                 grace: self.turn.grace,
                 stale: self.turn.stale,
                 step_timeout: self.turn.step_timeout,
+                setup_timeout: self.turn.setup_timeout,
                 step_output: self.turn.step_output.as_u64(),
             },
             sandbox: aod_turns::SandboxConfig {

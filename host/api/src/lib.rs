@@ -21,6 +21,7 @@ mod native;
 mod page;
 mod path;
 mod problem;
+mod provisioning;
 mod query;
 mod runtimes;
 mod server;
@@ -102,6 +103,7 @@ fn documented() -> OpenApiRouter<Api> {
         .merge(answers::routes())
         .merge(stream::routes())
         .merge(events::routes())
+        .merge(provisioning::routes())
         .merge(runtimes::routes())
         .merge(credentials::routes())
         .merge(tokens::routes())

@@ -20,8 +20,12 @@ pub struct Environment {
     pub name: String,
     /// Packages to install, by package manager.
     pub packages: IndexMap<PackageManager, Vec<String>>,
-    /// A shell script run once, after packages and clones.
+    /// A script run once, after packages and clones.
     pub setup_script: Option<String>,
+    /// Seconds that it may take; absent where the server's own limit holds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, nullable = false)]
+    pub setup_timeout: Option<u32>,
     /// What its sandboxes may reach.
     pub networking: Networking,
     /// Variables that are no secrets.

@@ -24,7 +24,7 @@ pub use self::fields::Input;
 pub use self::mcp::{MASK, McpPart, mcp_secret_name};
 use self::parts::{
     JSON_SCHEMA, MCP_SERVERS, METADATA, NETWORKING, OPEN_VARIABLES, PACKAGES, PROMPT, RESOURCES,
-    SETTINGS, SKILLS, TEXT, TIMEOUT, VARIABLES, VERSION, WORD,
+    SETTINGS, SETUP_TIMEOUT, SKILLS, TEXT, TIMEOUT, VARIABLES, VERSION, WORD,
 };
 pub(crate) use self::parts::{MCP_SERVER, SKILL};
 pub use self::parts::{NAME, NOT_BLANK};
@@ -136,8 +136,12 @@ input! {
         required name: String = NAME,
         /// Packages to install, by package manager.
         optional packages: IndexMap<PackageManager, Vec<String>> = PACKAGES,
-        /// A shell script run once in a new sandbox, after packages and clones.
+        /// A script run once in a new sandbox, after packages and clones: by what its first line
+        /// names after `#!`, else by `/bin/sh -eu`. What it writes to the file `$AOD_ENV` as
+        /// `NAME=value` is the environment of the session's turns.
         optional setup_script: Option<String> = TEXT,
+        /// Seconds that it may take; as the server is configured where nothing is said (900).
+        optional setup_timeout: Option<u32> = SETUP_TIMEOUT,
         /// What its sandboxes may reach; the open internet where nothing is said.
         optional networking: Networking = NETWORKING,
         /// Secret variables: they go in, never out, and are hidden in all that is recorded.
@@ -160,8 +164,10 @@ input! {
         optional name: Option<String> = NAME,
         /// Replaces all packages.
         optional packages: Option<IndexMap<PackageManager, Vec<String>>> = PACKAGES,
-        /// A shell script run once in a new sandbox; `null` clears it.
+        /// A script run once in a new sandbox; `null` clears it.
         nullable setup_script: Option<Option<String>> = TEXT,
+        /// Seconds that it may take; `null` leaves that to the server's configuration.
+        nullable setup_timeout: Option<Option<u32>> = SETUP_TIMEOUT,
         /// What its sandboxes may reach.
         optional networking: Option<Networking> = NETWORKING,
         /// Replaces all secret variables.

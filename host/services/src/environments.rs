@@ -32,6 +32,7 @@ impl Environments {
             name: new.name,
             packages: new.packages,
             setup_script: new.setup_script,
+            setup_timeout: new.setup_timeout,
             networking: new.networking,
             vars: new.vars,
             version: 1,
@@ -84,6 +85,7 @@ impl Environments {
         environment.name = changes.name.unwrap_or(environment.name);
         environment.packages = changes.packages.unwrap_or(environment.packages);
         environment.setup_script = changes.setup_script.unwrap_or(environment.setup_script);
+        environment.setup_timeout = changes.setup_timeout.unwrap_or(environment.setup_timeout);
         environment.networking = changes.networking.unwrap_or(environment.networking);
         environment.vars = changes.vars.unwrap_or(environment.vars);
         let now = Timestamp::now();

@@ -1,6 +1,7 @@
 //! Sessions as their users see them: made, prompted, read, stopped, deleted.
 
 use std::fs::File;
+use std::io::{Seek as _, SeekFrom};
 use std::time::Duration;
 
 use aod_log::Reader;
@@ -12,6 +13,7 @@ use aod_resources::{
 use aod_store::{NewTurn, Page, SealedKind, StopRequest, Store, Submitted, VersionRef};
 use aod_streams::events::{EventFollower, EventPage};
 use aod_streams::follow::{Follower, Log, StreamStart};
+use aod_streams::provisioning::ProvisioningFollower;
 use aod_turns::{Seals, Turns};
 use uuid::Uuid;
 
@@ -262,23 +264,49 @@ impl Sessions {
         Ok(self.store.turns(owner, id).await?)
     }
 
-    /// The output of a session's provisioning steps, secrets redacted: a file to be read, and how
-    /// many bytes of it were there when it was opened. None where no step printed anything.
+    /// The output of a session's provisioning steps from a byte on, secrets redacted: a file to be
+    /// read, and how many bytes of it were left when it was opened. None where no step printed
+    /// anything.
     ///
     /// # Errors
     /// [`Error::NotFound`].
-    pub async fn provisioning(&self, owner: Uuid, id: Uuid) -> Result<Option<(File, u64)>> {
+    pub async fn provisioning(
+        &self,
+        owner: Uuid,
+        id: Uuid,
+        offset: u64,
+    ) -> Result<Option<(File, u64)>> {
         self.store.session(owner, id).await?;
         let path = self.turns.paths().session(id).provisioning();
         let opened = tokio::task::spawn_blocking(move || {
-            let file = aod_trees::open_regular(&path)?;
+            let mut file = aod_trees::open_regular(&path)?;
             let length = file.metadata()?.len();
-            std::io::Result::Ok((file, length))
+            let from = file.seek(SeekFrom::Start(offset.min(length)))?;
+            std::io::Result::Ok((file, length - from))
         });
         match opened.await.map_err(Error::internal)? {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
             opened => Ok(Some(opened.map_err(Error::internal)?)),
         }
+    }
+
+    /// Opens a reader of the output of a session's provisioning, which goes on until that is over.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`].
+    pub async fn follow_provisioning(
+        &self,
+        owner: Uuid,
+        id: Uuid,
+        start: StreamStart,
+    ) -> Result<ProvisioningFollower> {
+        let listener = self.turns.setup_bell().listen(id);
+        self.store.session(owner, id).await?;
+        let path = self.turns.paths().session(id).provisioning();
+        let store = self.store.clone();
+        Ok(ProvisioningFollower::new(
+            store, owner, id, path, listener, start,
+        ))
     }
 
     /// Asks the running turn to stop; the session takes another prompt then.

@@ -25,16 +25,19 @@ pub enum SealedKind {
     RepositoryToken,
     /// One of a session's `secret_env_vars`; the record is the session.
     SessionVariable,
+    /// A variable that a session's setup script left; the record is the session.
+    SetupVariable,
 }
 
 impl SealedKind {
     /// Every kind.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::AgentMcp,
         Self::Credential,
         Self::EnvironmentVariable,
         Self::RepositoryToken,
         Self::SessionVariable,
+        Self::SetupVariable,
     ];
 
     /// The word in the store, which also goes into the sealed value's binding: never changed.
@@ -45,6 +48,7 @@ impl SealedKind {
             Self::EnvironmentVariable => "environment_variable",
             Self::RepositoryToken => "repository_token",
             Self::SessionVariable => "session_variable",
+            Self::SetupVariable => "setup_variable",
         }
     }
 }
@@ -151,6 +155,25 @@ impl Store {
     /// [`crate::Error::Unavailable`].
     pub async fn put_sealed(&self, key: SealedKey, blob: Vec<u8>, at: Timestamp) -> Result<()> {
         self.write(move |db| put(db, &key, &blob, at)).await
+    }
+
+    /// Puts these sealed values in the place of all that a record has of their kind.
+    ///
+    /// # Errors
+    /// [`crate::Error::Unavailable`].
+    pub async fn replace_sealed(
+        &self,
+        owner: Uuid,
+        kind: SealedKind,
+        record: Uuid,
+        values: Vec<SealedValue>,
+        at: Timestamp,
+    ) -> Result<()> {
+        self.write(move |db| {
+            delete_all(db, &[kind], record)?;
+            put_all(db, owner, record, values, at)
+        })
+        .await
     }
 
     /// One sealed value.

@@ -129,7 +129,11 @@ pub struct StatusCounts {
     pub terminated: u64,
 }
 
-const SESSION_SECRETS: &[SealedKind] = &[SealedKind::SessionVariable, SealedKind::RepositoryToken];
+const SESSION_SECRETS: &[SealedKind] = &[
+    SealedKind::SessionVariable,
+    SealedKind::SetupVariable,
+    SealedKind::RepositoryToken,
+];
 
 impl Store {
     /// Adds a session, pending, with its first turn and its sealed values.

@@ -71,6 +71,8 @@ pub struct TurnConfig {
     pub stale: Duration,
     /// How long each provisioning step may take.
     pub step_timeout: Duration,
+    /// How long a setup script may take where its environment says nothing.
+    pub setup_timeout: Duration,
     /// So many bytes of a session's provisioning output are kept; the rest is not.
     pub step_output: u64,
 }
@@ -83,6 +85,7 @@ impl Default for TurnConfig {
             grace: Duration::from_secs(5),
             stale: Duration::from_secs(600),
             step_timeout: Duration::from_secs(900),
+            setup_timeout: Duration::from_secs(900),
             step_output: 16 << 20,
         }
     }

@@ -157,6 +157,11 @@ impl SessionPaths {
         self.root.join("provisioning.log")
     }
 
+    /// What a setup script leaves for the host, while it runs.
+    pub(crate) fn setup(&self) -> PathBuf {
+        self.root.join("setup")
+    }
+
     /// There while a start of the host goes on with the session.
     pub(crate) fn recovering(&self) -> PathBuf {
         self.root.join("recovering")

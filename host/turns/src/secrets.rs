@@ -117,6 +117,9 @@ pub(crate) async fn gather(
         }
         None => Vec::new(),
     };
+    let script = store
+        .list_sealed(owner, SealedKind::SetupVariable, session.session.id)
+        .await?;
     let registered = store.list_credentials(owner).await?;
     let nothing = IndexMap::new();
     let own_open = &session.session.vars;
@@ -126,12 +129,14 @@ pub(crate) async fn gather(
         session_open: own_open.keys().map(String::as_str).collect(),
         environment: names(&environment),
         environment_open: environment_open.keys().map(String::as_str).collect(),
+        script: names(&script),
         credentials: registered.iter().map(|it| it.name.as_str()).collect(),
     };
     for (variable, source) in winners(&candidates, description, &session.session.model) {
         let sealed = match &source {
             Source::Session => find(&own, &variable),
             Source::Environment => find(&environment, &variable),
+            Source::Script => find(&script, &variable),
             Source::SessionOpen | Source::EnvironmentOpen => {
                 let from = match source {
                     Source::SessionOpen => own_open,

@@ -31,6 +31,11 @@ pub const VERSION: Shape = Shape::Integer {
 };
 /// Seconds that a turn may take.
 pub const TIMEOUT: Shape = Shape::Integer { min: 10, max: 3600 };
+/// Seconds that a setup script may take.
+pub const SETUP_TIMEOUT: Shape = Shape::Integer {
+    min: 10,
+    max: 86_400,
+};
 /// Labels.
 pub const METADATA: Shape = Shape::Map {
     keys: None,

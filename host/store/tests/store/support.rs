@@ -175,6 +175,7 @@ pub fn environment() -> Environment {
         name: "plain".to_owned(),
         packages: IndexMap::new(),
         setup_script: None,
+        setup_timeout: None,
         networking: Networking::default(),
         vars: IndexMap::new(),
         version: 0,

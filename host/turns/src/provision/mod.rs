@@ -4,14 +4,17 @@ mod error;
 mod install;
 pub(crate) mod program;
 mod sandboxes;
+mod script;
 mod stages;
 mod step;
+mod variables;
 
-use aod_resources::{NetworkingKind, Skill};
+use std::time::Duration;
+
+use aod_resources::{NetworkingKind, Secrets, Skill};
 use aod_store::SessionRecord;
 use aod_trees::{Folder, Trash};
 use serde_json::Value;
-use zeroize::Zeroizing;
 
 use crate::paths::SessionPaths;
 use crate::secrets::TurnSecrets;
@@ -22,7 +25,7 @@ pub(crate) use install::{Installation, Installs};
 pub use program::missing_program;
 pub(crate) use sandboxes::Sandboxes;
 pub(crate) use stages::{Stage, Stages};
-pub(crate) use step::Output;
+pub(crate) use step::{Output, Readers};
 
 /// Whether a session's environment asks for a setup step, apart from the CLI's installation.
 pub(crate) fn wants_setup(session: &SessionRecord) -> bool {
@@ -39,40 +42,43 @@ pub(crate) fn wants_setup(session: &SessionRecord) -> bool {
         })
 }
 
-/// Runs what the environment asks for in a new sandbox.
-pub(crate) async fn setup(
-    sandboxes: &Sandboxes,
-    session: &SessionRecord,
-    paths: &SessionPaths,
-    secrets: &TurnSecrets,
-    output: &mut Output,
-    cancelled: impl Future<Output = ()>,
-) -> Result<(), StageError> {
-    let Some(environment) = &session.environment else {
-        return unsupported_resources(session);
-    };
-    if environment.packages.values().any(|names| !names.is_empty()) {
-        return Err(StageError::Failed(
-            "this version does not install `packages` yet: install them in setup_script".to_owned(),
-        ));
+/// What a session's setup is done with.
+pub(crate) struct Setup<'a> {
+    pub(crate) sandboxes: &'a Sandboxes,
+    pub(crate) session: &'a SessionRecord,
+    pub(crate) paths: &'a SessionPaths,
+    pub(crate) secrets: &'a TurnSecrets,
+    pub(crate) trash: &'a Trash,
+    /// How long a setup script may take where its environment says nothing.
+    pub(crate) script_timeout: Duration,
+}
+
+impl Setup<'_> {
+    /// Runs what the environment asks for in a new sandbox. Gives the variables that the setup
+    /// script left.
+    pub(crate) async fn run(
+        &self,
+        output: &mut Output,
+        cancelled: impl Future<Output = ()>,
+    ) -> Result<Secrets, StageError> {
+        let Some(environment) = &self.session.environment else {
+            unsupported_resources(self.session)?;
+            return Ok(Secrets::new());
+        };
+        if environment.packages.values().any(|names| !names.is_empty()) {
+            return Err(StageError::Failed(
+                "this version does not install `packages` yet: install them in setup_script"
+                    .to_owned(),
+            ));
+        }
+        unsupported_resources(self.session)?;
+        let Some(text) = script::of(environment) else {
+            return Ok(Secrets::new());
+        };
+        let seconds = environment.setup_timeout.map(u64::from);
+        let timeout = seconds.map_or(self.script_timeout, Duration::from_secs);
+        script::run(self, text, timeout, output, cancelled).await
     }
-    unsupported_resources(session)?;
-    let Some(script) = environment
-        .setup_script
-        .as_ref()
-        .filter(|it| !it.trim().is_empty())
-    else {
-        return Ok(());
-    };
-    let argv = ["/bin/sh", "-e", "-s"].map(str::to_owned).to_vec();
-    let mut spec = sandboxes.of_session(paths, None, argv);
-    use secrecy::ExposeSecret;
-    for (name, value) in &secrets.variables {
-        let value = Zeroizing::new(value.expose_secret().to_owned());
-        Sandboxes::set_variable(&mut spec, name, value);
-    }
-    let script = script.clone().into_bytes();
-    step::run(sandboxes, spec, script, "setup_script", output, cancelled).await
 }
 
 fn unsupported_resources(session: &SessionRecord) -> Result<(), StageError> {

@@ -5,9 +5,12 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use aod_sandbox::{Cancel, Ended, RunOptions, SandboxSpec};
+use aod_streams::events::Bell;
 use aod_supervisor::Redactor;
+use uuid::Uuid;
 
 use super::error::StageError;
 use super::sandboxes::Sandboxes;
@@ -24,6 +27,16 @@ const TAIL: usize = 64 << 10;
 pub(crate) struct Output {
     file: Capped,
     redactor: Arc<Redactor>,
+    readers: Readers,
+}
+
+/// Those who follow the output of a session's provisioning.
+#[derive(Clone)]
+pub(crate) struct Readers {
+    /// Wakes them.
+    pub(crate) bell: Bell,
+    /// The session.
+    pub(crate) session: Uuid,
 }
 
 /// A file that keeps so much and no more, and says where it was cut.
@@ -36,7 +49,12 @@ struct Capped {
 
 impl Output {
     /// Appends to a file for its owner alone, until it has `max` bytes.
-    pub(crate) fn open(path: &Path, max: u64, redactor: Redactor) -> io::Result<Self> {
+    pub(crate) fn open(
+        path: &Path,
+        max: u64,
+        redactor: Redactor,
+        readers: Readers,
+    ) -> io::Result<Self> {
         let file = OpenOptions::new()
             .create(true)
             .append(true)
@@ -48,8 +66,21 @@ impl Output {
                 max,
             },
             redactor: Arc::new(redactor),
+            readers,
         })
     }
+}
+
+/// A command of provisioning.
+pub(crate) struct Step<'a> {
+    /// The command, and its sandbox.
+    pub(crate) spec: SandboxSpec,
+    /// What it reads.
+    pub(crate) stdin: Vec<u8>,
+    /// What messages call it.
+    pub(crate) what: &'a str,
+    /// How long it may take.
+    pub(crate) timeout: Duration,
 }
 
 /// Runs a command and waits for its end.
@@ -58,21 +89,26 @@ impl Output {
 /// [`StageError::Failed`] names the command, how it ended and the last lines of its output.
 pub(crate) async fn run(
     sandboxes: &Sandboxes,
-    spec: SandboxSpec,
-    stdin: Vec<u8>,
-    what: &str,
+    step: Step<'_>,
     output: &mut Output,
     cancelled: impl Future<Output = ()>,
 ) -> Result<(), StageError> {
+    let Step {
+        spec,
+        stdin,
+        what,
+        timeout,
+    } = step;
     let launch = sandboxes.driver.launch(&spec)?;
     let cancel = Cancel::new()?;
     let options = RunOptions {
         stdin,
-        timeout: Some(sandboxes.step_timeout),
+        timeout: Some(timeout),
         cancel: Some(cancel.clone()),
     };
     let mut kept = Kept {
         file: output.file.clone(),
+        readers: output.readers.clone(),
         tail: Vec::new(),
     };
     let redactor = output.redactor.clone();
@@ -109,7 +145,7 @@ pub(crate) async fn run(
         Ended::Signaled(signal) => format!("was killed by signal {signal}"),
         Ended::OverLimit(exceeded) => format!("was killed: {exceeded}"),
         Ended::TimedOut => {
-            format!("took longer than {} s", sandboxes.step_timeout.as_secs())
+            format!("took longer than {} s", timeout.as_secs())
         }
     };
     Err(StageError::Failed(match tail.trim_end() {
@@ -121,6 +157,7 @@ pub(crate) async fn run(
 /// What becomes of a step's output, which is free of secrets by now.
 struct Kept {
     file: Capped,
+    readers: Readers,
     tail: Vec<u8>,
 }
 
@@ -155,6 +192,7 @@ impl Kept {
     fn keep_in_file(&mut self, text: &[u8]) {
         // Kept for people; a full disk will show in what follows.
         let _ = self.file.write(text);
+        self.readers.bell.ring(self.readers.session);
     }
 
     /// What the next step says begins a line of its own.
@@ -185,7 +223,16 @@ mod tests {
         let path = folder.path().join("output");
         for size in [1, 7, 10, 11, 100] {
             let _ = std::fs::remove_file(&path);
-            let open = || Output::open(&path, 10, Redactor::new([])).unwrap().file;
+            let readers = Readers {
+                bell: Bell::default(),
+                session: Uuid::new_v4(),
+            };
+            let open = || {
+                let readers = readers.clone();
+                Output::open(&path, 10, Redactor::new([]), readers)
+                    .unwrap()
+                    .file
+            };
             let text = vec![b'x'; size];
             open().write(&text).unwrap();
             open().write(b"0123456789").unwrap();

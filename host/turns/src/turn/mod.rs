@@ -71,6 +71,8 @@ pub struct Shared {
     tails: Tails,
     /// Wakes readers of normalized events.
     pub(crate) bell: Bell,
+    /// Wakes readers of provisioning's output.
+    pub(crate) setup_bell: Bell,
     retention: Retention,
     /// Room for running turns.
     admission: Admission,
@@ -191,6 +193,7 @@ impl Turns {
             watch: parts.watch,
             tails: Tails::default(),
             bell,
+            setup_bell: Bell::default(),
             suspects: Suspects::default(),
             shutdown: CancellationToken::new(),
             tasks: TaskTracker::new(),
@@ -223,6 +226,11 @@ impl Turns {
     /// Wakes readers of normalized events.
     pub fn bell(&self) -> &Bell {
         &self.0.bell
+    }
+
+    /// Wakes readers of provisioning's output.
+    pub fn setup_bell(&self) -> &Bell {
+        &self.0.setup_bell
     }
 
     fn active(&self) -> MutexGuard<'_, HashMap<Uuid, Active>> {

@@ -4,8 +4,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use aod_resources::{Secrets, Timestamp};
 use aod_runtime::Adapter;
-use aod_runtime::types::{Capability, OptionScope};
+use aod_runtime::types::{Capability, Description, OptionScope};
+use aod_store::SealedKind;
 use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
 
@@ -19,7 +21,7 @@ use crate::Seals;
 use crate::adapters::Chosen;
 use crate::journal::Journal;
 use crate::provision::{
-    self, Installation, Output, ProvisionError, Stage, StageError, Stages, program,
+    self, Installation, Output, ProvisionError, Readers, Setup, Stage, StageError, Stages, program,
 };
 use crate::secrets::{self, TurnSecrets};
 
@@ -91,7 +93,12 @@ impl Task<'_> {
         };
         self.redactor = secrets.redactor();
         stages.redact(self.redactor.clone());
-        let installation = self.set_up(&mut stages, &chosen, &secrets).await?;
+        let (installation, has_set) = self.set_up(&mut stages, &chosen, &secrets).await?;
+        let secrets = match has_set {
+            // The setup script's own variables are among them now.
+            true => self.gather_anew(&mut stages, description).await?,
+            false => secrets,
+        };
         if !self.session.provisioned {
             if provision::wants_network_policy(&self.session) {
                 stages
@@ -112,13 +119,39 @@ impl Task<'_> {
         stages.run(Stage::RuntimeStart, async { ready }).await
     }
 
-    /// Installs the CLI and carries out what the environment asks for.
+    async fn gather_anew(
+        &mut self,
+        stages: &mut Stages<'_>,
+        description: &Description,
+    ) -> Result<TurnSecrets, ProvisionError> {
+        let turns = self.turns;
+        let gathered =
+            secrets::gather(&turns.store, &turns.seals, &self.session, description).await;
+        let secrets = gathered.map_err(|error| ProvisionError::told(&error))?;
+        self.redactor = secrets.redactor();
+        stages.redact(self.redactor.clone());
+        Ok(secrets)
+    }
+
+    /// Keeps the variables that a setup script left, in the place of those of an earlier attempt.
+    async fn keep_variables(&self, variables: &Secrets) -> Result<(), Error> {
+        let (owner, id) = (self.session.owner, self.session.session.id);
+        let kind = SealedKind::SetupVariable;
+        let sealed = self.turns.seals.seal_all(owner, kind, id, variables)?;
+        let store = &self.turns.store;
+        Ok(store
+            .replace_sealed(owner, kind, id, sealed, Timestamp::now())
+            .await?)
+    }
+
+    /// Installs the CLI and carries out what the environment asks for. Says whether a setup script
+    /// may have set variables.
     async fn set_up(
         &self,
         stages: &mut Stages<'_>,
         chosen: &Chosen,
         secrets: &TurnSecrets,
-    ) -> Result<Installation, ProvisionError> {
+    ) -> Result<(Installation, bool), ProvisionError> {
         let turns = self.turns;
         let key = chosen.install_key.as_deref();
         let found = turns
@@ -129,13 +162,17 @@ impl Task<'_> {
             && !stages.is_done(Stage::ProvisionSetup)
             && provision::wants_setup(&self.session);
         if let (Some(found), false) = (&found, setup) {
-            return Ok(found.clone());
+            return Ok((found.clone(), false));
         }
         let work = async {
             let mut output = Output::open(
                 &self.paths.provisioning(),
                 turns.config.turn.step_output,
                 self.redactor.clone(),
+                Readers {
+                    bell: turns.setup_bell.clone(),
+                    session: self.id(),
+                },
             )?;
             let installation = match (found, key) {
                 (Some(found), _) => found,
@@ -150,18 +187,18 @@ impl Task<'_> {
             };
             if setup {
                 let cancelled = self.cancelled();
-                let session = &self.session;
-                provision::setup(
-                    &turns.sandboxes,
-                    session,
-                    &self.paths,
+                let setup = Setup {
+                    sandboxes: &turns.sandboxes,
+                    session: &self.session,
+                    paths: &self.paths,
                     secrets,
-                    &mut output,
-                    cancelled,
-                )
-                .await?;
+                    trash: &turns.trash,
+                    script_timeout: turns.config.turn.setup_timeout,
+                };
+                let variables = setup.run(&mut output, cancelled).await?;
+                self.keep_variables(&variables).await?;
             }
-            Ok(installation)
+            Ok((installation, setup))
         };
         stages.run(Stage::ProvisionSetup, work).await
     }

@@ -11,6 +11,7 @@ mod races;
 mod readers;
 mod retention;
 mod secrets;
+mod setup;
 mod silent;
 mod states;
 mod stops;
