@@ -36,6 +36,7 @@ pub(crate) struct Settings {
     turn: Turn,
     sandbox: Sandbox,
     egress: Egress,
+    git: Git,
     pub(crate) log: Log,
     admission: Admission,
     retention: Retention,
@@ -89,6 +90,22 @@ struct Sandbox {
 #[serde(deny_unknown_fields, default)]
 struct Egress {
     hosts: Hosts,
+    /// Certificates of authorities that are trusted besides the system's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ca_file: Option<PathBuf>,
+}
+
+/// Repositories of sessions.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Git {
+    /// Commits of history that are cloned where a resource says nothing; 0: all.
+    depth: u32,
+    /// Whether repositories may be fetched without TLS.
+    allow_http: bool,
+    /// Mirrors that no session has used for so long are removed at a start; 0s: none is.
+    #[serde(with = "humantime_serde")]
+    mirror_age: Duration,
 }
 
 /// `{ "name" = "address:port" }`, or `name=address:port,…` from the environment.
@@ -234,6 +251,7 @@ impl Default for Settings {
             turn: Turn::default(),
             sandbox: Sandbox::default(),
             egress: Egress::default(),
+            git: Git::default(),
             log: Log::default(),
             admission: Admission::default(),
             retention: Retention::default(),
@@ -264,6 +282,16 @@ impl Default for Turn {
             step_timeout: Duration::from_secs(900),
             setup_timeout: Duration::from_secs(900),
             step_output: ByteSize::mib(16),
+        }
+    }
+}
+
+impl Default for Git {
+    fn default() -> Self {
+        Self {
+            depth: 0,
+            allow_http: false,
+            mirror_age: Duration::from_secs(30 * 86_400),
         }
     }
 }
@@ -334,7 +362,8 @@ impl Default for Stream {
 const PLAIN: [&str; 3] = ["listen", "data_dir", "runtimes"];
 
 /// Settings that have no value unless one is given.
-const OPTIONAL: [(&str, &str); 3] = [
+const OPTIONAL: [(&str, &str); 4] = [
+    ("egress", "ca_file"),
     ("admission", "memory"),
     ("retention", "age"),
     ("retention", "bytes"),
@@ -478,6 +507,17 @@ impl Settings {
         })
     }
 
+    /// The file with further authorities, from the root on.
+    fn ca_file(&self) -> Result<Option<PathBuf>> {
+        let Some(file) = &self.egress.ca_file else {
+            return Ok(None);
+        };
+        if !file.is_file() {
+            bail!("egress.ca_file: there is no file {}", file.display());
+        }
+        Ok(Some(std::path::absolute(file)?))
+    }
+
     /// What turns are run with.
     fn turns(&self) -> Result<aod_turns::Config> {
         Ok(aod_turns::Config {
@@ -519,6 +559,12 @@ impl Settings {
                     file_size: Some(self.sandbox.file_size.as_u64()),
                     ..aod_sandbox::Limits::default()
                 },
+            },
+            git: aod_turns::GitConfig {
+                depth: Some(self.git.depth).filter(|depth| *depth > 0),
+                allow_http: self.git.allow_http,
+                ca_file: self.ca_file()?,
+                mirror_age: self.git.mirror_age,
             },
             egress_hosts: self.egress.hosts.pairs()?,
             compat_stage_names: self.compat.stage_names,

@@ -195,7 +195,7 @@ impl From<aod_services::Error> for ApiError {
         use aod_services::Error;
         let text = error.to_string();
         match error {
-            Error::NotFound(_) => Self::not_found(text),
+            Error::NotFound(_) | Error::NoSuchRepository { .. } => Self::not_found(text),
             Error::RuntimeUnknown { .. } => Self::bad_request(text),
             Error::RuntimeUnusable { runtime } => {
                 Self::bad_request(format!("{text}: see GET /runtimes/{runtime}"))
@@ -204,6 +204,7 @@ impl From<aod_services::Error> for ApiError {
             | Error::Setting { .. }
             | Error::OutputSchema { .. }
             | Error::PromptBlock { .. }
+            | Error::PlainHttp { .. }
             | Error::SteerWithMore
             | Error::Manifest(_)
             | Error::MaskWithoutValue { .. }

@@ -10,6 +10,7 @@ mod body;
 mod check;
 mod credentials;
 mod description;
+mod diff;
 mod environments;
 mod error;
 mod events;
@@ -104,6 +105,7 @@ fn documented() -> OpenApiRouter<Api> {
         .merge(stream::routes())
         .merge(events::routes())
         .merge(provisioning::routes())
+        .merge(diff::routes())
         .merge(runtimes::routes())
         .merge(credentials::routes())
         .merge(tokens::routes())

@@ -7,8 +7,8 @@ use utoipa::openapi::{RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 use uuid::Uuid;
 
-use crate::Timestamp;
 use crate::input::{MCP_SERVER, SKILL, schema};
+use crate::{GitIdentity, Timestamp};
 
 /// A reusable template: which runtime and model, and what it is told.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -40,6 +40,10 @@ pub struct Agent {
     #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
     #[schema(required = false)]
     pub settings: IndexMap<String, Value>,
+    /// Whose name is on commits; absent where nothing was said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, nullable = false)]
+    pub git_identity: Option<GitIdentity>,
     /// Raised by one with every change.
     pub version: i64,
     /// When it was archived.

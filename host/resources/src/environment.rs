@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 
 use uuid::Uuid;
 
-use crate::Timestamp;
+use crate::{GitIdentity, Timestamp};
 
 /// What a sandbox holds. Its `env_vars` are write-only and no part of this.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -32,6 +32,10 @@ pub struct Environment {
     #[serde(default)]
     #[schema(required = true)]
     pub vars: IndexMap<String, String>,
+    /// Whose name is on commits; absent where nothing was said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, nullable = false)]
+    pub git_identity: Option<GitIdentity>,
     /// Raised by one with every change.
     pub version: i64,
     /// When it was archived.

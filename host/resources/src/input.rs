@@ -18,13 +18,13 @@ use serde::Deserialize;
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::{McpServer, Networking, PackageManager, Resource, Skill};
+use crate::{GitIdentity, McpServer, Networking, PackageManager, Resource, Skill};
 
 pub use self::fields::Input;
 pub use self::mcp::{MASK, McpPart, mcp_secret_name};
 use self::parts::{
-    JSON_SCHEMA, MCP_SERVERS, METADATA, NETWORKING, OPEN_VARIABLES, PACKAGES, PROMPT, RESOURCES,
-    SETTINGS, SETUP_TIMEOUT, SKILLS, TEXT, TIMEOUT, VARIABLES, VERSION, WORD,
+    GIT_IDENTITY, JSON_SCHEMA, MCP_SERVERS, METADATA, NETWORKING, OPEN_VARIABLES, PACKAGES, PROMPT,
+    RESOURCES, SETTINGS, SETUP_TIMEOUT, SKILLS, TEXT, TIMEOUT, VARIABLES, VERSION, WORD,
 };
 pub(crate) use self::parts::{MCP_SERVER, SKILL};
 pub use self::parts::{NAME, NOT_BLANK};
@@ -63,6 +63,8 @@ input! {
         optional metadata: IndexMap<String, String> = METADATA,
         /// Values of the runtime's options, by their ids, as `GET /runtimes/{name}` has them.
         optional settings: IndexMap<String, Value> = SETTINGS,
+        /// Whose name is on the commits that it makes; it wins over the environment's.
+        optional git_identity: Option<GitIdentity> = GIT_IDENTITY,
     }
     and {
         /// The values behind the masks in `mcp_servers`, by [`mcp_secret_name`].
@@ -105,6 +107,8 @@ input! {
         optional metadata: Option<IndexMap<String, String>> = METADATA,
         /// Replaces all settings.
         optional settings: Option<IndexMap<String, Value>> = SETTINGS,
+        /// Whose name is on the commits that it makes; `null` clears it.
+        nullable git_identity: Option<Option<GitIdentity>> = GIT_IDENTITY,
     }
     and {
         /// The values behind new masks in `mcp_servers`, by [`mcp_secret_name`].
@@ -149,6 +153,8 @@ input! {
         /// Variables that are no secrets: they can be read, and are never hidden. No name may be
         /// among `env_vars`, too.
         optional vars: IndexMap<String, String> = OPEN_VARIABLES,
+        /// Whose name is on the commits of agents that say nothing of it.
+        optional git_identity: Option<GitIdentity> = GIT_IDENTITY,
     }
     disjoint env_vars and vars
 }
@@ -174,6 +180,8 @@ input! {
         optional env_vars: Option<Secrets> = VARIABLES,
         /// Replaces all variables that are no secrets. No name may be among `env_vars`, too.
         optional vars: Option<IndexMap<String, String>> = OPEN_VARIABLES,
+        /// Whose name is on the commits of agents that say nothing of it; `null` clears it.
+        nullable git_identity: Option<Option<GitIdentity>> = GIT_IDENTITY,
     }
     disjoint env_vars and vars
 }

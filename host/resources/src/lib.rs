@@ -33,6 +33,9 @@ pub use input::{fields, schema};
 pub use runtime::{CheckState, RuntimeChange, RuntimeHealth};
 #[doc(hidden)]
 pub use serde_json::{Error as FieldError, Map, Value};
-pub use session::{Attachment, PromptBlock, Resource, ResourceKind, Session, Turn, Usage};
+pub use session::{
+    Attachment, GitIdentity, PromptBlock, RepositoryDiff, Resource, ResourceKind, Session, Turn,
+    Usage,
+};
 pub use state::{IllegalTransition, Outcome, SessionEvent, SessionState, Status};
 pub use time::Timestamp;

@@ -55,6 +55,7 @@ impl Agents {
                 .filter(|(_, value)| !value.is_empty())
                 .collect(),
             settings: new.settings,
+            git_identity: new.git_identity,
             version: 1,
             archived_at: None,
             created_at: now,
@@ -123,6 +124,9 @@ impl Agents {
         agent.system = changes.system.unwrap_or(agent.system);
         agent.environment_id = changes.environment_id.unwrap_or(agent.environment_id);
         agent.skills = changes.skills.unwrap_or(agent.skills);
+        if let Some(identity) = changes.git_identity {
+            agent.git_identity = identity;
+        }
         if let Some(settings) = changes.settings {
             self.runtimes.check_settings(&agent.runtime, &settings)?;
             agent.settings = settings;

@@ -35,6 +35,7 @@ impl Environments {
             setup_timeout: new.setup_timeout,
             networking: new.networking,
             vars: new.vars,
+            git_identity: new.git_identity,
             version: 1,
             archived_at: None,
             created_at: now,
@@ -88,6 +89,7 @@ impl Environments {
         environment.setup_timeout = changes.setup_timeout.unwrap_or(environment.setup_timeout);
         environment.networking = changes.networking.unwrap_or(environment.networking);
         environment.vars = changes.vars.unwrap_or(environment.vars);
+        environment.git_identity = changes.git_identity.unwrap_or(environment.git_identity);
         let now = Timestamp::now();
         let updated = self
             .store

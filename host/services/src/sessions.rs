@@ -7,8 +7,8 @@ use std::time::Duration;
 use aod_log::Reader;
 use aod_resources::event::EventId;
 use aod_resources::{
-    NewPrompt, NewResource, NewSession, Resource, Secrets, Session, Status, Timestamp, Turn,
-    WhenBusy,
+    NewPrompt, NewResource, NewSession, RepositoryDiff, Resource, Secrets, Session, Status,
+    Timestamp, Turn, WhenBusy,
 };
 use aod_store::{NewTurn, Page, SealedKind, StopRequest, Store, Submitted, VersionRef};
 use aod_streams::events::{EventFollower, EventPage};
@@ -85,6 +85,8 @@ impl Sessions {
             .check_settings(&agent.runtime, &new.settings)?;
         check_schema(new.output_schema.as_ref())?;
         let mut asked = Asked::read(new.prompt)?;
+
+        check_schemes(&new.resources, self.turns.config().git.allow_http)?;
 
         let id = Uuid::new_v4();
         let (resources, tokens) = apart(new.resources);
@@ -309,6 +311,29 @@ impl Sessions {
         ))
     }
 
+    /// What a session has changed in its repositories since they were cloned, or in the one at a
+    /// path.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`]; [`Error::NoSuchRepository`].
+    pub async fn diff(
+        &self,
+        owner: Uuid,
+        id: Uuid,
+        repository: Option<String>,
+    ) -> Result<Vec<RepositoryDiff>> {
+        let mut resources = self.store.session(owner, id).await?.resources;
+        if let Some(path) = repository {
+            let wanted = path.strip_prefix("/workspace").unwrap_or(&path);
+            let wanted = wanted.trim_matches('/');
+            resources.retain(|resource| resource.place() == wanted);
+            if resources.is_empty() {
+                return Err(Error::NoSuchRepository { path });
+            }
+        }
+        Ok(self.turns.diff(id, resources).await?)
+    }
+
     /// Asks the running turn to stop; the session takes another prompt then.
     ///
     /// # Errors
@@ -430,6 +455,15 @@ impl Sessions {
             .await
             .map_err(Error::internal)?
             .map_err(Error::internal)
+    }
+}
+
+/// Refuses repositories that would be fetched without TLS, where that is not allowed.
+fn check_schemes(new: &[NewResource], allow_http: bool) -> Result<()> {
+    let is_plain = |new: &NewResource| new.resource.url.starts_with("http://");
+    match new.iter().position(is_plain).filter(|_| !allow_http) {
+        Some(index) => Err(Error::PlainHttp { index }),
+        None => Ok(()),
     }
 }
 

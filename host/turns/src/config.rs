@@ -18,6 +18,8 @@ pub struct Config {
     pub live: LiveConfig,
     /// Sandboxes.
     pub sandbox: SandboxConfig,
+    /// Git.
+    pub git: crate::GitConfig,
     /// Names that sandboxes may resolve to addresses of the operator's choice.
     pub egress_hosts: Vec<(String, SocketAddr)>,
     /// Whether `create_sandbox` is also named as in the public API.

@@ -41,6 +41,7 @@ impl Paths {
             paths.adapters(),
             paths.cwasm(),
             paths.runtimes(),
+            paths.mirrors(),
             paths.sessions(),
             paths.removals(),
         ] {
@@ -72,6 +73,11 @@ impl Paths {
     /// Installed CLIs.
     pub fn runtimes(&self) -> PathBuf {
         self.root.join("runtimes")
+    }
+
+    /// Mirrors of repositories.
+    pub fn mirrors(&self) -> PathBuf {
+        self.root.join("mirrors")
     }
 
     /// What was taken out of the way and is about to be removed.

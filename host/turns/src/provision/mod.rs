@@ -11,11 +11,12 @@ mod variables;
 
 use std::time::Duration;
 
-use aod_resources::{NetworkingKind, Secrets, Skill};
+use aod_resources::{Environment, NetworkingKind, Secrets, Skill};
 use aod_store::SessionRecord;
 use aod_trees::{Folder, Trash};
 use serde_json::Value;
 
+use crate::git::Clones;
 use crate::paths::SessionPaths;
 use crate::secrets::TurnSecrets;
 
@@ -25,7 +26,7 @@ pub(crate) use install::{Installation, Installs};
 pub use program::missing_program;
 pub(crate) use sandboxes::Sandboxes;
 pub(crate) use stages::{Stage, Stages};
-pub(crate) use step::{Output, Readers};
+pub(crate) use step::{Cancelled, Output, Readers, Step, execute};
 
 /// Whether a session's environment asks for a setup step, apart from the CLI's installation.
 pub(crate) fn wants_setup(session: &SessionRecord) -> bool {
@@ -49,6 +50,7 @@ pub(crate) struct Setup<'a> {
     pub(crate) paths: &'a SessionPaths,
     pub(crate) secrets: &'a TurnSecrets,
     pub(crate) trash: &'a Trash,
+    pub(crate) clones: Clones<'a>,
     /// How long a setup script may take where its environment says nothing.
     pub(crate) script_timeout: Duration,
 }
@@ -59,35 +61,27 @@ impl Setup<'_> {
     pub(crate) async fn run(
         &self,
         output: &mut Output,
-        cancelled: impl Future<Output = ()>,
+        cancelled: &Cancelled<'_>,
     ) -> Result<Secrets, StageError> {
-        let Some(environment) = &self.session.environment else {
-            unsupported_resources(self.session)?;
-            return Ok(Secrets::new());
+        let environment = self.session.environment.as_ref();
+        let has_packages = |environment: &Environment| {
+            environment.packages.values().any(|names| !names.is_empty())
         };
-        if environment.packages.values().any(|names| !names.is_empty()) {
+        if environment.is_some_and(has_packages) {
             return Err(StageError::Failed(
                 "this version does not install `packages` yet: install them in setup_script"
                     .to_owned(),
             ));
         }
-        unsupported_resources(self.session)?;
-        let Some(text) = script::of(environment) else {
+        self.clones.run(output, cancelled).await?;
+        let Some((environment, text)) = environment.and_then(|it| Some((it, script::of(it)?)))
+        else {
             return Ok(Secrets::new());
         };
         let seconds = environment.setup_timeout.map(u64::from);
         let timeout = seconds.map_or(self.script_timeout, Duration::from_secs);
-        script::run(self, text, timeout, output, cancelled).await
+        script::run(self, text, timeout, output, cancelled()).await
     }
-}
-
-fn unsupported_resources(session: &SessionRecord) -> Result<(), StageError> {
-    if session.session.resources.is_empty() {
-        return Ok(());
-    }
-    Err(StageError::Failed(
-        "this version does not clone `resources` yet: clone them in setup_script".to_owned(),
-    ))
 }
 
 /// Whether the environment limits the network.

@@ -17,7 +17,7 @@ use super::error::StageError;
 use super::sandboxes::Sandboxes;
 use super::step::{self, Output, Step};
 use super::variables;
-use crate::Error;
+use crate::{Error, git};
 
 /// The variable that names the file for variables.
 pub(super) const VARIABLE: &str = "AOD_ENV";
@@ -55,6 +55,7 @@ pub(super) async fn run(
     let mut argv = interpreter(&script);
     argv.push(place.to_string_lossy().into_owned());
     let mut spec = sandboxes.of_session(paths, None, argv);
+    let session = setup.session;
     spec.private_files.push(PrivateFile {
         path: place,
         mode: 0o755,
@@ -64,6 +65,7 @@ pub(super) async fn run(
         let value = Zeroizing::new(value.expose_secret().to_owned());
         Sandboxes::set_variable(&mut spec, name, value);
     }
+    git::give_identity(&mut spec, sandboxes, session);
     let host = paths.setup();
     make_folder(&host, trash)?;
     let inside = driver.place(&host, FOLDER.as_ref());

@@ -4,6 +4,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -69,7 +70,17 @@ impl Output {
             readers,
         })
     }
+
+    /// Appends a line of the host's own, which holds no secret.
+    pub(crate) fn say(&self, line: &str) {
+        // Kept for people, as all of it.
+        let _ = self.file.write(format!("{line}\n").as_bytes());
+        self.readers.bell.ring(self.readers.session);
+    }
 }
+
+/// Makes futures that end when provisioning is to be broken off.
+pub(crate) type Cancelled<'a> = dyn Fn() -> Pin<Box<dyn Future<Output = ()> + Send>> + Sync + 'a;
 
 /// A command of provisioning.
 pub(crate) struct Step<'a> {
@@ -93,6 +104,34 @@ pub(crate) async fn run(
     output: &mut Output,
     cancelled: impl Future<Output = ()>,
 ) -> Result<(), StageError> {
+    let (what, timeout) = (step.what, step.timeout);
+    let (ended, tail) = execute(sandboxes, step, output, cancelled).await?;
+    let how = match ended {
+        Ended::Exited(0) => return Ok(()),
+        Ended::Cancelled => return Err(StageError::Cancelled),
+        Ended::Exited(code) => format!("exited with code {code}"),
+        Ended::Signaled(signal) => format!("was killed by signal {signal}"),
+        Ended::OverLimit(exceeded) => format!("was killed: {exceeded}"),
+        Ended::TimedOut => {
+            format!("took longer than {} s", timeout.as_secs())
+        }
+    };
+    Err(StageError::Failed(match tail.trim_end() {
+        "" => format!("{what} {how} and said nothing"),
+        tail => format!("{what} {how}; its last lines:\n{tail}"),
+    }))
+}
+
+/// Runs a command; gives how it ended, and the last lines of its output.
+///
+/// # Errors
+/// [`StageError::Cancelled`] where it was stopped.
+pub(crate) async fn execute(
+    sandboxes: &Sandboxes,
+    step: Step<'_>,
+    output: &mut Output,
+    cancelled: impl Future<Output = ()>,
+) -> Result<(Ended, String), StageError> {
     let Step {
         spec,
         stdin,
@@ -112,7 +151,10 @@ pub(crate) async fn run(
         tail: Vec::new(),
     };
     let redactor = output.redactor.clone();
-    let header = format!("$ {what}\n");
+    let header = match what {
+        "" => String::new(),
+        what => format!("$ {what}\n"),
+    };
     let run = tokio::task::spawn_blocking(move || {
         kept.keep_in_file(header.as_bytes());
         // Redacted as one text: a secret may be cut by any read, however long its line is.
@@ -137,21 +179,10 @@ pub(crate) async fn run(
         }
     };
     let (ended, tail) = ended.map_err(Error::internal)?;
-    let ended = ended?;
-    let how = match ended {
-        Ended::Exited(0) => return Ok(()),
-        Ended::Cancelled => return Err(StageError::Cancelled),
-        Ended::Exited(code) => format!("exited with code {code}"),
-        Ended::Signaled(signal) => format!("was killed by signal {signal}"),
-        Ended::OverLimit(exceeded) => format!("was killed: {exceeded}"),
-        Ended::TimedOut => {
-            format!("took longer than {} s", timeout.as_secs())
-        }
-    };
-    Err(StageError::Failed(match tail.trim_end() {
-        "" => format!("{what} {how} and said nothing"),
-        tail => format!("{what} {how}; its last lines:\n{tail}"),
-    }))
+    match ended? {
+        Ended::Cancelled => Err(StageError::Cancelled),
+        ended => Ok((ended, tail)),
+    }
 }
 
 /// What becomes of a step's output, which is free of secrets by now.

@@ -21,7 +21,7 @@ mod worker;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use aod_resources::Session;
+use aod_resources::{RepositoryDiff, Resource, Session};
 use aod_sandbox::SandboxDriver;
 use aod_store::{StopRequest, Store};
 use aod_streams::LogWatch;
@@ -37,6 +37,7 @@ use self::resting::RestingProcesses;
 use crate::adapters::Adapters;
 use crate::admission::{Admission, AdmissionPermit, Claim};
 use crate::fence::Suspects;
+use crate::git::{Diffs, Mirrors};
 use crate::placement::{Placement, WorkerId};
 use crate::provision::{Installs, Sandboxes};
 use crate::retention::Retention;
@@ -63,6 +64,9 @@ pub struct Shared {
     pub(crate) adapters: Adapters,
     pub(crate) sandboxes: Sandboxes,
     pub(crate) installs: Installs,
+    /// Mirrors of repositories.
+    pub(crate) mirrors: Mirrors,
+    diffs: Diffs,
     /// Takes what agents have shaped out of the way.
     pub(crate) trash: Trash,
     pub(crate) placement: Arc<dyn Placement>,
@@ -168,6 +172,13 @@ impl Turns {
         let hosts = config.egress_hosts.iter();
         Self(Arc::new(Shared {
             installs: Installs::new(paths.runtimes(), parts.trash.clone()),
+            mirrors: Mirrors::new(
+                paths.mirrors(),
+                parts.trash.clone(),
+                config.git.clone(),
+                parts.seals.clone(),
+            ),
+            diffs: Diffs::default(),
             trash: parts.trash,
             sandboxes: Sandboxes {
                 driver: parts.driver,
@@ -231,6 +242,23 @@ impl Turns {
     /// Wakes readers of provisioning's output.
     pub fn setup_bell(&self) -> &Bell {
         &self.0.setup_bell
+    }
+
+    /// What a session has changed in these of its repositories since they were cloned.
+    ///
+    /// # Errors
+    /// [`Error::Internal`](crate::Error::Internal).
+    pub async fn diff(
+        &self,
+        session: Uuid,
+        resources: Vec<Resource>,
+    ) -> crate::Result<Vec<RepositoryDiff>> {
+        let paths = self.0.paths.session(session);
+        let shared = &self.0;
+        shared
+            .diffs
+            .of(&shared.mirrors, &shared.sandboxes, &paths, resources)
+            .await
     }
 
     fn active(&self) -> MutexGuard<'_, HashMap<Uuid, Active>> {

@@ -19,9 +19,11 @@ use super::task::Task;
 use crate::Error;
 use crate::Seals;
 use crate::adapters::Chosen;
+use crate::git::{self, Clones};
 use crate::journal::Journal;
 use crate::provision::{
-    self, Installation, Output, ProvisionError, Readers, Setup, Stage, StageError, Stages, program,
+    self, Cancelled, Installation, Output, ProvisionError, Readers, Setup, Stage, StageError,
+    Stages, program,
 };
 use crate::secrets::{self, TurnSecrets};
 
@@ -186,13 +188,22 @@ impl Task<'_> {
                 (None, None) => Installation::default(),
             };
             if setup {
-                let cancelled = self.cancelled();
+                let cancelled: &Cancelled<'_> = &|| Box::pin(self.cancelled());
                 let setup = Setup {
                     sandboxes: &turns.sandboxes,
                     session: &self.session,
                     paths: &self.paths,
                     secrets,
                     trash: &turns.trash,
+                    clones: Clones {
+                        mirrors: &turns.mirrors,
+                        sandboxes: &turns.sandboxes,
+                        store: &turns.store,
+                        session: &self.session,
+                        paths: &self.paths,
+                        trash: &turns.trash,
+                        tokens: &secrets.tokens,
+                    },
                     script_timeout: turns.config.turn.setup_timeout,
                 };
                 let variables = setup.run(&mut output, cancelled).await?;
@@ -257,6 +268,7 @@ impl Task<'_> {
         let mut spec = sandboxes.of_session(&self.paths, Some(installation), argv);
         spec.private_files = private;
         launch::set_variables(&mut spec, &requested, &chosen.cli.env, &secrets)?;
+        git::give_identity(&mut spec, sandboxes, &self.session);
         let launch = sandboxes.driver.launch(&spec)?;
         let (start, is_live) = (begin.start, begin.live);
         let kept = begin.clone();
