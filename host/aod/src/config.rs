@@ -103,6 +103,8 @@ struct Git {
     depth: u32,
     /// Whether repositories may be fetched without TLS.
     allow_http: bool,
+    /// What the `owner/repo` of a skill is below.
+    skills_url: String,
     /// Mirrors that no session has used for so long are removed at a start; 0s: none is.
     #[serde(with = "humantime_serde")]
     mirror_age: Duration,
@@ -291,6 +293,7 @@ impl Default for Git {
         Self {
             depth: 0,
             allow_http: false,
+            skills_url: "https://github.com".to_owned(),
             mirror_age: Duration::from_secs(30 * 86_400),
         }
     }
@@ -564,6 +567,7 @@ impl Settings {
                 depth: Some(self.git.depth).filter(|depth| *depth > 0),
                 allow_http: self.git.allow_http,
                 ca_file: self.ca_file()?,
+                skills_url: self.git.skills_url.clone(),
                 mirror_age: self.git.mirror_age,
             },
             egress_hosts: self.egress.hosts.pairs()?,

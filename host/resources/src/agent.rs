@@ -1,5 +1,7 @@
 //! Agents: reusable templates of a runtime, a model and what it is told.
 
+use std::borrow::Cow;
+
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -135,6 +137,22 @@ pub enum Skill {
         /// The text of its `SKILL.md`, at most 256 KiB.
         content: String,
     },
+}
+
+impl Skill {
+    /// Its folder's name.
+    pub fn name(&self) -> Cow<'_, str> {
+        match self {
+            Self::Inline { name, .. }
+            | Self::Github {
+                name: Some(name), ..
+            } => name.into(),
+            Self::Github { source, .. } => {
+                let repository = source.rsplit('/').next().unwrap_or_default();
+                repository.to_ascii_lowercase().into()
+            }
+        }
+    }
 }
 
 /// The `type` of a skill that has one.

@@ -21,7 +21,7 @@ use crate::{Error, Result};
 /// So many bytes are given of all repositories of a session.
 const MAX: usize = 8 << 20;
 /// So long may each repository take.
-const TIMEOUT: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(30);
 /// So many run at once.
 const AT_ONCE: usize = 2;
 

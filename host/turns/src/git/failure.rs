@@ -42,6 +42,11 @@ pub(crate) enum Problem {
     #[error("there are more than {max} submodules, or they are nested too deeply")]
     TooManySubmodules { max: usize },
     #[error(
+        "it has no skill {name:?}: there is no SKILL.md in it, nor in the folders {name:?} and \
+         \"skills/{name}\""
+    )]
+    NoSkill { name: String },
+    #[error(
         "git is not installed on the server's machine: install it there (`apt install git`), or \
          ask its operator to"
     )]

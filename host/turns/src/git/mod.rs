@@ -14,6 +14,7 @@ mod identity;
 mod mirrors;
 mod remote;
 mod repository;
+mod skills;
 mod submodules;
 
 use std::path::PathBuf;
@@ -22,6 +23,7 @@ pub(crate) use diff::Diffs;
 pub(crate) use identity::give_identity;
 pub(crate) use mirrors::Mirrors;
 pub(crate) use repository::{Clones, Tokens, tokens};
+pub(crate) use skills::RepositorySkill;
 
 /// Settings of git.
 #[derive(Clone, Debug, Default)]
@@ -32,6 +34,8 @@ pub struct GitConfig {
     pub allow_http: bool,
     /// A file with certificates of authorities that are trusted besides the system's.
     pub ca_file: Option<PathBuf>,
+    /// What the `owner/repo` of a skill is below.
+    pub skills_url: String,
     /// Mirrors that no session has used for so long are removed at a start.
     pub mirror_age: std::time::Duration,
 }

@@ -16,9 +16,10 @@ use aod_store::SessionRecord;
 use aod_trees::{Folder, Trash};
 use serde_json::Value;
 
-use crate::git::Clones;
+use crate::git::{Clones, RepositorySkill};
 use crate::paths::SessionPaths;
 use crate::secrets::TurnSecrets;
+use crate::turn::Turns;
 
 pub(crate) use error::{ProvisionError, StageError};
 pub use install::installed_version;
@@ -102,11 +103,13 @@ pub(crate) fn network_policy() -> Result<(), StageError> {
 }
 
 /// Writes the agent's skills where the CLI looks for them.
-pub(crate) fn skills(
+pub(crate) async fn skills(
+    turns: &Turns,
     session: &SessionRecord,
     paths: &SessionPaths,
     folder: Option<&str>,
-    trash: &Trash,
+    output: &mut Output,
+    cancelled: &Cancelled<'_>,
 ) -> Result<(), StageError> {
     let Some(folder) = folder else {
         return Err(StageError::Failed(format!(
@@ -114,8 +117,8 @@ pub(crate) fn skills(
             session.session.runtime
         )));
     };
-    let home = Folder::open(&paths.home()).map_err(|error| not_placed(folder, &error))?;
     for skill in &session.agent.skills {
+        let home = Folder::open(&paths.home()).map_err(|error| not_placed(folder, &error))?;
         match skill {
             Skill::Inline {
                 name,
@@ -124,13 +127,21 @@ pub(crate) fn skills(
             } => {
                 let path = format!("{folder}/{name}/SKILL.md");
                 let content = skill_file(name, description, content);
-                home.write(path.as_ref(), 0o644, content.as_bytes(), trash)
+                home.write(path.as_ref(), 0o644, content.as_bytes(), &turns.trash)
                     .map_err(|error| not_placed(&path, &error))?;
             }
             Skill::Github { source, .. } => {
-                return Err(StageError::Failed(format!(
-                    "this version does not fetch skills from repositories yet ({source}): give the skill inline"
-                )));
+                let name = skill.name();
+                let skill = RepositorySkill {
+                    source,
+                    name: &name,
+                    place: &format!("{folder}/{name}"),
+                };
+                let (mirrors, sandboxes) = (&turns.mirrors, &turns.sandboxes);
+                let home = paths.home();
+                skill
+                    .write(mirrors, sandboxes, &home, output, cancelled)
+                    .await?;
             }
         }
     }

@@ -113,8 +113,13 @@ impl Task<'_> {
             }
             if !self.session.agent.skills.is_empty() && !stages.is_done(Stage::Skills) {
                 let folder = description.skills_folder.as_deref();
-                let written = provision::skills(&self.session, &self.paths, folder, &turns.trash);
-                stages.run(Stage::Skills, async { written }).await?;
+                let cancelled: &Cancelled<'_> = &|| Box::pin(self.cancelled());
+                let work = async {
+                    let mut output = self.output()?;
+                    let (session, paths) = (&self.session, &self.paths);
+                    provision::skills(turns, session, paths, folder, &mut output, cancelled).await
+                };
+                stages.run(Stage::Skills, work).await?;
             }
         }
         let ready = self.prepare(&chosen, &installation, secrets, has_lost);
@@ -133,6 +138,21 @@ impl Task<'_> {
         self.redactor = secrets.redactor();
         stages.redact(self.redactor.clone());
         Ok(secrets)
+    }
+
+    /// Where the output of provisioning goes.
+    fn output(&self) -> std::io::Result<Output> {
+        let readers = Readers {
+            bell: self.turns.setup_bell.clone(),
+            session: self.id(),
+        };
+        let max = self.turns.config.turn.step_output;
+        Output::open(
+            &self.paths.provisioning(),
+            max,
+            self.redactor.clone(),
+            readers,
+        )
     }
 
     /// Keeps the variables that a setup script left, in the place of those of an earlier attempt.
@@ -167,15 +187,7 @@ impl Task<'_> {
             return Ok((found.clone(), false));
         }
         let work = async {
-            let mut output = Output::open(
-                &self.paths.provisioning(),
-                turns.config.turn.step_output,
-                self.redactor.clone(),
-                Readers {
-                    bell: turns.setup_bell.clone(),
-                    session: self.id(),
-                },
-            )?;
+            let mut output = self.output()?;
             let installation = match (found, key) {
                 (Some(found), _) => found,
                 (None, Some(key)) => {

@@ -7,6 +7,7 @@ mod clones;
 mod diffs;
 mod failures;
 mod private;
+mod skills;
 
 use aod_e2e::{Client, GitServer, Runtimes, Server, ServerOptions, Session};
 use serde_json::{Value, json};
