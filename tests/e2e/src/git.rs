@@ -54,11 +54,8 @@ impl GitServer {
         let mut command = Command::new("python3");
         command
             .arg(repository().join("tests/e2e/src/git_server.py"))
-            .args([
-                path("repositories"),
-                PathBuf::from(&token),
-                path("requests"),
-            ])
+            .args([path("repositories"), path("requests")])
+            .env("TOKEN", &token)
             .stdout(Stdio::piped());
         if scheme == "https" {
             command.args([path("server.pem"), path("server.key")]);

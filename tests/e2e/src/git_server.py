@@ -1,7 +1,7 @@
 """A git server: `git http-backend` behind HTTP or HTTPS, with a token for what is private.
 
-Arguments: the folder of repositories, the token, the file for a line per request, and a certificate
-and its key for HTTPS. Prints its port.
+Arguments: the folder of repositories, the file for a line per request, and a certificate and its key
+for HTTPS. The variable TOKEN has the token. Prints its port.
 """
 
 import base64
@@ -11,8 +11,9 @@ import ssl
 import subprocess
 import sys
 
-root, token, log = sys.argv[1:4]
-certificate = sys.argv[4:6]
+root, log = sys.argv[1:3]
+certificate = sys.argv[3:5]
+token = os.environ["TOKEN"]
 
 
 class Handler(http.server.BaseHTTPRequestHandler):

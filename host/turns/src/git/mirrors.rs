@@ -23,6 +23,9 @@ use super::remote::{self, Found, Wanted};
 use crate::Seals;
 use crate::provision::{Cancelled, Output, Sandboxes, StageError};
 
+/// So many mirrors are remembered; others are found again in the folder.
+const MAX_KNOWN: usize = 1000;
+
 /// Why there is nothing to clone from.
 #[derive(Debug)]
 pub(super) enum Failed {
@@ -136,6 +139,10 @@ impl Mirrors {
 
     fn mirror(&self, key: &str) -> Arc<Mirror> {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.len() >= MAX_KNOWN {
+            let is_used = |mirror: &Arc<Mirror>| Arc::strong_count(&mirror.use_of_it) > 1;
+            known.retain(|_, mirror| Arc::strong_count(mirror) > 1 || is_used(mirror));
+        }
         known.entry(key.to_owned()).or_default().clone()
     }
 

@@ -294,7 +294,7 @@ mod tests {
         };
         assert_eq!(
             of("https://git.test/o/r", "ghp_a/b"),
-            "https://x-access-token:ghp%5Fa%2Fb@git.test\n"
+            "https://x%2Daccess%2Dtoken:ghp%5Fa%2Fb@git.test\n"
         );
         assert_eq!(
             of("https://git.test:8443/o/r", "me@x:pass:word"),

@@ -39,6 +39,7 @@ const ROUTES: [(&str, &str); 34] = [
     ("delete", "/tokens/{id}"),
     ("get", "/metrics"),
     ("get", "/sessions/{id}/provisioning"),
+    ("get", "/sessions/{id}/diff"),
     ("get", "/sessions/{id}/events"),
     ("get", "/credentials"),
 ];

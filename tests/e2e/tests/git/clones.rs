@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use aod_e2e::GitServer;
+use aod_e2e::{Gate, GitServer};
 use serde_json::json;
 
 use crate::{printed, server, start};
@@ -287,7 +287,7 @@ async fn commits_have_the_agents_name_or_the_environments_or_a_default() {
     let server = server(&git).await;
     let client = server.client();
     let (ours, theirs) = (
-        json!({"name": "Review \"Bot\"", "email": "bot@agent.test"}),
+        json!({"name": "Review \"Bot\" One", "email": "bot@agent.test"}),
         json!({"name": "Team", "email": "team@environment.test"}),
     );
     let environment = client
@@ -303,7 +303,7 @@ async fn commits_have_the_agents_name_or_the_environments_or_a_default() {
         (
             ours.clone(),
             json!(environment),
-            "<Review \\\\\\\"Bot\\\\\\\" bot@agent.test>",
+            "<Review \\\"Bot\\\" One bot@agent.test>",
         ),
     ] {
         let agent = client
@@ -323,10 +323,7 @@ async fn commits_have_the_agents_name_or_the_environments_or_a_default() {
             }))
             .await;
         let stdout = session.ended().await.completed().stdout();
-        assert!(
-            stdout.contains(expected) || stdout.contains(&expected.replace("\\\\", "")),
-            "{expected}: {stdout}"
-        );
+        assert!(stdout.contains(expected), "{expected}: {stdout}");
     }
     for bad in [
         json!({"name": "a\nb", "email": "a@b"}),
@@ -337,4 +334,29 @@ async fn commits_have_the_agents_name_or_the_environments_or_a_default() {
         let body = json!({"name": "e", "git_identity": bad});
         client.post("/environments", &body).await.refused(422);
     }
+}
+
+#[tokio::test]
+async fn a_start_goes_on_behind_what_is_cloned() {
+    let git = GitServer::https();
+    let repository = git.repository("r.git");
+    let first = repository.commit(&[("file", "one")]);
+    let mut server = server(&git).await;
+    let client = server.client();
+    let gate = Gate::new("gate");
+    let environment = gate.environment(client, "; cat r/file").await;
+    let agent = client.demo_agent().await;
+    let body = json!({
+        "agent_id": agent, "environment_id": environment, "prompt": "$ git -C r rev-parse HEAD",
+        "resources": [{"type": "git_repository", "url": git.url("r.git")}],
+    });
+    let mut session = client.create_session(&body).await;
+    gate.reached(&server, &session).await;
+    // What comes later is not what this session began with.
+    repository.commit(&[("file", "two")]);
+    server.kill_and_start_again().await;
+    session.client = server.client().clone();
+    gate.open(&server, &session);
+    let ended = session.ended().await.completed();
+    assert!(ended.stdout().contains(&first), "{}", ended.stdout());
 }
