@@ -6,7 +6,7 @@ use serde_json::Value;
 use crate::server;
 
 /// The contract's routes.
-const ROUTES: [(&str, &str); 34] = [
+const ROUTES: [(&str, &str); 35] = [
     ("get", "/health"),
     ("get", "/agents"),
     ("post", "/agents"),
