@@ -40,6 +40,7 @@ pub(crate) struct Settings {
     turn: Turn,
     sandbox: Sandbox,
     egress: Egress,
+    git: Git,
     pub(crate) log: Log,
     admission: Admission,
     retention: Retention,
@@ -84,6 +85,9 @@ struct Turn {
     stale: Duration,
     #[serde(with = "humantime_serde")]
     step_timeout: Duration,
+    /// What a setup script may take where its environment says nothing.
+    #[serde(with = "humantime_serde")]
+    setup_timeout: Duration,
     /// What is kept of a session's provisioning output.
     step_output: ByteSize,
 }
@@ -102,9 +106,24 @@ struct Sandbox {
 #[serde(deny_unknown_fields, default)]
 struct Egress {
     hosts: Hosts,
-    /// Certificate authorities that are trusted beside the system's, in PEM.
+    /// Certificates of authorities that are trusted besides the system's.
     #[serde(skip_serializing_if = "Option::is_none")]
     ca_file: Option<PathBuf>,
+}
+
+/// Repositories of sessions.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Git {
+    /// Commits of history that are cloned where a resource says nothing; 0: all.
+    depth: u32,
+    /// Whether repositories may be fetched without TLS.
+    allow_http: bool,
+    /// What the `owner/repo` of a skill is below.
+    skills_url: String,
+    /// Mirrors that no session has used for so long are removed at a start; 0s: none is.
+    #[serde(with = "humantime_serde")]
+    mirror_age: Duration,
 }
 
 /// `{ "name" = "address:port" }`, or `name=address:port,…` from the environment.
@@ -250,6 +269,7 @@ impl Default for Settings {
             turn: Turn::default(),
             sandbox: Sandbox::default(),
             egress: Egress::default(),
+            git: Git::default(),
             log: Log::default(),
             admission: Admission::default(),
             retention: Retention::default(),
@@ -284,7 +304,19 @@ impl Default for Turn {
             grace: Duration::from_secs(5),
             stale: Duration::from_secs(600),
             step_timeout: Duration::from_secs(900),
+            setup_timeout: Duration::from_secs(900),
             step_output: ByteSize::mib(16),
+        }
+    }
+}
+
+impl Default for Git {
+    fn default() -> Self {
+        Self {
+            depth: 0,
+            allow_http: false,
+            skills_url: "https://github.com".to_owned(),
+            mirror_age: Duration::from_secs(30 * 86_400),
         }
     }
 }
@@ -516,6 +548,17 @@ impl Settings {
         })
     }
 
+    /// The file with further authorities, from the root on.
+    fn ca_file(&self) -> Result<Option<PathBuf>> {
+        let Some(file) = &self.egress.ca_file else {
+            return Ok(None);
+        };
+        if !file.is_file() {
+            bail!("egress.ca_file: there is no file {}", file.display());
+        }
+        Ok(Some(std::path::absolute(file)?))
+    }
+
     /// What turns are run with.
     fn turns(&self) -> Result<aod_turns::Config> {
         Ok(aod_turns::Config {
@@ -550,6 +593,7 @@ impl Settings {
                 grace: self.turn.grace,
                 stale: self.turn.stale,
                 step_timeout: self.turn.step_timeout,
+                setup_timeout: self.turn.setup_timeout,
                 step_output: self.turn.step_output.as_u64(),
             },
             sandbox: aod_turns::SandboxConfig {
@@ -561,6 +605,13 @@ impl Settings {
                     file_size: Some(self.sandbox.file_size.as_u64()),
                     ..aod_sandbox::Limits::default()
                 },
+            },
+            git: aod_turns::GitConfig {
+                depth: Some(self.git.depth).filter(|depth| *depth > 0),
+                allow_http: self.git.allow_http,
+                ca_file: self.ca_file()?,
+                skills_url: self.git.skills_url.clone(),
+                mirror_age: self.git.mirror_age,
             },
             egress_hosts: self.egress.hosts.pairs()?,
             compat_stage_names: self.compat.stage_names,

@@ -233,7 +233,9 @@ impl From<aod_services::Error> for ApiError {
         use aod_services::Error;
         let text = error.to_string();
         match error {
-            Error::NotFound(_) | Error::NoSuchTurn { .. } => Self::not_found(text),
+            Error::NotFound(_) | Error::NoSuchTurn { .. } | Error::NoSuchRepository { .. } => {
+                Self::not_found(text)
+            }
             Error::RuntimeUnknown { .. } => Self::bad_request(text),
             Error::RuntimeUnusable { runtime } => {
                 Self::bad_request(format!("{text}: see GET /runtimes/{runtime}"))
@@ -242,6 +244,7 @@ impl From<aod_services::Error> for ApiError {
             | Error::Setting { .. }
             | Error::OutputSchema { .. }
             | Error::PromptBlock { .. }
+            | Error::PlainHttp { .. }
             | Error::SteerWithMore
             | Error::TooManyLabels { .. }
             | Error::SchemaWithoutPrompt

@@ -157,7 +157,7 @@ fn page_request(params: Params) -> Result<PageRequest, ApiError> {
 }
 
 /// Whether a request's `Accept` names a media type.
-fn accepts(parts: &Parts, kind: &str) -> bool {
+pub(crate) fn accepts(parts: &Parts, kind: &str) -> bool {
     let values = parts.headers.get_all(ACCEPT).iter();
     values
         .filter_map(|value| value.to_str().ok())

@@ -10,6 +10,7 @@ mod body;
 mod check;
 mod credentials;
 mod description;
+mod diff;
 mod environments;
 mod error;
 mod events;
@@ -22,6 +23,7 @@ mod native;
 mod page;
 mod path;
 mod problem;
+mod provisioning;
 mod query;
 mod queue;
 mod runtimes;
@@ -109,6 +111,8 @@ fn documented() -> OpenApiRouter<Api> {
         .merge(files::routes())
         .merge(session_changes::routes())
         .merge(events::routes())
+        .merge(provisioning::routes())
+        .merge(diff::routes())
         .merge(runtimes::routes())
         .merge(credentials::routes())
         .merge(tokens::routes())

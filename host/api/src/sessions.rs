@@ -8,10 +8,8 @@ use aod_resources::{
 use aod_services::{Accepted, Created, Idempotent, SessionFilter};
 use axum::Json;
 use axum::extract::{FromRequestParts, State};
-use axum::http::header::{CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
 use axum::http::request::Parts;
 use axum::http::{HeaderName, StatusCode};
-use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use indexmap::IndexMap;
 use secrecy::{ExposeSecret as _, SecretString};
@@ -29,7 +27,6 @@ use crate::error::{ApiError, Detail};
 use crate::page::{LIMIT, Listing, Page};
 use crate::path::Id;
 use crate::query::Query;
-use crate::text;
 
 /// The routes of sessions, their streams excepted.
 pub(crate) fn routes() -> OpenApiRouter<Api> {
@@ -38,7 +35,6 @@ pub(crate) fn routes() -> OpenApiRouter<Api> {
         .routes(routes!(read, update))
         .routes(routes!(prompt))
         .routes(routes!(turns))
-        .routes(routes!(provisioning))
         .routes(routes!(interrupt))
         .routes(routes!(terminate))
         .routes(routes!(delete))
@@ -303,28 +299,6 @@ async fn turns(
     Ok(Json(Listing::whole(
         api.sessions.turns(caller.user, id).await?,
     )))
-}
-
-/// The full output of a session's provisioning steps, its secrets redacted; empty where no step
-/// printed anything.
-#[utoipa::path(get, path = "/sessions/{id}/provisioning", tag = "sessions", params(Id<Session>),
-    responses((status = 200, body = String, content_type = "text/plain"), (status = 404)))]
-async fn provisioning(
-    State(api): State<Api>,
-    caller: Caller,
-    Id { id, .. }: Id<Session>,
-) -> Result<Response, ApiError> {
-    let output = api.sessions.provisioning(caller.user, id).await?;
-    let plain = [
-        (CONTENT_TYPE, "text/plain; charset=utf-8"),
-        // What a session printed is never to be taken for a page of the server's.
-        (X_CONTENT_TYPE_OPTIONS, "nosniff"),
-    ];
-    let body = match output {
-        Some((file, length)) => text::body(file, length),
-        None => axum::body::Body::empty(),
-    };
-    Ok((plain, body).into_response())
 }
 
 /// Stops the running turn and keeps the session, which then takes another prompt.

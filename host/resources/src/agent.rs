@@ -1,5 +1,7 @@
 //! Agents: reusable templates of a runtime, a model and what it is told.
 
+use std::borrow::Cow;
+
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -8,7 +10,7 @@ use utoipa::{PartialSchema, ToSchema};
 use uuid::Uuid;
 
 use crate::input::{MCP_SERVER, SKILL, schema};
-use crate::{Limits, Timestamp};
+use crate::{GitIdentity, Limits, Timestamp};
 
 /// A reusable template: which runtime and model, and what it is told.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -44,6 +46,10 @@ pub struct Agent {
     #[serde(default, skip_serializing_if = "Limits::is_empty")]
     #[schema(required = false)]
     pub limits: Limits,
+    /// Whose name is on commits; absent where nothing was said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, nullable = false)]
+    pub git_identity: Option<GitIdentity>,
     /// Raised by one with every change.
     pub version: i64,
     /// When it was archived.
@@ -135,6 +141,22 @@ pub enum Skill {
         /// The text of its `SKILL.md`, at most 256 KiB.
         content: String,
     },
+}
+
+impl Skill {
+    /// Its folder's name.
+    pub fn name(&self) -> Cow<'_, str> {
+        match self {
+            Self::Inline { name, .. }
+            | Self::Github {
+                name: Some(name), ..
+            } => name.into(),
+            Self::Github { source, .. } => {
+                let repository = source.rsplit('/').next().unwrap_or_default();
+                repository.to_ascii_lowercase().into()
+            }
+        }
+    }
 }
 
 /// The `type` of a skill that has one.

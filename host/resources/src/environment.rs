@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 
 use uuid::Uuid;
 
-use crate::Timestamp;
+use crate::{GitIdentity, Timestamp};
 
 /// What a sandbox holds. Its `env_vars` are write-only and no part of this.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -20,14 +20,22 @@ pub struct Environment {
     pub name: String,
     /// Packages to install, by package manager.
     pub packages: IndexMap<PackageManager, Vec<String>>,
-    /// A shell script run once, after packages and clones.
+    /// A script run once, after packages and clones.
     pub setup_script: Option<String>,
+    /// Seconds that it may take; absent where the server's own limit holds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, nullable = false)]
+    pub setup_timeout: Option<u32>,
     /// What its sandboxes may reach.
     pub networking: Networking,
     /// Variables that are no secrets.
     #[serde(default)]
     #[schema(required = true)]
     pub vars: IndexMap<String, String>,
+    /// Whose name is on commits; absent where nothing was said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, nullable = false)]
+    pub git_identity: Option<GitIdentity>,
     /// Raised by one with every change.
     pub version: i64,
     /// When it was archived.

@@ -19,13 +19,14 @@ use serde::Deserialize;
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::{Limits, McpServer, Networking, PackageManager, Resource, Skill};
+use crate::{GitIdentity, Limits, McpServer, Networking, PackageManager, Resource, Skill};
 
 pub use self::fields::Input;
 pub use self::mcp::{MASK, McpPart, mcp_secret_name};
 use self::parts::{
-    JSON_SCHEMA, LIMITS, MCP_SERVERS, METADATA, NETWORKING, OPEN_VARIABLES, PACKAGES, PROMPT,
-    RESOURCES, SESSION_WEBHOOK, SETTINGS, SKILLS, TEXT, TIMEOUT, VARIABLES, VERSION, WORD,
+    GIT_IDENTITY, JSON_SCHEMA, LIMITS, MCP_SERVERS, METADATA, NETWORKING, OPEN_VARIABLES, PACKAGES,
+    PROMPT, RESOURCES, SESSION_WEBHOOK, SETTINGS, SETUP_TIMEOUT, SKILLS, TEXT, TIMEOUT, VARIABLES,
+    VERSION, WORD,
 };
 pub use self::parts::{LABELS, NAME, NOT_BLANK};
 pub(crate) use self::parts::{MCP_SERVER, SKILL};
@@ -67,6 +68,8 @@ input! {
         optional settings: IndexMap<String, Value> = SETTINGS,
         /// Upper bounds for each turn of its sessions.
         optional limits: Limits = LIMITS,
+        /// Whose name is on the commits that it makes; it wins over the environment's.
+        optional git_identity: Option<GitIdentity> = GIT_IDENTITY,
     }
     and {
         /// The values behind the masks in `mcp_servers`, by [`mcp_secret_name`].
@@ -111,6 +114,8 @@ input! {
         optional settings: Option<IndexMap<String, Value>> = SETTINGS,
         /// Replaces all limits.
         optional limits: Option<Limits> = LIMITS,
+        /// Whose name is on the commits that it makes; `null` clears it.
+        nullable git_identity: Option<Option<GitIdentity>> = GIT_IDENTITY,
     }
     and {
         /// The values behind new masks in `mcp_servers`, by [`mcp_secret_name`].
@@ -142,8 +147,12 @@ input! {
         required name: String = NAME,
         /// Packages to install, by package manager.
         optional packages: IndexMap<PackageManager, Vec<String>> = PACKAGES,
-        /// A shell script run once in a new sandbox, after packages and clones.
+        /// A script run once in a new sandbox, after packages and clones: by what its first line
+        /// names after `#!`, else by `/bin/sh -eu`. What it writes to the file `$AOD_ENV` as
+        /// `NAME=value` is the environment of the session's turns.
         optional setup_script: Option<String> = TEXT,
+        /// Seconds that it may take; as the server is configured where nothing is said (900).
+        optional setup_timeout: Option<u32> = SETUP_TIMEOUT,
         /// What its sandboxes may reach; the open internet where nothing is said.
         optional networking: Networking = NETWORKING,
         /// Secret variables: they go in, never out, and are hidden in all that is recorded.
@@ -151,6 +160,8 @@ input! {
         /// Variables that are no secrets: they can be read, and are never hidden. No name may be
         /// among `env_vars`, too.
         optional vars: IndexMap<String, String> = OPEN_VARIABLES,
+        /// Whose name is on the commits of agents that say nothing of it.
+        optional git_identity: Option<GitIdentity> = GIT_IDENTITY,
     }
     disjoint env_vars and vars
 }
@@ -166,14 +177,18 @@ input! {
         optional name: Option<String> = NAME,
         /// Replaces all packages.
         optional packages: Option<IndexMap<PackageManager, Vec<String>>> = PACKAGES,
-        /// A shell script run once in a new sandbox; `null` clears it.
+        /// A script run once in a new sandbox; `null` clears it.
         nullable setup_script: Option<Option<String>> = TEXT,
+        /// Seconds that it may take; `null` leaves that to the server's configuration.
+        nullable setup_timeout: Option<Option<u32>> = SETUP_TIMEOUT,
         /// What its sandboxes may reach.
         optional networking: Option<Networking> = NETWORKING,
         /// Replaces all secret variables.
         optional env_vars: Option<Secrets> = VARIABLES,
         /// Replaces all variables that are no secrets. No name may be among `env_vars`, too.
         optional vars: Option<IndexMap<String, String>> = OPEN_VARIABLES,
+        /// Whose name is on the commits of agents that say nothing of it; `null` clears it.
+        nullable git_identity: Option<Option<GitIdentity>> = GIT_IDENTITY,
     }
     disjoint env_vars and vars
 }

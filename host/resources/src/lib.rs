@@ -40,7 +40,8 @@ pub use runtime::{CheckState, RuntimeChange, RuntimeHealth};
 #[doc(hidden)]
 pub use serde_json::{Error as FieldError, Map, Value};
 pub use session::{
-    Attachment, PromptBlock, QueuedPrompt, Resource, ResourceKind, Session, Sizes, Turn, Usage,
+    Attachment, GitIdentity, PromptBlock, QueuedPrompt, RepositoryDiff, Resource, ResourceKind,
+    Session, Sizes, Turn, Usage,
 };
 pub use state::{IllegalTransition, Outcome, SessionEvent, SessionState, Status};
 pub use time::Timestamp;

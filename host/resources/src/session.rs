@@ -102,6 +102,58 @@ pub struct Resource {
     pub url: String,
     /// Where under the workspace.
     pub mount_path: Option<String>,
+    /// The branch, tag or commit that was asked for; absent for the repository's own choice.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, nullable = false)]
+    pub checkout: Option<String>,
+    /// How many commits of history were asked for; absent where the server's setting holds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, nullable = false)]
+    pub depth: Option<u32>,
+    /// Whether its submodules are cloned; absent where nothing was said, and they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, nullable = false)]
+    pub submodules: Option<bool>,
+    /// The commit that was cloned; absent until then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, nullable = false)]
+    pub commit: Option<String>,
+}
+
+impl Resource {
+    /// Where it is, relative to the workspace; empty for the workspace itself.
+    pub fn place(&self) -> String {
+        place(&self.url, self.mount_path.as_deref())
+    }
+}
+
+/// What a session has changed in a repository since it was cloned.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct RepositoryDiff {
+    /// Where the repository is, relative to the workspace; empty for the workspace itself.
+    pub repository: String,
+    /// The URL that it was cloned from.
+    pub url: String,
+    /// The commit that was cloned; all zeros where there was none.
+    pub base: Option<String>,
+    /// The commit that it stands at.
+    pub head: Option<String>,
+    /// A unified diff from `base` to what is in the workspace: commits, changes that are not
+    /// committed, and new files that are not ignored.
+    pub diff: String,
+    /// Whether the diff was cut, since it is too long.
+    pub truncated: bool,
+    /// Why there is no diff.
+    pub error: Option<String>,
+}
+
+/// Whose name is on the commits that an agent makes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct GitIdentity {
+    /// The name.
+    pub name: String,
+    /// The address.
+    pub email: String,
 }
 
 /// What is put into a workspace.
@@ -110,6 +162,8 @@ pub struct Resource {
 pub enum ResourceKind {
     /// A git repository. The word is the public API's; any https git URL will do.
     GithubRepository,
+    /// The same, under a name that fits all of them.
+    GitRepository,
 }
 
 /// Where a resource is mounted, relative to the workspace: at its path, else under its own name.

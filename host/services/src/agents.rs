@@ -56,6 +56,7 @@ impl Agents {
                 .collect(),
             settings: new.settings,
             limits: new.limits,
+            git_identity: new.git_identity,
             version: 1,
             archived_at: None,
             created_at: now,
@@ -124,6 +125,9 @@ impl Agents {
         agent.system = changes.system.unwrap_or(agent.system);
         agent.environment_id = changes.environment_id.unwrap_or(agent.environment_id);
         agent.skills = changes.skills.unwrap_or(agent.skills);
+        if let Some(identity) = changes.git_identity {
+            agent.git_identity = identity;
+        }
         if let Some(settings) = changes.settings {
             self.runtimes.check_settings(&agent.runtime, &settings)?;
             agent.settings = settings;

@@ -32,8 +32,10 @@ impl Environments {
             name: new.name,
             packages: new.packages,
             setup_script: new.setup_script,
+            setup_timeout: new.setup_timeout,
             networking: new.networking,
             vars: new.vars,
+            git_identity: new.git_identity,
             version: 1,
             archived_at: None,
             created_at: now,
@@ -84,8 +86,10 @@ impl Environments {
         environment.name = changes.name.unwrap_or(environment.name);
         environment.packages = changes.packages.unwrap_or(environment.packages);
         environment.setup_script = changes.setup_script.unwrap_or(environment.setup_script);
+        environment.setup_timeout = changes.setup_timeout.unwrap_or(environment.setup_timeout);
         environment.networking = changes.networking.unwrap_or(environment.networking);
         environment.vars = changes.vars.unwrap_or(environment.vars);
+        environment.git_identity = changes.git_identity.unwrap_or(environment.git_identity);
         let now = Timestamp::now();
         let updated = self
             .store

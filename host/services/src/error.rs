@@ -115,6 +115,21 @@ pub enum Error {
         /// What is wrong.
         problem: &'static str,
     },
+    /// A repository would be fetched without TLS.
+    #[error(
+        "resources.{index}.url: this server does not fetch by http: use https, or ask its operator \
+         to set git.allow_http"
+    )]
+    PlainHttp {
+        /// Which resource, from 0.
+        index: usize,
+    },
+    /// A session has no such repository.
+    #[error("the session has no repository at {path:?}: see its resources")]
+    NoSuchRepository {
+        /// The path that was given.
+        path: String,
+    },
     /// The schema of an answer cannot be used.
     #[error("output_schema: {problem}")]
     OutputSchema {

@@ -1,17 +1,19 @@
 //! Sessions as their users see them: made, prompted, read, stopped, deleted.
 
 use std::fs::File;
+use std::io::{Seek as _, SeekFrom};
 use std::time::Duration;
 
 use aod_log::Reader;
 use aod_resources::event::EventId;
 use aod_resources::{
-    NewPrompt, NewResource, NewSession, Resource, Secrets, Session, Status, Timestamp, Turn,
-    WhenBusy,
+    NewPrompt, NewResource, NewSession, RepositoryDiff, Resource, Secrets, Session, Status,
+    Timestamp, Turn, WhenBusy,
 };
 use aod_store::{Ask, Page, SealedKind, StopRequest, Store, Submitted, VersionRef};
 use aod_streams::events::{EventFollower, EventPage, PageRequest, PageStart, read_event};
 use aod_streams::follow::{Follower, Log, StreamStart};
+use aod_streams::provisioning::ProvisioningFollower;
 use aod_turns::{Seals, Turns};
 use indexmap::IndexMap;
 use uuid::Uuid;
@@ -103,6 +105,8 @@ impl Sessions {
         let mut asked = new.prompt.map(Asked::read).transpose()?;
         // What only provisions a sandbox is turn 0, which nobody sees.
         let first = u32::from(asked.is_some());
+
+        check_schemes(&new.resources, self.turns.config().git.allow_http)?;
 
         let id = Uuid::new_v4();
         let webhook = match new.webhook {
@@ -296,23 +300,72 @@ impl Sessions {
         Ok(self.store.turns(owner, id).await?)
     }
 
-    /// The output of a session's provisioning steps, secrets redacted: a file to be read, and how
-    /// many bytes of it were there when it was opened. None where no step printed anything.
+    /// The output of a session's provisioning steps from a byte on, secrets redacted: a file to be
+    /// read, and how many bytes of it were left when it was opened. None where no step printed
+    /// anything.
     ///
     /// # Errors
     /// [`Error::NotFound`].
-    pub async fn provisioning(&self, owner: Uuid, id: Uuid) -> Result<Option<(File, u64)>> {
+    pub async fn provisioning(
+        &self,
+        owner: Uuid,
+        id: Uuid,
+        offset: u64,
+    ) -> Result<Option<(File, u64)>> {
         self.store.session(owner, id).await?;
         let path = self.turns.paths().session(id).provisioning();
         let opened = tokio::task::spawn_blocking(move || {
-            let file = aod_trees::open_regular(&path)?;
+            let mut file = aod_trees::open_regular(&path)?;
             let length = file.metadata()?.len();
-            std::io::Result::Ok((file, length))
+            let from = file.seek(SeekFrom::Start(offset.min(length)))?;
+            std::io::Result::Ok((file, length - from))
         });
         match opened.await.map_err(Error::internal)? {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
             opened => Ok(Some(opened.map_err(Error::internal)?)),
         }
+    }
+
+    /// Opens a reader of the output of a session's provisioning, which goes on until that is over.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`].
+    pub async fn follow_provisioning(
+        &self,
+        owner: Uuid,
+        id: Uuid,
+        start: StreamStart,
+    ) -> Result<ProvisioningFollower> {
+        let listener = self.turns.setup_bell().listen(id);
+        self.store.session(owner, id).await?;
+        let path = self.turns.paths().session(id).provisioning();
+        let store = self.store.clone();
+        Ok(ProvisioningFollower::new(
+            store, owner, id, path, listener, start,
+        ))
+    }
+
+    /// What a session has changed in its repositories since they were cloned, or in the one at a
+    /// path.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`]; [`Error::NoSuchRepository`].
+    pub async fn diff(
+        &self,
+        owner: Uuid,
+        id: Uuid,
+        repository: Option<String>,
+    ) -> Result<Vec<RepositoryDiff>> {
+        let mut resources = self.store.session(owner, id).await?.resources;
+        if let Some(path) = repository {
+            let wanted = path.strip_prefix("/workspace").unwrap_or(&path);
+            let wanted = wanted.trim_matches('/');
+            resources.retain(|resource| resource.place() == wanted);
+            if resources.is_empty() {
+                return Err(Error::NoSuchRepository { path });
+            }
+        }
+        Ok(self.turns.diff(id, resources).await?)
     }
 
     /// Asks the running turn to stop; the session takes another prompt then.
@@ -450,6 +503,15 @@ impl Sessions {
         let found = found.await.map_err(Error::internal)?;
         let found = found.map_err(Error::internal)?;
         found.ok_or(Error::NotFound(Kind::Event))
+    }
+}
+
+/// Refuses repositories that would be fetched without TLS, where that is not allowed.
+fn check_schemes(new: &[NewResource], allow_http: bool) -> Result<()> {
+    let is_plain = |new: &NewResource| new.resource.url.starts_with("http://");
+    match new.iter().position(is_plain).filter(|_| !allow_http) {
+        Some(index) => Err(Error::PlainHttp { index }),
+        None => Ok(()),
     }
 }
 

@@ -27,17 +27,20 @@ pub enum SealedKind {
     SessionVariable,
     /// What a webhook's messages are signed with; the record is the webhook.
     WebhookSecret,
+    /// A variable that a session's setup script left; the record is the session.
+    SetupVariable,
 }
 
 impl SealedKind {
     /// Every kind.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::AgentMcp,
         Self::Credential,
         Self::EnvironmentVariable,
         Self::RepositoryToken,
         Self::SessionVariable,
         Self::WebhookSecret,
+        Self::SetupVariable,
     ];
 
     /// The word in the store, which also goes into the sealed value's binding: never changed.
@@ -49,6 +52,7 @@ impl SealedKind {
             Self::RepositoryToken => "repository_token",
             Self::SessionVariable => "session_variable",
             Self::WebhookSecret => "webhook_secret",
+            Self::SetupVariable => "setup_variable",
         }
     }
 }
@@ -155,6 +159,25 @@ impl Store {
     /// [`crate::Error::Unavailable`].
     pub async fn put_sealed(&self, key: SealedKey, blob: Vec<u8>, at: Timestamp) -> Result<()> {
         self.write(move |db| put(db, &key, &blob, at)).await
+    }
+
+    /// Puts these sealed values in the place of all that a record has of their kind.
+    ///
+    /// # Errors
+    /// [`crate::Error::Unavailable`].
+    pub async fn replace_sealed(
+        &self,
+        owner: Uuid,
+        kind: SealedKind,
+        record: Uuid,
+        values: Vec<SealedValue>,
+        at: Timestamp,
+    ) -> Result<()> {
+        self.write(move |db| {
+            delete_all(db, &[kind], record)?;
+            put_all(db, owner, record, values, at)
+        })
+        .await
     }
 
     /// One sealed value.

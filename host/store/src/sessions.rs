@@ -138,7 +138,11 @@ pub struct StatusCounts {
     pub terminated: u64,
 }
 
-const SESSION_SECRETS: &[SealedKind] = &[SealedKind::SessionVariable, SealedKind::RepositoryToken];
+const SESSION_SECRETS: &[SealedKind] = &[
+    SealedKind::SessionVariable,
+    SealedKind::SetupVariable,
+    SealedKind::RepositoryToken,
+];
 
 impl Store {
     /// Adds a session, pending, with its first turn and its sealed values.
@@ -323,6 +327,29 @@ impl Store {
                     session_from_row,
                 )?;
             Ok(Ok(changed))
+        })
+        .await
+    }
+
+    /// Notes the commit that was cloned of a session's repository, by its place among them.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], also where there is no such repository.
+    pub async fn set_resource_commit(&self, id: Uuid, index: usize, commit: String) -> Result<()> {
+        self.write(move |db| {
+            let Json(mut resources): Json<Vec<Resource>> = db
+                .prepare_cached("SELECT resources FROM sessions WHERE id = ?")?
+                .query_row([Id(id)], |row| row.get(0))
+                .optional()?
+                .ok_or_else(|| Error::not_found("session", id))?;
+            let resource = resources
+                .get_mut(index)
+                .ok_or_else(|| Error::not_found("session", id))?;
+            resource.commit = Some(commit);
+            let changed = db
+                .prepare_cached("UPDATE sessions SET resources = ?2 WHERE id = ?1")?
+                .execute((Id(id), Json(&resources)))?;
+            found(changed, id)
         })
         .await
     }

@@ -5,6 +5,7 @@
 
 pub mod events;
 pub mod follow;
+pub mod provisioning;
 mod waiters;
 mod watch;
 

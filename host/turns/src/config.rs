@@ -20,6 +20,8 @@ pub struct Config {
     pub live: LiveConfig,
     /// Sandboxes.
     pub sandbox: SandboxConfig,
+    /// Git.
+    pub git: crate::GitConfig,
     /// Names that sandboxes may resolve to addresses of the operator's choice.
     pub egress_hosts: Vec<(String, SocketAddr)>,
     /// Whether `create_sandbox` is also named as in the public API.
@@ -73,6 +75,8 @@ pub struct TurnConfig {
     pub stale: Duration,
     /// How long each provisioning step may take.
     pub step_timeout: Duration,
+    /// How long a setup script may take where its environment says nothing.
+    pub setup_timeout: Duration,
     /// So many bytes of a session's provisioning output are kept; the rest is not.
     pub step_output: u64,
 }
@@ -85,6 +89,7 @@ impl Default for TurnConfig {
             grace: Duration::from_secs(5),
             stale: Duration::from_secs(600),
             step_timeout: Duration::from_secs(900),
+            setup_timeout: Duration::from_secs(900),
             step_output: 16 << 20,
         }
     }

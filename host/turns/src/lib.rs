@@ -9,6 +9,7 @@ mod admission;
 mod config;
 mod error;
 mod fence;
+mod git;
 mod journal;
 mod mcp;
 mod paths;
@@ -25,6 +26,7 @@ mod turn;
 pub use adapters::{Adapters, Build};
 pub use config::{AdmissionConfig, Config, LiveConfig, RetentionConfig, SandboxConfig, TurnConfig};
 pub use error::{Cause, Error, Result};
+pub use git::GitConfig;
 pub use mcp::{mcp_key, mcp_names};
 pub use paths::{FolderError, Paths, SessionPaths};
 pub use placement::{

@@ -41,6 +41,7 @@ impl Paths {
             paths.adapters(),
             paths.cwasm(),
             paths.runtimes(),
+            paths.mirrors(),
             paths.sessions(),
             paths.removals(),
         ] {
@@ -72,6 +73,11 @@ impl Paths {
     /// Installed CLIs.
     pub fn runtimes(&self) -> PathBuf {
         self.root.join("runtimes")
+    }
+
+    /// Mirrors of repositories.
+    pub fn mirrors(&self) -> PathBuf {
+        self.root.join("mirrors")
     }
 
     /// What was taken out of the way and is about to be removed.
@@ -160,6 +166,11 @@ impl SessionPaths {
     /// The full output of provisioning steps.
     pub fn provisioning(&self) -> PathBuf {
         self.root.join("provisioning.log")
+    }
+
+    /// What a setup script leaves for the host, while it runs.
+    pub(crate) fn setup(&self) -> PathBuf {
+        self.root.join("setup")
     }
 
     /// There while a start of the host goes on with the session.

@@ -75,6 +75,7 @@ impl Turns {
         }
         self.watch().forget(session);
         self.bell().forget(session);
+        self.setup_bell().forget(session);
         let (paths, trash) = (self.paths().session(session), self.trash.clone());
         let moved = blocking(move || {
             paths.discard(&trash)?;

@@ -13,6 +13,7 @@ use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
 use self::precedence::{Candidates, Source, winners};
+use crate::git::{self, Tokens};
 use crate::mcp::{mcp_key, mcp_names};
 use crate::seal::Seals;
 use crate::{Error, Result};
@@ -27,6 +28,8 @@ pub(crate) struct TurnSecrets {
     open: HashSet<String>,
     /// Values for MCP servers, by the names under which adapters refer to them.
     pub(crate) mcp: IndexMap<String, SecretString>,
+    /// The tokens of the session's repositories, which no sandbox of its gets.
+    pub(crate) tokens: Tokens,
     /// The names of the user's credentials that were taken.
     pub(crate) credentials: Vec<String>,
 }
@@ -52,9 +55,12 @@ impl TurnSecrets {
 
     /// Finds them in what is about to be written.
     pub(crate) fn redactor(&self) -> Redactor {
+        let tokens = self.tokens.iter();
+        let tokens = tokens.map(|(_, token)| ("authorization_token", token));
         Redactor::new(
             self.iter()
                 .filter(|(name, _)| !self.is_open(name))
+                .chain(tokens)
                 .map(|(name, value)| (name, value.expose_secret())),
         )
     }
@@ -105,7 +111,10 @@ pub(crate) async fn gather(
     description: &Description,
 ) -> Result<TurnSecrets> {
     let owner = session.owner;
-    let mut secrets = TurnSecrets::default();
+    let mut secrets = TurnSecrets {
+        tokens: git::tokens(store, seals, session).await?,
+        ..TurnSecrets::default()
+    };
     let own = store
         .list_sealed(owner, SealedKind::SessionVariable, session.session.id)
         .await?;
@@ -117,6 +126,9 @@ pub(crate) async fn gather(
         }
         None => Vec::new(),
     };
+    let script = store
+        .list_sealed(owner, SealedKind::SetupVariable, session.session.id)
+        .await?;
     let registered = store.list_credentials(owner).await?;
     let nothing = IndexMap::new();
     let own_open = &session.session.vars;
@@ -126,12 +138,14 @@ pub(crate) async fn gather(
         session_open: own_open.keys().map(String::as_str).collect(),
         environment: names(&environment),
         environment_open: environment_open.keys().map(String::as_str).collect(),
+        script: names(&script),
         credentials: registered.iter().map(|it| it.name.as_str()).collect(),
     };
     for (variable, source) in winners(&candidates, description, &session.session.model) {
         let sealed = match &source {
             Source::Session => find(&own, &variable),
             Source::Environment => find(&environment, &variable),
+            Source::Script => find(&script, &variable),
             Source::SessionOpen | Source::EnvironmentOpen => {
                 let from = match source {
                     Source::SessionOpen => own_open,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use reqwest::header::{AUTHORIZATION, HeaderMap};
+use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderMap};
 use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::Value;
 
@@ -262,6 +262,16 @@ impl Client {
                 .header("Last-Event-ID", last),
         )
         .await
+    }
+
+    /// Opens the output of a session's provisioning as a stream, from a byte on.
+    ///
+    /// # Panics
+    /// When it is refused.
+    pub async fn provisioning(&self, session: &str, offset: u64) -> Stream {
+        let path = format!("/sessions/{session}/provisioning?offset={offset}");
+        let request = self.request(Method::GET, &path);
+        self.open(request.header(ACCEPT, "text/event-stream")).await
     }
 
     async fn open(&self, request: RequestBuilder) -> Stream {

@@ -18,7 +18,7 @@ use super::shape::{Field, Need, Pattern, Shape, Text};
 pub use self::agents::{MCP_SERVER, MCP_SERVERS, SKILL, SKILLS};
 pub use self::limits::LIMITS;
 pub use self::prompts::PROMPT;
-pub use self::sandbox::{NETWORKING, PACKAGES, RESOURCES};
+pub use self::sandbox::{GIT_IDENTITY, NETWORKING, PACKAGES, RESOURCES};
 pub use self::webhooks::{SESSION_WEBHOOK, WEBHOOK_EVENTS, WEBHOOK_SECRET, WEBHOOK_URL};
 
 /// A name for people.
@@ -35,6 +35,11 @@ pub const VERSION: Shape = Shape::Integer {
 };
 /// Seconds that a turn may take.
 pub const TIMEOUT: Shape = Shape::Integer { min: 10, max: 3600 };
+/// Seconds that a setup script may take.
+pub const SETUP_TIMEOUT: Shape = Shape::Integer {
+    min: 10,
+    max: 86_400,
+};
 /// Labels.
 pub const METADATA: Shape = Shape::Map {
     keys: None,

@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use super::error::StageError;
 use super::sandboxes::Sandboxes;
-use super::step::{self, Output};
+use super::step::{self, Output, Step};
 use crate::Error;
 
 /// Where an installed CLI is, inside a sandbox.
@@ -238,15 +238,13 @@ impl Installs {
             let argv = command(install, &prefix.to_string_lossy());
             let what = argv.join(" ");
             let spec = sandboxes.of_installer(staging, argv, Network::Host);
-            step::run(
-                sandboxes,
+            let step = Step {
                 spec,
-                Vec::new(),
-                &what,
-                output,
-                cancelled.as_mut(),
-            )
-            .await?;
+                stdin: Vec::new(),
+                what: &what,
+                timeout: sandboxes.step_timeout,
+            };
+            step::run(sandboxes, step, output, cancelled.as_mut()).await?;
         }
         let version = version(sandboxes, cli, staging).await.unwrap_or_default();
         std::fs::write(staging.join("version"), version)?;

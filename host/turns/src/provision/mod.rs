@@ -4,17 +4,22 @@ mod error;
 mod install;
 pub(crate) mod program;
 mod sandboxes;
+mod script;
 mod stages;
 mod step;
+mod variables;
 
-use aod_resources::{NetworkingKind, Skill};
+use std::time::Duration;
+
+use aod_resources::{Environment, NetworkingKind, Secrets, Skill};
 use aod_store::SessionRecord;
 use aod_trees::{Folder, Trash};
 use serde_json::Value;
-use zeroize::Zeroizing;
 
+use crate::git::{Clones, RepositorySkill};
 use crate::paths::SessionPaths;
 use crate::secrets::TurnSecrets;
+use crate::turn::Turns;
 
 pub(crate) use error::{ProvisionError, StageError};
 pub use install::installed_version;
@@ -22,7 +27,7 @@ pub(crate) use install::{Installation, Installs};
 pub use program::missing_program;
 pub(crate) use sandboxes::Sandboxes;
 pub(crate) use stages::{Stage, Stages};
-pub(crate) use step::Output;
+pub(crate) use step::{Cancelled, Output, Readers, Step, execute};
 
 /// Whether a session's environment asks for a setup step, apart from the CLI's installation.
 pub(crate) fn wants_setup(session: &SessionRecord) -> bool {
@@ -39,49 +44,45 @@ pub(crate) fn wants_setup(session: &SessionRecord) -> bool {
         })
 }
 
-/// Runs what the environment asks for in a new sandbox.
-pub(crate) async fn setup(
-    sandboxes: &Sandboxes,
-    session: &SessionRecord,
-    paths: &SessionPaths,
-    secrets: &TurnSecrets,
-    output: &mut Output,
-    cancelled: impl Future<Output = ()>,
-) -> Result<(), StageError> {
-    let Some(environment) = &session.environment else {
-        return unsupported_resources(session);
-    };
-    if environment.packages.values().any(|names| !names.is_empty()) {
-        return Err(StageError::Failed(
-            "this version does not install `packages` yet: install them in setup_script".to_owned(),
-        ));
-    }
-    unsupported_resources(session)?;
-    let Some(script) = environment
-        .setup_script
-        .as_ref()
-        .filter(|it| !it.trim().is_empty())
-    else {
-        return Ok(());
-    };
-    let argv = ["/bin/sh", "-e", "-s"].map(str::to_owned).to_vec();
-    let mut spec = sandboxes.of_session(paths, None, argv);
-    use secrecy::ExposeSecret;
-    for (name, value) in &secrets.variables {
-        let value = Zeroizing::new(value.expose_secret().to_owned());
-        Sandboxes::set_variable(&mut spec, name, value);
-    }
-    let script = script.clone().into_bytes();
-    step::run(sandboxes, spec, script, "setup_script", output, cancelled).await
+/// What a session's setup is done with.
+pub(crate) struct Setup<'a> {
+    pub(crate) sandboxes: &'a Sandboxes,
+    pub(crate) session: &'a SessionRecord,
+    pub(crate) paths: &'a SessionPaths,
+    pub(crate) secrets: &'a TurnSecrets,
+    pub(crate) trash: &'a Trash,
+    pub(crate) clones: Clones<'a>,
+    /// How long a setup script may take where its environment says nothing.
+    pub(crate) script_timeout: Duration,
 }
 
-fn unsupported_resources(session: &SessionRecord) -> Result<(), StageError> {
-    if session.session.resources.is_empty() {
-        return Ok(());
+impl Setup<'_> {
+    /// Runs what the environment asks for in a new sandbox. Gives the variables that the setup
+    /// script left.
+    pub(crate) async fn run(
+        &self,
+        output: &mut Output,
+        cancelled: &Cancelled<'_>,
+    ) -> Result<Secrets, StageError> {
+        let environment = self.session.environment.as_ref();
+        let has_packages = |environment: &Environment| {
+            environment.packages.values().any(|names| !names.is_empty())
+        };
+        if environment.is_some_and(has_packages) {
+            return Err(StageError::Failed(
+                "this version does not install `packages` yet: install them in setup_script"
+                    .to_owned(),
+            ));
+        }
+        self.clones.run(output, cancelled).await?;
+        let Some((environment, text)) = environment.and_then(|it| Some((it, script::of(it)?)))
+        else {
+            return Ok(Secrets::new());
+        };
+        let seconds = environment.setup_timeout.map(u64::from);
+        let timeout = seconds.map_or(self.script_timeout, Duration::from_secs);
+        script::run(self, text, timeout, output, cancelled()).await
     }
-    Err(StageError::Failed(
-        "this version does not clone `resources` yet: clone them in setup_script".to_owned(),
-    ))
 }
 
 /// Whether the environment limits the network.
@@ -102,11 +103,13 @@ pub(crate) fn network_policy() -> Result<(), StageError> {
 }
 
 /// Writes the agent's skills where the CLI looks for them.
-pub(crate) fn skills(
+pub(crate) async fn skills(
+    turns: &Turns,
     session: &SessionRecord,
     paths: &SessionPaths,
     folder: Option<&str>,
-    trash: &Trash,
+    output: &mut Output,
+    cancelled: &Cancelled<'_>,
 ) -> Result<(), StageError> {
     let Some(folder) = folder else {
         return Err(StageError::Failed(format!(
@@ -114,8 +117,8 @@ pub(crate) fn skills(
             session.session.runtime
         )));
     };
-    let home = Folder::open(&paths.home()).map_err(|error| not_placed(folder, &error))?;
     for skill in &session.agent.skills {
+        let home = Folder::open(&paths.home()).map_err(|error| not_placed(folder, &error))?;
         match skill {
             Skill::Inline {
                 name,
@@ -124,13 +127,21 @@ pub(crate) fn skills(
             } => {
                 let path = format!("{folder}/{name}/SKILL.md");
                 let content = skill_file(name, description, content);
-                home.write(path.as_ref(), 0o644, content.as_bytes(), trash)
+                home.write(path.as_ref(), 0o644, content.as_bytes(), &turns.trash)
                     .map_err(|error| not_placed(&path, &error))?;
             }
             Skill::Github { source, .. } => {
-                return Err(StageError::Failed(format!(
-                    "this version does not fetch skills from repositories yet ({source}): give the skill inline"
-                )));
+                let name = skill.name();
+                let skill = RepositorySkill {
+                    source,
+                    name: &name,
+                    place: &format!("{folder}/{name}"),
+                };
+                let (mirrors, sandboxes) = (&turns.mirrors, &turns.sandboxes);
+                let home = paths.home();
+                skill
+                    .write(mirrors, sandboxes, &home, output, cancelled)
+                    .await?;
             }
         }
     }

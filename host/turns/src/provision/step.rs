@@ -4,10 +4,14 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use aod_sandbox::{Cancel, Ended, RunOptions, SandboxSpec};
+use aod_streams::events::Bell;
 use aod_supervisor::Redactor;
+use uuid::Uuid;
 
 use super::error::StageError;
 use super::sandboxes::Sandboxes;
@@ -24,6 +28,16 @@ const TAIL: usize = 64 << 10;
 pub(crate) struct Output {
     file: Capped,
     redactor: Arc<Redactor>,
+    readers: Readers,
+}
+
+/// Those who follow the output of a session's provisioning.
+#[derive(Clone)]
+pub(crate) struct Readers {
+    /// Wakes them.
+    pub(crate) bell: Bell,
+    /// The session.
+    pub(crate) session: Uuid,
 }
 
 /// A file that keeps so much and no more, and says where it was cut.
@@ -36,7 +50,12 @@ struct Capped {
 
 impl Output {
     /// Appends to a file for its owner alone, until it has `max` bytes.
-    pub(crate) fn open(path: &Path, max: u64, redactor: Redactor) -> io::Result<Self> {
+    pub(crate) fn open(
+        path: &Path,
+        max: u64,
+        redactor: Redactor,
+        readers: Readers,
+    ) -> io::Result<Self> {
         let file = OpenOptions::new()
             .create(true)
             .append(true)
@@ -48,8 +67,31 @@ impl Output {
                 max,
             },
             redactor: Arc::new(redactor),
+            readers,
         })
     }
+
+    /// Appends a line of the host's own, which holds no secret.
+    pub(crate) fn say(&self, line: &str) {
+        // Kept for people, as all of it.
+        let _ = self.file.write(format!("{line}\n").as_bytes());
+        self.readers.bell.ring(self.readers.session);
+    }
+}
+
+/// Makes futures that end when provisioning is to be broken off.
+pub(crate) type Cancelled<'a> = dyn Fn() -> Pin<Box<dyn Future<Output = ()> + Send>> + Sync + 'a;
+
+/// A command of provisioning.
+pub(crate) struct Step<'a> {
+    /// The command, and its sandbox.
+    pub(crate) spec: SandboxSpec,
+    /// What it reads.
+    pub(crate) stdin: Vec<u8>,
+    /// What messages call it.
+    pub(crate) what: &'a str,
+    /// How long it may take.
+    pub(crate) timeout: Duration,
 }
 
 /// Runs a command and waits for its end.
@@ -58,25 +100,61 @@ impl Output {
 /// [`StageError::Failed`] names the command, how it ended and the last lines of its output.
 pub(crate) async fn run(
     sandboxes: &Sandboxes,
-    spec: SandboxSpec,
-    stdin: Vec<u8>,
-    what: &str,
+    step: Step<'_>,
     output: &mut Output,
     cancelled: impl Future<Output = ()>,
 ) -> Result<(), StageError> {
+    let (what, timeout) = (step.what, step.timeout);
+    let (ended, tail) = execute(sandboxes, step, output, cancelled).await?;
+    let how = match ended {
+        Ended::Exited(0) => return Ok(()),
+        Ended::Cancelled => return Err(StageError::Cancelled),
+        Ended::Exited(code) => format!("exited with code {code}"),
+        Ended::Signaled(signal) => format!("was killed by signal {signal}"),
+        Ended::OverLimit(exceeded) => format!("was killed: {exceeded}"),
+        Ended::TimedOut => {
+            format!("took longer than {} s", timeout.as_secs())
+        }
+    };
+    Err(StageError::Failed(match tail.trim_end() {
+        "" => format!("{what} {how} and said nothing"),
+        tail => format!("{what} {how}; its last lines:\n{tail}"),
+    }))
+}
+
+/// Runs a command; gives how it ended, and the last lines of its output.
+///
+/// # Errors
+/// [`StageError::Cancelled`] where it was stopped.
+pub(crate) async fn execute(
+    sandboxes: &Sandboxes,
+    step: Step<'_>,
+    output: &mut Output,
+    cancelled: impl Future<Output = ()>,
+) -> Result<(Ended, String), StageError> {
+    let Step {
+        spec,
+        stdin,
+        what,
+        timeout,
+    } = step;
     let launch = sandboxes.driver.launch(&spec)?;
     let cancel = Cancel::new()?;
     let options = RunOptions {
         stdin,
-        timeout: Some(sandboxes.step_timeout),
+        timeout: Some(timeout),
         cancel: Some(cancel.clone()),
     };
     let mut kept = Kept {
         file: output.file.clone(),
+        readers: output.readers.clone(),
         tail: Vec::new(),
     };
     let redactor = output.redactor.clone();
-    let header = format!("$ {what}\n");
+    let header = match what {
+        "" => String::new(),
+        what => format!("$ {what}\n"),
+    };
     let run = tokio::task::spawn_blocking(move || {
         kept.keep_in_file(header.as_bytes());
         // Redacted as one text: a secret may be cut by any read, however long its line is.
@@ -101,26 +179,16 @@ pub(crate) async fn run(
         }
     };
     let (ended, tail) = ended.map_err(Error::internal)?;
-    let ended = ended?;
-    let how = match ended {
-        Ended::Exited(0) => return Ok(()),
-        Ended::Cancelled => return Err(StageError::Cancelled),
-        Ended::Exited(code) => format!("exited with code {code}"),
-        Ended::Signaled(signal) => format!("was killed by signal {signal}"),
-        Ended::OverLimit(exceeded) => format!("was killed: {exceeded}"),
-        Ended::TimedOut => {
-            format!("took longer than {} s", sandboxes.step_timeout.as_secs())
-        }
-    };
-    Err(StageError::Failed(match tail.trim_end() {
-        "" => format!("{what} {how} and said nothing"),
-        tail => format!("{what} {how}; its last lines:\n{tail}"),
-    }))
+    match ended? {
+        Ended::Cancelled => Err(StageError::Cancelled),
+        ended => Ok((ended, tail)),
+    }
 }
 
 /// What becomes of a step's output, which is free of secrets by now.
 struct Kept {
     file: Capped,
+    readers: Readers,
     tail: Vec<u8>,
 }
 
@@ -155,6 +223,7 @@ impl Kept {
     fn keep_in_file(&mut self, text: &[u8]) {
         // Kept for people; a full disk will show in what follows.
         let _ = self.file.write(text);
+        self.readers.bell.ring(self.readers.session);
     }
 
     /// What the next step says begins a line of its own.
@@ -185,7 +254,16 @@ mod tests {
         let path = folder.path().join("output");
         for size in [1, 7, 10, 11, 100] {
             let _ = std::fs::remove_file(&path);
-            let open = || Output::open(&path, 10, Redactor::new([])).unwrap().file;
+            let readers = Readers {
+                bell: Bell::default(),
+                session: Uuid::new_v4(),
+            };
+            let open = || {
+                let readers = readers.clone();
+                Output::open(&path, 10, Redactor::new([]), readers)
+                    .unwrap()
+                    .file
+            };
             let text = vec![b'x'; size];
             open().write(&text).unwrap();
             open().write(b"0123456789").unwrap();

@@ -18,6 +18,8 @@ pub(super) struct Candidates<'a> {
     pub(super) environment: Vec<&'a str>,
     /// The environment's other variables.
     pub(super) environment_open: Vec<&'a str>,
+    /// What its setup script left.
+    pub(super) script: Vec<&'a str>,
     /// Credentials that its owner has registered.
     pub(super) credentials: Vec<&'a str>,
 }
@@ -31,12 +33,14 @@ pub(super) enum Source {
     Environment,
     /// The environment's `vars`.
     EnvironmentOpen,
+    /// The setup script.
+    Script,
     /// The registered credential of that name.
     Credential(String),
 }
 
-/// Who wins for each variable: the session, then its environment, then the user's credentials; and
-/// of the two maps of one of them, the secret one.
+/// Who wins for each variable: the session, then its environment, then what the setup script left,
+/// then the user's credentials; and of the two maps of one of them, the secret one.
 pub(super) fn winners(
     candidates: &Candidates<'_>,
     description: &Description,
@@ -57,6 +61,9 @@ pub(super) fn winners(
     }
     for variable in &candidates.environment_open {
         offer(variable, Source::EnvironmentOpen);
+    }
+    for variable in &candidates.script {
+        offer(variable, Source::Script);
     }
     for (name, variable) in chosen(&candidates.credentials, description, model) {
         offer(variable, Source::Credential(name.to_owned()));
@@ -218,6 +225,7 @@ mod tests {
             session_open: vec!["X"],
             environment: vec!["X"],
             environment_open: vec!["X"],
+            script: vec!["X"],
             credentials: vec!["env:X"],
         };
         let wins = |candidates: &Candidates<'_>, source: Source| {
@@ -237,6 +245,8 @@ mod tests {
         candidates.environment.clear();
         wins(&candidates, Source::EnvironmentOpen);
         candidates.environment_open.clear();
+        wins(&candidates, Source::Script);
+        candidates.script.clear();
         wins(&candidates, Source::Credential("env:X".to_owned()));
     }
 }

@@ -236,19 +236,8 @@ fn skill(skill: &Skill) -> types::Skill {
             name: name.clone(),
             description: description.clone(),
         },
-        Skill::Github {
-            source,
-            name,
-            description,
-            ..
-        } => types::Skill {
-            name: name.clone().unwrap_or_else(|| {
-                source
-                    .rsplit('/')
-                    .next()
-                    .unwrap_or_default()
-                    .to_ascii_lowercase()
-            }),
+        Skill::Github { description, .. } => types::Skill {
+            name: skill.name().into_owned(),
             description: description.clone(),
         },
     }

@@ -190,6 +190,7 @@ async fn commit_to_store(
         })
         .await?;
     turns.bell.turn_ended(id.session);
+    turns.setup_bell.turn_ended(id.session);
     Ok(())
 }
 

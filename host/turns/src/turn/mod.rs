@@ -23,7 +23,7 @@ mod worker;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use aod_resources::Session;
+use aod_resources::{RepositoryDiff, Resource, Session};
 use aod_sandbox::SandboxDriver;
 use aod_store::{StopRequest, Store};
 use aod_streams::LogWatch;
@@ -39,6 +39,7 @@ use self::resting::RestingProcesses;
 use crate::adapters::Adapters;
 use crate::admission::{Admission, AdmissionPermit, Claim};
 use crate::fence::Suspects;
+use crate::git::{Diffs, Mirrors};
 use crate::placement::{Placement, WorkerId};
 use crate::provision::{Installs, Sandboxes};
 use crate::retention::Retention;
@@ -65,6 +66,9 @@ pub struct Shared {
     pub(crate) adapters: Adapters,
     pub(crate) sandboxes: Sandboxes,
     pub(crate) installs: Installs,
+    /// Mirrors of repositories.
+    pub(crate) mirrors: Mirrors,
+    diffs: Diffs,
     /// Takes what agents have shaped out of the way.
     pub(crate) trash: Trash,
     pub(crate) placement: Arc<dyn Placement>,
@@ -73,6 +77,8 @@ pub struct Shared {
     tails: Tails,
     /// Wakes readers of normalized events.
     pub(crate) bell: Bell,
+    /// Wakes readers of provisioning's output.
+    pub(crate) setup_bell: Bell,
     retention: Retention,
     /// Room for running turns.
     admission: Admission,
@@ -168,6 +174,13 @@ impl Turns {
         let hosts = config.egress_hosts.iter();
         Self(Arc::new(Shared {
             installs: Installs::new(paths.runtimes(), parts.trash.clone()),
+            mirrors: Mirrors::new(
+                paths.mirrors(),
+                parts.trash.clone(),
+                config.git.clone(),
+                parts.seals.clone(),
+            ),
+            diffs: Diffs::default(),
             trash: parts.trash,
             sandboxes: Sandboxes {
                 driver: parts.driver,
@@ -193,6 +206,7 @@ impl Turns {
             watch: parts.watch,
             tails: Tails::default(),
             bell,
+            setup_bell: Bell::default(),
             suspects: Suspects::default(),
             shutdown: CancellationToken::new(),
             tasks: TaskTracker::new(),
@@ -225,6 +239,28 @@ impl Turns {
     /// Wakes readers of normalized events.
     pub fn bell(&self) -> &Bell {
         &self.0.bell
+    }
+
+    /// Wakes readers of provisioning's output.
+    pub fn setup_bell(&self) -> &Bell {
+        &self.0.setup_bell
+    }
+
+    /// What a session has changed in these of its repositories since they were cloned.
+    ///
+    /// # Errors
+    /// [`Error::Internal`](crate::Error::Internal).
+    pub async fn diff(
+        &self,
+        session: Uuid,
+        resources: Vec<Resource>,
+    ) -> crate::Result<Vec<RepositoryDiff>> {
+        let paths = self.0.paths.session(session);
+        let shared = &self.0;
+        shared
+            .diffs
+            .of(&shared.mirrors, &shared.sandboxes, &paths, resources)
+            .await
     }
 
     fn active(&self) -> MutexGuard<'_, HashMap<Uuid, Active>> {

@@ -4,8 +4,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use aod_resources::{Secrets, Timestamp};
 use aod_runtime::Adapter;
-use aod_runtime::types::{Capability, LimitName, OptionScope};
+use aod_runtime::types::{Capability, Description, LimitName, OptionScope};
+use aod_store::SealedKind;
 use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
 
@@ -17,9 +19,11 @@ use super::task::Task;
 use crate::Error;
 use crate::Seals;
 use crate::adapters::Chosen;
+use crate::git::{self, Clones};
 use crate::journal::Journal;
 use crate::provision::{
-    self, Installation, Output, ProvisionError, Stage, StageError, Stages, program,
+    self, Cancelled, Installation, Output, ProvisionError, Readers, Setup, Stage, StageError,
+    Stages, program,
 };
 use crate::secrets::{self, TurnSecrets};
 
@@ -126,7 +130,12 @@ impl Task<'_> {
         };
         self.redactor = secrets.redactor();
         stages.redact(self.redactor.clone());
-        let installation = self.set_up(&mut stages, &chosen, &secrets).await?;
+        let (installation, has_set) = self.set_up(&mut stages, &chosen, &secrets).await?;
+        let secrets = match has_set {
+            // The setup script's own variables are among them now.
+            true => self.gather_anew(&mut stages, description).await?,
+            false => secrets,
+        };
         if !self.session.provisioned {
             if provision::wants_network_policy(&self.session) {
                 stages
@@ -139,8 +148,13 @@ impl Task<'_> {
             }
             if !self.session.agent.skills.is_empty() && !stages.is_done(Stage::Skills) {
                 let folder = description.skills_folder.as_deref();
-                let written = provision::skills(&self.session, &self.paths, folder, &turns.trash);
-                stages.run(Stage::Skills, async { written }).await?;
+                let cancelled: &Cancelled<'_> = &|| Box::pin(self.cancelled());
+                let work = async {
+                    let mut output = self.output()?;
+                    let (session, paths) = (&self.session, &self.paths);
+                    provision::skills(turns, session, paths, folder, &mut output, cancelled).await
+                };
+                stages.run(Stage::Skills, work).await?;
             }
         }
         Ok(Staged {
@@ -152,13 +166,54 @@ impl Task<'_> {
         })
     }
 
-    /// Installs the CLI and carries out what the environment asks for.
+    async fn gather_anew(
+        &mut self,
+        stages: &mut Stages<'_>,
+        description: &Description,
+    ) -> Result<TurnSecrets, ProvisionError> {
+        let turns = self.turns;
+        let gathered =
+            secrets::gather(&turns.store, &turns.seals, &self.session, description).await;
+        let secrets = gathered.map_err(|error| ProvisionError::told(&error))?;
+        self.redactor = secrets.redactor();
+        stages.redact(self.redactor.clone());
+        Ok(secrets)
+    }
+
+    /// Where the output of provisioning goes.
+    fn output(&self) -> std::io::Result<Output> {
+        let readers = Readers {
+            bell: self.turns.setup_bell.clone(),
+            session: self.id(),
+        };
+        let max = self.turns.config.turn.step_output;
+        Output::open(
+            &self.paths.provisioning(),
+            max,
+            self.redactor.clone(),
+            readers,
+        )
+    }
+
+    /// Keeps the variables that a setup script left, in the place of those of an earlier attempt.
+    async fn keep_variables(&self, variables: &Secrets) -> Result<(), Error> {
+        let (owner, id) = (self.session.owner, self.session.session.id);
+        let kind = SealedKind::SetupVariable;
+        let sealed = self.turns.seals.seal_all(owner, kind, id, variables)?;
+        let store = &self.turns.store;
+        Ok(store
+            .replace_sealed(owner, kind, id, sealed, Timestamp::now())
+            .await?)
+    }
+
+    /// Installs the CLI and carries out what the environment asks for. Says whether a setup script
+    /// may have set variables.
     async fn set_up(
         &self,
         stages: &mut Stages<'_>,
         chosen: &Chosen,
         secrets: &TurnSecrets,
-    ) -> Result<Installation, ProvisionError> {
+    ) -> Result<(Installation, bool), ProvisionError> {
         let turns = self.turns;
         let key = chosen.install_key.as_deref();
         let found = turns
@@ -169,14 +224,10 @@ impl Task<'_> {
             && !stages.is_done(Stage::ProvisionSetup)
             && provision::wants_setup(&self.session);
         if let (Some(found), false) = (&found, setup) {
-            return Ok(found.clone());
+            return Ok((found.clone(), false));
         }
         let work = async {
-            let mut output = Output::open(
-                &self.paths.provisioning(),
-                turns.config.turn.step_output,
-                self.redactor.clone(),
-            )?;
+            let mut output = self.output()?;
             let installation = match (found, key) {
                 (Some(found), _) => found,
                 (None, Some(key)) => {
@@ -189,19 +240,28 @@ impl Task<'_> {
                 (None, None) => Installation::default(),
             };
             if setup {
-                let cancelled = self.cancelled();
-                let session = &self.session;
-                provision::setup(
-                    &turns.sandboxes,
-                    session,
-                    &self.paths,
+                let cancelled: &Cancelled<'_> = &|| Box::pin(self.cancelled());
+                let setup = Setup {
+                    sandboxes: &turns.sandboxes,
+                    session: &self.session,
+                    paths: &self.paths,
                     secrets,
-                    &mut output,
-                    cancelled,
-                )
-                .await?;
+                    trash: &turns.trash,
+                    clones: Clones {
+                        mirrors: &turns.mirrors,
+                        sandboxes: &turns.sandboxes,
+                        store: &turns.store,
+                        session: &self.session,
+                        paths: &self.paths,
+                        trash: &turns.trash,
+                        tokens: &secrets.tokens,
+                    },
+                    script_timeout: turns.config.turn.setup_timeout,
+                };
+                let variables = setup.run(&mut output, cancelled).await?;
+                self.keep_variables(&variables).await?;
             }
-            Ok(installation)
+            Ok((installation, setup))
         };
         stages.run(Stage::ProvisionSetup, work).await
     }
@@ -264,6 +324,7 @@ impl Task<'_> {
         let mut spec = sandboxes.of_session(&self.paths, Some(installation), argv);
         spec.private_files = private;
         launch::set_variables(&mut spec, &requested, &chosen.cli.env, &secrets)?;
+        git::give_identity(&mut spec, sandboxes, &self.session);
         let launch = sandboxes.driver.launch(&spec)?;
         let (start, is_live) = (begin.start, begin.live);
         let kept = begin.clone();

@@ -330,6 +330,7 @@ impl Task<'_> {
             .start_turn(id, number, digest, Timestamp::now())
             .await?;
         self.session.session = session;
+        turns.setup_bell.ring(id);
         self.crossing = None;
         let derivation = Derivation::open(turns, (id, number), reader, ready.fold, 0).await?;
         Ok(Some(derivation))

@@ -6,7 +6,7 @@ use serde_json::Value;
 use crate::server;
 
 /// The contract's routes.
-const ROUTES: [(&str, &str); 34] = [
+const ROUTES: [(&str, &str); 35] = [
     ("get", "/health"),
     ("get", "/agents"),
     ("post", "/agents"),
@@ -39,6 +39,7 @@ const ROUTES: [(&str, &str); 34] = [
     ("delete", "/tokens/{id}"),
     ("get", "/metrics"),
     ("get", "/sessions/{id}/provisioning"),
+    ("get", "/sessions/{id}/diff"),
     ("get", "/sessions/{id}/events"),
     ("get", "/credentials"),
 ];

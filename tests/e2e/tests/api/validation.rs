@@ -293,7 +293,7 @@ async fn rules_of_sessions() {
             json!(["resources", 0, "url"]),
         ),
         (
-            json!({"resources": [repository(json!({"url": "http://github.com/o/r"}))]}),
+            json!({"resources": [repository(json!({"url": "ftp://github.com/o/r"}))]}),
             json!(["resources", 0, "url"]),
         ),
         (

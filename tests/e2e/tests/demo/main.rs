@@ -15,6 +15,7 @@ mod races;
 mod readers;
 mod retention;
 mod secrets;
+mod setup;
 mod silent;
 mod states;
 mod stops;

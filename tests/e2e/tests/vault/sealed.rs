@@ -107,7 +107,7 @@ async fn a_stolen_data_folder_gives_no_secret() {
     let body = json!({
         "agent_id": agent, "environment_id": environment, "prompt": "print-env",
         "secret_env_vars": {"SESSION": session},
-        "resources": [{"type": "github_repository", "url": "https://github.com/o/r",
+        "resources": [{"type": "github_repository", "url": "https://127.0.0.1:1/o/r",
             "authorization_token": token}],
     });
     client.create_session(&body).await.ended().await;

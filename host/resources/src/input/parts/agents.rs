@@ -31,7 +31,7 @@ static SKILL_NAME: Pattern = Pattern::new(
 );
 
 static REPOSITORY: Pattern = Pattern::new(
-    "^[A-Za-z0-9][A-Za-z0-9-]*/[A-Za-z0-9_.-]+$",
+    "^[A-Za-z0-9][A-Za-z0-9-]*/[A-Za-z0-9_.-]*[A-Za-z0-9_-][A-Za-z0-9_.-]*$",
     "String should be 'owner/repo'",
 );
 

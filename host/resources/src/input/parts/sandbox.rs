@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::{optional, required};
-use crate::input::shape::{Object, Pattern, Shape, Text, Union, Unique};
+use crate::input::shape::{Field, Object, Pattern, Shape, Text, Union, Unique};
 
 /// Packages by package manager.
 pub const PACKAGES: Shape = Shape::Object(&PACKAGES_TABLE);
@@ -48,7 +48,7 @@ static HOST: Pattern = Pattern::new(
 
 static GIT_URL: Pattern = Pattern::new(
     concat!(
-        "^https://[^/@",
+        "^https?://[^/@",
         blank!(),
         "]+/+[^/",
         blank!(),
@@ -58,6 +58,17 @@ static GIT_URL: Pattern = Pattern::new(
     ),
     "Input should be an https URL of a git repository, without credentials: those go into \
      authorization_token",
+);
+
+// What is no name of a reference would be another expression of git's, or an option.
+static GIT_REVISION: Pattern = Pattern::new(
+    r"^[^\x00-\x20\x7f~^:?*\[\\./@{-](@?[^\x00-\x20\x7f~^:?*\[\\.@{]|\.[^\x00-\x20\x7f~^:?*\[\\./@{])*$",
+    "Input should be a branch, a tag, a commit, or a full name such as refs/pull/7/head",
+);
+
+static GIT_TOKEN: Pattern = Pattern::new(
+    "^[!-~]+$",
+    "Input should be visible ASCII characters without spaces",
 );
 
 static MOUNT_PATH: Pattern = Pattern::new(
@@ -110,10 +121,46 @@ static NETWORKING_TABLE: Object = Object {
     ],
 };
 
+/// Whose name is on commits.
+pub const GIT_IDENTITY: Shape = Shape::Object(&GIT_IDENTITY_TABLE);
+
+static GIT_IDENTITY_TABLE: Object = Object {
+    name: "GitIdentityInput",
+    doc: "Whose name is on the commits that an agent makes.",
+    example: r#"{"name": "Review Bot", "email": "review-bot@example.com"}"#,
+    disjoint: None,
+    fields: &[
+        required(
+            "name",
+            "The name.",
+            Text::new(1, 200).like(&COMMITTER).shape(),
+        ),
+        required(
+            "email",
+            "The address.",
+            Text::new(1, 254).like(&ADDRESS).shape(),
+        ),
+    ],
+};
+
+// What is not among these git leaves out of names.
+static COMMITTER: Pattern = Pattern::new(
+    r#"^[^\x00-\x1f\x7f<>]*[^\x00-\x20\x7f<>.,:;"'\\][^\x00-\x1f\x7f<>]*$"#,
+    "Input should be a name on one line, without '<' and '>'",
+);
+
+static ADDRESS: Pattern = Pattern::new(
+    r"^[^\x00-\x20\x7f<>@]+@[^\x00-\x20\x7f<>@]+$",
+    "Input should be an address such as bot@example.com",
+);
+
 static RESOURCE: Union = Union {
     name: "ResourceInput",
     doc: "What is put into a session's workspace.",
-    tagged: &[("github_repository", &REPOSITORY_RESOURCE)],
+    tagged: &[
+        ("github_repository", &REPOSITORY_RESOURCE),
+        ("git_repository", &GIT_RESOURCE),
+    ],
     untagged: None,
 };
 
@@ -122,25 +169,54 @@ static REPOSITORY_RESOURCE: Object = Object {
     doc: "A git repository to clone, from any host.",
     example: "",
     disjoint: None,
-    fields: &[
-        required(
-            "url",
-            "An https URL without credentials.",
-            Text::new(1, 2048).like(&GIT_URL).hidden().shape(),
-        ),
-        optional(
-            "mount_path",
-            "Where under `/workspace`; the repository's own name where nothing is said. No two \
-             resources may have the same.",
-            Text::new(1, 1024).like(&MOUNT_PATH).shape(),
-        ),
-        optional(
-            "authorization_token",
-            "A token that may read it. It goes in, never out.",
-            Text::new(1, 4096).secret().shape(),
-        ),
-    ],
+    fields: REPOSITORY_FIELDS,
 };
+
+static GIT_RESOURCE: Object = Object {
+    name: "GitRepositoryInput",
+    doc: "A git repository to clone, from any host.",
+    example: "",
+    disjoint: None,
+    fields: REPOSITORY_FIELDS,
+};
+
+const REPOSITORY_FIELDS: &[Field] = &[
+    required(
+        "url",
+        "An https URL without credentials.",
+        Text::new(1, 2048).like(&GIT_URL).hidden().shape(),
+    ),
+    optional(
+        "mount_path",
+        "Where under `/workspace`; the repository's own name where nothing is said. No two \
+             resources may have the same.",
+        Text::new(1, 1024).like(&MOUNT_PATH).shape(),
+    ),
+    optional(
+        "authorization_token",
+        "A token that may read it, or `user:password`. It goes in, never out.",
+        Text::new(1, 4096).like(&GIT_TOKEN).secret().shape(),
+    ),
+    optional(
+        "checkout",
+        "A branch, a tag, a commit or a full name such as `refs/pull/7/head`; the repository's \
+             own branch where nothing is said.",
+        Text::new(1, 250).like(&GIT_REVISION).shape(),
+    ),
+    optional(
+        "depth",
+        "So many commits of history; as the server is configured where nothing is said (all).",
+        Shape::Integer {
+            min: 1,
+            max: 1_000_000,
+        },
+    ),
+    optional(
+        "submodules",
+        "`false`: its submodules are not cloned.",
+        Shape::Boolean,
+    ),
+];
 
 fn place(item: &Value) -> Option<String> {
     let place = crate::session::place(item["url"].as_str()?, item["mount_path"].as_str());
@@ -186,6 +262,42 @@ mod tests {
     }
 
     #[test]
+    fn revisions_are_names() {
+        takes(
+            &GIT_REVISION,
+            &[
+                "main",
+                "v1.2.3",
+                "feature/a-b_c",
+                "refs/pull/7/head",
+                "0a1b2c3",
+                "user@host",
+                "release+1",
+                "größe",
+            ],
+            &[
+                "",
+                "-u",
+                "--upload-pack=x",
+                "a..b",
+                "a^",
+                "a~1",
+                "a:b",
+                "a b",
+                "a@{1}",
+                "a*",
+                "a\\b",
+                "/a",
+                ".a",
+                "a.",
+                "[a]",
+                "a?",
+                "a\nb",
+            ],
+        );
+    }
+
+    #[test]
     fn repositories_and_their_places() {
         takes(
             &GIT_URL,
@@ -193,10 +305,11 @@ mod tests {
                 "https://github.com/o/r",
                 "https://x:8443/r.git",
                 "https://x//r/",
+                // Whether it may be so is configuration.
+                "http://x/r",
             ],
             &[
                 "git@github.com:o/r",
-                "http://github.com/o/r",
                 "https://github.com",
                 "https://github.com/",
                 "https://user:pass@github.com/o/r",

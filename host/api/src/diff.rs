@@ -1,0 +1,47 @@
+//! `/sessions/{id}/diff`: what a session has changed in its repositories.
+
+use aod_resources::shape::Text;
+use aod_resources::{RepositoryDiff, Session};
+use axum::Json;
+use axum::extract::State;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::Api;
+use crate::auth::Caller;
+use crate::error::ApiError;
+use crate::page::Listing;
+use crate::path::Id;
+use crate::query::Query;
+
+/// The routes of diffs.
+pub(crate) fn routes() -> OpenApiRouter<Api> {
+    OpenApiRouter::new().routes(routes!(diff))
+}
+
+aod_resources::input! {
+    /// Which repositories to compare.
+    example ""
+    struct DiffQuery {
+        /// The one at this path in the workspace; all of them where nothing is said.
+        optional repository: Option<String> = Text::new(0, 1024).shape(),
+    }
+}
+
+/// What a session has changed in its repositories since they were cloned: commits, changes that are
+/// not committed, and new files.
+///
+/// At most 8 MiB of diffs are given in all; what is cut says so. While a turn runs, it is what there
+/// is at the moment.
+#[utoipa::path(get, path = "/sessions/{id}/diff", tag = "sessions",
+    params(Id<Session>, DiffQuery),
+    responses((status = 200, body = Listing<RepositoryDiff>), (status = 404)))]
+async fn diff(
+    State(api): State<Api>,
+    caller: Caller,
+    Id { id, .. }: Id<Session>,
+    Query(query): Query<DiffQuery>,
+) -> Result<Json<Listing<RepositoryDiff>>, ApiError> {
+    let diffs = api.sessions.diff(caller.user, id, query.repository).await?;
+    Ok(Json(Listing::whole(diffs)))
+}

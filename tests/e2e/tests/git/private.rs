@@ -1,0 +1,146 @@
+//! Repositories that need a token, and where that token is not.
+
+use aod_e2e::{Gate, GitServer, files_with, processes_with};
+use serde_json::json;
+
+use crate::{printed, server, start};
+
+#[tokio::test]
+async fn a_token_opens_a_repository_and_is_nowhere() {
+    let git = GitServer::https();
+    let inner = git.repository("private/inner.git");
+    inner.commit(&[("inner", "inner")]);
+    let repository = git.repository("private/r.git");
+    let from = git.bare("private/inner.git");
+    let from = from.to_string_lossy();
+    repository.git(&[
+        "-c",
+        "protocol.file.allow=always",
+        "submodule",
+        "--quiet",
+        "add",
+        &from,
+        "sub",
+    ]);
+    repository.git(&[
+        "config",
+        "--file",
+        ".gitmodules",
+        "submodule.sub.url",
+        "../inner.git",
+    ]);
+    repository.commit(&[("file", "secret-content")]);
+    let server = server(&git).await;
+    let client = server.client();
+    let gate = Gate::new("gate");
+    let prompt = format!(
+        "$ cat r/file r/sub/inner; env; cat r/.git/config; cat $HOME/.gitconfig /run/aod/*; \
+         git -C r fetch 2>&1 | tail -n 2\n{}",
+        gate.step()
+    );
+    let resources = json!([{
+        "type": "git_repository", "url": git.url("private/r.git"),
+        "authorization_token": git.token(),
+    }]);
+    let session = start(client, resources.clone(), &prompt).await;
+    gate.reached(&server, &session).await;
+    assert_eq!(processes_with(git.token()), Vec::<String>::new());
+    gate.open(&server, &session);
+    let ended = session.ended().await.completed();
+    assert!(
+        ended.stdout().contains("secret-contentinner"),
+        "{}",
+        ended.stdout()
+    );
+    let everywhere = files_with(&server.data(), git.token(), &|_| false);
+    assert!(everywhere.is_empty(), "{everywhere:?}");
+    assert!(!server.log().contains(git.token()));
+    for path in ["", "/stream", "/events", "/provisioning", "/turns"] {
+        let reply = client.get(&format!("/sessions/{}{path}", session.id)).await;
+        assert!(!reply.text.contains(git.token()), "{path}: {}", reply.text);
+    }
+    assert!(printed(&session).await.contains("private/r.git"));
+    // Another session has its mirror, and one without the token has not.
+    let again = start(client, resources, "$ cat r/file").await;
+    again.ended().await.completed();
+    for token in [json!(null), json!("another-token-of-somebody")] {
+        let resources = json!([{
+            "type": "git_repository", "url": git.url("private/r.git"),
+            "authorization_token": token,
+        }]);
+        let error = start(client, resources, "$ cat r/file")
+            .await
+            .ended()
+            .await
+            .failed();
+        for part in [
+            "authentication failed",
+            "resources[0].authorization_token",
+            "private/r.git",
+        ] {
+            assert!(error.contains(part), "{part}: {error}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_token_may_come_with_a_user() {
+    let git = GitServer::https();
+    git.repository("private/r.git").commit(&[("file", "one")]);
+    let server = server(&git).await;
+    let resources = json!([{
+        "type": "git_repository", "url": git.url("private/r.git"),
+        "authorization_token": format!("ada:{}", git.token()),
+    }]);
+    let session = start(server.client(), resources, "$ cat r/file").await;
+    assert!(session.ended().await.completed().stdout().contains("one"));
+}
+
+#[tokio::test]
+async fn a_token_is_not_given_to_another_host() {
+    let (git, other) = (GitServer::https(), GitServer::https());
+    other.repository("inner.git").commit(&[("inner", "inner")]);
+    let repository = git.repository("private/r.git");
+    let from = other.bare("inner.git");
+    let from = from.to_string_lossy();
+    repository.git(&[
+        "-c",
+        "protocol.file.allow=always",
+        "submodule",
+        "--quiet",
+        "add",
+        &from,
+        "sub",
+    ]);
+    let url = other.url("private/inner.git");
+    repository.git(&["config", "--file", ".gitmodules", "submodule.sub.url", &url]);
+    repository.commit(&[("file", "one")]);
+    let both = tempfile::NamedTempFile::new().unwrap();
+    let authorities =
+        [git.authority(), other.authority()].map(|file| std::fs::read_to_string(file).unwrap());
+    std::fs::write(both.path(), authorities.concat()).unwrap();
+    let options = crate::options(&git).set("AOD_EGRESS__CA_FILE", both.path().display());
+    let server = aod_e2e::Server::start(options).await;
+    let resources = json!([{
+        "type": "git_repository", "url": git.url("private/r.git"),
+        "authorization_token": git.token(),
+    }]);
+    let error = start(server.client(), resources, "hello")
+        .await
+        .ended()
+        .await
+        .failed();
+    for part in [
+        "resources[0].submodules",
+        "\"sub\"",
+        "authentication failed",
+    ] {
+        assert!(error.contains(part), "{part}: {error}");
+    }
+    let asked = other.requests();
+    assert!(!asked.is_empty());
+    assert!(
+        asked.iter().all(|line| line.ends_with(" without")),
+        "{asked:#?}"
+    );
+}
