@@ -1,5 +1,7 @@
 //! Configuration: defaults, `aod.toml`, the environment, flags; the later ones win.
 
+mod egress;
+
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -10,8 +12,9 @@ use axum::http::{HeaderValue, Uri};
 use bytesize::ByteSize;
 use figment::Figment;
 use figment::providers::{Env, Format as _, Serialized, Toml};
-use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
+
+use self::egress::Egress;
 
 /// What flags say.
 #[derive(Debug, Default, Serialize)]
@@ -76,53 +79,11 @@ struct Turn {
 #[serde(deny_unknown_fields, default)]
 struct Sandbox {
     driver: String,
+    network: SandboxNetwork,
     memory: ByteSize,
     pids: u64,
     open_files: u64,
     file_size: ByteSize,
-}
-
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct Egress {
-    hosts: Hosts,
-}
-
-/// `{ "name" = "address:port" }`, or `name=address:port,…` from the environment.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(untagged)]
-enum Hosts {
-    Table(IndexMap<String, SocketAddr>),
-    List(String),
-}
-
-impl Default for Hosts {
-    fn default() -> Self {
-        Self::Table(IndexMap::new())
-    }
-}
-
-impl Hosts {
-    fn pairs(&self) -> Result<Vec<(String, SocketAddr)>> {
-        match self {
-            Self::Table(table) => Ok(table
-                .iter()
-                .map(|(name, address)| (name.clone(), *address))
-                .collect()),
-            Self::List(list) => list
-                .split(',')
-                .map(str::trim)
-                .filter(|pair| !pair.is_empty())
-                .map(|pair| {
-                    let (name, address) = pair.split_once('=').unwrap_or((pair, ""));
-                    let address = address.trim().parse().with_context(|| {
-                        format!("egress.hosts: {pair:?} should be NAME=ADDRESS:PORT")
-                    })?;
-                    Ok((name.trim().to_owned(), address))
-                })
-                .collect(),
-        }
-    }
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -221,6 +182,16 @@ struct Compat {
     stage_names: bool,
 }
 
+/// Which network sandboxes have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum SandboxNetwork {
+    /// One of their own, with a way out that `[egress]` describes.
+    Own,
+    /// The host's, its loopback included.
+    Host,
+}
+
 impl Default for Settings {
     fn default() -> Self {
         Self {
@@ -276,6 +247,7 @@ impl Default for Sandbox {
     fn default() -> Self {
         Self {
             driver: "bubblewrap".to_owned(),
+            network: SandboxNetwork::Own,
             memory: ByteSize::gib(4),
             pids: 2048,
             open_files: 65_536,
@@ -330,8 +302,9 @@ impl Default for Stream {
 const PLAIN: [&str; 3] = ["listen", "data_dir", "runtimes"];
 
 /// Settings that have no value unless one is given.
-const OPTIONAL: [(&str, &str); 3] = [
+const OPTIONAL: [(&str, &str); 4] = [
     ("admission", "memory"),
+    ("egress", "ca_file"),
     ("retention", "age"),
     ("retention", "bytes"),
 ];
@@ -449,6 +422,11 @@ impl Settings {
         &self.sandbox.driver
     }
 
+    /// Whether sandboxes have the host's network: without isolation they have nothing else.
+    pub(crate) fn shares_network(&self) -> bool {
+        self.sandbox.network == SandboxNetwork::Host || self.sandbox.driver == "process"
+    }
+
     /// How large the parts are in which a log is written, and deleted: eight of them are kept
     /// where the size of a log is limited.
     fn segment_bytes(&self) -> u64 {
@@ -515,7 +493,7 @@ impl Settings {
                     ..aod_sandbox::Limits::default()
                 },
             },
-            egress_hosts: self.egress.hosts.pairs()?,
+            egress: self.egress.settings(self.shares_network())?,
             compat_stage_names: self.compat.stage_names,
         })
     }
@@ -598,11 +576,9 @@ mod tests {
         assert_eq!(settings.listen.port(), 1);
         assert_eq!(settings.turn.timeout, Duration::from_secs(20));
         assert_eq!(settings.sandbox.memory, ByteSize::gib(1));
-        let hosts = settings.egress.hosts.pairs().unwrap();
-        assert_eq!(
-            hosts[0],
-            ("model.test".to_owned(), "127.0.0.1:18999".parse().unwrap())
-        );
+        let egress = settings.egress.settings(true).unwrap();
+        assert_eq!(egress.hosts[0].name, "model.test");
+        assert_eq!(egress.hosts[0].port, Some(18999));
     }
 
     #[test]
@@ -637,15 +613,6 @@ mod tests {
     }
 
     #[test]
-    fn hosts_can_be_a_list() {
-        let hosts = Hosts::List("a=127.0.0.1:1, b=[::1]:2".to_owned())
-            .pairs()
-            .unwrap();
-        assert_eq!(hosts.len(), 2);
-        assert!(Hosts::List("a".to_owned()).pairs().is_err());
-    }
-
-    #[test]
     fn unknown_keys_and_wrong_values_are_errors_that_name_them() {
         for (text, named) in [
             ("lisen = 'x'", "lisen"),
@@ -653,6 +620,8 @@ mod tests {
             ("[turn]\ntimeout = '5s'", "turn.timeout"),
             ("[limits]\nbody = 'many'", "body"),
             ("[http]\nallowed_origins = ['https://x/']", "https://x/"),
+            ("[egress]\ncredentials = 'x'", "credentials"),
+            ("[sandbox]\nnetwork = 'x'", "network"),
             ("[http]\nallowed_origins = ['x']", "allowed_origins"),
         ] {
             let error = format!("{:#}", load(text).unwrap_err());

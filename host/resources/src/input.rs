@@ -18,13 +18,15 @@ use serde::Deserialize;
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::{McpServer, Networking, PackageManager, Resource, Skill};
+use crate::{
+    CredentialMode, McpServer, Networking, PackageManager, ProjectConfig, Resource, Skill,
+};
 
 pub use self::fields::Input;
 pub use self::mcp::{MASK, McpPart, mcp_secret_name};
 use self::parts::{
-    JSON_SCHEMA, MCP_SERVERS, METADATA, NETWORKING, OPEN_VARIABLES, PACKAGES, PROMPT, RESOURCES,
-    SETTINGS, SKILLS, TEXT, TIMEOUT, VARIABLES, VERSION, WORD,
+    CREDENTIAL_MODE, JSON_SCHEMA, MCP_SERVERS, METADATA, NETWORKING, OPEN_VARIABLES, PACKAGES,
+    PROJECT_CONFIG, PROMPT, RESOURCES, SETTINGS, SKILLS, TEXT, TIMEOUT, VARIABLES, VERSION, WORD,
 };
 pub(crate) use self::parts::{MCP_SERVER, SKILL};
 pub use self::parts::{NAME, NOT_BLANK};
@@ -145,6 +147,13 @@ input! {
         /// Variables that are no secrets: they can be read, and are never hidden. No name may be
         /// among `env_vars`, too.
         optional vars: IndexMap<String, String> = OPEN_VARIABLES,
+        /// Whether providers' credentials enter its sandboxes: `brokered`, where a gateway outside
+        /// puts them into requests, or `injected`, as variables. As the server is configured where
+        /// nothing is said.
+        optional credentials: Option<CredentialMode> = CREDENTIAL_MODE,
+        /// What files in a workspace may decide: `instructions`, which are read and nothing else
+        /// obeyed, `all`, or `none`. `instructions` where nothing is said.
+        optional project_config: Option<ProjectConfig> = PROJECT_CONFIG,
     }
     disjoint env_vars and vars
 }
@@ -168,6 +177,10 @@ input! {
         optional env_vars: Option<Secrets> = VARIABLES,
         /// Replaces all variables that are no secrets. No name may be among `env_vars`, too.
         optional vars: Option<IndexMap<String, String>> = OPEN_VARIABLES,
+        /// Whether providers' credentials enter its sandboxes; `null`: as the server is configured.
+        nullable credentials: Option<Option<CredentialMode>> = CREDENTIAL_MODE,
+        /// What files in a workspace may decide; `null`: `instructions`.
+        nullable project_config: Option<Option<ProjectConfig>> = PROJECT_CONFIG,
     }
     disjoint env_vars and vars
 }

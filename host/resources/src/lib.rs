@@ -16,7 +16,8 @@ mod time;
 pub use agent::{Agent, AgentType, AgentVersion, McpServer, McpTransport, Skill, SkillType};
 pub use credential::{Actor, CredentialAction, CredentialKind};
 pub use environment::{
-    Environment, EnvironmentType, EnvironmentVersion, Networking, NetworkingKind, PackageManager,
+    CredentialMode, Environment, EnvironmentType, EnvironmentVersion, Networking, NetworkingKind,
+    PackageManager, ProjectConfig,
 };
 pub use input::{
     AgentChanges, BlockInput, EnvironmentChanges, Input, MASK, McpPart, NAME, NOT_BLANK, NewAgent,

@@ -34,6 +34,8 @@ impl Environments {
             setup_script: new.setup_script,
             networking: new.networking,
             vars: new.vars,
+            credentials: new.credentials,
+            project_config: new.project_config,
             version: 1,
             archived_at: None,
             created_at: now,
@@ -86,6 +88,8 @@ impl Environments {
         environment.setup_script = changes.setup_script.unwrap_or(environment.setup_script);
         environment.networking = changes.networking.unwrap_or(environment.networking);
         environment.vars = changes.vars.unwrap_or(environment.vars);
+        environment.credentials = changes.credentials.unwrap_or(environment.credentials);
+        environment.project_config = changes.project_config.unwrap_or(environment.project_config);
         let now = Timestamp::now();
         let updated = self
             .store

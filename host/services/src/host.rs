@@ -69,6 +69,7 @@ impl Host {
         let driver: Arc<dyn aod_sandbox::SandboxDriver> = aod_sandbox::driver(
             &config.turns.sandbox.driver,
             Some(config.supervisor.clone()),
+            config.turns.egress.shares_host,
         )?
         .into();
         let machine = Machine::look(driver.clone());

@@ -11,6 +11,7 @@ mod error;
 mod fence;
 mod journal;
 mod mcp;
+mod network;
 mod paths;
 mod placement;
 mod provision;
@@ -22,7 +23,9 @@ mod secrets;
 mod turn;
 
 pub use adapters::{Adapters, Build};
-pub use config::{AdmissionConfig, Config, LiveConfig, RetentionConfig, SandboxConfig, TurnConfig};
+pub use config::{
+    AdmissionConfig, Config, EgressConfig, LiveConfig, RetentionConfig, SandboxConfig, TurnConfig,
+};
 pub use error::{Cause, Error, Result};
 pub use mcp::{mcp_key, mcp_names};
 pub use paths::{FolderError, Paths, SessionPaths};

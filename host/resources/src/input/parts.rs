@@ -15,7 +15,7 @@ use super::shape::{Field, Need, Pattern, Shape, Text};
 
 pub use self::agents::{MCP_SERVER, MCP_SERVERS, SKILL, SKILLS};
 pub use self::prompts::PROMPT;
-pub use self::sandbox::{NETWORKING, PACKAGES, RESOURCES};
+pub use self::sandbox::{CREDENTIAL_MODE, NETWORKING, PACKAGES, PROJECT_CONFIG, RESOURCES};
 
 /// A name for people.
 pub const NAME: Shape = Text::new(1, 200).shape();

@@ -177,6 +177,8 @@ pub fn environment() -> Environment {
         setup_script: None,
         networking: Networking::default(),
         vars: IndexMap::new(),
+        credentials: None,
+        project_config: None,
         version: 0,
         archived_at: None,
         created_at: now,

@@ -13,6 +13,8 @@ use aod_trees::{Folder, Trash};
 use serde_json::Value;
 use zeroize::Zeroizing;
 
+use crate::config::EgressConfig;
+use crate::network::SandboxNetwork;
 use crate::paths::SessionPaths;
 use crate::secrets::TurnSecrets;
 
@@ -71,6 +73,7 @@ pub(crate) async fn setup(
         let value = Zeroizing::new(value.expose_secret().to_owned());
         Sandboxes::set_variable(&mut spec, name, value);
     }
+    SandboxNetwork::open(&sandboxes.egress)?.apply(&mut spec);
     let script = script.clone().into_bytes();
     step::run(sandboxes, spec, script, "setup_script", output, cancelled).await
 }
@@ -93,12 +96,15 @@ pub(crate) fn wants_network_policy(session: &SessionRecord) -> bool {
 }
 
 /// Refuses to pretend: a policy that is not enforced would be worse than none.
-pub(crate) fn network_policy() -> Result<(), StageError> {
-    Err(StageError::Failed(
-        "this version does not enforce networking \"limited\" yet, and does not run a session \
-         that asks for it: use \"unrestricted\""
-            .to_owned(),
-    ))
+pub(crate) fn network_policy(egress: &EgressConfig) -> Result<(), StageError> {
+    if egress.shares_host {
+        return Err(StageError::Failed(
+            "this server's sandboxes share the host's network, so that networking \"limited\" is \
+             not enforced: use \"unrestricted\", or a server with `sandbox.network = \"own\"`"
+                .to_owned(),
+        ));
+    }
+    Ok(())
 }
 
 /// Writes the agent's skills where the CLI looks for them.

@@ -7,6 +7,7 @@ mod dialogue;
 mod form;
 mod ids;
 mod lines;
+mod network;
 #[cfg(test)]
 mod tests;
 mod usage;
@@ -319,6 +320,11 @@ impl Fold {
                 self.hand_over(step)?;
                 self.ids.reach(origin);
                 self.take_dialogue(record, step)?;
+            }
+            Kind::Network if self.begun => {
+                self.hand_over(step)?;
+                self.ids.reach(origin);
+                self.take_network(record, step)?;
             }
             Kind::Exited if self.begun => {
                 self.end = origin;

@@ -4,8 +4,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use aod_resources::CredentialMode;
 use aod_runtime::Adapter;
-use aod_runtime::types::{Capability, OptionScope};
+use aod_runtime::types::{Capability, Endpoint, EndpointSource, OptionScope};
 use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
 
@@ -18,6 +19,7 @@ use crate::Error;
 use crate::Seals;
 use crate::adapters::Chosen;
 use crate::journal::Journal;
+use crate::network::{Brokered, SandboxNetwork, broker};
 use crate::provision::{
     self, Installation, Output, ProvisionError, Stage, StageError, Stages, program,
 };
@@ -85,17 +87,31 @@ impl Task<'_> {
             && gathered.as_ref().map_or(true, |secrets| {
                 !secrets.variables.is_empty() && !stages.is_done(Stage::EnvFile)
             });
-        let secrets = match is_stage {
+        let mut secrets = match is_stage {
             true => stages.run(Stage::EnvFile, async { Ok(gathered?) }).await?,
             false => gathered.map_err(|error| ProvisionError::told(&error))?,
         };
+        let endpoints = given_endpoints(&chosen, &secrets);
+        let mut brokered = match self.keeps_credentials_out()? {
+            true => broker(&mut secrets, description, &self.session.agent, &endpoints),
+            false => Brokered::default(),
+        };
+        let network = SandboxNetwork::of_turn(
+            &turns.sandboxes.egress,
+            &self.session,
+            description,
+            &endpoints,
+            &mut brokered,
+        )?;
         self.redactor = secrets.redactor();
         stages.redact(self.redactor.clone());
         let installation = self.set_up(&mut stages, &chosen, &secrets).await?;
         if !self.session.provisioned {
             if provision::wants_network_policy(&self.session) {
                 stages
-                    .run(Stage::NetworkPolicy, async { provision::network_policy() })
+                    .run(Stage::NetworkPolicy, async {
+                        provision::network_policy(&turns.sandboxes.egress)
+                    })
                     .await?;
             }
             if !self.session.agent.mcp_servers.is_empty() && !stages.is_done(Stage::McpConfig) {
@@ -108,7 +124,13 @@ impl Task<'_> {
                 stages.run(Stage::Skills, async { written }).await?;
             }
         }
-        let ready = self.prepare(&chosen, &installation, secrets, has_lost);
+        let facts = ProcessFacts {
+            secrets,
+            brokered,
+            network,
+            has_lost_history: has_lost,
+        };
+        let ready = self.prepare(&chosen, &installation, facts);
         stages.run(Stage::RuntimeStart, async { ready }).await
     }
 
@@ -171,9 +193,14 @@ impl Task<'_> {
         &self,
         chosen: &Chosen,
         installation: &Installation,
-        secrets: TurnSecrets,
-        has_lost_history: bool,
+        facts: ProcessFacts,
     ) -> Result<Ready, StageError> {
+        let ProcessFacts {
+            secrets,
+            brokered,
+            network,
+            has_lost_history,
+        } = facts;
         let sandboxes = &self.turns.sandboxes;
         let runtime = &self.session.session.runtime;
         program::check_operators(runtime, &chosen.cli, &self.turns.paths.sessions())?;
@@ -183,11 +210,8 @@ impl Task<'_> {
             adapter: adapter.digest().to_string(),
             resume: self.session.resume_token.clone(),
             secrets: secrets.variables.keys().cloned().collect(),
-            endpoints: secrets
-                .endpoints(description)
-                .into_iter()
-                .map(Into::into)
-                .collect(),
+            endpoints: brokered.endpoints.into_iter().map(Into::into).collect(),
+            mcp: brokered.mcp,
             cli_version: installation.version.clone(),
             options: adapter.options().to_owned(),
             start: Start::default(),
@@ -196,6 +220,7 @@ impl Task<'_> {
                 && description.capabilities.contains(&Capability::Live),
             fingerprint: self.fingerprint(chosen, &secrets),
         };
+        begin.set_endpoints(secrets.endpoints(description));
         let places = sandbox_paths(&*sandboxes.driver, &self.paths);
         let context = context(&self.session, &begin, places.clone());
         let prompt = prompt(&self.session, &self.turn.turn, &places, description);
@@ -204,6 +229,7 @@ impl Task<'_> {
             .map_err(|error| StageError::Failed(error.to_string()))?;
         begin.start = Start {
             has_lost_history,
+            holds_credentials: secrets.holds_credentials(description),
             ..Start::from(&requested)
         };
         let trash = &self.turns.trash;
@@ -220,6 +246,7 @@ impl Task<'_> {
         let mut spec = sandboxes.of_session(&self.paths, Some(installation), argv);
         spec.private_files = private;
         launch::set_variables(&mut spec, &requested, &chosen.cli.env, &secrets)?;
+        network.apply(&mut spec);
         let launch = sandboxes.driver.launch(&spec)?;
         let (start, is_live) = (begin.start, begin.live);
         let kept = begin.clone();
@@ -249,6 +276,23 @@ impl Task<'_> {
 }
 
 impl Task<'_> {
+    /// Whether providers' credentials stay outside of the session's sandbox.
+    fn keeps_credentials_out(&self) -> Result<bool, ProvisionError> {
+        let egress = &self.turns.sandboxes.egress;
+        let environment = self.session.environment.as_ref();
+        let asked = environment.and_then(|environment| environment.credentials);
+        match (asked.unwrap_or(egress.credentials), egress.shares_host) {
+            (CredentialMode::Injected, _) => Ok(false),
+            (CredentialMode::Brokered, false) => Ok(true),
+            (CredentialMode::Brokered, true) if asked.is_none() => Ok(false),
+            (CredentialMode::Brokered, true) => Err(ProvisionError::Failed(
+                "this server's sandboxes share the host's network, so that credentials cannot be \
+                 \"brokered\": use \"injected\", or a server with `sandbox.network = \"own\"`"
+                    .to_owned(),
+            )),
+        }
+    }
+
     /// A keyed hash of what the turn's process would be started with, where that may be another in
     /// the next turn.
     pub(super) fn fingerprint(&self, chosen: &Chosen, secrets: &TurnSecrets) -> String {
@@ -268,12 +312,40 @@ impl Task<'_> {
     }
 }
 
+/// What a process is started with, besides what the adapter says.
+struct ProcessFacts {
+    secrets: TurnSecrets,
+    brokered: Brokered,
+    network: SandboxNetwork,
+    has_lost_history: bool,
+}
+
+/// The base URLs that are given for providers: by the user, and then by the operator.
+fn given_endpoints(chosen: &Chosen, secrets: &TurnSecrets) -> Vec<Endpoint> {
+    let description = chosen.adapter.description();
+    let mut endpoints = secrets.endpoints(description);
+    for provider in &description.providers {
+        let variable = provider.endpoint_variable.as_ref();
+        let url = variable.and_then(|variable| chosen.cli.env.get(variable));
+        if let Some(url) = url
+            && !endpoints.iter().any(|given| given.provider == provider.id)
+        {
+            endpoints.push(Endpoint {
+                provider: provider.id.clone(),
+                url: url.clone(),
+                source: EndpointSource::User,
+            });
+        }
+    }
+    endpoints
+}
+
 /// A keyed hash of what a process is started with and what may be another in the next turn: the
 /// secrets, the adapter, the CLI, the operator's settings, and what is `asked` of the turn that
 /// only a start can change. All else of a session stays as it is.
 fn fingerprint(seals: &Seals, chosen: &Chosen, secrets: &TurnSecrets, asked: &Value) -> String {
     let mut values: Vec<(&str, &str)> = secrets
-        .iter()
+        .given()
         .map(|(name, value)| (name, value.expose_secret()))
         .collect();
     values.sort_unstable();
