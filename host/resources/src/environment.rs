@@ -31,11 +31,11 @@ pub struct Environment {
     /// Whether providers' credentials enter its sandboxes; as the server is configured where nothing
     /// is said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(required = false)]
+    #[schema(required = false, nullable = false)]
     pub credentials: Option<CredentialMode>,
     /// What files in a workspace may decide; `instructions` where nothing is said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(required = false)]
+    #[schema(required = false, nullable = false)]
     pub project_config: Option<ProjectConfig>,
     /// Raised by one with every change.
     pub version: i64,
