@@ -15,7 +15,16 @@ pub(crate) fn build(root: &Path, out: &Path) -> Result<()> {
     let built = plugins::build(root, false)?;
     cargo(
         root,
-        &["build", "--release", "-p", "aod", "-p", "aod-supervisor"],
+        &[
+            "build",
+            "--release",
+            "-p",
+            "aod",
+            "-p",
+            "aod-egress",
+            "-p",
+            "aod-supervisor",
+        ],
     )?;
     let plugins = out.join("plugins");
     fs::create_dir_all(&plugins)?;
@@ -23,7 +32,7 @@ pub(crate) fn build(root: &Path, out: &Path) -> Result<()> {
         let copied = fs::copy(from, to);
         copied.with_context(|| format!("cannot copy {} to {}", from.display(), to.display()))
     };
-    for program in ["aod", "aod-supervisor"] {
+    for program in ["aod", "aod-egress", "aod-supervisor"] {
         copy(
             &target(root).join("release").join(program),
             &out.join(program),

@@ -70,7 +70,18 @@ pub(crate) fn build(root: &Path, aod: Option<PathBuf>) -> Result<()> {
         Some(aod) => aod,
         None => {
             // The selection of `cargo xtask run`: another would build the dependencies again.
-            cargo(root, &["build", "-p", "aod", "-p", "aod-supervisor"])?;
+            cargo(
+                root,
+                &[
+                    "build",
+                    "-p",
+                    "aod",
+                    "-p",
+                    "aod-egress",
+                    "-p",
+                    "aod-supervisor",
+                ],
+            )?;
             target(root).join("debug/aod")
         }
     };

@@ -62,7 +62,7 @@ enum Task {
     Deny,
     /// Run the benchmarks and write their table to docs/performance.md
     Bench(bench::Bench),
-    /// Build a release folder: aod, aod-supervisor, runtimes.toml, plugins/*.wasm
+    /// Build a release folder: aod, aod-egress, aod-supervisor, runtimes.toml, plugins/*.wasm
     Dist {
         /// Where to
         #[arg(long, default_value = "target/dist")]

@@ -43,7 +43,18 @@ impl Run {
             eprintln!("{built}");
         }
         eprintln!("building the server: some minutes the first time");
-        cargo(root, &["build", "-p", "aod", "-p", "aod-supervisor"])?;
+        cargo(
+            root,
+            &[
+                "build",
+                "-p",
+                "aod",
+                "-p",
+                "aod-egress",
+                "-p",
+                "aod-supervisor",
+            ],
+        )?;
         let aod = target(root).join("debug/aod");
         let data = root.join(&self.data);
         let token = token(&aod, &data)?;

@@ -1,5 +1,6 @@
 //! Configuration: defaults, `aod.toml`, the environment, flags; the later ones win.
 
+mod egress;
 mod webhooks;
 
 use std::fmt::Write as _;
@@ -12,9 +13,9 @@ use axum::http::{HeaderValue, Uri};
 use bytesize::ByteSize;
 use figment::Figment;
 use figment::providers::{Env, Format as _, Serialized, Toml};
-use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
+use self::egress::Egress;
 use self::webhooks::Webhooks;
 
 /// What flags say.
@@ -96,19 +97,11 @@ struct Turn {
 #[serde(deny_unknown_fields, default)]
 struct Sandbox {
     driver: String,
+    network: SandboxNetwork,
     memory: ByteSize,
     pids: u64,
     open_files: u64,
     file_size: ByteSize,
-}
-
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct Egress {
-    hosts: Hosts,
-    /// Certificates of authorities that are trusted besides the system's.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    ca_file: Option<PathBuf>,
 }
 
 /// Repositories of sessions.
@@ -124,43 +117,6 @@ struct Git {
     /// Mirrors that no session has used for so long are removed at a start; 0s: none is.
     #[serde(with = "humantime_serde")]
     mirror_age: Duration,
-}
-
-/// `{ "name" = "address:port" }`, or `name=address:port,…` from the environment.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(untagged)]
-enum Hosts {
-    Table(IndexMap<String, SocketAddr>),
-    List(String),
-}
-
-impl Default for Hosts {
-    fn default() -> Self {
-        Self::Table(IndexMap::new())
-    }
-}
-
-impl Hosts {
-    fn pairs(&self) -> Result<Vec<(String, SocketAddr)>> {
-        match self {
-            Self::Table(table) => Ok(table
-                .iter()
-                .map(|(name, address)| (name.clone(), *address))
-                .collect()),
-            Self::List(list) => list
-                .split(',')
-                .map(str::trim)
-                .filter(|pair| !pair.is_empty())
-                .map(|pair| {
-                    let (name, address) = pair.split_once('=').unwrap_or((pair, ""));
-                    let address = address.trim().parse().with_context(|| {
-                        format!("egress.hosts: {pair:?} should be NAME=ADDRESS:PORT")
-                    })?;
-                    Ok((name.trim().to_owned(), address))
-                })
-                .collect(),
-        }
-    }
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -259,6 +215,16 @@ struct Compat {
     stage_names: bool,
 }
 
+/// Which network sandboxes have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum SandboxNetwork {
+    /// One of their own, with a way out that `[egress]` describes.
+    Own,
+    /// The host's, its loopback included.
+    Host,
+}
+
 impl Default for Settings {
     fn default() -> Self {
         Self {
@@ -333,6 +299,7 @@ impl Default for Sandbox {
     fn default() -> Self {
         Self {
             driver: "bubblewrap".to_owned(),
+            network: SandboxNetwork::Own,
             memory: ByteSize::gib(4),
             pids: 2048,
             open_files: 65_536,
@@ -518,6 +485,11 @@ impl Settings {
         &self.sandbox.driver
     }
 
+    /// Whether sandboxes have the host's network: without isolation they have nothing else.
+    pub(crate) fn shares_network(&self) -> bool {
+        self.sandbox.network == SandboxNetwork::Host || self.sandbox.driver == "process"
+    }
+
     /// How large the parts are in which a log is written, and deleted: eight of them are kept
     /// where the size of a log is limited.
     fn segment_bytes(&self) -> u64 {
@@ -546,17 +518,6 @@ impl Settings {
             turns: self.turns()?,
             webhooks: self.webhooks.config(&self.egress)?,
         })
-    }
-
-    /// The file with further authorities, from the root on.
-    fn ca_file(&self) -> Result<Option<PathBuf>> {
-        let Some(file) = &self.egress.ca_file else {
-            return Ok(None);
-        };
-        if !file.is_file() {
-            bail!("egress.ca_file: there is no file {}", file.display());
-        }
-        Ok(Some(std::path::absolute(file)?))
     }
 
     /// What turns are run with.
@@ -609,11 +570,11 @@ impl Settings {
             git: aod_turns::GitConfig {
                 depth: Some(self.git.depth).filter(|depth| *depth > 0),
                 allow_http: self.git.allow_http,
-                ca_file: self.ca_file()?,
+                ca_file: self.egress.ca_file()?,
                 skills_url: self.git.skills_url.clone(),
                 mirror_age: self.git.mirror_age,
             },
-            egress_hosts: self.egress.hosts.pairs()?,
+            egress: self.egress.settings(self.shares_network())?,
             compat_stage_names: self.compat.stage_names,
         })
     }
@@ -696,11 +657,9 @@ mod tests {
         assert_eq!(settings.listen.port(), 1);
         assert_eq!(settings.turn.timeout, Duration::from_secs(20));
         assert_eq!(settings.sandbox.memory, ByteSize::gib(1));
-        let hosts = settings.egress.hosts.pairs().unwrap();
-        assert_eq!(
-            hosts[0],
-            ("model.test".to_owned(), "127.0.0.1:18999".parse().unwrap())
-        );
+        let egress = settings.egress.settings(true).unwrap();
+        assert_eq!(egress.hosts[0].name, "model.test");
+        assert_eq!(egress.hosts[0].port, Some(18999));
     }
 
     #[test]
@@ -735,15 +694,6 @@ mod tests {
     }
 
     #[test]
-    fn hosts_can_be_a_list() {
-        let hosts = Hosts::List("a=127.0.0.1:1, b=[::1]:2".to_owned())
-            .pairs()
-            .unwrap();
-        assert_eq!(hosts.len(), 2);
-        assert!(Hosts::List("a".to_owned()).pairs().is_err());
-    }
-
-    #[test]
     fn unknown_keys_and_wrong_values_are_errors_that_name_them() {
         for (text, named) in [
             ("lisen = 'x'", "lisen"),
@@ -751,6 +701,8 @@ mod tests {
             ("[turn]\ntimeout = '5s'", "turn.timeout"),
             ("[limits]\nbody = 'many'", "body"),
             ("[http]\nallowed_origins = ['https://x/']", "https://x/"),
+            ("[egress]\ncredentials = 'x'", "credentials"),
+            ("[sandbox]\nnetwork = 'x'", "network"),
             ("[http]\nallowed_origins = ['x']", "allowed_origins"),
             ("[webhooks]\nmax_in_flight = 0", "webhooks.max_in_flight"),
             ("[webhooks]\nfirst_retry = '0s'", "first_retry"),

@@ -85,7 +85,7 @@ pub(crate) fn run(settings: &Settings, json: bool) -> Result<ExitCode> {
 
 fn sandbox(settings: &Settings, findings: &mut Vec<Finding>) {
     let init = settings.host().ok().map(|config| config.supervisor);
-    match aod_sandbox::driver(settings.driver(), init) {
+    match aod_sandbox::driver(settings.driver(), init, settings.shares_network()) {
         Ok(driver) => {
             for check in driver.probe().checks {
                 let check = match check.name {
@@ -211,7 +211,7 @@ fn supervisor(settings: &Settings, findings: &mut Vec<Finding>) {
             what: "supervisor".to_owned(),
             state: State::Broken,
             detail: crate::output::explain(&error),
-            fix: Some("cargo build --release -p aod-supervisor".to_owned()),
+            fix: Some("cargo build --release -p aod-egress -p aod-supervisor".to_owned()),
         },
     });
 }

@@ -26,6 +26,7 @@ pub(crate) fn serve(mut settings: Settings) -> Result<()> {
         settings.listen = given.local_addr()?;
     }
     raise_open_files();
+    go_before_agents();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
@@ -33,6 +34,14 @@ pub(crate) fn serve(mut settings: Settings) -> Result<()> {
     // What still reads a file that does not come to an end is not waited for.
     runtime.shutdown_timeout(LAST_WORK);
     served
+}
+
+/// Has the kernel serve this process before what agents run, where it lets us: sandboxes are
+/// sessions of their own, and the scheduler shares processor time out among sessions (`sched(7)`,
+/// "The autogroup feature"). Children begin sessions of their own, so that none of them inherits it.
+fn go_before_agents() {
+    // Refused to ordinary users, and absent where the kernel is built without.
+    let _ = std::fs::write("/proc/self/autogroup", "-12");
 }
 
 async fn run(settings: Settings, given: Option<std::net::TcpListener>) -> Result<()> {

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use crate::SecretBytes;
+use crate::{Egress, SecretBytes};
 
 /// An environment variable: a name, and a value that may be secret.
 pub type EnvVar = (String, Zeroizing<String>);
@@ -44,6 +44,10 @@ pub struct Launch {
     /// Limits that whoever started the command has to poll.
     #[serde(default)]
     pub polled_limits: PolledLimits,
+    /// The way out of the command's own network namespace, where the launcher makes one that has
+    /// any.
+    #[serde(default)]
+    pub egress: Option<Egress>,
 }
 
 impl fmt::Debug for Launch {
@@ -59,6 +63,7 @@ impl fmt::Debug for Launch {
             .field("signal_route", &self.signal_route)
             .field("kill_route", &self.kill_route)
             .field("polled_limits", &self.polled_limits)
+            .field("egress", &self.egress)
             .finish()
     }
 }
@@ -141,6 +146,7 @@ mod tests {
             signal_route: SignalRoute::Descendant { depth: 2 },
             kill_route: KillRoute::Namespace,
             polled_limits: PolledLimits::default(),
+            egress: None,
         }
     }
 

@@ -17,16 +17,19 @@
 
 mod child;
 mod data;
+mod egress;
 pub mod init;
 mod ipc;
 mod launch;
 mod limits;
+mod netns;
 mod process;
 mod process_bound;
 mod secret_bytes;
 mod start;
 mod usage;
 
+pub use egress::{Egress, EgressServer, FIRST_SOCKET};
 pub use launch::{DataFd, EnvVar, KillRoute, Launch, PolledLimits, SignalRoute};
 pub use limits::{LimitExceeded, LimitPoller};
 pub use process::{Process, SignalTarget, Status};

@@ -2,10 +2,11 @@
 
 use std::ffi::{CString, OsStr};
 use std::fs::{File, OpenOptions};
-use std::io;
+use std::io::{self, Read as _};
 use std::os::fd::{OwnedFd, RawFd};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rustix::fs::{Access, OFlags};
 use rustix::pipe::PipeFlags;
@@ -14,7 +15,11 @@ use zeroize::Zeroizing;
 
 use crate::child::{self, Prepared, Stage, Strings, terminated};
 use crate::data::{self, ABOVE};
-use crate::{Launch, Process};
+use crate::netns::Handshake;
+use crate::{EgressServer, Launch, Process};
+
+/// How much of a failed launcher's output is told, of each stream, in bytes.
+const MAX_WORDS: u64 = 1024;
 
 /// How the starter is connected to the command.
 #[derive(Clone, Copy, Debug, Default)]
@@ -68,6 +73,8 @@ pub struct Pipes {
     pub stdout: File,
     /// For [`Output::Separate`].
     pub stderr: Option<File>,
+    /// For [`Launch::egress`]: whoever started the command has to keep it going.
+    pub egress: Option<EgressServer>,
 }
 
 /// Why a launch was not started. Nothing runs then. No message holds a value of the environment or
@@ -110,6 +117,16 @@ pub enum StartError {
 /// # Errors
 /// See [`StartError`].
 pub fn start(launch: &Launch, options: StartOptions<'_>) -> Result<(Process, Pipes), StartError> {
+    start_with(launch, options, Vec::new())
+}
+
+/// [`start`], with further descriptors and the numbers under which the command finds them. Their
+/// own numbers are those of [`data::lift`].
+pub(crate) fn start_with(
+    launch: &Launch,
+    options: StartOptions<'_>,
+    given: Vec<(OwnedFd, RawFd)>,
+) -> Result<(Process, Pipes), StartError> {
     let failed = |action: &'static str| {
         move |source: io::Error| StartError::Prepare {
             action,
@@ -125,7 +142,9 @@ pub fn start(launch: &Launch, options: StartOptions<'_>) -> Result<(Process, Pip
     let program =
         find_program(launch)?.ok_or_else(|| not_executed(io::ErrorKind::NotFound.into()))?;
     let mut descriptors = data_descriptors(launch)?;
-    let pipes = connect(options, &mut descriptors).map_err(failed("make pipes"))?;
+    descriptors.extend(given);
+    let handshake = handshake(launch, &mut descriptors).map_err(failed("make pipes"))?;
+    let mut pipes = connect(options, &mut descriptors).map_err(failed("make pipes"))?;
     let cgroup = match &launch.cgroup {
         Some(folder) => Some(open_procs(folder).map_err(failed("open the cgroup"))?),
         None => None,
@@ -148,9 +167,18 @@ pub fn start(launch: &Launch, options: StartOptions<'_>) -> Result<(Process, Pip
     // The parent's copies of the command's ends go: reading must end with the command.
     drop(prepared);
     // From here on whatever fails kills the process, as it is dropped.
-    let process = Process::new(pid, launch).map_err(failed("watch the process"))?;
+    let mut process = Process::new(pid, launch).map_err(failed("watch the process"))?;
     match child::read_report(File::from(report)).map_err(failed("start the process"))? {
-        None => Ok((process, pipes)),
+        None => {
+            if let (Some(egress), Some(handshake)) = (&launch.egress, handshake) {
+                let sockets = handshake
+                    .listen(process.id(), &egress.listen)
+                    .map_err(|error| with_last_words(error, &mut process, &pipes))
+                    .map_err(failed("open the sandbox's network"))?;
+                pipes.egress = Some(EgressServer::new(egress, sockets));
+            }
+            Ok((process, pipes))
+        }
         Some((Stage::Execute | Stage::WorkingDirectory, source)) => Err(not_executed(source)),
         Some((stage, source)) => Err(failed(match stage {
             Stage::Session => "begin a session",
@@ -198,6 +226,39 @@ fn data_descriptors(launch: &Launch) -> Result<Vec<(OwnedFd, RawFd)>, StartError
     Ok(descriptors)
 }
 
+/// What a launcher wrote before it failed says more than that it did.
+fn with_last_words(error: io::Error, process: &mut Process, pipes: &Pipes) -> io::Error {
+    // Where it lives, its end is not waited for.
+    let _ = process.end(Duration::ZERO);
+    let mut words = Vec::new();
+    for pipe in std::iter::once(&pipes.stdout).chain(&pipes.stderr) {
+        // It ends with an error where somebody still has the other end; what came before is kept.
+        let _ = pipe.take(MAX_WORDS).read_to_end(&mut words);
+    }
+    match String::from_utf8_lossy(&words).trim() {
+        "" => error,
+        words => io::Error::other(format!("{error}: {words}")),
+    }
+}
+
+/// Adds the launcher's ends of what it says of its namespaces, and answers ours.
+fn handshake(
+    launch: &Launch,
+    descriptors: &mut Vec<(OwnedFd, RawFd)>,
+) -> io::Result<Option<Handshake>> {
+    let Some(egress) = &launch.egress else {
+        return Ok(None);
+    };
+    let (info, informing) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC)?;
+    let (blocking, block) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC)?;
+    descriptors.push((data::lift(&informing)?, egress.info_fd));
+    descriptors.push((data::lift(&blocking)?, egress.block_fd));
+    Ok(Some(Handshake {
+        info: info.into(),
+        block: block.into(),
+    }))
+}
+
 /// Adds the command's ends of its standard streams, and answers ours.
 fn connect(
     options: StartOptions<'_>,
@@ -234,6 +295,7 @@ fn connect(
         stdin,
         stdout: non_blocking(stdout)?,
         stderr,
+        egress: None,
     })
 }
 

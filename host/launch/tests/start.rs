@@ -23,6 +23,7 @@ fn shell(script: &str) -> Launch {
         signal_route: SignalRoute::Started,
         kill_route: KillRoute::Group,
         polled_limits: PolledLimits::default(),
+        egress: None,
     }
 }
 

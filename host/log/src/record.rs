@@ -48,11 +48,13 @@ pub enum Kind {
     TurnEnded = 40,
     /// Unnumbered. What a user tells the turn that runs, besides its prompt: JSON.
     Input = 41,
+    /// Unnumbered. A connection that the sandbox did not get: JSON.
+    Network = 42,
 }
 
 impl Kind {
     /// All kinds that a batch takes.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Stage,
         Self::Stdout,
         Self::Stderr,
@@ -68,6 +70,7 @@ impl Kind {
         Self::Interrupt,
         Self::TurnEnded,
         Self::Input,
+        Self::Network,
     ];
 
     /// Whether records of this kind are numbered, and seen by clients.

@@ -36,6 +36,15 @@ pub struct Environment {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(required = false, nullable = false)]
     pub git_identity: Option<GitIdentity>,
+    /// Whether providers' credentials enter its sandboxes; as the server is configured where nothing
+    /// is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, nullable = false)]
+    pub credentials: Option<CredentialMode>,
+    /// What files in a workspace may decide; `instructions` where nothing is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, nullable = false)]
+    pub project_config: Option<ProjectConfig>,
     /// Raised by one with every change.
     pub version: i64,
     /// When it was archived.
@@ -90,6 +99,22 @@ pub struct Networking {
     /// With `limited`: exact names, or `*.suffix`.
     #[serde(default, deserialize_with = "lower_case")]
     pub allowed_hosts: Vec<String>,
+    /// With `limited`: whether the public registries of package managers are reachable, too.
+    #[serde(default, skip_serializing_if = "is_false")]
+    #[schema(required = false)]
+    pub allow_package_managers: bool,
+    /// With `limited`: whether the hosts of the agent's MCP servers are reachable, too.
+    #[serde(default, skip_serializing_if = "is_false")]
+    #[schema(required = false)]
+    pub allow_mcp_servers: bool,
+}
+
+#[allow(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde passes a reference"
+)]
+const fn is_false(value: &bool) -> bool {
+    !*value
 }
 
 /// Names of hosts, which are the same in upper case.
@@ -106,6 +131,8 @@ impl Default for Networking {
         Self {
             kind: NetworkingKind::Unrestricted,
             allowed_hosts: Vec::new(),
+            allow_package_managers: false,
+            allow_mcp_servers: false,
         }
     }
 }
@@ -118,4 +145,30 @@ pub enum NetworkingKind {
     Unrestricted,
     /// The named hosts and what the runtime's provider needs.
     Limited,
+}
+
+/// Whether providers' credentials enter sandboxes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum CredentialMode {
+    /// They do not: the sandbox has placeholders, and a gateway outside of it puts the credentials
+    /// into requests to the provider.
+    #[default]
+    Brokered,
+    /// They are variables of the CLI.
+    Injected,
+}
+
+/// What files in a workspace may decide, whatever the runtime calls them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum ProjectConfig {
+    /// They are read as instructions to the agent. Hooks, MCP servers, plugins, key helpers,
+    /// endpoints, sharing and model providers in them are not obeyed.
+    #[default]
+    Instructions,
+    /// Everything that the CLI lets them.
+    All,
+    /// Nothing: not even instructions are read.
+    None,
 }

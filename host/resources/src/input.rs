@@ -19,14 +19,17 @@ use serde::Deserialize;
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::{GitIdentity, Limits, McpServer, Networking, PackageManager, Resource, Skill};
+use crate::{
+    CredentialMode, GitIdentity, Limits, McpServer, Networking, PackageManager, ProjectConfig,
+    Resource, Skill,
+};
 
 pub use self::fields::Input;
 pub use self::mcp::{MASK, McpPart, mcp_secret_name};
 use self::parts::{
-    GIT_IDENTITY, JSON_SCHEMA, LIMITS, MCP_SERVERS, METADATA, NETWORKING, OPEN_VARIABLES, PACKAGES,
-    PROMPT, RESOURCES, SESSION_WEBHOOK, SETTINGS, SETUP_TIMEOUT, SKILLS, TEXT, TIMEOUT, VARIABLES,
-    VERSION, WORD,
+    CREDENTIAL_MODE, GIT_IDENTITY, JSON_SCHEMA, LIMITS, MCP_SERVERS, METADATA, NETWORKING,
+    OPEN_VARIABLES, PACKAGES, PROJECT_CONFIG, PROMPT, RESOURCES, SESSION_WEBHOOK, SETTINGS,
+    SETUP_TIMEOUT, SKILLS, TEXT, TIMEOUT, VARIABLES, VERSION, WORD,
 };
 pub use self::parts::{LABELS, NAME, NOT_BLANK};
 pub(crate) use self::parts::{MCP_SERVER, SKILL};
@@ -162,6 +165,13 @@ input! {
         optional vars: IndexMap<String, String> = OPEN_VARIABLES,
         /// Whose name is on the commits of agents that say nothing of it.
         optional git_identity: Option<GitIdentity> = GIT_IDENTITY,
+        /// Whether providers' credentials enter its sandboxes: `brokered`, where a gateway outside
+        /// puts them into requests, or `injected`, as variables. As the server is configured where
+        /// nothing is said.
+        optional credentials: Option<CredentialMode> = CREDENTIAL_MODE,
+        /// What files in a workspace may decide: `instructions`, which are read and nothing else
+        /// obeyed, `all`, or `none`. `instructions` where nothing is said.
+        optional project_config: Option<ProjectConfig> = PROJECT_CONFIG,
     }
     disjoint env_vars and vars
 }
@@ -189,6 +199,10 @@ input! {
         optional vars: Option<IndexMap<String, String>> = OPEN_VARIABLES,
         /// Whose name is on the commits of agents that say nothing of it; `null` clears it.
         nullable git_identity: Option<Option<GitIdentity>> = GIT_IDENTITY,
+        /// Whether providers' credentials enter its sandboxes; `null`: as the server is configured.
+        nullable credentials: Option<Option<CredentialMode>> = CREDENTIAL_MODE,
+        /// What files in a workspace may decide; `null`: `instructions`.
+        nullable project_config: Option<Option<ProjectConfig>> = PROJECT_CONFIG,
     }
     disjoint env_vars and vars
 }

@@ -19,7 +19,8 @@ mod webhook;
 pub use agent::{Agent, AgentType, AgentVersion, McpServer, McpTransport, Skill, SkillType};
 pub use credential::{Actor, CredentialAction, CredentialKind};
 pub use environment::{
-    Environment, EnvironmentType, EnvironmentVersion, Networking, NetworkingKind, PackageManager,
+    CredentialMode, Environment, EnvironmentType, EnvironmentVersion, Networking, NetworkingKind,
+    PackageManager, ProjectConfig,
 };
 pub use file::{FileEntry, FileKind, FilePath, PathProblem};
 pub use input::{

@@ -15,6 +15,9 @@
 //!   folders. Nothing else of the host's files or processes.
 //! - Environment values and private files reach the command through descriptors. They are in no
 //!   argument list, not in the environment of any process outside the sandbox, and on no disk.
+//! - With [`Network::None`] and [`Network::Egress`] a network namespace of its own, without a route
+//!   anywhere and without the host's abstract sockets. What [`Egress`] serves on its loopback
+//!   device is the one way out.
 //! - Killing the started process with `SIGKILL`, or the death of the thread that started it, ends
 //!   every process of the sandbox: the kernel kills a pid namespace with its init. The init is
 //!   [`aod_launch::init`], which the command can neither trace nor write to.
@@ -22,8 +25,7 @@
 //! # What it does not guarantee yet
 //!
 //! - [`Network::Host`] shares the host's network namespace: the host's loopback services and its
-//!   abstract unix sockets are within reach. Namespaces with a policed way out belong to the
-//!   network policy; [`Network::None`] is the only isolated kind today.
+//!   abstract unix sockets are within reach.
 //! - Memory and process counts are held by cgroup v2 where a group is delegated. Elsewhere the
 //!   process count is held by an rlimit for an ordinary user, and not at all by the kernel for
 //!   root; memory is not held by the kernel (`RLIMIT_AS` breaks JavaScript engines, which reserve
@@ -52,13 +54,13 @@ mod spec;
 
 use std::path::{Path, PathBuf};
 
-pub use aod_launch::{EnvVar, Launch, LimitExceeded, PolledLimits};
+pub use aod_launch::{EnvVar, Launch, LimitExceeded, PolledLimits, SecretBytes};
 pub use bubblewrap::{Bubblewrap, BubblewrapConfig};
 pub use error::SandboxError;
 pub use probe::{Check, Probe, State};
 pub use process::Process;
 pub use run::{Cancel, Ended, RunOptions, run};
-pub use spec::{Limits, Mount, Network, PrivateFile, SandboxSpec};
+pub use spec::{Egress, Limits, Mount, Network, PrivateFile, SandboxSpec};
 
 /// Where a sandbox's home is, as the command inside sees it.
 pub const HOME: &str = "/home/agent";
@@ -102,15 +104,20 @@ pub trait SandboxDriver: Send + Sync {
 
 /// The driver that configuration calls `name`, with default settings. `init` is the
 /// `aod-supervisor` program, under which commands run; it is looked for beside the running program
-/// where not given.
+/// where not given. `shares_network` says that sandboxes will have the host's network.
 ///
 /// # Errors
 ///
 /// When there is no such driver.
-pub fn driver(name: &str, init: Option<PathBuf>) -> Result<Box<dyn SandboxDriver>, SandboxError> {
+pub fn driver(
+    name: &str,
+    init: Option<PathBuf>,
+    shares_network: bool,
+) -> Result<Box<dyn SandboxDriver>, SandboxError> {
     match name {
         bubblewrap::NAME => Ok(Box::new(Bubblewrap::new(BubblewrapConfig {
             init,
+            shares_network,
             ..BubblewrapConfig::default()
         }))),
         process::NAME => Ok(Box::new(Process::new(init.or_else(init_program)))),

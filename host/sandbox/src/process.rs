@@ -91,6 +91,7 @@ impl SandboxDriver for Process {
                 memory_mounts: Vec::new(),
                 pids: spec.limits.pids,
             },
+            egress: None,
         })
     }
 

@@ -1,12 +1,13 @@
 //! Runs a launch to its end: for provisioning steps and probes.
 
-use std::fs::File;
 use std::io::{self, Read as _};
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use aod_launch::{Input, LimitExceeded, LimitPoller, Output, Process, StartOptions, start};
+use aod_launch::{
+    EgressServer, Input, LimitExceeded, LimitPoller, Output, Pipes, Process, StartOptions, start,
+};
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec};
 
 use crate::{Launch, SandboxError};
@@ -93,7 +94,7 @@ pub fn run(
         [] => Input::Null,
         content => Input::Content(content),
     };
-    let (mut process, pipes) = start(
+    let (mut process, mut pipes) = start(
         launch,
         StartOptions {
             input,
@@ -103,12 +104,14 @@ pub fn run(
     )?;
     let result = follow(
         &mut process,
-        &pipes.stdout,
+        &mut pipes,
         deadline,
         options.cancel.as_ref(),
         &mut limits,
         on_output,
     );
+    // Before the process is waited for: nothing of its network outlives it.
+    pipes.egress = None;
     let status = process.end(DRAIN);
     let cut = result?;
     let status = status.map_err(|source| SandboxError::io("wait for a command", source))?;
@@ -121,7 +124,7 @@ pub fn run(
 /// Reads output until the command has ended; answers why it has to be cut off, if it has.
 fn follow(
     process: &mut Process,
-    mut output: &File,
+    pipes: &mut Pipes,
     mut deadline: Option<Instant>,
     cancel: Option<&Cancel>,
     limits: &mut Limits,
@@ -131,7 +134,8 @@ fn follow(
     let (mut open, mut alive, mut cut) = (true, true, None);
     while open || alive {
         let ready = wait(
-            open.then(|| output.as_fd()),
+            pipes.egress.iter().flat_map(EgressServer::wanted),
+            open.then(|| pipes.stdout.as_fd()),
             alive.then(|| process.pidfd()),
             cancel
                 .filter(|_| cut.is_none())
@@ -142,8 +146,20 @@ fn follow(
                 .min(),
         )
         .map_err(|source| SandboxError::io("wait for a command's output", source))?;
+        if let Some(egress) = &mut pipes.egress {
+            let mut tell = |line: &[u8]| {
+                on_output(b"[network] ");
+                on_output(line);
+                on_output(b"\n");
+            };
+            // Whoever connects meanwhile sees the connection fail.
+            if let Err(error) = egress.advance(&mut tell) {
+                on_output(format!("[network] {error}\n").as_bytes());
+                pipes.egress = None;
+            }
+        }
         if ready.output {
-            match output.read(&mut buffer) {
+            match pipes.stdout.read(&mut buffer) {
                 Ok(0) => open = false,
                 Ok(read) => on_output(&buffer[..read]),
                 Err(error) if is_transient(&error) => {}
@@ -205,17 +221,19 @@ struct Ready {
     cancelled: bool,
 }
 
-fn wait(
-    output: Option<BorrowedFd<'_>>,
-    process: Option<BorrowedFd<'_>>,
-    cancel: Option<BorrowedFd<'_>>,
+fn wait<'a>(
+    egress: impl Iterator<Item = BorrowedFd<'a>>,
+    output: Option<BorrowedFd<'a>>,
+    process: Option<BorrowedFd<'a>>,
+    cancel: Option<BorrowedFd<'a>>,
     deadline: Option<Instant>,
 ) -> io::Result<Ready> {
     let sources = [output, process, cancel];
     let mut fds: Vec<PollFd<'_>> = sources
-        .iter()
+        .into_iter()
         .flatten()
-        .map(|fd| PollFd::from_borrowed_fd(*fd, PollFlags::IN))
+        .chain(egress)
+        .map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN))
         .collect();
     loop {
         let timeout = deadline.map(|deadline| {

@@ -1,10 +1,10 @@
 //! The description of a sandboxed command.
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddrV4};
 use std::path::PathBuf;
 
-use aod_launch::EnvVar;
+use aod_launch::{EnvVar, SecretBytes};
 use zeroize::Zeroizing;
 
 /// Everything a driver needs to know about one command.
@@ -128,14 +128,27 @@ impl fmt::Debug for PrivateFile {
 }
 
 /// What a sandbox can reach.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Network {
     /// An empty network namespace: a loopback device of its own and nothing more.
     #[default]
     None,
+    /// As [`Network::None`], with sockets on its loopback device that a program outside serves.
+    Egress(Egress),
     /// The host's network namespace, its loopback included.
     Host,
+}
+
+/// The way out of a network namespace that has no route anywhere.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Egress {
+    /// Where the program listens, inside.
+    pub listen: Vec<SocketAddrV4>,
+    /// The program: an absolute path of the host. See [`aod_launch::Egress`].
+    pub program: PathBuf,
+    /// What it reads from stdin. It may hold secrets, which the command never sees.
+    pub config: SecretBytes,
 }
 
 /// Upper bounds for a sandbox. `None` means: as much as the server's own process may use.

@@ -36,6 +36,8 @@ impl Environments {
             networking: new.networking,
             vars: new.vars,
             git_identity: new.git_identity,
+            credentials: new.credentials,
+            project_config: new.project_config,
             version: 1,
             archived_at: None,
             created_at: now,
@@ -90,6 +92,8 @@ impl Environments {
         environment.networking = changes.networking.unwrap_or(environment.networking);
         environment.vars = changes.vars.unwrap_or(environment.vars);
         environment.git_identity = changes.git_identity.unwrap_or(environment.git_identity);
+        environment.credentials = changes.credentials.unwrap_or(environment.credentials);
+        environment.project_config = changes.project_config.unwrap_or(environment.project_config);
         let now = Timestamp::now();
         let updated = self
             .store

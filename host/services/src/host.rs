@@ -79,6 +79,7 @@ impl Host {
         let driver: Arc<dyn aod_sandbox::SandboxDriver> = aod_sandbox::driver(
             &config.turns.sandbox.driver,
             Some(config.supervisor.clone()),
+            config.turns.egress.shares_host,
         )?
         .into();
         let machine = Machine::look(driver.clone());

@@ -29,6 +29,7 @@ impl Sessions {
                 false => Status::Pending,
             },
             created: None,
+            webhook_secret: None,
             queued: Some(Queued { id }),
         };
         let queued = NewQueued {

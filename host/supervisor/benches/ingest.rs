@@ -108,6 +108,7 @@ fn to_log(script: &str, dir: &Path, secrets: usize, size: u64) -> (Duration, u64
             signal_route: SignalRoute::Started,
             kill_route: KillRoute::Group,
             polled_limits: PolledLimits::default(),
+            egress: None,
         },
         stdin: Stdin::None,
         secrets: (0..secrets)

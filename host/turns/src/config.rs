@@ -1,7 +1,10 @@
 //! Settings of turns. The binary reads them from file, environment and flags.
 
-use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
+
+use aod_egress::MappedHost;
+use aod_resources::CredentialMode;
 
 /// Settings of all turns.
 #[derive(Clone, Debug)]
@@ -22,8 +25,8 @@ pub struct Config {
     pub sandbox: SandboxConfig,
     /// Git.
     pub git: crate::GitConfig,
-    /// Names that sandboxes may resolve to addresses of the operator's choice.
-    pub egress_hosts: Vec<(String, SocketAddr)>,
+    /// Their network.
+    pub egress: EgressConfig,
     /// Whether `create_sandbox` is also named as in the public API.
     pub compat_stage_names: bool,
 }
@@ -93,6 +96,25 @@ impl Default for TurnConfig {
             step_output: 16 << 20,
         }
     }
+}
+
+/// The network of sandboxes.
+#[derive(Clone, Debug, Default)]
+pub struct EgressConfig {
+    /// Whether they share the host's network instead of having one of their own.
+    pub shares_host: bool,
+    /// The `aod-egress` program.
+    pub program: PathBuf,
+    /// Names that lead to addresses of the operator's choice.
+    pub hosts: Vec<MappedHost>,
+    /// Whether addresses of private networks may be reached.
+    pub allow_private: bool,
+    /// Certificates, as PEM, that gateways trust besides the public authorities.
+    pub authorities: Option<String>,
+    /// What `allow_package_managers` makes reachable: names, or `*.suffix`.
+    pub package_hosts: Vec<String>,
+    /// Whether credentials enter sandboxes where the environment says nothing.
+    pub credentials: CredentialMode,
 }
 
 /// Settings of sandboxes.

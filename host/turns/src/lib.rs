@@ -12,6 +12,7 @@ mod fence;
 mod git;
 mod journal;
 mod mcp;
+mod network;
 mod paths;
 mod placement;
 mod provision;
@@ -24,7 +25,9 @@ mod sizes;
 mod turn;
 
 pub use adapters::{Adapters, Build};
-pub use config::{AdmissionConfig, Config, LiveConfig, RetentionConfig, SandboxConfig, TurnConfig};
+pub use config::{
+    AdmissionConfig, Config, EgressConfig, LiveConfig, RetentionConfig, SandboxConfig, TurnConfig,
+};
 pub use error::{Cause, Error, Result};
 pub use git::GitConfig;
 pub use mcp::{mcp_key, mcp_names};

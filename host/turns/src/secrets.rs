@@ -3,7 +3,7 @@
 
 mod precedence;
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 use aod_runtime::types::{self, Description, McpStdio, McpTransport, McpUrl, McpValue};
 use aod_store::{Credential, SealedKind, SealedRecord, SessionRecord, Store};
@@ -30,6 +30,8 @@ pub(crate) struct TurnSecrets {
     pub(crate) mcp: IndexMap<String, SecretString>,
     /// The tokens of the session's repositories, which no sandbox of its gets.
     pub(crate) tokens: Tokens,
+    /// Those that the sandbox has only placeholders of, by their names.
+    brokered: IndexMap<String, SecretString>,
     /// The names of the user's credentials that were taken.
     pub(crate) credentials: Vec<String>,
 }
@@ -53,13 +55,62 @@ impl TurnSecrets {
             .map(|(name, value)| (name.as_str(), value))
     }
 
+    /// Whether a provider's credential enters the sandbox.
+    pub(crate) fn holds_credentials(&self, description: &Description) -> bool {
+        let mut kinds = description.credentials.iter();
+        kinds.any(|kind| {
+            self.variables.contains_key(&kind.variable) && !self.is_open(&kind.variable)
+        })
+    }
+
+    /// Those that nobody may see, the ones that are kept out of the sandbox among them.
+    pub(crate) fn hidden(&self) -> impl Iterator<Item = (&str, &SecretString)> {
+        let brokered = self
+            .brokered
+            .iter()
+            .map(|(name, value)| (name.as_str(), value));
+        self.iter()
+            .filter(|(name, _)| !self.is_open(name))
+            .chain(brokered)
+    }
+
+    /// All of them as the user gave them.
+    pub(crate) fn given(&self) -> impl Iterator<Item = (&str, &SecretString)> {
+        self.iter()
+            .map(|(name, value)| (name, self.brokered.get(name).unwrap_or(value)))
+    }
+
+    /// Puts a placeholder in the place of a secret, if there is one of that name; answers both.
+    pub(crate) fn hide(
+        &mut self,
+        name: &str,
+        placeholder: impl FnOnce() -> String,
+    ) -> Option<(String, &SecretString)> {
+        if !self.brokered.contains_key(name) {
+            if self.is_open(name) {
+                return None;
+            }
+            let value = match self.variables.get_mut(name) {
+                Some(value) => value,
+                None => self.mcp.get_mut(name)?,
+            };
+            if value.expose_secret().is_empty() {
+                return None;
+            }
+            let value = std::mem::replace(value, SecretString::from(placeholder()));
+            self.brokered.insert(name.to_owned(), value);
+            self.open.insert(name.to_owned());
+        }
+        let shown = self.get(name)?.expose_secret().to_owned();
+        Some((shown, self.brokered.get(name)?))
+    }
+
     /// Finds them in what is about to be written.
     pub(crate) fn redactor(&self) -> Redactor {
         let tokens = self.tokens.iter();
         let tokens = tokens.map(|(_, token)| ("authorization_token", token));
         Redactor::new(
-            self.iter()
-                .filter(|(name, _)| !self.is_open(name))
+            self.hidden()
                 .chain(tokens)
                 .map(|(name, value)| (name, value.expose_secret())),
         )
@@ -182,12 +233,16 @@ pub(crate) async fn gather(
 
 /// The name under which adapters refer to the value of an MCP server. It is also a valid name of
 /// a variable, for CLIs that take such values from their environment.
-fn mcp_reference(server: usize, value: usize) -> String {
+pub(crate) fn mcp_reference(server: usize, value: usize) -> String {
     format!("AOD_MCP_{server}_{value}")
 }
 
-/// The agent's MCP servers as adapters see them.
-pub(crate) fn mcp_servers(agent: &aod_resources::Agent) -> Vec<types::McpServer> {
+/// The agent's MCP servers as adapters see them; `gateways` are the URLs of those that are reached
+/// through one, by their positions.
+pub(crate) fn mcp_servers(
+    agent: &aod_resources::Agent,
+    gateways: &BTreeMap<usize, String>,
+) -> Vec<types::McpServer> {
     let values = |index: usize, server| {
         mcp_names(server)
             .enumerate()
@@ -205,7 +260,7 @@ pub(crate) fn mcp_servers(agent: &aod_resources::Agent) -> Vec<types::McpServer>
             name: server.name.clone(),
             transport: match &server.transport {
                 aod_resources::McpTransport::Url { url, .. } => McpTransport::Url(McpUrl {
-                    url: url.clone(),
+                    url: gateways.get(&index).unwrap_or(url).clone(),
                     headers: values(index, server),
                 }),
                 aod_resources::McpTransport::Stdio { command, args, .. } => {

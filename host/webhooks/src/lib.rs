@@ -29,7 +29,8 @@ use sender::Sender;
 pub struct Config {
     /// Whether messages may go to loopback, private and link-local addresses.
     pub allow_private: bool,
-    /// Names that stand for these addresses and ports, private ones included.
+    /// Names that stand for these addresses and ports, private ones included; port 0 is that of the
+    /// URL.
     pub hosts: Vec<(String, SocketAddr)>,
     /// Certificate authorities that are trusted beside the system's, in PEM.
     pub ca_file: Option<PathBuf>,

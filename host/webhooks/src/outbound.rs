@@ -190,8 +190,11 @@ impl Outbound {
             return Ok(vec![SocketAddr::new(address, port)]);
         }
         let name = plain(url.host_str().unwrap_or_default());
-        if let Some(address) = self.hosts.get(&name) {
-            return Ok(vec![*address]);
+        if let Some(mut address) = self.hosts.get(&name).copied() {
+            if address.port() == 0 {
+                address.set_port(port);
+            }
+            return Ok(vec![address]);
         }
         let found = tokio::net::lookup_host((name.as_str(), port)).await;
         let found: Vec<SocketAddr> = found.map_err(SendError::Resolve)?.collect();

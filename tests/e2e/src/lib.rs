@@ -35,7 +35,7 @@ pub use receiver::{Receiver, ReceiverOptions, free_port};
 pub use runtimes::Runtimes;
 pub use schema::check_events;
 pub use search::{contains, files_with, processes_with};
-pub use server::{Server, ServerOptions, serve_until_exit, supervisors};
+pub use server::{MODEL_HOST, Server, ServerOptions, serve_until_exit, supervisors};
 pub use stream::{Event, Stream, check_ids, output, types};
 pub use tracer::{Ended as TracedEnd, Traced};
 pub use wait::{DEADLINE, eventually, within};

@@ -19,7 +19,7 @@ use crate::runtimes::Runtimes;
 use crate::tracer::Traced;
 use crate::wait::{DEADLINE, eventually};
 
-pub use self::options::ServerOptions;
+pub use self::options::{MODEL_HOST, ServerOptions};
 pub use self::refusal::serve_until_exit;
 pub use self::supervisors::supervisors;
 

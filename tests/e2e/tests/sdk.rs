@@ -2,7 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
-use aod_e2e::{Runtimes, Server, ServerOptions, cli_if_installed, python_with, repository, run};
+use aod_e2e::{
+    MODEL_HOST, Runtimes, Server, ServerOptions, cli_if_installed, python_with, repository, run,
+};
 use aod_standin::{Options, Standin};
 use tokio::process::Command;
 
@@ -34,7 +36,7 @@ async fn the_published_client_works_unmodified() {
         .env("AOD_API_URL", server.client().base())
         .env("AOD_API_TOKEN", server.token());
     if claude {
-        pytest.env("AOD_TEST_MODEL_URL", model.url());
+        pytest.env("AOD_TEST_MODEL_URL", model.url_at(MODEL_HOST));
     }
     run("pytest", pytest).await;
 }

@@ -133,6 +133,12 @@ impl Standin {
         format!("http://{}", self.address)
     }
 
+    /// The base URL under a name that leads to the machine.
+    #[must_use]
+    pub fn url_at(&self, name: &str) -> String {
+        format!("http://{name}:{}", self.address.port())
+    }
+
     /// The address it listens at.
     #[must_use]
     pub fn address(&self) -> SocketAddr {

@@ -67,8 +67,8 @@ impl Webhooks {
     pub(super) fn config(&self, egress: &Egress) -> Result<aod_services::WebhooksConfig> {
         Ok(aod_services::WebhooksConfig {
             allow_private: self.allow_private,
-            hosts: egress.hosts.pairs()?,
-            ca_file: egress.ca_file.clone(),
+            hosts: egress.pairs()?,
+            ca_file: egress.ca_file()?,
             timeout: self.timeout,
             first_retry: self.first_retry,
             longest_retry: self.longest_retry,

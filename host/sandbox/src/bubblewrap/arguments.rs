@@ -18,6 +18,8 @@ pub(super) struct Arguments {
     text: Vec<u8>,
     count: usize,
     data: Vec<DataFd>,
+    /// The next free descriptor.
+    next: i32,
 }
 
 impl Arguments {
@@ -27,6 +29,7 @@ impl Arguments {
             text: Vec::new(),
             count: 0,
             data: Vec::new(),
+            next: ARGUMENTS_FD + 1,
         }
     }
 
@@ -46,12 +49,18 @@ impl Arguments {
 
     /// Gives `content` to bubblewrap; answers the descriptor's number, for use as an option's value.
     pub(super) fn data(&mut self, content: Zeroizing<Vec<u8>>) -> String {
-        let fd = ARGUMENTS_FD + 1 + i32::try_from(self.data.len()).unwrap_or(i32::MAX);
+        let fd = self.descriptor();
         self.data.push(DataFd {
             fd,
             content: content.into(),
         });
         fd.to_string()
+    }
+
+    /// The number of a descriptor that somebody else provides.
+    pub(super) fn descriptor(&mut self) -> i32 {
+        self.next = self.next.saturating_add(1);
+        self.next - 1
     }
 
     /// All data, the list itself included.

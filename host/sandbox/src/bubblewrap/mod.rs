@@ -44,6 +44,8 @@ pub struct BubblewrapConfig {
     /// A delegated cgroup v2 folder without processes in it, in which each sandbox gets a folder
     /// of its own. Where not given, the server's own group and the one above are tried.
     pub cgroup: Option<PathBuf>,
+    /// Whether sandboxes will share the host's network, for what [`SandboxDriver::probe`] tries.
+    pub shares_network: bool,
 }
 
 /// Runs commands in namespaces of their own, by Linux's `bwrap`.
@@ -53,6 +55,7 @@ pub struct Bubblewrap {
     init: Option<PathBuf>,
     /// The folder for groups, or why there is none.
     cgroup: Result<Delegated, String>,
+    shares_network: bool,
 }
 
 impl Bubblewrap {
@@ -65,6 +68,7 @@ impl Bubblewrap {
             program: config.program.or_else(|| in_path("bwrap")),
             init: config.init.or_else(crate::init_program),
             cgroup,
+            shares_network: config.shares_network,
         }
     }
 
@@ -129,6 +133,7 @@ impl SandboxDriver for Bubblewrap {
         args.extend(limits::options(&spec.limits, true));
         args.push("--".to_owned());
         args.extend_from_slice(&spec.argv);
+        let egress = egress(&mut arguments, spec);
         let data_fds = arguments.finish()?;
         // Last, so that no error leaves a group behind.
         let cgroup = match &self.cgroup {
@@ -155,6 +160,7 @@ impl SandboxDriver for Bubblewrap {
             signal_route: SignalRoute::Descendant { depth: 2 },
             kill_route: KillRoute::Namespace,
             polled_limits,
+            egress,
         })
     }
 
@@ -169,7 +175,7 @@ fn isolate(arguments: &mut Arguments, spec: &SandboxSpec) -> Result<(), SandboxE
         arguments.words([&format!("--unshare-{namespace}")]);
     }
     match spec.network {
-        Network::None => arguments.words(["--unshare-net"]),
+        Network::None | Network::Egress(_) => arguments.words(["--unshare-net"]),
         Network::Host => {}
     }
     let id = UID.to_string();
@@ -181,6 +187,23 @@ fn isolate(arguments: &mut Arguments, spec: &SandboxSpec) -> Result<(), SandboxE
     let filter = arguments.data(seccomp::filter()?.into());
     arguments.words(["--seccomp", &filter]);
     Ok(())
+}
+
+/// Has bubblewrap say where its namespaces are and wait for the sockets in them.
+fn egress(arguments: &mut Arguments, spec: &SandboxSpec) -> Option<aod_launch::Egress> {
+    let Network::Egress(egress) = &spec.network else {
+        return None;
+    };
+    let (info_fd, block_fd) = (arguments.descriptor(), arguments.descriptor());
+    arguments.words(["--info-fd", &info_fd.to_string()]);
+    arguments.words(["--block-fd", &block_fd.to_string()]);
+    Some(aod_launch::Egress {
+        info_fd,
+        block_fd,
+        listen: egress.listen.clone(),
+        program: egress.program.clone(),
+        config: egress.config.clone(),
+    })
 }
 
 /// Adds the home, the workspace and the spec's mounts, outer ones before those inside them.

@@ -1,12 +1,15 @@
 //! Tries out what works on this machine.
 
 use std::fs;
-use std::path::Path;
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::{Bubblewrap, INIT, NAME, proc};
 use crate::probe::{Check, Probe, State};
-use crate::{HOME, Network, RunOptions, SandboxDriver as _, SandboxSpec, WORKSPACE, limits, run};
+use crate::{
+    Egress, HOME, Network, RunOptions, SandboxDriver as _, SandboxSpec, WORKSPACE, limits, run,
+};
 
 /// A sandbox that does nothing but print its status takes some milliseconds.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -55,7 +58,15 @@ fn try_out(driver: &Bubblewrap) -> Result<Seen, String> {
     let workspace = tempfile::tempdir().map_err(|error| format!("no temporary folder: {error}"))?;
     let argv = ["sh", "-c", LOOK].map(str::to_owned).into();
     let mut spec = SandboxSpec::new(argv, home.path(), workspace.path());
-    spec.network = Network::Host;
+    spec.network = match driver.shares_network {
+        true => Network::Host,
+        // Nobody connects, so that it is never started.
+        false => Network::Egress(Egress {
+            listen: vec![SocketAddrV4::new(Ipv4Addr::LOCALHOST, 61_080)],
+            program: PathBuf::new(),
+            config: Vec::new().into(),
+        }),
+    };
     let launch = driver.launch(&spec).map_err(|error| error.to_string())?;
     let options = RunOptions {
         timeout: Some(PATIENCE),
@@ -131,7 +142,14 @@ impl Seen {
     /// What a network that is the host's means.
     fn network(&self) -> Vec<Check> {
         if !self.shares_network {
-            return vec![Check::enforced("network", "a network of the sandbox's own")];
+            return vec![
+                Check::enforced(
+                    "network",
+                    "a network of each sandbox's own, and `aod-egress` as its one way out",
+                ),
+                Check::enforced("loopback", "this host's loopback is out of reach"),
+                Check::enforced("abstract_sockets", "the host's are out of reach"),
+            ];
         }
         let shared = |name, detail, fix| Check::lacking(name, State::NotEnforced, detail, fix);
         vec![
@@ -139,7 +157,7 @@ impl Seen {
                 "network",
                 "sandboxes share the host's network: an agent reaches all that the host reaches, \
                  a cloud's metadata service included",
-                Some("filter what the server's user may reach, with a firewall"),
+                Some("leave `sandbox.network` at `own`"),
             ),
             shared(
                 "loopback",

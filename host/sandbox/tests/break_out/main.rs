@@ -6,6 +6,7 @@ mod ends;
 mod filter;
 mod launches;
 mod life;
+mod network;
 mod polled;
 mod sight;
 

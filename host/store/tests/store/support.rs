@@ -185,6 +185,8 @@ pub fn environment() -> Environment {
         git_identity: None,
         networking: Networking::default(),
         vars: IndexMap::new(),
+        credentials: None,
+        project_config: None,
         version: 0,
         archived_at: None,
         created_at: now,

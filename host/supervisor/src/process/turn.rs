@@ -6,7 +6,7 @@ use std::io::{self, Read as _};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use aod_launch::{LimitExceeded, LimitPoller, Process, Status};
+use aod_launch::{EgressServer, LimitExceeded, LimitPoller, Process, Status};
 use aod_log::{Batch, Kind, Meta, Writer};
 use aod_supervisor::{Exited, Interrupt, Reason, Redactor, Request, StartFailure};
 use rustix::event::{PollFd, PollFlags, Timespec};
@@ -36,6 +36,8 @@ const SWEEP_MS: u64 = 50;
 const KILL_AGAIN_MS: u64 = 2_000;
 /// How long killed processes may take to die before the turn is recorded as ended all the same.
 const LAST_SWEEP: Duration = Duration::from_secs(1);
+/// So many reports of connections that were refused are recorded for a process.
+const MAX_NETWORK_REPORTS: u32 = 300;
 /// So long after the last event, buffers are freed.
 const REST_MS: u64 = 1_000;
 
@@ -47,6 +49,10 @@ pub struct Turn {
     redactor: Redactor,
     begun: bool,
     process: Process,
+    /// The way out of the sandbox's network namespace.
+    egress: Option<EgressServer>,
+    /// How many of its reports are on record.
+    network_reports: u32,
     status: Option<Status>,
     gone_at: u64,
     outputs: [Output; 2],
@@ -81,6 +87,7 @@ impl Turn {
             self.poll_limits();
             self.read();
             self.serve();
+            self.serve_network();
             self.append();
             self.sync();
             // Replies only once what they confirm is in the log.
@@ -121,6 +128,9 @@ impl Turn {
                 self.process.pidfd(),
                 PollFlags::IN,
             ));
+        }
+        for socket in self.egress.iter().flat_map(EgressServer::wanted) {
+            polled.push(PollFd::from_borrowed_fd(socket, PollFlags::IN));
         }
         for (client, flags) in self.clients.wants() {
             polled.push(PollFd::from_borrowed_fd(client, flags));
@@ -283,6 +293,28 @@ impl Turn {
         }
     }
 
+    /// Starts what serves the sandbox's network when it is wanted, and records what it reports.
+    fn serve_network(&mut self) {
+        let Some(egress) = &mut self.egress else {
+            return;
+        };
+        if self.ending.is_gone() {
+            // Nobody is left to connect, and its program is not to be swept up as an orphan.
+            self.egress = None;
+            return;
+        }
+        let meta = Meta::new(Kind::Network, self.requests.turn(), now_micros());
+        let mut record = |line: &[u8]| {
+            if self.network_reports < MAX_NETWORK_REPORTS {
+                self.network_reports += 1;
+                // A line is far shorter than the longest record.
+                let _ = self.batch.push(meta, &self.redactor.redact(line));
+            }
+        };
+        // What cannot be started now is tried again with the next connection.
+        let _ = egress.advance(&mut record);
+    }
+
     /// Appends the batch with one call.
     fn append(&mut self) {
         if self.log_error.is_some() {
@@ -338,6 +370,7 @@ impl Turn {
     }
 
     fn finish(mut self) {
+        self.egress = None;
         self.drain();
         for output in &mut self.outputs {
             output.pipe = None;

@@ -57,6 +57,7 @@ impl Case {
                 signal_route: SignalRoute::Started,
                 kill_route: KillRoute::Group,
                 polled_limits: PolledLimits::default(),
+                egress: None,
             },
             stdin: Stdin::None,
             secrets: Vec::new(),

@@ -15,6 +15,7 @@ use super::GitConfig;
 use super::command::{Place, Script};
 use super::failure::Problem;
 use super::mirrors::Failed;
+use crate::network::SandboxNetwork;
 use crate::provision::{Cancelled, Output, StageError, Step, execute};
 
 /// The user name beside a token that has none. Servers that look at the token alone take any.
@@ -102,7 +103,6 @@ pub(super) async fn update(
     cancelled: &Cancelled<'_>,
 ) -> Result<Found, Failed> {
     let mut script = script(folder, wanted, "online");
-    script.network = Network::Host;
     let mut settings = protocols(config).to_owned();
     settings.push_str(
         "[http]\n\tlowSpeedLimit = 1\n\tlowSpeedTime = 60\n\tfollowRedirects = initial\n",
@@ -123,15 +123,9 @@ pub(super) async fn update(
     }
     script.settings = settings;
     let mut spec = place.spec(script);
-    spec.hosts = place.sandboxes.hosts.clone();
-    // How this machine reaches others is the operator's business.
-    for (name, value) in std::env::vars() {
-        let is_proxy = ["http_proxy", "https_proxy", "no_proxy", "all_proxy"]
-            .contains(&name.to_ascii_lowercase().as_str());
-        if is_proxy {
-            spec.env.push((name, Zeroizing::new(value)));
-        }
-    }
+    SandboxNetwork::open(&place.sandboxes.egress)
+        .map_err(StageError::from)?
+        .apply(&mut spec);
     let what = format!("git fetch {}", wanted.url);
     let step = Step {
         spec,

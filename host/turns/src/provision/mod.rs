@@ -16,6 +16,7 @@ use aod_store::SessionRecord;
 use aod_trees::{Folder, Trash};
 use serde_json::Value;
 
+use crate::config::EgressConfig;
 use crate::git::{Clones, RepositorySkill};
 use crate::paths::SessionPaths;
 use crate::secrets::TurnSecrets;
@@ -94,12 +95,15 @@ pub(crate) fn wants_network_policy(session: &SessionRecord) -> bool {
 }
 
 /// Refuses to pretend: a policy that is not enforced would be worse than none.
-pub(crate) fn network_policy() -> Result<(), StageError> {
-    Err(StageError::Failed(
-        "this version does not enforce networking \"limited\" yet, and does not run a session \
-         that asks for it: use \"unrestricted\""
-            .to_owned(),
-    ))
+pub(crate) fn network_policy(egress: &EgressConfig) -> Result<(), StageError> {
+    if egress.shares_host {
+        return Err(StageError::Failed(
+            "this server's sandboxes share the host's network, so that networking \"limited\" is \
+             not enforced: use \"unrestricted\", or a server with `sandbox.network = \"own\"`"
+                .to_owned(),
+        ));
+    }
+    Ok(())
 }
 
 /// Writes the agent's skills where the CLI looks for them.

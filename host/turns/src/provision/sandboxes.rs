@@ -1,6 +1,5 @@
 //! How sandboxes are made: by which driver, with which limits.
 
-use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,6 +9,7 @@ use aod_sandbox::{Limits, Mount, Network, SandboxDriver, SandboxSpec};
 use zeroize::Zeroizing;
 
 use super::install::{INSTALLED, Installation};
+use crate::config::EgressConfig;
 use crate::paths::SessionPaths;
 
 /// Folders of programs that every sandbox has, in the order of `PATH`.
@@ -31,14 +31,14 @@ pub(crate) struct Sandboxes {
     pub(crate) driver: Arc<dyn SandboxDriver>,
     /// What each of them may use.
     pub(crate) limits: Limits,
-    /// Names that they may resolve to addresses of the operator's choice.
-    pub(crate) hosts: Vec<(String, IpAddr)>,
+    /// Their network.
+    pub(crate) egress: EgressConfig,
     /// How long each provisioning step may take.
     pub(crate) step_timeout: Duration,
 }
 
 impl Sandboxes {
-    /// A sandbox of a session for a command.
+    /// A sandbox of a session for a command, without a network.
     pub(crate) fn of_session(
         &self,
         paths: &SessionPaths,
@@ -48,9 +48,7 @@ impl Sandboxes {
         let mut spec = SandboxSpec::new(argv, paths.home(), paths.workspace());
         let driver = &*self.driver;
         spec.cwd = driver.place(&paths.workspace(), aod_sandbox::WORKSPACE.as_ref());
-        spec.network = Network::Host;
         spec.limits = self.limits.clone();
-        spec.hosts = self.hosts.clone();
         let mut path = String::new();
         for installation in installation.into_iter().chain([Installation::node()]) {
             path.push_str(&installation.enter(driver, &mut spec.read_only));

@@ -17,6 +17,7 @@ use super::error::StageError;
 use super::sandboxes::Sandboxes;
 use super::step::{self, Output, Step};
 use super::variables;
+use crate::network::SandboxNetwork;
 use crate::{Error, git};
 
 /// The variable that names the file for variables.
@@ -66,6 +67,7 @@ pub(super) async fn run(
         Sandboxes::set_variable(&mut spec, name, value);
     }
     git::give_identity(&mut spec, sandboxes, session);
+    SandboxNetwork::open(&sandboxes.egress)?.apply(&mut spec);
     let host = paths.setup();
     make_folder(&host, trash)?;
     let inside = driver.place(&host, FOLDER.as_ref());

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use aod_resources::{Limits, Skill, Turn};
+use aod_resources::{Limits, ProjectConfig, Skill, Turn};
 use aod_runtime::types::{
     self, Block, Capability, Context, Description, Endpoint, EndpointSource, Origin, Paths, Prompt,
     Setting, WorkspaceConfig,
@@ -28,8 +28,12 @@ pub(crate) struct BeginRecord {
     pub(crate) resume: Option<String>,
     /// Names of the secrets at hand.
     pub(crate) secrets: Vec<String>,
-    /// Base URLs that the user gave; redacted in the log where they came as secrets.
+    /// Base URLs of the gateways, and those that the user gave; redacted in the log where they came
+    /// as secrets.
     pub(crate) endpoints: Vec<GivenEndpoint>,
+    /// URLs of the gateways to MCP servers, by the servers' positions.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) mcp: BTreeMap<usize, String>,
     /// The CLI's version.
     pub(crate) cli_version: Option<String>,
     /// The runtime's options.
@@ -62,9 +66,18 @@ impl BeginRecord {
         self.endpoints.iter().any(is_hidden)
     }
 
-    /// Sets the base URLs that the user gave.
+    /// Sets the base URLs that the user gave, where there is no gateway.
     pub(crate) fn set_endpoints(&mut self, endpoints: Vec<Endpoint>) {
-        self.endpoints = endpoints.into_iter().map(Into::into).collect();
+        self.endpoints.retain(|endpoint| endpoint.is_gateway);
+        for given in endpoints {
+            if !self
+                .endpoints
+                .iter()
+                .any(|gateway| gateway.provider == given.provider)
+            {
+                self.endpoints.push(given.into());
+            }
+        }
     }
 }
 
@@ -78,6 +91,9 @@ pub(crate) struct Start {
     /// Whether what the session's log had was gone when the turn began.
     #[serde(default)]
     pub(crate) has_lost_history: bool,
+    /// Whether a provider's credential is in the sandbox.
+    #[serde(default)]
+    pub(crate) holds_credentials: bool,
 }
 
 /// Whether a process remembers.
@@ -100,6 +116,7 @@ impl From<&types::Launch> for Start {
             },
             is_dialogue: matches!(launch.stdin, types::Stdin::Open(_)),
             has_lost_history: false,
+            holds_credentials: false,
         }
     }
 }
@@ -109,6 +126,9 @@ impl From<&types::Launch> for Start {
 pub(crate) struct GivenEndpoint {
     provider: String,
     url: String,
+    /// Whether it is a gateway's.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    is_gateway: bool,
 }
 
 impl From<Endpoint> for GivenEndpoint {
@@ -116,6 +136,7 @@ impl From<Endpoint> for GivenEndpoint {
         Self {
             provider: endpoint.provider,
             url: endpoint.url,
+            is_gateway: endpoint.source == EndpointSource::Gateway,
         }
     }
 }
@@ -139,7 +160,7 @@ pub(crate) fn context(session: &SessionRecord, begin: &BeginRecord, paths: Paths
         session_id: session.session.id.to_string(),
         system: agent.system.clone().filter(|system| !system.is_empty()),
         model: session.session.model.clone(),
-        mcp_servers: secrets::mcp_servers(agent),
+        mcp_servers: secrets::mcp_servers(agent, &begin.mcp),
         skills: agent.skills.iter().map(skill).collect(),
         origin: resume.map_or(Origin::New, |token| Origin::Resume(token.clone())),
         secrets: begin.secrets.clone(),
@@ -149,15 +170,28 @@ pub(crate) fn context(session: &SessionRecord, begin: &BeginRecord, paths: Paths
             .map(|endpoint| Endpoint {
                 provider: endpoint.provider.clone(),
                 url: endpoint.url.clone(),
-                source: EndpointSource::User,
+                source: match endpoint.is_gateway {
+                    true => EndpointSource::Gateway,
+                    false => EndpointSource::User,
+                },
             })
             .collect(),
         paths,
         cli_version: begin.cli_version.clone(),
         options: begin.options.clone(),
         live: begin.live || begin.is_spoken_to,
-        workspace_config: WorkspaceConfig::Instructions,
+        workspace_config: workspace_config(session),
         tool_policies: Vec::new(),
+    }
+}
+
+/// What files in the session's workspace may decide.
+fn workspace_config(session: &SessionRecord) -> WorkspaceConfig {
+    let environment = session.environment.as_ref();
+    match environment.and_then(|environment| environment.project_config) {
+        None | Some(ProjectConfig::Instructions) => WorkspaceConfig::Instructions,
+        Some(ProjectConfig::All) => WorkspaceConfig::All,
+        Some(ProjectConfig::None) => WorkspaceConfig::None,
     }
 }
 

@@ -9,6 +9,7 @@ mod form;
 mod ids;
 mod limits;
 mod lines;
+mod network;
 #[cfg(test)]
 mod tests;
 mod usage;
@@ -351,6 +352,11 @@ impl Fold {
                 self.hand_over(step)?;
                 self.ids.reach(origin);
                 self.take_dialogue(record, step)?;
+            }
+            Kind::Network if self.begun => {
+                self.hand_over(step)?;
+                self.ids.reach(origin);
+                self.take_network(record, step)?;
             }
             Kind::Exited if self.begun => {
                 self.end = origin;

@@ -224,14 +224,7 @@ pub(crate) fn turn_spec(
         control_socket: paths.control(),
         begin: input.begin,
         stdin,
-        secrets: secrets
-            .iter()
-            .map(|(name, value)| Secret {
-                name: name.to_owned(),
-                value: value.expose_secret().to_owned(),
-                is_open: secrets.is_open(name),
-            })
-            .collect(),
+        secrets: told(secrets),
         clock: Clock {
             timeout_ms: u64::from(input.turn.turn.timeout) * 1000,
             idle_ms: settings.idle.map_or(0, millis),
@@ -250,6 +243,21 @@ pub(crate) fn turn_spec(
         },
         launch,
     })
+}
+
+/// What stdin may name, and then what must not get into the log: of a secret that the sandbox has a
+/// placeholder of, the placeholder comes first.
+fn told(secrets: &TurnSecrets) -> Vec<Secret> {
+    let open = secrets.iter().filter(|(name, _)| secrets.is_open(name));
+    let open = open.map(|secret| (secret, true));
+    let hidden = secrets.hidden().map(|secret| (secret, false));
+    open.chain(hidden)
+        .map(|((name, value), is_open)| Secret {
+            name: name.to_owned(),
+            value: value.expose_secret().to_owned(),
+            is_open,
+        })
+        .collect()
 }
 
 #[cfg(test)]

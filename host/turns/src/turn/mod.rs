@@ -171,7 +171,6 @@ impl Turns {
     pub fn new(parts: Parts) -> Self {
         let Parts { config, paths, .. } = parts;
         let bell = Bell::default();
-        let hosts = config.egress_hosts.iter();
         Self(Arc::new(Shared {
             installs: Installs::new(paths.runtimes(), parts.trash.clone()),
             mirrors: Mirrors::new(
@@ -185,9 +184,7 @@ impl Turns {
             sandboxes: Sandboxes {
                 driver: parts.driver,
                 limits: config.sandbox.limits.clone(),
-                hosts: hosts
-                    .map(|(name, address)| (name.clone(), address.ip()))
-                    .collect(),
+                egress: config.egress.clone(),
                 step_timeout: config.turn.step_timeout,
             },
             retention: Retention {

@@ -4,9 +4,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use aod_resources::{Secrets, Timestamp};
+use aod_resources::{CredentialMode, Secrets, Timestamp};
 use aod_runtime::Adapter;
-use aod_runtime::types::{Capability, Description, LimitName, OptionScope};
+use aod_runtime::types::{
+    Capability, Description, Endpoint, EndpointSource, LimitName, OptionScope,
+};
 use aod_store::SealedKind;
 use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
@@ -21,6 +23,7 @@ use crate::Seals;
 use crate::adapters::Chosen;
 use crate::git::{self, Clones};
 use crate::journal::Journal;
+use crate::network::{Brokered, SandboxNetwork, broker};
 use crate::provision::{
     self, Cancelled, Installation, Output, ProvisionError, Readers, Setup, Stage, StageError,
     Stages, program,
@@ -42,9 +45,7 @@ struct Staged<'j> {
     stages: Stages<'j>,
     chosen: Chosen,
     installation: Installation,
-    secrets: TurnSecrets,
-    /// Whether what the session's log had was gone.
-    has_lost: bool,
+    facts: ProcessFacts,
 }
 
 impl Task<'_> {
@@ -69,11 +70,10 @@ impl Task<'_> {
             mut stages,
             chosen,
             installation,
-            secrets,
-            has_lost,
+            facts,
         } = self.set_stage(journal).await?;
         let limits = self.limits().await?;
-        let ready = self.prepare(&chosen, &installation, secrets, (limits, has_lost));
+        let ready = self.prepare(&chosen, &installation, facts, limits);
         stages.run(Stage::RuntimeStart, async { ready }).await
     }
 
@@ -124,22 +124,26 @@ impl Task<'_> {
             && gathered.as_ref().map_or(true, |secrets| {
                 !secrets.variables.is_empty() && !stages.is_done(Stage::EnvFile)
             });
-        let secrets = match is_stage {
+        let mut secrets = match is_stage {
             true => stages.run(Stage::EnvFile, async { Ok(gathered?) }).await?,
             false => gathered.map_err(|error| ProvisionError::told(&error))?,
         };
+        let mut doors = self.broker(&chosen, &mut secrets)?;
         self.redactor = secrets.redactor();
         stages.redact(self.redactor.clone());
         let (installation, has_set) = self.set_up(&mut stages, &chosen, &secrets).await?;
-        let secrets = match has_set {
+        if has_set {
             // The setup script's own variables are among them now.
-            true => self.gather_anew(&mut stages, description).await?,
-            false => secrets,
-        };
+            secrets = self.gather_anew(&mut stages, description).await?;
+            doors = self.broker(&chosen, &mut secrets)?;
+        }
+        let (brokered, network) = doors;
         if !self.session.provisioned {
             if provision::wants_network_policy(&self.session) {
                 stages
-                    .run(Stage::NetworkPolicy, async { provision::network_policy() })
+                    .run(Stage::NetworkPolicy, async {
+                        provision::network_policy(&turns.sandboxes.egress)
+                    })
                     .await?;
             }
             if !self.session.agent.mcp_servers.is_empty() && !stages.is_done(Stage::McpConfig) {
@@ -161,8 +165,12 @@ impl Task<'_> {
             stages,
             chosen,
             installation,
-            secrets,
-            has_lost,
+            facts: ProcessFacts {
+                secrets,
+                brokered,
+                network,
+                has_lost_history: has_lost,
+            },
         })
     }
 
@@ -271,9 +279,15 @@ impl Task<'_> {
         &self,
         chosen: &Chosen,
         installation: &Installation,
-        secrets: TurnSecrets,
-        (limits, has_lost_history): (TurnLimits, bool),
+        facts: ProcessFacts,
+        limits: TurnLimits,
     ) -> Result<Ready, StageError> {
+        let ProcessFacts {
+            secrets,
+            brokered,
+            network,
+            has_lost_history,
+        } = facts;
         let sandboxes = &self.turns.sandboxes;
         let runtime = &self.session.session.runtime;
         program::check_operators(runtime, &chosen.cli, &self.turns.paths.sessions())?;
@@ -285,11 +299,8 @@ impl Task<'_> {
             adapter: adapter.digest().to_string(),
             resume: self.session.resume_token.clone(),
             secrets: secrets.variables.keys().cloned().collect(),
-            endpoints: secrets
-                .endpoints(description)
-                .into_iter()
-                .map(Into::into)
-                .collect(),
+            endpoints: brokered.endpoints.into_iter().map(Into::into).collect(),
+            mcp: brokered.mcp,
             cli_version: installation.version.clone(),
             options: adapter.options().to_owned(),
             start: Start::default(),
@@ -300,6 +311,7 @@ impl Task<'_> {
             limits,
             fingerprint: self.fingerprint(chosen, &secrets),
         };
+        begin.set_endpoints(secrets.endpoints(description));
         let places = sandbox_paths(&*sandboxes.driver, &self.paths);
         let context = context(&self.session, &begin, places.clone());
         let prompt = prompt(&self.session, &self.turn.turn, &places, description);
@@ -308,6 +320,7 @@ impl Task<'_> {
             .map_err(|error| StageError::Failed(error.to_string()))?;
         begin.start = Start {
             has_lost_history,
+            holds_credentials: secrets.holds_credentials(description),
             ..Start::from(&requested)
         };
         let trash = &self.turns.trash;
@@ -325,6 +338,7 @@ impl Task<'_> {
         spec.private_files = private;
         launch::set_variables(&mut spec, &requested, &chosen.cli.env, &secrets)?;
         git::give_identity(&mut spec, sandboxes, &self.session);
+        network.apply(&mut spec);
         let launch = sandboxes.driver.launch(&spec)?;
         let (start, is_live) = (begin.start, begin.live);
         let kept = begin.clone();
@@ -355,6 +369,47 @@ impl Task<'_> {
 }
 
 impl Task<'_> {
+    /// Keeps credentials out of the sandbox, as far as that is asked for; says which gateways fill
+    /// them in, and what the sandbox reaches.
+    fn broker(
+        &self,
+        chosen: &Chosen,
+        secrets: &mut TurnSecrets,
+    ) -> Result<(Brokered, SandboxNetwork), ProvisionError> {
+        let description = chosen.adapter.description();
+        let endpoints = given_endpoints(chosen, secrets);
+        let mut brokered = match self.keeps_credentials_out()? {
+            true => broker(secrets, description, &self.session.agent, &endpoints),
+            false => Brokered::default(),
+        };
+        let egress = &self.turns.sandboxes.egress;
+        let network = SandboxNetwork::of_turn(
+            egress,
+            &self.session,
+            description,
+            &endpoints,
+            &mut brokered,
+        )?;
+        Ok((brokered, network))
+    }
+
+    /// Whether providers' credentials stay outside of the session's sandbox.
+    fn keeps_credentials_out(&self) -> Result<bool, ProvisionError> {
+        let egress = &self.turns.sandboxes.egress;
+        let environment = self.session.environment.as_ref();
+        let asked = environment.and_then(|environment| environment.credentials);
+        match (asked.unwrap_or(egress.credentials), egress.shares_host) {
+            (CredentialMode::Injected, _) => Ok(false),
+            (CredentialMode::Brokered, false) => Ok(true),
+            (CredentialMode::Brokered, true) if asked.is_none() => Ok(false),
+            (CredentialMode::Brokered, true) => Err(ProvisionError::Failed(
+                "this server's sandboxes share the host's network, so that credentials cannot be \
+                 \"brokered\": use \"injected\", or a server with `sandbox.network = \"own\"`"
+                    .to_owned(),
+            )),
+        }
+    }
+
     /// A keyed hash of what the turn's process would be started with, where that may be another in
     /// the next turn.
     pub(super) fn fingerprint(&self, chosen: &Chosen, secrets: &TurnSecrets) -> String {
@@ -384,12 +439,41 @@ impl Task<'_> {
     }
 }
 
+/// What a process is started with, besides what the adapter says.
+struct ProcessFacts {
+    secrets: TurnSecrets,
+    brokered: Brokered,
+    network: SandboxNetwork,
+    /// Whether what the session's log had was gone.
+    has_lost_history: bool,
+}
+
+/// The base URLs that are given for providers: by the user, and then by the operator.
+fn given_endpoints(chosen: &Chosen, secrets: &TurnSecrets) -> Vec<Endpoint> {
+    let description = chosen.adapter.description();
+    let mut endpoints = secrets.endpoints(description);
+    for provider in &description.providers {
+        let variable = provider.endpoint_variable.as_ref();
+        let url = variable.and_then(|variable| chosen.cli.env.get(variable));
+        if let Some(url) = url
+            && !endpoints.iter().any(|given| given.provider == provider.id)
+        {
+            endpoints.push(Endpoint {
+                provider: provider.id.clone(),
+                url: url.clone(),
+                source: EndpointSource::User,
+            });
+        }
+    }
+    endpoints
+}
+
 /// A keyed hash of what a process is started with and what may be another in the next turn: the
 /// secrets, the adapter, the CLI, the operator's settings, and what is `asked` of the turn that
 /// only a start can change. All else of a session stays as it is.
 fn fingerprint(seals: &Seals, chosen: &Chosen, secrets: &TurnSecrets, asked: &Value) -> String {
     let mut values: Vec<(&str, &str)> = secrets
-        .iter()
+        .given()
         .map(|(name, value)| (name, value.expose_secret()))
         .collect();
     values.sort_unstable();

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use aod_e2e::{Runtimes, Server, ServerOptions, Session, cli_if_installed};
+use aod_e2e::{MODEL_HOST, Runtimes, Server, ServerOptions, Session, cli_if_installed};
 use aod_standin::{Options, Standin};
 use serde_json::json;
 
@@ -115,7 +115,7 @@ async fn begin(server: &Server, dialogue: &Dialogue, model: &Standin) -> (Sessio
     let client = server.client();
     let agent = json!({"name": "a", "runtime": dialogue.runtime, "model": dialogue.model});
     let agent = client.create_agent(&agent).await;
-    let variables = json!({dialogue.key: "sk-bench", dialogue.endpoint: model.url()});
+    let variables = json!({dialogue.key: "sk-bench", dialogue.endpoint: model.url_at(MODEL_HOST)});
     let environment = json!({"name": "e", "env_vars": variables});
     let environment = client.create_environment(&environment).await;
     let body = json!({"agent_id": agent, "environment_id": environment, "prompt": PROMPT});

@@ -67,6 +67,9 @@ impl ServerOptions {
     }
 }
 
+/// The name by which sandboxes reach servers of the test on this machine, at their own ports.
+pub const MODEL_HOST: &str = "model.test";
+
 /// The program, free of the settings of whoever runs the tests.
 pub(super) fn command(options: &ServerOptions) -> Command {
     let mut command = Command::new(program("aod"));
@@ -75,7 +78,10 @@ pub(super) fn command(options: &ServerOptions) -> Command {
             command.env_remove(name);
         }
     }
-    command.env("NO_COLOR", "1").env("AOD_LOG__LEVEL", "debug");
+    command
+        .env("NO_COLOR", "1")
+        .env("AOD_LOG__LEVEL", "debug")
+        .env("AOD_EGRESS__HOSTS", format!("{MODEL_HOST}=127.0.0.1"));
     command.envs(
         options
             .environment

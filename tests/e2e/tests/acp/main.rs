@@ -13,8 +13,8 @@ mod turns;
 use std::time::SystemTime;
 
 use aod_e2e::{
-    Client, DEADLINE, Ended, Runtimes, Server, ServerOptions, Session, cli, cli_if_installed,
-    eventually, extend, plugin,
+    Client, DEADLINE, Ended, MODEL_HOST, Runtimes, Server, ServerOptions, Session, cli,
+    cli_if_installed, eventually, extend, plugin,
 };
 use aod_standin::{Options, Standin};
 use serde_json::{Value, json};
@@ -164,7 +164,7 @@ impl Lab {
         let id = client.create_agent(&body).await;
         let mut body = json!({
             "name": "with-key",
-            "env_vars": {(agent.key): secret(), (agent.endpoint): model.url()},
+            "env_vars": {(agent.key): secret(), (agent.endpoint): model.url_at(MODEL_HOST)},
         });
         extend(&mut body, of_environment);
         let environment = client.create_environment(&body).await;

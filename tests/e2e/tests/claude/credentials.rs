@@ -1,6 +1,6 @@
 //! Keys and tokens: they reach the CLI, and nobody else.
 
-use aod_e2e::{Runtimes, Server, ServerOptions};
+use aod_e2e::{MODEL_HOST, Runtimes, Server, ServerOptions};
 use aod_standin::{Options, Standin};
 use serde_json::json;
 
@@ -17,7 +17,7 @@ async fn an_oauth_token_is_sent_as_a_bearer() {
     let environment = client
         .create_environment(&json!({
             "name": "e",
-            "env_vars": {"CLAUDE_CODE_OAUTH_TOKEN": token, "ANTHROPIC_BASE_URL": model.url()},
+            "env_vars": {"CLAUDE_CODE_OAUTH_TOKEN": token, "ANTHROPIC_BASE_URL": model.url_at(MODEL_HOST)},
         }))
         .await;
     let body = json!({"agent_id": agent, "environment_id": environment, "prompt": "[[say hi]]"});
@@ -48,7 +48,7 @@ async fn a_registered_token_goes_before_the_registered_key() {
     for (name, value) in [
         ("provider_key:anthropic", key.as_str()),
         ("runtime_token:claude-oauth", &token),
-        ("env:ANTHROPIC_BASE_URL", &model.url()),
+        ("env:ANTHROPIC_BASE_URL", &model.url_at(MODEL_HOST)),
     ] {
         let set = client
             .put(&format!("/credentials/{name}"), &json!({"value": value}))

@@ -1,6 +1,6 @@
 //! The example of the API's documentation, and what follows from it.
 
-use aod_e2e::{Runtimes, Server, ServerOptions, types};
+use aod_e2e::{MODEL_HOST, Runtimes, Server, ServerOptions, types};
 use aod_standin::{DEFAULT_ANSWER, Options, Standin};
 use serde_json::json;
 
@@ -17,7 +17,7 @@ async fn the_documented_example_works_as_it_stands() {
         &format!(
             "command = {:?}\nenv = {{ ANTHROPIC_BASE_URL = {:?} }}\n",
             aod_e2e::cli("claude"),
-            model.url()
+            model.url_at(MODEL_HOST)
         ),
     );
     let server = Server::start(ServerOptions::new(runtimes)).await;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use aod_e2e::{Runtimes, Server, ServerOptions, plugin, within};
+use aod_e2e::{MODEL_HOST, Runtimes, Server, ServerOptions, plugin, within};
 use aod_standin::{Options, Standin};
 use futures::future::join;
 use serde_json::json;
@@ -25,7 +25,7 @@ async fn two_first_sessions_share_one_installation() {
     let environment = client
         .create_environment(&json!({
             "name": "e",
-            "env_vars": {"ANTHROPIC_API_KEY": secret(), "ANTHROPIC_BASE_URL": model.url()},
+            "env_vars": {"ANTHROPIC_API_KEY": secret(), "ANTHROPIC_BASE_URL": model.url_at(MODEL_HOST)},
         }))
         .await;
     let body = json!({"agent_id": agent, "environment_id": environment, "prompt": "[[say hi]]"});

@@ -11,7 +11,7 @@ mod install;
 mod live;
 mod words;
 
-use aod_e2e::{Client, Runtimes, Server, ServerOptions, Session, extend};
+use aod_e2e::{Client, MODEL_HOST, Runtimes, Server, ServerOptions, Session, extend};
 use aod_standin::{Options, Standin};
 use serde_json::{Value, json};
 
@@ -45,7 +45,7 @@ impl Lab {
         let without = json!({"env_vars": {"OTHER": "x"}});
         let lab = Self::start("60s", json!({}), without).await;
         lab.register("provider_key:anthropic", &secret()).await;
-        lab.register("env:ANTHROPIC_BASE_URL", &lab.model.url())
+        lab.register("env:ANTHROPIC_BASE_URL", &lab.model.url_at(MODEL_HOST))
             .await;
         lab
     }
@@ -56,7 +56,7 @@ impl Lab {
         let model = Standin::start(Options::default()).await.unwrap();
         let mut body = json!({
             "name": "with-key",
-            "env_vars": {"ANTHROPIC_API_KEY": secret(), "ANTHROPIC_BASE_URL": model.url()},
+            "env_vars": {"ANTHROPIC_API_KEY": secret(), "ANTHROPIC_BASE_URL": model.url_at(MODEL_HOST)},
         });
         extend(&mut body, environment);
         let environment = server.client().create_environment(&body).await;

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use aod_e2e::{Runtimes, Server, ServerOptions, plugin, within};
+use aod_e2e::{MODEL_HOST, Runtimes, Server, ServerOptions, plugin, within};
 use aod_standin::{Options, Standin};
 use serde_json::json;
 
@@ -46,7 +46,7 @@ async fn codex_is_a_row_of_the_agent_client_protocol() {
     let environment = client
         .create_environment(&json!({
             "name": "e",
-            "env_vars": {"OPENAI_API_KEY": key(), "OPENAI_BASE_URL": model.url()},
+            "env_vars": {"OPENAI_API_KEY": key(), "OPENAI_BASE_URL": model.url_at(MODEL_HOST)},
         }))
         .await;
     let body = json!({

@@ -10,8 +10,8 @@ mod stops;
 mod turns;
 
 use aod_e2e::{
-    Client, Ended, Process, Runtimes, Server, ServerOptions, Session, extend, plugin, program,
-    repository,
+    Client, Ended, MODEL_HOST, Process, Runtimes, Server, ServerOptions, Session, extend, plugin,
+    program, repository,
 };
 use aod_standin::{Options, Standin};
 use serde_json::{Value, json};
@@ -36,7 +36,8 @@ impl Lab {
             server: Server::start(options("60s")).await,
             model: Standin::start(Options::default()).await.unwrap(),
         };
-        lab.register("env:OPENAI_BASE_URL", &lab.model.url()).await;
+        lab.register("env:OPENAI_BASE_URL", &lab.model.url_at(MODEL_HOST))
+            .await;
         lab.register("provider_key:openai", &key()).await;
         lab
     }

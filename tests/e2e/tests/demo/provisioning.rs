@@ -1,6 +1,6 @@
 //! What happens before a first turn's CLI is started.
 
-use aod_e2e::{Ended, Runtimes, Server, ServerOptions, plugin};
+use aod_e2e::{Ended, Runtimes, Server, ServerOptions, extend, plugin};
 use serde_json::{Value, json};
 
 async fn run(server: &Server, environment: &Value, prompt: &str) -> Ended {
@@ -77,13 +77,25 @@ async fn a_setup_script_stops_at_its_first_failure() {
 
 #[tokio::test]
 async fn what_cannot_be_enforced_is_refused_and_not_pretended() {
-    let server = Server::demo().await;
-    let environment =
-        json!({"name": "e", "networking": {"type": "limited", "allowed_hosts": ["a.test"]}});
-    let ended = run(&server, &environment, "hello").await;
-    let error = ended.failed();
-    assert!(error.contains("limited"), "{error}");
-    assert!(!ended.events.iter().any(|event| event.kind() == "output"));
+    let options = ServerOptions::new(Runtimes::demo()).set("AOD_SANDBOX__NETWORK", "host");
+    let server = Server::start(options).await;
+    for (asked, named) in [
+        (
+            json!({"networking": {"type": "limited", "allowed_hosts": ["a.test"]}}),
+            "limited",
+        ),
+        (json!({"credentials": "brokered"}), "brokered"),
+    ] {
+        let mut environment = json!({"name": "e"});
+        extend(&mut environment, asked);
+        let ended = run(&server, &environment, "hello").await;
+        let error = ended.failed();
+        assert!(
+            error.contains(named) && error.contains("sandbox.network"),
+            "{error}"
+        );
+        assert!(!ended.events.iter().any(|event| event.kind() == "output"));
+    }
 }
 
 #[tokio::test]

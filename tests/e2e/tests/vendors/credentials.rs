@@ -88,13 +88,18 @@ async fn a_missing_key_is_named(vendor: &'static Vendor) {
     assert_eq!(said(&session, &ended).await, "hi");
 }
 
+/// Where credentials are injected, the agent has the key.
 async fn a_key_is_nowhere_but_in_the_sandbox(vendor: &'static Vendor) {
     let lab = Lab::new(vendor).await;
+    let injected = json!({"name": "e", "credentials": "injected"});
+    let environment = lab.client().create_environment(&injected).await;
     let prompt = format!(
         "[[bash env; echo ${}; touch there; while [ ! -e on ]; do sleep 0.05; done]] [[say done]]",
         vendor.variable
     );
-    let session = lab.session(&prompt).await;
+    let session = lab
+        .session_with(json!({"prompt": prompt, "environment_id": environment}))
+        .await;
     let reached = async || lab.server.workspace_file(&session.id, "there").map(|_| ());
     aod_e2e::eventually("the tool runs", aod_e2e::DEADLINE, reached).await;
     assert_eq!(processes_with(&lab.key), Vec::<String>::new());

@@ -1,6 +1,6 @@
 //! What an agent brings: MCP servers of both kinds, skills, a system prompt.
 
-use aod_e2e::{Ended, files_with, place_mcp_server};
+use aod_e2e::{Ended, MODEL_HOST, files_with, place_mcp_server};
 use serde_json::{Value, json};
 
 use crate::lab::{Lab, Vendor, said, secret};
@@ -86,7 +86,7 @@ async fn an_mcp_server_over_http_is_called(vendor: &'static Vendor) {
     let servers = json!([{
         "name": "far-notes",
         "type": "url",
-        "url": format!("{}/mcp", lab.model.url()),
+        "url": format!("{}/mcp", lab.model.url_at(MODEL_HOST)),
         "headers": {"X-Notes-Token": value},
     }]);
     let agent = lab.agent(json!({"mcp_servers": servers})).await;

@@ -1,6 +1,8 @@
 //! What differs between the vendors, and a server to try one of them on.
 
-use aod_e2e::{Client, Ended, Runtimes, Server, ServerOptions, Session, check_events, extend};
+use aod_e2e::{
+    Client, Ended, MODEL_HOST, Runtimes, Server, ServerOptions, Session, check_events, extend,
+};
 use aod_standin::{Options, Request, Standin};
 use reqwest::Method;
 use reqwest::header::ACCEPT;
@@ -130,7 +132,7 @@ impl Lab {
             vendor,
         };
         let endpoint = format!("env:{}", vendor.endpoint);
-        lab.register(&endpoint, &lab.model.url()).await;
+        lab.register(&endpoint, &lab.model.url_at(MODEL_HOST)).await;
         lab
     }
 

@@ -23,6 +23,7 @@ macro_rules! each_vendor {
     };
 }
 
+mod brokered;
 mod credentials;
 mod extras;
 mod failures;

@@ -11,6 +11,12 @@ pub const PACKAGES: Shape = Shape::Object(&PACKAGES_TABLE);
 /// What sandboxes may reach.
 pub const NETWORKING: Shape = Shape::Object(&NETWORKING_TABLE);
 
+/// Whether providers' credentials enter sandboxes.
+pub const CREDENTIAL_MODE: Shape = Shape::Word(&["brokered", "injected"]);
+
+/// What files in a workspace may decide.
+pub const PROJECT_CONFIG: Shape = Shape::Word(&["instructions", "all", "none"]);
+
 /// Repositories, each in a place of its own.
 pub const RESOURCES: Shape = Shape::List {
     items: &Shape::Union(&RESOURCE),
@@ -117,6 +123,16 @@ static NETWORKING_TABLE: Object = Object {
                 max: 1000,
                 unique: None,
             },
+        ),
+        optional(
+            "allow_package_managers",
+            "With `limited`: whether the public registries of package managers are reachable, too.",
+            Shape::Boolean,
+        ),
+        optional(
+            "allow_mcp_servers",
+            "With `limited`: whether the hosts of the agent's MCP servers are reachable, too.",
+            Shape::Boolean,
         ),
     ],
 };

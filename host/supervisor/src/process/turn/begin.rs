@@ -113,6 +113,8 @@ impl Turn {
             redactor,
             begun: false,
             process,
+            egress: pipes.egress,
+            network_reports: 0,
             status: None,
             gone_at: 0,
             outputs: [

@@ -43,6 +43,11 @@ impl Fold {
                         it perhaps its workspace; numbers go on behind those that were given";
             self.tell(notice(Level::Warning, "history.lost", text), step)?;
         }
+        if self.start.holds_credentials && !goes_on {
+            let text = "the provider's credential is in the sandbox (\"injected\"): the agent can \
+                        read it";
+            self.tell(notice(Level::Info, "credentials.injected", text), step)?;
+        }
         if let Some(text) = self.untested().filter(|_| !goes_on) {
             self.tell(notice(Level::Warning, "cli.untested", text), step)?;
         }

@@ -16,6 +16,7 @@ fn event(body: EventBody) -> Event {
         ordinal: 1,
         inside: None,
         at: Timestamp::now(),
+        truncated: Vec::new(),
         body,
     }
 }

@@ -1,0 +1,110 @@
+//! What the program is told.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use crate::Policy;
+
+/// What a sandbox's egress program is told, once, over its stdin. It may hold secrets: it is never
+/// stored, and its debug output has none.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Config {
+    /// What each listening socket is for, in their order.
+    pub services: Vec<Service>,
+    /// What may be connected to.
+    pub policy: Policy,
+    /// Certificates, as PEM, that are trusted besides the public authorities.
+    #[serde(default)]
+    pub authorities: Option<String>,
+}
+
+/// What a listening socket is for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Service {
+    /// An HTTP proxy (RFC 9110, section 7.6 and 9.3.6).
+    Proxy,
+    /// Connections are passed on to this name and port as they are.
+    Forward {
+        /// The name, which the policy has to map.
+        host: String,
+        /// The port.
+        port: u16,
+    },
+    /// Requests are passed on to an upstream with their placeholders replaced.
+    Gateway(Gateway),
+}
+
+/// A name that leads to an address of the operator's choice.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MappedHost {
+    /// The name.
+    pub name: String,
+    /// The address.
+    pub address: IpAddr,
+    /// The port, whatever port is asked for; none: that one.
+    pub port: Option<u16>,
+}
+
+/// Where a gateway's requests go, and what is put into them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Gateway {
+    /// Who answers them.
+    pub upstream: Upstream,
+    /// Credentials that the sandbox has placeholders of.
+    pub credentials: Vec<Credential>,
+    /// Whether a request without any placeholder is refused; else it is passed on as it is.
+    pub is_required: bool,
+}
+
+/// The server behind a gateway.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Upstream {
+    /// Whether it is reached over TLS.
+    pub tls: bool,
+    /// Its name or address.
+    pub host: String,
+    /// Its port.
+    pub port: u16,
+    /// What every path has to begin with: empty, or segments that begin with a slash each.
+    #[serde(default)]
+    pub path: String,
+}
+
+/// A credential, and how it is recognised and sent.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Credential {
+    /// What the sandbox has instead.
+    pub placeholder: String,
+    /// The credential.
+    pub value: Zeroizing<String>,
+    /// Where requests carry it.
+    pub sent: Vec<Sent>,
+}
+
+impl fmt::Debug for Credential {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Credential")
+            .field("placeholder", &self.placeholder)
+            .field("sent", &self.sent)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Where a request carries a credential.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Sent {
+    /// In the header of this name.
+    Header {
+        /// The name, in lower case.
+        name: String,
+        /// What stands in front of it, such as `Bearer ` with its space.
+        prefix: String,
+    },
+    /// As the query parameter of this name.
+    Query(String),
+}

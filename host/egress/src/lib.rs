@@ -1,0 +1,28 @@
+//! The way out of a sandbox's network namespace.
+//!
+//! A sandbox has no route anywhere. The sockets that listen on its loopback device are served by
+//! the `aod-egress` program, which runs outside of it: whoever started the sandbox's command starts
+//! it when somebody connects ([`aod_launch::Egress`]), and it ends when nobody has for a while. It
+//! belongs to one sandbox and outlives the server with it.
+//!
+//! What it does is in its [`Config`], which it reads from stdin:
+//!
+//! - [`Service::Proxy`] is an HTTP proxy: `CONNECT`, and plain HTTP by absolute URLs. It resolves
+//!   names itself, and connects only where the [`Policy`] allows it: to allowed names, and, after
+//!   resolution, to public addresses.
+//! - [`Service::Gateway`] passes requests on to one upstream, over TLS where that wants it, and puts
+//!   a credential in the place of the placeholder that the sandbox has instead.
+//! - [`Service::Forward`] passes a connection on as it is, to a name that the operator maps to an
+//!   address, for programs that know no proxy.
+//!
+//! What it refuses it reports to its starter, a [`Report`] a line on stdout.
+
+mod address;
+mod config;
+mod policy;
+mod report;
+
+pub use address::is_public;
+pub use config::{Config, Credential, Gateway, MappedHost, Sent, Service, Upstream};
+pub use policy::{Policy, Refusal, Target};
+pub use report::{Outcome, Report};

@@ -1,0 +1,162 @@
+//! Connecting to where the policy lets it.
+
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use aod_egress::{Outcome, Policy, Refusal, Target};
+use hyper::Uri;
+use hyper_util::rt::TokioIo;
+use thiserror::Error;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tower_service::Service;
+
+use super::reporter::Reporter;
+
+/// How long an address may take to take a connection.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Of a name's addresses so many are tried.
+const MAX_ADDRESSES: usize = 6;
+
+/// Why there is no connection.
+#[derive(Debug, Error)]
+pub(super) enum ConnectError {
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    #[error("cannot resolve {host}: {source}")]
+    Resolve { host: String, source: io::Error },
+    #[error("cannot connect to {host}:{port}: {source}")]
+    Connect {
+        host: String,
+        port: u16,
+        source: io::Error,
+    },
+}
+
+/// Makes connections, and reports those that it refuses.
+#[derive(Clone)]
+pub(super) struct Connector {
+    policy: Arc<Policy>,
+    reporter: Arc<Reporter>,
+    /// Whether where it connects to is the configuration's choice and not the sandbox's.
+    is_declared: bool,
+}
+
+impl Connector {
+    pub(super) fn new(policy: Arc<Policy>, reporter: Arc<Reporter>) -> Self {
+        Self {
+            policy,
+            reporter,
+            is_declared: false,
+        }
+    }
+
+    /// For targets that the configuration names: the allow-list is not asked.
+    pub(super) fn declared(&self) -> Self {
+        Self {
+            is_declared: true,
+            ..self.clone()
+        }
+    }
+
+    /// Connects to a host by its name or address.
+    pub(super) async fn connect(&self, host: &str, port: u16) -> Result<TcpStream, ConnectError> {
+        let connected = self.try_connect(host, port).await;
+        match &connected {
+            Err(error @ ConnectError::Refused(_)) => {
+                let reason = error.to_string();
+                self.reporter.tell(Outcome::Refused, host, port, &reason);
+            }
+            // What the sandbox itself chose, it is told itself.
+            Err(error) if self.is_declared => {
+                let reason = error.to_string();
+                self.reporter.tell(Outcome::Failed, host, port, &reason);
+            }
+            _ => {}
+        }
+        connected
+    }
+
+    async fn try_connect(&self, host: &str, port: u16) -> Result<TcpStream, ConnectError> {
+        let target = match self.is_declared {
+            true => self.policy.declared(host, port),
+            false => self.policy.look_up(host, port),
+        }?;
+        let addresses = match target {
+            Target::Address(address) => vec![address],
+            Target::Name(name) => self.resolve(&name, port).await?,
+        };
+        let mut last = io::Error::from(io::ErrorKind::NotFound);
+        for address in addresses {
+            match timeout(PATIENCE, TcpStream::connect(address)).await {
+                Ok(Ok(stream)) => {
+                    let _ = stream.set_nodelay(true);
+                    return Ok(stream);
+                }
+                Ok(Err(error)) => last = error,
+                Err(_) => last = io::ErrorKind::TimedOut.into(),
+            }
+        }
+        Err(ConnectError::Connect {
+            host: host.to_owned(),
+            port,
+            source: last,
+        })
+    }
+
+    /// The addresses of a name that may be connected to. It is these that are connected to: what the
+    /// name is resolved to the next time does not matter.
+    async fn resolve(&self, name: &str, port: u16) -> Result<Vec<SocketAddr>, ConnectError> {
+        let resolved = timeout(PATIENCE, tokio::net::lookup_host((name, port))).await;
+        let resolved = match resolved {
+            Ok(resolved) => resolved,
+            Err(_) => Err(io::ErrorKind::TimedOut.into()),
+        };
+        let found = resolved.map_err(|source| ConnectError::Resolve {
+            host: name.to_owned(),
+            source,
+        })?;
+        let mut allowed = Vec::new();
+        let mut refused = None;
+        for address in found {
+            match self.policy.check(name, address.ip()) {
+                Ok(()) if allowed.len() < MAX_ADDRESSES => allowed.push(address),
+                Ok(()) => {}
+                Err(refusal) => refused = Some(refusal),
+            }
+        }
+        match (allowed.is_empty(), refused) {
+            (true, Some(refusal)) => Err(refusal.into()),
+            _ => Ok(allowed),
+        }
+    }
+}
+
+/// For clients of HTTP.
+impl Service<Uri> for Connector {
+    type Response = TokioIo<TcpStream>;
+    type Error = ConnectError;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, uri: Uri) -> Self::Future {
+        let connector = self.clone();
+        Box::pin(async move {
+            let host = uri.host().unwrap_or_default();
+            let default = if uri.scheme_str() == Some("https") {
+                443
+            } else {
+                80
+            };
+            let port = uri.port_u16().unwrap_or(default);
+            connector.connect(host, port).await.map(TokioIo::new)
+        })
+    }
+}

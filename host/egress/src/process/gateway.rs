@@ -1,0 +1,256 @@
+//! Putting credentials in the place of their placeholders.
+
+use std::io;
+
+use aod_egress::{Credential, Gateway, Sent, Upstream};
+use hyper::body::Incoming;
+use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
+use hyper::http::uri::{Authority, Parts, PathAndQuery, Scheme};
+use hyper::{Request, Response, StatusCode, Uri, Version};
+use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+
+use super::http::{Body, HttpClient, failure, pass_on, reply, strip};
+
+/// A gateway to one upstream.
+pub(super) struct GatewayServer {
+    scheme: Scheme,
+    authority: Authority,
+    /// What every path begins with.
+    path: String,
+    credentials: Vec<Credential>,
+    is_required: bool,
+    client: HttpClient,
+}
+
+/// Why a request is not passed on.
+struct Refused(StatusCode, &'static str, String);
+
+impl GatewayServer {
+    pub(super) fn new(gateway: Gateway, client: HttpClient) -> io::Result<Self> {
+        let Upstream {
+            tls,
+            host,
+            port,
+            path,
+        } = gateway.upstream;
+        let authority = format!("{host}:{port}");
+        Ok(Self {
+            scheme: if tls { Scheme::HTTPS } else { Scheme::HTTP },
+            authority: authority.parse().map_err(io::Error::other)?,
+            path: path.trim_end_matches('/').to_owned(),
+            credentials: gateway.credentials,
+            is_required: gateway.is_required,
+            client,
+        })
+    }
+
+    /// Answers one request.
+    pub(super) async fn handle(&self, request: Request<Incoming>) -> Response<Body> {
+        let answer = match self.translate(request) {
+            Ok(request) => self.client.request(request).await.map_err(|error| {
+                let (status, reason) = failure(&error);
+                Refused(status, "upstream", reason)
+            }),
+            Err(refused) => Err(refused),
+        };
+        match answer {
+            Ok(answer) => pass_on(answer),
+            Err(Refused(status, kind, message)) => {
+                let error = serde_json::json!({
+                    "error": { "type": format!("aod_gateway_{kind}"), "message": message },
+                });
+                reply(status, "application/json", error.to_string())
+            }
+        }
+    }
+
+    /// The request as the upstream gets it.
+    fn translate(&self, mut request: Request<Incoming>) -> Result<Request<Incoming>, Refused> {
+        if request.headers().contains_key(header::UPGRADE) {
+            // Clients that would rather have a WebSocket go on without (RFC 9110, section 15.5.22).
+            let message = "this gateway takes plain requests".to_owned();
+            return Err(Refused(StatusCode::UPGRADE_REQUIRED, "upgrade", message));
+        }
+        let query = request.uri().query().map(str::to_owned);
+        let path = request.uri().path();
+        if !is_below(path, &self.path) {
+            let message = format!("this gateway has no path {path:?}");
+            return Err(Refused(StatusCode::FORBIDDEN, "path", message));
+        }
+        let path = path.to_owned();
+        strip(request.headers_mut());
+        let (query, in_query) = self.fill_query(query.as_deref());
+        let in_headers = self.fill_headers(request.headers_mut());
+        if self.is_required && !(in_query || in_headers) {
+            let message = "the request has no credential of this sandbox".to_owned();
+            return Err(Refused(StatusCode::UNAUTHORIZED, "credential", message));
+        }
+        let rest = match query {
+            Some(query) => format!("{path}?{query}"),
+            None => path,
+        };
+        let mut parts = Parts::default();
+        parts.scheme = Some(self.scheme.clone());
+        parts.authority = Some(self.authority.clone());
+        let invalid = || {
+            Refused(
+                StatusCode::BAD_REQUEST,
+                "request",
+                "the URL is invalid".to_owned(),
+            )
+        };
+        parts.path_and_query = Some(PathAndQuery::try_from(rest).map_err(|_| invalid())?);
+        *request.uri_mut() = Uri::from_parts(parts).map_err(|_| invalid())?;
+        // The upstream's own, which the client puts there.
+        request.headers_mut().remove(header::HOST);
+        *request.version_mut() = Version::HTTP_11;
+        Ok(request)
+    }
+
+    /// Whether a header had a placeholder.
+    fn fill_headers(&self, headers: &mut HeaderMap) -> bool {
+        let mut has_filled = false;
+        for credential in &self.credentials {
+            for sent in &credential.sent {
+                let Sent::Header { name, prefix } = sent else {
+                    continue;
+                };
+                let Ok(name) = name.parse::<HeaderName>() else {
+                    continue;
+                };
+                let Some(filled) = headers
+                    .get(&name)
+                    .and_then(|value| value.to_str().ok())
+                    .and_then(|value| replaced(value, prefix, credential))
+                else {
+                    continue;
+                };
+                headers.insert(name, filled);
+                has_filled = true;
+            }
+        }
+        has_filled
+    }
+
+    /// The query, and whether it had a placeholder.
+    fn fill_query(&self, query: Option<&str>) -> (Option<String>, bool) {
+        let Some(query) = query else {
+            return (None, false);
+        };
+        let mut has_filled = false;
+        let parts: Vec<String> = query
+            .split('&')
+            .map(|pair| {
+                let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+                let value = percent_decode_str(value).decode_utf8_lossy();
+                let credential = self.credentials.iter().find(|credential| {
+                    credential.placeholder == value
+                        && credential.sent.contains(&Sent::Query(name.to_owned()))
+                });
+                match credential {
+                    Some(credential) => {
+                        has_filled = true;
+                        let value = utf8_percent_encode(&credential.value, NON_ALPHANUMERIC);
+                        format!("{name}={value}")
+                    }
+                    None => pair.to_owned(),
+                }
+            })
+            .collect();
+        (Some(parts.join("&")), has_filled)
+    }
+}
+
+/// A header's value with the credential instead of its placeholder, if it is that.
+fn replaced(value: &str, prefix: &str, credential: &Credential) -> Option<HeaderValue> {
+    let (front, rest) = value.split_at_checked(prefix.len())?;
+    // Schemes of authentication are written in any case (RFC 9110, section 11.1).
+    if !front.eq_ignore_ascii_case(prefix) || rest.trim() != credential.placeholder {
+        return None;
+    }
+    let filled = zeroize::Zeroizing::new(format!("{prefix}{}", *credential.value));
+    let mut filled = HeaderValue::from_str(&filled).ok()?;
+    filled.set_sensitive(true);
+    Some(filled)
+}
+
+/// Whether a path lies below a prefix, however a server may read it.
+fn is_below(path: &str, prefix: &str) -> bool {
+    let has_dots = path.split(['/', '\\']).any(|segment| {
+        let segment = percent_decode_str(segment).decode_utf8_lossy();
+        // An encoded slash may hide further segments.
+        segment
+            .split(['/', '\\'])
+            .any(|part| matches!(part, "." | ".."))
+    });
+    let is_beneath = path
+        .strip_prefix(prefix)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+    !has_dots && is_beneath
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_stay_below_their_prefix() {
+        for (path, prefix) in [
+            ("/v1/messages", ""),
+            ("/", ""),
+            ("/team/v1/messages", "/team"),
+            ("/team", "/team"),
+            ("/team/v1beta/models/x:generate", "/team"),
+            ("/team/a..b/.c", "/team"),
+        ] {
+            assert!(is_below(path, prefix), "{path} {prefix}");
+        }
+        for (path, prefix) in [
+            ("/other", "/team"),
+            ("/teams", "/team"),
+            ("/team/../other", "/team"),
+            ("/team/%2e%2e/other", "/team"),
+            ("/team/.%2E/other", "/team"),
+            ("/team/..%2fother", "/team"),
+            ("/team/x%2f..%2f..%2fother", "/team"),
+            ("/team/..\\other", "/team"),
+            ("/..", ""),
+            ("*", "/team"),
+        ] {
+            assert!(!is_below(path, prefix), "{path} {prefix}");
+        }
+    }
+
+    #[test]
+    fn a_placeholder_is_replaced_where_the_credential_is_sent() {
+        let credential = Credential {
+            placeholder: "aod-brokered-1".to_owned(),
+            value: "true-key".to_owned().into(),
+            sent: Vec::new(),
+        };
+        let filled = |value, prefix| {
+            let value = replaced(value, prefix, &credential)?;
+            assert!(value.is_sensitive());
+            Some(value.to_str().unwrap().to_owned())
+        };
+        let key = |text: &str| Some(text.to_owned());
+        assert_eq!(filled("aod-brokered-1", ""), key("true-key"));
+        assert_eq!(
+            filled("Bearer aod-brokered-1", "Bearer "),
+            key("Bearer true-key")
+        );
+        assert_eq!(
+            filled("bearer  aod-brokered-1", "Bearer "),
+            key("Bearer true-key")
+        );
+        for other in [
+            "",
+            "Bearer",
+            "aod-brokered-1",
+            "Bearer aod-brokered-12",
+            "Basic aod-brokered-1",
+        ] {
+            assert_eq!(filled(other, "Bearer "), None, "{other}");
+        }
+    }
+}

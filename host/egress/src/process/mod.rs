@@ -1,0 +1,85 @@
+//! The program: a thread that serves all sockets, and ends when nobody is connected.
+
+mod connect;
+mod forward;
+mod gateway;
+mod http;
+mod proxy;
+mod reporter;
+mod serve;
+
+use std::io;
+use std::os::fd::{FromRawFd as _, OwnedFd, RawFd};
+use std::sync::Arc;
+
+use aod_egress::{Config, Service};
+use aod_launch::FIRST_SOCKET;
+
+use self::connect::Connector;
+use self::gateway::GatewayServer;
+use self::http::client;
+use self::reporter::Reporter;
+use self::serve::{Activity, Handler, accept};
+
+/// No core dumps, no debuggers, no reading of `/proc/self/mem` by others.
+pub fn protect() {
+    use rustix::process::{DumpableBehavior, Resource, Rlimit};
+    // Neither fails for a process that lowers its own limits.
+    let _ = rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable);
+    let none = Rlimit {
+        current: Some(0),
+        maximum: Some(0),
+    };
+    let _ = rustix::process::setrlimit(Resource::Core, none);
+    let _ = rustix::thread::set_no_new_privs(true);
+    // SAFETY: ignoring a signal installs no handler. A connection that breaks is an error of its
+    // own.
+    unsafe { libc::signal(libc::SIGPIPE, libc::SIG_IGN) };
+}
+
+/// Serves until nobody has been connected for a while.
+pub fn run(config: Config) -> io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        // Names are resolved there.
+        .max_blocking_threads(4)
+        .build()?;
+    runtime.block_on(serve(config))
+}
+
+async fn serve(config: Config) -> io::Result<()> {
+    let Config {
+        services,
+        policy,
+        authorities,
+    } = config;
+    let connector = Connector::new(Arc::new(policy), Arc::new(Reporter::default()));
+    let activity = Activity::new();
+    for (number, service) in (FIRST_SOCKET..).zip(services) {
+        let listener = listener(number)?;
+        let handler = match service {
+            Service::Proxy => {
+                Handler::Proxy(connector.clone(), client(connector.clone(), false, None)?)
+            }
+            Service::Forward { host, port } => Handler::Forward(connector.clone(), host, port),
+            Service::Gateway(gateway) => {
+                let uses_tls = gateway.upstream.tls;
+                let client = client(connector.declared(), uses_tls, authorities.as_deref())?;
+                Handler::Gateway(Arc::new(GatewayServer::new(gateway, client)?))
+            }
+        };
+        tokio::spawn(accept(listener, handler, activity.clone()));
+    }
+    activity.quiet().await;
+    Ok(())
+}
+
+/// The listening socket that the starter has put under this number.
+fn listener(number: RawFd) -> io::Result<tokio::net::TcpListener> {
+    // SAFETY: the starter gives a socket for each service, and nobody else here owns it.
+    let socket = unsafe { OwnedFd::from_raw_fd(number) };
+    rustix::io::fcntl_getfd(&socket)?;
+    let listener = std::net::TcpListener::from(socket);
+    listener.set_nonblocking(true)?;
+    tokio::net::TcpListener::from_std(listener)
+}

@@ -1,0 +1,94 @@
+//! The HTTP proxy.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use hyper::body::Incoming;
+use hyper::http::uri::{Authority, Scheme};
+use hyper::{Method, Request, Response, StatusCode, Version, header};
+use hyper_util::rt::TokioIo;
+
+use super::connect::Connector;
+use super::http::{Body, HttpClient, connect_failure, empty, failure, pass_on, reply, strip};
+use super::serve::Connected;
+
+const TEXT: &str = "text/plain; charset=utf-8";
+
+/// Answers one request to the proxy.
+pub(super) async fn handle(
+    request: Request<Incoming>,
+    connector: Connector,
+    client: HttpClient,
+    connected: Arc<Connected>,
+) -> Result<Response<Body>, Infallible> {
+    Ok(match *request.method() {
+        Method::CONNECT => tunnel(request, connector, connected).await,
+        _ => forward(request, client).await,
+    })
+}
+
+/// Makes a tunnel (RFC 9110, section 9.3.6). The connection to the target is there when the client
+/// is told so.
+async fn tunnel(
+    mut request: Request<Incoming>,
+    connector: Connector,
+    connected: Arc<Connected>,
+) -> Response<Body> {
+    let target = request
+        .uri()
+        .authority()
+        .and_then(|authority| Some((host_of(authority)?, authority.port_u16()?)));
+    let Some((host, port)) = target else {
+        return refused(StatusCode::BAD_REQUEST, "CONNECT needs HOST:PORT");
+    };
+    let mut outside = match connector.connect(&host, port).await {
+        Ok(stream) => stream,
+        Err(error) => {
+            let (status, reason) = connect_failure(&error);
+            return refused(status, &reason);
+        }
+    };
+    let upgrade = hyper::upgrade::on(&mut request);
+    tokio::spawn(async move {
+        if let Ok(inside) = upgrade.await {
+            let mut inside = TokioIo::new(inside);
+            let _ = tokio::io::copy_bidirectional(&mut inside, &mut outside).await;
+        }
+        drop(connected);
+    });
+    empty()
+}
+
+/// Passes a request with an absolute URL on.
+async fn forward(mut request: Request<Incoming>, client: HttpClient) -> Response<Body> {
+    let uri = request.uri();
+    if uri.scheme() != Some(&Scheme::HTTP) || uri.authority().and_then(host_of).is_none() {
+        let reason = "this is a proxy: it takes CONNECT, and absolute http URLs";
+        return refused(StatusCode::BAD_REQUEST, reason);
+    }
+    if request.headers().contains_key(header::UPGRADE) {
+        let reason = "what is to be upgraded needs a tunnel: use CONNECT";
+        return refused(StatusCode::NOT_IMPLEMENTED, reason);
+    }
+    strip(request.headers_mut());
+    // It is the URL's, whatever the client said: the two must not differ for the server behind.
+    request.headers_mut().remove(header::HOST);
+    *request.version_mut() = Version::HTTP_11;
+    match client.request(request).await {
+        Ok(answer) => pass_on(answer),
+        Err(error) => {
+            let (status, reason) = failure(&error);
+            refused(status, &reason)
+        }
+    }
+}
+
+/// The host, where there is no user information in front of it.
+fn host_of(authority: &Authority) -> Option<String> {
+    let has_user = authority.as_str().contains('@');
+    (!has_user && !authority.host().is_empty()).then(|| authority.host().to_owned())
+}
+
+fn refused(status: StatusCode, reason: &str) -> Response<Body> {
+    reply(status, TEXT, format!("aod: {reason}\n"))
+}

@@ -1,0 +1,7 @@
+//! The program with its sockets, as a sandbox's starter runs it, between real clients and servers.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod gateway;
+mod proxy;
+mod support;

@@ -1,0 +1,168 @@
+//! The program, servers behind it, and a plain client.
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::fd::AsRawFd;
+use std::os::unix::process::CommandExt as _;
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use aod_egress::{Config, MappedHost, Policy, Report, Service, Upstream};
+use aod_launch::FIRST_SOCKET;
+
+/// The running program; killed when dropped.
+pub(crate) struct Egress {
+    child: Child,
+    reports: BufReader<ChildStdout>,
+    /// Where each service listens.
+    pub(crate) at: Vec<SocketAddr>,
+}
+
+impl Egress {
+    pub(crate) fn start(config: &Config) -> Self {
+        let sockets: Vec<TcpListener> = config
+            .services
+            .iter()
+            .map(|_| TcpListener::bind("127.0.0.1:0").unwrap())
+            .collect();
+        let at = sockets.iter().map(|it| it.local_addr().unwrap()).collect();
+        let numbers: Vec<i32> = sockets.iter().map(AsRawFd::as_raw_fd).collect();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_aod-egress"));
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        // SAFETY: between fork and exec this makes system calls alone.
+        unsafe {
+            command.pre_exec(move || {
+                // Out of the way first: a target may be another's number.
+                let mut lifted = [0; 16];
+                for (copy, number) in lifted.iter_mut().zip(&numbers) {
+                    *copy = libc::fcntl(*number, libc::F_DUPFD_CLOEXEC, 100);
+                }
+                for (copy, target) in lifted.iter().zip(FIRST_SOCKET..).take(numbers.len()) {
+                    if libc::dup2(*copy, target) < 0 {
+                        return Err(std::io::Error::last_os_error());
+                    }
+                }
+                Ok(())
+            });
+        }
+        let mut child = command.spawn().unwrap();
+        let json = serde_json::to_vec(config).unwrap();
+        child.stdin.take().unwrap().write_all(&json).unwrap();
+        let reports = BufReader::new(child.stdout.take().unwrap());
+        Self { child, reports, at }
+    }
+
+    /// The next report; waits for it.
+    pub(crate) fn report(&mut self) -> Report {
+        let mut line = String::new();
+        self.reports.read_line(&mut line).unwrap();
+        serde_json::from_str(&line).unwrap()
+    }
+
+    /// The reports that are left when it is killed.
+    pub(crate) fn last_reports(mut self) -> Vec<Report> {
+        self.child.kill().unwrap();
+        let mut text = String::new();
+        self.reports.read_to_string(&mut text).unwrap();
+        text.lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect()
+    }
+}
+
+impl Drop for Egress {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A policy that lets everything public through, and these names to the machine's own ports.
+pub(crate) fn open(names: &[&str]) -> Policy {
+    Policy {
+        hosts: names
+            .iter()
+            .map(|&name| MappedHost {
+                name: name.to_owned(),
+                address: "127.0.0.1".parse().unwrap(),
+                port: None,
+            })
+            .collect(),
+        ..Policy::default()
+    }
+}
+
+pub(crate) fn config(services: Vec<Service>, policy: Policy) -> Config {
+    Config {
+        services,
+        policy,
+        authorities: None,
+    }
+}
+
+pub(crate) fn upstream(host: &str, port: u16) -> Upstream {
+    Upstream {
+        tls: false,
+        host: host.to_owned(),
+        port,
+        path: String::new(),
+    }
+}
+
+/// Sends bytes, and answers all that comes back.
+pub(crate) fn ask(at: SocketAddr, request: &str) -> String {
+    let mut stream = TcpStream::connect(at).unwrap();
+    stream
+        .set_read_timeout(Some(Duration::from_secs(20)))
+        .unwrap();
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut answer = Vec::new();
+    // A server may reset what it has answered.
+    let _ = stream.read_to_end(&mut answer);
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+/// A request that wants the connection closed behind its answer.
+pub(crate) fn get(target: &str, headers: &str) -> String {
+    format!("GET {target} HTTP/1.1\r\nhost: inside\r\nconnection: close\r\n{headers}\r\n")
+}
+
+/// A server that records requests' heads and gives one answer to all.
+pub(crate) struct Server {
+    pub(crate) port: u16,
+    seen: Arc<Mutex<Vec<String>>>,
+}
+
+impl Server {
+    pub(crate) fn start(answer: &'static str) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let heads = seen.clone();
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let mut stream = stream.unwrap();
+                let head = read_head(&mut stream);
+                heads.lock().unwrap().push(head);
+                let _ = stream.write_all(answer.as_bytes());
+            }
+        });
+        Self { port, seen }
+    }
+
+    /// Requests so far.
+    pub(crate) fn seen(&self) -> Vec<String> {
+        self.seen.lock().unwrap().clone()
+    }
+}
+
+/// Reads a request's head.
+pub(crate) fn read_head(stream: &mut impl std::io::Read) -> String {
+    let mut head = Vec::new();
+    let mut byte = [0];
+    while !head.ends_with(b"\r\n\r\n") && stream.read(&mut byte).unwrap_or(0) > 0 {
+        head.push(byte[0]);
+    }
+    String::from_utf8(head).unwrap()
+}

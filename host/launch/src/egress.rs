@@ -1,0 +1,178 @@
+//! What serves the sockets that listen in a command's own network namespace.
+
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::net::SocketAddrV4;
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::path::PathBuf;
+
+use rustix::event::{PollFd, PollFlags, Timespec};
+use serde::{Deserialize, Serialize};
+
+use crate::data::ABOVE;
+use crate::start::start_with;
+use crate::{
+    Input, KillRoute, Launch, Output, PolledLimits, Process, SecretBytes, SignalRoute, StartOptions,
+};
+
+/// The first descriptor under which the server finds the listening sockets, in the order of
+/// [`Egress::listen`].
+pub const FIRST_SOCKET: i32 = 3;
+/// A server that dies so often is not started again: connections wait in vain then.
+const MAX_FAILURES: u32 = 20;
+/// The longest line of a server's report; what is longer is dropped.
+const MAX_LINE: usize = 16 << 10;
+
+/// A command's only way out of its own network namespace: sockets that listen inside, and a program
+/// outside that serves them.
+///
+/// The program is started when somebody connects, by whoever started the command, and ends when
+/// nobody has been connected for a while, so that a command without network traffic costs nothing.
+/// It reads its configuration from stdin, has the sockets as descriptors from [`FIRST_SOCKET`] on,
+/// and may write lines to stdout, which are for the starter.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Egress {
+    /// Descriptor under which the launcher writes which process is in the namespace, as JSON with
+    /// the key `child-pid` (`bwrap --info-fd`).
+    pub info_fd: i32,
+    /// Descriptor from which the launcher reads a byte before it executes the command
+    /// (`bwrap --block-fd`).
+    pub block_fd: i32,
+    /// Where it listens, inside.
+    pub listen: Vec<SocketAddrV4>,
+    /// The program that serves the sockets: absolute.
+    pub program: PathBuf,
+    /// What it reads from stdin. It may hold secrets.
+    pub config: SecretBytes,
+}
+
+/// The sockets, and the program that serves them while there are connections. Dropping it ends
+/// both.
+#[derive(Debug)]
+pub struct EgressServer {
+    sockets: Vec<OwnedFd>,
+    program: PathBuf,
+    config: SecretBytes,
+    running: Option<Running>,
+    failures: u32,
+}
+
+#[derive(Debug)]
+struct Running {
+    process: Process,
+    report: File,
+    /// What has been read of a line.
+    line: Vec<u8>,
+}
+
+impl EgressServer {
+    pub(crate) fn new(egress: &Egress, sockets: Vec<OwnedFd>) -> Self {
+        Self {
+            sockets,
+            program: egress.program.clone(),
+            config: egress.config.clone(),
+            running: None,
+            failures: 0,
+        }
+    }
+
+    /// What to wait for, until one is readable, before the next [`EgressServer::advance`].
+    pub fn wanted(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        let report = self.running.as_ref().map(|running| running.report.as_fd());
+        let may_start = self.running.is_none() && self.failures < MAX_FAILURES;
+        let sockets = self.sockets.iter().filter(move |_| may_start);
+        report
+            .into_iter()
+            .chain(sockets.map(|socket| socket.as_fd()))
+    }
+
+    /// Starts the program where somebody connects, takes its end, and hands over the lines that it
+    /// has written. Never waits.
+    ///
+    /// # Errors
+    /// When the program cannot be started. It is tried again with the next call, up to a bound.
+    pub fn advance(&mut self, on_line: &mut dyn FnMut(&[u8])) -> io::Result<()> {
+        if let Some(running) = &mut self.running {
+            if running.read(on_line)? {
+                return Ok(());
+            }
+            let status = running.process.wait()?;
+            if status.code != Some(0) {
+                self.failures += 1;
+            }
+            self.running = None;
+        }
+        if self.failures < MAX_FAILURES && self.has_connection()? {
+            self.running = Some(self.run().inspect_err(|_| self.failures += 1)?);
+        }
+        Ok(())
+    }
+
+    fn has_connection(&self) -> io::Result<bool> {
+        let mut polled: Vec<PollFd<'_>> = self
+            .sockets
+            .iter()
+            .map(|socket| PollFd::new(socket, PollFlags::IN))
+            .collect();
+        match rustix::event::poll(&mut polled, Some(&Timespec::default())) {
+            Ok(ready) => Ok(ready > 0),
+            Err(rustix::io::Errno::INTR) => Ok(false),
+            Err(errno) => Err(errno.into()),
+        }
+    }
+
+    fn run(&self) -> io::Result<Running> {
+        let launch = Launch {
+            program: self.program.clone(),
+            args: Vec::new(),
+            env: Vec::new(),
+            cwd: "/".into(),
+            data_fds: Vec::new(),
+            cgroup: None,
+            signal_route: SignalRoute::Started,
+            kill_route: KillRoute::Group,
+            polled_limits: PolledLimits::default(),
+            egress: None,
+        };
+        let options = StartOptions {
+            input: Input::Content(self.config.expose()),
+            output: Output::Joined,
+            umask: None,
+        };
+        let mut given = Vec::with_capacity(self.sockets.len());
+        for (socket, number) in self.sockets.iter().zip(FIRST_SOCKET..ABOVE) {
+            given.push((crate::data::lift(socket)?, number));
+        }
+        let (process, pipes) = start_with(&launch, options, given).map_err(io::Error::other)?;
+        Ok(Running {
+            process,
+            report: pipes.stdout,
+            line: Vec::new(),
+        })
+    }
+}
+
+impl Running {
+    /// Reads what there is; false at the end.
+    fn read(&mut self, on_line: &mut dyn FnMut(&[u8])) -> io::Result<bool> {
+        let mut piece = [0; 4096];
+        loop {
+            let count = match self.report.read(&mut piece) {
+                Ok(0) => return Ok(false),
+                Ok(count) => count,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(true),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(error),
+            };
+            for part in piece[..count].split_inclusive(|byte| *byte == b'\n') {
+                self.line.extend_from_slice(part);
+                if self.line.ends_with(b"\n") {
+                    on_line(&self.line[..self.line.len() - 1]);
+                    self.line.clear();
+                } else if self.line.len() > MAX_LINE {
+                    self.line.clear();
+                }
+            }
+        }
+    }
+}

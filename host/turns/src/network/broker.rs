@@ -1,0 +1,246 @@
+//! Keeping providers' credentials out of sandboxes.
+
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddrV4};
+
+use aod_egress::{Credential, Gateway, Sent, Upstream};
+use aod_resources::{Agent, McpTransport};
+use aod_runtime::types::{AuthStyle, Description, Endpoint, EndpointSource, Provider};
+use secrecy::ExposeSecret as _;
+use url::Url;
+use uuid::Uuid;
+
+use super::FIRST_GATEWAY;
+use crate::mcp::mcp_names;
+use crate::secrets::{TurnSecrets, mcp_reference};
+
+/// What placeholders begin with.
+const PLACEHOLDER: &str = "aod-brokered-";
+/// The most gateways of one sandbox.
+const MAX_GATEWAYS: usize = 60;
+
+/// The gateways of a sandbox.
+#[derive(Debug, Default)]
+pub(crate) struct Brokered {
+    /// Each with where it listens.
+    pub(super) routes: Vec<Route>,
+    /// Providers' base URLs, as the sandbox sees them.
+    pub(crate) endpoints: Vec<Endpoint>,
+    /// URLs of MCP servers, as the sandbox sees them, by their positions.
+    pub(crate) mcp: BTreeMap<usize, String>,
+}
+
+#[derive(Debug)]
+pub(super) struct Route {
+    pub(super) listen: SocketAddrV4,
+    pub(super) gateway: Gateway,
+    /// The variable by which the CLI finds it.
+    pub(super) variable: Option<(String, String)>,
+}
+
+impl Brokered {
+    /// Whether a provider is reached through a gateway.
+    pub(crate) fn has_provider(&self, provider: &str) -> bool {
+        self.endpoints
+            .iter()
+            .any(|endpoint| endpoint.provider == provider)
+    }
+
+    /// The URL inside of the sandbox, for one outside.
+    fn add(
+        &mut self,
+        url: &Url,
+        path: String,
+        credentials: Vec<Credential>,
+        is_required: bool,
+    ) -> Option<String> {
+        let offset = u16::try_from(self.routes.len()).ok()?;
+        if self.routes.len() >= MAX_GATEWAYS {
+            return None;
+        }
+        let upstream = Upstream {
+            tls: url.scheme() == "https",
+            host: url.host_str()?.to_owned(),
+            port: url.port_or_known_default()?,
+            path,
+        };
+        let listen = SocketAddrV4::new(Ipv4Addr::LOCALHOST, FIRST_GATEWAY + offset);
+        self.routes.push(Route {
+            listen,
+            gateway: Gateway {
+                upstream,
+                credentials,
+                is_required,
+            },
+            variable: None,
+        });
+        let rest = &url[url::Position::BeforePath..];
+        // Where the URL has no path, its one form has a slash that the user did not write.
+        let rest = if rest == "/" { "" } else { rest };
+        Some(format!("http://{listen}{rest}"))
+    }
+}
+
+/// Puts placeholders in the place of all credentials that a gateway can fill in, and says which
+/// gateways do. `endpoints` are the base URLs that are given for providers.
+pub(crate) fn broker(
+    secrets: &mut TurnSecrets,
+    description: &Description,
+    agent: &Agent,
+    endpoints: &[Endpoint],
+) -> Brokered {
+    let mut brokered = Brokered::default();
+    for provider in &description.providers {
+        let Some(url) = upstream(provider, endpoints).and_then(plain) else {
+            continue;
+        };
+        let mut credentials = Vec::new();
+        for kind in &description.credentials {
+            if kind.providers.contains(&provider.id) && !kind.sent.is_empty() {
+                let sent = kind.sent.iter().map(sent).collect();
+                credentials.extend(credential(secrets, &kind.variable, sent));
+            }
+        }
+        if credentials.is_empty() {
+            continue;
+        }
+        let Some(inside) = brokered.add(&url, base_path(&url), credentials, true) else {
+            continue;
+        };
+        if let (Some(route), Some(variable)) =
+            (brokered.routes.last_mut(), &provider.endpoint_variable)
+        {
+            route.variable = Some((variable.clone(), inside.clone()));
+        }
+        brokered.endpoints.push(Endpoint {
+            provider: provider.id.clone(),
+            url: inside,
+            source: EndpointSource::Gateway,
+        });
+    }
+    for (index, server) in agent.mcp_servers.iter().enumerate() {
+        let McpTransport::Url { url, .. } = &server.transport else {
+            continue;
+        };
+        let Some(url) = plain(url) else { continue };
+        let mut credentials = Vec::new();
+        for (position, (header, _)) in mcp_names(server).enumerate() {
+            let sent = Sent::Header {
+                name: header.to_ascii_lowercase(),
+                prefix: String::new(),
+            };
+            let name = mcp_reference(index, position);
+            credentials.extend(credential(secrets, &name, vec![sent]));
+        }
+        if !credentials.is_empty()
+            && let Some(inside) = brokered.add(&url, String::new(), credentials, false)
+        {
+            brokered.mcp.insert(index, inside);
+        }
+    }
+    brokered
+}
+
+/// Where a provider is: at the base URL that is given for it, or at its own.
+pub(super) fn upstream<'a>(provider: &'a Provider, endpoints: &'a [Endpoint]) -> Option<&'a str> {
+    let given = endpoints
+        .iter()
+        .find(|endpoint| endpoint.provider == provider.id);
+    given
+        .map(|endpoint| &endpoint.url)
+        .or(provider.default_endpoint.as_ref())
+        .map(String::as_str)
+}
+
+/// A secret that the sandbox has a placeholder of from now on.
+fn credential(secrets: &mut TurnSecrets, name: &str, sent: Vec<Sent>) -> Option<Credential> {
+    let new = || format!("{PLACEHOLDER}{}", Uuid::new_v4().simple());
+    let (placeholder, value) = secrets.hide(name, new)?;
+    Some(Credential {
+        placeholder,
+        value: value.expose_secret().to_owned().into(),
+        sent,
+    })
+}
+
+fn sent(style: &AuthStyle) -> Sent {
+    match style {
+        AuthStyle::Header(header) => Sent::Header {
+            name: header.name.clone(),
+            prefix: header.prefix.clone(),
+        },
+        AuthStyle::Query(name) => Sent::Query(name.clone()),
+    }
+}
+
+/// A URL of a server, without what is no part of a base URL.
+fn plain(url: &str) -> Option<Url> {
+    let url = Url::parse(url).ok()?;
+    let is_plain = matches!(url.scheme(), "http" | "https")
+        && url.username().is_empty()
+        && url.password().is_none();
+    is_plain.then_some(url)
+}
+
+/// What all paths at a base URL begin with: its own, without the API's version, which some clients
+/// write there and some do not.
+fn base_path(url: &Url) -> String {
+    let path = url.path().trim_end_matches('/');
+    let is_version = |segment: &str| {
+        segment
+            .strip_prefix('v')
+            .is_some_and(|rest| rest.starts_with(|first: char| first.is_ascii_digit()))
+    };
+    match path.rsplit_once('/') {
+        Some((front, last)) if is_version(last) => front.to_owned(),
+        _ => path.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_begin_as_the_base_url_without_its_version() {
+        for (url, path) in [
+            ("https://api.example", ""),
+            ("https://api.example/", ""),
+            ("https://api.example/v1", ""),
+            ("https://api.example/v1beta/", ""),
+            ("https://api.example/team/v1", "/team"),
+            ("https://api.example/team", "/team"),
+            ("https://api.example/vault", "/vault"),
+        ] {
+            assert_eq!(base_path(&Url::parse(url).unwrap()), path, "{url}");
+        }
+    }
+
+    #[test]
+    fn a_url_inside_has_the_path_of_the_one_outside() {
+        let mut brokered = Brokered::default();
+        let mut add = |url: &str| {
+            let url = Url::parse(url).unwrap();
+            brokered.add(&url, base_path(&url), Vec::new(), true)
+        };
+        let inside = |text: &str| Some(text.to_owned());
+        assert_eq!(add("https://x.example"), inside("http://127.0.0.1:61081"));
+        assert_eq!(add("http://x:9/v1/"), inside("http://127.0.0.1:61082/v1/"));
+        assert_eq!(
+            add("http://[::1]:9/a?b=c"),
+            inside("http://127.0.0.1:61083/a?b=c")
+        );
+        let upstreams = brokered.routes.iter().map(|route| &route.gateway.upstream);
+        let upstreams: Vec<_> = upstreams
+            .map(|it| (it.tls, it.host.as_str(), it.port))
+            .collect();
+        assert_eq!(
+            upstreams,
+            [
+                (true, "x.example", 443),
+                (false, "x", 9),
+                (false, "[::1]", 9)
+            ]
+        );
+    }
+}

@@ -1,0 +1,210 @@
+//! What a session's sandboxes reach, and by which way.
+//!
+//! A sandbox has a network namespace of its own, and on its loopback device an HTTP proxy, a gateway
+//! for each provider whose credential is brokered, and a port for each name that the operator maps.
+//! `aod-egress` serves them from outside.
+
+mod broker;
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddrV4};
+
+use aod_egress::{Config, MappedHost, Policy, Service};
+use aod_resources::{McpTransport, NetworkingKind};
+use aod_runtime::types::{Description, Endpoint};
+use aod_sandbox::{Network, SandboxSpec};
+use aod_store::SessionRecord;
+use url::Url;
+use zeroize::Zeroizing;
+
+pub(crate) use self::broker::{Brokered, broker};
+use self::broker::{Route, upstream};
+use crate::config::EgressConfig;
+use crate::{Error, Result};
+
+/// Where the proxy listens inside of sandboxes. This port and the following ones are beyond those
+/// that the kernel gives away, and none that servers are known by.
+const PROXY: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 61_080);
+/// The first port of gateways.
+const FIRST_GATEWAY: u16 = 61_081;
+/// Mapped names have addresses of their own from here on, inside.
+const FIRST_MAPPED: Ipv4Addr = Ipv4Addr::new(127, 61, 0, 1);
+
+/// What a sandbox is given of the network.
+#[derive(Debug)]
+pub(crate) struct SandboxNetwork {
+    network: Network,
+    hosts: Vec<(String, IpAddr)>,
+    variables: Vec<(String, String)>,
+}
+
+impl SandboxNetwork {
+    /// The host's own network: for drivers without isolation, and where the operator says so.
+    pub(crate) fn of_host(config: &EgressConfig) -> Self {
+        let hosts = config.hosts.iter();
+        Self {
+            network: Network::Host,
+            hosts: hosts
+                .map(|mapped| (mapped.name.clone(), mapped.address))
+                .collect(),
+            variables: Vec::new(),
+        }
+    }
+
+    /// The open internet, and what the operator maps: for what prepares a session.
+    pub(crate) fn open(config: &EgressConfig) -> Result<Self> {
+        if config.shares_host {
+            return Ok(Self::of_host(config));
+        }
+        Self::served(config, policy(config, None), Vec::new())
+    }
+
+    /// What the session's environment allows, and the gateways.
+    pub(crate) fn of_turn(
+        config: &EgressConfig,
+        session: &SessionRecord,
+        description: &Description,
+        endpoints: &[Endpoint],
+        brokered: &mut Brokered,
+    ) -> Result<Self> {
+        if config.shares_host {
+            return Ok(Self::of_host(config));
+        }
+        let allowed = allowed(config, session, description, endpoints, brokered);
+        let routes = std::mem::take(&mut brokered.routes);
+        Self::served(config, policy(config, allowed), routes)
+    }
+
+    fn served(config: &EgressConfig, policy: Policy, routes: Vec<Route>) -> Result<Self> {
+        let mut listen = vec![PROXY];
+        let mut services = vec![Service::Proxy];
+        let mut direct = vec![
+            "127.0.0.1".to_owned(),
+            "localhost".to_owned(),
+            "::1".to_owned(),
+        ];
+        let mut hosts = Vec::new();
+        for (at, port, forwarded) in forwards(&policy) {
+            listen.push(SocketAddrV4::new(at, port));
+            services.push(Service::Forward {
+                host: forwarded.clone(),
+                port,
+            });
+            if forwarded.parse::<IpAddr>().is_err() {
+                hosts.push((forwarded.clone(), IpAddr::V4(at)));
+            }
+            direct.push(forwarded);
+        }
+        let mut variables = proxy_variables(&direct.join(","));
+        for route in routes {
+            listen.push(route.listen);
+            services.push(Service::Gateway(route.gateway));
+            variables.extend(route.variable);
+        }
+        let told = Config {
+            services,
+            policy,
+            authorities: config.authorities.clone(),
+        };
+        let told = serde_json::to_vec(&told).map_err(Error::internal)?;
+        Ok(Self {
+            network: Network::Egress(aod_sandbox::Egress {
+                listen,
+                program: config.program.clone(),
+                config: Zeroizing::new(told).into(),
+            }),
+            hosts,
+            variables,
+        })
+    }
+
+    /// Sets what a command's sandbox has. Its variables win over all others: there is no other way.
+    pub(crate) fn apply(self, spec: &mut SandboxSpec) {
+        spec.network = self.network;
+        spec.hosts = self.hosts;
+        for (name, value) in self.variables {
+            spec.env.retain(|(known, _)| *known != name);
+            spec.env.push((name, Zeroizing::new(value)));
+        }
+    }
+}
+
+fn policy(config: &EgressConfig, allowed: Option<Vec<String>>) -> Policy {
+    Policy {
+        allowed,
+        hosts: config.hosts.clone(),
+        allow_private: config.allow_private,
+    }
+}
+
+/// The names that a session may reach; none where it may reach all.
+fn allowed(
+    config: &EgressConfig,
+    session: &SessionRecord,
+    description: &Description,
+    endpoints: &[Endpoint],
+    brokered: &Brokered,
+) -> Option<Vec<String>> {
+    let networking = &session.environment.as_ref()?.networking;
+    if networking.kind != NetworkingKind::Limited {
+        return None;
+    }
+    let mut allowed = networking.allowed_hosts.clone();
+    if networking.allow_package_managers {
+        allowed.extend(config.package_hosts.iter().cloned());
+    }
+    if networking.allow_mcp_servers {
+        let urls = session.agent.mcp_servers.iter();
+        allowed.extend(urls.filter_map(|server| match &server.transport {
+            McpTransport::Url { url, .. } => host_of(url),
+            McpTransport::Stdio { .. } => None,
+        }));
+    }
+    // What the gateways lead to need not be reached in another way.
+    let providers = description.providers.iter();
+    allowed.extend(
+        providers
+            .filter(|provider| !brokered.has_provider(&provider.id))
+            .filter_map(|provider| host_of(upstream(provider, endpoints)?)),
+    );
+    Some(allowed)
+}
+
+fn host_of(url: &str) -> Option<String> {
+    Some(Url::parse(url).ok()?.host_str()?.to_owned())
+}
+
+/// The mapped names that programs reach without the proxy, too: where, at which port, and the name.
+fn forwards(policy: &Policy) -> Vec<(Ipv4Addr, u16, String)> {
+    let reachable = |mapped: &&MappedHost| policy.look_up(&mapped.name, 0).is_ok();
+    let mapped = policy.hosts.iter().filter(reachable);
+    mapped
+        .zip(FIRST_MAPPED.to_bits()..)
+        .filter_map(|(mapped, own)| {
+            let port = mapped.port?;
+            let at = match mapped.name.parse::<Ipv4Addr>() {
+                Ok(address) if address.is_loopback() => address,
+                // There is no way to such an address but the proxy.
+                Ok(_) => return None,
+                Err(_) => Ipv4Addr::from_bits(own),
+            };
+            Some((at, port, mapped.name.clone()))
+        })
+        .collect()
+}
+
+/// The variables by which programs find their proxy, in both of the cases that are in use.
+fn proxy_variables(direct: &str) -> Vec<(String, String)> {
+    let proxy = format!("http://{PROXY}");
+    let mut variables = Vec::new();
+    for (name, value) in [
+        ("http_proxy", proxy.as_str()),
+        ("https_proxy", proxy.as_str()),
+        ("no_proxy", direct),
+    ] {
+        variables.push((name.to_owned(), value.to_owned()));
+        variables.push((name.to_ascii_uppercase(), value.to_owned()));
+    }
+    // Node.js reads them from version 24 on, when this is set.
+    variables.push(("NODE_USE_ENV_PROXY".to_owned(), "1".to_owned()));
+    variables
+}

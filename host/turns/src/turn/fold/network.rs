@@ -1,0 +1,31 @@
+//! Connections that the sandbox did not get.
+
+use std::io;
+
+use aod_egress::{Outcome, Report};
+use aod_log::Record;
+use aod_resources::event::Level;
+
+use super::{Fold, Step, notice};
+
+impl Fold {
+    /// Tells what its egress program reported.
+    pub(super) fn take_network(
+        &mut self,
+        record: &Record<'_>,
+        step: &mut Step<'_>,
+    ) -> io::Result<()> {
+        let Ok(report) = serde_json::from_slice::<Report>(record.payload) else {
+            return Ok(());
+        };
+        let (code, verb) = match report.outcome {
+            Outcome::Failed => ("network.failed", "failed"),
+            _ => ("network.refused", "was refused"),
+        };
+        let text = format!(
+            "a connection to {} {verb}: {}",
+            report.target, report.reason
+        );
+        self.tell(notice(Level::Warning, code, text), step)
+    }
+}

@@ -1,0 +1,6 @@
+//! What sandboxes reach, tried from inside, and what they hold of their users' credentials.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod limited;
+mod web;

@@ -1,0 +1,105 @@
+//! Credentials that never enter the sandbox.
+
+use serde_json::json;
+
+use crate::lab::{Lab, Vendor, said};
+
+each_vendor!(
+    a_brokered_key_is_nowhere_in_the_sandbox,
+    an_injected_key_is_found_by_the_same_search,
+);
+
+/// Looks for whatever has the form of a key: in the environment and the arguments of all processes,
+/// in all files that it can read, and in the memory of all processes that let it.
+const SEARCH: &str = r#"
+import os, re, sys
+form = re.compile(sys.argv[1].encode() + b"[0-9a-f]{32}")
+found, looked = set(), {"files": 0, "memory": 0}
+
+def look(data, where):
+    for key in form.findall(data):
+        found.add(key.decode() + " " + where)
+
+def read(path, where):
+    try:
+        with open(path, "rb") as file:
+            look(file.read(64 << 20), where)
+            looked["files"] += 1
+    except OSError:
+        pass
+
+look("\0".join(f"{k}={v}" for k, v in os.environ.items()).encode(), "env")
+for pid in filter(str.isdigit, os.listdir("/proc")):
+    for name in ("environ", "cmdline"):
+        read(f"/proc/{pid}/{name}", name)
+    if int(pid) == os.getpid():
+        continue
+    try:
+        maps = open(f"/proc/{pid}/maps").read().splitlines()
+        memory = open(f"/proc/{pid}/mem", "rb", 0)
+    except OSError:
+        continue
+    for line in maps:
+        span, rights = line.split()[:2]
+        begin, end = (int(part, 16) for part in span.split("-"))
+        if "rw" in rights and end - begin < 1 << 30:
+            try:
+                memory.seek(begin)
+                look(memory.read(end - begin), "memory")
+                looked["memory"] += 1
+            except (OSError, ValueError, OverflowError):
+                pass
+for top in ("/workspace", os.environ["HOME"], "/tmp", "/run", "/etc", "/dev/shm"):
+    for folder, _, names in os.walk(top):
+        for name in names:
+            path = os.path.join(folder, name)
+            if os.path.isfile(path):
+                read(path, path)
+with open("/workspace/found", "w") as out:
+    out.write("\n".join(sorted(found)) + "\n")
+    out.write(f"looked at {looked['files']} files, {looked['memory']} pieces of memory\n")
+"#;
+
+/// Has the agent search its sandbox; answers what it found, and the keys that the model was sent.
+async fn search(vendor: &'static Vendor, mode: &str) -> (Lab, String, Vec<String>) {
+    let lab = Lab::new(vendor).await;
+    let environment = lab
+        .client()
+        .create_environment(&json!({
+            "name": "e",
+            "credentials": mode,
+            "setup_script": format!("cat >/workspace/search.py <<'END'\n{SEARCH}\nEND\n"),
+        }))
+        .await;
+    let prompt = format!(
+        "[[bash env; python3 /workspace/search.py {}]] [[say done]] searching",
+        vendor.prefix
+    );
+    let session = lab
+        .session_with(json!({"prompt": prompt, "environment_id": environment}))
+        .await;
+    let ended = session.ended().await.completed();
+    assert_eq!(said(&session, &ended).await, "done");
+    let found = lab.server.workspace_file(&session.id, "found").unwrap();
+    let sent = lab.asked("searching");
+    let sent = sent.into_iter().map(|it| it.credential.unwrap_or_default());
+    let sent = sent.collect();
+    (lab, found, sent)
+}
+
+async fn a_brokered_key_is_nowhere_in_the_sandbox(vendor: &'static Vendor) {
+    let (lab, found, sent) = search(vendor, "brokered").await;
+    assert!(
+        !sent.is_empty() && sent.iter().all(|key| *key == lab.key),
+        "{sent:?}"
+    );
+    assert!(!found.contains(&lab.key), "{found}");
+    let (_, looked) = found.rsplit_once("looked at ").unwrap();
+    assert!(!looked.starts_with("0 "), "{found}");
+}
+
+async fn an_injected_key_is_found_by_the_same_search(vendor: &'static Vendor) {
+    let (lab, found, sent) = search(vendor, "injected").await;
+    assert!(sent.iter().all(|key| *key == lab.key), "{sent:?}");
+    assert!(found.contains(&lab.key), "{found}");
+}
