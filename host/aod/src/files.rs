@@ -32,9 +32,8 @@ pub(crate) enum FilesCommand {
     Ls {
         /// The session.
         session: Uuid,
-        /// The folder, relative to the workspace.
-        #[arg(default_value = "")]
-        path: PathBuf,
+        /// The folder, relative to the workspace; the workspace itself where nothing is said.
+        path: Option<PathBuf>,
         /// List what is in its folders as well.
         #[arg(short, long)]
         recursive: bool,
@@ -109,6 +108,7 @@ impl FilesCommand {
                 glob,
                 json,
             } => {
+                let path = path.unwrap_or_default();
                 let mut query = format!("?path={}&recursive={recursive}", encoded(&path));
                 if let Some(glob) = glob {
                     query.push_str(&format!("&glob={}", encoded(Path::new(&glob))));

@@ -169,7 +169,7 @@ impl Files {
             if !files.is_as_expected((&parent, &name), &path, &expected)? {
                 return Err(FilesError::nothing_at(&path).into());
             }
-            Ok(parent.delete(name.as_ref(), &files.trash).map_err(named)?)
+            parent.delete(name.as_ref(), &files.trash).map_err(named)
         })
         .await
     }
