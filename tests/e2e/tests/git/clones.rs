@@ -109,9 +109,15 @@ async fn sessions_share_a_mirror_and_see_what_is_new() {
     };
     let (before, begun) = (packs(), Instant::now());
     let tenth = start(client, resources.clone(), "hello").await;
-    tenth.ended().await.completed();
+    let ended = tenth.ended().await.completed();
     let took = begun.elapsed();
-    eprintln!("a session with a clone from a mirror: {took:?}");
+    let setup = ended
+        .events
+        .iter()
+        .find(|event| event.data["stage"] == "provision_setup" && event.data["state"] == "done")
+        .unwrap();
+    let cloned = &setup.data["duration_ms"];
+    eprintln!("a session with a clone from a mirror: {took:?}, {cloned} ms of it for the clone");
     // One for the list of references, and none for objects.
     assert!(packs() - before <= 1, "{:#?}", git.requests());
     let mirrors = std::fs::read_dir(server.data().join("mirrors"))
