@@ -10,7 +10,6 @@ use std::io;
 
 use aod_resources::event::{Event, EventBody, Failure, FailureKind, Role, StopKind, TurnResult};
 use aod_resources::{LimitName, Limits, ReachedLimit, Spent, Usage};
-use aod_runtime::types::{self, Capability};
 use serde::{Deserialize, Serialize};
 
 use super::{Fold, Step};
@@ -90,6 +89,15 @@ impl Rounds {
             }
             EventBody::Message(message) if message.role == Role::Assistant => {
                 self.hear(!message.aborted && !message.text.is_empty());
+            }
+            // The CLI itself says something to the model, such as that its reply broke off.
+            EventBody::Message(message)
+                if message.role == Role::User
+                    && self.calls.is_empty()
+                    && matches!(self.last, Request::Open { .. }) =>
+            {
+                self.goes_on = true;
+                self.last = Request::Answered;
             }
             EventBody::ToolCall(call) => {
                 self.hear(true);
@@ -192,20 +200,10 @@ impl Rounds {
         }
     }
 
-    /// The limit that the turn has reached, where it would go on. `holds_rounds`: the CLI itself
-    /// holds the limit of rounds that was asked for.
-    pub(super) fn reached(
-        &self,
-        limits: &TurnLimits,
-        usage: &Usage,
-        holds_rounds: bool,
-    ) -> Option<ReachedLimit> {
+    /// The limit that the turn has reached, where it would go on.
+    pub(super) fn reached(&self, limits: &TurnLimits, usage: &Usage) -> Option<ReachedLimit> {
         let spent = Spent::of(self.over()?, usage);
-        let mut asked = limits.asked;
-        let most_repeats = asked.max_rounds.unwrap_or(MOST_REPEATS);
-        if holds_rounds {
-            asked.max_rounds = None;
-        }
+        let most_repeats = limits.asked.max_rounds.unwrap_or(MOST_REPEATS);
         let repeats = (self.repeats >= most_repeats).then(|| ReachedLimit {
             name: LimitName::MaxRounds,
             most: f64::from(most_repeats),
@@ -213,7 +211,7 @@ impl Rounds {
             is_of_day: false,
         });
         repeats
-            .or_else(|| asked.reached(&spent))
+            .or_else(|| limits.asked.reached(&spent))
             .or_else(|| limits.day.reached(&spent).map(ReachedLimit::of_day))
     }
 }
@@ -225,13 +223,7 @@ impl Fold {
         if is_over || self.limit.is_some() || !self.is_told() {
             return None;
         }
-        let holds_rounds = |capability: &Capability| match capability {
-            Capability::Limits(names) => names.contains(&types::LimitName::MaxRounds),
-            _ => false,
-        };
-        let holds_rounds = self.description().capabilities.iter().any(holds_rounds);
-        self.rounds
-            .reached(&self.limits, &self.usage.sum, holds_rounds)
+        self.rounds.reached(&self.limits, &self.usage.sum)
     }
 
     /// Requests to the model in the turn.
