@@ -10,6 +10,7 @@ use std::io;
 
 use aod_resources::event::{Event, EventBody, Failure, FailureKind, Role, StopKind, TurnResult};
 use aod_resources::{LimitName, Limits, ReachedLimit, Spent, Usage};
+use aod_runtime::types::{self, Capability};
 use serde::{Deserialize, Serialize};
 
 use super::{Fold, Step};
@@ -89,15 +90,6 @@ impl Rounds {
             }
             EventBody::Message(message) if message.role == Role::Assistant => {
                 self.hear(!message.aborted && !message.text.is_empty());
-            }
-            // The CLI itself says something to the model, such as that its reply broke off.
-            EventBody::Message(message)
-                if message.role == Role::User
-                    && self.calls.is_empty()
-                    && matches!(self.last, Request::Open { .. }) =>
-            {
-                self.goes_on = true;
-                self.last = Request::Answered;
             }
             EventBody::ToolCall(call) => {
                 self.hear(true);
@@ -200,10 +192,20 @@ impl Rounds {
         }
     }
 
-    /// The limit that the turn has reached, where it would go on.
-    pub(super) fn reached(&self, limits: &TurnLimits, usage: &Usage) -> Option<ReachedLimit> {
+    /// The limit that the turn has reached, where it would go on. `holds_rounds`: the CLI itself
+    /// holds the limit of rounds that was asked for.
+    pub(super) fn reached(
+        &self,
+        limits: &TurnLimits,
+        usage: &Usage,
+        holds_rounds: bool,
+    ) -> Option<ReachedLimit> {
         let spent = Spent::of(self.over()?, usage);
-        let most_repeats = limits.asked.max_rounds.unwrap_or(MOST_REPEATS);
+        let mut asked = limits.asked;
+        let most_repeats = asked.max_rounds.unwrap_or(MOST_REPEATS);
+        if holds_rounds {
+            asked.max_rounds = None;
+        }
         let repeats = (self.repeats >= most_repeats).then(|| ReachedLimit {
             name: LimitName::MaxRounds,
             most: f64::from(most_repeats),
@@ -211,7 +213,7 @@ impl Rounds {
             is_of_day: false,
         });
         repeats
-            .or_else(|| limits.asked.reached(&spent))
+            .or_else(|| asked.reached(&spent))
             .or_else(|| limits.day.reached(&spent).map(ReachedLimit::of_day))
     }
 }
@@ -223,7 +225,13 @@ impl Fold {
         if is_over || self.limit.is_some() || !self.is_told() {
             return None;
         }
-        self.rounds.reached(&self.limits, &self.usage.sum)
+        let holds_rounds = |capability: &Capability| match capability {
+            Capability::Limits(names) => names.contains(&types::LimitName::MaxRounds),
+            _ => false,
+        };
+        let holds_rounds = self.description().capabilities.iter().any(holds_rounds);
+        self.rounds
+            .reached(&self.limits, &self.usage.sum, holds_rounds)
     }
 
     /// Requests to the model in the turn.

@@ -31,9 +31,6 @@ fn body(name: &str) -> EventBody {
         "text" => EventBody::Message(
             serde_json::from_value::<Message>(json!({"role": "assistant", "text": "x"})).unwrap(),
         ),
-        "said" => EventBody::Message(
-            serde_json::from_value::<Message>(json!({"role": "user", "text": "x"})).unwrap(),
-        ),
         "call" => EventBody::ToolCall(serde_json::from_value::<ToolCall>(call(id)).unwrap()),
         "result" => EventBody::ToolResult(
             serde_json::from_value::<ToolResult>(
@@ -113,9 +110,6 @@ fn requests_are_told_apart_by_what_surrounds_them() {
         ),
         (&["tokens", "retry", "tokens"], 1, 1, Some(1)),
         (&["tokens", "tokens", "tokens"], 3, 3, Some(2)),
-        // The CLI tells the model that its reply broke off.
-        (&["text", "said", "text", "said"], 2, 0, Some(2)),
-        (&["said", "text"], 1, 0, Some(0)),
         // One that gets on.
         (&["retry", "retry", "text"], 3, 0, Some(2)),
     ] {
@@ -134,7 +128,7 @@ proptest::proptest! {
         told in proptest::collection::vec(
             proptest::sample::select(vec![
                 "delta", "text", "call a", "call b", "result a", "result b", "tokens m",
-                "tokens n", "discard", "retry", "said",
+                "tokens n", "discard", "retry",
             ]),
             0..40,
         ),
@@ -163,7 +157,7 @@ fn a_turn_that_is_done_reaches_no_limit() {
         output_tokens: 7,
         ..Usage::default()
     };
-    let reached = |told: &[&str]| rounds(told).reached(&limits, &usage);
+    let reached = |told: &[&str]| rounds(told).reached(&limits, &usage, false);
     assert_eq!(reached(&["text", "tokens"]), None);
     assert!(reached(&["call a", "tokens", "result a"]).is_some());
     assert!(reached(&["text", "tokens", "text"]).is_some());
@@ -171,7 +165,7 @@ fn a_turn_that_is_done_reaches_no_limit() {
 
 #[test]
 fn what_comes_to_nothing_again_and_again_has_an_end() {
-    let reached = |told: &[&str], asked: Option<u32>| {
+    let reached = |told: &[&str], asked: Option<u32>, holds_rounds| {
         let limits = TurnLimits {
             asked: Limits {
                 max_rounds: asked,
@@ -179,13 +173,14 @@ fn what_comes_to_nothing_again_and_again_has_an_end() {
             },
             ..TurnLimits::default()
         };
-        let limit = rounds(told).reached(&limits, &Usage::default());
+        let limit = rounds(told).reached(&limits, &Usage::default(), holds_rounds);
         limit.map(|limit| limit.to_string())
     };
-    assert_eq!(reached(&["retry"; 199], None), None);
-    assert!(reached(&["retry"; 200], None).is_some());
-    assert!(reached(&["retry"; 3], Some(3)).is_some());
+    assert_eq!(reached(&["retry"; 199], None, false), None);
+    assert!(reached(&["retry"; 200], None, false).is_some());
+    assert!(reached(&["retry"; 3], Some(3), true).is_some());
     let works = ["call a", "result a", "call b", "result b", "call c"];
-    assert!(reached(&works, Some(2)).is_some());
-    assert_eq!(reached(&works, None), None);
+    assert!(reached(&works, Some(2), false).is_some());
+    assert_eq!(reached(&works, Some(2), true), None);
+    assert_eq!(reached(&works, None, false), None);
 }
