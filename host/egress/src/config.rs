@@ -3,6 +3,7 @@
 use std::fmt;
 use std::net::IpAddr;
 
+use aod_launch::SecretBytes;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
@@ -58,6 +59,10 @@ pub struct Gateway {
     pub credentials: Vec<Credential>,
     /// Whether a request without any placeholder is refused; else it is passed on as it is.
     pub is_required: bool,
+    /// What every request has as its `Authorization`, whatever the sandbox sends there: for clients
+    /// that have no placeholder.
+    #[serde(default)]
+    pub authorization: Option<SecretBytes>,
 }
 
 /// The server behind a gateway.

@@ -144,12 +144,15 @@ pub(crate) fn turn_ended(
         };
         tell(db, &told, || Ok(ended(session, &turn()?)))
     };
-    tell_of(match outcome {
-        Outcome::Completed => WebhookEvent::TurnCompleted,
-        Outcome::Failed => WebhookEvent::TurnFailed,
-        Outcome::Interrupted => WebhookEvent::TurnInterrupted,
-        Outcome::Terminated => WebhookEvent::TurnTerminated,
-    })?;
+    // What only provisions a sandbox is turn 0, which nobody asked for.
+    if number > 0 {
+        tell_of(match outcome {
+            Outcome::Completed => WebhookEvent::TurnCompleted,
+            Outcome::Failed => WebhookEvent::TurnFailed,
+            Outcome::Interrupted => WebhookEvent::TurnInterrupted,
+            Outcome::Terminated => WebhookEvent::TurnTerminated,
+        })?;
+    }
     match outcome {
         Outcome::Terminated => tell_of(WebhookEvent::SessionTerminated),
         Outcome::Failed if !session.resumable => tell_of(WebhookEvent::SessionFailed),

@@ -123,7 +123,8 @@ impl Store {
     /// # Errors
     /// [`Error::Unavailable`].
     pub async fn dequeue(&self, session: Uuid, at: Timestamp) -> Result<Option<Dequeued>> {
-        self.write(move |db| {
+        let told = self.told();
+        let dequeue = move |db: &Connection| {
             let first = db
                 .prepare_cached("SELECT * FROM queue WHERE session_id = ? ORDER BY seq LIMIT 1")?
                 .query_row([Id(session)], from_row)
@@ -150,8 +151,13 @@ impl Store {
                 runtime,
                 turn,
             }))
-        })
-        .await
+        };
+        let after = move |begun: &Option<Dequeued>| {
+            if let Some(begun) = begun {
+                told.session(begun.owner, session);
+            }
+        };
+        self.write_then(dequeue, after).await
     }
 
     /// Drops all prompts that wait for a session's turn to end.

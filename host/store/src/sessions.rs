@@ -308,7 +308,8 @@ impl Store {
         change: impl FnOnce(&mut Session) -> Result<(), E> + Send + 'static,
         at: Timestamp,
     ) -> Result<Result<Session, E>> {
-        self.write(move |db| {
+        let told = self.told();
+        let label = move |db: &Connection| {
             let mut session = db
                 .prepare_cached("SELECT * FROM sessions WHERE id = ? AND owner = ?")?
                 .query_row((Id(id), Id(owner)), session_from_row)
@@ -327,8 +328,9 @@ impl Store {
                     session_from_row,
                 )?;
             Ok(Ok(changed))
-        })
-        .await
+        };
+        self.write_then(label, move |_| told.session(owner, id))
+            .await
     }
 
     /// Notes the commit that was cloned of a session's repository, by its place among them.
@@ -354,7 +356,8 @@ impl Store {
         .await
     }
 
-    /// Deletes a session with its turns and sealed values.
+    /// Deletes a session with its turns and sealed values; also on a full disk, for which some
+    /// space is kept.
     ///
     /// # Errors
     /// [`Error::NotFound`]; [`Error::SessionActive`] while a turn waits or runs.
@@ -374,7 +377,8 @@ impl Store {
                 .execute([Id(id)])?;
             webhooks::orphan(db, id)
         };
-        self.write_then(delete, move |()| told.session(owner, id))
+        // Somebody makes room.
+        self.write_at_all_costs(delete, move |()| told.session(owner, id))
             .await
     }
 }

@@ -24,6 +24,9 @@ pub struct Repository {
     work: PathBuf,
 }
 
+/// The name by which sandboxes reach the tests' git servers.
+pub const GIT_HOST: &str = "git.test";
+
 impl GitServer {
     /// A server over HTTPS.
     ///
@@ -67,7 +70,7 @@ impl GitServer {
         let mut port = String::new();
         must(BufReader::new(output).read_line(&mut port));
         Self {
-            base: format!("{scheme}://127.0.0.1:{}", port.trim()),
+            base: format!("{scheme}://{GIT_HOST}:{}", port.trim()),
             folder,
             process,
             token,
@@ -183,11 +186,11 @@ fn git(folder: &Path, arguments: &[&str]) -> String {
     run(command)
 }
 
-/// Makes an authority, and a certificate of it for 127.0.0.1.
+/// Makes an authority, and a certificate of it for [`GIT_HOST`].
 fn certify(folder: &Path) {
     must(fs::write(
         folder.join("names"),
-        "subjectAltName=IP:127.0.0.1,DNS:git.test\n",
+        "subjectAltName=DNS:git.test\n",
     ));
     let openssl = |arguments: &str| {
         let mut command = Command::new("openssl");

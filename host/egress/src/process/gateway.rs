@@ -19,6 +19,7 @@ pub(super) struct GatewayServer {
     path: String,
     credentials: Vec<Credential>,
     is_required: bool,
+    authorization: Option<HeaderValue>,
     client: HttpClient,
 }
 
@@ -34,12 +35,18 @@ impl GatewayServer {
             path,
         } = gateway.upstream;
         let authority = format!("{host}:{port}");
+        let authorization = gateway.authorization.map(|value| {
+            let mut value = HeaderValue::from_bytes(value.expose()).map_err(io::Error::other)?;
+            value.set_sensitive(true);
+            Ok::<_, io::Error>(value)
+        });
         Ok(Self {
             scheme: if tls { Scheme::HTTPS } else { Scheme::HTTP },
             authority: authority.parse().map_err(io::Error::other)?,
             path: path.trim_end_matches('/').to_owned(),
             credentials: gateway.credentials,
             is_required: gateway.is_required,
+            authorization: authorization.transpose()?,
             client,
         })
     }
@@ -81,6 +88,10 @@ impl GatewayServer {
         strip(request.headers_mut());
         let (query, in_query) = self.fill_query(query.as_deref());
         let in_headers = self.fill_headers(request.headers_mut());
+        if let Some(authorization) = &self.authorization {
+            let headers = request.headers_mut();
+            headers.insert(header::AUTHORIZATION, authorization.clone());
+        }
         if self.is_required && !(in_query || in_headers) {
             let message = "the request has no credential of this sandbox".to_owned();
             return Err(Refused(StatusCode::UNAUTHORIZED, "credential", message));

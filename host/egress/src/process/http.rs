@@ -25,8 +25,10 @@ use super::connect::{ConnectError, Connector};
 const IDLE: Duration = Duration::from_secs(20);
 /// Headers that are about one connection (RFC 9110, section 7.6.1), besides those that `Connection`
 /// names.
-const HOP_BY_HOP: [&str; 8] = [
+const HOP_BY_HOP: [&str; 9] = [
     "connection",
+    // Answered here, as soon as the body is wanted.
+    "expect",
     "keep-alive",
     "proxy-authenticate",
     "proxy-authorization",

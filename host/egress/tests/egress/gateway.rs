@@ -31,6 +31,7 @@ fn service(upstream: Upstream) -> Service {
             ],
         }],
         is_required: true,
+        authorization: None,
     })
 }
 
@@ -143,6 +144,39 @@ fn a_websocket_is_asked_to_do_without() {
     let headers = format!("x-api-key: {PLACEHOLDER}\r\nupgrade: websocket\r\n");
     let answer = ask(egress.at[0], &get("/v1/responses", &headers));
     assert!(answer.starts_with("HTTP/1.1 426"), "{answer}");
+}
+
+#[test]
+fn a_client_without_a_placeholder_is_given_its_authorization() {
+    let server = Server::start(OK);
+    let mut to = upstream("model.test", server.port);
+    to.path = "/o/r.git".to_owned();
+    let service = Service::Gateway(Gateway {
+        upstream: to,
+        credentials: Vec::new(),
+        is_required: false,
+        authorization: Some(b"Basic true".to_vec().into()),
+    });
+    assert!(!format!("{service:?}").contains("true\""), "{service:?}");
+    let egress = Egress::start(&config(vec![service], open(&["model.test"])));
+    let own = "authorization: Basic mine\r\n";
+    let path = "/o/r.git/info/refs?service=git-receive-pack";
+    assert!(ask(egress.at[0], &get(path, own)).starts_with("HTTP/1.1 200"));
+    let seen = server.seen().pop().unwrap();
+    assert!(
+        seen.contains("authorization: Basic true\r\n") && !seen.contains("mine"),
+        "{seen}"
+    );
+    for other in [
+        "/o/r.gitx/info/refs",
+        "/o/other.git/info/refs",
+        "/o/r.git/../other.git",
+    ] {
+        assert!(
+            ask(egress.at[0], &get(other, own)).starts_with("HTTP/1.1 403"),
+            "{other}"
+        );
+    }
 }
 
 #[test]

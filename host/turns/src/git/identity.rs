@@ -1,5 +1,7 @@
 //! Whose name is on commits that an agent makes.
 
+use std::fmt::Write as _;
+
 use aod_resources::GitIdentity;
 use aod_sandbox::{PrivateFile, SandboxSpec};
 use aod_store::SessionRecord;
@@ -23,21 +25,32 @@ fn identity(session: &SessionRecord) -> GitIdentity {
     })
 }
 
-/// Lets git know the session's identity in a sandbox.
+/// Lets git know the session's identity in a sandbox, and where it finds repositories whose token
+/// it does not have: each where that is inside, with its true URL.
 pub(crate) fn give_identity(
     spec: &mut SandboxSpec,
     sandboxes: &Sandboxes,
     session: &SessionRecord,
+    repositories: &[(String, String)],
 ) {
     if spec.env.iter().any(|(name, _)| name == VARIABLE) {
         return;
     }
     let identity = identity(session);
-    let settings = format!(
+    let mut settings = format!(
         "[user]\n\tname = {}\n\temail = {}\n",
         quoted(&identity.name),
         quoted(&identity.email)
     );
+    for (inside, url) in repositories {
+        // Writing to a string cannot fail.
+        let _ = write!(
+            settings,
+            "[url {}]\n\tinsteadOf = {}\n",
+            quoted(inside),
+            quoted(url)
+        );
+    }
     let place = sandboxes.driver.private_dir(&spec.home).join(FILE);
     let path = place.to_string_lossy().into_owned();
     spec.env.push((VARIABLE.to_owned(), Zeroizing::new(path)));

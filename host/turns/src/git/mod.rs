@@ -22,6 +22,7 @@ use std::path::PathBuf;
 pub(crate) use diff::Diffs;
 pub(crate) use identity::give_identity;
 pub(crate) use mirrors::Mirrors;
+pub(crate) use remote::authorization;
 pub(crate) use repository::{Clones, Tokens, tokens};
 pub(crate) use skills::RepositorySkill;
 

@@ -5,7 +5,9 @@
 
 use std::path::Path;
 
-use aod_sandbox::{Ended, Network};
+use aod_sandbox::{Ended, Network, SecretBytes};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use secrecy::{ExposeSecret as _, SecretString};
 use url::Url;
@@ -237,6 +239,17 @@ fn credentials(url: &Url, token: &SecretString) -> Zeroizing<Vec<u8>> {
     line
 }
 
+/// What a token is in a request's `Authorization` (RFC 7617).
+pub(crate) fn authorization(token: &SecretString) -> SecretBytes {
+    let token = token.expose_secret();
+    let (user, password) = token.split_once(':').unwrap_or((USER, token));
+    let plain = Zeroizing::new(format!("{user}:{password}"));
+    let mut value = Zeroizing::new(Vec::with_capacity(2 * plain.len() + 16));
+    value.extend_from_slice(b"Basic ");
+    value.extend_from_slice(Zeroizing::new(STANDARD.encode(plain.as_bytes())).as_bytes());
+    value.into()
+}
+
 /// The system's authorities and the operator's.
 fn authorities(file: &Path) -> std::io::Result<Zeroizing<Vec<u8>>> {
     const MAX: u64 = 8 << 20;
@@ -279,6 +292,14 @@ fn parse(text: &str) -> Option<Found> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_token_is_a_password_and_may_come_with_its_user() {
+        let of = |token: &str| String::from_utf8(authorization(&token.into()).expose().to_vec());
+        // "x-access-token:ghp_a" and "me:p:w".
+        assert_eq!(of("ghp_a").unwrap(), "Basic eC1hY2Nlc3MtdG9rZW46Z2hwX2E=");
+        assert_eq!(of("me:p:w").unwrap(), "Basic bWU6cDp3");
+    }
 
     #[test]
     fn credentials_are_for_one_host_and_escaped() {

@@ -4,13 +4,15 @@ use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddrV4};
 
 use aod_egress::{Credential, Gateway, Sent, Upstream};
-use aod_resources::{Agent, McpTransport};
+use aod_resources::{Agent, McpTransport, Resource};
 use aod_runtime::types::{AuthStyle, Description, Endpoint, EndpointSource, Provider};
+use aod_sandbox::SecretBytes;
 use secrecy::ExposeSecret as _;
 use url::Url;
 use uuid::Uuid;
 
 use super::FIRST_GATEWAY;
+use crate::git::{self, Tokens};
 use crate::mcp::mcp_names;
 use crate::secrets::{TurnSecrets, mcp_reference};
 
@@ -28,6 +30,8 @@ pub(crate) struct Brokered {
     pub(crate) endpoints: Vec<Endpoint>,
     /// URLs of MCP servers, as the sandbox sees them, by their positions.
     pub(crate) mcp: BTreeMap<usize, String>,
+    /// Repositories: where the sandbox finds each, and its true URL.
+    pub(crate) repositories: Vec<(String, String)>,
 }
 
 #[derive(Debug)]
@@ -46,13 +50,27 @@ impl Brokered {
             .any(|endpoint| endpoint.provider == provider)
     }
 
+    /// Gives a sandbox its session's private repositories, without their tokens.
+    pub(crate) fn add_repositories(&mut self, resources: &[Resource], tokens: &Tokens) {
+        for (index, token) in tokens {
+            let resource = resources.get(*index);
+            let Some((resource, url)) = resource.and_then(|it| Some((it, plain(&it.url)?))) else {
+                continue;
+            };
+            let path = url.path().trim_end_matches('/').to_owned();
+            let gateway = (Vec::new(), false, Some(git::authorization(token)));
+            if let Some(inside) = self.add(&url, path, gateway) {
+                self.repositories.push((inside, resource.url.clone()));
+            }
+        }
+    }
+
     /// The URL inside of the sandbox, for one outside.
     fn add(
         &mut self,
         url: &Url,
         path: String,
-        credentials: Vec<Credential>,
-        is_required: bool,
+        (credentials, is_required, authorization): (Vec<Credential>, bool, Option<SecretBytes>),
     ) -> Option<String> {
         let offset = u16::try_from(self.routes.len()).ok()?;
         if self.routes.len() >= MAX_GATEWAYS {
@@ -71,6 +89,7 @@ impl Brokered {
                 upstream,
                 credentials,
                 is_required,
+                authorization,
             },
             variable: None,
         });
@@ -104,7 +123,7 @@ pub(crate) fn broker(
         if credentials.is_empty() {
             continue;
         }
-        let Some(inside) = brokered.add(&url, base_path(&url), credentials, true) else {
+        let Some(inside) = brokered.add(&url, base_path(&url), (credentials, true, None)) else {
             continue;
         };
         if let (Some(route), Some(variable)) =
@@ -133,7 +152,7 @@ pub(crate) fn broker(
             credentials.extend(credential(secrets, &name, vec![sent]));
         }
         if !credentials.is_empty()
-            && let Some(inside) = brokered.add(&url, String::new(), credentials, false)
+            && let Some(inside) = brokered.add(&url, String::new(), (credentials, false, None))
         {
             brokered.mcp.insert(index, inside);
         }
@@ -221,7 +240,7 @@ mod tests {
         let mut brokered = Brokered::default();
         let mut add = |url: &str| {
             let url = Url::parse(url).unwrap();
-            brokered.add(&url, base_path(&url), Vec::new(), true)
+            brokered.add(&url, base_path(&url), (Vec::new(), true, None))
         };
         let inside = |text: &str| Some(text.to_owned());
         assert_eq!(add("https://x.example"), inside("http://127.0.0.1:61081"));

@@ -66,7 +66,7 @@ pub(super) async fn run(
         let value = Zeroizing::new(value.expose_secret().to_owned());
         Sandboxes::set_variable(&mut spec, name, value);
     }
-    git::give_identity(&mut spec, sandboxes, session);
+    git::give_identity(&mut spec, sandboxes, session, &[]);
     SandboxNetwork::open(&sandboxes.egress)?.apply(&mut spec);
     let host = paths.setup();
     make_folder(&host, trash)?;

@@ -337,7 +337,7 @@ impl Task<'_> {
         let mut spec = sandboxes.of_session(&self.paths, Some(installation), argv);
         spec.private_files = private;
         launch::set_variables(&mut spec, &requested, &chosen.cli.env, &secrets)?;
-        git::give_identity(&mut spec, sandboxes, &self.session);
+        git::give_identity(&mut spec, sandboxes, &self.session, &brokered.repositories);
         network.apply(&mut spec);
         let launch = sandboxes.driver.launch(&spec)?;
         let (start, is_live) = (begin.start, begin.live);
@@ -383,6 +383,9 @@ impl Task<'_> {
             false => Brokered::default(),
         };
         let egress = &self.turns.sandboxes.egress;
+        if !egress.shares_host {
+            brokered.add_repositories(&self.session.session.resources, &secrets.tokens);
+        }
         let network = SandboxNetwork::of_turn(
             egress,
             &self.session,
@@ -476,6 +479,8 @@ fn fingerprint(seals: &Seals, chosen: &Chosen, secrets: &TurnSecrets, asked: &Va
         .given()
         .map(|(name, value)| (name, value.expose_secret()))
         .collect();
+    let tokens = secrets.tokens.iter();
+    values.extend(tokens.map(|(_, token)| ("authorization_token", token.expose_secret())));
     values.sort_unstable();
     let cli = &chosen.cli;
     let facts = json!([

@@ -7,6 +7,7 @@ use std::process::Command;
 use std::sync::Arc;
 
 use crate::disk::Disk;
+use crate::git::GIT_HOST;
 use crate::program::program;
 use crate::runtimes::Runtimes;
 
@@ -81,7 +82,10 @@ pub(super) fn command(options: &ServerOptions) -> Command {
     command
         .env("NO_COLOR", "1")
         .env("AOD_LOG__LEVEL", "debug")
-        .env("AOD_EGRESS__HOSTS", format!("{MODEL_HOST}=127.0.0.1"));
+        .env(
+            "AOD_EGRESS__HOSTS",
+            format!("{MODEL_HOST}=127.0.0.1,{GIT_HOST}=127.0.0.1"),
+        );
     command.envs(
         options
             .environment

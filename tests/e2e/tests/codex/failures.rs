@@ -58,8 +58,8 @@ async fn a_failed_turn_leaves_its_process() {
 #[tokio::test]
 async fn a_provider_that_cannot_be_reached_is_named() {
     let lab = Lab::new().await;
-    lab.register("env:OPENAI_BASE_URL", "http://127.0.0.1:9")
-        .await;
+    let nowhere = format!("http://{MODEL_HOST}:9");
+    lab.register("env:OPENAI_BASE_URL", &nowhere).await;
     let more = json!({"prompt": "hello", "timeout": 20});
     let session = lab.session_with(json!({}), more).await;
     let ended = session.ended().await;
@@ -67,5 +67,5 @@ async fn a_provider_that_cannot_be_reached_is_named() {
     let failure = result(&session, &ended).await["failure"].clone();
     assert_eq!(failure["kind"], "provider", "{failure}");
     let message = failure["message"].as_str().unwrap();
-    assert!(message.contains("Connection failed"), "{failure}");
+    assert!(message.contains("cannot connect to model.test:9"), "{failure}");
 }

@@ -83,6 +83,69 @@ async fn a_token_opens_a_repository_and_is_nowhere() {
     }
 }
 
+/// The agent pushes without having the token: a gateway outside of its sandbox has it.
+#[tokio::test]
+async fn an_agent_pushes_a_branch_to_a_repository_whose_token_it_does_not_have() {
+    let git = GitServer::https();
+    git.repository("private/r.git").commit(&[("file", "one")]);
+    git.repository("private/other.git")
+        .commit(&[("file", "two")]);
+    let server = server(&git).await;
+    let client = server.client();
+    let body = json!({
+        "name": "e", "git_identity": {"name": "Ada", "email": "ada@example.com"},
+    });
+    let environment = client.create_environment(&body).await;
+    let other = git.url("private/other.git");
+    let prompt = format!(
+        "$ cd r && git checkout -qb topic && echo changed >file && git commit -qam change \
+         && git push -q origin topic && git fetch -q && git rev-parse origin/topic \
+         && git remote get-url origin && env && cat .git/config /run/aod/gitconfig\n\
+         $ git ls-remote {other} 2>&1; echo tried",
+    );
+    let session = client
+        .create_session(&json!({
+            "agent_id": client.demo_agent().await,
+            "environment_id": environment,
+            "prompt": prompt,
+            "resources": [{
+                "type": "git_repository", "url": git.url("private/r.git"),
+                "authorization_token": git.token(),
+            }],
+        }))
+        .await;
+    let ended = session.ended().await.completed();
+    let stdout = ended.stdout();
+    assert!(stdout.contains(&git.url("private/r.git")), "{stdout}");
+    assert!(!stdout.contains(git.token()) && !stdout.contains("[redacted:authorization"));
+    let shown = std::process::Command::new("git")
+        .args([
+            "-c",
+            "safe.directory=*",
+            "log",
+            "-1",
+            "--format=%an <%ae> %s",
+            "topic",
+        ])
+        .current_dir(git.bare("private/r.git"))
+        .output()
+        .unwrap();
+    let shown = String::from_utf8(shown.stdout).unwrap();
+    assert_eq!(shown.trim(), "Ada <ada@example.com> change", "{stdout}");
+    // The door leads to this repository alone.
+    assert!(
+        stdout.contains("tried") && !stdout.contains("refs/heads/main"),
+        "{stdout}"
+    );
+    let diffs = crate::diffs(&session).await;
+    assert!(
+        diffs[0]["diff"].as_str().unwrap().contains("+changed"),
+        "{diffs:?}"
+    );
+    let everywhere = files_with(&server.data(), git.token(), &|_| false);
+    assert!(everywhere.is_empty(), "{everywhere:?}");
+}
+
 #[tokio::test]
 async fn a_token_may_come_with_a_user() {
     let git = GitServer::https();
