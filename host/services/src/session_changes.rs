@@ -199,6 +199,11 @@ impl Sessions {
         match self.get(owner, id).await {
             Ok(session) => {
                 let questions = self.store.open_questions(vec![id]).await?.remove(&id);
+                // As lists have it: an answer may be long.
+                let session = Session {
+                    result: None,
+                    ..session
+                };
                 Ok(event(session, questions))
             }
             Err(crate::Error::NotFound(Kind::Session)) => {

@@ -1,5 +1,6 @@
 //! A provider that refuses, breaks, or is not there.
 
+use aod_e2e::MODEL_HOST;
 use serde_json::json;
 
 use crate::{Lab, answer, result};
@@ -67,5 +68,8 @@ async fn a_provider_that_cannot_be_reached_is_named() {
     let failure = result(&session, &ended).await["failure"].clone();
     assert_eq!(failure["kind"], "provider", "{failure}");
     let message = failure["message"].as_str().unwrap();
-    assert!(message.contains("cannot connect to model.test:9"), "{failure}");
+    assert!(
+        message.contains("cannot connect to model.test:9"),
+        "{failure}"
+    );
 }
