@@ -162,6 +162,14 @@ impl Health {
                 ("{health=\"failed\"}", failed),
             ],
         );
+        let refused = self.turns.refused_connections();
+        // Writing to a string cannot fail.
+        let _ = write!(
+            text,
+            "# HELP aod_egress_refused_total Connections of sandboxes that were refused, each target \
+             once in a process of a turn.\n\
+             # TYPE aod_egress_refused_total counter\naod_egress_refused_total {refused}\n"
+        );
         self.webhooks.metrics(&mut text).await?;
         Ok(text)
     }

@@ -46,6 +46,7 @@ use crate::{Error, Result};
 pub(super) use self::dialogue::{Due, QuestionState, TimerAction, for_stdin};
 pub use self::form::json_schema;
 pub(super) use self::limits::{TurnLimits, limit_text, stop_by};
+pub(super) use self::network::refused_connections;
 
 /// Lines are handed over in batches of about this many bytes, and of no more lines than this: what
 /// an adapter makes of each line counts towards the bounds of a call's time and reply.

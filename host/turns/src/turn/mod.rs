@@ -324,6 +324,11 @@ impl Turns {
         self.0.admission.position(session)
     }
 
+    /// How many connections of sandboxes were told as refused since this process began.
+    pub fn refused_connections(&self) -> u64 {
+        fold::refused_connections()
+    }
+
     /// How many turns wait for room.
     pub fn waiting(&self) -> usize {
         self.0.admission.waiting()

@@ -47,7 +47,7 @@ auth_method = "gemini-api-key"
 delete = ["{home}/.gemini/projects.json.lock"]
 skills_folder = ".gemini/skills"
 providers = [{ id = "google", endpoint_variable = "GOOGLE_GEMINI_BASE_URL" }]
-credentials = [{ name = "provider_key:google", variable = "GEMINI_API_KEY", providers = ["google"] }]
+credentials = [{ name = "provider_key:google", variable = "GEMINI_API_KEY", providers = ["google"], sent = [{ header = "x-goog-api-key" }] }]
 env = { GEMINI_CLI_TRUST_WORKSPACE = "true", GEMINI_CLI_NO_RELAUNCH = "true" }
 "#,
 };
@@ -67,7 +67,7 @@ argv = ["opencode", "acp"]
 select_model = "{canonical}"
 skills_folder = ".config/opencode/skills"
 providers = [{ id = "anthropic", endpoint_variable = "ANTHROPIC_BASE_URL" }]
-credentials = [{ name = "provider_key:anthropic", variable = "ANTHROPIC_API_KEY", providers = ["anthropic"] }]
+credentials = [{ name = "provider_key:anthropic", variable = "ANTHROPIC_API_KEY", providers = ["anthropic"], sent = [{ header = "x-api-key" }] }]
 
 [runtime.opencode-acp.options.env]
 OPENCODE_DISABLE_AUTOUPDATE = "1"
@@ -94,7 +94,7 @@ mode = "bypassPermissions"
 skills_folder = ".claude/skills"
 fork = true
 providers = [{ id = "anthropic", endpoint_variable = "ANTHROPIC_BASE_URL" }]
-credentials = [{ name = "provider_key:anthropic", variable = "ANTHROPIC_API_KEY", providers = ["anthropic"] }]
+credentials = [{ name = "provider_key:anthropic", variable = "ANTHROPIC_API_KEY", providers = ["anthropic"], sent = [{ header = "x-api-key" }] }]
 
 [runtime.claude-acp.options.env]
 ANTHROPIC_MODEL = "{model}"

@@ -246,6 +246,10 @@ async fn an_allow_list_lets_its_hosts_through_and_nothing_else() {
     }
     assert_eq!(bad.hits(), 0);
     assert!(good.hits() >= 8);
+    let metrics = server.client().get("/metrics").await.text;
+    let mut lines = metrics.lines();
+    let refused = lines.find_map(|line| line.strip_prefix("aod_egress_refused_total "));
+    assert!(refused.unwrap().parse::<u32>().unwrap() > 10, "{metrics}");
     // What the proxy refused can be seen.
     let id = ended.session["id"].as_str().unwrap();
     let path = format!("/sessions/{id}/events?limit=200");

@@ -1,12 +1,22 @@
 //! Connections that the sandbox did not get.
 
 use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use aod_egress::{Outcome, Report};
 use aod_log::Record;
 use aod_resources::event::Level;
 
 use super::{Fold, Step, notice};
+
+/// Connections that were told as refused since this process began. One for the process, as its
+/// metrics are.
+static REFUSED: AtomicU64 = AtomicU64::new(0);
+
+/// How many connections of sandboxes were told as refused since this process began.
+pub(in crate::turn) fn refused_connections() -> u64 {
+    REFUSED.load(Ordering::Relaxed)
+}
 
 impl Fold {
     /// Tells what its egress program reported.
@@ -20,7 +30,10 @@ impl Fold {
         };
         let (code, verb) = match report.outcome {
             Outcome::Failed => ("network.failed", "failed"),
-            _ => ("network.refused", "was refused"),
+            _ => {
+                REFUSED.fetch_add(1, Ordering::Relaxed);
+                ("network.refused", "was refused")
+            }
         };
         let text = format!(
             "a connection to {} {verb}: {}",
