@@ -22,7 +22,7 @@ mod config;
 mod policy;
 mod report;
 
-pub use address::is_public;
+pub use address::{is_own, is_public};
 pub use config::{Config, Credential, Gateway, MappedHost, Sent, Service, Upstream};
 pub use policy::{Policy, Refusal, Target};
 pub use report::{Outcome, Report};

@@ -1,8 +1,7 @@
 //! Sends what happens to sessions to their users' webhooks: signed, again and again until it is
 //! taken, and to no private address.
 
-pub mod address;
-mod outbound;
+pub mod outbound;
 mod schedule;
 mod sender;
 mod sign;

@@ -11,6 +11,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use aod_egress::{is_own, is_public};
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
 use hyper::client::conn::http1;
@@ -29,7 +30,6 @@ use tokio_util::task::AbortOnDropHandle;
 use url::{Host, Url};
 
 use crate::Config;
-use crate::address::is_public;
 
 /// So many of a name's addresses are tried.
 const ADDRESSES: usize = 4;
@@ -149,7 +149,7 @@ impl Outbound {
     }
 
     fn may_reach(&self, address: IpAddr) -> bool {
-        self.allow_private || is_public(address)
+        self.allow_private || (is_public(address) && !is_own(address))
     }
 
     /// Sends a body to a URL, with these headers beside the usual ones.
