@@ -243,7 +243,7 @@ async fn upload(
         changes.refuse("an archive")?;
         return into_folder(&api, &caller, session, path, request).await;
     }
-    let body = upload::body(request, api.files.upload_limit())?;
+    let (body, rest) = upload::body(request, api.files.upload_limit())?;
     let written = api.files.write(
         caller.user,
         session,
@@ -252,7 +252,13 @@ async fn upload(
         changes.precondition(),
         body,
     );
-    let written = written.await?;
+    let written = match written.await {
+        Ok(written) => written,
+        Err(error) => {
+            rest.drained().await;
+            return Err(error.into());
+        }
+    };
     let status = match written.is_new {
         true => StatusCode::CREATED,
         false => StatusCode::OK,
@@ -292,9 +298,15 @@ async fn into_folder(
     path: FilePath,
     request: Request,
 ) -> Result<Response, ApiError> {
-    let body = upload::body(request, api.files.upload_limit())?;
+    let (body, rest) = upload::body(request, api.files.upload_limit())?;
     let unpacked = api.files.unpack(caller.user, session, path.clone(), body);
-    let Unpacked { entries, bytes } = unpacked.await?;
+    let Unpacked { entries, bytes } = match unpacked.await {
+        Ok(unpacked) => unpacked,
+        Err(error) => {
+            rest.drained().await;
+            return Err(error.into());
+        }
+    };
     let entry = api.files.stat(caller.user, session, path).await?;
     let unpacked = Some(UnpackedArchive { entries, bytes });
     Ok(Json(UploadedFile { entry, unpacked }).into_response())

@@ -1,5 +1,7 @@
 //! Bodies of uploads, handed on as they come.
 
+use std::pin::Pin;
+
 use aod_services::files::Interrupted;
 use axum::body::HttpBody as _;
 use axum::extract::Request;
@@ -8,6 +10,7 @@ use axum::http::{HeaderMap, StatusCode};
 use bytes::Bytes;
 use futures::{Stream, StreamExt as _, stream};
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use crate::Limits;
@@ -50,15 +53,27 @@ pub(super) fn is_archive(headers: &HeaderMap, asked: Option<bool>) -> Result<boo
     }
 }
 
-/// The body, in pieces.
+/// A body as it comes.
+pub(super) type Pieces = Pin<Box<dyn Stream<Item = Result<Bytes, Interrupted>> + Send>>;
+
+/// What is left of a body.
+pub(super) struct Rest(JoinHandle<()>);
+
+impl Rest {
+    /// Waits until a body that nobody takes any more is thrown away, or enough of it: only then may
+    /// its request be answered.
+    pub(super) async fn drained(self) {
+        // It cannot panic.
+        let _ = self.0.await;
+    }
+}
+
+/// The body, in pieces, and what is left of it once these are dropped.
 ///
 /// # Errors
 /// 413 before anything of it was read, where it says itself that it is too large and its client
 /// waits for leave.
-pub(super) fn body(
-    request: Request,
-    limit: u64,
-) -> Result<impl Stream<Item = Result<Bytes, Interrupted>> + Send + Unpin + 'static, ApiError> {
+pub(super) fn body(request: Request, limit: u64) -> Result<(Pieces, Rest), ApiError> {
     let patience = request
         .extensions()
         .get::<Limits>()
@@ -72,7 +87,7 @@ pub(super) fn body(
     let mut pieces = request.into_body().into_data_stream();
     let (sender, receiver) = mpsc::channel(WAITING);
     // It ends with the request, or when it has thrown away enough of it.
-    tokio::spawn(async move {
+    let rest = tokio::spawn(async move {
         let mut thrown_away = 0;
         while thrown_away < DRAINED {
             let next = match patience {
@@ -103,5 +118,5 @@ pub(super) fn body(
         Some((receiver.recv().await?, receiver))
     });
     // Whoever reads it to its end may ask once more.
-    Ok(Box::pin(pieces.fuse()))
+    Ok((Box::pin(pieces.fuse()), Rest(rest)))
 }

@@ -113,7 +113,14 @@ fn the_probe_tells_what_is_in_force() {
     let session = Session::new();
     let probe = session.driver.probe();
     assert!(probe.usable, "{probe:#?}");
-    for name in ["isolation", "seccomp", "files"] {
+    for name in [
+        "isolation",
+        "seccomp",
+        "network",
+        "loopback",
+        "abstract_sockets",
+        "files",
+    ] {
         let check = probe
             .checks
             .iter()
@@ -121,8 +128,20 @@ fn the_probe_tells_what_is_in_force() {
             .unwrap();
         assert_eq!(check.state, State::Enforced, "{check:?}");
     }
-    assert!(probe.shortcomings().any(|check| check.name == "network"));
     println!("{probe:#?}");
+
+    let sharing = aod_sandbox::Bubblewrap::new(aod_sandbox::BubblewrapConfig {
+        init: Some(crate::init()),
+        shares_network: true,
+        ..aod_sandbox::BubblewrapConfig::default()
+    });
+    let probe = sharing.probe();
+    for name in ["network", "loopback", "abstract_sockets"] {
+        assert!(
+            probe.shortcomings().any(|check| check.name == name),
+            "{name}"
+        );
+    }
 
     let missing = aod_sandbox::Bubblewrap::new(aod_sandbox::BubblewrapConfig {
         program: Some("/nonexistent/bwrap".into()),
