@@ -128,16 +128,16 @@ impl Task<'_> {
             true => stages.run(Stage::EnvFile, async { Ok(gathered?) }).await?,
             false => gathered.map_err(|error| ProvisionError::told(&error))?,
         };
-        let mut doors = self.broker(&chosen, &mut secrets)?;
+        let mut egress = self.broker(&chosen, &mut secrets)?;
         self.redactor = secrets.redactor();
         stages.redact(self.redactor.clone());
         let (installation, has_set) = self.set_up(&mut stages, &chosen, &secrets).await?;
         if has_set {
             // The setup script's own variables are among them now.
             secrets = self.gather_anew(&mut stages, description).await?;
-            doors = self.broker(&chosen, &mut secrets)?;
+            egress = self.broker(&chosen, &mut secrets)?;
         }
-        let (brokered, network) = doors;
+        let (brokered, network) = egress;
         if !self.session.provisioned {
             if provision::wants_network_policy(&self.session) {
                 stages

@@ -1,5 +1,6 @@
 //! Credentials that never enter the sandbox.
 
+use aod_e2e::{GitServer, files_with};
 use serde_json::json;
 
 use crate::lab::{Lab, Vendor, said};
@@ -7,6 +8,7 @@ use crate::lab::{Lab, Vendor, said};
 each_vendor!(
     a_brokered_key_is_nowhere_in_the_sandbox,
     an_injected_key_is_found_by_the_same_search,
+    a_private_repository_is_cloned_changed_and_pushed_without_its_token,
 );
 
 /// Looks for whatever has the form of a key: in the environment and the arguments of all processes,
@@ -102,4 +104,53 @@ async fn an_injected_key_is_found_by_the_same_search(vendor: &'static Vendor) {
     let (lab, found, sent) = search(vendor, "injected").await;
     assert!(sent.iter().all(|key| *key == lab.key), "{sent:?}");
     assert!(found.contains(&lab.key), "{found}");
+}
+
+async fn a_private_repository_is_cloned_changed_and_pushed_without_its_token(
+    vendor: &'static Vendor,
+) {
+    let git = GitServer::https();
+    git.repository("private/r.git").commit(&[("file", "one")]);
+    let authority = git.authority().display().to_string();
+    let lab = Lab::with_setting(vendor, ("AOD_EGRESS__CA_FILE", authority)).await;
+    let environment = lab
+        .client()
+        .create_environment(&json!({
+            "name": "e", "git_identity": {"name": "Ada", "email": "ada@example.com"},
+        }))
+        .await;
+    let prompt = "[[bash cd /workspace/r && git checkout -qb topic && echo changed >file \
+                  && git commit -qam change && git push -q origin topic && env >/workspace/env]] \
+                  [[say pushed]]";
+    let session = lab
+        .session_with(json!({
+            "prompt": prompt,
+            "environment_id": environment,
+            "resources": [{
+                "type": "git_repository", "url": git.url("private/r.git"),
+                "authorization_token": git.token(),
+            }],
+        }))
+        .await;
+    let ended = session.ended().await.completed();
+    assert_eq!(said(&session, &ended).await, "pushed");
+    let shown = std::process::Command::new("git")
+        .args([
+            "-c",
+            "safe.directory=*",
+            "log",
+            "-1",
+            "--format=%an %s",
+            "topic",
+        ])
+        .current_dir(git.bare("private/r.git"))
+        .output()
+        .unwrap();
+    let shown = String::from_utf8(shown.stdout).unwrap();
+    assert_eq!(shown.trim(), "Ada change", "{}", ended.stdout());
+    let everywhere = files_with(&lab.server.data(), git.token(), &|_| false);
+    assert!(everywhere.is_empty(), "{everywhere:?}");
+    let diff = format!("/sessions/{}/diff", session.id);
+    let diff = lab.client().get(&diff).await.expect(200);
+    assert!(diff.to_string().contains("+changed"), "{diff}");
 }

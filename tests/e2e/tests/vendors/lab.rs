@@ -122,9 +122,23 @@ impl Lab {
         Self::start(vendor, &idle()).await
     }
 
+    /// With the key registered, on a server that has a setting.
+    pub(crate) async fn with_setting(
+        vendor: &'static Vendor,
+        (name, value): (&str, String),
+    ) -> Self {
+        let options = ServerOptions::new(Runtimes::vendor(vendor.runtime)).set(name, value);
+        let lab = Self::start_with(vendor, options.set("AOD_LIVE__IDLE", idle())).await;
+        lab.register(vendor.credential, &lab.key).await;
+        lab
+    }
+
     async fn start(vendor: &'static Vendor, idle: &str) -> Self {
         let options = ServerOptions::new(Runtimes::vendor(vendor.runtime));
-        let options = options.set("AOD_LIVE__IDLE", idle);
+        Self::start_with(vendor, options.set("AOD_LIVE__IDLE", idle)).await
+    }
+
+    async fn start_with(vendor: &'static Vendor, options: ServerOptions) -> Self {
         let lab = Self {
             server: Server::start(options).await,
             model: Standin::start(Options::default()).await.unwrap(),
