@@ -115,7 +115,8 @@ impl Policy {
     /// [`Refusal::Address`].
     pub fn check(&self, host: &str, address: IpAddr) -> Result<(), Refusal> {
         let host = host.to_owned();
-        if !is_public(address) && !(self.allow_private && is_private(address)) {
+        let is_elsewhere = is_public(address) || (self.allow_private && is_private(address));
+        if !is_elsewhere {
             return Err(Refusal::Address { host, address });
         }
         if is_own(address) {
