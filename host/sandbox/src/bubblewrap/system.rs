@@ -155,7 +155,7 @@ fn etc(arguments: &mut Arguments, spec: &SandboxSpec) {
 
     let accounts = format!(
         "root:x:0:0:root:/nonexistent:/usr/sbin/nologin\n\
-         agent:x:{UID}:{UID}:agent:{HOME}:{}\n\
+         agent:x:{UID}:{UID}:Agent:{HOME}:{}\n\
          nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n",
         shell()
     );

@@ -120,8 +120,8 @@ async fn a_private_repository_is_cloned_changed_and_pushed_without_its_token(
         }))
         .await;
     let prompt = "[[bash cd /workspace/r && git checkout -qb topic && echo changed >file \
-                  && git commit -qam change && git push -q origin topic && env >/workspace/env]] \
-                  [[say pushed]]";
+                  && git commit -qam change && git push -q origin topic; mkdir /workspace/own && cd /workspace/own \
+                  && git init -q && git commit -q --allow-empty -m own]] [[say pushed]]";
     let session = lab
         .session_with(json!({
             "prompt": prompt,

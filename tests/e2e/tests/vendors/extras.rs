@@ -10,6 +10,7 @@ each_vendor!(
     an_mcp_server_over_http_is_called,
     a_system_prompt_and_skills_arrive,
     an_image_reaches_the_model_as_one,
+    a_commit_has_an_author,
 );
 
 /// A picture of 16 by 16 points (PNG).
@@ -173,4 +174,14 @@ async fn an_image_reaches_the_model_as_one(vendor: &'static Vendor) {
     session.prompt("and now?").await;
     session.ended().await.completed();
     assert!(lab.asked("and now?").iter().any(shown) || !stays);
+}
+
+async fn a_commit_has_an_author(vendor: &'static Vendor) {
+    let lab = Lab::new(vendor).await;
+    let prompt = "[[bash cd /workspace && git init -q && git commit -q --allow-empty -m one \
+                  && git log --format='%an <%ae>' >author]] [[say committed]]";
+    let session = lab.session(prompt).await;
+    session.ended().await.completed();
+    let author = lab.server.workspace_file(&session.id, "author").unwrap();
+    assert_eq!(author.trim(), "Agent <agent@localhost>");
 }
