@@ -37,6 +37,9 @@ const IPV4_IN_IPV6: &[(Ipv6Addr, u32)] = &[
     (Ipv6Addr::new(0x64, 0xff9b, 0, 0, 0, 0, 0, 0), 96),
 ];
 
+/// Where a cloud has its metadata service, among addresses that are private otherwise.
+const METADATA: (Ipv6Addr, u32) = (Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0), 32);
+
 /// Whether an address is one of the public internet: not the machine's own, not one of a private
 /// network, not link-local, not a group's.
 #[must_use]
@@ -58,14 +61,23 @@ pub(crate) fn is_private(address: IpAddr) -> bool {
         IpAddr::V4(address) => address.is_private(),
         IpAddr::V6(address) => match inner_v4(address) {
             Some(inner) => inner.is_private(),
-            None => is_in_v6(address, (Ipv6Addr::new(0xfc00, 0, 0, 0, 0, 0, 0, 0), 7)),
+            None => {
+                is_in_v6(address, (Ipv6Addr::new(0xfc00, 0, 0, 0, 0, 0, 0, 0), 7))
+                    && !is_in_v6(address, METADATA)
+            }
         },
     }
 }
 
 /// Whether an address is one of this machine's own: the kernel would then send from it, too.
 /// Nothing is sent.
+#[must_use]
 pub fn is_own(address: IpAddr) -> bool {
+    if let IpAddr::V6(outer) = address
+        && let Some(inner) = inner_v4(outer)
+    {
+        return is_own(IpAddr::V4(inner));
+    }
     let any: IpAddr = match address {
         IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
         IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
@@ -177,6 +189,7 @@ mod tests {
             "fe80::1",
             "1.1.1.1",
             "0.0.0.0",
+            "fd00:ec2::254",
         ] {
             assert!(!is_private(other.parse().unwrap()), "{other}");
         }

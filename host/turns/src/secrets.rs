@@ -55,6 +55,21 @@ impl TurnSecrets {
             .map(|(name, value)| (name.as_str(), value))
     }
 
+    /// The variable of a provider's base URL that is there and is no URL that a credential may be
+    /// sent to, where there is such a credential.
+    pub(crate) fn odd_endpoint<'a>(&self, description: &'a Description) -> Option<&'a str> {
+        let odd = description.providers.iter().find_map(|provider| {
+            let variable = provider.endpoint_variable.as_deref()?;
+            let url = self.variables.get(variable)?.expose_secret();
+            let mut kinds = description.credentials.iter();
+            let is_sent = kinds.any(|kind| {
+                kind.providers.contains(&provider.id) && self.variables.contains_key(&kind.variable)
+            });
+            (is_sent && !url.is_empty() && !is_plain_url(url)).then_some(variable)
+        });
+        odd
+    }
+
     /// Whether a provider's credential enters the sandbox.
     pub(crate) fn holds_credentials(&self, description: &Description) -> bool {
         let mut kinds = description.credentials.iter();

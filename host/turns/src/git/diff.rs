@@ -23,7 +23,7 @@ const MAX: usize = 8 << 20;
 /// So long may each repository take.
 const TIMEOUT: Duration = Duration::from_secs(30);
 /// So many run at once.
-const AT_ONCE: usize = 2;
+const AT_ONCE: usize = 6;
 
 /// What git is told whatever the repository says.
 const OVERRIDES: [(&str, &str); 8] = [

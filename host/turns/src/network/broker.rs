@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddrV4};
 
-use aod_egress::{Credential, Gateway, Sent, Upstream};
-use aod_resources::{Agent, McpTransport, Resource};
+use aod_egress::{Credential, Gateway, Policy, Refusal, Sent, Upstream};
+use aod_resources::{Agent, McpTransport, Networking, NetworkingKind, Resource};
 use aod_runtime::types::{AuthStyle, Description, Endpoint, EndpointSource, Provider};
 use aod_sandbox::SecretBytes;
 use secrecy::ExposeSecret as _;
@@ -107,6 +107,7 @@ pub(crate) fn broker(
     description: &Description,
     agent: &Agent,
     endpoints: &[Endpoint],
+    networking: Option<&Networking>,
 ) -> Brokered {
     let mut brokered = Brokered::default();
     for provider in &description.providers {
@@ -151,8 +152,10 @@ pub(crate) fn broker(
             let name = mcp_reference(index, position);
             credentials.extend(credential(secrets, &name, vec![sent]));
         }
+        // One that may not be reached gets no gateway either, and the sandbox no value.
         if !credentials.is_empty()
-            && let Some(inside) = brokered.add(&url, String::new(), (credentials, false, None))
+            && may_reach(networking, &url)
+            && let Some(inside) = brokered.add(&url, mcp_path(&url), (credentials, true, None))
         {
             brokered.mcp.insert(index, inside);
         }
@@ -169,6 +172,31 @@ pub(super) fn upstream<'a>(provider: &'a Provider, endpoints: &'a [Endpoint]) ->
         .map(|endpoint| &endpoint.url)
         .or(provider.default_endpoint.as_ref())
         .map(String::as_str)
+}
+
+/// Whether an environment lets its sandboxes reach an MCP server.
+fn may_reach(networking: Option<&Networking>, url: &Url) -> bool {
+    let Some(networking) = networking.filter(|it| it.kind == NetworkingKind::Limited) else {
+        return true;
+    };
+    let policy = Policy {
+        allowed: Some(networking.allowed_hosts.clone()),
+        allow_private: true,
+        ..Policy::default()
+    };
+    let host = url.host_str().unwrap_or_default();
+    let is_refused = matches!(
+        policy.look_up(host, 0),
+        Err(Refusal::NotAllowed { .. } | Refusal::Name { .. })
+    );
+    networking.allow_mcp_servers || !is_refused
+}
+
+/// What all paths of an MCP server begin with: its URL's. The older transport posts to another path
+/// beside its `/sse`.
+fn mcp_path(url: &Url) -> String {
+    let path = url.path().trim_end_matches('/');
+    path.strip_suffix("/sse").unwrap_or(path).to_owned()
 }
 
 /// A secret that the sandbox has a placeholder of from now on.
@@ -233,6 +261,25 @@ mod tests {
         ] {
             assert_eq!(base_path(&Url::parse(url).unwrap()), path, "{url}");
         }
+    }
+
+    #[test]
+    fn an_mcp_server_is_reached_where_the_environment_says_so() {
+        let url = Url::parse("https://mcp.example/mcp").unwrap();
+        let limited = |hosts: &[&str], all| Networking {
+            kind: NetworkingKind::Limited,
+            allowed_hosts: hosts.iter().map(|&host| host.to_owned()).collect(),
+            allow_package_managers: false,
+            allow_mcp_servers: all,
+        };
+        assert!(may_reach(None, &url));
+        assert!(may_reach(Some(&Networking::default()), &url));
+        assert!(may_reach(Some(&limited(&["*.example"], false)), &url));
+        assert!(may_reach(Some(&limited(&[], true)), &url));
+        assert!(!may_reach(Some(&limited(&["other.example"], false)), &url));
+        assert_eq!(mcp_path(&url), "/mcp");
+        assert_eq!(mcp_path(&Url::parse("https://x/a/sse/").unwrap()), "/a");
+        assert_eq!(mcp_path(&Url::parse("https://x").unwrap()), "");
     }
 
     #[test]

@@ -267,6 +267,7 @@ impl Task<'_> {
                     script_timeout: turns.config.turn.setup_timeout,
                 };
                 let variables = setup.run(&mut output, cancelled).await?;
+                check_set(chosen.adapter.description(), &variables)?;
                 self.keep_variables(&variables).await?;
             }
             Ok((installation, setup))
@@ -379,7 +380,23 @@ impl Task<'_> {
         let description = chosen.adapter.description();
         let endpoints = given_endpoints(chosen, secrets);
         let mut brokered = match self.keeps_credentials_out()? {
-            true => broker(secrets, description, &self.session.agent, &endpoints),
+            true => {
+                if let Some(variable) = secrets.odd_endpoint(description) {
+                    // The provider's own address is not what was asked for.
+                    return Err(ProvisionError::Failed(format!(
+                        "{variable} should be an http or https URL without user information: the \
+                         credential of its provider is sent there"
+                    )));
+                }
+                let networking = self.session.environment.as_ref().map(|it| &it.networking);
+                broker(
+                    secrets,
+                    description,
+                    &self.session.agent,
+                    &endpoints,
+                    networking,
+                )
+            }
             false => Brokered::default(),
         };
         let egress = &self.turns.sandboxes.egress;
@@ -449,6 +466,20 @@ struct ProcessFacts {
     network: SandboxNetwork,
     /// Whether what the session's log had was gone.
     has_lost_history: bool,
+}
+
+/// Refuses variables of a setup script that say where a credential is sent: whatever the script
+/// runs could set them.
+fn check_set(description: &Description, variables: &Secrets) -> Result<(), StageError> {
+    let endpoints = description.providers.iter();
+    let mut endpoints = endpoints.filter_map(|provider| provider.endpoint_variable.as_ref());
+    match endpoints.find(|name| variables.contains_key(*name)) {
+        None => Ok(()),
+        Some(name) => Err(StageError::Failed(format!(
+            "setup_script left {name} in $AOD_ENV, which says where the provider's credential is \
+             sent: set it in the environment's vars"
+        ))),
+    }
 }
 
 /// The base URLs that are given for providers: by the user, and then by the operator.

@@ -183,3 +183,22 @@ async fn a_diff_that_would_never_end_is_broken_off() {
     let error = diff["error"].as_str().unwrap();
     assert!(error.contains("longer than"), "{error}");
 }
+
+#[tokio::test]
+async fn a_diff_runs_no_filter_and_stays_in_its_repository() {
+    let git = GitServer::https();
+    git.repository("r.git").commit(&[("file", "one\n")]);
+    let server = server(&git).await;
+    let prompt = "$ cd r; git config filter.x.clean 'echo ran; id'; git config filter.x.required true; \
+                  echo '* filter=x diff=x' >.gitattributes; git config diff.x.textconv 'echo ran'; \
+                  echo changed >file; echo new >other; git config core.worktree /etc; echo ok";
+    let resources = json!([{"type": "git_repository", "url": git.url("r.git")}]);
+    let session = start(server.client(), resources, prompt).await;
+    session.ended().await.completed();
+    let diff = &diffs(&session).await[0];
+    assert_eq!(diff["error"], json!(null), "{diff}");
+    let text = diff["diff"].as_str().unwrap();
+    assert!(text.contains("+changed") && text.contains("+new"), "{text}");
+    assert!(!text.contains("ran") && !text.contains("uid="), "{text}");
+    assert!(!text.contains("passwd"), "{text}");
+}

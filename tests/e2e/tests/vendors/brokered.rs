@@ -3,7 +3,7 @@
 use aod_e2e::{GitServer, files_with};
 use serde_json::json;
 
-use crate::lab::{Lab, Vendor, said};
+use crate::lab::{CLAUDE, Lab, Vendor, said};
 
 each_vendor!(
     a_brokered_key_is_nowhere_in_the_sandbox,
@@ -153,4 +153,29 @@ async fn a_private_repository_is_cloned_changed_and_pushed_without_its_token(
     let diff = format!("/sessions/{}/diff", session.id);
     let diff = lab.client().get(&diff).await.expect(200);
     assert!(diff.to_string().contains("+changed"), "{diff}");
+}
+
+/// What a setup script runs cannot have the key sent elsewhere, and a base URL that is none does not
+/// send it to the provider's own address.
+#[tokio::test]
+async fn where_a_key_is_sent_is_said_by_its_user_alone() {
+    let lab = Lab::new(&CLAUDE).await;
+    let script = "echo ANTHROPIC_BASE_URL=http://model.test:9 >>$AOD_ENV";
+    let environment = json!({"name": "e", "setup_script": script});
+    let environment = lab.client().create_environment(&environment).await;
+    let body = json!({"prompt": "[[say hi]]", "environment_id": environment});
+    let error = lab.session_with(body).await.ended().await.failed();
+    assert!(
+        error.contains("ANTHROPIC_BASE_URL") && error.contains("$AOD_ENV"),
+        "{error}"
+    );
+    for odd in ["https://user:pw@model.test", "model.test:8443", "file:///x"] {
+        lab.register("env:ANTHROPIC_BASE_URL", odd).await;
+        let error = lab.session("[[say hi]]").await.ended().await.failed();
+        assert!(
+            error.contains("ANTHROPIC_BASE_URL") && !error.contains("pw@"),
+            "{odd}: {error}"
+        );
+    }
+    assert!(lab.asked("hi").is_empty());
 }
