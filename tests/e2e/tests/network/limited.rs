@@ -149,7 +149,7 @@ const ATTEMPTS: &[(&str, &str, bool)] = &[
     ),
     (
         "a raw socket",
-        "python3 -c \"import os,socket; s=socket.create_connection(('127.0.0.1',int(os.environ['B'])),3); s.send(b'GET / HTTP/1.0\\r\\n\\r\\n'); print(s.recv(999).decode())\"",
+        "python3 -c \"import os,socket; s=socket.create_connection(('127.0.0.1',int(os.environ['B'])),3); s.send(b'GET / HTTP/1.0\\r\\n\\r\\n'); print(s.makefile().read())\"",
         false,
     ),
     (
