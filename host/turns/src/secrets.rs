@@ -58,7 +58,7 @@ impl TurnSecrets {
     /// The variable of a provider's base URL that is there and is no URL that a credential may be
     /// sent to, where there is such a credential.
     pub(crate) fn odd_endpoint<'a>(&self, description: &'a Description) -> Option<&'a str> {
-        let odd = description.providers.iter().find_map(|provider| {
+        description.providers.iter().find_map(|provider| {
             let variable = provider.endpoint_variable.as_deref()?;
             let url = self.variables.get(variable)?.expose_secret();
             let mut kinds = description.credentials.iter();
@@ -66,8 +66,7 @@ impl TurnSecrets {
                 kind.providers.contains(&provider.id) && self.variables.contains_key(&kind.variable)
             });
             (is_sent && !url.is_empty() && !is_plain_url(url)).then_some(variable)
-        });
-        odd
+        })
     }
 
     /// Whether a provider's credential enters the sandbox.
