@@ -5,6 +5,7 @@ import itertools
 import json
 import ssl
 import sys
+import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
@@ -19,6 +20,7 @@ parser.add_argument("--certificate", help="serves TLS with this certificate and 
 arguments = parser.parse_args()
 
 answers = [int(status) for status in arguments.answers.split(",")]
+telling = threading.Lock()
 upcoming = itertools.chain(answers, itertools.repeat(answers[-1]))
 
 
@@ -34,7 +36,7 @@ class Receiver(BaseHTTPRequestHandler):
             "verified": [verifies(secret, body, headers) for secret in arguments.secret],
             "answered": status,
         }
-        print(json.dumps(said), flush=True)
+        tell(said)
         answer = b"x" * arguments.body
         self.send_response(status)
         if 300 <= status < 400:
@@ -50,6 +52,13 @@ class Receiver(BaseHTTPRequestHandler):
         pass
 
 
+def tell(said):
+    # In one write: `print` writes the end of a line apart, and another thread's line gets between.
+    with telling:
+        sys.stdout.write(json.dumps(said) + "\n")
+        sys.stdout.flush()
+
+
 def verifies(secret, body, headers):
     try:
         Webhook(secret).verify(body, headers)
@@ -63,6 +72,6 @@ if arguments.certificate:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(arguments.certificate)
     server.socket = context.wrap_socket(server.socket, server_side=True)
-print(json.dumps({"port": server.server_address[1]}), flush=True)
+tell({"port": server.server_address[1]})
 sys.stdin.close()
 server.serve_forever()
