@@ -98,8 +98,8 @@ pub(crate) struct MessageContext<'a> {
 pub(crate) fn conclude_resting(ended: TurnEnded, failure: Option<&Failure>) -> End {
     let (outcome, error, code) = match (ended.reason, failure) {
         (Reason::Interrupted, _) => (Outcome::Interrupted, None, 0),
-        (Reason::Limit, failure) => (Outcome::Failed, Some(reached(failure)), 1),
         (_, Some(failure)) => (Outcome::Failed, Some(failure.message.clone()), 1),
+        // Also of one that a limit was to stop, and whose result was there before.
         (_, None) => (Outcome::Completed, None, 0),
     };
     End {
@@ -137,10 +137,6 @@ pub(crate) fn conclude(
             },
         },
         Reason::Interrupted => exit(Outcome::Interrupted, None),
-        Reason::Limit => End {
-            exit_code: code,
-            ..End::error(reached(failure))
-        },
         Reason::Timeout => End {
             exit_code: code,
             ..End::error(format!(
@@ -168,9 +164,14 @@ pub(crate) fn conclude(
                 .clone()
                 .unwrap_or_else(|| format!("runtime {runtime:?} could not be run to its end")),
         ),
-        // Its result was there; that it had to be asked to leave changes nothing about it. What had
-        // to be killed may have left things half done.
-        Reason::AfterResult => match failure {
+        // Its result was there, also where a limit was to stop it that the result does not name; that
+        // it had to be asked to leave changes nothing about it. What had to be killed may have left
+        // things half done.
+        Reason::AfterResult | Reason::Limit => match failure {
+            Some(failure) if exited.reason == Reason::Limit => End {
+                exit_code: code,
+                ..End::error(failure.message.clone())
+            },
             Some(failure) => exit(Outcome::Failed, Some(failure.message.clone())),
             None if exited.killed => exit(
                 Outcome::Failed,
@@ -186,14 +187,6 @@ pub(crate) fn conclude(
             (None, _) => exit(Outcome::Failed, Some(died(exited, context))),
         },
     }
-}
-
-/// What is said of a turn that a limit has ended, with its figures where they are known.
-fn reached(failure: Option<&Failure>) -> String {
-    failure.map_or_else(
-        || "the turn reached a limit, and was stopped".to_owned(),
-        |failure| failure.message.clone(),
-    )
 }
 
 /// The code as shells know it.
@@ -316,7 +309,6 @@ mod tests {
         for reason in [
             Reason::Timeout,
             Reason::Idle,
-            Reason::Limit,
             Reason::OverLimit,
             Reason::LogError,
             Reason::StartFailed,
@@ -328,6 +320,31 @@ mod tests {
         let end = conclude(&exited(None, Some(9), Reason::Terminated), None, &CONTEXT);
         assert!(matches!(end.terminal, Terminal::Terminated { .. }));
         assert_eq!(end.exit_code, None);
+    }
+
+    #[test]
+    fn a_limit_that_comes_after_the_result_changes_nothing() {
+        let failure = Failure {
+            kind: FailureKind::Limit,
+            message: "too many".to_owned(),
+            retry_at: None,
+        };
+        let stopped = exited(None, Some(15), Reason::Limit);
+        let rested = TurnEnded {
+            reason: Reason::Limit,
+            replaced_bytes: 0,
+            output_bytes: 0,
+        };
+        for (failure, outcome) in [
+            (None, Outcome::Completed),
+            (Some(&failure), Outcome::Failed),
+        ] {
+            let error = failure.map(|failure| failure.message.clone());
+            let end = conclude(&stopped, failure, &CONTEXT);
+            assert_eq!((end.outcome, &end.error), (outcome, &error));
+            let end = conclude_resting(rested, failure);
+            assert_eq!((end.outcome, &end.error), (outcome, &error));
+        }
     }
 
     #[test]
