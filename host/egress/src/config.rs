@@ -55,10 +55,9 @@ pub struct MappedHost {
 pub struct Gateway {
     /// Who answers them.
     pub upstream: Upstream,
-    /// Credentials that the sandbox has placeholders of.
+    /// Credentials that the sandbox has placeholders of. Where there are any, a request without the
+    /// placeholder of one is refused.
     pub credentials: Vec<Credential>,
-    /// Whether a request without any placeholder is refused; else it is passed on as it is.
-    pub is_required: bool,
     /// What every request has as its `Authorization`, whatever the sandbox sends there: for clients
     /// that have no placeholder.
     #[serde(default)]

@@ -18,7 +18,6 @@ pub(super) struct GatewayServer {
     /// What every path begins with.
     path: String,
     credentials: Vec<Credential>,
-    is_required: bool,
     authorization: Option<HeaderValue>,
     client: HttpClient,
 }
@@ -45,7 +44,6 @@ impl GatewayServer {
             authority: authority.parse().map_err(io::Error::other)?,
             path: path.trim_end_matches('/').to_owned(),
             credentials: gateway.credentials,
-            is_required: gateway.is_required,
             authorization: authorization.transpose()?,
             client,
         })
@@ -92,7 +90,8 @@ impl GatewayServer {
             let headers = request.headers_mut();
             headers.insert(header::AUTHORIZATION, authorization.clone());
         }
-        if self.is_required && !(in_query || in_headers) {
+        let is_required = !self.credentials.is_empty();
+        if is_required && !in_query && !in_headers {
             let message = "the request has no credential of this sandbox".to_owned();
             return Err(Refused(StatusCode::UNAUTHORIZED, "credential", message));
         }

@@ -13,7 +13,7 @@ use hyper::body::Incoming;
 use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use hyper::{Response, StatusCode};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::client::legacy::{Client, Error};
+use hyper_util::client::legacy::{Builder, Client, Error};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
@@ -40,22 +40,44 @@ const HOP_BY_HOP: [&str; 9] = [
 
 /// A body that is passed on as it comes.
 pub(super) type Body = BoxBody<Bytes, hyper::Error>;
-/// Sends requests, and keeps connections for the next ones.
+/// Sends requests without TLS, and keeps connections for the next ones.
+pub(super) type PlainClient = Client<Connector, Incoming>;
+/// As [`PlainClient`], over TLS where the URL wants it.
 pub(super) type HttpClient = Client<HttpsConnector<Connector>, Incoming>;
 
-/// A client. It trusts the system's authorities, and the certificates in this PEM text. One that
-/// uses no TLS trusts nobody.
-pub(super) fn client(
-    connector: Connector,
-    uses_tls: bool,
-    authorities: Option<&str>,
-) -> io::Result<HttpClient> {
+/// A client for requests without TLS.
+pub(super) fn plain_client(connector: Connector) -> PlainClient {
+    builder().build(connector)
+}
+
+/// A client for requests with and without TLS.
+pub(super) fn client(connector: Connector, tls: ClientConfig) -> HttpClient {
+    let connector = HttpsConnectorBuilder::new()
+        .with_tls_config(tls)
+        .https_or_http()
+        .enable_http1()
+        .wrap_connector(connector);
+    builder().build(connector)
+}
+
+fn builder() -> Builder {
+    let mut builder = Client::builder(TokioExecutor::new());
+    builder
+        .pool_timer(TokioTimer::new())
+        .pool_idle_timeout(IDLE);
+    builder
+}
+
+/// What is trusted: the certificates in this PEM text, and the system's authorities, which take
+/// some milliseconds to read and are left out where no upstream wants TLS.
+pub(super) fn trust(uses_tls: bool, authorities: Option<&str>) -> io::Result<ClientConfig> {
     let mut roots = RootCertStore::empty();
     if uses_tls {
         // What of them cannot be read is as good as not there.
         roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     }
-    for certificate in CertificateDer::pem_slice_iter(authorities.unwrap_or_default().as_bytes()) {
+    let authorities = authorities.unwrap_or_default().as_bytes();
+    for certificate in CertificateDer::pem_slice_iter(authorities) {
         let certificate = certificate.map_err(io::Error::other)?;
         roots.add(certificate).map_err(io::Error::other)?;
     }
@@ -65,15 +87,7 @@ pub(super) fn client(
         .map_err(io::Error::other)?
         .with_root_certificates(roots)
         .with_no_client_auth();
-    let connector = HttpsConnectorBuilder::new()
-        .with_tls_config(tls)
-        .https_or_http()
-        .enable_http1()
-        .wrap_connector(connector);
-    Ok(Client::builder(TokioExecutor::new())
-        .pool_timer(TokioTimer::new())
-        .pool_idle_timeout(IDLE)
-        .build(connector))
+    Ok(tls)
 }
 
 /// Takes out what is meant for this connection alone.

@@ -17,20 +17,13 @@ use aod_launch::FIRST_SOCKET;
 
 use self::connect::Connector;
 use self::gateway::GatewayServer;
-use self::http::client;
+use self::http::{client, plain_client, trust};
 use self::reporter::Reporter;
 use self::serve::{Activity, Handler, accept};
 
-/// No core dumps, no debuggers, no reading of `/proc/self/mem` by others.
+/// Nobody else reads its memory, and it gains no privileges.
 pub fn protect() {
-    use rustix::process::{DumpableBehavior, Resource, Rlimit};
-    // Neither fails for a process that lowers its own limits.
-    let _ = rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable);
-    let none = Rlimit {
-        current: Some(0),
-        maximum: Some(0),
-    };
-    let _ = rustix::process::setrlimit(Resource::Core, none);
+    aod_launch::protect_memory();
     let _ = rustix::thread::set_no_new_privs(true);
     // SAFETY: ignoring a signal installs no handler. A connection that breaks is an error of its
     // own.
@@ -54,17 +47,19 @@ async fn serve(config: Config) -> io::Result<()> {
         authorities,
     } = config;
     let connector = Connector::new(Arc::new(policy), Arc::new(Reporter::default()));
+    let uses_tls = services
+        .iter()
+        .any(|service| matches!(service, Service::Gateway(gateway) if gateway.upstream.tls));
+    // Read once, for all gateways.
+    let tls = trust(uses_tls, authorities.as_deref())?;
     let activity = Activity::new();
     for (number, service) in (FIRST_SOCKET..).zip(services) {
         let listener = listener(number)?;
         let handler = match service {
-            Service::Proxy => {
-                Handler::Proxy(connector.clone(), client(connector.clone(), false, None)?)
-            }
+            Service::Proxy => Handler::Proxy(connector.clone(), plain_client(connector.clone())),
             Service::Forward { host, port } => Handler::Forward(connector.clone(), host, port),
             Service::Gateway(gateway) => {
-                let uses_tls = gateway.upstream.tls;
-                let client = client(connector.declared(), uses_tls, authorities.as_deref())?;
+                let client = client(connector.declared(), tls.clone());
                 Handler::Gateway(Arc::new(GatewayServer::new(gateway, client)?))
             }
         };

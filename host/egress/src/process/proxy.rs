@@ -9,7 +9,7 @@ use hyper::{Method, Request, Response, StatusCode, Version, header};
 use hyper_util::rt::TokioIo;
 
 use super::connect::Connector;
-use super::http::{Body, HttpClient, connect_failure, empty, failure, pass_on, reply, strip};
+use super::http::{Body, PlainClient, connect_failure, empty, failure, pass_on, reply, strip};
 use super::serve::Connected;
 
 const TEXT: &str = "text/plain; charset=utf-8";
@@ -18,7 +18,7 @@ const TEXT: &str = "text/plain; charset=utf-8";
 pub(super) async fn handle(
     request: Request<Incoming>,
     connector: Connector,
-    client: HttpClient,
+    client: PlainClient,
     connected: Arc<Connected>,
 ) -> Result<Response<Body>, Infallible> {
     Ok(match *request.method() {
@@ -60,7 +60,7 @@ async fn tunnel(
 }
 
 /// Passes a request with an absolute URL on.
-async fn forward(mut request: Request<Incoming>, client: HttpClient) -> Response<Body> {
+async fn forward(mut request: Request<Incoming>, client: PlainClient) -> Response<Body> {
     let uri = request.uri();
     if uri.scheme() != Some(&Scheme::HTTP) || uri.authority().and_then(host_of).is_none() {
         let reason = "this is a proxy: it takes CONNECT, and absolute http URLs";

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use super::connect::Connector;
 use super::gateway::GatewayServer;
-use super::http::HttpClient;
+use super::http::PlainClient;
 use super::{forward, proxy};
 
 /// The program ends when nobody has been connected for so long.
@@ -32,7 +32,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// What a connection is for.
 #[derive(Clone)]
 pub(super) enum Handler {
-    Proxy(Connector, HttpClient),
+    Proxy(Connector, PlainClient),
     Forward(Connector, String, u16),
     Gateway(Arc<GatewayServer>),
 }

@@ -30,7 +30,6 @@ fn service(upstream: Upstream) -> Service {
                 Sent::Query("key".to_owned()),
             ],
         }],
-        is_required: true,
         authorization: None,
     })
 }
@@ -154,7 +153,6 @@ fn a_client_without_a_placeholder_is_given_its_authorization() {
     let service = Service::Gateway(Gateway {
         upstream: to,
         credentials: Vec::new(),
-        is_required: false,
         authorization: Some(b"Basic true".to_vec().into()),
     });
     assert!(!format!("{service:?}").contains("true\""), "{service:?}");

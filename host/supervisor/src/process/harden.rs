@@ -6,7 +6,6 @@ use std::io;
 use std::os::fd::OwnedFd;
 
 use rustix::fs::{Mode, OFlags};
-use rustix::process::{Resource, Rlimit};
 
 /// Signals that are sent to whole groups or sessions and must not end a turn.
 const IGNORED: [libc::c_int; 4] = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGPIPE];
@@ -24,14 +23,7 @@ pub enum Side {
 
 /// No core dumps, no debuggers, no reading of `/proc/self/mem` by others.
 pub fn protect() {
-    // Neither can fail for a process that lowers its own limits; and if it did, running the turn
-    // matters more.
-    let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
-    let none = Rlimit {
-        current: Some(0),
-        maximum: Some(0),
-    };
-    let _ = rustix::process::setrlimit(Resource::Core, none);
+    aod_launch::protect_memory();
     for signal in IGNORED {
         // SAFETY: ignoring a signal installs no handler.
         unsafe { libc::signal(signal, libc::SIG_IGN) };
