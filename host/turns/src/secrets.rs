@@ -155,17 +155,19 @@ impl TurnSecrets {
     }
 }
 
-/// A URL that holds no user information, which would be a secret.
+/// The URL of a server, where it is one and holds no user information, which would be a secret.
+pub(crate) fn plain_url(text: &str) -> Option<Url> {
+    let url = Url::parse(text).ok()?;
+    let is_plain = matches!(url.scheme(), "http" | "https")
+        && url.username().is_empty()
+        && url.password().is_none();
+    is_plain.then_some(url)
+}
+
+/// Whether a text is such a URL as it stands.
 fn is_plain_url(text: &str) -> bool {
     // The parser takes white space out of what it reads; the adapter would get it as it stands.
-    let parsed = (!text.contains(char::is_whitespace)).then(|| Url::parse(text));
-    parsed.is_some_and(|parsed| {
-        parsed.is_ok_and(|url| {
-            matches!(url.scheme(), "http" | "https")
-                && url.username().is_empty()
-                && url.password().is_none()
-        })
-    })
+    !text.contains(char::is_whitespace) && plain_url(text).is_some()
 }
 
 /// Opens the secrets of a session's next turn.

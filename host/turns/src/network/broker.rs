@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddrV4};
 
 use aod_egress::{Credential, Gateway, Policy, Refusal, Sent, Upstream};
-use aod_resources::{Agent, McpTransport, Networking, NetworkingKind, Resource};
+use aod_resources::{Agent, McpTransport, Resource};
 use aod_runtime::types::{AuthStyle, Description, Endpoint, EndpointSource, Provider};
 use aod_sandbox::SecretBytes;
 use secrecy::ExposeSecret as _;
@@ -14,7 +14,7 @@ use uuid::Uuid;
 use super::FIRST_GATEWAY;
 use crate::git::{self, Tokens};
 use crate::mcp::mcp_names;
-use crate::secrets::{TurnSecrets, mcp_reference};
+use crate::secrets::{TurnSecrets, mcp_reference, plain_url};
 
 /// What placeholders begin with.
 const PLACEHOLDER: &str = "aod-brokered-";
@@ -54,11 +54,12 @@ impl Brokered {
     pub(crate) fn add_repositories(&mut self, resources: &[Resource], tokens: &Tokens) {
         for (index, token) in tokens {
             let resource = resources.get(*index);
-            let Some((resource, url)) = resource.and_then(|it| Some((it, plain(&it.url)?))) else {
+            let Some((resource, url)) = resource.and_then(|it| Some((it, plain_url(&it.url)?)))
+            else {
                 continue;
             };
             let path = url.path().trim_end_matches('/').to_owned();
-            let gateway = (Vec::new(), false, Some(git::authorization(token)));
+            let gateway = (Vec::new(), Some(git::authorization(token)));
             if let Some(inside) = self.add(&url, path, gateway) {
                 self.repositories.push((inside, resource.url.clone()));
             }
@@ -70,7 +71,7 @@ impl Brokered {
         &mut self,
         url: &Url,
         path: String,
-        (credentials, is_required, authorization): (Vec<Credential>, bool, Option<SecretBytes>),
+        (credentials, authorization): (Vec<Credential>, Option<SecretBytes>),
     ) -> Option<String> {
         let offset = u16::try_from(self.routes.len()).ok()?;
         if self.routes.len() >= MAX_GATEWAYS {
@@ -88,7 +89,6 @@ impl Brokered {
             gateway: Gateway {
                 upstream,
                 credentials,
-                is_required,
                 authorization,
             },
             variable: None,
@@ -107,11 +107,11 @@ pub(crate) fn broker(
     description: &Description,
     agent: &Agent,
     endpoints: &[Endpoint],
-    networking: Option<&Networking>,
+    policy: &Policy,
 ) -> Brokered {
     let mut brokered = Brokered::default();
     for provider in &description.providers {
-        let Some(url) = upstream(provider, endpoints).and_then(plain) else {
+        let Some(url) = upstream(provider, endpoints).and_then(plain_url) else {
             continue;
         };
         let mut credentials = Vec::new();
@@ -124,7 +124,7 @@ pub(crate) fn broker(
         if credentials.is_empty() {
             continue;
         }
-        let Some(inside) = brokered.add(&url, base_path(&url), (credentials, true, None)) else {
+        let Some(inside) = brokered.add(&url, base_path(&url), (credentials, None)) else {
             continue;
         };
         if let (Some(route), Some(variable)) =
@@ -142,7 +142,7 @@ pub(crate) fn broker(
         let McpTransport::Url { url, .. } = &server.transport else {
             continue;
         };
-        let Some(url) = plain(url) else { continue };
+        let Some(url) = plain_url(url) else { continue };
         let mut credentials = Vec::new();
         for (position, (header, _)) in mcp_names(server).enumerate() {
             let sent = Sent::Header {
@@ -154,8 +154,8 @@ pub(crate) fn broker(
         }
         // One that may not be reached gets no gateway either, and the sandbox no value.
         if !credentials.is_empty()
-            && may_reach(networking, &url)
-            && let Some(inside) = brokered.add(&url, mcp_path(&url), (credentials, true, None))
+            && may_reach(policy, &url)
+            && let Some(inside) = brokered.add(&url, mcp_path(&url), (credentials, None))
         {
             brokered.mcp.insert(index, inside);
         }
@@ -174,22 +174,13 @@ pub(super) fn upstream<'a>(provider: &'a Provider, endpoints: &'a [Endpoint]) ->
         .map(String::as_str)
 }
 
-/// Whether an environment lets its sandboxes reach an MCP server.
-fn may_reach(networking: Option<&Networking>, url: &Url) -> bool {
-    let Some(networking) = networking.filter(|it| it.kind == NetworkingKind::Limited) else {
-        return true;
-    };
-    let policy = Policy {
-        allowed: Some(networking.allowed_hosts.clone()),
-        allow_private: true,
-        ..Policy::default()
-    };
-    let host = url.host_str().unwrap_or_default();
-    let is_refused = matches!(
-        policy.look_up(host, 0),
+/// Whether the name of an MCP server is one that may be reached. Where it leads is looked at when it
+/// is connected to.
+fn may_reach(policy: &Policy, url: &Url) -> bool {
+    !matches!(
+        policy.look_up(url.host_str().unwrap_or_default(), 0),
         Err(Refusal::NotAllowed { .. } | Refusal::Name { .. })
-    );
-    networking.allow_mcp_servers || !is_refused
+    )
 }
 
 /// What all paths of an MCP server begin with: its URL's. The older transport posts to another path
@@ -220,15 +211,6 @@ fn sent(style: &AuthStyle) -> Sent {
     }
 }
 
-/// A URL of a server, without what is no part of a base URL.
-fn plain(url: &str) -> Option<Url> {
-    let url = Url::parse(url).ok()?;
-    let is_plain = matches!(url.scheme(), "http" | "https")
-        && url.username().is_empty()
-        && url.password().is_none();
-    is_plain.then_some(url)
-}
-
 /// What all paths at a base URL begin with: its own, without the API's version, which some clients
 /// write there and some do not.
 fn base_path(url: &Url) -> String {
@@ -246,7 +228,11 @@ fn base_path(url: &Url) -> String {
 
 #[cfg(test)]
 mod tests {
+    use aod_resources::{McpServer, Networking, NetworkingKind};
+    use indexmap::IndexMap;
+
     use super::*;
+    use crate::network::allowed;
 
     #[test]
     fn paths_begin_as_the_base_url_without_its_version() {
@@ -272,11 +258,25 @@ mod tests {
             allow_package_managers: false,
             allow_mcp_servers: all,
         };
-        assert!(may_reach(None, &url));
-        assert!(may_reach(Some(&Networking::default()), &url));
-        assert!(may_reach(Some(&limited(&["*.example"], false)), &url));
-        assert!(may_reach(Some(&limited(&[], true)), &url));
-        assert!(!may_reach(Some(&limited(&["other.example"], false)), &url));
+        let server = McpServer {
+            name: "m".to_owned(),
+            transport: McpTransport::Url {
+                url: url.to_string(),
+                headers: IndexMap::new(),
+            },
+        };
+        let reaches = |networking: &Networking| {
+            let policy = Policy {
+                allowed: allowed(networking, &[], std::slice::from_ref(&server)),
+                ..Policy::default()
+            };
+            may_reach(&policy, &url)
+        };
+        assert!(may_reach(&Policy::default(), &url));
+        assert!(reaches(&Networking::default()));
+        assert!(reaches(&limited(&["*.example"], false)));
+        assert!(reaches(&limited(&[], true)));
+        assert!(!reaches(&limited(&["other.example"], false)));
         assert_eq!(mcp_path(&url), "/mcp");
         assert_eq!(mcp_path(&Url::parse("https://x/a/sse/").unwrap()), "/a");
         assert_eq!(mcp_path(&Url::parse("https://x").unwrap()), "");
@@ -287,7 +287,7 @@ mod tests {
         let mut brokered = Brokered::default();
         let mut add = |url: &str| {
             let url = Url::parse(url).unwrap();
-            brokered.add(&url, base_path(&url), (Vec::new(), true, None))
+            brokered.add(&url, base_path(&url), (Vec::new(), None))
         };
         let inside = |text: &str| Some(text.to_owned());
         assert_eq!(add("https://x.example"), inside("http://127.0.0.1:61081"));

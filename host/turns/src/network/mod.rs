@@ -9,7 +9,7 @@ mod broker;
 use std::net::{IpAddr, Ipv4Addr, SocketAddrV4};
 
 use aod_egress::{Config, MappedHost, Policy, Service};
-use aod_resources::{McpTransport, NetworkingKind};
+use aod_resources::{McpServer, McpTransport, Networking, NetworkingKind};
 use aod_runtime::types::{Description, Endpoint};
 use aod_sandbox::{Network, SandboxSpec};
 use aod_store::SessionRecord;
@@ -58,10 +58,11 @@ impl SandboxNetwork {
         Self::served(config, policy(config, None), Vec::new())
     }
 
-    /// What the session's environment allows, and the gateways.
+    /// What the session's `policy` lets through, what the runtime's providers need besides, and the
+    /// gateways.
     pub(crate) fn of_turn(
         config: &EgressConfig,
-        session: &SessionRecord,
+        mut policy: Policy,
         description: &Description,
         endpoints: &[Endpoint],
         brokered: &mut Brokered,
@@ -69,9 +70,17 @@ impl SandboxNetwork {
         if config.shares_host {
             return Ok(Self::of_host(config));
         }
-        let allowed = allowed(config, session, description, endpoints, brokered);
+        if let Some(allowed) = &mut policy.allowed {
+            // What the gateways lead to need not be reached in another way.
+            let providers = description.providers.iter();
+            allowed.extend(
+                providers
+                    .filter(|provider| !brokered.has_provider(&provider.id))
+                    .filter_map(|provider| host_of(upstream(provider, endpoints)?)),
+            );
+        }
         let routes = std::mem::take(&mut brokered.routes);
-        Self::served(config, policy(config, allowed), routes)
+        Self::served(config, policy, routes)
     }
 
     fn served(config: &EgressConfig, policy: Policy, routes: Vec<Route>) -> Result<Self> {
@@ -136,36 +145,35 @@ fn policy(config: &EgressConfig, allowed: Option<Vec<String>>) -> Policy {
     }
 }
 
-/// The names that a session may reach; none where it may reach all.
+/// What a session's environment lets its sandboxes reach.
+pub(crate) fn policy_of(config: &EgressConfig, session: &SessionRecord) -> Policy {
+    let environment = session.environment.as_ref();
+    let allowed = environment.and_then(|environment| {
+        let servers = &session.agent.mcp_servers;
+        allowed(&environment.networking, &config.package_hosts, servers)
+    });
+    policy(config, allowed)
+}
+
+/// The names that an environment lets through; none where it lets all.
 fn allowed(
-    config: &EgressConfig,
-    session: &SessionRecord,
-    description: &Description,
-    endpoints: &[Endpoint],
-    brokered: &Brokered,
+    networking: &Networking,
+    package_hosts: &[String],
+    servers: &[McpServer],
 ) -> Option<Vec<String>> {
-    let networking = &session.environment.as_ref()?.networking;
     if networking.kind != NetworkingKind::Limited {
         return None;
     }
     let mut allowed = networking.allowed_hosts.clone();
     if networking.allow_package_managers {
-        allowed.extend(config.package_hosts.iter().cloned());
+        allowed.extend(package_hosts.iter().cloned());
     }
     if networking.allow_mcp_servers {
-        let urls = session.agent.mcp_servers.iter();
-        allowed.extend(urls.filter_map(|server| match &server.transport {
+        allowed.extend(servers.iter().filter_map(|server| match &server.transport {
             McpTransport::Url { url, .. } => host_of(url),
             McpTransport::Stdio { .. } => None,
         }));
     }
-    // What the gateways lead to need not be reached in another way.
-    let providers = description.providers.iter();
-    allowed.extend(
-        providers
-            .filter(|provider| !brokered.has_provider(&provider.id))
-            .filter_map(|provider| host_of(upstream(provider, endpoints)?)),
-    );
     Some(allowed)
 }
 

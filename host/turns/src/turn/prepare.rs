@@ -23,7 +23,7 @@ use crate::Seals;
 use crate::adapters::Chosen;
 use crate::git::{self, Clones};
 use crate::journal::Journal;
-use crate::network::{Brokered, SandboxNetwork, broker};
+use crate::network::{Brokered, SandboxNetwork, broker, policy_of};
 use crate::provision::{
     self, Cancelled, Installation, Output, ProvisionError, Readers, Setup, Stage, StageError,
     Stages, program,
@@ -379,6 +379,8 @@ impl Task<'_> {
     ) -> Result<(Brokered, SandboxNetwork), ProvisionError> {
         let description = chosen.adapter.description();
         let endpoints = given_endpoints(chosen, secrets);
+        let egress = &self.turns.sandboxes.egress;
+        let policy = policy_of(egress, &self.session);
         let mut brokered = match self.keeps_credentials_out()? {
             true => {
                 if let Some(variable) = secrets.odd_endpoint(description) {
@@ -388,28 +390,16 @@ impl Task<'_> {
                          credential of its provider is sent there"
                     )));
                 }
-                let networking = self.session.environment.as_ref().map(|it| &it.networking);
-                broker(
-                    secrets,
-                    description,
-                    &self.session.agent,
-                    &endpoints,
-                    networking,
-                )
+                let agent = &self.session.agent;
+                broker(secrets, description, agent, &endpoints, &policy)
             }
             false => Brokered::default(),
         };
-        let egress = &self.turns.sandboxes.egress;
         if !egress.shares_host {
             brokered.add_repositories(&self.session.session.resources, &secrets.tokens);
         }
-        let network = SandboxNetwork::of_turn(
-            egress,
-            &self.session,
-            description,
-            &endpoints,
-            &mut brokered,
-        )?;
+        let network =
+            SandboxNetwork::of_turn(egress, policy, description, &endpoints, &mut brokered)?;
         Ok((brokered, network))
     }
 
