@@ -10,7 +10,7 @@ mod entry;
 mod error;
 mod list;
 mod pack;
-mod places;
+mod permits;
 mod unpack;
 mod upload;
 mod zstandard;
@@ -25,7 +25,7 @@ use aod_trees::{Folder, Kind, Staging, Trash};
 use aod_turns::Paths;
 use uuid::Uuid;
 
-use self::places::Places;
+use self::permits::UserPermits;
 use crate::{Error, Result};
 
 pub use self::entry::Present;
@@ -49,7 +49,7 @@ pub struct Files {
     pub(crate) trash: Trash,
     pub(crate) staging: Staging,
     pub(crate) limits: UploadLimits,
-    places: Places,
+    permits: UserPermits,
     locks: Arc<[Mutex<()>]>,
 }
 
@@ -84,7 +84,7 @@ impl Files {
             paths,
             trash,
             limits,
-            places: Places::default(),
+            permits: UserPermits::default(),
             locks: (0..LOCKS).map(|_| Mutex::default()).collect(),
         })
     }
@@ -123,7 +123,7 @@ impl Files {
     /// [`Error::NotFound`]; [`Error::Files`].
     pub async fn open(&self, owner: Uuid, session: Uuid, path: FilePath) -> Result<Opened> {
         let workspace = self.workspace(owner, session).await?;
-        let places = self.places.clone();
+        let permits = self.permits.clone();
         blocking(move || {
             let named = |error| FilesError::of(error, &path);
             let node = workspace.find(path.as_path()).map_err(named)?;
@@ -134,8 +134,8 @@ impl Files {
                 }
                 Kind::Directory => {
                     let folder = node.folder().map_err(named)?;
-                    let place = places.take(owner)?;
-                    Ok(Opened::Folder(Packing { folder, place }))
+                    let permit = permits.take(owner)?;
+                    Ok(Opened::Folder(Packing { folder, permit }))
                 }
                 kind => Err(FilesError::NotRegular {
                     path: path.to_string(),

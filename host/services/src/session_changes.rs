@@ -66,10 +66,10 @@ pub struct PendingQuestion {
 
 /// Everybody who follows their sessions. Clones share them.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Followers(Arc<Mutex<HashMap<Uuid, broadcast::Sender<Told>>>>);
+pub(crate) struct Followers(Arc<Mutex<HashMap<Uuid, broadcast::Sender<Update>>>>);
 
 #[derive(Clone, Debug)]
-enum Told {
+enum Update {
     /// A message, as it is sent.
     Event(Bytes),
     /// Some changes were lost.
@@ -77,12 +77,12 @@ enum Told {
 }
 
 impl Followers {
-    fn lock(&self) -> MutexGuard<'_, HashMap<Uuid, broadcast::Sender<Told>>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Uuid, broadcast::Sender<Update>>> {
         // Nothing can panic while the map is being changed.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn join(&self, owner: Uuid) -> broadcast::Receiver<Told> {
+    fn join(&self, owner: Uuid) -> broadcast::Receiver<Update> {
         let mut all = self.lock();
         // Those who left are forgotten when somebody comes.
         all.retain(|_, sender| sender.receiver_count() > 0);
@@ -92,13 +92,13 @@ impl Followers {
         sender.subscribe()
     }
 
-    fn of(&self, owner: Uuid) -> Option<broadcast::Sender<Told>> {
+    fn of(&self, owner: Uuid) -> Option<broadcast::Sender<Update>> {
         let all = self.lock();
         let sender = all.get(&owner)?;
         (sender.receiver_count() > 0).then(|| sender.clone())
     }
 
-    fn tell_all(&self, told: &Told) {
+    fn tell_all(&self, told: &Update) {
         for sender in self.lock().values() {
             // Nobody may listen any more.
             let _ = sender.send(told.clone());
@@ -162,17 +162,17 @@ async fn tell(
                 continue;
             };
             let told = match sessions.present(change.owner, change.session).await {
-                Ok(event) => Told::Event(encode(&event)),
+                Ok(event) => Update::Event(encode(&event)),
                 Err(error) => {
                     tracing::warn!(%error, session = %change.session, "a change cannot be told");
-                    Told::Lost
+                    Update::Lost
                 }
             };
             // Nobody may listen any more.
             let _ = followers.send(told);
         }
         if lost {
-            sessions.followers.tell_all(&Told::Lost);
+            sessions.followers.tell_all(&Update::Lost);
         }
     }
 }
@@ -247,7 +247,7 @@ fn encode(event: &SessionsEvent) -> Bytes {
 pub struct SessionsFollower {
     sessions: Sessions,
     owner: Uuid,
-    receiver: broadcast::Receiver<Told>,
+    receiver: broadcast::Receiver<Update>,
     snapshot: u32,
     follow: bool,
     step: Step,
@@ -330,8 +330,8 @@ impl Feed for SessionsFollower {
                     }
                 },
                 Step::Changes => match self.receiver.recv().await {
-                    Ok(Told::Event(bytes)) => return Batch::Events(bytes),
-                    Ok(Told::Lost) | Err(RecvError::Lagged(_)) => self.begin_again(),
+                    Ok(Update::Event(bytes)) => return Batch::Events(bytes),
+                    Ok(Update::Lost) | Err(RecvError::Lagged(_)) => self.begin_again(),
                     Err(RecvError::Closed) => self.step = Step::End,
                 },
                 Step::End => return Batch::End,

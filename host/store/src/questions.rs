@@ -117,7 +117,7 @@ fn note(
     }
     let owner = owner(db, session)?;
     if let Some(owner) = owner {
-        let told = outbox::Told {
+        let told = outbox::NewMessage {
             owner,
             session,
             turn,

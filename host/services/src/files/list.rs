@@ -54,9 +54,9 @@ impl Files {
         };
         let workspace = self.workspace(owner, session).await?;
         let deep = wanted.recursive || glob.is_some();
-        let place = deep.then(|| self.places.take(owner)).transpose()?;
+        let permit = deep.then(|| self.permits.take(owner)).transpose()?;
         blocking(move || {
-            let _place = place;
+            let _permit = permit;
             let path = &wanted.path;
             let named = |error| FilesError::of(error, path);
             let node = workspace.find(path.as_path()).map_err(named)?;

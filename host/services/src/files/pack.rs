@@ -11,7 +11,7 @@ use tar::{Builder, EntryType, Header};
 use tokio::sync::mpsc;
 
 use super::list::Way;
-use super::places::Place;
+use super::permits::UserPermit;
 use super::zstandard::Compressor;
 
 /// So much is sent at once.
@@ -36,7 +36,7 @@ pub enum ArchiveFormat {
 #[derive(Debug)]
 pub struct Packing {
     pub(super) folder: Folder,
-    pub(super) place: Place,
+    pub(super) permit: UserPermit,
 }
 
 impl Packing {
@@ -46,7 +46,7 @@ impl Packing {
         let (sender, receiver) = mpsc::channel(WAITING);
         // It ends when the archive does, or nobody takes it any more.
         tokio::task::spawn_blocking(move || {
-            let _place = self.place;
+            let _permit = self.permit;
             let pieces = Pieces {
                 piece: Vec::with_capacity(PIECE),
                 sender: sender.clone(),

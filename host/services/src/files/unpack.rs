@@ -49,11 +49,11 @@ impl Files {
         body: impl Stream<Item = Result<Bytes, Interrupted>> + Send + Unpin + 'static,
     ) -> Result<Unpacked> {
         let workspace = self.workspace(owner, session).await?;
-        let place = self.places.take(owner)?;
+        let permit = self.permits.take(owner)?;
         let (limits, staging) = (self.limits, self.staging.clone());
         let runtime = Handle::current();
         blocking(move || {
-            let _place = place;
+            let _permit = permit;
             let named = |error| FilesError::of(error, &path);
             let folder = workspace.make(path.as_path()).map_err(named)?;
             let body = Body::new(runtime, body, limits.bytes);

@@ -6,7 +6,7 @@ use aod_resources::Resource;
 use aod_sandbox::{Network, SandboxSpec};
 use aod_trees::{Folder, Trash};
 
-use super::command::{Place, Script};
+use super::command::{GitSandbox, Script};
 use super::failure::Problem;
 use super::mirrors::{Failed, Held};
 use super::remote::Tail;
@@ -23,7 +23,7 @@ pub(super) const FROM_MIRROR: &str = "\
 
 /// Clones a resource from its mirror into a workspace. Gives the submodules of what is there then.
 pub(super) async fn clone(
-    place: &Place<'_>,
+    place: &GitSandbox<'_>,
     workspace: &Path,
     resource: &Resource,
     held: &Held,
@@ -56,7 +56,7 @@ pub(super) async fn clone(
 
 /// Runs a script that needs no network.
 pub(super) async fn run(
-    place: &Place<'_>,
+    place: &GitSandbox<'_>,
     spec: SandboxSpec,
     output: &mut Output,
     cancelled: &Cancelled<'_>,

@@ -53,7 +53,7 @@ fn variables(settings: &str) -> [(&'static str, String); 7] {
 }
 
 /// Where git is to work: a home that is gone afterwards, and a folder to write to.
-pub(super) struct Place<'a> {
+pub(super) struct GitSandbox<'a> {
     pub(super) sandboxes: &'a Sandboxes,
     home: PathBuf,
     trash: &'a Trash,
@@ -77,7 +77,7 @@ pub(super) struct Script<'a> {
     pub(super) network: Network,
 }
 
-impl<'a> Place<'a> {
+impl<'a> GitSandbox<'a> {
     /// A place whose home is made below `root`.
     pub(super) fn make(
         sandboxes: &'a Sandboxes,
@@ -160,7 +160,7 @@ impl<'a> Place<'a> {
 /// What the homes' names begin with.
 pub(super) const HOME: &str = ".home-";
 
-impl Drop for Place<'_> {
+impl Drop for GitSandbox<'_> {
     fn drop(&mut self) {
         let discarded = self.trash.discard_path(&self.home, &Limits::default());
         if let Err(error) = discarded {

@@ -17,7 +17,7 @@ use tokio::sync::{OwnedRwLockReadGuard, RwLock};
 use zeroize::Zeroizing;
 
 use super::GitConfig;
-use super::command::{HOME, Place};
+use super::command::{GitSandbox, HOME};
 use super::failure::Problem;
 use super::remote::{self, Found, Wanted};
 use crate::Seals;
@@ -99,8 +99,8 @@ impl Mirrors {
     }
 
     /// A place for runs of git.
-    pub(super) fn place<'a>(&'a self, sandboxes: &'a Sandboxes) -> std::io::Result<Place<'a>> {
-        Place::make(sandboxes, &self.root, &self.trash)
+    pub(super) fn place<'a>(&'a self, sandboxes: &'a Sandboxes) -> std::io::Result<GitSandbox<'a>> {
+        GitSandbox::make(sandboxes, &self.root, &self.trash)
     }
 
     fn sweep(&self) {
@@ -202,7 +202,7 @@ impl Mirrors {
     /// Fetches into a mirror that nobody else uses. One that is broken is made anew.
     async fn fetch(
         &self,
-        place: &Place<'_>,
+        place: &GitSandbox<'_>,
         folder: &Path,
         wanted: &Wanted<'_>,
         mirror: &Mirror,

@@ -14,7 +14,7 @@ use url::Url;
 use zeroize::Zeroizing;
 
 use super::GitConfig;
-use super::command::{Place, Script};
+use super::command::{GitSandbox, Script};
 use super::failure::Problem;
 use super::mirrors::Failed;
 use crate::network::SandboxNetwork;
@@ -97,7 +97,7 @@ impl Tail {
 
 /// Brings the mirror in `folder` up to date, and finds what is wanted.
 pub(super) async fn update(
-    place: &Place<'_>,
+    place: &GitSandbox<'_>,
     config: &GitConfig,
     folder: &Path,
     wanted: &Wanted<'_>,
@@ -162,7 +162,7 @@ pub(super) async fn update(
 
 /// Finds what is wanted in the mirror as it is; none where it is not there.
 pub(super) async fn look(
-    place: &Place<'_>,
+    place: &GitSandbox<'_>,
     folder: &Path,
     wanted: &Wanted<'_>,
     output: &mut Output,
@@ -263,7 +263,7 @@ fn authorities(file: &Path) -> std::io::Result<Zeroizing<Vec<u8>>> {
 }
 
 /// What the script found; none where it is missing.
-fn found(place: &Place<'_>) -> Result<Option<Found>, StageError> {
+fn found(place: &GitSandbox<'_>) -> Result<Option<Found>, StageError> {
     let text = place.result("found")?;
     Ok(parse(&String::from_utf8_lossy(&text)))
 }

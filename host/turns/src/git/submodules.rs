@@ -8,7 +8,7 @@ use secrecy::SecretString;
 use url::Url;
 
 use super::checkout::{self, FROM_MIRROR};
-use super::command::{Place, Script};
+use super::command::{GitSandbox, Script};
 use super::failure::Problem;
 use super::mirrors::{Failed, Mirrors};
 use super::remote::Wanted;
@@ -31,7 +31,7 @@ pub(super) struct Listed {
 /// A repository whose submodules are to be cloned.
 pub(super) struct Superproject<'a> {
     pub(super) mirrors: &'a Mirrors,
-    pub(super) place: &'a Place<'a>,
+    pub(super) place: &'a GitSandbox<'a>,
     pub(super) workspace: &'a Path,
     /// Its own URL.
     pub(super) url: &'a Url,
@@ -163,7 +163,7 @@ fn resolve(url: &str, parent: &Url) -> Option<Url> {
 }
 
 /// The submodules that the last script listed in its home.
-pub(super) fn listed(place: &Place<'_>) -> Result<Vec<Listed>, StageError> {
+pub(super) fn listed(place: &GitSandbox<'_>) -> Result<Vec<Listed>, StageError> {
     let (modules, links) = (place.result("modules")?, place.result("links")?);
     Ok(read(
         &String::from_utf8_lossy(&modules),

@@ -11,30 +11,30 @@ use super::FilesError;
 /// archive keeps a thread waiting.
 const EACH: u32 = 16;
 
-/// How many places each user has taken.
+/// How many permits each user has taken.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Places(Arc<Mutex<HashMap<Uuid, u32>>>);
+pub(super) struct UserPermits(Arc<Mutex<HashMap<Uuid, u32>>>);
 
 /// One of them, until it is dropped.
 #[derive(Debug)]
-pub(super) struct Place {
-    all: Places,
+pub(super) struct UserPermit {
+    all: UserPermits,
     owner: Uuid,
 }
 
-impl Places {
-    /// Takes a place.
+impl UserPermits {
+    /// Takes one.
     ///
     /// # Errors
     /// [`FilesError::TooMany`].
-    pub(super) fn take(&self, owner: Uuid) -> Result<Place, FilesError> {
+    pub(super) fn take(&self, owner: Uuid) -> Result<UserPermit, FilesError> {
         let mut taken = self.taken();
         let own = taken.entry(owner).or_insert(0);
         if *own >= EACH {
             return Err(FilesError::TooMany(EACH));
         }
         *own += 1;
-        Ok(Place {
+        Ok(UserPermit {
             all: self.clone(),
             owner,
         })
@@ -46,7 +46,7 @@ impl Places {
     }
 }
 
-impl Drop for Place {
+impl Drop for UserPermit {
     fn drop(&mut self) {
         let mut taken = self.all.taken();
         if let Some(own) = taken.get_mut(&self.owner) {
@@ -63,15 +63,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_user_has_so_many_places_and_leaves_those_of_others_alone() {
-        let places = Places::default();
+    fn a_user_has_so_many_permits_and_leaves_those_of_others_alone() {
+        let permits = UserPermits::default();
         let (one, other) = (Uuid::new_v4(), Uuid::new_v4());
-        let mut held: Vec<Place> = (0..EACH).map(|_| places.take(one).unwrap()).collect();
-        assert!(matches!(places.take(one), Err(FilesError::TooMany(_))));
-        drop(places.take(other).unwrap());
+        let mut held: Vec<UserPermit> = (0..EACH).map(|_| permits.take(one).unwrap()).collect();
+        assert!(matches!(permits.take(one), Err(FilesError::TooMany(_))));
+        drop(permits.take(other).unwrap());
         held.pop();
-        held.push(places.take(one).unwrap());
+        held.push(permits.take(one).unwrap());
         drop(held);
-        assert!(places.taken().is_empty());
+        assert!(permits.taken().is_empty());
     }
 }
