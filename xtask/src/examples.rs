@@ -14,7 +14,7 @@ use std::time::Instant;
 use anyhow::{Context as _, Result};
 
 use crate::machine::{self, Need};
-use crate::{cargo, run_command, target};
+use crate::{run_command, server, target};
 
 /// An example.
 struct Example {
@@ -69,19 +69,7 @@ pub(crate) fn build(root: &Path, aod: Option<PathBuf>) -> Result<()> {
     let aod = match aod {
         Some(aod) => aod,
         None => {
-            // The selection of `cargo xtask run`: another would build the dependencies again.
-            cargo(
-                root,
-                &[
-                    "build",
-                    "-p",
-                    "aod",
-                    "-p",
-                    "aod-egress",
-                    "-p",
-                    "aod-supervisor",
-                ],
-            )?;
+            server::build(root, false)?;
             target(root).join("debug/aod")
         }
     };

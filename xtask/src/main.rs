@@ -12,6 +12,7 @@ mod fuzz;
 mod machine;
 mod plugins;
 mod run;
+mod server;
 mod soak;
 mod test;
 

@@ -8,7 +8,7 @@ use std::process::{Child, Command, ExitCode, Stdio};
 use anyhow::{Context as _, Result, bail};
 
 use crate::machine::{self, Need};
-use crate::{cargo, plugins, target};
+use crate::{plugins, server, target};
 
 /// Build everything, start the server, run a first session and keep serving.
 #[derive(Debug, clap::Args)]
@@ -43,18 +43,7 @@ impl Run {
             eprintln!("{built}");
         }
         eprintln!("building the server: some minutes the first time");
-        cargo(
-            root,
-            &[
-                "build",
-                "-p",
-                "aod",
-                "-p",
-                "aod-egress",
-                "-p",
-                "aod-supervisor",
-            ],
-        )?;
+        server::build(root, false)?;
         let aod = target(root).join("debug/aod");
         let data = root.join(&self.data);
         let token = token(&aod, &data)?;
