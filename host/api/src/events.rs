@@ -20,7 +20,6 @@ use uuid::Uuid;
 
 use crate::Api;
 use crate::auth::Caller;
-use crate::check;
 use crate::error::ApiError;
 use crate::page::LIMIT;
 use crate::path::Id;
@@ -230,7 +229,6 @@ struct EventPath {
 
 #[derive(Deserialize)]
 struct RawPath {
-    id: String,
     event_id: String,
 }
 
@@ -238,18 +236,15 @@ impl<S: Send + Sync> FromRequestParts<S> for EventPath {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let session = Id::<Session>::from_request_parts(parts, state).await?.id;
         let raw = Path::<RawPath>::from_request_parts(parts, state).await;
-        let raw = raw.ok().map(|Path(raw)| raw);
-        let session = raw.as_ref().and_then(|raw| check::id(&raw.id));
         // Only whole ids name an event, in the one form that they have.
-        let event = raw.as_ref().and_then(|raw| {
-            let event = EventId::read(&raw.event_id)?;
-            (event.to_string() == raw.event_id).then_some(event)
+        let event = raw.ok().and_then(|Path(RawPath { event_id })| {
+            let event = EventId::read(&event_id)?;
+            (event.to_string() == event_id).then_some(event)
         });
-        Ok(Self {
-            session: session.ok_or_else(|| ApiError::not_found("Session not found"))?,
-            event: event.ok_or_else(|| ApiError::not_found("Event not found"))?,
-        })
+        let event = event.ok_or_else(|| ApiError::not_found("Event not found"))?;
+        Ok(Self { session, event })
     }
 }
 

@@ -252,13 +252,7 @@ async fn upload(
         changes.precondition(),
         body,
     );
-    let written = match written.await {
-        Ok(written) => written,
-        Err(error) => {
-            rest.drained().await;
-            return Err(error.into());
-        }
-    };
+    let written = rest.settle(written.await).await?;
     let status = match written.is_new {
         true => StatusCode::CREATED,
         false => StatusCode::OK,
@@ -300,13 +294,7 @@ async fn into_folder(
 ) -> Result<Response, ApiError> {
     let (body, rest) = upload::body(request, api.files.upload_limit())?;
     let unpacked = api.files.unpack(caller.user, session, path.clone(), body);
-    let Unpacked { entries, bytes } = match unpacked.await {
-        Ok(unpacked) => unpacked,
-        Err(error) => {
-            rest.drained().await;
-            return Err(error.into());
-        }
-    };
+    let Unpacked { entries, bytes } = rest.settle(unpacked.await).await?;
     let entry = api.files.stat(caller.user, session, path).await?;
     let unpacked = Some(UnpackedArchive { entries, bytes });
     Ok(Json(UploadedFile { entry, unpacked }).into_response())

@@ -2,9 +2,9 @@
 
 use std::marker::PhantomData;
 
-use aod_resources::{Agent, Environment, QueuedPrompt, Session, Webhook};
+use aod_resources::{Agent, Environment, QueuedPrompt, Session, Webhook, WebhookDelivery};
 use aod_services::users::TokenInfo;
-use axum::extract::{FromRequestParts, Path};
+use axum::extract::{FromRequestParts, Path, RawPathParams};
 use axum::http::request::Parts;
 use serde::Deserialize;
 use utoipa::IntoParams;
@@ -45,8 +45,12 @@ impl Named for Webhook {
     const NAME: &str = "Webhook";
 }
 
-/// `{id}` of an agent, an environment, a session, a token or a webhook. What is no id names nothing: 404, as
-/// for any id that is not there.
+impl Named for WebhookDelivery {
+    const NAME: &str = "Delivery";
+}
+
+/// `{id}` of an agent, an environment, a session, a token or a webhook. What is no id names nothing:
+/// 404, as for any id that is not there.
 #[derive(Debug)]
 pub(crate) struct Id<T> {
     /// The id.
@@ -80,30 +84,47 @@ impl<T: Named> IntoParams for Id<T> {
     }
 }
 
-/// `{queued_id}` of a prompt in the queue of the session whose id is the path's `{id}`.
-#[derive(Debug)]
-pub(crate) struct QueuedId(pub(crate) Uuid);
-
-#[derive(Deserialize)]
-struct RawQueuedId {
-    queued_id: String,
+/// What belongs to something whose id is the path's `{id}`.
+pub(crate) trait Inner: Named {
+    /// What its own id is called in paths.
+    const PARAMETER: &str;
 }
 
-impl<S: Send + Sync> FromRequestParts<S> for QueuedId {
+impl Inner for QueuedPrompt {
+    const PARAMETER: &str = "queued_id";
+}
+
+impl Inner for WebhookDelivery {
+    const PARAMETER: &str = "delivery_id";
+}
+
+/// The id of what belongs to something, as [`Id`] is that of the thing itself.
+#[derive(Debug)]
+pub(crate) struct InnerId<T> {
+    /// The id.
+    pub(crate) id: Uuid,
+    of: PhantomData<fn() -> T>,
+}
+
+impl<T: Inner, S: Send + Sync> FromRequestParts<S> for InnerId<T> {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
-        let raw = Path::<RawQueuedId>::from_request_parts(parts, state).await;
-        raw.ok()
-            .and_then(|Path(RawQueuedId { queued_id })| check::id(&queued_id))
-            .map(Self)
-            .ok_or_else(|| ApiError::not_found(format!("{} not found", QueuedPrompt::NAME)))
+        let all = RawPathParams::from_request_parts(parts, state).await.ok();
+        all.as_ref()
+            .and_then(|all| all.iter().find(|(name, _)| *name == T::PARAMETER))
+            .and_then(|(_, id)| check::id(id))
+            .map(|id| Self {
+                id,
+                of: PhantomData,
+            })
+            .ok_or_else(|| ApiError::not_found(format!("{} not found", T::NAME)))
     }
 }
 
-impl IntoParams for QueuedId {
+impl<T: Inner> IntoParams for InnerId<T> {
     fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
-        vec![parameter::<QueuedPrompt>("queued_id")]
+        vec![parameter::<T>(T::PARAMETER)]
     }
 }
 

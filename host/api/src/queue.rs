@@ -10,7 +10,7 @@ use crate::Api;
 use crate::auth::Caller;
 use crate::error::{ApiError, Detail};
 use crate::page::Listing;
-use crate::path::{Id, QueuedId};
+use crate::path::{Id, InnerId};
 
 /// The routes of queues.
 pub(crate) fn routes() -> OpenApiRouter<Api> {
@@ -33,26 +33,26 @@ async fn queue(
 
 /// Reads a prompt that waits. Once it is begun, it is a turn that has its id as `queued_id`.
 #[utoipa::path(get, path = "/sessions/{id}/queue/{queued_id}", tag = "sessions",
-    params(Id<Session>, QueuedId),
+    params(Id<Session>, InnerId<QueuedPrompt>),
     responses((status = 200, body = QueuedPrompt), (status = 404)))]
 async fn queued(
     State(api): State<Api>,
     caller: Caller,
     Id { id, .. }: Id<Session>,
-    QueuedId(queued): QueuedId,
+    InnerId { id: queued, .. }: InnerId<QueuedPrompt>,
 ) -> Result<Json<QueuedPrompt>, ApiError> {
     Ok(Json(api.sessions.queued(caller.user, id, queued).await?))
 }
 
 /// Takes a prompt out of the queue.
 #[utoipa::path(delete, path = "/sessions/{id}/queue/{queued_id}", tag = "sessions",
-    params(Id<Session>, QueuedId),
+    params(Id<Session>, InnerId<QueuedPrompt>),
     responses((status = 200, body = Detail), (status = 404)))]
 async fn unqueue(
     State(api): State<Api>,
     caller: Caller,
     Id { id, .. }: Id<Session>,
-    QueuedId(queued): QueuedId,
+    InnerId { id: queued, .. }: InnerId<QueuedPrompt>,
 ) -> Result<Json<Detail>, ApiError> {
     api.sessions.unqueue(caller.user, id, queued).await?;
     Ok(Json(Detail::new("Queued prompt removed")))

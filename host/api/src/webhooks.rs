@@ -5,15 +5,12 @@ use aod_resources::{
     DeliveryState, NewWebhook, Webhook, WebhookChanges, WebhookDelivery, WebhookRotation,
 };
 use axum::Json;
-use axum::extract::{FromRequestParts, Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
-use axum::http::request::Parts;
 use secrecy::{ExposeSecret as _, SecretString};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::Value;
-use utoipa::openapi::path::{Parameter, ParameterBuilder, ParameterIn};
-use utoipa::openapi::{KnownFormat, ObjectBuilder, Required, SchemaFormat, Type as SchemaType};
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
@@ -21,10 +18,9 @@ use uuid::Uuid;
 use crate::Api;
 use crate::auth::Caller;
 use crate::body::{Body, OptionalBody};
-use crate::check;
 use crate::error::{ApiError, Detail};
 use crate::page::{LIMIT, Listing, Page};
-use crate::path::Id;
+use crate::path::{Id, InnerId};
 use crate::query::Query;
 
 /// The routes of webhooks.
@@ -90,58 +86,6 @@ struct WebhookDeliveryWithPayload {
     delivery: WebhookDelivery,
     /// The body that is sent: `type`, `timestamp` and `data`.
     payload: Value,
-}
-
-/// `{id}` of a webhook and `{delivery_id}` of one of its deliveries.
-#[derive(Debug)]
-struct DeliveryPath {
-    webhook: Uuid,
-    delivery: Uuid,
-}
-
-#[derive(Deserialize)]
-struct Raw {
-    id: String,
-    delivery_id: String,
-}
-
-impl<S: Send + Sync> FromRequestParts<S> for DeliveryPath {
-    type Rejection = ApiError;
-
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
-        let raw = Path::<Raw>::from_request_parts(parts, state).await;
-        let raw = raw.ok().map(|Path(raw)| raw);
-        let webhook = raw.as_ref().and_then(|raw| check::id(&raw.id));
-        let delivery = raw.as_ref().and_then(|raw| check::id(&raw.delivery_id));
-        Ok(Self {
-            webhook: webhook.ok_or_else(|| ApiError::not_found("Webhook not found"))?,
-            delivery: delivery.ok_or_else(|| ApiError::not_found("Delivery not found"))?,
-        })
-    }
-}
-
-impl IntoParams for DeliveryPath {
-    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
-        let parameter = |name: &str, of: &str| {
-            let id = ObjectBuilder::new()
-                .schema_type(SchemaType::String)
-                .format(Some(SchemaFormat::KnownFormat(KnownFormat::Uuid)))
-                .pattern(Some(aod_resources::schema::ID));
-            ParameterBuilder::new()
-                .name(name)
-                .parameter_in(ParameterIn::Path)
-                .required(Required::True)
-                .description(Some(format!(
-                    "The {of}'s id: a UUID in lower case, with hyphens."
-                )))
-                .schema(Some(id))
-                .build()
-        };
-        vec![
-            parameter("id", "webhook"),
-            parameter("delivery_id", "delivery"),
-        ]
-    }
 }
 
 /// Lists the caller's webhooks, newest first, those of single sessions among them.
@@ -262,12 +206,13 @@ async fn deliveries(
 
 /// What became of one message, and what it says.
 #[utoipa::path(get, path = "/webhooks/{id}/deliveries/{delivery_id}", tag = "webhooks",
-    params(DeliveryPath),
+    params(Id<Webhook>, InnerId<WebhookDelivery>),
     responses((status = 200, body = WebhookDeliveryWithPayload), (status = 404)))]
 async fn delivery(
     State(api): State<Api>,
     caller: Caller,
-    DeliveryPath { webhook, delivery }: DeliveryPath,
+    Id { id: webhook, .. }: Id<Webhook>,
+    InnerId { id: delivery, .. }: InnerId<WebhookDelivery>,
 ) -> Result<Json<WebhookDeliveryWithPayload>, ApiError> {
     let (delivery, payload) = api
         .webhooks
@@ -278,12 +223,13 @@ async fn delivery(
 
 /// Has a message sent once more, whatever became of it.
 #[utoipa::path(post, path = "/webhooks/{id}/deliveries/{delivery_id}/redeliver", tag = "webhooks",
-    params(DeliveryPath),
+    params(Id<Webhook>, InnerId<WebhookDelivery>),
     responses((status = 202, body = WebhookDelivery), (status = 404), (status = 409)))]
 async fn redeliver(
     State(api): State<Api>,
     caller: Caller,
-    DeliveryPath { webhook, delivery }: DeliveryPath,
+    Id { id: webhook, .. }: Id<Webhook>,
+    InnerId { id: delivery, .. }: InnerId<WebhookDelivery>,
 ) -> Result<(StatusCode, Json<WebhookDelivery>), ApiError> {
     let delivery = api
         .webhooks

@@ -3,6 +3,9 @@
 //! Plain data with no behaviour beyond what the data itself defines. Every other host crate may
 //! depend on this one; it depends on none of them.
 
+#[macro_use]
+mod words;
+
 mod agent;
 mod credential;
 mod environment;

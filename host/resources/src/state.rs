@@ -31,15 +31,7 @@ impl Status {
     ];
 
     /// Their words.
-    pub const WORDS: &[&str] = &{
-        let mut words = [""; Self::ALL.len()];
-        let mut index = 0;
-        while index < words.len() {
-            words[index] = Self::ALL[index].as_str();
-            index += 1;
-        }
-        words
-    };
+    pub const WORDS: &[&str] = words!(Self::ALL);
 
     /// The word used on the wire and in the store.
     pub const fn as_str(self) -> &'static str {

@@ -47,15 +47,7 @@ impl WebhookEvent {
     ];
 
     /// Their words.
-    pub const WORDS: &[&str] = &{
-        let mut words = [""; Self::ALL.len()];
-        let mut index = 0;
-        while index < words.len() {
-            words[index] = Self::ALL[index].as_str();
-            index += 1;
-        }
-        words
-    };
+    pub const WORDS: &[&str] = words!(Self::ALL);
 
     /// The word used on the wire and in the store.
     pub const fn as_str(self) -> &'static str {
@@ -111,11 +103,7 @@ impl DeliveryState {
     pub const ALL: [Self; 3] = [Self::Pending, Self::Delivered, Self::Failed];
 
     /// Their words.
-    pub const WORDS: &[&str] = &[
-        Self::Pending.as_str(),
-        Self::Delivered.as_str(),
-        Self::Failed.as_str(),
-    ];
+    pub const WORDS: &[&str] = words!(Self::ALL);
 
     /// The word used on the wire and in the store.
     pub const fn as_str(self) -> &'static str {

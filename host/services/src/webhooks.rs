@@ -8,8 +8,7 @@ use aod_resources::{
     WebhookDelivery, WebhookRotation,
 };
 use aod_store::{
-    DeliveryFilter, Page, SealedKey, SealedKind, Store, WEBHOOK_SECRET, WEBHOOK_SECRET_BEFORE,
-    WebhookUpdate,
+    DeliveryFilter, Page, SealedKey, Store, WEBHOOK_SECRET, WEBHOOK_SECRET_BEFORE, WebhookUpdate,
 };
 use aod_turns::Seals;
 use aod_webhooks::SigningSecret;
@@ -268,21 +267,17 @@ impl Webhooks {
     }
 
     fn seal(&self, owner: Uuid, hook: Uuid, name: &str, secret: &SecretString) -> Result<Vec<u8>> {
-        Ok(self.seals.seal(&key(owner, hook, name), secret)?)
+        Ok(self
+            .seals
+            .seal(&SealedKey::of_webhook(owner, hook, name), secret)?)
     }
 
     async fn open(&self, owner: Uuid, hook: Uuid) -> Result<SecretString> {
-        let sealed = self.store.sealed(key(owner, hook, WEBHOOK_SECRET)).await?;
+        let sealed = self
+            .store
+            .sealed(SealedKey::of_webhook(owner, hook, WEBHOOK_SECRET))
+            .await?;
         let sealed = sealed.ok_or(Error::NotFound(Kind::Webhook))?;
         Ok(self.seals.open(&sealed)?)
-    }
-}
-
-fn key(owner: Uuid, hook: Uuid, name: &str) -> SealedKey {
-    SealedKey {
-        owner,
-        kind: SealedKind::WebhookSecret,
-        record: hook,
-        name: name.to_owned(),
     }
 }

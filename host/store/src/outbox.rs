@@ -17,7 +17,7 @@ use crate::{
 const FIELD: usize = 64 << 10;
 
 /// What is told of.
-pub(crate) struct Told<'a> {
+pub(crate) struct NewMessage<'a> {
     pub(crate) owner: Uuid,
     pub(crate) session: Uuid,
     pub(crate) turn: u32,
@@ -27,7 +27,7 @@ pub(crate) struct Told<'a> {
     pub(crate) at: Timestamp,
 }
 
-impl Told<'_> {
+impl NewMessage<'_> {
     fn id(&self) -> Uuid {
         let Self { turn, name, .. } = self;
         let told = format!("{}/{turn}/{name}", self.event.as_str());
@@ -38,7 +38,7 @@ impl Told<'_> {
 /// Adds a message for each webhook that wants it. `data` is asked for where there is one.
 pub(crate) fn tell(
     db: &Connection,
-    told: &Told<'_>,
+    told: &NewMessage<'_>,
     data: impl FnOnce() -> Result<Value>,
 ) -> Result<()> {
     let hooks = wanting(db, told)?;
@@ -101,7 +101,7 @@ pub(crate) fn insert(db: &Connection, hook: Uuid, message: &Message<'_>) -> Resu
 }
 
 /// The webhooks that want to be told.
-fn wanting(db: &Connection, told: &Told<'_>) -> Result<Vec<Uuid>> {
+fn wanting(db: &Connection, told: &NewMessage<'_>) -> Result<Vec<Uuid>> {
     let mut query = db.prepare_cached(
         "SELECT id, events FROM webhooks
          WHERE owner = ?1 AND session_id IS NULL AND enabled
@@ -134,7 +134,7 @@ pub(crate) fn turn_ended(
     at: Timestamp,
 ) -> Result<()> {
     let tell_of = |event| {
-        let told = Told {
+        let told = NewMessage {
             owner,
             session: session.id,
             turn: number,
@@ -256,7 +256,7 @@ mod tests {
     #[test]
     fn the_same_is_told_under_the_same_id() {
         let told = |turn, name| {
-            Told {
+            NewMessage {
                 owner: Uuid::nil(),
                 session: Uuid::max(),
                 turn,

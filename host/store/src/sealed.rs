@@ -81,6 +81,19 @@ pub struct SealedKey {
     pub name: String,
 }
 
+impl SealedKey {
+    /// Of one of a webhook's secrets.
+    #[must_use]
+    pub fn of_webhook(owner: Uuid, hook: Uuid, name: &str) -> Self {
+        Self {
+            owner,
+            kind: SealedKind::WebhookSecret,
+            record: hook,
+            name: name.to_owned(),
+        }
+    }
+}
+
 /// A sealed value of a record that is known from where this is used.
 #[derive(Clone, PartialEq, Eq)]
 pub struct SealedValue {

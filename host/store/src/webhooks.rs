@@ -62,16 +62,6 @@ pub struct WebhookUpdate {
     pub enabled: Option<bool>,
 }
 
-/// Where one of a webhook's secrets belongs.
-fn key(owner: Uuid, hook: Uuid, name: &str) -> SealedKey {
-    SealedKey {
-        owner,
-        kind: SealedKind::WebhookSecret,
-        record: hook,
-        name: name.to_owned(),
-    }
-}
-
 impl Store {
     /// Adds a webhook.
     ///
@@ -177,8 +167,18 @@ impl Store {
     ) -> Result<Webhook> {
         self.write(move |db| {
             load(db, owner, id)?;
-            sealed::put(db, &key(owner, id, WEBHOOK_SECRET), &secret, at)?;
-            sealed::put(db, &key(owner, id, WEBHOOK_SECRET_BEFORE), &before, at)?;
+            sealed::put(
+                db,
+                &SealedKey::of_webhook(owner, id, WEBHOOK_SECRET),
+                &secret,
+                at,
+            )?;
+            sealed::put(
+                db,
+                &SealedKey::of_webhook(owner, id, WEBHOOK_SECRET_BEFORE),
+                &before,
+                at,
+            )?;
             db.prepare_cached(
                 "UPDATE webhooks SET overlap_until = ?2, updated_at = ?3 WHERE id = ?1",
             )?
@@ -247,7 +247,7 @@ pub(crate) fn create(db: &Connection, new: &NewWebhook) -> Result<Webhook> {
     })?;
     sealed::put(
         db,
-        &key(new.owner, new.id, WEBHOOK_SECRET),
+        &SealedKey::of_webhook(new.owner, new.id, WEBHOOK_SECRET),
         &new.secret,
         new.at,
     )?;

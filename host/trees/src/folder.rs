@@ -1,10 +1,11 @@
 //! Single files in a tree that an agent shapes.
 
 use std::ffi::{OsStr, OsString};
-use std::fs::File;
+use std::fs::{DirBuilder, File};
 use std::io::Write as _;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Component, Path};
 
 use rustix::fs::{
@@ -51,6 +52,17 @@ impl Folder {
         let opened = open_root(path);
         let folder = opened.map_err(|error| Error::io("open", path.as_os_str(), error))?;
         Ok(Self(folder))
+    }
+
+    /// Opens a folder of the host's own, and makes it for its owner alone where it is missing.
+    pub(crate) fn private(path: &Path) -> Result<Self> {
+        let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
+        made.map_err(|source| Error::Io {
+            doing: "make",
+            name: path.to_owned(),
+            source,
+        })?;
+        Self::open(path)
     }
 
     pub(crate) const fn new(folder: OwnedFd) -> Self {

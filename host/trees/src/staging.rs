@@ -1,9 +1,8 @@
 //! What is written where nobody else sees it, and put in its place when it is whole.
 
 use std::ffi::{OsStr, OsString};
-use std::fs::{DirBuilder, File};
+use std::fs::File;
 use std::io;
-use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -39,13 +38,7 @@ impl Staging {
     /// [`Error::Io`].
     pub fn open(path: &Path, trash: &Trash) -> Result<Self> {
         trash.discard_path(path, &Limits::default())?;
-        let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
-        made.map_err(|source| Error::Io {
-            doing: "make",
-            name: path.to_owned(),
-            source,
-        })?;
-        Ok(Self(Arc::new(Folder::open(path)?)))
+        Ok(Self(Arc::new(Folder::private(path)?)))
     }
 
     fn staged(&self) -> Staged {

@@ -1,8 +1,7 @@
 //! Taking trees out of the way at once, and removing them later.
 
 use std::ffi::OsStr;
-use std::fs::{self, DirBuilder};
-use std::os::unix::fs::DirBuilderExt as _;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
@@ -37,15 +36,9 @@ impl Trash {
     /// # Errors
     /// [`Error::Io`].
     pub fn open(path: &Path) -> Result<Self> {
-        let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
-        made.map_err(|source| Error::Io {
-            doing: "make",
-            name: path.to_owned(),
-            source,
-        })?;
         Ok(Self(Arc::new(Inner {
             path: path.to_owned(),
-            folder: Folder::open(path)?,
+            folder: Folder::private(path)?,
             woken: Mutex::new(false),
             wake: Condvar::new(),
         })))

@@ -20,7 +20,7 @@ use percent_encoding::{NON_ALPHANUMERIC, percent_encode};
 use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _, Take};
 
 use super::conditions::{Conditions, Verdict};
-use super::range::{self, Wanted};
+use super::range::{self, RequestedRange};
 use crate::error::ApiError;
 
 /// So much is read at once.
@@ -57,16 +57,16 @@ pub(super) async fn file(
         Verdict::Send if method == Method::GET => {
             range::read(conditions.wanted.as_deref(), entry.size)
         }
-        _ => Wanted::Whole,
+        _ => RequestedRange::Whole,
     };
     let (status, part) = match wanted {
-        Wanted::Whole => (StatusCode::OK, 0..entry.size),
-        Wanted::Part(part) => {
+        RequestedRange::Whole => (StatusCode::OK, 0..entry.size),
+        RequestedRange::Part(part) => {
             let text = format!("bytes {}-{}/{}", part.start, part.end - 1, entry.size);
             headers.insert(CONTENT_RANGE, value(&text));
             (StatusCode::PARTIAL_CONTENT, part)
         }
-        Wanted::Nothing => {
+        RequestedRange::Nothing => {
             let text = format!("bytes */{}", entry.size);
             return Err(ApiError::other(
                 StatusCode::RANGE_NOT_SATISFIABLE,

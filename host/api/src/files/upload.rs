@@ -60,11 +60,14 @@ pub(super) type Pieces = Pin<Box<dyn Stream<Item = Result<Bytes, Interrupted>> +
 pub(super) struct Rest(JoinHandle<()>);
 
 impl Rest {
-    /// Waits until a body that nobody takes any more is thrown away, or enough of it: only then may
-    /// its request be answered.
-    pub(super) async fn drained(self) {
-        // It cannot panic.
-        let _ = self.0.await;
+    /// What came of a body. Where it was refused, this waits until the rest of it is thrown away, or
+    /// enough of that: only then may its request be answered.
+    pub(super) async fn settle<T, E>(self, came_of: Result<T, E>) -> Result<T, E> {
+        if came_of.is_err() {
+            // It cannot panic.
+            let _ = self.0.await;
+        }
+        came_of
     }
 }
 
