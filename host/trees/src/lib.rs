@@ -17,10 +17,12 @@
 //! [`walk`] and [`measure`] look at all of it, and [`Trash`] takes it out of the way at once and
 //! removes it in the background. Those who only read find things by [`Folder::find`], which the
 //! kernel does in one call and through links that stay inside; what others send is written to a
-//! [`Staging`] folder and put in its place when it is whole.
+//! [`Staging`] folder and put in its place when it is whole. [`copy`](copy()) makes cheap copies of
+//! all of a tree.
 
 mod access;
 mod beneath;
+mod copy;
 mod error;
 mod folder;
 mod limits;
@@ -33,6 +35,7 @@ mod trash;
 mod walk;
 
 pub use beneath::{Node, link_target};
+pub use copy::{Copied, Copy, Earlier, Known, TreeState, copy};
 pub use error::{Bound, Error, Result};
 pub use folder::{Folder, Listed};
 pub use limits::Limits;
