@@ -45,6 +45,7 @@ pub(crate) struct Settings {
     pub(crate) log: Log,
     admission: Admission,
     retention: Retention,
+    checkpoints: Checkpoints,
     live: Live,
     pub(crate) stream: Stream,
     http: Http,
@@ -166,8 +167,21 @@ struct Live {
     idle: Duration,
 }
 
-/// What is kept of each session's history. Nothing is deleted where nothing is said.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+/// What sessions were at their turns' ends, from which they can be copied and to which they can be
+/// taken back.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Checkpoints {
+    /// Whether that is kept.
+    enabled: bool,
+    /// Of so many turns of each session, the last ones.
+    keep: u32,
+    /// What it may take of the disk, for each session. A session that has more has none.
+    max_bytes: ByteSize,
+}
+
+/// What is kept of each session. Nothing is deleted where nothing is said.
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct Retention {
     /// What is older may be deleted.
@@ -176,6 +190,12 @@ struct Retention {
     /// What a session's log has beyond this may be deleted, oldest first.
     #[serde(skip_serializing_if = "Option::is_none")]
     bytes: Option<ByteSize>,
+    /// The home and the workspace of a session that nobody has used for so long are removed.
+    #[serde(with = "humantime_serde", skip_serializing_if = "Option::is_none")]
+    files: Option<Duration>,
+    /// So long before that is announced.
+    #[serde(with = "humantime_serde")]
+    notice: Duration,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -239,6 +259,7 @@ impl Default for Settings {
             log: Log::default(),
             admission: Admission::default(),
             retention: Retention::default(),
+            checkpoints: Checkpoints::default(),
             live: Live::default(),
             stream: Stream::default(),
             http: Http::default(),
@@ -283,6 +304,32 @@ impl Default for Git {
             allow_http: false,
             skills_url: "https://github.com".to_owned(),
             mirror_age: Duration::from_secs(30 * 86_400),
+        }
+    }
+}
+
+impl Default for Checkpoints {
+    fn default() -> Self {
+        let aod_turns::CheckpointConfig {
+            enabled,
+            keep,
+            max_bytes,
+        } = aod_turns::CheckpointConfig::default();
+        Self {
+            enabled,
+            keep,
+            max_bytes: ByteSize::b(max_bytes),
+        }
+    }
+}
+
+impl Default for Retention {
+    fn default() -> Self {
+        Self {
+            age: None,
+            bytes: None,
+            files: None,
+            notice: Duration::from_secs(86_400),
         }
     }
 }
@@ -354,7 +401,7 @@ impl Default for Stream {
 const PLAIN: [&str; 3] = ["listen", "data_dir", "runtimes"];
 
 /// Settings that have no value unless one is given.
-const OPTIONAL: [(&str, &str); 7] = [
+const OPTIONAL: [(&str, &str); 8] = [
     ("limits", "user_day_rounds"),
     ("limits", "user_day_output_tokens"),
     ("limits", "user_day_cost_usd"),
@@ -362,6 +409,7 @@ const OPTIONAL: [(&str, &str); 7] = [
     ("egress", "ca_file"),
     ("retention", "age"),
     ("retention", "bytes"),
+    ("retention", "files"),
 ];
 
 impl Settings {
@@ -398,6 +446,17 @@ impl Settings {
         }
         if self.admission.max_running == 0 || self.limits.sessions_per_user == 0 {
             bail!("admission.max_running and limits.sessions_per_user should be 1 or more");
+        }
+        if self.checkpoints.enabled && self.checkpoints.keep == 0 {
+            bail!("checkpoints.keep should be 1 or more; checkpoints.enabled = false keeps none");
+        }
+        if let Some(files) = self.retention.files
+            && files < self.retention.notice
+        {
+            bail!(
+                "retention.files should be no shorter than retention.notice, which is {}",
+                humantime_serde::re::humantime::format_duration(self.retention.notice)
+            );
         }
         self.webhooks.check()?;
         if self
@@ -539,6 +598,13 @@ impl Settings {
             retention: aod_turns::RetentionConfig {
                 age: self.retention.age,
                 bytes: self.retention.bytes.map(|bytes| bytes.as_u64()),
+                files: self.retention.files,
+                notice: self.retention.notice,
+            },
+            checkpoints: aod_turns::CheckpointConfig {
+                enabled: self.checkpoints.enabled,
+                keep: self.checkpoints.keep,
+                max_bytes: self.checkpoints.max_bytes.as_u64(),
             },
             log: aod_log::Options {
                 fsync: match self.log.fsync {
@@ -641,7 +707,7 @@ mod tests {
             "data_dir = \"/elsewhere\"  # command line"
         );
         assert!(line("max_running").ends_with("# default"), "{text}");
-        for unset in ["memory", "age", "bytes"] {
+        for unset in ["memory", "age", "bytes", "files"] {
             assert_eq!(line(&format!("# {unset}")), format!("# {unset} is not set"));
         }
         assert!(!text.contains(".rs:"), "{text}");

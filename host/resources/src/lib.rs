@@ -28,9 +28,9 @@ pub use environment::{
 pub use file::{FileEntry, FileKind, FilePath, PathProblem};
 pub use input::{
     AgentChanges, BlockInput, EnvironmentChanges, Input, LABELS, MASK, McpPart, NAME, NOT_BLANK,
-    NewAgent, NewEnvironment, NewPrompt, NewResource, NewSession, NewSessionWebhook, NewWebhook,
-    PromptInput, Secrets, SessionChanges, WebhookChanges, WebhookRotation, WhenBusy,
-    mcp_secret_name, shape,
+    NewAgent, NewEnvironment, NewFork, NewPrompt, NewResource, NewRestore, NewSession,
+    NewSessionWebhook, NewWebhook, PromptInput, Secrets, SessionChanges, WebhookChanges,
+    WebhookRotation, WhenBusy, mcp_secret_name, shape,
 };
 
 /// The variable that the host sets in every sandbox and that nobody else may: without its home no
@@ -44,8 +44,8 @@ pub use runtime::{CheckState, RuntimeChange, RuntimeHealth};
 #[doc(hidden)]
 pub use serde_json::{Error as FieldError, Map, Value};
 pub use session::{
-    Attachment, GitIdentity, PromptBlock, QueuedPrompt, RepositoryDiff, Resource, ResourceKind,
-    Session, Sizes, Turn, Usage,
+    Attachment, Checkpoint, CheckpointState, ForkedFrom, GitIdentity, PromptBlock, QueuedPrompt,
+    RepositoryDiff, Resource, ResourceKind, Session, Sizes, Turn, Usage,
 };
 pub use state::{IllegalTransition, Outcome, SessionEvent, SessionState, Status};
 pub use time::Timestamp;

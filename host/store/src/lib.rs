@@ -7,11 +7,13 @@
 mod agents;
 mod audit;
 mod changes;
+mod checkpoints;
 mod connection;
 mod credentials;
 mod deliveries;
 mod environments;
 mod error;
+mod expiry;
 mod idempotency;
 mod maintenance;
 mod migrate;
@@ -38,6 +40,7 @@ use rusqlite::Connection;
 
 pub use audit::{AuditEntry, NewAuditEntry};
 pub use changes::SessionChange;
+pub use checkpoints::{CheckpointRecord, CheckpointState, CheckpointWork, Made, Retained};
 pub use credentials::{Credential, NewCredential};
 pub use deliveries::{AttemptEnd, DeliveryCounts, DeliveryFilter, DueDelivery};
 pub use error::{Error, Result};
@@ -45,7 +48,9 @@ pub use idempotency::{Idempotency, Submitted};
 pub use migrate::SCHEMA_VERSION;
 pub use queue::{Dequeued, NewQueued};
 pub use sealed::{SealedKey, SealedKind, SealedRecord, SealedValue, SecretsUpdate};
-pub use sessions::{NewSession, SessionFilter, SessionRecord, StatusCounts, VersionRef};
+pub use sessions::{
+    ForkOrigin, NewSession, SessionFilter, SessionRecord, StatusCounts, VersionRef,
+};
 pub use tokens::{NewToken, Token, TokenOwner};
 pub use turns::{Ask, NewTurn, StopRequest, TurnEnd, TurnRecord, Unsettled};
 pub use users::User;

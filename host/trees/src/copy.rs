@@ -144,13 +144,11 @@ pub fn copy(from: &Folder, to: &Folder, how: &Copy<'_>) -> Result<Copied> {
         copied: Copied::default(),
     };
     let mut failed = Ok(());
-    let walked = walk_chosen(from, &how.limits, &mut |found| {
-        match work.take(found) {
-            Ok(step) => step,
-            Err(error) => {
-                failed = Err(error);
-                Step::Stop
-            }
+    let walked = walk_chosen(from, &how.limits, &mut |found| match work.take(found) {
+        Ok(step) => step,
+        Err(error) => {
+            failed = Err(error);
+            Step::Stop
         }
     });
     failed?;
@@ -249,7 +247,12 @@ impl Work<'_> {
 
     fn set_times(&self, found: &Found<'_>) -> Result<()> {
         let to = self.to.current()?;
-        let set = utimensat(to, found.name, &times(&found.stat), AtFlags::SYMLINK_NOFOLLOW);
+        let set = utimensat(
+            to,
+            found.name,
+            &times(&found.stat),
+            AtFlags::SYMLINK_NOFOLLOW,
+        );
         set.map_err(|error| Error::io("write", found.name, error))
     }
 
@@ -422,9 +425,6 @@ fn times(status: &Status) -> Timestamps {
             tv_sec: 0,
             tv_nsec: UTIME_OMIT,
         },
-        last_modification: Timespec {
-            tv_sec,
-            tv_nsec,
-        },
+        last_modification: Timespec { tv_sec, tv_nsec },
     }
 }

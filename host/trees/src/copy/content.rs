@@ -33,7 +33,9 @@ impl Content<'_> {
             match ioctl_ficlone(&self.to, &self.from) {
                 Ok(()) => {
                     let stat = rustix::fs::fstat(&self.to).map_err(error)?;
-                    let taken = u64::try_from(stat.st_blocks).unwrap_or(0).saturating_mul(512);
+                    let taken = u64::try_from(stat.st_blocks)
+                        .unwrap_or(0)
+                        .saturating_mul(512);
                     return self.within(taken).map(|()| taken);
                 }
                 Err(Errno::NOSPC | Errno::DQUOT) => return Err(error(Errno::NOSPC)),
@@ -121,7 +123,10 @@ impl Content<'_> {
         };
         buffer.resize(256 << 10, 0);
         let length = usize::try_from(length).map_or(buffer.len(), |it| it.min(buffer.len()));
-        let read = self.from.read_at(&mut buffer[..length], at).map_err(error)?;
+        let read = self
+            .from
+            .read_at(&mut buffer[..length], at)
+            .map_err(error)?;
         self.to.write_all_at(&buffer[..read], at).map_err(error)?;
         Ok(read as u64)
     }

@@ -8,7 +8,14 @@ use crate::status::Status;
 /// A file at its path, as it was: nobody sets the time when a file was last changed at will.
 pub(super) fn identity(path: u64, status: &Status) -> u64 {
     let mut hash = DefaultHasher::new();
-    (path, status.device, status.inode, status.changed, status.size).hash(&mut hash);
+    (
+        path,
+        status.device,
+        status.inode,
+        status.changed,
+        status.size,
+    )
+        .hash(&mut hash);
     hash.finish()
 }
 

@@ -51,16 +51,19 @@ fn read(folder: &Folder) -> HashMap<Vec<OsString>, Entry> {
         });
         if !matches!(found.kind, Kind::Socket | Kind::CharacterDevice) {
             names.entry(found.stat.inode).or_default().push(way.clone());
-            entries.insert(way.clone(), Entry {
-                depth: found.depth,
-                kind: format!("{:?}", found.kind),
-                mode: found.stat.mode,
-                // Looking into a folder that lacks permissions changes no time of its own.
-                modified: (found.kind != Kind::Symlink).then_some(found.stat.modified),
-                content,
-                target: link_target(found.folder, found.name),
-                same_as: None,
-            });
+            entries.insert(
+                way.clone(),
+                Entry {
+                    depth: found.depth,
+                    kind: format!("{:?}", found.kind),
+                    mode: found.stat.mode,
+                    // Looking into a folder that lacks permissions changes no time of its own.
+                    modified: (found.kind != Kind::Symlink).then_some(found.stat.modified),
+                    content,
+                    target: link_target(found.folder, found.name),
+                    same_as: None,
+                },
+            );
         }
         ControlFlow::Continue(())
     })
@@ -125,7 +128,9 @@ impl Place {
             limits: Limits::default(),
             bytes,
             names: &names,
-            earlier: earlier.as_ref().map(|(tree, known)| Earlier { tree, known }),
+            earlier: earlier
+                .as_ref()
+                .map(|(tree, known)| Earlier { tree, known }),
             wanted,
         };
         copy(from, &self.folder(name), &how)
@@ -203,7 +208,10 @@ fn what_has_not_changed_is_shared_with_the_earlier_copy() {
     file.write_all(b"other").unwrap();
     file.set_modified(modified).unwrap();
     fs::rename(own.join("moved"), own.join("a/moved")).unwrap();
-    fs::File::open(own.join("touched")).unwrap().set_modified(SystemTime::now()).unwrap();
+    fs::File::open(own.join("touched"))
+        .unwrap()
+        .set_modified(SystemTime::now())
+        .unwrap();
 
     let known = {
         let mut bytes = Vec::new();
@@ -215,7 +223,11 @@ fn what_has_not_changed_is_shared_with_the_earlier_copy() {
     assert_same(&to.folder("2"), &read(&place.folder()));
     let inode = |path: &str| fs::metadata(to.root.path().join(path)).unwrap().ino();
     for name in ["same", "a/b/deep", "a/twin", "a/other-twin"] {
-        assert_eq!(inode(&format!("1/{name}")), inode(&format!("2/{name}")), "{name}");
+        assert_eq!(
+            inode(&format!("1/{name}")),
+            inode(&format!("2/{name}")),
+            "{name}"
+        );
     }
     assert_ne!(inode("1/written"), inode("2/written"));
     assert_ne!(inode("1/touched"), inode("2/touched"));
@@ -236,7 +248,9 @@ fn holes_stay_holes_and_cost_nothing() {
     let to = Place {
         root: tempfile::tempdir().unwrap(),
     };
-    let copied = to.bounded(&place.folder(), "1", None, 1 << 20, &|| true).unwrap();
+    let copied = to
+        .bounded(&place.folder(), "1", None, 1 << 20, &|| true)
+        .unwrap();
     assert!(copied.new_bytes < 1 << 20, "{copied:?}");
     let mut copy = File::open(to.root.path().join("1/sparse")).unwrap();
     assert_eq!(copy.metadata().unwrap().len(), 1 << 40);
@@ -284,11 +298,18 @@ fn a_deep_tree_is_copied() {
         let to = Place::new();
         let copied = to.copy(&place.folder(), "1", None).unwrap();
         assert_eq!(copied.entries as usize, DEEP);
-        let again = to.copy(&place.folder(), "2", Some(("1", &copied.known))).unwrap();
+        let again = to
+            .copy(&place.folder(), "2", Some(("1", &copied.known)))
+            .unwrap();
         assert_eq!(again.entries as usize, DEEP);
         for name in ["1", "2"] {
             let limits = Limits::default();
-            assert_eq!(aod_trees::measure(&to.folder(name), &limits).unwrap().entries as usize, DEEP);
+            assert_eq!(
+                aod_trees::measure(&to.folder(name), &limits)
+                    .unwrap()
+                    .entries as usize,
+                DEEP
+            );
             aod_trees::remove(&to.folder("."), name.as_ref(), &limits).unwrap();
         }
         place.remove("d");

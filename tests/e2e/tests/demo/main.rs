@@ -4,7 +4,9 @@
 
 mod admission;
 mod changes;
+mod checkpoints;
 mod crashes;
+mod forks;
 mod hostile;
 mod labels;
 mod limits;
