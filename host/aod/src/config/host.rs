@@ -75,6 +75,7 @@ impl Settings {
                     pids: Some(self.sandbox.pids),
                     open_files: Some(self.sandbox.open_files),
                     file_size: Some(self.sandbox.file_size.as_u64()),
+                    disk_bytes: Some(self.sandbox.disk.as_u64()).filter(|most| *most > 0),
                     ..aod_sandbox::Limits::default()
                 },
             },

@@ -55,6 +55,8 @@ pub(super) struct Sandbox {
     pub(super) pids: u64,
     pub(super) open_files: u64,
     pub(super) file_size: ByteSize,
+    /// What a session's home and workspace may hold together; 0: as much as there is room for.
+    pub(super) disk: ByteSize,
 }
 
 /// Which network sandboxes have.
@@ -204,6 +206,7 @@ impl Default for Sandbox {
             pids: 2048,
             open_files: 65_536,
             file_size: ByteSize::gib(16),
+            disk: ByteSize::gib(20),
         }
     }
 }
