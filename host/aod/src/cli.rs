@@ -11,7 +11,8 @@ use clap_complete::CompleteEnv;
 use crate::config::{Overrides, Settings};
 use crate::output::outln;
 use crate::{
-    credentials, doctor, man, run, runtime, serve, session, template, tokens, vault, webhooks,
+    backup, credentials, doctor, man, run, runtime, serve, session, template, tokens, vault,
+    webhooks,
 };
 
 /// Run coding agents in sandboxes and stream what they do.
@@ -105,6 +106,18 @@ enum Command {
     User {
         #[command(subcommand)]
         command: tokens::UserCommand,
+    },
+    /// Take a backup of the data folder, while a server uses it or not.
+    ///
+    /// It has the database, logs, events and attachments; secrets stay sealed. Where it is cut
+    /// short, there is no folder of this name, and it can be taken again.
+    Backup(backup::Backup),
+    /// Put a backup back into an empty data folder. No server may be running on it.
+    Restore(backup::Restore),
+    /// What a newer release makes of a data folder.
+    Upgrade {
+        #[command(subcommand)]
+        command: backup::UpgradeCommand,
     },
     /// Show what this machine can do, what is enforced, and how to mend what is not.
     ///
@@ -220,6 +233,9 @@ impl Cli {
             Command::Vault { command } => command.run(),
             Command::Token { command } => command.run(),
             Command::User { command } => command.run(),
+            Command::Backup(backup) => backup.run(),
+            Command::Restore(restore) => restore.run(),
+            Command::Upgrade { command } => command.run(),
             Command::Doctor {
                 location,
                 server,

@@ -1,6 +1,7 @@
 //! The `aod` command: the server and its clients.
 
 mod ask;
+mod backup;
 mod cli;
 mod client;
 mod complete;

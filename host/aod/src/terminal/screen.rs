@@ -180,8 +180,8 @@ impl Screen {
             return self.aside("›", &short(&message.text, SHORT));
         }
         let said = std::mem::take(&mut self.said);
-        // Its pieces have been shown, if there were any.
-        if said.trim_end() != message.text.trim_end() {
+        // Its pieces have been shown, if there were any; a CLI may tell blanks in them otherwise.
+        if !said.split_whitespace().eq(message.text.split_whitespace()) {
             self.end_words()?;
             self.say(&message.text)?;
         }

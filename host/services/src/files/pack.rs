@@ -62,6 +62,12 @@ impl Packing {
     }
 }
 
+/// Packs a folder to its end, for nobody who could go away meanwhile.
+pub(crate) fn pack_into<W: Write>(folder: &Folder, to: W) -> io::Result<W> {
+    let (sender, _receiver) = mpsc::channel(1);
+    write(folder, to, &Taker(sender))
+}
+
 fn pack(folder: &Folder, format: ArchiveFormat, pieces: Pieces) -> io::Result<()> {
     let taker = Taker(pieces.sender.clone());
     let mut pieces = match format {
