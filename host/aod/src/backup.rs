@@ -72,6 +72,9 @@ impl Backup {
         };
         let vault = crate::vault::configuration()?;
         let manifest = take(&data, &vault, &self.into, options)?;
+        for tree in &manifest.partial {
+            eprintln!("aod: warning: not all of it could be packed: {tree}");
+        }
         if self.json {
             outln!("{}", serde_json::to_string_pretty(&manifest)?)?;
             return Ok(ExitCode::SUCCESS);

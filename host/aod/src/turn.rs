@@ -70,7 +70,8 @@ impl View {
         if self.json {
             told(&session)?;
         } else if !self.raw && !screen.has_shown_words() {
-            answer(result.as_ref(), screen.answer())?;
+            let said = screen.take_held();
+            answer(&session, result.as_ref(), said)?;
         }
         Ok(conclude(&session, result.as_ref(), watch.stops.code()))
     }
@@ -152,16 +153,30 @@ fn result(session: &Session) -> Option<TurnResult> {
     serde_json::from_value(session.result.clone()?).ok()
 }
 
-/// The answer alone, for whoever reads stdout.
-fn answer(result: Option<&TurnResult>, said: Option<&str>) -> std::io::Result<()> {
+/// The answer alone, for whoever reads stdout; what was said last and is none is progress.
+fn answer(
+    session: &Session,
+    result: Option<&TurnResult>,
+    said: Option<String>,
+) -> std::io::Result<()> {
+    let text = |text: &str| text.trim_end().to_owned();
+    // Why a turn has failed is told with its end.
+    let result = result.filter(|result| !result.is_error);
     let structured = result.and_then(|result| result.structured.as_ref());
-    if let Some(value) = structured {
-        return outln!("{}", value.get());
+    let told = structured
+        .map(|value| value.get().to_owned())
+        .or_else(|| Some(text(result?.text.as_deref()?)));
+    let said = said.map(|said| text(&said));
+    let (told, said) = match told {
+        None if session.status == Status::Completed => (said, None),
+        told => (told, said),
+    };
+    if let Some(said) = said.filter(|said| told.as_ref() != Some(said)) {
+        Sink::Stderr.write(&format!("{}\n", tame(&said)))?;
     }
-    let text = result.and_then(|result| result.text.as_deref()).or(said);
-    match text.map(str::trim_end) {
-        None | Some("") => Ok(()),
-        Some(text) => outln!("{text}"),
+    match told.filter(|told| !told.is_empty()) {
+        None => Ok(()),
+        Some(told) => outln!("{told}"),
     }
 }
 

@@ -66,6 +66,9 @@ pub struct Manifest {
     pub workspaces: bool,
     /// Whether it has the vault's identity.
     pub identity: bool,
+    /// Trees that agents were changing so that not all of them could be packed, and why.
+    #[serde(default)]
+    pub partial: Vec<String>,
     /// How many files it has.
     pub files: u64,
     /// Their bytes.
@@ -111,9 +114,10 @@ pub fn take(
     let folder = draft.path().join("sessions");
     private_folder(&folder)?;
     let mut sessions = 0;
+    let mut partial = Vec::new();
     for session in copy.sessions()? {
         let to = folder.join(session.id.to_string());
-        let is_there = copy_session(&paths, &to, session, options)?;
+        let is_there = copy_session(&paths, &to, session, options, &mut partial)?;
         if is_there || live.has_session(session.id)? {
             sessions += 1;
             continue;
@@ -125,7 +129,8 @@ pub fn take(
         }
     }
     if options.workspaces {
-        pack(&paths.runtimes(), &draft.path().join("runtimes.tar"))?;
+        let to = draft.path().join("runtimes.tar");
+        partial.extend(pack(&paths.runtimes(), &to)?);
     }
     let schema = copy.version();
     copy.close()?;
@@ -138,6 +143,7 @@ pub fn take(
         sessions,
         workspaces: options.workspaces,
         identity: options.identity,
+        partial,
         files: 0,
         bytes: 0,
         sums: String::new(),
@@ -159,6 +165,7 @@ fn copy_session(
     to: &Path,
     session: CopiedSession,
     options: BackupOptions,
+    partial: &mut Vec<String>,
 ) -> Result<bool, BackupError> {
     let from = paths.session(session.id);
     if !from.root().is_dir() {
@@ -197,23 +204,27 @@ fn copy_session(
     copy_files(&from.attachments(), &attachments)?;
     copy_file(&from.provisioning(), &to.join("provisioning.log"))?;
     if options.workspaces {
-        pack(&from.home(), &to.join("home.tar"))?;
-        pack(&from.workspace(), &to.join("workspace.tar"))?;
+        partial.extend(pack(&from.home(), &to.join("home.tar"))?);
+        partial.extend(pack(&from.workspace(), &to.join("workspace.tar"))?);
     }
     Ok(from.root().is_dir())
 }
 
-/// Packs a tree that an agent shapes, and may be changing.
-fn pack(from: &Path, to: &Path) -> Result<(), BackupError> {
+/// Packs a tree that an agent shapes, and may be changing; says why where it is not all there: no
+/// agent is to keep its operator from a backup.
+fn pack(from: &Path, to: &Path) -> Result<Option<String>, BackupError> {
     if !from.is_dir() {
-        return Ok(());
+        return Ok(None);
     }
     let folder = Folder::open(from)?;
     let file = content::make(to)?;
-    let file = crate::files::pack_into(&folder, std::io::BufWriter::new(file))
+    let (file, walked) = crate::files::pack_into(&folder, std::io::BufWriter::new(file))
         .map_err(io_error("pack", from))?;
     let file = file
         .into_inner()
         .map_err(|error| io_error("write", to)(error.into_error()))?;
-    file.sync_all().map_err(io_error("sync", to))
+    file.sync_all().map_err(io_error("sync", to))?;
+    Ok(walked
+        .err()
+        .map(|error| format!("{}: {error}", from.display())))
 }

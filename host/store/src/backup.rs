@@ -61,6 +61,8 @@ impl Database {
         if step != StepResult::Done {
             return Err(Error::Busy);
         }
+        // What is taken out of it is wiped.
+        copy.pragma_update(None, "secure_delete", "ON")?;
         // A file of its own, without a log beside it.
         copy.pragma_update_and_check(None, "journal_mode", "DELETE", |_| Ok(()))?;
         Ok(Self {

@@ -30,8 +30,9 @@ pub(crate) struct Screen {
     said: String,
     /// Whether a line has been begun where words are shown.
     within: bool,
-    /// The last thing that the agent has said as a whole.
-    answer: Option<String>,
+    /// The last thing that the agent has said, where it may be the answer, which goes elsewhere:
+    /// it is shown once it turns out that it is not.
+    held: Option<String>,
 }
 
 impl Screen {
@@ -47,18 +48,26 @@ impl Screen {
             markdown: words.has_styles().then(Markdown::default),
             said: String::new(),
             within: false,
-            answer: None,
+            held: None,
         }
-    }
-
-    /// The last thing that the agent has said.
-    pub(crate) fn answer(&self) -> Option<&str> {
-        self.answer.as_deref()
     }
 
     /// Whether what the agent says was shown where the answer goes.
     pub(crate) fn has_shown_words(&self) -> bool {
         self.words == Sink::Stdout
+    }
+
+    /// The last thing that the agent has said, where it was not shown.
+    pub(crate) fn take_held(&mut self) -> Option<String> {
+        self.held.take()
+    }
+
+    /// Shows what turned out not to be the answer.
+    fn show_held(&mut self) -> io::Result<()> {
+        match self.held.take() {
+            Some(text) => self.words.write(&format!("{}\n", tame(text.trim_end()))),
+            None => Ok(()),
+        }
     }
 
     /// Shows an event of the native stream as it is. What the end is called is shown by the
@@ -101,7 +110,7 @@ impl Screen {
         let is_inside = event.inside.is_some();
         match &event.body {
             // What a subagent says is not what the agent does.
-            EventBody::MessageDelta(_) if is_inside => {}
+            EventBody::MessageDelta(_) if is_inside || !self.has_shown_words() => {}
             EventBody::MessageDelta(delta) => {
                 self.said.push_str(&delta.text);
                 self.say(&delta.text)?;
@@ -179,13 +188,17 @@ impl Screen {
         if message.role != Role::Assistant {
             return self.aside("›", &short(&message.text, SHORT));
         }
+        if !self.has_shown_words() {
+            self.show_held()?;
+            self.held = Some(message.text.clone());
+            return Ok(());
+        }
         let said = std::mem::take(&mut self.said);
         // Its pieces have been shown, if there were any; a CLI may tell blanks in them otherwise.
         if !said.split_whitespace().eq(message.text.split_whitespace()) {
             self.end_words()?;
             self.say(&message.text)?;
         }
-        self.answer = Some(message.text.clone());
         self.end_words()
     }
 
@@ -222,6 +235,7 @@ impl Screen {
     /// Shows what the agent does, as opposed to what it says.
     fn aside(&mut self, mark: &str, text: &str) -> io::Result<()> {
         self.end_words()?;
+        self.show_held()?;
         let text = tame(text);
         let text = text.trim_end();
         match self.asides.has_styles() {

@@ -6,14 +6,12 @@ use std::path::{Component, Path, PathBuf};
 
 use super::content::{io_error, make, private_folder};
 use super::draft::{Summed, sum_of};
-use super::{BackupError, DATABASE, FORMAT, MANIFEST, Manifest, SUMS};
+use super::{BackupError, FORMAT, MANIFEST, Manifest, SUMS};
 use crate::Paths;
 use crate::owner::Owner;
 
 /// In a data folder into which a backup is being put back: no server begins on it.
 pub const INCOMPLETE: &str = "restore-incomplete";
-/// The ending of packed trees.
-const PACKED: &str = "tar";
 
 /// What was put back.
 #[derive(Clone, Debug)]
@@ -152,7 +150,7 @@ fn put_back(from: &Path, data: &Path, path: &Path, sum: &str) -> Result<(), Back
     if let Some(folder) = target.parent() {
         private_folder(folder)?;
     }
-    if path.extension().is_some_and(|ending| ending == PACKED) && path != Path::new(DATABASE) {
+    if is_tree(path) {
         return unpack(&source, &target.with_extension(""));
     }
     let mut file = File::open(&source).map_err(io_error("open", &source))?;
@@ -163,6 +161,15 @@ fn put_back(from: &Path, data: &Path, path: &Path, sum: &str) -> Result<(), Back
         return Err(damaged(&source, "it was changed while it was put back"));
     }
     copy.sync_all().map_err(io_error("sync", &target))
+}
+
+/// Whether a file of a backup is a packed tree.
+fn is_tree(path: &Path) -> bool {
+    let parts: Vec<_> = path.iter().filter_map(|part| part.to_str()).collect();
+    matches!(
+        parts[..],
+        ["runtimes.tar"] | ["sessions", _, "home.tar" | "workspace.tar"]
+    )
 }
 
 /// Unpacks a tree. No entry is written through a link of another.
