@@ -17,7 +17,9 @@ use uuid::Uuid;
 use crate::paths::SessionPaths;
 
 /// What is kept of a session's files.
-const TREES: [&str; 2] = ["home", "workspace"];
+const TREES: [&str; 2] = ["home", WORKSPACE];
+/// The name of the workspace's copy.
+pub(super) const WORKSPACE: &str = "workspace";
 /// What files with several names are kept by while a tree is copied.
 const NAMES: &str = "names";
 /// What is being made has a name that begins so.
