@@ -268,6 +268,7 @@ impl From<aod_services::Error> for ApiError {
             | Error::TooManyWebhooks { .. }
             | Error::NoCheckpoint { .. }
             | Error::TurnNotEnded(_)
+            | Error::RestoreWhileActive(_)
             | Error::NothingToCopy(_)
             | Error::FilesRemoved { .. }
             | Error::SessionActive(_) => Self::conflict(text),

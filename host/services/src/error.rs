@@ -300,6 +300,12 @@ pub enum Error {
     /// The turn that is to be copied has not ended.
     #[error("turn {0} has not ended: wait for its end, or name an earlier turn")]
     TurnNotEnded(u32),
+    /// The session cannot be taken back while a turn waits or runs.
+    #[error(
+        "Session is {}: wait for the turn's end, or interrupt it, before you take the session back",
+        .0.as_str()
+    )]
+    RestoreWhileActive(Status),
     /// The session cannot be copied or taken back.
     #[error("the session {0}: create another")]
     NothingToCopy(&'static str),

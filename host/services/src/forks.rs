@@ -232,18 +232,22 @@ impl Sessions {
     /// Takes a session back to the end of one of its turns.
     ///
     /// # Errors
-    /// [`Error::NotFound`]; [`Error::NoSuchTurn`]; [`Error::SessionActive`];
+    /// [`Error::NotFound`]; [`Error::NoSuchTurn`]; [`Error::RestoreWhileActive`];
     /// [`Error::PromptsQueued`]; [`Error::NothingToCopy`]; [`Error::FilesRemoved`];
     /// [`Error::NoCheckpoint`].
     pub async fn restore(&self, owner: Uuid, id: Uuid, turn: u32) -> Result<Session> {
         let session = self.store.session(owner, id).await?;
         if session.status.is_active() {
-            return Err(Error::SessionActive(session.status));
+            return Err(Error::RestoreWhileActive(session.status));
         }
         let turn = turn_to_copy(&session, Some(turn))?;
         let turns = self.turns.clone();
         let restored = tokio::spawn(async move { turns.restore_to(owner, id, turn).await });
-        Ok(restored.await.map_err(Error::internal)??)
+        let restored = restored.await.map_err(Error::internal)?;
+        restored.map_err(|error| match error.into() {
+            Error::SessionActive(status) => Error::RestoreWhileActive(status),
+            error => error,
+        })
     }
 
     /// A session's checkpoints, in the order of their turns.

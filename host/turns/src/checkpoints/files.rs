@@ -183,9 +183,6 @@ fn attempt_at(
     for (from, state) in states {
         is_still &= TreeState::of(&from, &LIMITS)? == state;
     }
-    // Before anything relies on it.
-    let synced = File::open(draft).and_then(|draft| Ok(rustix::fs::syncfs(&draft)?));
-    synced.map_err(|source| failed("sync", draft, source))?;
     Ok(((bytes, new_bytes), is_still))
 }
 

@@ -94,7 +94,7 @@ async fn none_is_made_where_that_is_not_wanted() {
 /// What cannot be kept costs no turn, and is told.
 #[tokio::test]
 async fn a_checkpoint_that_cannot_be_made_is_told_and_fails_nothing() {
-    let full = options().on_a_disk_of("size=64m");
+    let full = options().on_a_disk_of("size=48m");
     let bounded = options().set("AOD_CHECKPOINTS__MAX_BYTES", "10MB");
     for (options, reason) in [(full, "disk is full"), (Some(bounded), "10000000 bytes")] {
         let Some(options) = options else {

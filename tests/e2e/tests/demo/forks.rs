@@ -4,6 +4,9 @@ use aod_e2e::{Client, Gate, Server, Session};
 use reqwest::Method;
 use serde_json::{Value, json};
 
+/// Shows what the demo agent remembers of its prompts.
+const MEMORY: &str = "cat $HOME/.demo/prompts";
+
 /// A session with so many turns, each of which leaves a file of its own.
 async fn session_of(client: &Client, turns: u32) -> Session {
     let session = client.demo_session("$ echo 1 >1.txt").await;
@@ -35,7 +38,7 @@ async fn a_copy_is_what_the_session_was_and_both_go_on() {
     let session = session_of(client, 5).await;
     for turn in [2, 4] {
         let copy = session
-            .fork(&json!({"turn": turn, "prompt": "$ echo 9 >9.txt"}))
+            .fork(&json!({"turn": turn, "prompt": format!("$ echo 9 >9.txt; {MEMORY}")}))
             .await;
         let ended = copy.ended().await.completed();
         let expected: Vec<u32> = (1..=turn).chain([9]).collect();
@@ -43,7 +46,7 @@ async fn a_copy_is_what_the_session_was_and_both_go_on() {
         let from = json!({"session_id": session.id, "turn": turn});
         assert_eq!(ended.session["forked_from"], from);
         assert_eq!(ended.session["turn_count"], 1);
-        // It says what it was asked before, in the session that it is a copy of.
+        // It remembers what it was asked before, in the session that it is a copy of.
         let said = ended.stdout();
         assert!(said.contains(&format!("echo {turn} ")), "{said}");
         assert!(!said.contains(&format!("echo {} ", turn + 1)), "{said}");
@@ -205,7 +208,7 @@ async fn a_session_goes_back_and_on_from_there() {
         marks.collect::<Vec<_>>()
     };
     assert_eq!(undone().await, [false, true, true]);
-    session.prompt("$ echo 4 >4.txt").await;
+    session.prompt(&format!("$ echo 4 >4.txt; {MEMORY}")).await;
     let ended = session.ended().await.completed();
     assert_eq!(files(&server, &session), [1, 4]);
     assert_eq!(ended.turn["continues"], 1);
