@@ -7,6 +7,7 @@
 mod words;
 
 mod agent;
+mod changes;
 mod credential;
 mod environment;
 pub mod event;
@@ -37,6 +38,7 @@ pub use input::{
 /// turn would find what the one before it left.
 pub const HOME_VARIABLE: &str = "HOME";
 
+pub use changes::{ChangedFile, TurnChanges};
 #[doc(hidden)]
 pub use input::{fields, schema};
 pub use limits::{LimitName, Limits, ReachedLimit, Spent};

@@ -1,6 +1,8 @@
 //! Sessions as they were at a turn's end: copied, or taken back to it.
 
-use aod_resources::{Checkpoint, ForkedFrom, NewFork, Secrets, Session, Status, Timestamp};
+use aod_resources::{
+    Checkpoint, ForkedFrom, NewFork, Secrets, Session, Status, Timestamp, TurnChanges,
+};
 use aod_store::{Ask, ForkOrigin, SealedKind, SealedValue, Submitted, VersionRef};
 use uuid::Uuid;
 
@@ -75,6 +77,32 @@ impl Sessions {
             }),
             false => Ok(()),
         }
+    }
+
+    /// What a turn has changed in its session's workspace; the last one that has ended where nothing
+    /// is said.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`]; [`Error::NoSuchTurn`]; [`Error::TurnNotEnded`];
+    /// [`Error::FilesRemoved`]; [`Error::NoCheckpoint`].
+    pub async fn changes(&self, owner: Uuid, id: Uuid, turn: Option<u32>) -> Result<TurnChanges> {
+        let session = self.store.session(owner, id).await?;
+        let count = session.turn_count;
+        let ended = count - u32::from(session.status.is_active() && count > 0);
+        let turn = turn.unwrap_or(ended.max(1));
+        if turn > count {
+            return Err(Error::NoSuchTurn { turn, count });
+        }
+        if turn > ended {
+            return Err(Error::TurnNotEnded(turn));
+        }
+        if let Some(at) = session.files_removed_at {
+            return Err(Error::FilesRemoved { at });
+        }
+        self.turns.settle_checkpoint(id).await?;
+        let cloned = session.resources.iter();
+        let cloned = cloned.map(|resource| resource.place().into()).collect();
+        Ok(self.turns.changes(id, turn, cloned).await?)
     }
 
     async fn make_fork(

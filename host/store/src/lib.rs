@@ -6,6 +6,7 @@
 
 mod agents;
 mod audit;
+mod backup;
 mod changes;
 mod checkpoints;
 mod connection;
@@ -39,6 +40,7 @@ use std::{path::Path, sync::Arc};
 use rusqlite::Connection;
 
 pub use audit::{AuditEntry, NewAuditEntry};
+pub use backup::{CopiedSession, Database};
 pub use changes::SessionChange;
 pub use checkpoints::{CheckpointRecord, CheckpointState, CheckpointWork, Made, Retained};
 pub use credentials::{Credential, NewCredential};

@@ -150,7 +150,7 @@ pub struct StatusCounts {
     pub terminated: u64,
 }
 
-const SESSION_SECRETS: &[SealedKind] = &[
+pub(crate) const SESSION_SECRETS: &[SealedKind] = &[
     SealedKind::SessionVariable,
     SealedKind::SetupVariable,
     SealedKind::RepositoryToken,

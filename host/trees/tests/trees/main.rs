@@ -5,6 +5,7 @@
 mod adversary;
 mod copies;
 mod deep;
+mod differences;
 mod files;
 mod generated;
 mod support;

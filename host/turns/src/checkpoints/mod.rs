@@ -6,13 +6,14 @@
 //! A session that is taken back to a turn's end gets its files in the same way: they are copied
 //! aside, the store notes that they are to be put in place, and that is done before anything else.
 
+mod changes;
 mod files;
 
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use aod_resources::{Session, Timestamp};
+use aod_resources::{Session, Timestamp, TurnChanges};
 use aod_store::{CheckpointWork, Made};
 use tokio::sync::{RwLock, Semaphore};
 use uuid::Uuid;
@@ -22,7 +23,7 @@ use crate::{Error, Result};
 
 pub(crate) use files::MakeError;
 
-/// So many are made at once: each takes what the disk gives.
+/// So many are made at once, and compared: each takes what the disk gives.
 const AT_ONCE: usize = 2;
 
 /// Which checkpoints are made and kept.
@@ -72,6 +73,7 @@ pub(crate) enum Settled {
 pub(crate) struct Checkpoints {
     gates: Mutex<HashMap<Uuid, Arc<RwLock<()>>>>,
     making: Semaphore,
+    comparing: Semaphore,
 }
 
 impl Default for Checkpoints {
@@ -79,6 +81,7 @@ impl Default for Checkpoints {
         Self {
             gates: Mutex::default(),
             making: Semaphore::new(AT_ONCE),
+            comparing: Semaphore::new(AT_ONCE),
         }
     }
 }
@@ -220,6 +223,52 @@ impl Turns {
         self.copy_out(from, turn, self.paths().session(to).root().to_owned())
             .await?;
         Ok(())
+    }
+
+    /// What a turn has changed in its session's workspace since the end of the one that it went on
+    /// from; since nothing at all where there was none, and without what is in `cloned` then.
+    ///
+    /// # Errors
+    /// As [`RestoreError`].
+    pub async fn changes(
+        &self,
+        session: Uuid,
+        turn: u32,
+        cloned: Vec<PathBuf>,
+    ) -> Result<TurnChanges, RestoreError> {
+        let gate = self.checkpoints.gate(session);
+        let _kept = gate.read().await;
+        self.store.usable_checkpoint(session, turn).await?;
+        let continues = self.store.turn_record(session, turn).await?.turn.continues;
+        let since = match continues.unwrap_or(turn.saturating_sub(1)) {
+            0 => {
+                let provisioned = self.store.usable_checkpoint(session, 0).await;
+                provisioned.is_ok().then_some(0)
+            }
+            since => {
+                self.store.usable_checkpoint(session, since).await?;
+                Some(since)
+            }
+        };
+        let _permit = self.checkpoints.comparing.acquire().await;
+        let all = self.paths().session(session).checkpoints();
+        let workspace = |turn: u32| all.join(turn.to_string()).join(files::WORKSPACE);
+        let (before, after) = (since.map(workspace), workspace(turn));
+        let compared = blocking(move || {
+            let trees = changes::Trees {
+                left_out: if before.is_some() { Vec::new() } else { cloned },
+                before,
+                after,
+            };
+            changes::changes(&trees).map_err(Error::internal)
+        });
+        let (data, truncated) = compared.await??;
+        Ok(TurnChanges {
+            turn,
+            since,
+            data,
+            truncated,
+        })
     }
 
     async fn copy_out(&self, from: Uuid, turn: u32, to: std::path::PathBuf) -> Result<()> {

@@ -22,4 +22,5 @@ mod silent;
 mod states;
 mod stops;
 mod stream;
+mod turn_changes;
 mod turns;
