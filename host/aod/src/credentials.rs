@@ -126,7 +126,10 @@ fn path(name: &str) -> String {
 /// A list of texts, as people read it.
 fn names(list: &Value) -> String {
     let names = list.as_array().into_iter().flatten();
-    names.filter_map(Value::as_str).collect::<Vec<_>>().join(", ")
+    names
+        .filter_map(Value::as_str)
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 fn table(credentials: &Value) -> String {

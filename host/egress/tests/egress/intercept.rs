@@ -51,8 +51,12 @@ impl Lab {
                         return;
                     }
                     let answer = answer(&head);
+                    let is_last = head.contains("connection: close");
                     heads.lock().unwrap().push((name, head));
                     if stream.write_all(answer.as_bytes()).is_err() || stream.flush().is_err() {
+                        return;
+                    }
+                    if is_last {
                         return;
                     }
                     if answer.starts_with("HTTP/1.1 101") {
@@ -277,7 +281,15 @@ fn a_body_is_passed_on_as_it_is() {
 /// The ways in which an agent could have its placeholder filled in for somebody else.
 #[test]
 fn nobody_else_is_sent_the_credential() {
-    let lab = Lab::new();
+    let lab = Lab::with(|config| {
+        // Names that are like the right one, and lead to another's server.
+        let hosts = &mut config.policy.hosts;
+        let evil = hosts.iter().find(|it| it.name == "evil.test").cloned();
+        hosts.extend(["xapi.test", "api.test.evil.test"].map(|name| MappedHost {
+            name: name.to_owned(),
+            ..evil.clone().unwrap()
+        }));
+    });
     let key = format!("x-key: {PLACEHOLDER}\r\n");
     // Another host's tunnel is not even read: its certificate is the true one.
     let mut evil = lab

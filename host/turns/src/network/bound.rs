@@ -24,12 +24,14 @@ use crate::{Error, Result, Seals};
 /// Where the sandbox finds the authorities that it trusts: the system's, and the one for this.
 const BUNDLE: &str = "/run/aod/authorities.pem";
 /// The variables by which programs find them.
-const VARIABLES: [&str; 9] = [
+const VARIABLES: [&str; 10] = [
     "SSL_CERT_FILE",
-    // Git and what else uses curl's library; Node.js; requests and pip; cargo; AWS; Deno.
+    // Git and what else uses curl's library; Node.js, and npm, which does without Node's where a
+    // machine's npmrc names a file; requests and pip; cargo; AWS; Deno.
     "CURL_CA_BUNDLE",
     "GIT_SSL_CAINFO",
     "NODE_EXTRA_CA_CERTS",
+    "npm_config_cafile",
     "REQUESTS_CA_BUNDLE",
     "PIP_CERT",
     "CARGO_HTTP_CAINFO",

