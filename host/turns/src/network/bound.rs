@@ -109,13 +109,13 @@ pub(crate) fn bind(secrets: &mut TurnSecrets, seals: &Seals, owner: Uuid) -> Res
         .collect();
     names.sort_unstable();
     names.dedup();
-    let (certificate, key, authority) = certificate(names).map_err(Error::internal)?;
+    let shown = certificate(&names).map_err(Error::internal)?;
     let mut authorities = system_authorities();
-    authorities.push_str(&authority);
+    authorities.push_str(&shown.authority);
     Ok(Some(Bound(Arc::new(Parts {
         interception: Interception {
-            certificate,
-            key: key.into_bytes().into(),
+            certificate: shown.certificate,
+            key: shown.key.into_bytes().into(),
             credentials,
         },
         authorities,
@@ -132,32 +132,56 @@ fn placeholder(seals: &Seals, owner: Uuid, variable: &str) -> String {
     format!("{PLACEHOLDER}{}", Uuid::from_bytes(first).simple())
 }
 
-/// A certificate for these names and its key, and that of the authority that signed it.
-fn certificate(names: Vec<String>) -> std::result::Result<(String, String, String), rcgen::Error> {
-    let now = OffsetDateTime::now_utc();
-    let mut authority = CertificateParams::default();
+/// What the proxy shows the sandbox.
+struct Certificate {
+    /// As PEM, as all of it.
+    certificate: String,
+    key: String,
+    /// The certificate of who signed it.
+    authority: String,
+}
+
+/// A certificate for these names.
+fn certificate(names: &[String]) -> std::result::Result<Certificate, rcgen::Error> {
+    let (authority, authority_key) = authority(names)?;
+    let signed = authority.self_signed(&authority_key)?;
+    let key = KeyPair::generate()?;
+    let certificate = leaf(names)?.signed_by(&key, &Issuer::new(authority, authority_key))?;
+    // The authority's key ends here.
+    Ok(Certificate {
+        certificate: certificate.pem(),
+        key: key.serialize_pem(),
+        authority: signed.pem(),
+    })
+}
+
+/// An authority for these names alone.
+fn authority(names: &[String]) -> std::result::Result<(CertificateParams, KeyPair), rcgen::Error> {
+    let mut own = CertificateParams::default();
     let title = "aod, for one process of one sandbox";
-    authority.distinguished_name.push(DnType::CommonName, title);
-    authority.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
-    authority.key_usages = vec![KeyUsagePurpose::KeyCertSign];
-    authority.name_constraints = Some(NameConstraints {
-        permitted_subtrees: names.iter().cloned().map(GeneralSubtree::DnsName).collect(),
+    own.distinguished_name.push(DnType::CommonName, title);
+    own.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    own.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+    let permitted = names.iter().cloned().map(GeneralSubtree::DnsName);
+    own.name_constraints = Some(NameConstraints {
+        permitted_subtrees: permitted.collect(),
         excluded_subtrees: Vec::new(),
     });
-    (authority.not_before, authority.not_after) = (now - BEFORE, now + AFTER);
-    let authority_key = KeyPair::generate()?;
-    let signed = authority.self_signed(&authority_key)?;
-    let issuer = Issuer::new(authority, authority_key);
+    let now = OffsetDateTime::now_utc();
+    (own.not_before, own.not_after) = (now - BEFORE, now + AFTER);
+    Ok((own, KeyPair::generate()?))
+}
 
+/// What is to be signed.
+fn leaf(names: &[String]) -> std::result::Result<CertificateParams, rcgen::Error> {
     let mut own = CertificateParams::new(names)?;
     own.distinguished_name.push(DnType::CommonName, "aod");
     own.key_usages = vec![KeyUsagePurpose::DigitalSignature];
     own.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
     own.use_authority_key_identifier_extension = true;
+    let now = OffsetDateTime::now_utc();
     (own.not_before, own.not_after) = (now - BEFORE, now + AFTER);
-    let key = KeyPair::generate()?;
-    let certificate = own.signed_by(&key, &issuer)?;
-    Ok((certificate.pem(), key.serialize_pem(), signed.pem()))
+    Ok(own)
 }
 
 /// The authorities of this machine, which sandboxes have, too.
@@ -176,4 +200,93 @@ fn system_authorities() -> String {
 pub(crate) fn hosts(credential: &aod_store::Credential) -> Vec<HostPort> {
     let hosts = credential.hosts.iter();
     hosts.filter_map(|host| host.parse().ok()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use rustls::client::WebPkiServerVerifier;
+    use rustls::client::danger::ServerCertVerifier as _;
+    use rustls::pki_types::pem::PemObject as _;
+    use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+
+    use super::*;
+
+    fn names(names: &[&str]) -> Vec<String> {
+        names.iter().map(|&name| name.to_owned()).collect()
+    }
+
+    /// Whether who trusts an authority takes a certificate for a server's.
+    fn is_taken(certificate: &str, authority: &str, name: &'static str) -> bool {
+        let der = |pem: &str| CertificateDer::from_pem_slice(pem.as_bytes()).unwrap();
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(der(authority)).unwrap();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let verifier = WebPkiServerVerifier::builder_with_provider(roots.into(), provider);
+        let verifier = verifier.build().unwrap();
+        let name = ServerName::try_from(name).unwrap();
+        let now = UnixTime::now();
+        verifier
+            .verify_server_cert(&der(certificate), &[], &name, &[], now)
+            .is_ok()
+    }
+
+    #[test]
+    fn the_certificate_is_good_for_the_hosts_and_no_others() {
+        let shown = certificate(&names(&["api.example", "git.example"])).unwrap();
+        for (name, good) in [
+            ("api.example", true),
+            ("git.example", true),
+            ("evil.example", false),
+            ("xapi.example", false),
+        ] {
+            let taken = is_taken(&shown.certificate, &shown.authority, name);
+            assert_eq!(taken, good, "{name}");
+        }
+        let other = certificate(&names(&["api.example"])).unwrap();
+        assert!(!is_taken(
+            &other.certificate,
+            &shown.authority,
+            "api.example"
+        ));
+    }
+
+    /// Even with its key, which is gone by then.
+    #[test]
+    fn the_authority_is_good_for_the_hosts_and_no_others() {
+        let (own, key) = authority(&names(&["api.example"])).unwrap();
+        let trusted = own.self_signed(&key).unwrap().pem();
+        let issuer = Issuer::new(own, key);
+        let sign = |name: &str| {
+            let key = KeyPair::generate().unwrap();
+            let leaf = leaf(&names(&[name])).unwrap();
+            leaf.signed_by(&key, &issuer).unwrap().pem()
+        };
+        assert!(is_taken(&sign("api.example"), &trusted, "api.example"));
+        assert!(!is_taken(&sign("evil.example"), &trusted, "evil.example"));
+    }
+
+    #[test]
+    fn what_the_user_trusts_stays() {
+        let mut spec = SandboxSpec::new(vec!["/cli".to_owned()], "/h", "/w");
+        let own = Zeroizing::new("/own.pem".to_owned());
+        spec.env.push(("SSL_CERT_FILE".to_owned(), own));
+        let bound = Bound(Arc::new(Parts {
+            interception: Interception {
+                certificate: String::new(),
+                key: Vec::new().into(),
+                credentials: Vec::new(),
+            },
+            authorities: "PEM".to_owned(),
+        }));
+        bound.apply(&mut spec);
+        let value = |wanted: &str| {
+            let mut values = spec.env.iter().filter(|(name, _)| name == wanted);
+            let value = values.next().map(|(_, value)| value.as_str());
+            assert!(values.next().is_none());
+            value
+        };
+        assert_eq!(value("SSL_CERT_FILE"), Some("/own.pem"));
+        assert_eq!(value("NODE_EXTRA_CA_CERTS"), Some(BUNDLE));
+        assert_eq!(spec.private_files.len(), 1);
+    }
 }

@@ -1,6 +1,6 @@
 //! Credentials that are for certain hosts: registries' tokens and the like.
 
-use aod_e2e::{Runtimes, Server, ServerOptions, Session, files_with};
+use aod_e2e::{GIT_HOST, GitServer, Runtimes, Server, ServerOptions, Session, files_with};
 use serde_json::{Value, json};
 
 use crate::registry::Registry;
@@ -8,7 +8,8 @@ use crate::registry::Registry;
 /// A server whose user has the registry's tokens registered, for its host.
 async fn server(registry: &Registry, more: &[(&str, &str)]) -> Server {
     let port = &registry.port;
-    let hosts = format!("registry.test=127.0.0.1:{port},other.test=127.0.0.1:{port}");
+    let hosts =
+        format!("registry.test=127.0.0.1:{port},other.test=127.0.0.1:{port},{GIT_HOST}=127.0.0.1");
     let mut options = ServerOptions::new(Runtimes::demo().with_raw())
         .set("AOD_EGRESS__HOSTS", hosts)
         .set(
@@ -52,6 +53,7 @@ say forged <<<'curl -sk -H "Host: registry.test" -H "Authorization: Bearer $NPM_
 say disguised <<<'curl -sk --connect-to registry.test:443:other.test:443 -H "Authorization: Bearer $NPM_TOKEN" https://registry.test/whoami'
 say port <<<'curl -sk -H "Authorization: Bearer $NPM_TOKEN" https://registry.test:8443/whoami'
 mkdir -p /tmp/n && cd /tmp/n && echo '{}' >package.json
+say git <<<'git clone -q "https://x:$THE_GIT_TOKEN@git.test:GIT/private/r.git" /tmp/r && cat /tmp/r/file'
 say npm <<<'npm install --silent --no-audit --no-update-notifier --no-fund --registry=https://registry.test/npm/ @acme/thing; node -p "require(\"@acme/thing\")"'
 say pip <<<'pip install -q --disable-pip-version-check --break-system-packages --target /tmp/p --index-url "https://__token__:$PYPI_TOKEN@registry.test/pypi/simple" acme-thing; PYTHONPATH=/tmp/p python3 -c "import acme_thing; print(acme_thing.said)"'
 env >/workspace/env; cat ~/.npmrc >>/workspace/env
@@ -65,8 +67,23 @@ const SETUP: &str = "echo \"//registry.test/npm/:_authToken=$NPM_TOKEN\" >~/.npm
 #[tokio::test]
 async fn private_packages_are_installed_with_tokens_that_the_sandbox_does_not_have() {
     let registry = Registry::start();
+    let git = GitServer::https();
+    git.repository("private/r.git")
+        .commit(&[("file", "from git")]);
+    registry.add_authority(&git.authority());
     let server = server(&registry, &[]).await;
-    let ways = WAYS.replace("PORT", &registry.port);
+    let url = git.url("private/r.git");
+    let (_, git_port) = url.split_once(".test:").unwrap();
+    let (git_port, _) = git_port.split_once('/').unwrap();
+    let body = json!({"value": git.token(), "hosts": [format!("{GIT_HOST}:{git_port}")]});
+    let set = server
+        .client()
+        .put("/credentials/env:THE_GIT_TOKEN", &body)
+        .await;
+    set.expect(200);
+    let ways = WAYS
+        .replace("PORT", &registry.port)
+        .replace("GIT/", &format!("{git_port}/"));
     let session = run(&server, json!({"name": "e", "setup_script": SETUP}), &ways).await;
     let output = format!("{}{}", session.ended().await.stdout(), registry.requests());
     for (way, wanted) in [
@@ -76,6 +93,7 @@ async fn private_packages_are_installed_with_tokens_that_the_sandbox_does_not_ha
         ("url", "pypi in authorization"),
         ("python", "npm in x-key"),
         ("node", "npm in x-key"),
+        ("git", "from git"),
         ("npm", "from npm"),
         ("pip", "from pypi"),
         // Nobody else is sent it, by whatever name.
@@ -91,7 +109,7 @@ async fn private_packages_are_installed_with_tokens_that_the_sandbox_does_not_ha
     assert_eq!(setup.trim(), "setup: npm in authorization");
     let env = server.workspace_file(&session.id, "env").unwrap();
     assert!(env.contains("NPM_TOKEN=aod-brokered-"), "{env}");
-    for token in [&registry.npm, &registry.pypi] {
+    for token in [&registry.npm, &registry.pypi, git.token()] {
         let everywhere = files_with(&server.data(), token, &|_| false);
         assert!(everywhere.is_empty(), "{everywhere:?}");
     }

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 /// `registry.test`, and `other.test` at the same address.
@@ -24,6 +24,7 @@ impl Registry {
         let names = ["registry.test".to_owned(), "other.test".to_owned()];
         let own = rcgen::generate_simple_self_signed(names).unwrap();
         fs::write(path("server.pem"), own.cert.pem()).unwrap();
+        fs::write(path("authorities.pem"), own.cert.pem()).unwrap();
         fs::write(path("server.key"), own.signing_key.serialize_pem()).unwrap();
         let token = || format!("registry-token-{}", uuid::Uuid::new_v4());
         let (npm, pypi) = (token(), token());
@@ -48,9 +49,15 @@ impl Registry {
         }
     }
 
-    /// The certificate by which it is known.
+    /// The file with the certificate by which it is known.
     pub(crate) fn authority(&self) -> PathBuf {
-        self.folder.path().join("server.pem")
+        self.folder.path().join("authorities.pem")
+    }
+
+    /// Adds another server's authority to that file.
+    pub(crate) fn add_authority(&self, other: &Path) {
+        let both = [self.authority(), other.to_owned()].map(|it| fs::read_to_string(it).unwrap());
+        fs::write(self.authority(), both.concat()).unwrap();
     }
 
     /// The requests so far: host, path, which token came and in which header.
