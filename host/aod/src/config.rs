@@ -80,6 +80,9 @@ struct Turn {
     /// Zero: a turn may be silent for as long as it may run.
     #[serde(with = "humantime_serde")]
     idle: Duration,
+    /// How long a call of a tool waits for somebody's answer where the tool says nothing.
+    #[serde(with = "humantime_serde")]
+    tool_timeout: Duration,
     #[serde(with = "humantime_serde")]
     grace: Duration,
     #[serde(with = "humantime_serde")]
@@ -267,6 +270,7 @@ impl Default for Turn {
         Self {
             timeout: Duration::from_secs(600),
             idle: Duration::ZERO,
+            tool_timeout: Duration::from_secs(3600),
             grace: Duration::from_secs(5),
             stale: Duration::from_secs(600),
             step_timeout: Duration::from_secs(900),
@@ -551,6 +555,8 @@ impl Settings {
             turn: aod_turns::TurnConfig {
                 timeout: u32::try_from(self.turn.timeout.as_secs()).unwrap_or(3600),
                 idle: positive(self.turn.idle),
+                // No tool may say more.
+                tool_timeout: self.turn.tool_timeout.min(Duration::from_secs(86_400)),
                 grace: self.turn.grace,
                 stale: self.turn.stale,
                 step_timeout: self.turn.step_timeout,

@@ -15,14 +15,20 @@
 //! - [`Service::Forward`] passes a connection on as it is, to a name that the operator maps to an
 //!   address, for programs that know no proxy.
 //!
+//! - [`Service::Tools`] is an MCP server (streamable HTTP) for the agent's own tools: a call is held
+//!   until its starter says what is answered ([`aod_launch::CallReport`]). A gateway with a
+//!   [`ToolPolicy`] looks at calls of the MCP server behind it in the same way.
+//!
 //! What it refuses it reports to its starter, a [`Report`] a line on stdout.
 
 mod address;
 mod config;
 mod policy;
 mod report;
+mod tools;
 
 pub use address::{is_own, is_public};
 pub use config::{Config, Credential, Gateway, MappedHost, Sent, Service, Upstream};
 pub use policy::{Policy, Refusal, Target};
 pub use report::{Outcome, Report};
+pub use tools::{Permission, TOOLS_PATH, Tool, ToolPolicy, ToolServer, json_schema};

@@ -18,6 +18,7 @@
 mod child;
 mod data;
 mod egress;
+mod held;
 pub mod init;
 mod ipc;
 mod launch;
@@ -31,6 +32,7 @@ mod start;
 mod usage;
 
 pub use egress::{Egress, EgressServer, FIRST_SOCKET};
+pub use held::{CallAnswer, CallReply, CallReport, HeldCall, HeldKind};
 pub use launch::{DataFd, EnvVar, KillRoute, Launch, PolledLimits, SignalRoute};
 pub use limits::{LimitExceeded, LimitPoller};
 pub use memory::protect_memory;

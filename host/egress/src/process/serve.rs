@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use super::connect::Connector;
 use super::gateway::GatewayServer;
 use super::http::PlainClient;
+use super::tools::ToolService;
 use super::{forward, proxy};
 
 /// The program ends when nobody has been connected for so long.
@@ -35,6 +36,7 @@ pub(super) enum Handler {
     Proxy(Connector, PlainClient),
     Forward(Connector, String, u16),
     Gateway(Arc<GatewayServer>),
+    Tools(Arc<ToolService>),
 }
 
 /// How many are connected, and since when nobody is.
@@ -139,6 +141,13 @@ async fn serve(stream: TcpStream, handler: Handler, connected: Arc<Connected>) {
             let service = service_fn(move |request| {
                 let gateway = gateway.clone();
                 async move { Ok::<_, std::convert::Infallible>(gateway.handle(request).await) }
+            });
+            let _ = http.serve_connection(TokioIo::new(stream), service).await;
+        }
+        Handler::Tools(tools) => {
+            let service = service_fn(move |request| {
+                let tools = tools.clone();
+                async move { Ok::<_, std::convert::Infallible>(tools.handle(request).await) }
             });
             let _ = http.serve_connection(TokioIo::new(stream), service).await;
         }

@@ -31,6 +31,7 @@ fn service(upstream: Upstream) -> Service {
             ],
         }],
         authorization: None,
+        tools: None,
     })
 }
 
@@ -154,6 +155,7 @@ fn a_client_without_a_placeholder_is_given_its_authorization() {
         upstream: to,
         credentials: Vec::new(),
         authorization: Some(b"Basic true".to_vec().into()),
+        tools: None,
     });
     assert!(!format!("{service:?}").contains("true\""), "{service:?}");
     let egress = Egress::start(&config(vec![service], open(&["model.test"])));

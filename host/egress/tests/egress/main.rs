@@ -3,5 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod gateway;
+mod guarded;
 mod proxy;
 mod support;
+mod tools;

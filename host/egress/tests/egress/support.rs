@@ -1,6 +1,6 @@
 //! The program, servers behind it, and a plain client.
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, PipeWriter, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsRawFd;
 use std::os::unix::process::CommandExt as _;
@@ -9,12 +9,13 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use aod_egress::{Config, MappedHost, Policy, Report, Service, Upstream};
-use aod_launch::FIRST_SOCKET;
+use aod_launch::{CallAnswer, CallReply, CallReport, FIRST_SOCKET, HeldCall};
 
 /// The running program; killed when dropped.
 pub(crate) struct Egress {
     child: Child,
     reports: BufReader<ChildStdout>,
+    replies: PipeWriter,
     /// Where each service listens.
     pub(crate) at: Vec<SocketAddr>,
 }
@@ -27,7 +28,9 @@ impl Egress {
             .map(|_| TcpListener::bind("127.0.0.1:0").unwrap())
             .collect();
         let at = sockets.iter().map(|it| it.local_addr().unwrap()).collect();
-        let numbers: Vec<i32> = sockets.iter().map(AsRawFd::as_raw_fd).collect();
+        let (reader, replies) = std::io::pipe().unwrap();
+        let sockets = sockets.iter().map(AsRawFd::as_raw_fd);
+        let numbers: Vec<i32> = sockets.chain([reader.as_raw_fd()]).collect();
         let mut command = Command::new(env!("CARGO_BIN_EXE_aod-egress"));
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
         // SAFETY: between fork and exec this makes system calls alone.
@@ -50,7 +53,47 @@ impl Egress {
         let json = serde_json::to_vec(config).unwrap();
         child.stdin.take().unwrap().write_all(&json).unwrap();
         let reports = BufReader::new(child.stdout.take().unwrap());
-        Self { child, reports, at }
+        Self {
+            child,
+            reports,
+            replies,
+            at,
+        }
+    }
+
+    /// The next report of a call; waits for it.
+    pub(crate) fn call_report(&mut self) -> CallReport {
+        let mut line = String::new();
+        self.reports.read_line(&mut line).unwrap();
+        serde_json::from_str(&line).unwrap()
+    }
+
+    /// The next report, of a call that waits.
+    pub(crate) fn held(&mut self) -> HeldCall {
+        match self.call_report() {
+            CallReport::CallHeld(call) => call,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Answers a call; `None`: there will be no answer.
+    pub(crate) fn reply(&mut self, id: u64, answer: Option<(&str, bool)>) {
+        let answer = answer.map(|(content, is_error)| CallAnswer {
+            content: content.to_owned(),
+            is_error,
+        });
+        let mut line = serde_json::to_vec(&CallReply { id, answer }).unwrap();
+        line.push(b'\n');
+        self.replies.write_all(&line).unwrap();
+    }
+
+    /// The private memory of the program, in KiB.
+    pub(crate) fn private_kib(&self) -> u64 {
+        let path = format!("/proc/{}/smaps_rollup", self.child.id());
+        let text = std::fs::read_to_string(path).unwrap();
+        let line = text.lines().find(|line| line.starts_with("Private_Dirty:"));
+        let value = line.unwrap().split_whitespace().nth(1).unwrap();
+        value.parse().unwrap()
     }
 
     /// The next report; waits for it.

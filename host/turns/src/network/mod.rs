@@ -5,10 +5,11 @@
 //! `aod-egress` serves them from outside.
 
 mod broker;
+mod tools;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddrV4};
 
-use aod_egress::{Config, MappedHost, Policy, Service};
+use aod_egress::{Config, MappedHost, Policy, Service, ToolServer};
 use aod_resources::{McpServer, McpTransport, Networking, NetworkingKind};
 use aod_runtime::types::{Description, Endpoint};
 use aod_sandbox::{Network, SandboxSpec};
@@ -24,6 +25,8 @@ use crate::{Error, Result};
 /// Where the proxy listens inside of sandboxes. This port and the following ones are beyond those
 /// that the kernel gives away, and none that servers are known by.
 const PROXY: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 61_080);
+/// Where the agent's own tools are offered.
+const TOOLS: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 61_079);
 /// The first port of gateways.
 const FIRST_GATEWAY: u16 = 61_081;
 /// Mapped names have addresses of their own from here on, inside.
@@ -55,7 +58,7 @@ impl SandboxNetwork {
         if config.shares_host {
             return Ok(Self::of_host(config));
         }
-        Self::served(config, policy(config, None), Vec::new())
+        Self::served(config, policy(config, None), Vec::new(), None)
     }
 
     /// What the session's `policy` lets through, what the runtime's providers need besides, and the
@@ -80,10 +83,15 @@ impl SandboxNetwork {
             );
         }
         let routes = std::mem::take(&mut brokered.routes);
-        Self::served(config, policy, routes)
+        Self::served(config, policy, routes, brokered.tools.take())
     }
 
-    fn served(config: &EgressConfig, policy: Policy, routes: Vec<Route>) -> Result<Self> {
+    fn served(
+        config: &EgressConfig,
+        policy: Policy,
+        routes: Vec<Route>,
+        tools: Option<ToolServer>,
+    ) -> Result<Self> {
         let mut listen = vec![PROXY];
         let mut services = vec![Service::Proxy];
         let mut direct = vec![
@@ -108,6 +116,10 @@ impl SandboxNetwork {
             listen.push(route.listen);
             services.push(Service::Gateway(route.gateway));
             variables.extend(route.variable);
+        }
+        if let Some(tools) = tools {
+            listen.push(TOOLS);
+            services.push(Service::Tools(tools));
         }
         let told = Config {
             services,
@@ -142,6 +154,7 @@ fn policy(config: &EgressConfig, allowed: Option<Vec<String>>) -> Policy {
         allowed,
         hosts: config.hosts.clone(),
         allow_private: config.allow_private,
+        guarded: Vec::new(),
     }
 }
 
