@@ -93,7 +93,11 @@ fn given(body: NewAnswer) -> Result<UserAnswer, ApiError> {
         (None, None) if is_error.is_none() => Err(missing("answer")),
         (None, None) => Err(missing("content")),
         (Some(_), content) => {
-            let field = if content.is_some() { "content" } else { "is_error" };
+            let field = if content.is_some() {
+                "content"
+            } else {
+                "is_error"
+            };
             let msg = "Input should not come along with 'answer'".to_owned();
             let root = Loc::Root("body");
             let problem = Problem::new("value_error", &Loc::Key(&root, field), msg, None);

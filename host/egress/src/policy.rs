@@ -112,7 +112,9 @@ impl Policy {
         self.guarded.iter().any(|(guarded, at)| {
             let is_same = normalize(guarded).is_ok_and(|guarded| guarded == name) && *at == port;
             let is_there = matches!(target, Target::Address(_))
-                && self.declared(guarded, *at).is_ok_and(|there| there == *target);
+                && self
+                    .declared(guarded, *at)
+                    .is_ok_and(|there| there == *target);
             is_same || is_there
         })
     }
@@ -314,7 +316,10 @@ mod tests {
         // By another name, too.
         policy.guarded = vec![("Model.test".to_owned(), 443)];
         let refused = policy.look_up("model.test", 80);
-        assert!(matches!(refused, Err(Refusal::Guarded { .. })), "{refused:?}");
+        assert!(
+            matches!(refused, Err(Refusal::Guarded { .. })),
+            "{refused:?}"
+        );
         assert!(policy.declared("model.test", 443).is_ok());
         policy.guarded = vec![("api.example".to_owned(), 443)];
         assert!(policy.look_up("API.example.", 443).is_err());

@@ -20,8 +20,8 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use crate::{
-    CredentialMode, CustomTool, GitIdentity, Limits, McpServer, Networking, PackageManager, ProjectConfig,
-    Resource, Skill,
+    CredentialMode, CustomTool, GitIdentity, Limits, McpServer, Networking, PackageManager,
+    ProjectConfig, Resource, Skill,
 };
 
 pub use self::fields::Input;
@@ -31,8 +31,8 @@ use self::parts::{
     OPEN_VARIABLES, PACKAGES, PROJECT_CONFIG, PROMPT, RESOURCES, SESSION_WEBHOOK, SETTINGS,
     SETUP_TIMEOUT, SKILLS, TEXT, TIMEOUT, TOOLS, VARIABLES, VERSION, WORD,
 };
-pub use self::parts::{LABELS, NAME, NOT_BLANK};
 pub(crate) use self::parts::{CUSTOM_TOOL, MCP_SERVER, SKILL};
+pub use self::parts::{LABELS, NAME, NOT_BLANK};
 use self::shape::Shape;
 pub use self::webhooks::{NewSessionWebhook, NewWebhook, WebhookChanges, WebhookRotation};
 

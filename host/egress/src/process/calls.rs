@@ -88,7 +88,9 @@ impl Calls {
         };
         match self.ask(question).await {
             Some(answer) if answer.content == CallAnswer::ALLOW => Ok(()),
-            Some(_) => Err(format!("the user did not allow the tool {tool:?} this time")),
+            Some(_) => Err(format!(
+                "the user did not allow the tool {tool:?} this time"
+            )),
             None => Err(WITHDRAWN.to_owned()),
         }
     }

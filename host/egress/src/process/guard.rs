@@ -62,7 +62,9 @@ impl Message {
                 let given: Members = serde_json::from_str(given.get())
                     .map_err(|_| "params should be an object".to_owned())?;
                 given.check()?;
-                let tool = given.get("name").and_then(|name| serde_json::from_str(name.get()).ok());
+                let tool = given
+                    .get("name")
+                    .and_then(|name| serde_json::from_str(name.get()).ok());
                 let tool = tool.ok_or("params.name should be a string")?;
                 let input = given.get("arguments");
                 message.call = Some(Call {
@@ -96,7 +98,9 @@ impl Members {
                 .iter()
                 .any(|(other, _)| other.eq_ignore_ascii_case(name));
             if is_twice || !name.is_ascii() {
-                return Err(format!("the member {name:?} can be read in more than one way"));
+                return Err(format!(
+                    "the member {name:?} can be read in more than one way"
+                ));
             }
         }
         Ok(())
@@ -186,7 +190,10 @@ mod tests {
     use super::*;
 
     fn tool(body: &str) -> Option<String> {
-        Message::read(body.as_bytes()).unwrap().call.map(|call| call.tool)
+        Message::read(body.as_bytes())
+            .unwrap()
+            .call
+            .map(|call| call.tool)
     }
 
     #[test]
@@ -196,7 +203,10 @@ mod tests {
         let message = Message::read(call.as_bytes()).unwrap();
         assert_eq!(message.id.unwrap().get(), "1");
         let called = message.call.unwrap();
-        assert_eq!((called.tool.as_str(), called.input.get()), ("a", r#"{"x":1.0}"#));
+        assert_eq!(
+            (called.tool.as_str(), called.input.get()),
+            ("a", r#"{"x":1.0}"#)
+        );
         assert_eq!(
             message.text,
             r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"a","arguments":{"x":1.0},"_meta":{}}}"#

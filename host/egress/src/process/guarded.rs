@@ -58,10 +58,18 @@ impl Guarded {
                 let request = Request::from_parts(head, empty());
                 return Ok(self.list(gateway.send(request).await?));
             }
-            _ => return Err(unreadable(StatusCode::METHOD_NOT_ALLOWED, "POST, GET or DELETE")),
+            _ => {
+                return Err(unreadable(
+                    StatusCode::METHOD_NOT_ALLOWED,
+                    "POST, GET or DELETE",
+                ));
+            }
         }
         if head.headers.contains_key(header::CONTENT_ENCODING) {
-            return Err(unreadable(StatusCode::UNSUPPORTED_MEDIA_TYPE, "plain messages"));
+            return Err(unreadable(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "plain messages",
+            ));
         }
         let body = Limited::new(body, MAX_MESSAGE).collect().await;
         let body = body.map_err(|_| {
@@ -82,7 +90,9 @@ impl Guarded {
         remove_length(&mut head.headers);
         let lists = message.method.as_deref() == Some("tools/list");
         let Some(call) = &message.call else {
-            let answer = gateway.send(Request::from_parts(head, full(message.text))).await?;
+            let answer = gateway
+                .send(Request::from_parts(head, full(message.text)))
+                .await?;
             return match lists {
                 true => self.listed(answer).await,
                 false => Ok(pass_on(answer)),
@@ -145,9 +155,13 @@ impl Guarded {
         tokio::spawn(async move {
             let mut events = Events::default();
             while let Some(Ok(frame)) = body.frame().await {
-                let Some(data) = frame.data_ref() else { continue };
+                let Some(data) = frame.data_ref() else {
+                    continue;
+                };
                 // What is too long to be looked at ends the stream.
-                let Ok(out) = events.take(data, &policy) else { return };
+                let Ok(out) = events.take(data, &policy) else {
+                    return;
+                };
                 if !out.is_empty() && sender.send(out.into()).await.is_err() {
                     return;
                 }
@@ -217,7 +231,12 @@ impl Asking {
                 () = self.sender.closed() => return,
                 () = tokio::time::sleep(KEEP_ALIVE) => {}
             }
-            if self.sender.send(Bytes::from_static(b":\n\n")).await.is_err() {
+            if self
+                .sender
+                .send(Bytes::from_static(b":\n\n"))
+                .await
+                .is_err()
+            {
                 return;
             }
         }
@@ -242,7 +261,9 @@ impl Asking {
         }
         let status = answer.status();
         let text = match whole(answer.into_body()).await {
-            Ok(body) if status.is_success() || serde_json::from_slice::<&RawValue>(&body).is_ok() => {
+            Ok(body)
+                if status.is_success() || serde_json::from_slice::<&RawValue>(&body).is_ok() =>
+            {
                 String::from_utf8_lossy(&body).into_owned()
             }
             Ok(_) => failed(&format!("the MCP server answered {status}")),
@@ -284,13 +305,18 @@ impl HttpBody for Pieces {
 /// Where a newer protocol repeats in headers what a message says, both have to say the same.
 fn check_headers(headers: &HeaderMap, message: &Message) -> Result<(), String> {
     let tool = message.call.as_ref().map(|call| call.tool.as_str());
-    for (name, said) in [("mcp-method", message.method.as_deref()), ("mcp-name", tool)] {
+    for (name, said) in [
+        ("mcp-method", message.method.as_deref()),
+        ("mcp-name", tool),
+    ] {
         let name = HeaderName::from_static(name);
         let is_other = |value: &HeaderValue| said.map(str::as_bytes) != Some(value.as_bytes());
         // Only of a call is the name a tool's.
         let counts = name != "mcp-name" || tool.is_some();
         if counts && headers.get_all(&name).iter().any(is_other) {
-            return Err(format!("the header {name} says another thing than the message"));
+            return Err(format!(
+                "the header {name} says another thing than the message"
+            ));
         }
     }
     Ok(())
@@ -298,7 +324,9 @@ fn check_headers(headers: &HeaderMap, message: &Message) -> Result<(), String> {
 
 fn has_type(headers: &HeaderMap, wanted: &str) -> bool {
     let value = headers.get(header::CONTENT_TYPE);
-    let value = value.and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let value = value
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
     let essence = value.split(';').next().unwrap_or_default().trim();
     essence.eq_ignore_ascii_case(wanted)
 }

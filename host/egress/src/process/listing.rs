@@ -139,9 +139,16 @@ mod tests {
         let text = filtered(LIST.as_bytes(), &policy()).unwrap();
         assert_eq!(text, r#"{"id":1,"result":{"tools":[{"name":"good"}]}}"#);
         // Also where the names are written in another way.
-        let escaped = LIST.replace("tools", r"tool\u0073").replace("bad", r"\u0062ad");
+        let escaped = LIST
+            .replace("tools", r"tool\u0073")
+            .replace("bad", r"\u0062ad");
         assert_eq!(filtered(escaped.as_bytes(), &policy()), Some(text.clone()));
-        for other in [text.as_str(), "{}", "tools", r#"{"tools":[{"name":"bad"}]}"#] {
+        for other in [
+            text.as_str(),
+            "{}",
+            "tools",
+            r#"{"tools":[{"name":"bad"}]}"#,
+        ] {
             assert_eq!(filtered(other.as_bytes(), &policy()), None, "{other}");
         }
     }

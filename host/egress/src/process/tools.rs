@@ -128,9 +128,7 @@ impl Offer {
             return Err(format!("the input is longer than {MAX_INPUT} bytes"));
         }
         if tool.permission == Permission::Ask {
-            let asked = self
-                .calls
-                .permit(None, &tool.name, &input, tool.timeout_ms);
+            let asked = self.calls.permit(None, &tool.name, &input, tool.timeout_ms);
             asked.await?;
         }
         let question = Question {

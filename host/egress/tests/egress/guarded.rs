@@ -42,7 +42,10 @@ impl Mcp {
                 let reply = json!({"jsonrpc": "2.0", "id": id, "result": result});
                 seen.lock().unwrap().push(asked);
                 let (kind, text) = match streams {
-                    true => ("text/event-stream", format!("event: message\ndata: {reply}\n\n")),
+                    true => (
+                        "text/event-stream",
+                        format!("event: message\ndata: {reply}\n\n"),
+                    ),
                     false => ("application/json", reply.to_string()),
                 };
                 let answer = format!(
@@ -89,7 +92,10 @@ fn start(server: &Mcp) -> Egress {
 }
 
 fn call(tool: &str) -> Value {
-    message("tools/call", &json!({ "name": tool, "arguments": { "n": 1 } }))
+    message(
+        "tools/call",
+        &json!({ "name": tool, "arguments": { "n": 1 } }),
+    )
 }
 
 #[test]
@@ -111,7 +117,10 @@ fn calls_are_allowed_denied_and_asked_for() {
             let held = egress.held();
             assert_eq!(held.kind, HeldKind::Permission);
             assert_eq!(held.server.as_deref(), Some("notes"));
-            assert_eq!((held.tool.as_str(), held.input.get()), ("write", r#"{"n":1}"#));
+            assert_eq!(
+                (held.tool.as_str(), held.input.get()),
+                ("write", r#"{"n":1}"#)
+            );
             egress.reply(held.id, answer.map(|answer| (answer, false)));
             let reply = asking.join().unwrap();
             assert_eq!(reply["id"], 7, "{reply}");
@@ -130,7 +139,12 @@ fn there_is_no_way_around() {
     let denied = call("delete").to_string();
     let twice = denied.replace(r#""name":"delete""#, r#""name":"read","name":"delete""#);
     let other_case = denied.replace(r#""params""#, r#""Params":{"name":"read"},"params""#);
-    for body in [format!("[{denied}]"), twice, other_case, format!("{denied}{denied}")] {
+    for body in [
+        format!("[{denied}]"),
+        twice,
+        other_case,
+        format!("{denied}{denied}"),
+    ] {
         let request = post(&json!(0)).replace("content-length: 1\r\n\r\n0", "");
         let request = format!("{request}content-length: {}\r\n\r\n{body}", body.len());
         assert!(ask(at, &request).starts_with("HTTP/1.1 400"), "{body}");

@@ -55,7 +55,10 @@ pub(crate) fn message(method: &str, params: &Value) -> Value {
 }
 
 fn call(tool: &str, arguments: &Value) -> Value {
-    message("tools/call", &json!({ "name": tool, "arguments": arguments }))
+    message(
+        "tools/call",
+        &json!({ "name": tool, "arguments": arguments }),
+    )
 }
 
 /// The message in an answer, which comes as an event or as it is.
@@ -91,8 +94,15 @@ fn tools_are_offered_and_called() {
     assert_eq!(reply["result"]["serverInfo"]["name"], "aod", "{reply}");
     let reply = exchange(at, &message("tools/list", &json!({})));
     let tools = reply["result"]["tools"].as_array().unwrap();
-    let names: Vec<&str> = tools.iter().map(|it| it["name"].as_str().unwrap()).collect();
-    assert_eq!(names, ["free", "asked"], "what may not be called is not offered");
+    let names: Vec<&str> = tools
+        .iter()
+        .map(|it| it["name"].as_str().unwrap())
+        .collect();
+    assert_eq!(
+        names,
+        ["free", "asked"],
+        "what may not be called is not offered"
+    );
     assert_eq!(tools[0]["inputSchema"]["required"], json!(["text"]));
 
     let calls = calling(at, &call("free", &json!({ "text": "a" })));
@@ -128,7 +138,11 @@ fn what_does_not_fit_is_told_to_the_model_and_nobody_is_asked() {
         ("free", json!({}), "\"text\" is a required property"),
         ("free", json!({ "text": 1 }), "at /text"),
         ("closed", json!({ "text": "a" }), "may not be called"),
-        ("free", json!({ "text": "x".repeat(300 << 10) }), "longer than"),
+        (
+            "free",
+            json!({ "text": "x".repeat(300 << 10) }),
+            "longer than",
+        ),
     ] {
         let reply = exchange(at, &call(tool, &arguments));
         assert_eq!(reply["result"]["isError"], true, "{reply}");

@@ -365,7 +365,9 @@ impl EventBody {
                 "file.change" => fields["kind"] = "moved".into(),
                 "mcp.server" => fields["message"] = "m".into(),
                 "turn.input" => fields["state"] = "delivered".into(),
-                "tool.request" => fields["default"] = serde_json::json!({"content": "d", "is_error": true}),
+                "tool.request" => {
+                    fields["default"] = serde_json::json!({"content": "d", "is_error": true})
+                }
                 "permission.request" => fields["kind"] = "permission".into(),
                 _ => {}
             }

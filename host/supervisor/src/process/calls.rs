@@ -8,6 +8,8 @@ use aod_supervisor::{Answer, AskedCall, CallRecord, Redactor};
 
 use super::now::now_micros;
 
+/// What the ids of calls begin with. No adapter's question has such an id.
+const PREFIX: &str = "aod-call-";
 /// So many may wait at once; further ones are answered at once that there is no answer.
 const MOST: usize = 64;
 
@@ -66,7 +68,7 @@ impl Calls {
 
     fn hold(&mut self, call: HeldCall, log: &mut CallLog<'_>) {
         self.asked += 1;
-        let request_id = format!("call-{}-{}", log.turn, self.asked);
+        let request_id = format!("{PREFIX}{}-{}", log.turn, self.asked);
         log.record(&CallRecord::Asked(AskedCall {
             request_id: request_id.clone(),
             kind: call.kind,
@@ -77,6 +79,11 @@ impl Calls {
             default: call.default,
         }));
         self.held.insert(request_id, call.id);
+    }
+
+    /// Whether an answer to this would be one to a call that waits no more.
+    pub fn is_over(&self, question: &str) -> bool {
+        question.starts_with(PREFIX) && !self.held.contains_key(question)
     }
 
     /// Gives a call the answer that was recorded, if one of this id waits.

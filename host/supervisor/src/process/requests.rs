@@ -247,6 +247,9 @@ impl RequestHandler {
         if self.answered.contains(&answer.question) {
             return refusal("the question has been answered");
         }
+        if context.calls.is_over(&answer.question) {
+            return refusal("the call waits for no answer any more");
+        }
         if answer.question.len() > LONGEST_ID || self.answered.len() >= MOST_QUESTIONS {
             return refusal("too many questions, or too long an id");
         }

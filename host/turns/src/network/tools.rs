@@ -9,7 +9,9 @@ use aod_supervisor::CallAnswer;
 /// The agent's own tools.
 pub(super) fn server(tools: &[CustomTool], default_timeout: Duration) -> ToolServer {
     let each = tools.iter().map(|tool| {
-        let seconds = tool.timeout.map(|seconds| Duration::from_secs(seconds.into()));
+        let seconds = tool
+            .timeout
+            .map(|seconds| Duration::from_secs(seconds.into()));
         Tool {
             name: tool.name.clone(),
             description: tool.description.clone(),

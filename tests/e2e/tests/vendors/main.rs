@@ -33,4 +33,5 @@ mod lab;
 mod limits;
 mod live;
 mod stops;
+mod tools;
 mod turns;

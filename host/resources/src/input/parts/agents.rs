@@ -2,8 +2,8 @@
 
 use serde_json::Value;
 
-use crate::ToolPermission;
 use super::{VARIABLE, optional, required};
+use crate::ToolPermission;
 use crate::input::shape::{Field, Object, Pattern, Shape, Text, Union, Unique};
 
 /// Skills, told apart by their names.
@@ -307,10 +307,33 @@ mod tests {
         );
         takes(
             &MCP_NAME,
-            &["my_server-1", "a", "ao", "AO", "aods", "aoe", "ad", "xaod", "-", &"a".repeat(64)],
-            &["a b", "", "aod", "AOD", "aOd", &"a".repeat(65), &"b".repeat(65)],
+            &[
+                "my_server-1",
+                "a",
+                "ao",
+                "AO",
+                "aods",
+                "aoe",
+                "ad",
+                "xaod",
+                "-",
+                &"a".repeat(64),
+            ],
+            &[
+                "a b",
+                "",
+                "aod",
+                "AOD",
+                "aOd",
+                &"a".repeat(65),
+                &"b".repeat(65),
+            ],
         );
-        takes(&TOOL_NAME, &["look_up-2", "_x"], &["", "2x", "a.b", "-x", "a b"]);
+        takes(
+            &TOOL_NAME,
+            &["look_up-2", "_x"],
+            &["", "2x", "a.b", "-x", "a b"],
+        );
         takes(&MCP_TOOL_NAME, &["a.b/c", "ä"], &["", "a b", "a\n"]);
         takes(&HEADER, &["X-Api-Key"], &["X: y", ""]);
     }

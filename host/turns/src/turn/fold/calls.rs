@@ -17,11 +17,7 @@ use super::{Effect, Fold, Step};
 
 impl Fold {
     /// Tells what is on record of a call.
-    pub(super) fn take_call(
-        &mut self,
-        record: &Record<'_>,
-        step: &mut Step<'_>,
-    ) -> io::Result<()> {
+    pub(super) fn take_call(&mut self, record: &Record<'_>, step: &mut Step<'_>) -> io::Result<()> {
         match serde_json::from_slice(record.payload) {
             Ok(CallRecord::Asked(call)) => self.ask_call(call, record.time, step),
             Ok(CallRecord::Withdrawn { request_id }) => self.withdraw(request_id, step),
@@ -93,7 +89,10 @@ impl Fold {
 /// The question whether a tool may be called.
 fn permission(call: AskedCall, choices: &[Choice]) -> io::Result<PermissionRequest> {
     let title = match &call.server {
-        Some(server) => format!("Call the tool {:?} of the MCP server {server:?}?", call.tool),
+        Some(server) => format!(
+            "Call the tool {:?} of the MCP server {server:?}?",
+            call.tool
+        ),
         None => format!("Call the tool {:?}?", call.tool),
     };
     let detail = json!({ "server": call.server, "tool": call.tool, "input": call.input });
