@@ -1,6 +1,8 @@
 //! The agent's own tools: every CLI calls them, waits, and goes on with what it is told.
 
-use aod_e2e::{DEADLINE, MODEL_HOST, Session, eventually};
+use std::time::Duration;
+
+use aod_e2e::{MODEL_HOST, Session, eventually};
 use serde_json::{Value, json};
 
 use crate::lab::{Lab, Vendor, said};
@@ -10,9 +12,12 @@ each_vendor!(
     a_permission_for_a_tool_of_an_mcp_server_is_asked_for,
 );
 
+/// On a busy machine, a CLI may take a minute to come so far.
+const PATIENCE: Duration = Duration::from_secs(180);
+
 /// The event of this type, once it is told.
 async fn event(session: &Session, kind: &str) -> Value {
-    eventually(&format!("{kind} is told"), DEADLINE, async || {
+    eventually(&format!("{kind} is told"), PATIENCE, async || {
         let path = format!("/sessions/{}/events?limit=200", session.id);
         let page = session.client.get(&path).await.expect(200);
         let status = session.read().await["status"].clone();
