@@ -17,6 +17,7 @@
 
 mod child;
 mod data;
+mod disk;
 mod egress;
 mod held;
 pub mod init;
@@ -33,7 +34,7 @@ mod usage;
 
 pub use egress::{Egress, EgressServer, FIRST_SOCKET};
 pub use held::{CallAnswer, CallReply, CallReport, HeldCall, HeldKind};
-pub use launch::{DataFd, EnvVar, KillRoute, Launch, PolledLimits, SignalRoute};
+pub use launch::{DataFd, DiskLimit, EnvVar, KillRoute, Launch, PolledLimits, SignalRoute};
 pub use limits::{LimitExceeded, LimitPoller};
 pub use memory::protect_memory;
 pub use process::{Process, SignalTarget, Status};

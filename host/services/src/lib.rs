@@ -6,6 +6,7 @@
 mod accepted;
 pub mod agents;
 mod answers;
+pub mod backup;
 mod begin;
 mod config;
 mod contradiction;
@@ -25,6 +26,7 @@ mod session_changes;
 pub mod sessions;
 mod steer;
 mod structured;
+pub mod upgrade;
 pub mod users;
 pub mod vault;
 pub mod webhooks;

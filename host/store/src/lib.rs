@@ -6,6 +6,7 @@
 
 mod agents;
 mod audit;
+mod backup;
 mod changes;
 mod connection;
 mod credentials;
@@ -37,6 +38,7 @@ use std::{path::Path, sync::Arc};
 use rusqlite::Connection;
 
 pub use audit::{AuditEntry, NewAuditEntry};
+pub use backup::{CopiedSession, Database};
 pub use changes::SessionChange;
 pub use credentials::{Credential, NewCredential};
 pub use deliveries::{AttemptEnd, DeliveryCounts, DeliveryFilter, DueDelivery};

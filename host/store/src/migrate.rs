@@ -57,6 +57,11 @@ fn migrate_to(connection: &mut Connection, path: &Path, target: i64) -> Result<(
     Ok(())
 }
 
+/// The schema version of a file that this release can take over; 0 for an empty one.
+pub(crate) fn found(connection: &Connection, path: &Path) -> Result<i64> {
+    version(connection, path)
+}
+
 /// The file's version, once it is known to be one of ours and not too new.
 fn version(connection: &Connection, path: &Path) -> Result<i64> {
     let pragma = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));

@@ -3,9 +3,7 @@
 
 use std::time::Duration;
 
-use aod_e2e::{
-    DEADLINE, MODEL_HOST, Runtimes, Server, ServerOptions, Session, eventually,
-};
+use aod_e2e::{DEADLINE, MODEL_HOST, Runtimes, Server, ServerOptions, Session, eventually};
 use aod_standin::{Options, Standin};
 use serde_json::{Value, json};
 
