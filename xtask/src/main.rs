@@ -2,6 +2,7 @@
 
 mod bench;
 mod chaos;
+mod conformance;
 mod deny;
 mod dist;
 #[cfg(test)]
@@ -57,6 +58,9 @@ enum Task {
     /// Run good and hostile sessions on one server for a while, and see that the good ones do not
     /// suffer and nothing is left of the others
     Soak(soak::Soak),
+    /// Hold the endpoint that offers agents their own tools against the official conformance suite
+    /// of the Model Context Protocol, from npm
+    Conformance,
     /// Search for inputs that break what must hold whatever the input is
     Fuzz(fuzz::Fuzz),
     /// Check the licences, sources and versions of all dependencies against deny.toml
@@ -91,6 +95,7 @@ fn work(task: Task) -> Result<ExitCode> {
         Task::Test(test) => test.run(&root)?,
         Task::Chaos(chaos) => chaos.run(&root)?,
         Task::Soak(soak) => soak.run(&root)?,
+        Task::Conformance => conformance::run(&root)?,
         Task::Fuzz(fuzz) => fuzz.run(&root)?,
         Task::Deny => deny::check(&root)?,
         Task::Plugins {

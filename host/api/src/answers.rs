@@ -1,8 +1,8 @@
 //! `/sessions/{id}/answers`: what a running turn's questions are answered by.
 
 use aod_resources::Session;
-use aod_resources::shape::Text;
-use aod_services::AnswerRefused;
+use aod_resources::shape::{Shape, Text};
+use aod_services::{AnswerRefused, UserAnswer};
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -26,13 +26,18 @@ pub(crate) fn routes() -> OpenApiRouter<Api> {
 }
 
 aod_resources::input! {
-    /// An answer to a `permission.request` event.
+    /// An answer to a `permission.request` event (`answer`), or to a `tool.request` event
+    /// (`content`).
     example r#"{"request_id": "toolu_01", "answer": "allow"}"#
     pub(crate) struct NewAnswer {
         /// The event's `request_id`.
         required request_id: String = Text::new(1, 1000).shape(),
         /// The id of one of its choices, or text where it has none.
-        required answer: String = Text::new(1, 64 << 10).shape(),
+        optional answer: Option<String> = Text::new(1, 64 << 10).shape(),
+        /// What the tool came to, for the model: a text of at most 256 KiB.
+        optional content: Option<String> = Text::new(0, 256 << 10).in_bytes().shape(),
+        /// With `content`: whether it tells of a failure.
+        optional is_error: Option<bool> = Shape::Boolean,
     }
 }
 
@@ -45,7 +50,8 @@ struct AnswerAck {
     request_id: String,
 }
 
-/// Answers a question of the running turn: a `permission.request` event. The first answer counts.
+/// Answers what the running turn asks: a `permission.request` event by `answer`, a `tool.request` event
+/// by `content`. The first answer counts.
 #[utoipa::path(post, path = "/sessions/{id}/answers", tag = "sessions", params(Id<Session>),
     request_body = NewAnswer,
     responses((status = 202, body = AnswerAck), (status = 400), (status = 404), (status = 409)))]
@@ -55,15 +61,57 @@ async fn answer(
     Id { id, .. }: Id<Session>,
     Body { value, .. }: Body<NewAnswer>,
 ) -> Result<(StatusCode, Json<AnswerAck>), ApiError> {
-    let NewAnswer { request_id, answer } = value;
+    let request_id = value.request_id.clone();
+    let given = given(value)?;
     let answered = api
         .sessions
-        .answer(caller.user, id, request_id.clone(), answer.clone());
-    match answered.await {
-        Ok(()) => Ok((StatusCode::ACCEPTED, Json(AnswerAck { id, request_id }))),
-        Err(AnswerRefused::NoChoice(choices)) => Err(no_choice(&choices, answer)),
-        Err(refused) => Err(refused.into()),
+        .answer(caller.user, id, request_id.clone(), given.clone());
+    match (answered.await, given) {
+        (Ok(()), _) => Ok((StatusCode::ACCEPTED, Json(AnswerAck { id, request_id }))),
+        (Err(AnswerRefused::NoChoice(choices)), UserAnswer::Choice(answer)) => {
+            Err(no_choice(&choices, answer))
+        }
+        (Err(AnswerRefused::OtherForm(field)), _) => Err(missing(field)),
+        (Err(refused), _) => Err(refused.into()),
     }
+}
+
+/// An answer in one of its two forms.
+fn given(body: NewAnswer) -> Result<UserAnswer, ApiError> {
+    let NewAnswer {
+        answer,
+        content,
+        is_error,
+        ..
+    } = body;
+    match (answer, content) {
+        (Some(answer), None) if is_error.is_none() => Ok(UserAnswer::Choice(answer)),
+        (None, Some(content)) => Ok(UserAnswer::Result {
+            content,
+            is_error: is_error.unwrap_or_default(),
+        }),
+        (None, None) if is_error.is_none() => Err(missing("answer")),
+        (None, None) => Err(missing("content")),
+        (Some(_), content) => {
+            let field = if content.is_some() {
+                "content"
+            } else {
+                "is_error"
+            };
+            let msg = "Input should not come along with 'answer'".to_owned();
+            let root = Loc::Root("body");
+            let problem = Problem::new("value_error", &Loc::Key(&root, field), msg, None);
+            Err(ApiError::invalid(vec![problem]))
+        }
+    }
+}
+
+/// 422 where a field is missing by which this is answered.
+fn missing(field: &'static str) -> ApiError {
+    let root = Loc::Root("body");
+    let msg = "Field required".to_owned();
+    let problem = Problem::new("missing", &Loc::Key(&root, field), msg, None);
+    ApiError::invalid(vec![problem])
 }
 
 /// 422 at the answer, with what would be valid.

@@ -250,6 +250,7 @@ impl From<aod_services::Error> for ApiError {
             | Error::SchemaWithoutPrompt
             | Error::Manifest(_)
             | Error::MaskWithoutValue { .. }
+            | Error::Tool { .. }
             | Error::CredentialUnknown { .. }
             | Error::CredentialReserved { .. }
             | Error::CredentialHost { .. }
@@ -306,7 +307,7 @@ impl From<aod_services::AnswerRefused> for ApiError {
         use aod_services::AnswerRefused;
         let text = refused.to_string();
         match refused {
-            AnswerRefused::NoChoice(_) => Self::unprocessable(text),
+            AnswerRefused::NoChoice(_) | AnswerRefused::OtherForm(_) => Self::unprocessable(text),
             AnswerRefused::Silent => Self::unavailable(text),
             AnswerRefused::Other(error) => error.into(),
             _ => Self::conflict(text),

@@ -7,7 +7,7 @@ use aod_launch::SecretBytes;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use crate::{Interception, Policy};
+use crate::{Interception, Policy, ToolPolicy, ToolServer};
 
 /// What a sandbox's egress program is told, once, over its stdin. It may hold secrets: it is never
 /// stored, and its debug output has none.
@@ -40,6 +40,8 @@ pub enum Service {
     },
     /// Requests are passed on to an upstream with their placeholders replaced.
     Gateway(Gateway),
+    /// Tools are offered, at [`crate::TOOLS_PATH`].
+    Tools(ToolServer),
 }
 
 /// A name that leads to an address of the operator's choice.
@@ -65,6 +67,9 @@ pub struct Gateway {
     /// that have no placeholder.
     #[serde(default)]
     pub authorization: Option<SecretBytes>,
+    /// Where an MCP server is behind it: which of its tools may be called. None: all.
+    #[serde(default)]
+    pub tools: Option<ToolPolicy>,
 }
 
 /// The server behind a gateway.

@@ -18,6 +18,10 @@
 //! Tunnels to the hosts of an [`Interception`] end at the proxy, which puts credentials into the
 //! requests that come through them.
 //!
+//! - [`Service::Tools`] is an MCP server (streamable HTTP) for the agent's own tools: a call is held
+//!   until its starter says what is answered ([`aod_launch::CallReport`]). A gateway with a
+//!   [`ToolPolicy`] looks at calls of the MCP server behind it in the same way.
+//!
 //! What it refuses it reports to its starter, a [`Report`] a line on stdout.
 
 mod address;
@@ -25,9 +29,11 @@ mod config;
 mod interception;
 mod policy;
 mod report;
+mod tools;
 
 pub use address::{is_own, is_public};
 pub use config::{Config, Credential, Gateway, MappedHost, Sent, Service, Upstream};
 pub use interception::{BoundCredential, HostError, HostPort, Interception};
 pub use policy::{Policy, Refusal, Target, host_name};
 pub use report::{Outcome, Report};
+pub use tools::{Permission, TOOLS_PATH, Tool, ToolPolicy, ToolServer, json_schema};

@@ -24,6 +24,10 @@ pub struct Policy {
     /// ones may not either way.
     #[serde(default)]
     pub allow_private: bool,
+    /// Names and ports that are reached through gateways alone: MCP servers whose tools may not all
+    /// be called.
+    #[serde(default)]
+    pub guarded: Vec<(String, u16)>,
 }
 
 /// Why a connection is refused.
@@ -41,6 +45,15 @@ pub enum Refusal {
         "{host} is not among the environment's allowed hosts: add it to networking.allowed_hosts"
     )]
     NotAllowed {
+        /// The name.
+        host: String,
+    },
+    /// A gateway leads there, and has to be used.
+    #[error(
+        "{host} is an MCP server whose tools are restricted: it is reached as that server alone, \
+         as the CLI's configuration has it"
+    )]
+    Guarded {
         /// The name.
         host: String,
     },
@@ -87,7 +100,23 @@ impl Policy {
         if !self.is_allowed(&name) {
             return Err(Refusal::NotAllowed { host: name });
         }
-        self.declared(&name, port)
+        let target = self.declared(&name, port)?;
+        match self.is_guarded(&name, port, &target) {
+            true => Err(Refusal::Guarded { host: name }),
+            false => Ok(target),
+        }
+    }
+
+    /// Whether a gateway has to be used, by this name or by another one of the operator's.
+    fn is_guarded(&self, name: &str, port: u16, target: &Target) -> bool {
+        self.guarded.iter().any(|(guarded, at)| {
+            let is_same = normalize(guarded).is_ok_and(|guarded| guarded == name) && *at == port;
+            let is_there = matches!(target, Target::Address(_))
+                && self
+                    .declared(guarded, *at)
+                    .is_ok_and(|there| there == *target);
+            is_same || is_there
+        })
     }
 
     /// As [`Policy::look_up`], for a name that is not the sandbox's choice.
@@ -292,6 +321,18 @@ mod tests {
         });
         let to = Target::Address("127.0.0.1:9".parse().unwrap());
         assert_eq!(policy.look_up("Model.Test.", 80), Ok(to));
+        // By another name, too.
+        policy.guarded = vec![("Model.test".to_owned(), 443)];
+        let refused = policy.look_up("model.test", 80);
+        assert!(
+            matches!(refused, Err(Refusal::Guarded { .. })),
+            "{refused:?}"
+        );
+        assert!(policy.declared("model.test", 443).is_ok());
+        policy.guarded = vec![("api.example".to_owned(), 443)];
+        assert!(policy.look_up("API.example.", 443).is_err());
+        assert!(policy.look_up("api.example", 8443).is_ok());
+        assert!(policy.look_up("model.test", 80).is_ok());
         policy.allowed = Some(Vec::new());
         assert!(policy.look_up("model.test", 80).is_err());
         assert!(policy.declared("model.test", 80).is_ok());

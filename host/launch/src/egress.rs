@@ -1,12 +1,13 @@
 //! What serves the sockets that listen in a command's own network namespace.
 
 use std::fs::File;
-use std::io::{self, Read as _};
+use std::io::{self, Read as _, Write as _};
 use std::net::SocketAddrV4;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 
 use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::pipe::PipeFlags;
 use serde::{Deserialize, Serialize};
 
 use crate::data::ABOVE;
@@ -24,8 +25,11 @@ pub const IN_USE_FLAG: i32 = 3;
 pub const FIRST_SOCKET: i32 = 4;
 /// A server that dies so often is not started again: connections wait in vain then.
 const MAX_FAILURES: u32 = 20;
-/// The longest line of a server's report; what is longer is dropped.
-const MAX_LINE: usize = 16 << 10;
+/// The longest line of a server's report; what is longer is dropped. A call of a tool is the
+/// longest.
+const MAX_LINE: usize = 1 << 20;
+/// So much may wait for a server that does not read.
+const MAX_REPLIES: usize = 64 << 20;
 
 /// A command's only way out of its own network namespace: sockets that listen inside, and a program
 /// outside that serves them.
@@ -33,7 +37,8 @@ const MAX_LINE: usize = 16 << 10;
 /// The program is started when somebody connects, by whoever started the command, and ends when
 /// nobody has been connected for a while, so that a command without network traffic costs nothing.
 /// It reads its configuration from stdin, has the sockets as descriptors from [`FIRST_SOCKET`] on
-/// and the flag as [`IN_USE_FLAG`], and may write lines to stdout, which are for the starter.
+/// and the flag as [`IN_USE_FLAG`], and a pipe behind the sockets, from which it reads what the
+/// starter tells it, and may write lines to stdout, which are for the starter.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Egress {
     /// Descriptor under which the launcher writes which process is in the namespace, as JSON with
@@ -68,6 +73,10 @@ struct Running {
     report: File,
     /// What has been read of a line.
     line: Vec<u8>,
+    /// What the program is told goes there.
+    told: File,
+    /// What of it waits.
+    waiting: Vec<u8>,
 }
 
 impl EgressServer {
@@ -102,6 +111,35 @@ impl EgressServer {
         report
             .into_iter()
             .chain(sockets.map(|socket| socket.as_fd()))
+    }
+
+    /// What to wait for, until it is writable, before the next [`EgressServer::flush`].
+    pub fn wanted_to_write(&self) -> Option<BorrowedFd<'_>> {
+        let running = self.running.as_ref()?;
+        (!running.waiting.is_empty()).then(|| running.told.as_fd())
+    }
+
+    /// Whether the program runs.
+    pub const fn is_running(&self) -> bool {
+        self.running.is_some()
+    }
+
+    /// Has the program that runs told a line, with the next [`EgressServer::flush`]. One that has
+    /// ended is told nothing.
+    pub fn tell(&mut self, line: &[u8]) {
+        if let Some(running) = &mut self.running
+            && running.waiting.len() + line.len() < MAX_REPLIES
+        {
+            running.waiting.extend_from_slice(line);
+            running.waiting.push(b'\n');
+        }
+    }
+
+    /// Writes as much of what the program is told as it takes. Never waits.
+    pub fn flush(&mut self) {
+        if let Some(running) = &mut self.running {
+            running.write();
+        }
     }
 
     /// Starts the program where somebody connects, takes its end, and hands over the lines that it
@@ -157,21 +195,40 @@ impl EgressServer {
             output: Output::Joined,
             umask: None,
         };
-        let mut given = Vec::with_capacity(self.sockets.len() + 1);
+        let mut given = Vec::with_capacity(self.sockets.len() + 2);
         given.push((crate::data::lift(&self.in_use)?, IN_USE_FLAG));
         for (socket, number) in self.sockets.iter().zip(FIRST_SOCKET..ABOVE) {
             given.push((crate::data::lift(socket)?, number));
         }
+        let (reader, told) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC)?;
+        let number =
+            FIRST_SOCKET.saturating_add(i32::try_from(self.sockets.len()).unwrap_or(ABOVE));
+        given.push((crate::data::lift(&reader)?, number));
         let (process, pipes) = start_with(&launch, options, given).map_err(io::Error::other)?;
         Ok(Running {
             process,
             report: pipes.stdout,
             line: Vec::new(),
+            told: crate::start::non_blocking(told)?,
+            waiting: Vec::new(),
         })
     }
 }
 
 impl Running {
+    fn write(&mut self) {
+        while !self.waiting.is_empty() {
+            match self.told.write(&self.waiting) {
+                Ok(count) => drop(self.waiting.drain(..count)),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                // It has ended, or is about to.
+                Err(_) => self.waiting.clear(),
+            }
+        }
+        self.waiting = Vec::new();
+    }
+
     /// Reads what there is; false at the end.
     fn read(&mut self, on_line: &mut dyn FnMut(&[u8])) -> io::Result<bool> {
         let mut piece = [0; 4096];

@@ -20,6 +20,7 @@ mod data;
 mod disk;
 mod egress;
 mod flag;
+mod held;
 pub mod init;
 mod ipc;
 mod launch;
@@ -34,6 +35,7 @@ mod usage;
 
 pub use egress::{Egress, EgressServer, FIRST_SOCKET, IN_USE_FLAG};
 pub use flag::Flag;
+pub use held::{CallAnswer, CallReply, CallReport, HeldCall, HeldKind};
 pub use launch::{DataFd, DiskLimit, EnvVar, KillRoute, Launch, PolledLimits, SignalRoute};
 pub use limits::{LimitExceeded, LimitPoller};
 pub use memory::protect_memory;

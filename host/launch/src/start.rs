@@ -300,7 +300,7 @@ fn connect(
     })
 }
 
-fn non_blocking(fd: OwnedFd) -> io::Result<File> {
+pub(crate) fn non_blocking(fd: OwnedFd) -> io::Result<File> {
     let flags = rustix::fs::fcntl_getfl(&fd)?;
     rustix::fs::fcntl_setfl(&fd, flags | OFlags::NONBLOCK)?;
     Ok(fd.into())

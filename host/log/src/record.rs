@@ -50,11 +50,13 @@ pub enum Kind {
     Input = 41,
     /// Unnumbered. A connection that the sandbox did not get: JSON.
     Network = 42,
+    /// Unnumbered. A call of a tool waits for its answer, or does so no more: JSON.
+    Call = 43,
 }
 
 impl Kind {
     /// All kinds that a batch takes.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Stage,
         Self::Stdout,
         Self::Stderr,
@@ -71,6 +73,7 @@ impl Kind {
         Self::TurnEnded,
         Self::Input,
         Self::Network,
+        Self::Call,
     ];
 
     /// Whether records of this kind are numbered, and seen by clients.

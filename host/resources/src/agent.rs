@@ -4,12 +4,13 @@ use std::borrow::Cow;
 
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 use utoipa::openapi::{RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 use uuid::Uuid;
 
-use crate::input::{MCP_SERVER, SKILL, schema};
+use crate::event::ToolAnswerContent;
+use crate::input::{CUSTOM_TOOL, MCP_SERVER, SKILL, schema};
 use crate::{GitIdentity, Limits, Timestamp};
 
 /// A reusable template: which runtime and model, and what it is told.
@@ -36,6 +37,10 @@ pub struct Agent {
     pub skills: Vec<Skill>,
     /// MCP servers offered on top of the CLI's own tools.
     pub mcp_servers: Vec<McpServer>,
+    /// Tools that whoever follows a turn answers; absent where there are none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    pub tools: Vec<CustomTool>,
     /// The user's own labels.
     pub metadata: IndexMap<String, String>,
     /// Values of the runtime's options, by their ids; absent where there are none.
@@ -87,6 +92,65 @@ pub struct McpServer {
     /// How it is reached.
     #[serde(flatten)]
     pub transport: McpTransport,
+    /// Of a server by URL: which of its tools may be called; none: all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub permissions: Option<ToolPermissions>,
+}
+
+/// The name that no MCP server may have: under it, agents are offered their own tools.
+pub const OWN_MCP_SERVER: &str = "aod";
+
+/// Which tools of an MCP server may be called.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ToolPermissions {
+    /// For all that are not named.
+    #[serde(default)]
+    pub default: ToolPermission,
+    /// By their names.
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    pub tools: IndexMap<String, ToolPermission>,
+}
+
+/// Whether a tool may be called.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ToolPermission {
+    /// It may.
+    #[default]
+    Allow,
+    /// It may where the user says so, call by call.
+    Ask,
+    /// It may not, and is not offered.
+    Deny,
+}
+
+impl ToolPermission {
+    /// The words that requests use.
+    pub const WORDS: &'static [&'static str] = &["allow", "ask", "deny"];
+
+    fn is_allow(&self) -> bool {
+        *self == Self::Allow
+    }
+}
+
+/// A tool that the agent calls and whoever follows the turn answers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CustomTool {
+    /// Unique within the agent.
+    pub name: String,
+    /// What it does and when to call it, for the model.
+    pub description: String,
+    /// A JSON Schema (2020-12) of what it is called with: of an object.
+    pub input_schema: Map<String, Value>,
+    /// Whether it may be called.
+    #[serde(default, skip_serializing_if = "ToolPermission::is_allow")]
+    pub permission: ToolPermission,
+    /// Seconds that a call waits for its answer; as the server is configured where nothing is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<u32>,
+    /// What is answered where nobody does in time; a failure that says so where nothing is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub default: Option<ToolAnswerContent>,
 }
 
 /// How an MCP server is reached.
@@ -183,6 +247,18 @@ macro_rules! schema_of_union {
             }
         }
     };
+}
+
+impl PartialSchema for CustomTool {
+    fn schema() -> RefOr<Schema> {
+        schema::object(&CUSTOM_TOOL).into()
+    }
+}
+
+impl ToSchema for CustomTool {
+    fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
+        schema::parts(&CUSTOM_TOOL, schemas);
+    }
 }
 
 schema_of_union!(McpServer, MCP_SERVER);

@@ -26,8 +26,8 @@ pub use tools::{
 };
 pub use turns::{
     Choice, ChoiceMeaning, Continuity, Failure, FailureKind, InputState, PermissionAnswer,
-    PermissionRequest, PermissionWithdrawn, QuestionKind, StopKind, TurnCause, TurnInput,
-    TurnResult, TurnStarted,
+    PermissionRequest, PermissionWithdrawn, QuestionKind, StopKind, ToolAnswer, ToolAnswerContent,
+    ToolRequest, ToolWithdrawn, TurnCause, TurnInput, TurnResult, TurnStarted,
 };
 
 use crate::Timestamp;

@@ -20,8 +20,8 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use crate::{
-    CredentialMode, GitIdentity, Limits, McpServer, Networking, PackageManager, ProjectConfig,
-    Resource, Skill,
+    CredentialMode, CustomTool, GitIdentity, Limits, McpServer, Networking, PackageManager,
+    ProjectConfig, Resource, Skill,
 };
 
 pub use self::fields::Input;
@@ -30,9 +30,9 @@ pub use self::parts::{CREDENTIAL_HOSTS, LABELS, NAME, NOT_BLANK};
 use self::parts::{
     CREDENTIAL_MODE, GIT_IDENTITY, JSON_SCHEMA, LIMITS, MCP_SERVERS, METADATA, NETWORKING,
     OPEN_VARIABLES, PACKAGES, PROJECT_CONFIG, PROMPT, RESOURCES, SESSION_WEBHOOK, SETTINGS,
-    SETUP_TIMEOUT, SKILLS, TEXT, TIMEOUT, TURN, VARIABLES, VERSION, WORD,
+    SETUP_TIMEOUT, SKILLS, TEXT, TIMEOUT, TOOLS, TURN, VARIABLES, VERSION, WORD,
 };
-pub(crate) use self::parts::{MCP_SERVER, SKILL};
+pub(crate) use self::parts::{CUSTOM_TOOL, MCP_SERVER, SKILL};
 use self::shape::Shape;
 pub use self::webhooks::{NewSessionWebhook, NewWebhook, WebhookChanges, WebhookRotation};
 
@@ -65,6 +65,8 @@ input! {
         optional skills: Vec<Skill> = SKILLS,
         /// MCP servers offered on top of the CLI's own tools. No two may have the same name.
         optional mcp_servers: Vec<McpServer> = MCP_SERVERS,
+        /// Tools that whoever follows a turn answers. No two may have the same name.
+        optional tools: Vec<CustomTool> = TOOLS,
         /// The user's own labels.
         optional metadata: IndexMap<String, String> = METADATA,
         /// Values of the runtime's options, by their ids, as `GET /runtimes/{name}` has them.
@@ -111,6 +113,8 @@ input! {
         /// Replaces all MCP servers. A value of `***` keeps what is sealed under the same server
         /// and name.
         optional mcp_servers: Option<Vec<McpServer>> = MCP_SERVERS,
+        /// Replaces all tools.
+        optional tools: Option<Vec<CustomTool>> = TOOLS,
         /// Merged key by key; an empty value deletes its key.
         optional metadata: Option<IndexMap<String, String>> = METADATA,
         /// Replaces all settings.

@@ -20,7 +20,10 @@ mod state;
 mod time;
 mod webhook;
 
-pub use agent::{Agent, AgentType, AgentVersion, McpServer, McpTransport, Skill, SkillType};
+pub use agent::{
+    Agent, AgentType, AgentVersion, CustomTool, McpServer, McpTransport, OWN_MCP_SERVER, Skill,
+    SkillType, ToolPermission, ToolPermissions,
+};
 pub use credential::{Actor, CredentialAction, CredentialKind};
 pub use environment::{
     CredentialMode, Environment, EnvironmentType, EnvironmentVersion, Networking, NetworkingKind,

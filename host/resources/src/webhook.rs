@@ -26,6 +26,9 @@ pub enum WebhookEvent {
     /// A turn asks its user, and waits for the answer.
     #[serde(rename = "permission.requested")]
     PermissionRequested,
+    /// A turn calls one of its agent's own tools, and waits for the answer.
+    #[serde(rename = "tool.requested")]
+    ToolRequested,
     /// A session failed for good: it takes no further prompt.
     #[serde(rename = "session.failed")]
     SessionFailed,
@@ -39,12 +42,13 @@ pub enum WebhookEvent {
 
 impl WebhookEvent {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::TurnCompleted,
         Self::TurnFailed,
         Self::TurnInterrupted,
         Self::TurnTerminated,
         Self::PermissionRequested,
+        Self::ToolRequested,
         Self::SessionFailed,
         Self::SessionTerminated,
         Self::SessionExpiring,
@@ -61,6 +65,7 @@ impl WebhookEvent {
             Self::TurnInterrupted => "turn.interrupted",
             Self::TurnTerminated => "turn.terminated",
             Self::PermissionRequested => "permission.requested",
+            Self::ToolRequested => "tool.requested",
             Self::SessionFailed => "session.failed",
             Self::SessionTerminated => "session.terminated",
             Self::SessionExpiring => "session.expiring",

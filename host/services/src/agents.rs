@@ -3,7 +3,10 @@
 
 use std::collections::HashSet;
 
-use aod_resources::{Agent, AgentChanges, AgentVersion, McpServer, NewAgent, Secrets, Timestamp};
+use aod_resources::{
+    Agent, AgentChanges, AgentVersion, CustomTool, McpServer, McpTransport, NewAgent, Secrets,
+    Timestamp, Value,
+};
 use aod_store::{Page, SealedKind, SealedValue, SecretsUpdate, Store};
 use aod_turns::{Seals, mcp_names};
 use uuid::Uuid;
@@ -24,7 +27,7 @@ impl Agents {
     ///
     /// # Errors
     /// [`Error::RuntimeUnknown`], [`Error::RuntimeUnusable`], [`Error::Model`],
-    /// [`Error::MaskWithoutValue`], [`Error::NotFound`] for the environment,
+    /// [`Error::MaskWithoutValue`], [`Error::Tool`], [`Error::NotFound`] for the environment,
     /// [`Error::StillCompiling`] where the runtime is being compiled and that takes long.
     pub async fn create(&self, owner: Uuid, new: NewAgent) -> Result<Agent> {
         self.runtimes
@@ -35,6 +38,7 @@ impl Agents {
         }
         self.runtimes.check_settings(&new.runtime, &new.settings)?;
         check_masks(&new.mcp_servers, &new.mcp_secrets, &HashSet::new())?;
+        check_tools(&new.tools, &new.mcp_servers)?;
         let id = Uuid::new_v4();
         let secrets = self.seal(owner, id, &new.mcp_secrets)?;
         let now = Timestamp::now();
@@ -49,6 +53,7 @@ impl Agents {
             environment_id: new.environment_id,
             skills: new.skills,
             mcp_servers: new.mcp_servers,
+            tools: new.tools,
             metadata: new
                 .metadata
                 .into_iter()
@@ -116,7 +121,12 @@ impl Agents {
             if !changes.mcp_secrets.is_empty() {
                 secrets = SecretsUpdate::Put(self.seal(owner, id, &changes.mcp_secrets)?);
             }
+            check_tools(&[], &servers)?;
             agent.mcp_servers = servers;
+        }
+        if let Some(tools) = changes.tools {
+            check_tools(&tools, &[])?;
+            agent.tools = tools;
         }
         agent.name = changes.name.unwrap_or(agent.name);
         agent.runtime = changes.runtime.unwrap_or(agent.runtime);
@@ -171,6 +181,38 @@ impl Agents {
             .seals
             .seal_all(owner, SealedKind::AgentMcp, record, secrets)?)
     }
+}
+
+/// Tools must have schemas of objects, and a server whose tools are restricted a URL that can be
+/// guarded.
+fn check_tools(tools: &[CustomTool], servers: &[McpServer]) -> Result<()> {
+    for (index, tool) in tools.iter().enumerate() {
+        let wrong = |problem: String| {
+            Err(Error::Tool {
+                field: format!("tools[{index}].input_schema"),
+                problem,
+            })
+        };
+        if tool.input_schema.get("type").and_then(Value::as_str) != Some("object") {
+            return wrong("its type should be \"object\"".to_owned());
+        }
+        if let Err(problem) = aod_turns::json_schema(&Value::Object(tool.input_schema.clone())) {
+            return wrong(problem);
+        }
+    }
+    for (index, server) in servers.iter().enumerate() {
+        if let (Some(_), McpTransport::Url { url, .. }) = (&server.permissions, &server.transport)
+            && !aod_turns::is_plain_url(url)
+        {
+            return Err(Error::Tool {
+                field: format!("mcp_servers[{index}].url"),
+                problem: "with permissions, it should be an http or https URL of a host, without \
+                          user information"
+                    .to_owned(),
+            });
+        }
+    }
+    Ok(())
 }
 
 /// Every mask must stand for a value: one that comes with it, or one that is sealed already.

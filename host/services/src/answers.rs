@@ -1,7 +1,7 @@
 //! Answers to what a running turn asks its user.
 
 use aod_resources::Status;
-use aod_turns::Refusal;
+use aod_turns::{Refusal, UserAnswer};
 use uuid::Uuid;
 
 use crate::{Error, Kind, Result, Sessions};
@@ -13,6 +13,9 @@ pub enum AnswerRefused {
     /// The answer is none of the question's choices, which these are.
     #[error("the answer is none of the question's choices")]
     NoChoice(Vec<String>),
+    /// It is not what is asked for: this field is.
+    #[error("this is answered by {0}")]
+    OtherForm(&'static str),
     /// The session is in this state, and no turn of it runs.
     #[error("Session is {}: no turn runs that could take an answer", .0.as_str())]
     NotRunning(Status),
@@ -34,7 +37,7 @@ pub enum AnswerRefused {
 }
 
 impl Sessions {
-    /// Answers a question of the running turn. It is on record when this returns.
+    /// Answers a question of the running turn, or a call of one of its agent's own tools. It is on record when this returns.
     ///
     /// # Errors
     /// [`Error::NotFound`] for the session and for the question; see [`AnswerRefused`] for the
@@ -44,15 +47,16 @@ impl Sessions {
         owner: Uuid,
         id: Uuid,
         question: String,
-        value: String,
+        answer: UserAnswer,
     ) -> Result<(), AnswerRefused> {
         let session = self.get(owner, id).await?;
         if session.status != Status::Running {
             return Err(AnswerRefused::NotRunning(session.status));
         }
-        let answered = self.turns.answer(id, question, value).await;
+        let answered = self.turns.answer(id, question, answer).await;
         answered.map_err(|refusal| match refusal {
             Refusal::NoChoice(choices) => AnswerRefused::NoChoice(choices),
+            Refusal::OtherForm(field) => AnswerRefused::OtherForm(field),
             Refusal::Unknown => Error::NotFound(Kind::Question).into(),
             Refusal::Over => AnswerRefused::Over,
             Refusal::Answered => AnswerRefused::Answered,

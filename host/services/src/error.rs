@@ -182,6 +182,14 @@ pub enum Error {
         /// The header or variable.
         name: String,
     },
+    /// A tool cannot be offered, or not be guarded.
+    #[error("{field}: {problem}")]
+    Tool {
+        /// The field that is wrong.
+        field: String,
+        /// What is wrong with it.
+        problem: String,
+    },
     /// No loaded runtime declares such a credential.
     #[error("there is no credential {}: there are {}", match .name {
         Some(name) => format!("{name:?}"),

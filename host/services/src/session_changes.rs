@@ -8,7 +8,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use aod_resources::Session;
-use aod_resources::event::{PermissionRequest, QuestionKind};
+use aod_resources::event::{PermissionRequest, QuestionKind, ToolRequest};
 use aod_store::{Page, SessionChange};
 use aod_streams::follow::{Batch, Feed};
 use bytes::Bytes;
@@ -60,7 +60,8 @@ pub struct PendingQuestion {
     pub request_id: String,
     /// What kind of question it is.
     pub kind: QuestionKind,
-    /// What is asked, for people; cut at 1000 bytes. The event `permission.request` has all of it.
+    /// What is asked, for people, or the name of the tool that is called; cut at 1000 bytes. The event
+    /// `permission.request` or `tool.request` has all of it.
     pub title: String,
 }
 
@@ -217,12 +218,17 @@ impl Sessions {
 fn event(session: Session, questions: Option<Vec<Value>>) -> SessionsEvent {
     let questions = questions.into_iter().flatten();
     let questions = questions.filter_map(|question| {
-        let PermissionRequest {
-            request_id,
-            kind,
-            mut title,
-            ..
-        } = serde_json::from_value(question).ok()?;
+        let is_tool = question["kind"] == "tool";
+        let (request_id, kind, mut title) = match is_tool {
+            true => {
+                let call: ToolRequest = serde_json::from_value(question).ok()?;
+                (call.request_id, QuestionKind::Tool, call.name)
+            }
+            false => {
+                let asked: PermissionRequest = serde_json::from_value(question).ok()?;
+                (asked.request_id, asked.kind, asked.title)
+            }
+        };
         title.truncate(title.floor_char_boundary(TITLE));
         Some(PendingQuestion {
             request_id,

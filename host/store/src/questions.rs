@@ -121,7 +121,10 @@ fn note(
             owner,
             session,
             turn,
-            event: WebhookEvent::PermissionRequested,
+            event: match question["kind"] == "tool" {
+                true => WebhookEvent::ToolRequested,
+                false => WebhookEvent::PermissionRequested,
+            },
             name: id,
             at,
         };

@@ -1,7 +1,9 @@
 //! What an adapter does to its CLI, and what the host feeds it besides lines. The supervisor
 //! records each, so that the log alone is enough to derive a turn's events again.
 
+use aod_launch::{CallAnswer, HeldKind};
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
 use crate::Fragment;
 
@@ -79,4 +81,40 @@ pub struct Answer {
     /// Whether nobody answered in time and this is the default.
     #[serde(default)]
     pub by_default: bool,
+    /// With a call of a tool: whether the value tells of a failure.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_error: bool,
+}
+
+/// The payload of a `Call` record. The call's answer, if it gets one, is an `Answer` record.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CallRecord {
+    /// A call of a tool waits for somebody's answer.
+    Asked(AskedCall),
+    /// It does so no more, and was not answered.
+    Withdrawn {
+        /// The call's id.
+        request_id: String,
+    },
+}
+
+/// A call of a tool that waits for somebody's answer.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct AskedCall {
+    /// Unique within the session: no adapter's question has such an id.
+    pub request_id: String,
+    /// What is asked.
+    pub kind: HeldKind,
+    /// The MCP server that is called; none where it is one of the agent's own tools.
+    #[serde(default)]
+    pub server: Option<String>,
+    /// The tool.
+    pub tool: String,
+    /// What it is called with.
+    pub input: Box<RawValue>,
+    /// Milliseconds to answer in.
+    pub deadline_ms: u32,
+    /// What is answered where nobody does.
+    pub default: CallAnswer,
 }

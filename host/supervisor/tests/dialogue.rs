@@ -103,6 +103,7 @@ fn the_first_answer_is_the_only_one() {
             question: question.to_owned(),
             value: value.to_owned(),
             by_default: false,
+            is_error: false,
         })
     };
     control.send(&answer("a", "yes")).unwrap();

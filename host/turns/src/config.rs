@@ -78,6 +78,8 @@ pub struct TurnConfig {
     pub timeout: u32,
     /// A turn that writes nothing for so long is stopped.
     pub idle: Option<Duration>,
+    /// How long a call of a tool waits for somebody's answer where the tool says nothing.
+    pub tool_timeout: Duration,
     /// How long a CLI that was asked to stop may take.
     pub grace: Duration,
     /// A stream is ended with `stale` after so much silence of a running turn.
@@ -95,6 +97,7 @@ impl Default for TurnConfig {
         Self {
             timeout: 600,
             idle: None,
+            tool_timeout: Duration::from_secs(3600),
             grace: Duration::from_secs(5),
             stale: Duration::from_secs(600),
             step_timeout: Duration::from_secs(900),

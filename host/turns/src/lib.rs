@@ -43,5 +43,5 @@ pub use provision::{installed_version, missing_program};
 pub use recover::recover;
 pub use removal::Removal;
 pub use seal::{Seals, binding};
-pub use secrets::PLAIN;
-pub use turn::{Parts, Refusal, SteerRefused, Turns, json_schema};
+pub use secrets::{PLAIN, is_plain_url};
+pub use turn::{Parts, Refusal, SteerRefused, Turns, UserAnswer, json_schema};

@@ -168,8 +168,8 @@ pub(crate) fn plain_url(text: &str) -> Option<Url> {
     is_plain.then_some(url)
 }
 
-/// Whether a text is such a URL as it stands.
-fn is_plain_url(text: &str) -> bool {
+/// Whether a text is the URL of a server as it stands, without user information.
+pub fn is_plain_url(text: &str) -> bool {
     // The parser takes white space out of what it reads; the adapter would get it as it stands.
     !text.contains(char::is_whitespace) && plain_url(text).is_some()
 }
@@ -263,7 +263,7 @@ pub(crate) fn mcp_reference(server: usize, value: usize) -> String {
 }
 
 /// The agent's MCP servers as adapters see them; `gateways` are the URLs of those that are reached
-/// through one, by their positions.
+/// through one, by their positions; the one behind the last is that of the agent's own tools.
 pub(crate) fn mcp_servers(
     agent: &aod_resources::Agent,
     gateways: &BTreeMap<usize, String>,
@@ -277,6 +277,7 @@ pub(crate) fn mcp_servers(
             })
             .collect()
     };
+    let own = gateways.get(&agent.mcp_servers.len());
     agent
         .mcp_servers
         .iter()
@@ -297,10 +298,24 @@ pub(crate) fn mcp_servers(
                 }
             },
             owner: types::McpOwner::Agent,
-            call_timeout_ms: None,
+            call_timeout_ms: server.permissions.as_ref().map(|_| LONGEST_CALL_MS),
         })
+        // The agent's own tools.
+        .chain(own.map(|url| types::McpServer {
+            name: aod_resources::OWN_MCP_SERVER.to_owned(),
+            transport: McpTransport::Url(McpUrl {
+                url: url.clone(),
+                headers: Vec::new(),
+            }),
+            owner: types::McpOwner::Agent,
+            call_timeout_ms: Some(LONGEST_CALL_MS),
+        }))
         .collect()
 }
+
+/// A CLI waits for so long where a person may be asked: for a permission and for a result, each of
+/// which may take a day.
+const LONGEST_CALL_MS: u32 = 50 * 3_600_000;
 
 fn names(sealed: &[SealedRecord]) -> Vec<&str> {
     sealed.iter().map(|it| it.key.name.as_str()).collect()

@@ -13,7 +13,7 @@ pub struct HttpKeys {
 }
 
 /// Writes `{"NAME":{…},…}`: for child processes `command`, `args` and `env`, for HTTP the keys
-/// given and `headers`. Values of headers and variables are holes for secrets.
+/// given and `headers`; for both `timeout`, in milliseconds, where calls have one. Values of headers and variables are holes for secrets.
 pub fn servers(template: &mut Template, servers: &[McpServer], http: HttpKeys) {
     template.text("{");
     for (index, server) in servers.iter().enumerate() {
@@ -38,6 +38,9 @@ pub fn servers(template: &mut Template, servers: &[McpServer], http: HttpKeys) {
                 strings(template, &local.args);
                 values(template, ",\"env\":", &local.env);
             }
+        }
+        if let Some(milliseconds) = server.call_timeout_ms {
+            template.text(&format!(",\"timeout\":{milliseconds}"));
         }
         template.text("}");
     }

@@ -60,6 +60,8 @@ impl Settings {
             turn: aod_turns::TurnConfig {
                 timeout: u32::try_from(self.turn.timeout.as_secs()).unwrap_or(3600),
                 idle: positive(self.turn.idle),
+                // No tool may say more.
+                tool_timeout: self.turn.tool_timeout.min(Duration::from_secs(86_400)),
                 grace: self.turn.grace,
                 stale: self.turn.stale,
                 step_timeout: self.turn.step_timeout,

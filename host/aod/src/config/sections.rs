@@ -33,6 +33,9 @@ pub(super) struct Turn {
     /// Zero: a turn may be silent for as long as it may run.
     #[serde(with = "humantime_serde")]
     pub(super) idle: Duration,
+    /// How long a call of a tool waits for somebody's answer where the tool says nothing.
+    #[serde(with = "humantime_serde")]
+    pub(super) tool_timeout: Duration,
     #[serde(with = "humantime_serde")]
     pub(super) grace: Duration,
     #[serde(with = "humantime_serde")]
@@ -157,6 +160,7 @@ impl Default for Turn {
         Self {
             timeout: Duration::from_secs(600),
             idle: Duration::ZERO,
+            tool_timeout: Duration::from_secs(3600),
             grace: Duration::from_secs(5),
             stale: Duration::from_secs(600),
             step_timeout: Duration::from_secs(900),

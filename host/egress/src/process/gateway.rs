@@ -5,12 +5,15 @@ use std::sync::Arc;
 
 use aod_egress::{Credential, Gateway, Sent, Upstream};
 use aod_launch::Flag;
+use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use hyper::http::uri::{Authority, Parts, PathAndQuery, Scheme};
 use hyper::{Request, Response, StatusCode, Uri, Version};
 use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
+use super::calls::Calls;
+use super::guarded::Guarded;
 use super::http::{Body, HttpClient, failure, pass_on, reply, strip};
 
 /// What is said to whoever asks between turns.
@@ -28,13 +31,24 @@ pub(super) struct GatewayServer {
     client: HttpClient,
     /// Whether a turn runs: credentials are for turns.
     in_use: Arc<Flag>,
+    /// Where an MCP server is behind it whose tools may not all be called.
+    guarded: Option<Guarded>,
 }
 
 /// Why a request is not passed on.
-struct Refused(StatusCode, &'static str, String);
+pub(super) struct Refused(
+    pub(super) StatusCode,
+    pub(super) &'static str,
+    pub(super) String,
+);
 
 impl GatewayServer {
-    pub(super) fn new(gateway: Gateway, client: HttpClient, in_use: Arc<Flag>) -> io::Result<Self> {
+    pub(super) fn new(
+        gateway: Gateway,
+        client: HttpClient,
+        in_use: Arc<Flag>,
+        calls: Calls,
+    ) -> io::Result<Self> {
         let Upstream {
             tls,
             host,
@@ -55,31 +69,35 @@ impl GatewayServer {
             authorization: authorization.transpose()?,
             client,
             in_use,
+            guarded: gateway.tools.map(|policy| Guarded::new(policy, calls)),
         })
     }
 
     /// Answers one request.
-    pub(super) async fn handle(&self, request: Request<Incoming>) -> Response<Body> {
-        let answer = match self.translate(request) {
-            Ok(request) => self.client.request(request).await.map_err(|error| {
-                let (status, reason) = failure(&error);
-                Refused(status, "upstream", reason)
-            }),
-            Err(refused) => Err(refused),
+    pub(super) async fn handle(self: Arc<Self>, request: Request<Incoming>) -> Response<Body> {
+        let answer = match &self.guarded {
+            Some(guarded) => guarded.handle(&self, request).await,
+            None => self.send(request.map(BodyExt::boxed)).await.map(pass_on),
         };
-        match answer {
-            Ok(answer) => pass_on(answer),
-            Err(Refused(status, kind, message)) => {
-                let error = serde_json::json!({
-                    "error": { "type": format!("aod_gateway_{kind}"), "message": message },
-                });
-                reply(status, "application/json", error.to_string())
-            }
-        }
+        answer.unwrap_or_else(|Refused(status, kind, message)| {
+            let error = serde_json::json!({
+                "error": { "type": format!("aod_gateway_{kind}"), "message": message },
+            });
+            reply(status, "application/json", error.to_string())
+        })
+    }
+
+    /// Passes a request on.
+    pub(super) async fn send(&self, request: Request<Body>) -> Result<Response<Incoming>, Refused> {
+        let request = self.translate(request)?;
+        self.client.request(request).await.map_err(|error| {
+            let (status, reason) = failure(&error);
+            Refused(status, "upstream", reason)
+        })
     }
 
     /// The request as the upstream gets it.
-    fn translate(&self, mut request: Request<Incoming>) -> Result<Request<Incoming>, Refused> {
+    fn translate(&self, mut request: Request<Body>) -> Result<Request<Body>, Refused> {
         if !self.in_use.is_set() {
             return Err(Refused(
                 StatusCode::UNAUTHORIZED,

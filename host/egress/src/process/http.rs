@@ -46,7 +46,7 @@ pub(super) type Body = BoxBody<Bytes, hyper::Error>;
 /// Sends requests without TLS, and keeps connections for the next ones.
 pub(super) type PlainClient = Client<Connector, Incoming>;
 /// As [`PlainClient`], over TLS where the URL wants it.
-pub(super) type HttpClient = Client<HttpsConnector<Connector>, Incoming>;
+pub(super) type HttpClient = Client<HttpsConnector<Connector>, Body>;
 
 /// A client for requests without TLS.
 pub(super) fn plain_client(connector: Connector) -> PlainClient {

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use aod_egress::{BoundCredential, HostPort, Interception, Outcome, host_name};
 use aod_launch::Flag;
+use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper::header::{self, HeaderValue};
 use hyper::http::uri::{Authority, Parts, PathAndQuery, Scheme};
@@ -139,7 +140,7 @@ impl Interceptor {
             Ok(request) => request,
             Err((status, reason)) => return refused(status, &reason),
         };
-        let mut answer = match self.client.request(request).await {
+        let mut answer = match self.client.request(request.map(BodyExt::boxed)).await {
             Ok(answer) => answer,
             Err(error) => {
                 let (status, reason) = failure(&error);

@@ -1,14 +1,19 @@
 //! The program: a thread that serves all sockets, and ends when nobody is connected.
 
+mod calls;
 mod connect;
 mod fill;
 mod forward;
 mod gateway;
+mod guard;
+mod guarded;
 mod http;
 mod intercept;
+mod listing;
 mod proxy;
 mod reporter;
 mod serve;
+mod tools;
 
 use std::io;
 use std::os::fd::{FromRawFd as _, OwnedFd, RawFd};
@@ -17,12 +22,14 @@ use std::sync::Arc;
 use aod_egress::{Config, Service};
 use aod_launch::{FIRST_SOCKET, Flag, IN_USE_FLAG};
 
+use self::calls::Calls;
 use self::connect::Connector;
 use self::gateway::GatewayServer;
 use self::http::{client, plain_client, trust};
 use self::intercept::Interceptor;
 use self::reporter::Reporter;
 use self::serve::{Activity, Handler, accept};
+use self::tools::ToolService;
 
 /// Nobody else reads its memory, and it gains no privileges.
 pub fn protect() {
@@ -68,6 +75,16 @@ async fn serve(config: Config) -> io::Result<()> {
         }
         None => None,
     };
+    let calls = Calls::default();
+    let holds_calls = services.iter().any(|service| match service {
+        Service::Gateway(gateway) => gateway.tools.is_some(),
+        Service::Tools(_) => true,
+        _ => false,
+    });
+    if holds_calls {
+        let number = FIRST_SOCKET + i32::try_from(services.len()).map_err(io::Error::other)?;
+        tokio::spawn(calls.clone().take_replies(number));
+    }
     for (number, service) in (FIRST_SOCKET..).zip(services) {
         let listener = listener(number)?;
         let handler = match service {
@@ -79,11 +96,12 @@ async fn serve(config: Config) -> io::Result<()> {
             Service::Forward { host, port } => Handler::Forward(connector.clone(), host, port),
             Service::Gateway(gateway) => {
                 let client = client(connector.declared(), tls.clone());
-                Handler::Gateway(Arc::new(GatewayServer::new(
-                    gateway,
-                    client,
-                    in_use.clone(),
-                )?))
+                let (in_use, calls) = (in_use.clone(), calls.clone());
+                let server = GatewayServer::new(gateway, client, in_use, calls)?;
+                Handler::Gateway(Arc::new(server))
+            }
+            Service::Tools(server) => {
+                Handler::Tools(Arc::new(ToolService::new(server, calls.clone())))
             }
         };
         tokio::spawn(accept(listener, handler, activity.clone()));

@@ -15,6 +15,7 @@ use super::connect::Connector;
 use super::gateway::GatewayServer;
 use super::http::PlainClient;
 use super::intercept::Interceptor;
+use super::tools::ToolService;
 use super::{forward, proxy};
 
 /// The program ends when nobody has been connected for so long.
@@ -36,6 +37,7 @@ pub(super) enum Handler {
     Proxy(Connector, PlainClient, Option<Arc<Interceptor>>),
     Forward(Connector, String, u16),
     Gateway(Arc<GatewayServer>),
+    Tools(Arc<ToolService>),
 }
 
 /// How many are connected, and since when nobody is.
@@ -147,6 +149,13 @@ async fn serve(stream: TcpStream, handler: Handler, connected: Arc<Connected>) {
             let service = service_fn(move |request| {
                 let gateway = gateway.clone();
                 async move { Ok::<_, std::convert::Infallible>(gateway.handle(request).await) }
+            });
+            let _ = http.serve_connection(TokioIo::new(stream), service).await;
+        }
+        Handler::Tools(tools) => {
+            let service = service_fn(move |request| {
+                let tools = tools.clone();
+                async move { Ok::<_, std::convert::Infallible>(tools.handle(request).await) }
             });
             let _ = http.serve_connection(TokioIo::new(stream), service).await;
         }

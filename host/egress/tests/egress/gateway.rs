@@ -31,6 +31,7 @@ fn service(upstream: Upstream) -> Service {
             ],
         }],
         authorization: None,
+        tools: None,
     })
 }
 
@@ -144,6 +145,7 @@ fn between_turns_a_placeholder_is_worth_nothing() {
         upstream: to.clone(),
         credentials: Vec::new(),
         authorization: Some(b"Basic true".to_vec().into()),
+        tools: None,
     });
     to.path = "/team".to_owned();
     let services = vec![service(to), own];
@@ -196,6 +198,7 @@ fn a_client_without_a_placeholder_is_given_its_authorization() {
         upstream: to,
         credentials: Vec::new(),
         authorization: Some(b"Basic true".to_vec().into()),
+        tools: None,
     });
     assert!(!format!("{service:?}").contains("true\""), "{service:?}");
     let egress = Egress::start(&config(vec![service], open(&["model.test"])));

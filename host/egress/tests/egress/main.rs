@@ -2,7 +2,10 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+mod conformance;
 mod gateway;
+mod guarded;
 mod intercept;
 mod proxy;
 mod support;
+mod tools;

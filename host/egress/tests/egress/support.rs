@@ -1,6 +1,6 @@
 //! The program, servers behind it, and a plain client.
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, PipeWriter, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::{AsFd as _, AsRawFd};
 use std::os::unix::process::CommandExt as _;
@@ -9,12 +9,13 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use aod_egress::{Config, MappedHost, Policy, Report, Service, Upstream};
-use aod_launch::{FIRST_SOCKET, Flag, IN_USE_FLAG};
+use aod_launch::{CallAnswer, CallReply, CallReport, FIRST_SOCKET, Flag, HeldCall, IN_USE_FLAG};
 
 /// The running program; killed when dropped.
 pub(crate) struct Egress {
     child: Child,
     reports: BufReader<ChildStdout>,
+    replies: PipeWriter,
     /// Where each service listens.
     pub(crate) at: Vec<SocketAddr>,
     /// Whether a turn runs.
@@ -31,10 +32,14 @@ impl Egress {
         let at = sockets.iter().map(|it| it.local_addr().unwrap()).collect();
         let in_use = Flag::new(true).unwrap();
         let flag = in_use.as_fd().as_raw_fd();
-        let sockets_and_flag = sockets.iter().map(AsRawFd::as_raw_fd).chain([flag]);
-        let numbers: Vec<i32> = sockets_and_flag.collect();
+        let (reader, replies) = std::io::pipe().unwrap();
+        let given = sockets
+            .iter()
+            .map(AsRawFd::as_raw_fd)
+            .chain([reader.as_raw_fd(), flag]);
+        let numbers: Vec<i32> = given.collect();
         let last = FIRST_SOCKET + i32::try_from(sockets.len()).unwrap();
-        let targets: Vec<i32> = (FIRST_SOCKET..last).chain([IN_USE_FLAG]).collect();
+        let targets: Vec<i32> = (FIRST_SOCKET..=last).chain([IN_USE_FLAG]).collect();
         let mut command = Command::new(env!("CARGO_BIN_EXE_aod-egress"));
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
         // SAFETY: between fork and exec this makes system calls alone.
@@ -60,9 +65,45 @@ impl Egress {
         Self {
             child,
             reports,
+            replies,
             at,
             in_use,
         }
+    }
+
+    /// The next report of a call; waits for it.
+    pub(crate) fn call_report(&mut self) -> CallReport {
+        let mut line = String::new();
+        self.reports.read_line(&mut line).unwrap();
+        serde_json::from_str(&line).unwrap()
+    }
+
+    /// The next report, of a call that waits.
+    pub(crate) fn held(&mut self) -> HeldCall {
+        match self.call_report() {
+            CallReport::CallHeld(call) => call,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Answers a call; `None`: there will be no answer.
+    pub(crate) fn reply(&mut self, id: u64, answer: Option<(&str, bool)>) {
+        let answer = answer.map(|(content, is_error)| CallAnswer {
+            content: content.to_owned(),
+            is_error,
+        });
+        let mut line = serde_json::to_vec(&CallReply { id, answer }).unwrap();
+        line.push(b'\n');
+        self.replies.write_all(&line).unwrap();
+    }
+
+    /// The private memory of the program, in KiB.
+    pub(crate) fn private_kib(&self) -> u64 {
+        let path = format!("/proc/{}/smaps_rollup", self.child.id());
+        let text = std::fs::read_to_string(path).unwrap();
+        let line = text.lines().find(|line| line.starts_with("Private_Dirty:"));
+        let value = line.unwrap().split_whitespace().nth(1).unwrap();
+        value.parse().unwrap()
     }
 
     /// The next report; waits for it.

@@ -5,8 +5,9 @@ use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 use super::{
-    FileChange, Part, PermissionAnswer, PermissionRequest, PermissionWithdrawn, Todo, ToolCall,
-    ToolResult, ToolUpdate, TurnInput, TurnResult, TurnStarted,
+    FileChange, Part, PermissionAnswer, PermissionRequest, PermissionWithdrawn, Todo, ToolAnswer,
+    ToolCall, ToolRequest, ToolResult, ToolUpdate, ToolWithdrawn, TurnInput, TurnResult,
+    TurnStarted,
 };
 use crate::Usage;
 
@@ -83,6 +84,12 @@ bodies! {
     PermissionAnswer(PermissionAnswer) = "permission.answer",
     /// A question needs no answer any more.
     PermissionWithdrawn(PermissionWithdrawn) = "permission.withdrawn",
+    /// The agent calls one of its own tools, and waits for the answer.
+    ToolRequest(ToolRequest) = "tool.request",
+    /// A call of one of the agent's own tools was answered.
+    ToolAnswer(ToolAnswer) = "tool.answer",
+    /// A call of one of the agent's own tools waits for no answer any more.
+    ToolWithdrawn(ToolWithdrawn) = "tool.withdrawn",
     /// A user tells the turn that runs something besides its prompt, and what became of it.
     TurnInput(TurnInput) = "turn.input",
     /// How the turn ended, as the CLI tells it.
@@ -332,7 +339,7 @@ impl EventBody {
                 "native_session_id": "n", "cause": "background", "continuity": "fresh", "message": 1, "text": "t",
                 "role": "assistant", "aborted": true, "reason": "r", "call_id": "c", "name": "x",
                 "kind": "move", "input": {"a": [1.0]}, "locations": [{"path": "p", "line": 3}],
-                "output": "o", "is_error": false, "path": "p", "moved_from": "q", "diff": "@@",
+                "output": "o", "is_error": false, "content": "c", "path": "p", "moved_from": "q", "diff": "@@",
                 "parts": [
                     {"image": {"media_type": "image/png", "data": ""}},
                     {"diff": {"path": "p", "unified": "@@"}},
@@ -358,6 +365,9 @@ impl EventBody {
                 "file.change" => fields["kind"] = "moved".into(),
                 "mcp.server" => fields["message"] = "m".into(),
                 "turn.input" => fields["state"] = "delivered".into(),
+                "tool.request" => {
+                    fields["default"] = serde_json::json!({"content": "d", "is_error": true})
+                }
                 "permission.request" => fields["kind"] = "permission".into(),
                 _ => {}
             }

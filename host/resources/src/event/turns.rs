@@ -207,6 +207,54 @@ pub struct PermissionWithdrawn {
     pub request_id: String,
 }
 
+/// The agent calls one of its own tools, and waits for the answer, which comes through the session's
+/// answers.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct ToolRequest {
+    /// Unique within the session.
+    pub request_id: String,
+    /// The tool's name.
+    pub name: String,
+    /// What it is called with; it fits the tool's `input_schema`.
+    #[schema(value_type = Value)]
+    pub input: Box<RawValue>,
+    /// What is answered where nobody does.
+    pub default: ToolAnswerContent,
+    /// Milliseconds to answer in.
+    pub deadline_ms: u32,
+}
+
+/// An answer to a call of one of the agent's own tools.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ToolAnswerContent {
+    /// What it says.
+    pub content: String,
+    /// Whether it tells of a failure.
+    #[serde(default)]
+    pub is_error: bool,
+}
+
+/// A call of one of the agent's own tools was answered.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ToolAnswer {
+    /// The call's id.
+    pub request_id: String,
+    /// What the answer says.
+    pub content: String,
+    /// Whether it tells of a failure.
+    pub is_error: bool,
+    /// Whether nobody answered in time and this is the default.
+    pub by_default: bool,
+}
+
+/// A call of one of the agent's own tools waits for no answer any more: the turn was stopped, or the
+/// CLI gave the call up.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ToolWithdrawn {
+    /// The call's id.
+    pub request_id: String,
+}
+
 /// Kinds of question.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
@@ -215,6 +263,9 @@ pub enum QuestionKind {
     Permission,
     /// Anything else.
     Question,
+    /// What does this call of one of the agent's own tools come to? Only in lists of what waits:
+    /// its event is `tool.request`.
+    Tool,
 }
 
 /// One answer to choose from.

@@ -31,7 +31,10 @@ pub fn mcp_secret_name(server: &str, part: McpPart, name: &str) -> String {
 /// already is a mask has no value.
 pub(super) fn mask(servers: &mut [McpServer]) -> Secrets {
     let mut secrets = Secrets::new();
-    for McpServer { name, transport } in servers {
+    for McpServer {
+        name, transport, ..
+    } in servers
+    {
         let (part, values): (_, &mut IndexMap<String, String>) = match transport {
             McpTransport::Url { headers, .. } => (McpPart::Header, headers),
             McpTransport::Stdio { env, .. } => (McpPart::Variable, env),

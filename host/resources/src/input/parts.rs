@@ -15,7 +15,7 @@ mod webhooks;
 
 use super::shape::{Field, Need, Pattern, Shape, Text};
 
-pub use self::agents::{MCP_SERVER, MCP_SERVERS, SKILL, SKILLS};
+pub use self::agents::{CUSTOM_TOOL, MCP_SERVER, MCP_SERVERS, SKILL, SKILLS, TOOLS};
 pub use self::limits::LIMITS;
 pub use self::prompts::PROMPT;
 pub use self::sandbox::{

@@ -162,6 +162,7 @@ pub fn agent() -> Agent {
         model: "provider/model".to_owned(),
         environment_id: None,
         skills: vec![],
+        tools: Vec::new(),
         mcp_servers: vec![],
         metadata: IndexMap::new(),
         settings: IndexMap::new(),

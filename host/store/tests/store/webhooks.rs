@@ -139,6 +139,18 @@ async fn a_question_is_told_once_and_goes_with_its_turn() {
     assert_eq!(payload["type"], "permission.requested");
     assert_eq!(payload["data"]["session_id"], json!(session));
     assert_eq!(payload["data"]["question"]["title"], "may I?");
+    // A call of one of the agent's own tools is no question of the CLI's.
+    let call = json!({"request_id": "t", "kind": "tool", "name": "lookup"});
+    let noted = store.note_question(session, 1, "t".to_owned(), call, Timestamp::now());
+    noted.await.unwrap();
+    let told = due(store).await.pop().unwrap();
+    let payload: Value = serde_json::from_str(&told.payload).unwrap();
+    assert_eq!(payload["type"], "tool.requested");
+    assert_eq!(payload["data"]["question"]["name"], "lookup");
+    store
+        .close_question(session, 1, "t".to_owned())
+        .await
+        .unwrap();
     store
         .close_question(session, 1, "a".to_owned())
         .await
@@ -151,7 +163,7 @@ async fn a_question_is_told_once_and_goes_with_its_turn() {
     assert_eq!(open().await, 0);
     note(1, "b").await;
     assert_eq!(open().await, 0);
-    assert_eq!(due(store).await.len(), 3);
+    assert_eq!(due(store).await.len(), 4);
 }
 
 #[tokio::test]

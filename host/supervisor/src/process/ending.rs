@@ -13,6 +13,10 @@ pub enum Event {
     Time,
     /// The CLI wrote or was written to.
     Activity,
+    /// A call waits for somebody's answer: from now on the turn's time and its silence do not count.
+    Hold,
+    /// None does any more.
+    Release,
     /// Its stdin was closed, and it has its last grace to exit.
     Close,
     /// The turn is over; the process may rest.
@@ -68,6 +72,8 @@ pub struct Ending {
     /// When the turn began.
     turn_at: u64,
     active_at: u64,
+    /// Since when a call waits for somebody's answer, if one does.
+    held_at: Option<u64>,
     state: State,
 }
 
@@ -79,6 +85,7 @@ impl Ending {
             asks,
             turn_at: 0,
             active_at: 0,
+            held_at: None,
             state: State::Running { exit_by: None },
         }
     }
@@ -156,13 +163,27 @@ impl Ending {
         if begins || event == Event::Activity {
             self.active_at = now;
         }
+        match event {
+            Event::Hold => {
+                self.held_at.get_or_insert(now);
+            }
+            Event::Release => {
+                if let Some(since) = self.held_at.take() {
+                    // A turn that began meanwhile has not waited for longer than it runs.
+                    let waited = now.saturating_sub(since.max(self.turn_at));
+                    self.turn_at = self.turn_at.saturating_add(waited);
+                    self.active_at = now;
+                }
+            }
+            _ => {}
+        }
         action
     }
 
     fn next(&self, now: u64, event: Event) -> (State, Action) {
         let same = (self.state, Action::None);
         match (self.state, event) {
-            (State::Gone { .. }, _) | (_, Event::Activity) => same,
+            (State::Gone { .. }, _) | (_, Event::Activity | Event::Hold | Event::Release) => same,
             (_, Event::Gone) => {
                 let reason = self.reason();
                 (State::Gone { reason }, Action::None)
@@ -236,11 +257,13 @@ impl Ending {
     }
 
     fn timeout_at(&self) -> Option<u64> {
-        limit(self.clock.timeout_ms).map(|timeout| self.turn_at.saturating_add(timeout))
+        let timeout = limit(self.clock.timeout_ms).filter(|_| self.held_at.is_none());
+        timeout.map(|timeout| self.turn_at.saturating_add(timeout))
     }
 
     fn idle_at(&self) -> Option<u64> {
-        limit(self.clock.idle_ms).map(|idle| self.active_at.saturating_add(idle))
+        let idle = limit(self.clock.idle_ms).filter(|_| self.held_at.is_none());
+        idle.map(|idle| self.active_at.saturating_add(idle))
     }
 }
 

@@ -1,5 +1,6 @@
 //! The supervisor's process, from a specification to the turn's last record.
 
+mod calls;
 mod clients;
 mod ending;
 mod failure;

@@ -8,6 +8,7 @@ use aod_supervisor::{
     Secret, TurnEnded, TurnInput,
 };
 
+use super::calls::Calls;
 use super::clients::refusal;
 use super::ending::{Action, Ending, Event};
 use super::feed::Feed;
@@ -55,6 +56,8 @@ pub struct HandlerContext<'a> {
     pub actions: &'a mut Vec<Action>,
     /// Whether the log is to be forced to the disk with this.
     pub must_sync: &'a mut bool,
+    /// Calls of tools that wait for somebody's answer.
+    pub calls: &'a mut Calls,
 }
 
 impl HandlerContext<'_> {
@@ -244,11 +247,15 @@ impl RequestHandler {
         if self.answered.contains(&answer.question) {
             return refusal("the question has been answered");
         }
+        if context.calls.is_over(&answer.question) {
+            return refusal("the call waits for no answer any more");
+        }
         if answer.question.len() > LONGEST_ID || self.answered.len() >= MOST_QUESTIONS {
             return refusal("too many questions, or too long an id");
         }
         let json = serde_json::to_vec(&answer).unwrap_or_default();
         self.record(Kind::Answer, &json, context);
+        context.calls.answer(&answer);
         self.answered.insert(answer.question);
         context.happens(Event::Activity);
         done()

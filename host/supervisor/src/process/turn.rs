@@ -6,11 +6,12 @@ use std::io::{self, Read as _};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use aod_launch::{EgressServer, LimitExceeded, LimitPoller, Process, Status};
+use aod_launch::{CallReport, EgressServer, LimitExceeded, LimitPoller, Process, Status};
 use aod_log::{Batch, Kind, Meta, Pace, Writer};
 use aod_supervisor::{Exited, Interrupt, Reason, Redactor, Request, StartFailure};
 use rustix::event::{PollFd, PollFlags, Timespec};
 
+use super::calls::{CallLog, Calls};
 use super::clients::{Clients, refusal};
 use super::ending::{Action, Ending, Event};
 use super::failure::Failure;
@@ -55,6 +56,8 @@ pub struct Turn {
     egress: Option<EgressServer>,
     /// How many of its reports are on record.
     network_reports: u32,
+    /// Calls of tools that wait for somebody's answer.
+    calls: Calls,
     status: Option<Status>,
     gone_at: u64,
     outputs: [Output; 2],
@@ -93,10 +96,12 @@ impl Turn {
             // Before a reply tells of a turn's beginning or end, and before the CLI is told anything.
             self.open_gateways();
             self.serve_network();
+            self.keep_calls();
             self.append();
             self.sync();
             // Replies only once what they confirm is in the log.
             self.clients.flush();
+            self.calls.tell(self.egress.as_mut());
             self.feed.advance();
             if self.ending.is_gone() && self.since_gone() >= LINGER_MS {
                 self.process.sweep();
@@ -137,6 +142,9 @@ impl Turn {
         }
         for socket in self.egress.iter().flat_map(EgressServer::wanted) {
             polled.push(PollFd::from_borrowed_fd(socket, PollFlags::IN));
+        }
+        if let Some(pipe) = self.egress.as_ref().and_then(EgressServer::wanted_to_write) {
+            polled.push(PollFd::from_borrowed_fd(pipe, PollFlags::OUT));
         }
         for (client, flags) in self.clients.wants() {
             polled.push(PollFd::from_borrowed_fd(client, flags));
@@ -297,6 +305,7 @@ impl Turn {
             now,
             actions: &mut actions,
             must_sync: &mut self.must_sync,
+            calls: &mut self.calls,
         };
         let requests = &mut self.requests;
         self.clients.read(|request| {
@@ -330,9 +339,18 @@ impl Turn {
             self.egress = None;
             return;
         }
-        let meta = Meta::new(Kind::Network, self.requests.turn(), now_micros());
+        let turn = self.requests.turn();
+        let meta = Meta::new(Kind::Network, turn, now_micros());
+        let takes_calls = self.ending.is_running();
         let mut record = |line: &[u8]| {
-            if self.network_reports < MAX_NETWORK_REPORTS {
+            if let Ok(report) = serde_json::from_slice::<CallReport>(line) {
+                let mut log = CallLog {
+                    turn,
+                    batch: &mut self.batch,
+                    redactor: &self.redactor,
+                };
+                self.calls.take(report, takes_calls, &mut log);
+            } else if self.network_reports < MAX_NETWORK_REPORTS {
                 self.network_reports += 1;
                 // A line is far shorter than the longest record.
                 let _ = self.batch.push(meta, &self.redactor.redact(line));
@@ -340,6 +358,22 @@ impl Turn {
         };
         // What cannot be started now is tried again with the next connection.
         let _ = egress.advance(&mut record);
+    }
+
+    /// Withdraws calls that nobody will answer, and stops the turn's clock while one waits.
+    fn keep_calls(&mut self) {
+        let is_held = self.egress.as_ref().is_some_and(EgressServer::is_running);
+        if self.calls.is_waiting() && !(is_held && self.ending.is_running()) {
+            self.calls.withdraw_all(&mut CallLog {
+                turn: self.requests.turn(),
+                batch: &mut self.batch,
+                redactor: &self.redactor,
+            });
+        }
+        self.happens(match self.calls.is_waiting() {
+            true => Event::Hold,
+            false => Event::Release,
+        });
     }
 
     /// Appends the batch with one call.

@@ -1,9 +1,10 @@
 //! Keeping providers' credentials out of sandboxes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, SocketAddrV4};
+use std::time::Duration;
 
-use aod_egress::{Credential, Gateway, Policy, Refusal, Sent, Upstream};
+use aod_egress::{Credential, Gateway, Policy, Refusal, Sent, TOOLS_PATH, ToolServer, Upstream};
 use aod_resources::{Agent, McpTransport, Resource};
 use aod_runtime::types::{AuthStyle, Description, Endpoint, EndpointSource, Provider};
 use aod_sandbox::SecretBytes;
@@ -11,7 +12,7 @@ use secrecy::ExposeSecret as _;
 use url::Url;
 use uuid::Uuid;
 
-use super::{Bound, FIRST_GATEWAY};
+use super::{Bound, FIRST_GATEWAY, TOOLS, tools};
 use crate::git::{self, Tokens};
 use crate::mcp::mcp_names;
 use crate::secrets::{TurnSecrets, mcp_reference, plain_url};
@@ -30,6 +31,8 @@ pub(crate) struct Brokered {
     pub(crate) endpoints: Vec<Endpoint>,
     /// URLs of MCP servers, as the sandbox sees them, by their positions.
     pub(crate) mcp: BTreeMap<usize, String>,
+    /// The agent's own tools.
+    pub(super) tools: Option<ToolServer>,
     /// Repositories: where the sandbox finds each, and its true URL.
     pub(crate) repositories: Vec<(String, String)>,
     /// What the proxy puts into requests to certain hosts.
@@ -42,6 +45,8 @@ pub(super) struct Route {
     pub(super) gateway: Gateway,
     /// The variable by which the CLI finds it.
     pub(super) variable: Option<(String, String)>,
+    /// The position of the MCP server that it leads to.
+    pub(super) mcp: Option<usize>,
 }
 
 impl Brokered {
@@ -65,6 +70,54 @@ impl Brokered {
             if let Some(inside) = self.add(&url, path, gateway) {
                 self.repositories.push((inside, resource.url.clone()));
             }
+        }
+    }
+
+    /// The route that was added last leads to the MCP server at this position.
+    fn add_mcp(&mut self, index: usize, inside: String) {
+        if let Some(route) = self.routes.last_mut() {
+            route.mcp = Some(index);
+        }
+        self.mcp.insert(index, inside);
+    }
+
+    /// Offers the agent its own tools, and has every MCP server whose tools may not all be called
+    /// reached through a gateway that looks at calls, and in no other way. `default_timeout` is how
+    /// long a call waits where nothing is said.
+    pub(crate) fn guard_tools(
+        &mut self,
+        agent: &Agent,
+        policy: &mut Policy,
+        default_timeout: Duration,
+    ) {
+        let servers = agent.mcp_servers.iter().enumerate();
+        let mut guarded = BTreeSet::new();
+        for (index, server) in servers {
+            let (Some(permissions), McpTransport::Url { url, .. }) =
+                (&server.permissions, &server.transport)
+            else {
+                continue;
+            };
+            let Some(url) = plain_url(url) else { continue };
+            if let (Some(host), Some(port)) = (url.host_str(), url.port_or_known_default()) {
+                guarded.insert((host.to_owned(), port));
+            }
+            if !self.mcp.contains_key(&index)
+                && may_reach(policy, &url)
+                && let Some(inside) = self.add(&url, mcp_path(&url), (Vec::new(), None))
+            {
+                self.add_mcp(index, inside);
+            }
+            let tools = tools::policy(&server.name, permissions, default_timeout);
+            if let Some(route) = self.routes.iter_mut().find(|it| it.mcp == Some(index)) {
+                route.gateway.tools = Some(tools);
+            }
+        }
+        policy.guarded.extend(guarded);
+        if !agent.tools.is_empty() {
+            self.tools = Some(tools::server(&agent.tools, default_timeout));
+            let url = format!("http://{TOOLS}{TOOLS_PATH}");
+            self.mcp.insert(agent.mcp_servers.len(), url);
         }
     }
 
@@ -92,8 +145,10 @@ impl Brokered {
                 upstream,
                 credentials,
                 authorization,
+                tools: None,
             },
             variable: None,
+            mcp: None,
         });
         let rest = &url[url::Position::BeforePath..];
         // Where the URL has no path, its one form has a slash that the user did not write.
@@ -159,7 +214,7 @@ pub(crate) fn broker(
             && may_reach(policy, &url)
             && let Some(inside) = brokered.add(&url, mcp_path(&url), (credentials, None))
         {
-            brokered.mcp.insert(index, inside);
+            brokered.add_mcp(index, inside);
         }
     }
     brokered
@@ -262,6 +317,7 @@ mod tests {
         };
         let server = McpServer {
             name: "m".to_owned(),
+            permissions: None,
             transport: McpTransport::Url {
                 url: url.to_string(),
                 headers: IndexMap::new(),

@@ -6,10 +6,11 @@
 
 mod bound;
 mod broker;
+mod tools;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddrV4};
 
-use aod_egress::{Config, MappedHost, Policy, Service};
+use aod_egress::{Config, MappedHost, Policy, Service, ToolServer};
 use aod_resources::{McpServer, McpTransport, Networking, NetworkingKind};
 use aod_runtime::types::{Description, Endpoint};
 use aod_sandbox::{Network, SandboxSpec};
@@ -26,6 +27,8 @@ use crate::{Error, Result};
 /// Where the proxy listens inside of sandboxes. This port and the following ones are beyond those
 /// that the kernel gives away, and none that servers are known by.
 const PROXY: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 61_080);
+/// Where the agent's own tools are offered.
+const TOOLS: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 61_079);
 /// The first port of gateways.
 const FIRST_GATEWAY: u16 = 61_081;
 /// Mapped names have addresses of their own from here on, inside.
@@ -60,7 +63,7 @@ impl SandboxNetwork {
         if config.shares_host {
             return Ok(Self::of_host(config));
         }
-        Self::served(config, policy(config, None), Vec::new(), bound)
+        Self::served(config, policy(config, None), Vec::new(), bound, None)
     }
 
     /// What the session's `policy` lets through, what the runtime's providers need besides, and the
@@ -85,7 +88,8 @@ impl SandboxNetwork {
             );
         }
         let routes = std::mem::take(&mut brokered.routes);
-        Self::served(config, policy, routes, brokered.bound.clone())
+        let (bound, tools) = (brokered.bound.clone(), brokered.tools.take());
+        Self::served(config, policy, routes, bound, tools)
     }
 
     fn served(
@@ -93,6 +97,7 @@ impl SandboxNetwork {
         policy: Policy,
         routes: Vec<Route>,
         bound: Option<Bound>,
+        tools: Option<ToolServer>,
     ) -> Result<Self> {
         let mut listen = vec![PROXY];
         let mut services = vec![Service::Proxy];
@@ -125,6 +130,10 @@ impl SandboxNetwork {
             listen.push(route.listen);
             services.push(Service::Gateway(route.gateway));
             variables.extend(route.variable);
+        }
+        if let Some(tools) = tools {
+            listen.push(TOOLS);
+            services.push(Service::Tools(tools));
         }
         let told = Config {
             services,
@@ -164,6 +173,7 @@ fn policy(config: &EgressConfig, allowed: Option<Vec<String>>) -> Policy {
         allowed,
         hosts: config.hosts.clone(),
         allow_private: config.allow_private,
+        guarded: Vec::new(),
     }
 }
 

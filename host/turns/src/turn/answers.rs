@@ -9,8 +9,22 @@ use super::input::UserInput;
 /// An answer to a question, and where to say what became of it.
 pub(super) struct Attempt {
     pub(super) question: String,
-    pub(super) value: String,
+    pub(super) answer: UserAnswer,
     pub(super) reply: oneshot::Sender<Result<(), Refusal>>,
+}
+
+/// What a user answers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum UserAnswer {
+    /// To a question: a choice's id, or text.
+    Choice(String),
+    /// To a call of one of the agent's own tools.
+    Result {
+        /// What it says.
+        content: String,
+        /// Whether it tells of a failure.
+        is_error: bool,
+    },
 }
 
 /// Why an answer was not taken.
@@ -22,6 +36,8 @@ pub enum Refusal {
     Unknown,
     /// It is none of these choices.
     NoChoice(Vec<String>),
+    /// It is answered in another form: by this field of an answer.
+    OtherForm(&'static str),
     /// The question has an answer.
     Answered,
     /// The turn is being stopped.
@@ -39,12 +55,12 @@ impl Turns {
         &self,
         session: Uuid,
         question: String,
-        value: String,
+        answer: UserAnswer,
     ) -> Result<(), Refusal> {
         let (reply, verdict) = oneshot::channel();
         let attempt = Attempt {
             question,
-            value,
+            answer,
             reply,
         };
         self.tell(session, UserInput::Answer(attempt))

@@ -3,6 +3,7 @@
 
 mod again;
 mod begin;
+mod calls;
 mod coverage;
 mod dialogue;
 mod form;
@@ -19,9 +20,7 @@ use std::io;
 use std::sync::Arc;
 
 use aod_log::{Kind, Reader, Record};
-use aod_resources::event::{
-    Event, EventBody, Failure, Level, Notice, PermissionRequest, TurnResult,
-};
+use aod_resources::event::{Event, EventBody, Failure, Level, Notice, TurnResult};
 use aod_resources::{ReachedLimit, Usage};
 use aod_runtime::types::{
     Action, Context, Description, Emitted, Exit, Input, Item, OutputSource, Prompt, Reaction,
@@ -67,8 +66,8 @@ pub(crate) enum Effect {
     Remember(Option<String>),
     /// Have the supervisor do this, the effect of this number in the turn.
     Outside(u64, aod_supervisor::Effect),
-    /// Note the question that was asked.
-    Asked(Box<PermissionRequest>),
+    /// Note what was asked, under this id: the question, or the call of a tool.
+    Asked(String, serde_json::Value),
     /// Note that the question of this id waits for no answer any more.
     Settled(String),
 }
@@ -359,6 +358,11 @@ impl Fold {
                 self.hand_over(step)?;
                 self.ids.reach(origin);
                 self.take_network(record, step)?;
+            }
+            Kind::Call if self.begun => {
+                self.hand_over(step)?;
+                self.ids.reach(origin);
+                self.take_call(record, step)?;
             }
             Kind::Exited if self.begun => {
                 self.end = origin;

@@ -4,14 +4,13 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use aod_resources::event::PermissionRequest;
 use aod_resources::{ReachedLimit, Timestamp};
 use aod_store::StopRequest;
 use aod_supervisor::{Answer, Request, TurnInput};
 use tokio::time::Instant;
 
 use super::alarm::Alarm;
-use super::answers::{Attempt, Refusal};
+use super::answers::{Attempt, Refusal, UserAnswer};
 use super::derive::Derivation;
 use super::fold::{Due, Effect, QuestionState, TimerAction};
 use super::input::{Steer, SteerRefused, UserInput};
@@ -131,7 +130,7 @@ impl Task<'_> {
                     match input {
                         UserInput::Answer(attempt) => {
                             let standing =
-                                derivation.fold.question_state(&attempt.question, &attempt.value);
+                                derivation.fold.question_state(&attempt.question, &attempt.answer);
                             self.answer(attempt, standing).await?;
                         }
                         UserInput::Steer(steer) => {
@@ -160,9 +159,8 @@ impl Task<'_> {
                         )
                         .await?;
                 }
-                Effect::Asked(question) => {
-                    let (id, at) = (question.request_id.clone(), Timestamp::now());
-                    let asked = question_value(question);
+                Effect::Asked(id, question) => {
+                    let (id, at, asked) = (id.clone(), Timestamp::now(), question.clone());
                     let store = &self.turns.store;
                     store
                         .note_question(self.id(), self.number(), id, asked, at)
@@ -213,10 +211,15 @@ impl Task<'_> {
             return Ok(Some(left));
         }
         let request = match wanted {
-            TimerAction::Default { question, value } => Request::Answer(Answer {
+            TimerAction::Default {
+                question,
+                value,
+                is_error,
+            } => Request::Answer(Answer {
                 question,
                 value,
                 by_default: true,
+                is_error,
             }),
             TimerAction::Tick(seq) => Request::Tick { seq, after: read },
         };
@@ -229,19 +232,25 @@ impl Task<'_> {
     async fn answer(&mut self, attempt: Attempt, standing: QuestionState) -> Result<(), Failure> {
         let Attempt {
             question,
-            value,
+            answer,
             reply,
         } = attempt;
         let verdict = match standing {
             QuestionState::Unknown => Err(Refusal::Unknown),
+            QuestionState::OtherForm(field) => Err(Refusal::OtherForm(field)),
             QuestionState::NoChoice(choices) => Err(Refusal::NoChoice(choices)),
             QuestionState::Answered => Err(Refusal::Answered),
             QuestionState::Dropped => Err(Refusal::Stopping),
             QuestionState::Open => {
+                let (value, is_error) = match answer {
+                    UserAnswer::Choice(value) => (value, false),
+                    UserAnswer::Result { content, is_error } => (content, is_error),
+                };
                 let answer = Answer {
                     question,
                     value,
                     by_default: false,
+                    is_error,
                 };
                 match self.ask(Request::Answer(answer)).await? {
                     ControlReply::Done => Ok(()),
@@ -289,17 +298,4 @@ impl Task<'_> {
             _ => None,
         };
     }
-}
-
-/// A question as the store keeps it. What its adapter says of it beyond that may be nested deeper
-/// than is read.
-fn question_value(question: &PermissionRequest) -> serde_json::Value {
-    serde_json::to_value(question).unwrap_or_else(|_| {
-        let detail = serde_json::value::RawValue::NULL.to_owned();
-        let shallow = PermissionRequest {
-            detail,
-            ..question.clone()
-        };
-        serde_json::to_value(shallow).unwrap_or_default()
-    })
 }

@@ -47,7 +47,7 @@ use crate::retention::Retention;
 use crate::seal::Seals;
 use crate::{Config, Paths, fence};
 
-pub use answers::Refusal;
+pub use answers::{Refusal, UserAnswer};
 pub(crate) use ending::settle_left;
 pub use fold::json_schema;
 pub use input::SteerRefused;

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use aod_resources::{CredentialMode, Secrets, Timestamp};
+use aod_resources::{CredentialMode, McpServer, Secrets, Timestamp};
 use aod_runtime::Adapter;
 use aod_runtime::types::{
     Capability, Description, Endpoint, EndpointSource, LimitName, OptionScope,
@@ -150,7 +150,9 @@ impl Task<'_> {
                     })
                     .await?;
             }
-            if !self.session.agent.mcp_servers.is_empty() && !stages.is_done(Stage::McpConfig) {
+            let agent = &self.session.agent;
+            let has_servers = !agent.mcp_servers.is_empty() || !agent.tools.is_empty();
+            if has_servers && !stages.is_done(Stage::McpConfig) {
                 // The servers' values are open by now; where they go is the adapter's to say.
                 stages.run(Stage::McpConfig, async { Ok(()) }).await?;
             }
@@ -397,7 +399,7 @@ impl Task<'_> {
         let description = chosen.adapter.description();
         let endpoints = given_endpoints(chosen, secrets);
         let egress = &self.turns.sandboxes.egress;
-        let policy = policy_of(egress, &self.session);
+        let mut policy = policy_of(egress, &self.session);
         let mut brokered = match self.keeps_credentials_out()? {
             true => {
                 if let Some(variable) = secrets.odd_endpoint(description) {
@@ -415,7 +417,20 @@ impl Task<'_> {
             }
             false => Brokered::default(),
         };
+        let agent = &self.session.agent;
+        let is_guarded = |server: &McpServer| server.permissions.is_some();
+        let wants_tools = !agent.tools.is_empty() || agent.mcp_servers.iter().any(is_guarded);
+        if wants_tools && egress.shares_host {
+            return Err(ProvisionError::Failed(
+                "this server's sandboxes share the host's network, where an agent's tools and the \
+                 permissions of its mcp_servers cannot be held: they need a server with \
+                 `sandbox.network = \"own\"`"
+                    .to_owned(),
+            ));
+        }
         if !egress.shares_host {
+            let timeout = self.turns.config.turn.tool_timeout;
+            brokered.guard_tools(agent, &mut policy, timeout);
             brokered.add_repositories(&self.session.session.resources, &secrets.tokens);
         }
         let network =

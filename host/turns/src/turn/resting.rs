@@ -171,7 +171,7 @@ async fn carry_out(turns: &Turns, worker: WorkerId, effect: Effect) -> Result<()
             worker::ask(&turns.placement, worker, Request::Effect { seq, effect }).await?;
         }
         // No turn runs that could be given an answer.
-        Effect::Asked(_) | Effect::Settled(_) => {}
+        Effect::Asked(..) | Effect::Settled(_) => {}
     }
     Ok(())
 }

@@ -5,4 +5,5 @@
 mod bound;
 mod limited;
 mod registry;
+mod tools;
 mod web;

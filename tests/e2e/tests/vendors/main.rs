@@ -34,4 +34,5 @@ mod lab;
 mod limits;
 mod live;
 mod stops;
+mod tools;
 mod turns;

@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::{VARIABLE, optional, required};
+use crate::ToolPermission;
 use crate::input::shape::{Field, Object, Pattern, Shape, Text, Union, Unique};
 
 /// Skills, told apart by their names.
@@ -25,6 +26,118 @@ pub const MCP_SERVERS: Shape = Shape::List {
     }),
 };
 
+/// Tools that whoever follows a turn answers, told apart by their names.
+pub const TOOLS: Shape = Shape::List {
+    items: &Shape::Object(&CUSTOM_TOOL),
+    max: 64,
+    unique: Some(Unique {
+        key: name,
+        message: "Two tools are named",
+    }),
+};
+
+/// A tool, as it goes in and comes out.
+pub static CUSTOM_TOOL: Object = Object {
+    name: "CustomTool",
+    doc: "A tool that the agent calls and whoever follows the turn answers. A call is the event \
+          `tool.request`, which `POST /sessions/{id}/answers` answers.",
+    example: r#"{
+        "name": "lookup_order",
+        "description": "Looks an order up by its number.",
+        "input_schema": {
+            "type": "object",
+            "properties": {"number": {"type": "string"}},
+            "required": ["number"]
+        },
+        "timeout": 600
+    }"#,
+    disjoint: None,
+    fields: &[
+        required(
+            "name",
+            "Unique within the agent.",
+            Text::new(1, 48).like(&TOOL_NAME).shape(),
+        ),
+        required(
+            "description",
+            "What it does and when to call it, for the model.",
+            Text::new(1, 4096).shape(),
+        ),
+        required(
+            "input_schema",
+            "A JSON Schema (2020-12) of what it is called with: its `type` is `object`. A call that \
+             does not fit is refused before anybody is asked.",
+            Shape::JsonObject(16 << 10),
+        ),
+        optional(
+            "permission",
+            "Whether it may be called: `allow`, also where nothing is said, `ask`, where a \
+             `permission.request` comes first, or `deny`.",
+            Shape::Word(ToolPermission::WORDS),
+        ),
+        optional(
+            "timeout",
+            "Seconds that a call waits for its answer; as the server is configured where nothing \
+             is said (3600).",
+            Shape::Integer {
+                min: 1,
+                max: 86_400,
+            },
+        ),
+        optional(
+            "default",
+            "What is answered where nobody does in time; a failure that says so where nothing is \
+             said.",
+            Shape::Object(&TOOL_DEFAULT),
+        ),
+    ],
+};
+
+static TOOL_DEFAULT: Object = Object {
+    name: "ToolDefault",
+    doc: "An answer to a call.",
+    example: r#"{"content": "nobody is there", "is_error": true}"#,
+    disjoint: None,
+    fields: &[
+        required("content", "What it says.", Text::new(0, 64 << 10).shape()),
+        optional("is_error", "Whether it tells of a failure.", Shape::Boolean),
+    ],
+};
+
+static TOOL_PERMISSIONS: Object = Object {
+    name: "ToolPermissions",
+    doc: "Which tools of an MCP server may be called: `allow`, `ask`, where a `permission.request` \
+          comes first, or `deny`.",
+    example: r#"{"default": "ask", "tools": {"search": "allow", "delete": "deny"}}"#,
+    disjoint: None,
+    fields: &[
+        optional(
+            "default",
+            "For all tools that are not named; `allow` where nothing is said.",
+            Shape::Word(ToolPermission::WORDS),
+        ),
+        optional(
+            "tools",
+            "By their names.",
+            Shape::Map {
+                keys: Some(&MCP_TOOL_NAME),
+                values: &Shape::Word(ToolPermission::WORDS),
+            },
+        ),
+    ],
+};
+
+// CLIs put the server's name in front, and providers take at most 64 characters.
+static TOOL_NAME: Pattern = Pattern::new(
+    "^[A-Za-z_][A-Za-z0-9_-]{0,47}$",
+    "String should match '[A-Za-z_][A-Za-z0-9_-]{0,47}'",
+);
+
+static MCP_TOOL_NAME: Pattern = Pattern::new(
+    r"^[^\x00-\x20\x7f]{1,128}$",
+    "The name of a tool should have 1 to 128 characters, and no spaces or control characters",
+);
+
 static SKILL_NAME: Pattern = Pattern::new(
     "^[a-z0-9][a-z0-9-]{0,63}$",
     "String should match '[a-z0-9][a-z0-9-]{0,63}'",
@@ -36,8 +149,14 @@ static REPOSITORY: Pattern = Pattern::new(
 );
 
 static MCP_NAME: Pattern = Pattern::new(
-    "^[A-Za-z0-9_-]{1,64}$",
-    "String should match '[A-Za-z0-9_-]{1,64}'",
+    // Any name but `aod` (`OWN_MCP_SERVER`), in any case.
+    concat!(
+        "^([B-Zb-z0-9_-][A-Za-z0-9_-]{0,63}",
+        "|[Aa]([A-NP-Za-np-z0-9_-][A-Za-z0-9_-]{0,62})?",
+        "|[Aa][Oo]([A-CE-Za-ce-z0-9_-][A-Za-z0-9_-]{0,61})?",
+        "|[Aa][Oo][Dd][A-Za-z0-9_-]{1,61})$"
+    ),
+    "String should match '[A-Za-z0-9_-]{1,64}', and 'aod' is the name of the agent's own tools",
 );
 
 static HEADER: Pattern = Pattern::new(
@@ -133,6 +252,11 @@ static URL_MCP_SERVER: Object = Object {
                 values: &Text::new(0, 64 << 10).secret().shape(),
             },
         ),
+        optional(
+            "permissions",
+            "Which of its tools may be called; all where nothing is said.",
+            Shape::Object(&TOOL_PERMISSIONS),
+        ),
     ],
 };
 
@@ -181,7 +305,36 @@ mod tests {
             &["owner/repo.rs"],
             &["owner/repo/x", "a/../b", "owner"],
         );
-        takes(&MCP_NAME, &["my_server-1"], &["a b", ""]);
+        takes(
+            &MCP_NAME,
+            &[
+                "my_server-1",
+                "a",
+                "ao",
+                "AO",
+                "aods",
+                "aoe",
+                "ad",
+                "xaod",
+                "-",
+                &"a".repeat(64),
+            ],
+            &[
+                "a b",
+                "",
+                "aod",
+                "AOD",
+                "aOd",
+                &"a".repeat(65),
+                &"b".repeat(65),
+            ],
+        );
+        takes(
+            &TOOL_NAME,
+            &["look_up-2", "_x"],
+            &["", "2x", "a.b", "-x", "a b"],
+        );
+        takes(&MCP_TOOL_NAME, &["a.b/c", "ä"], &["", "a b", "a\n"]);
         takes(&HEADER, &["X-Api-Key"], &["X: y", ""]);
     }
 }

@@ -94,6 +94,30 @@ fn without_a_signal_it_is_killed_at_once() {
     assert_eq!(ending.reason(), Reason::Interrupted);
 }
 
+#[test]
+fn a_turns_time_does_not_count_while_somebody_is_asked() {
+    let mut ending = Ending::new(CLOCK, true);
+    assert_eq!(ending.apply(100, Event::Hold), Action::None);
+    assert_eq!(ending.deadline(), None);
+    // Still held.
+    assert_eq!(ending.apply(200, Event::Hold), Action::None);
+    assert_eq!(ending.apply(50_000, Event::Time), Action::None);
+    assert_eq!(ending.apply(50_000, Event::Release), Action::None);
+    // Silence counts from now on, and of the turn's time 100 are over.
+    assert_eq!(ending.deadline(), Some(50_300));
+    assert_eq!(ending.apply(50_250, Event::Activity), Action::None);
+    assert_eq!(ending.apply(50_500, Event::Activity), Action::None);
+    assert_eq!(ending.apply(50_750, Event::Activity), Action::None);
+    assert_eq!(ending.apply(50_899, Event::Time), Action::None);
+    assert_eq!(ending.apply(50_900, Event::Time), Action::Signal);
+    assert_eq!(ending.reason(), Reason::Timeout);
+    // It may be stopped all the same.
+    let mut ending = Ending::new(CLOCK, true);
+    assert_eq!(ending.apply(1, Event::Hold), Action::None);
+    assert_eq!(ending.apply(2, Event::Interrupt), Action::Signal);
+    assert_eq!(ending.apply(52, Event::Time), Action::Kill);
+}
+
 /// Of a process that may rest.
 const LIVE: Clock = Clock {
     rest_ms: 200,
@@ -159,6 +183,8 @@ proptest! {
             now += pause;
             step(&mut ending, now, event);
         }
+        // Nobody is asked for ever.
+        step(&mut ending, now, Event::Release);
         let mut killed = 0;
         while let Some(deadline) = ending.deadline() {
             now = now.max(deadline);
@@ -169,7 +195,9 @@ proptest! {
     }
 }
 
-const LIVE_EVENTS: [Event; 10] = [
+const LIVE_EVENTS: [Event; 12] = [
+    Event::Hold,
+    Event::Release,
     Event::Time,
     Event::Activity,
     Event::Close,

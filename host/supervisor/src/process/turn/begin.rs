@@ -11,6 +11,7 @@ use aod_supervisor::{
 use rustix::fs::Mode;
 
 use super::{GATHER, Turn, record_exited};
+use crate::process::calls::Calls;
 use crate::process::clients::Clients;
 use crate::process::ending::Ending;
 use crate::process::failure::{Failure, with_causes};
@@ -115,6 +116,7 @@ impl Turn {
             process,
             egress: pipes.egress,
             network_reports: 0,
+            calls: Calls::default(),
             status: None,
             gone_at: 0,
             outputs: [

@@ -7,7 +7,7 @@ use std::io;
 use aod_log::{Kind, Record};
 use aod_resources::event::{
     EventBody, InputState, Level, PermissionAnswer, PermissionRequest, PermissionWithdrawn,
-    TurnInput,
+    ToolWithdrawn, TurnInput,
 };
 use aod_runtime::types::{
     Answer, Block, Capability, Fragment, InjectMode, Injection, InjectionOutcome, InjectionState,
@@ -17,6 +17,7 @@ use aod_runtime::{AdapterError, Conversation};
 use aod_supervisor::Note;
 
 use super::{Effect, Fold, Step, notice};
+use crate::turn::answers::UserAnswer;
 use crate::turn::attachments::Attachments;
 
 /// The state of a turn's dialogue.
@@ -26,7 +27,7 @@ pub(super) struct Dialogue {
     effects: u64,
     /// How many of them are on record.
     done: u64,
-    questions: HashMap<String, Asked>,
+    pub(super) questions: HashMap<String, Asked>,
     /// When the adapter was last told something, in microseconds since the Unix epoch.
     now: i64,
     /// How many ticks are on record.
@@ -44,18 +45,32 @@ pub(in crate::turn) struct Due {
 }
 
 impl Due {
-    fn after(since: i64, milliseconds: u32) -> Self {
+    pub(super) fn after(since: i64, milliseconds: u32) -> Self {
         let at = since.saturating_add(i64::from(milliseconds) * 1000);
         Self { at, since }
     }
 }
 
+/// Who asks, and so who is given the answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Asker {
+    /// The adapter.
+    Adapter,
+    /// A call of a tool that needs a permission: its supervisor has the answer passed on.
+    Permission,
+    /// A call of one of the agent's own tools, in the same way.
+    Tool,
+}
+
 /// A question and what became of it.
 #[derive(Debug)]
-enum Asked {
+pub(super) enum Asked {
     Pending {
+        asker: Asker,
         choices: Vec<String>,
         default: String,
+        /// With a call of a tool: whether the default tells of a failure.
+        is_error: bool,
         due: Due,
     },
     Answered,
@@ -70,6 +85,8 @@ pub(in crate::turn) enum QuestionState {
     Open,
     /// It is none of these choices.
     NoChoice(Vec<String>),
+    /// It is answered by this field of an answer.
+    OtherForm(&'static str),
     /// Another one was given.
     Answered,
     /// The turn is being stopped.
@@ -87,6 +104,8 @@ pub(in crate::turn) enum TimerAction {
         question: String,
         /// What is answered then.
         value: String,
+        /// With a call of a tool: whether that tells of a failure.
+        is_error: bool,
     },
     /// The adapter wishes to be told the time: the tick of this number.
     Tick(u64),
@@ -111,6 +130,19 @@ impl Dialogue {
     pub(super) fn wake(&mut self, milliseconds: u32) {
         self.wake = Some(Due::after(self.now, milliseconds));
     }
+}
+
+/// A question as the store keeps it. What its adapter says of it beyond that may be nested deeper
+/// than is read.
+pub(super) fn question_value(question: &PermissionRequest) -> serde_json::Value {
+    serde_json::to_value(question).unwrap_or_else(|_| {
+        let detail = serde_json::value::RawValue::NULL.to_owned();
+        let shallow = PermissionRequest {
+            detail,
+            ..question.clone()
+        };
+        serde_json::to_value(shallow).unwrap_or_default()
+    })
 }
 
 /// Text for stdin, as supervisors take it.
@@ -138,9 +170,21 @@ pub(in crate::turn) fn for_stdin(
 
 impl Fold {
     /// Whether a question can be given an answer of this value.
-    pub(in crate::turn) fn question_state(&self, question: &str, value: &str) -> QuestionState {
+    pub(in crate::turn) fn question_state(
+        &self,
+        question: &str,
+        answer: &UserAnswer,
+    ) -> QuestionState {
         match self.dialogue.questions.get(question) {
-            Some(Asked::Pending { choices, .. }) => {
+            Some(Asked::Pending { asker, choices, .. }) => {
+                let value = match (answer, asker) {
+                    (UserAnswer::Result { .. }, Asker::Tool) => return QuestionState::Open,
+                    (UserAnswer::Choice(_), Asker::Tool) => {
+                        return QuestionState::OtherForm("content");
+                    }
+                    (UserAnswer::Result { .. }, _) => return QuestionState::OtherForm("answer"),
+                    (UserAnswer::Choice(value), _) => value,
+                };
                 if choices.is_empty() || choices.iter().any(|choice| choice == value) {
                     QuestionState::Open
                 } else {
@@ -158,13 +202,22 @@ impl Fold {
         let pending = self.dialogue.questions.iter();
         let first = pending
             .filter_map(|(question, asked)| match asked {
-                Asked::Pending { default, due, .. } => Some((*due, question, default)),
+                Asked::Pending {
+                    default,
+                    due,
+                    is_error,
+                    ..
+                } => Some((*due, question, default, *is_error)),
                 Asked::Answered | Asked::Dropped => None,
             })
             .min();
-        let default = first.map(|(due, question, value)| {
-            let (question, value) = (question.clone(), value.clone());
-            (due, TimerAction::Default { question, value })
+        let default = first.map(|(due, question, value, is_error)| {
+            let default = TimerAction::Default {
+                question: question.clone(),
+                value: value.clone(),
+                is_error,
+            };
+            (due, default)
         });
         let tick = self
             .dialogue
@@ -203,12 +256,14 @@ impl Fold {
             return self.tell(notice(Level::Warning, "adapter.question", text), step);
         }
         let asked = Asked::Pending {
+            asker: Asker::Adapter,
+            is_error: false,
             choices: question.choices.iter().map(|it| it.id.clone()).collect(),
             default: question.default.clone(),
             due: Due::after(self.dialogue.now, question.deadline_ms),
         };
         if self.is_told() {
-            let noted = Effect::Asked(Box::new(question.clone()));
+            let noted = Effect::Asked(id.clone(), question_value(&question));
             step.effects.push(noted);
         }
         self.tell(EventBody::PermissionRequest(question), step)?;
@@ -225,16 +280,20 @@ impl Fold {
 
     /// A question needs no answer any more; one that has its answer is left as it is.
     pub(super) fn withdraw(&mut self, question: String, step: &mut Step<'_>) -> io::Result<()> {
-        match self.dialogue.questions.get_mut(&question) {
-            Some(asked @ Asked::Pending { .. }) => *asked = Asked::Dropped,
-            _ => return Ok(()),
-        }
+        let asked = self.dialogue.questions.get_mut(&question);
+        let Some(asked @ Asked::Pending { .. }) = asked else {
+            return Ok(());
+        };
+        let dropped = std::mem::replace(asked, Asked::Dropped);
         self.settled(&question, step);
         let request_id = question;
-        self.tell(
-            EventBody::PermissionWithdrawn(PermissionWithdrawn { request_id }),
-            step,
-        )
+        let told = match dropped {
+            Asked::Pending {
+                asker: Asker::Tool, ..
+            } => EventBody::ToolWithdrawn(ToolWithdrawn { request_id }),
+            _ => EventBody::PermissionWithdrawn(PermissionWithdrawn { request_id }),
+        };
+        self.tell(told, step)
     }
 
     /// Takes a record of the dialogue.
@@ -303,14 +362,22 @@ impl Fold {
         else {
             return Ok(());
         };
-        *asked = Asked::Answered;
+        let Asked::Pending { asker, .. } = std::mem::replace(asked, Asked::Answered) else {
+            return Ok(());
+        };
         self.settled(&answer.question, step);
+        if asker == Asker::Tool {
+            return self.tell_result(answer, step);
+        }
         let told = EventBody::PermissionAnswer(PermissionAnswer {
             request_id: answer.question.clone(),
             answer: answer.value.clone(),
             by_default: answer.by_default,
         });
         self.tell(told, step)?;
+        if asker != Asker::Adapter {
+            return Ok(());
+        }
         let answer = Input::Answer(Answer {
             question: answer.question,
             value: answer.value,

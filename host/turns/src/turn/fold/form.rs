@@ -1,22 +1,9 @@
 //! The form that a turn's answer must have.
 
+pub use aod_egress::json_schema;
 use aod_resources::event::{Failure, FailureKind, StopKind, TurnResult};
-use jsonschema::{PatternOptions, Validator};
 use serde_json::Value;
 use serde_json::value::RawValue;
-
-/// A JSON Schema (2020-12), ready to be held against values: answers, and what users set.
-/// References lead nowhere outside of it, and patterns are matched in linear time.
-///
-/// # Errors
-/// What is wrong with the schema.
-pub fn json_schema(schema: &Value) -> Result<Validator, String> {
-    jsonschema::options()
-        .with_draft(jsonschema::Draft::Draft202012)
-        .with_pattern_options(PatternOptions::regex())
-        .build(schema)
-        .map_err(|error| error.to_string())
-}
 
 /// Holds a result against the form that was asked for, if one was: the answer is what the CLI gives
 /// as one, or its text. One that does not fit fails the turn.

@@ -1,6 +1,7 @@
 //! Dialogues, with the real adapter for agents that speak a protocol over stdio.
 
 use super::*;
+use crate::turn::answers::UserAnswer;
 use crate::turn::fold::{QuestionState, TimerAction};
 
 fn adapter() -> Arc<Adapter> {
@@ -54,9 +55,13 @@ fn outside(advance: Advance) -> Vec<(u64, aod_supervisor::Effect)> {
         .into_iter()
         .filter_map(|effect| match effect {
             Effect::Outside(seq, effect) => Some((seq, effect)),
-            Effect::Remember(_) | Effect::Asked(_) | Effect::Settled(_) => None,
+            Effect::Remember(_) | Effect::Asked(..) | Effect::Settled(_) => None,
         });
     each.collect()
+}
+
+fn choice(value: &str) -> UserAnswer {
+    UserAnswer::Choice(value.to_owned())
 }
 
 impl Bench {
@@ -69,6 +74,7 @@ impl Bench {
             question: question.to_owned(),
             value: value.to_owned(),
             by_default: false,
+            is_error: false,
         };
         let json = serde_json::to_string(&answer).unwrap();
         self.append(Kind::Answer, Flags::NONE, &json);
@@ -100,16 +106,16 @@ fn the_same_records_give_the_same_effects_however_often_they_are_read() {
     step(&bench, &mut stepwise);
     assert_eq!(stepwise.done(), 2);
     assert_eq!(
-        stepwise.question_state("permission-1-1", "y"),
+        stepwise.question_state("permission-1-1", &choice("y")),
         QuestionState::Open
     );
     assert_eq!(
-        stepwise.question_state("permission-1-2", "y"),
+        stepwise.question_state("permission-1-2", &choice("y")),
         QuestionState::Unknown
     );
     let choices = vec!["y".to_owned(), "n".to_owned()];
     assert_eq!(
-        stepwise.question_state("permission-1-1", "maybe"),
+        stepwise.question_state("permission-1-1", &choice("maybe")),
         QuestionState::NoChoice(choices)
     );
     // The deadline counts from the record that asked.
@@ -124,7 +130,7 @@ fn the_same_records_give_the_same_effects_however_often_they_are_read() {
     bench.say(&asked(8));
     step(&bench, &mut stepwise);
     assert_eq!(
-        stepwise.question_state("permission-1-1", "y"),
+        stepwise.question_state("permission-1-1", &choice("y")),
         QuestionState::Answered
     );
     bench.answer("permission-1-2", "n");
@@ -181,7 +187,7 @@ fn a_stopped_turn_takes_no_answer() {
     // A session, the prompt, "cancelled" to the question, and the wish to stop.
     assert_eq!(effects.len(), 4);
     assert_eq!(
-        fold.question_state("permission-1-1", "y"),
+        fold.question_state("permission-1-1", &choice("y")),
         QuestionState::Dropped
     );
     assert_eq!(fold.next_due(), None);
