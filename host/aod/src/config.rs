@@ -4,6 +4,7 @@ mod egress;
 mod explain;
 mod host;
 mod http;
+mod retention;
 mod sections;
 mod webhooks;
 
@@ -19,9 +20,8 @@ use serde::{Deserialize, Serialize};
 use self::egress::Egress;
 use self::http::Http;
 pub(crate) use self::http::Stream;
-use self::sections::{
-    Admission, Compat, Git, Limits, Live, Retention, Sandbox, SandboxNetwork, Turn,
-};
+use self::retention::{Checkpoints, Retention};
+use self::sections::{Admission, Compat, Git, Limits, Live, Sandbox, SandboxNetwork, Turn};
 pub(crate) use self::sections::{Log, LogFormat};
 use self::webhooks::Webhooks;
 
@@ -52,6 +52,7 @@ pub(crate) struct Settings {
     pub(crate) log: Log,
     admission: Admission,
     retention: Retention,
+    checkpoints: Checkpoints,
     live: Live,
     pub(crate) stream: Stream,
     http: Http,
@@ -73,6 +74,7 @@ impl Default for Settings {
             log: Log::default(),
             admission: Admission::default(),
             retention: Retention::default(),
+            checkpoints: Checkpoints::default(),
             live: Live::default(),
             stream: Stream::default(),
             http: Http::default(),
@@ -121,6 +123,8 @@ impl Settings {
         if self.admission.max_running == 0 || self.limits.sessions_per_user == 0 {
             bail!("admission.max_running and limits.sessions_per_user should be 1 or more");
         }
+        self.retention.check()?;
+        self.checkpoints.check()?;
         self.webhooks.check()?;
         if self
             .limits

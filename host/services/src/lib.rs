@@ -14,6 +14,7 @@ pub mod credentials;
 pub mod environments;
 mod error;
 pub mod files;
+mod forks;
 pub mod health;
 mod host;
 mod labels;

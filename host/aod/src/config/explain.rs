@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result};
 use super::{Overrides, Settings};
 
 /// Settings that have no value unless one is given.
-const OPTIONAL: [(&str, &str); 7] = [
+const OPTIONAL: [(&str, &str); 8] = [
     ("limits", "user_day_rounds"),
     ("limits", "user_day_output_tokens"),
     ("limits", "user_day_cost_usd"),
@@ -16,6 +16,7 @@ const OPTIONAL: [(&str, &str); 7] = [
     ("egress", "ca_file"),
     ("retention", "age"),
     ("retention", "bytes"),
+    ("retention", "files"),
 ];
 
 impl Settings {

@@ -47,10 +47,8 @@ impl Settings {
             live: aod_turns::LiveConfig {
                 idle: self.live.idle,
             },
-            retention: aod_turns::RetentionConfig {
-                age: self.retention.age,
-                bytes: self.retention.bytes.map(|bytes| bytes.as_u64()),
-            },
+            retention: self.retention.settings(),
+            checkpoints: self.checkpoints.settings(),
             log: aod_log::Options {
                 fsync: match self.log.fsync {
                     Fsync::Always => aod_log::Fsync::Always,

@@ -131,18 +131,6 @@ pub(super) struct Live {
     pub(super) idle: Duration,
 }
 
-/// What is kept of each session's history. Nothing is deleted where nothing is said.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(super) struct Retention {
-    /// What is older may be deleted.
-    #[serde(with = "humantime_serde", skip_serializing_if = "Option::is_none")]
-    pub(super) age: Option<Duration>,
-    /// What a session's log has beyond this may be deleted, oldest first.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) bytes: Option<ByteSize>,
-}
-
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Compat {

@@ -27,7 +27,7 @@ fn a_setting_is_shown_with_where_it_comes_from_or_as_not_set() {
         "data_dir = \"/elsewhere\"  # command line"
     );
     assert!(line("max_running").ends_with("# default"), "{text}");
-    for unset in ["memory", "age", "bytes"] {
+    for unset in ["memory", "age", "bytes", "files"] {
         assert_eq!(line(&format!("# {unset}")), format!("# {unset} is not set"));
     }
     assert!(!text.contains(".rs:"), "{text}");
