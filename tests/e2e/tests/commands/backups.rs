@@ -239,6 +239,11 @@ async fn a_backup_that_was_cut_short_or_changed_is_never_taken_for_a_whole_one()
     aod(&server, &["vault", "verify"]).good();
     let shown = aod(&server, &["session", "logs", &session.id]).good();
     assert!(shown.contains("hello"), "{shown}");
+    // Its files are in no such backup, and nothing pretends that they are.
+    let shown = aod(&server, &["session", "show", &session.id, "--json"]).json();
+    assert_eq!(shown["resumable"], false, "{shown}");
+    aod(&server, &["session", "prompt", &session.id, "more"]).failed(75);
+    aod(&server, &["session", "fork", &session.id]).failed(75);
 }
 
 #[tokio::test]
