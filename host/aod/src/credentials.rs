@@ -24,6 +24,14 @@ pub(crate) enum CredentialCommand {
     Set {
         /// `provider_key:<provider>`, `runtime_token:<name>` or `env:<NAME>`.
         name: String,
+        /// For `env:<NAME>`: a host that it is for, with a port where that is not 443; may be
+        /// repeated. Sandboxes then have a placeholder, and requests to these hosts the value.
+        /// Without it, a credential keeps the hosts that it has.
+        #[arg(long = "host", value_name = "HOST")]
+        hosts: Vec<String>,
+        /// Take its hosts away: the value enters sandboxes.
+        #[arg(long, conflicts_with = "hosts")]
+        no_hosts: bool,
     },
     /// List what is registered, and when it was last used.
     Ls {
@@ -45,12 +53,22 @@ impl CredentialCommand {
             .enable_all()
             .build()?;
         match self {
-            Self::Set { name } => {
+            Self::Set {
+                name,
+                hosts,
+                no_hosts,
+            } => {
                 let value = read_value(&name)?;
-                let body = json!({ "value": *value });
+                let mut body = json!({ "value": *value });
+                if no_hosts || !hosts.is_empty() {
+                    body["hosts"] = json!(hosts);
+                }
                 let path = path(&name);
                 let set = runtime.block_on(client.json(Method::PUT, &path, Some(&body)))?;
-                eprintln!("set {name}");
+                match names(&set["hosts"]) {
+                    hosts if hosts.is_empty() => eprintln!("set {name}"),
+                    hosts => eprintln!("set {name} for {hosts}"),
+                }
                 if let Value::String(hint) = &set["hint"] {
                     eprintln!("aod: warning: {hint}");
                 }
@@ -105,6 +123,15 @@ fn path(name: &str) -> String {
     format!("/credentials/{}", segment(name))
 }
 
+/// A list of texts, as people read it.
+fn names(list: &Value) -> String {
+    let names = list.as_array().into_iter().flatten();
+    names
+        .filter_map(Value::as_str)
+        .collect::<Vec<_>>()
+        .join(", ")
+}
+
 fn table(credentials: &Value) -> String {
     let mut text = String::new();
     for credential in credentials.as_array().into_iter().flatten() {
@@ -113,8 +140,12 @@ fn table(credentials: &Value) -> String {
             Some(at) => format!("last used {at}"),
             None => "never used".to_owned(),
         };
+        let hosts = match names(&credential["hosts"]) {
+            hosts if hosts.is_empty() => hosts,
+            hosts => format!("  for {hosts}"),
+        };
         let line = format!(
-            "{:<32}  {:<28}  set {}  {used}\n",
+            "{:<32}  {:<28}  set {}  {used}{hosts}\n",
             get("name").unwrap_or_default(),
             get("variable").unwrap_or("-"),
             get("updated_at").unwrap_or_default(),
@@ -147,5 +178,7 @@ mod tests {
             "{}",
             table(&row)
         );
+        let row = json!([{"name": "env:X", "hosts": ["a.example", "b.example:8443"]}]);
+        assert!(table(&row).ends_with("  for a.example, b.example:8443\n"));
     }
 }

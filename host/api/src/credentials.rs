@@ -1,7 +1,7 @@
 //! `/credentials`: the caller's registered credentials. Values go in and never come out.
 
-use aod_resources::NOT_BLANK;
 use aod_resources::shape::{Shape, Text};
+use aod_resources::{CREDENTIAL_HOSTS, NOT_BLANK};
 use aod_services::credentials::{CredentialEvent, CredentialInfo, Registered};
 use axum::Json;
 use axum::extract::{FromRequestParts, Path, State};
@@ -29,10 +29,16 @@ pub(crate) fn routes() -> OpenApiRouter<Api> {
 
 aod_resources::input! {
     /// A credential's value.
-    example r#"{"value": "sk-…"}"#
+    example r#"{"value": "sk-…", "hosts": ["api.example.com"]}"#
     pub(crate) struct NewValue {
         /// The value, at most 64 KiB. It goes in, never out.
         required value: SecretString = Text::new(1, 64 << 10).in_bytes().like(&NOT_BLANK).secret().shape(),
+        /// For `env:<NAME>`: the hosts that it is for. Sandboxes then have a placeholder in the
+        /// variable, and requests to these hosts, over TLS, have the value instead: in any header,
+        /// in `Basic` credentials, or as a parameter of the query. A host is one name, with a port
+        /// where that is not 443. Where nothing is said, a credential keeps its hosts; `[]` takes
+        /// them away, so that the value enters sandboxes.
+        optional hosts: Option<Vec<String>> = CREDENTIAL_HOSTS,
     }
 }
 
@@ -132,10 +138,10 @@ async fn set(
     Name { name }: Name,
     Body { value, .. }: Body<NewValue>,
 ) -> Result<Json<Registered>, ApiError> {
-    let NewValue { value } = value;
+    let NewValue { value, hosts } = value;
     let registered = api
         .credentials
-        .set(caller.user, caller.actor(), name, value)
+        .set(caller.user, caller.actor(), name, value, hosts)
         .await?;
     Ok(Json(registered))
 }

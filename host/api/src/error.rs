@@ -252,6 +252,9 @@ impl From<aod_services::Error> for ApiError {
             | Error::MaskWithoutValue { .. }
             | Error::CredentialUnknown { .. }
             | Error::CredentialReserved { .. }
+            | Error::CredentialHost { .. }
+            | Error::CredentialWithoutHosts { .. }
+            | Error::CredentialNoHeader
             | Error::UserName
             | Error::WebhookUrl { .. }
             | Error::IdempotencyMismatch => Self::unprocessable(text),

@@ -7,7 +7,7 @@ use aod_launch::SecretBytes;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use crate::Policy;
+use crate::{Interception, Policy};
 
 /// What a sandbox's egress program is told, once, over its stdin. It may hold secrets: it is never
 /// stored, and its debug output has none.
@@ -20,6 +20,9 @@ pub struct Config {
     /// Certificates, as PEM, that are trusted besides the public authorities.
     #[serde(default)]
     pub authorities: Option<String>,
+    /// What the proxy puts into requests to certain hosts.
+    #[serde(default)]
+    pub interception: Option<Interception>,
 }
 
 /// What a listening socket is for.

@@ -15,14 +15,19 @@
 //! - [`Service::Forward`] passes a connection on as it is, to a name that the operator maps to an
 //!   address, for programs that know no proxy.
 //!
+//! Tunnels to the hosts of an [`Interception`] end at the proxy, which puts credentials into the
+//! requests that come through them.
+//!
 //! What it refuses it reports to its starter, a [`Report`] a line on stdout.
 
 mod address;
 mod config;
+mod interception;
 mod policy;
 mod report;
 
 pub use address::{is_own, is_public};
 pub use config::{Config, Credential, Gateway, MappedHost, Sent, Service, Upstream};
-pub use policy::{Policy, Refusal, Target};
+pub use interception::{BoundCredential, HostError, HostPort, Interception};
+pub use policy::{Policy, Refusal, Target, host_name};
 pub use report::{Outcome, Report};

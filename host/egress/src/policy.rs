@@ -151,6 +151,14 @@ impl Policy {
     }
 }
 
+/// The one form of a host's name or address, by which two are told to be the same.
+///
+/// # Errors
+/// [`Refusal::Name`] for what cannot be one.
+pub fn host_name(host: &str) -> Result<String, Refusal> {
+    normalize(host)
+}
+
 /// A name in lower case and without the root's dot; an address in its one form.
 ///
 /// Resolvers take numbers such as `2130706433` and `0x7f.1` for addresses. Here they are no names,

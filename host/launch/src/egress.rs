@@ -12,12 +12,16 @@ use serde::{Deserialize, Serialize};
 use crate::data::ABOVE;
 use crate::start::start_with;
 use crate::{
-    Input, KillRoute, Launch, Output, PolledLimits, Process, SecretBytes, SignalRoute, StartOptions,
+    Flag, Input, KillRoute, Launch, Output, PolledLimits, Process, SecretBytes, SignalRoute,
+    StartOptions,
 };
 
+/// The descriptor under which the server finds the [`Flag`] that says whether the command may use
+/// what the server adds to its requests.
+pub const IN_USE_FLAG: i32 = 3;
 /// The first descriptor under which the server finds the listening sockets, in the order of
 /// [`Egress::listen`].
-pub const FIRST_SOCKET: i32 = 3;
+pub const FIRST_SOCKET: i32 = 4;
 /// A server that dies so often is not started again: connections wait in vain then.
 const MAX_FAILURES: u32 = 20;
 /// The longest line of a server's report; what is longer is dropped.
@@ -28,8 +32,8 @@ const MAX_LINE: usize = 16 << 10;
 ///
 /// The program is started when somebody connects, by whoever started the command, and ends when
 /// nobody has been connected for a while, so that a command without network traffic costs nothing.
-/// It reads its configuration from stdin, has the sockets as descriptors from [`FIRST_SOCKET`] on,
-/// and may write lines to stdout, which are for the starter.
+/// It reads its configuration from stdin, has the sockets as descriptors from [`FIRST_SOCKET`] on
+/// and the flag as [`IN_USE_FLAG`], and may write lines to stdout, which are for the starter.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Egress {
     /// Descriptor under which the launcher writes which process is in the namespace, as JSON with
@@ -53,6 +57,7 @@ pub struct EgressServer {
     sockets: Vec<OwnedFd>,
     program: PathBuf,
     config: SecretBytes,
+    in_use: Flag,
     running: Option<Running>,
     failures: u32,
 }
@@ -66,13 +71,26 @@ struct Running {
 }
 
 impl EgressServer {
-    pub(crate) fn new(egress: &Egress, sockets: Vec<OwnedFd>) -> Self {
-        Self {
+    pub(crate) fn new(egress: &Egress, sockets: Vec<OwnedFd>) -> io::Result<Self> {
+        Ok(Self {
             sockets,
             program: egress.program.clone(),
             config: egress.config.clone(),
+            in_use: Flag::new(true)?,
             running: None,
             failures: 0,
+        })
+    }
+
+    /// Says whether the command may use what the program adds to its requests: from now on, for
+    /// the program that runs and those that follow. At first it may.
+    ///
+    /// # Errors
+    /// When that cannot be said.
+    pub fn set_in_use(&self, in_use: bool) -> io::Result<()> {
+        match self.in_use.is_set() == in_use {
+            true => Ok(()),
+            false => self.in_use.set(in_use),
         }
     }
 
@@ -139,7 +157,8 @@ impl EgressServer {
             output: Output::Joined,
             umask: None,
         };
-        let mut given = Vec::with_capacity(self.sockets.len());
+        let mut given = Vec::with_capacity(self.sockets.len() + 1);
+        given.push((crate::data::lift(&self.in_use)?, IN_USE_FLAG));
         for (socket, number) in self.sockets.iter().zip(FIRST_SOCKET..ABOVE) {
             given.push((crate::data::lift(socket)?, number));
         }

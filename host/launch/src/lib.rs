@@ -19,6 +19,7 @@ mod child;
 mod data;
 mod disk;
 mod egress;
+mod flag;
 pub mod init;
 mod ipc;
 mod launch;
@@ -31,7 +32,8 @@ mod secret_bytes;
 mod start;
 mod usage;
 
-pub use egress::{Egress, EgressServer, FIRST_SOCKET};
+pub use egress::{Egress, EgressServer, FIRST_SOCKET, IN_USE_FLAG};
+pub use flag::Flag;
 pub use launch::{DataFd, DiskLimit, EnvVar, KillRoute, Launch, PolledLimits, SignalRoute};
 pub use limits::{LimitExceeded, LimitPoller};
 pub use memory::protect_memory;

@@ -175,7 +175,8 @@ pub(crate) fn start_with(
                     .listen(process.id(), &egress.listen)
                     .map_err(|error| with_last_words(error, &mut process, &pipes))
                     .map_err(failed("open the sandbox's network"))?;
-                pipes.egress = Some(EgressServer::new(egress, sockets));
+                let server = EgressServer::new(egress, sockets).map_err(failed("make a flag"))?;
+                pipes.egress = Some(server);
             }
             Ok((process, pipes))
         }

@@ -26,12 +26,12 @@ use crate::{
 
 pub use self::fields::Input;
 pub use self::mcp::{MASK, McpPart, mcp_secret_name};
+pub use self::parts::{CREDENTIAL_HOSTS, LABELS, NAME, NOT_BLANK};
 use self::parts::{
     CREDENTIAL_MODE, GIT_IDENTITY, JSON_SCHEMA, LIMITS, MCP_SERVERS, METADATA, NETWORKING,
     OPEN_VARIABLES, PACKAGES, PROJECT_CONFIG, PROMPT, RESOURCES, SESSION_WEBHOOK, SETTINGS,
     SETUP_TIMEOUT, SKILLS, TEXT, TIMEOUT, TURN, VARIABLES, VERSION, WORD,
 };
-pub use self::parts::{LABELS, NAME, NOT_BLANK};
 pub(crate) use self::parts::{MCP_SERVER, SKILL};
 use self::shape::Shape;
 pub use self::webhooks::{NewSessionWebhook, NewWebhook, WebhookChanges, WebhookRotation};

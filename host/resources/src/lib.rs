@@ -28,10 +28,10 @@ pub use environment::{
 };
 pub use file::{FileEntry, FileKind, FilePath, PathProblem};
 pub use input::{
-    AgentChanges, BlockInput, EnvironmentChanges, Input, LABELS, MASK, McpPart, NAME, NOT_BLANK,
-    NewAgent, NewEnvironment, NewFork, NewPrompt, NewResource, NewRestore, NewSession,
-    NewSessionWebhook, NewWebhook, PromptInput, Secrets, SessionChanges, WebhookChanges,
-    WebhookRotation, WhenBusy, mcp_secret_name, shape,
+    AgentChanges, BlockInput, CREDENTIAL_HOSTS, EnvironmentChanges, Input, LABELS, MASK, McpPart,
+    NAME, NOT_BLANK, NewAgent, NewEnvironment, NewFork, NewPrompt, NewResource, NewRestore,
+    NewSession, NewSessionWebhook, NewWebhook, PromptInput, Secrets, SessionChanges,
+    WebhookChanges, WebhookRotation, WhenBusy, mcp_secret_name, shape,
 };
 
 /// The variable that the host sets in every sandbox and that nobody else may: without its home no

@@ -3,7 +3,7 @@
 use aod_resources::{Actor, CredentialAction, CredentialKind, HOME_VARIABLE, Timestamp};
 use aod_runtime::types::Credential as Declared;
 use aod_store::{AuditEntry, Credential, NewCredential, Store};
-use aod_turns::{PLAIN, Seals};
+use aod_turns::{HostPort, PLAIN, Seals};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -29,6 +29,9 @@ pub struct CredentialInfo {
     pub kind: CredentialKind,
     /// The variable in which sessions get it; `null` while no loaded runtime declares it.
     pub variable: Option<String>,
+    /// The hosts that it is for, where they are named: sandboxes have a placeholder in the variable,
+    /// and requests to these hosts, over TLS, have the value instead.
+    pub hosts: Vec<String>,
     /// When it was first set.
     pub created_at: Timestamp,
     /// When its value was last set.
@@ -103,17 +106,20 @@ impl Credentials {
         Ok(info(credential, &self.runtimes.credentials()))
     }
 
-    /// Registers a credential, or gives it a new value.
+    /// Registers a credential, or gives it a new value. Where no hosts are named, it keeps those
+    /// that it has.
     ///
     /// # Errors
-    /// [`Error::CredentialUnknown`] where no loaded runtime declares such a credential, and
-    /// [`Error::CredentialReserved`] for a variable that the sandbox sets.
+    /// [`Error::CredentialUnknown`] where no loaded runtime declares such a credential,
+    /// [`Error::CredentialReserved`] for a variable that the sandbox sets, and what is wrong with
+    /// the hosts, or with a value that is for hosts.
     pub async fn set(
         &self,
         owner: Uuid,
         actor: Actor,
         name: String,
         value: SecretString,
+        hosts: Option<Vec<String>>,
     ) -> Result<Registered> {
         if name.strip_prefix(PLAIN) == Some(HOME_VARIABLE) {
             return Err(Error::CredentialReserved { name });
@@ -128,12 +134,19 @@ impl Credentials {
         let Some(kind) = known else {
             return Err(unknown(&name, &declared));
         };
+        let hosts = hosts
+            .map(|hosts| checked_hosts(&name, &hosts))
+            .transpose()?;
+        if !is_header(&value) && self.has_hosts(owner, &name, hosts.as_deref()).await? {
+            return Err(Error::CredentialNoHeader);
+        }
         let blob = self.seals.seal(&Credential::key(owner, &name), &value)?;
         let hint = hint(&name, &value, &declared);
         let new = NewCredential {
             owner,
             kind,
             name,
+            hosts,
             blob,
             at: Timestamp::now(),
         };
@@ -142,6 +155,18 @@ impl Credentials {
             credential: info(credential, &declared),
             hint,
         })
+    }
+
+    /// Whether a credential that is about to be set will have hosts.
+    async fn has_hosts(&self, owner: Uuid, name: &str, given: Option<&[String]>) -> Result<bool> {
+        if let Some(given) = given {
+            return Ok(!given.is_empty());
+        }
+        match self.store.credential(owner, name.to_owned()).await {
+            Ok(credential) => Ok(!credential.hosts.is_empty()),
+            Err(aod_store::Error::NotFound { .. }) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Deletes a credential with its value. Running turns keep what they were given.
@@ -175,10 +200,39 @@ fn info(credential: Credential, declared: &[Declared]) -> CredentialInfo {
         variable: variable(&credential.name, declared),
         name: credential.name,
         kind: credential.kind,
+        hosts: credential.hosts,
         created_at: credential.created_at,
         updated_at: credential.updated_at,
         last_used_at: credential.last_used_at,
     }
+}
+
+/// Hosts in their one form, each once.
+fn checked_hosts(name: &str, given: &[String]) -> Result<Vec<String>> {
+    if !given.is_empty() && !name.starts_with(PLAIN) {
+        let name = name.to_owned();
+        return Err(Error::CredentialWithoutHosts { name });
+    }
+    let mut hosts = Vec::with_capacity(given.len());
+    for host in given {
+        let checked: HostPort = host.parse().map_err(|problem| Error::CredentialHost {
+            host: host.clone(),
+            problem,
+        })?;
+        let shown = checked.to_string();
+        if !hosts.contains(&shown) {
+            hosts.push(shown);
+        }
+    }
+    Ok(hosts)
+}
+
+/// Whether a value can stand in a header (RFC 9110, section 5.5).
+fn is_header(value: &SecretString) -> bool {
+    let bytes = value.expose_secret().bytes();
+    bytes
+        .into_iter()
+        .all(|byte| byte == b'\t' || (byte >= b' ' && byte != 0x7f))
 }
 
 /// The variable that a credential becomes, if there is such a credential.
@@ -263,6 +317,42 @@ mod tests {
             "runtime_token:acme",
         ] {
             assert_eq!(known(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn hosts_are_kept_in_one_form_and_only_for_variables() {
+        let hosts = |name: &str, given: &[&str]| {
+            let given: Vec<String> = given.iter().map(|&host| host.to_owned()).collect();
+            checked_hosts(name, &given).map_err(|error| error.to_string())
+        };
+        let kept = hosts(
+            "env:X",
+            &["API.example.com.", "api.example.com:443", "a.b:8443"],
+        );
+        assert_eq!(kept.unwrap(), ["api.example.com", "a.b:8443"]);
+        assert!(hosts("provider_key:acme", &[]).unwrap().is_empty());
+        let refused = hosts("provider_key:acme", &["a.b"]).unwrap_err();
+        assert!(
+            refused.starts_with("hosts: ") && refused.contains("env:<NAME>"),
+            "{refused}"
+        );
+        let refused = hosts("env:X", &["10.0.0.1"]).unwrap_err();
+        assert!(
+            refused.starts_with("hosts: \"10.0.0.1\" should"),
+            "{refused}"
+        );
+    }
+
+    #[test]
+    fn what_no_header_holds_is_told() {
+        for (value, good) in [
+            ("a b\tc", true),
+            ("ü", true),
+            ("a\nb", false),
+            ("a\0", false),
+        ] {
+            assert_eq!(is_header(&value.into()), good, "{value:?}");
         }
     }
 

@@ -199,6 +199,29 @@ pub enum Error {
         /// Its name.
         name: String,
     },
+    /// A credential's host is none.
+    #[error("hosts: {host:?} {problem}")]
+    CredentialHost {
+        /// What was given.
+        host: String,
+        /// What is wrong with it.
+        problem: aod_turns::HostError,
+    },
+    /// The credential is one whose hosts are not for its user to name.
+    #[error(
+        "hosts: only credentials named env:<NAME> have hosts; where {name} is sent is for its \
+         runtime to say"
+    )]
+    CredentialWithoutHosts {
+        /// Its name.
+        name: String,
+    },
+    /// The credential could not be put into a request.
+    #[error(
+        "value: a credential with hosts is sent in headers of requests, which hold neither ends of \
+         lines nor other control characters"
+    )]
+    CredentialNoHeader,
     /// A user's name is none.
     #[error("a user's name should have 1 to 200 characters")]
     UserName,

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use crate::{
     Error, NewAuditEntry, Result, SealedKey, SealedKind, Store, audit, sealed,
-    sql::{self, At, Id},
+    sql::{self, At, Id, Json},
 };
 
 /// A credential without its value.
@@ -18,6 +18,8 @@ pub struct Credential {
     pub name: String,
     /// Its kind.
     pub kind: CredentialKind,
+    /// The hosts that it is for; empty: it enters sandboxes.
+    pub hosts: Vec<String>,
     /// When it was first set.
     pub created_at: Timestamp,
     /// When its value was last set.
@@ -35,6 +37,8 @@ pub struct NewCredential {
     pub name: String,
     /// Its kind.
     pub kind: CredentialKind,
+    /// The hosts that it is for; none: those that it has, where it is there already.
+    pub hosts: Option<Vec<String>>,
     /// Its value, sealed for [`NewCredential::key`].
     pub blob: Vec<u8>,
     /// Now.
@@ -74,6 +78,7 @@ impl Credential {
             owner: sql::id(row, "owner")?,
             name: row.get("name")?,
             kind: row.get("kind").map(|sql::Word(kind)| kind)?,
+            hosts: row.get("hosts").map(|Json(hosts)| hosts)?,
             created_at: sql::at(row, "created_at")?,
             updated_at: sql::at(row, "updated_at")?,
             last_used_at: sql::at_opt(row, "last_used_at")?,
@@ -95,9 +100,10 @@ impl Store {
                 .query_row((Id(new.owner), &new.name), |row| row.get(0))?;
             let credential = db
                 .prepare_cached(
-                    "INSERT INTO credentials (owner, name, kind, created_at, updated_at)
-                     VALUES (:owner, :name, :kind, :at, :at)
-                     ON CONFLICT (owner, name) DO UPDATE SET kind = :kind, updated_at = :at
+                    "INSERT INTO credentials (owner, name, kind, hosts, created_at, updated_at)
+                     VALUES (:owner, :name, :kind, coalesce(:hosts, '[]'), :at, :at)
+                     ON CONFLICT (owner, name) DO UPDATE SET
+                        kind = :kind, hosts = coalesce(:hosts, hosts), updated_at = :at
                      RETURNING *",
                 )?
                 .query_row(
@@ -105,6 +111,7 @@ impl Store {
                         ":owner": Id(new.owner),
                         ":name": new.name,
                         ":kind": new.kind.as_str(),
+                        ":hosts": new.hosts.as_ref().map(Json),
                         ":at": At(new.at),
                     },
                     Credential::from_row,

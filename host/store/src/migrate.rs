@@ -7,7 +7,7 @@ use rusqlite::{Connection, TransactionBehavior};
 use crate::{Error, Result};
 
 /// Migration `n` (from 1) takes a file from version `n - 1` to `n`. Published ones never change.
-const MIGRATIONS: [&str; 12] = [
+const MIGRATIONS: [&str; 13] = [
     include_str!("migrations/0001_core.sql"),
     include_str!("migrations/0002_credentials.sql"),
     include_str!("migrations/0003_answers.sql"),
@@ -20,6 +20,7 @@ const MIGRATIONS: [&str; 12] = [
     include_str!("migrations/0010_requests.sql"),
     include_str!("migrations/0012_webhooks.sql"),
     include_str!("migrations/0014_checkpoints.sql"),
+    include_str!("migrations/0016_credential_hosts.sql"),
 ];
 
 /// Marks the file as ours, so that another program's database is not taken for an empty one.

@@ -27,6 +27,7 @@ mod sizes;
 mod turn;
 
 pub use adapters::{Adapters, Build};
+pub use aod_egress::{HostError, HostPort};
 pub use checkpoints::{CheckpointConfig, RestoreError};
 pub use config::{
     AdmissionConfig, Config, EgressConfig, LiveConfig, RetentionConfig, SandboxConfig, TurnConfig,

@@ -5,6 +5,7 @@ mod precedence;
 
 use std::collections::{BTreeMap, HashSet};
 
+use aod_egress::HostPort;
 use aod_runtime::types::{self, Description, McpStdio, McpTransport, McpUrl, McpValue};
 use aod_store::{Credential, SealedKind, SealedRecord, SessionRecord, Store};
 use aod_supervisor::Redactor;
@@ -15,6 +16,7 @@ use url::Url;
 use self::precedence::{Candidates, Source, winners};
 use crate::git::{self, Tokens};
 use crate::mcp::{mcp_key, mcp_names};
+use crate::network::bound_hosts;
 use crate::seal::Seals;
 use crate::{Error, Result};
 
@@ -32,6 +34,8 @@ pub(crate) struct TurnSecrets {
     pub(crate) tokens: Tokens,
     /// Those that the sandbox has only placeholders of, by their names.
     brokered: IndexMap<String, SecretString>,
+    /// The hosts of those variables that are for certain hosts alone.
+    pub(crate) bound: BTreeMap<String, Vec<HostPort>>,
     /// The names of the user's credentials that were taken.
     pub(crate) credentials: Vec<String>,
 }
@@ -69,12 +73,12 @@ impl TurnSecrets {
         })
     }
 
-    /// Whether a provider's credential enters the sandbox.
+    /// Whether a credential enters the sandbox that could stay outside: a provider's, or one that is
+    /// for certain hosts.
     pub(crate) fn holds_credentials(&self, description: &Description) -> bool {
-        let mut kinds = description.credentials.iter();
-        kinds.any(|kind| {
-            self.variables.contains_key(&kind.variable) && !self.is_open(&kind.variable)
-        })
+        let kinds = description.credentials.iter();
+        let mut variables = kinds.map(|kind| &kind.variable).chain(self.bound.keys());
+        variables.any(|name| self.variables.contains_key(name) && !self.is_open(name))
     }
 
     /// Those that nobody may see, the ones that are kept out of the sandbox among them.
@@ -227,10 +231,15 @@ pub(crate) async fn gather(
         };
         // A credential may have been deleted since it was listed.
         let Some(sealed) = sealed else { continue };
-        secrets.variables.insert(variable, seals.open(&sealed)?);
         if let Source::Credential(name) = source {
+            let credential = registered.iter().find(|it| it.name == name);
+            let hosts = credential.map(bound_hosts).unwrap_or_default();
+            if !hosts.is_empty() {
+                secrets.bound.insert(variable.clone(), hosts);
+            }
             secrets.credentials.push(name);
         }
+        secrets.variables.insert(variable, seals.open(&sealed)?);
     }
     for (index, server) in session.agent.mcp_servers.iter().enumerate() {
         for (position, (_, sealed)) in mcp_names(server).enumerate() {

@@ -66,30 +66,37 @@ impl Connector {
     /// Connects to a host by its name or address.
     pub(super) async fn connect(&self, host: &str, port: u16) -> Result<TcpStream, ConnectError> {
         let connected = self.try_connect(host, port).await;
-        match &connected {
-            Err(error @ ConnectError::Refused(_)) => {
-                let reason = error.to_string();
-                self.reporter.tell(Outcome::Refused, host, port, &reason);
-            }
-            // What the sandbox itself chose, it is told itself.
-            Err(error) if self.is_declared => {
-                let reason = error.to_string();
-                self.reporter.tell(Outcome::Failed, host, port, &reason);
-            }
-            _ => {}
-        }
+        self.report(host, port, &connected);
         connected
     }
 
+    /// Whether a host may be connected to, without connecting to it.
+    pub(super) async fn admit(&self, host: &str, port: u16) -> Result<(), ConnectError> {
+        let addresses = self.addresses(host, port).await;
+        self.report(host, port, &addresses);
+        addresses.map(drop)
+    }
+
+    /// Tells the starter of something that the sandbox cannot see the reason of.
+    pub(super) fn tell(&self, outcome: Outcome, host: &str, port: u16, reason: &str) {
+        self.reporter.tell(outcome, host, port, reason);
+    }
+
+    fn report<T>(&self, host: &str, port: u16, outcome: &Result<T, ConnectError>) {
+        match outcome {
+            Err(error @ ConnectError::Refused(_)) => {
+                self.tell(Outcome::Refused, host, port, &error.to_string());
+            }
+            // What the sandbox itself chose, it is told itself.
+            Err(error) if self.is_declared => {
+                self.tell(Outcome::Failed, host, port, &error.to_string());
+            }
+            _ => {}
+        }
+    }
+
     async fn try_connect(&self, host: &str, port: u16) -> Result<TcpStream, ConnectError> {
-        let target = match self.is_declared {
-            true => self.policy.declared(host, port),
-            false => self.policy.look_up(host, port),
-        }?;
-        let addresses = match target {
-            Target::Address(address) => vec![address],
-            Target::Name(name) => self.resolve(&name, port).await?,
-        };
+        let addresses = self.addresses(host, port).await?;
         let mut last = io::Error::from(io::ErrorKind::NotFound);
         for address in addresses {
             match timeout(PATIENCE, TcpStream::connect(address)).await {
@@ -106,6 +113,18 @@ impl Connector {
             port,
             source: last,
         })
+    }
+
+    /// The addresses of a host that may be connected to.
+    async fn addresses(&self, host: &str, port: u16) -> Result<Vec<SocketAddr>, ConnectError> {
+        let target = match self.is_declared {
+            true => self.policy.declared(host, port),
+            false => self.policy.look_up(host, port),
+        }?;
+        match target {
+            Target::Address(address) => Ok(vec![address]),
+            Target::Name(name) => self.resolve(&name, port).await,
+        }
     }
 
     /// The addresses of a name that may be connected to. It is these that are connected to: what the

@@ -1,8 +1,10 @@
 //! Putting credentials in the place of their placeholders.
 
 use std::io;
+use std::sync::Arc;
 
 use aod_egress::{Credential, Gateway, Sent, Upstream};
+use aod_launch::Flag;
 use hyper::body::Incoming;
 use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use hyper::http::uri::{Authority, Parts, PathAndQuery, Scheme};
@@ -10,6 +12,10 @@ use hyper::{Request, Response, StatusCode, Uri, Version};
 use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
 use super::http::{Body, HttpClient, failure, pass_on, reply, strip};
+
+/// What is said to whoever asks between turns.
+pub(super) const AT_REST: &str = "no turn of this session is running: its credentials work again \
+    when the next one begins";
 
 /// A gateway to one upstream.
 pub(super) struct GatewayServer {
@@ -20,13 +26,15 @@ pub(super) struct GatewayServer {
     credentials: Vec<Credential>,
     authorization: Option<HeaderValue>,
     client: HttpClient,
+    /// Whether a turn runs: credentials are for turns.
+    in_use: Arc<Flag>,
 }
 
 /// Why a request is not passed on.
 struct Refused(StatusCode, &'static str, String);
 
 impl GatewayServer {
-    pub(super) fn new(gateway: Gateway, client: HttpClient) -> io::Result<Self> {
+    pub(super) fn new(gateway: Gateway, client: HttpClient, in_use: Arc<Flag>) -> io::Result<Self> {
         let Upstream {
             tls,
             host,
@@ -46,6 +54,7 @@ impl GatewayServer {
             credentials: gateway.credentials,
             authorization: authorization.transpose()?,
             client,
+            in_use,
         })
     }
 
@@ -71,6 +80,13 @@ impl GatewayServer {
 
     /// The request as the upstream gets it.
     fn translate(&self, mut request: Request<Incoming>) -> Result<Request<Incoming>, Refused> {
+        if !self.in_use.is_set() {
+            return Err(Refused(
+                StatusCode::UNAUTHORIZED,
+                "turn",
+                AT_REST.to_owned(),
+            ));
+        }
         if request.headers().contains_key(header::UPGRADE) {
             // Clients that would rather have a WebSocket go on without (RFC 9110, section 15.5.22).
             let message = "this gateway takes plain requests".to_owned();

@@ -38,6 +38,9 @@ const HOP_BY_HOP: [&str; 9] = [
     "upgrade",
 ];
 
+/// The media type of what people read.
+pub(super) const TEXT: &str = "text/plain; charset=utf-8";
+
 /// A body that is passed on as it comes.
 pub(super) type Body = BoxBody<Bytes, hyper::Error>;
 /// Sends requests without TLS, and keeps connections for the next ones.

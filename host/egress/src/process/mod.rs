@@ -1,9 +1,11 @@
 //! The program: a thread that serves all sockets, and ends when nobody is connected.
 
 mod connect;
+mod fill;
 mod forward;
 mod gateway;
 mod http;
+mod intercept;
 mod proxy;
 mod reporter;
 mod serve;
@@ -13,11 +15,12 @@ use std::os::fd::{FromRawFd as _, OwnedFd, RawFd};
 use std::sync::Arc;
 
 use aod_egress::{Config, Service};
-use aod_launch::FIRST_SOCKET;
+use aod_launch::{FIRST_SOCKET, Flag, IN_USE_FLAG};
 
 use self::connect::Connector;
 use self::gateway::GatewayServer;
 use self::http::{client, plain_client, trust};
+use self::intercept::Interceptor;
 use self::reporter::Reporter;
 use self::serve::{Activity, Handler, accept};
 
@@ -45,22 +48,42 @@ async fn serve(config: Config) -> io::Result<()> {
         services,
         policy,
         authorities,
+        interception,
     } = config;
     let connector = Connector::new(Arc::new(policy), Arc::new(Reporter::default()));
-    let uses_tls = services
-        .iter()
-        .any(|service| matches!(service, Service::Gateway(gateway) if gateway.upstream.tls));
+    let uses_tls = interception.is_some()
+        || services
+            .iter()
+            .any(|service| matches!(service, Service::Gateway(gateway) if gateway.upstream.tls));
     // Read once, for all gateways.
     let tls = trust(uses_tls, authorities.as_deref())?;
     let activity = Activity::new();
+    let in_use = Arc::new(Flag::from(given(IN_USE_FLAG)?));
+    let interceptor = match interception {
+        Some(interception) => {
+            let client = client(connector.clone(), tls.clone());
+            let in_use = in_use.clone();
+            let new = Interceptor::new(interception, client, connector.clone(), in_use)?;
+            Some(Arc::new(new))
+        }
+        None => None,
+    };
     for (number, service) in (FIRST_SOCKET..).zip(services) {
         let listener = listener(number)?;
         let handler = match service {
-            Service::Proxy => Handler::Proxy(connector.clone(), plain_client(connector.clone())),
+            Service::Proxy => Handler::Proxy(
+                connector.clone(),
+                plain_client(connector.clone()),
+                interceptor.clone(),
+            ),
             Service::Forward { host, port } => Handler::Forward(connector.clone(), host, port),
             Service::Gateway(gateway) => {
                 let client = client(connector.declared(), tls.clone());
-                Handler::Gateway(Arc::new(GatewayServer::new(gateway, client)?))
+                Handler::Gateway(Arc::new(GatewayServer::new(
+                    gateway,
+                    client,
+                    in_use.clone(),
+                )?))
             }
         };
         tokio::spawn(accept(listener, handler, activity.clone()));
@@ -71,10 +94,16 @@ async fn serve(config: Config) -> io::Result<()> {
 
 /// The listening socket that the starter has put under this number.
 fn listener(number: RawFd) -> io::Result<tokio::net::TcpListener> {
-    // SAFETY: the starter gives a socket for each service, and nobody else here owns it.
-    let socket = unsafe { OwnedFd::from_raw_fd(number) };
-    rustix::io::fcntl_getfd(&socket)?;
-    let listener = std::net::TcpListener::from(socket);
+    let listener = std::net::TcpListener::from(given(number)?);
     listener.set_nonblocking(true)?;
     tokio::net::TcpListener::from_std(listener)
+}
+
+/// The descriptor that the starter has put under this number.
+fn given(number: RawFd) -> io::Result<OwnedFd> {
+    // SAFETY: the starter gives one for each number that is asked for here, each is asked for once,
+    // and nobody else here owns it.
+    let fd = unsafe { OwnedFd::from_raw_fd(number) };
+    rustix::io::fcntl_getfd(&fd)?;
+    Ok(fd)
 }

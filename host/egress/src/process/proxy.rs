@@ -9,29 +9,32 @@ use hyper::{Method, Request, Response, StatusCode, Version, header};
 use hyper_util::rt::TokioIo;
 
 use super::connect::Connector;
-use super::http::{Body, PlainClient, connect_failure, empty, failure, pass_on, reply, strip};
+use super::http::{
+    Body, PlainClient, TEXT, connect_failure, empty, failure, pass_on, reply, strip,
+};
+use super::intercept::Interceptor;
 use super::serve::Connected;
-
-const TEXT: &str = "text/plain; charset=utf-8";
 
 /// Answers one request to the proxy.
 pub(super) async fn handle(
     request: Request<Incoming>,
     connector: Connector,
     client: PlainClient,
+    interceptor: Option<Arc<Interceptor>>,
     connected: Arc<Connected>,
 ) -> Result<Response<Body>, Infallible> {
     Ok(match *request.method() {
-        Method::CONNECT => tunnel(request, connector, connected).await,
+        Method::CONNECT => tunnel(request, connector, interceptor, connected).await,
         _ => forward(request, client).await,
     })
 }
 
 /// Makes a tunnel (RFC 9110, section 9.3.6). The connection to the target is there when the client
-/// is told so.
+/// is told so, unless the tunnel ends here and its requests are read.
 async fn tunnel(
     mut request: Request<Incoming>,
     connector: Connector,
+    interceptor: Option<Arc<Interceptor>>,
     connected: Arc<Connected>,
 ) -> Response<Body> {
     let target = request
@@ -41,6 +44,22 @@ async fn tunnel(
     let Some((host, port)) = target else {
         return refused(StatusCode::BAD_REQUEST, "CONNECT needs HOST:PORT");
     };
+    if let Some(interceptor) = interceptor
+        && let Some(target) = interceptor.host(&host, port)
+    {
+        if let Err(error) = connector.admit(&host, port).await {
+            let (status, reason) = connect_failure(&error);
+            return refused(status, &reason);
+        }
+        let upgrade = hyper::upgrade::on(&mut request);
+        tokio::spawn(async move {
+            if let Ok(inside) = upgrade.await {
+                let inside = TokioIo::new(inside);
+                interceptor.serve(inside, target, connected).await;
+            }
+        });
+        return empty();
+    }
     let mut outside = match connector.connect(&host, port).await {
         Ok(stream) => stream,
         Err(error) => {

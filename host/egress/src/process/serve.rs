@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use super::connect::Connector;
 use super::gateway::GatewayServer;
 use super::http::PlainClient;
+use super::intercept::Interceptor;
 use super::{forward, proxy};
 
 /// The program ends when nobody has been connected for so long.
@@ -32,7 +33,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// What a connection is for.
 #[derive(Clone)]
 pub(super) enum Handler {
-    Proxy(Connector, PlainClient),
+    Proxy(Connector, PlainClient, Option<Arc<Interceptor>>),
     Forward(Connector, String, u16),
     Gateway(Arc<GatewayServer>),
 }
@@ -111,24 +112,31 @@ pub(super) async fn accept(listener: TcpListener, handler: Handler, activity: Ac
     }
 }
 
-/// Serves one connection. Who goes away in the middle is nobody's error.
-async fn serve(stream: TcpStream, handler: Handler, connected: Arc<Connected>) {
-    // Answers are streamed in small pieces, and none of them is to wait for the next.
-    let _ = stream.set_nodelay(true);
+/// How requests are read.
+pub(super) fn http() -> http1::Builder {
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)
         .max_buf_size(MAX_HEAD);
+    http
+}
+
+/// Serves one connection. Who goes away in the middle is nobody's error.
+async fn serve(stream: TcpStream, handler: Handler, connected: Arc<Connected>) {
+    // Answers are streamed in small pieces, and none of them is to wait for the next.
+    let _ = stream.set_nodelay(true);
+    let http = http();
     match handler {
         Handler::Forward(connector, host, port) => {
             forward::pass_on(stream, &connector, &host, port).await;
         }
-        Handler::Proxy(connector, client) => {
+        Handler::Proxy(connector, client, interceptor) => {
             let service = service_fn(move |request| {
                 proxy::handle(
                     request,
                     connector.clone(),
                     client.clone(),
+                    interceptor.clone(),
                     connected.clone(),
                 )
             });

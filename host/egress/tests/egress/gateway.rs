@@ -1,12 +1,12 @@
 //! The credential gateway.
 
 use std::io::{Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::sync::Arc;
 
 use aod_egress::{Config, Credential, Gateway, Outcome, Sent, Service, Upstream};
 
-use crate::support::{Egress, Server, ask, config, get, open, read_head, upstream};
+use crate::support::{Egress, Server, ask, config, get, open, read_head, tls, upstream};
 
 const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
 const KEY: &str = "true-key-1234567890";
@@ -137,6 +137,48 @@ fn the_sandbox_does_not_choose_the_upstream() {
 }
 
 #[test]
+fn between_turns_a_placeholder_is_worth_nothing() {
+    let server = Server::start(OK);
+    let mut to = upstream("model.test", server.port);
+    let own = Service::Gateway(Gateway {
+        upstream: to.clone(),
+        credentials: Vec::new(),
+        authorization: Some(b"Basic true".to_vec().into()),
+    });
+    to.path = "/team".to_owned();
+    let services = vec![service(to), own];
+    let egress = Egress::start(&config(services, open(&["model.test"])));
+    let key = format!("x-api-key: {PLACEHOLDER}\r\n");
+    let asks = [get("/team/x", &key), get("/team/x", "")];
+    for (in_use, status) in [(true, "200"), (false, "401"), (true, "200"), (false, "401")] {
+        egress.in_use.set(in_use).unwrap();
+        for (at, ask_for) in egress.at.iter().zip(&asks) {
+            let answer = ask(*at, ask_for);
+            let said = format!("HTTP/1.1 {status}");
+            assert!(answer.starts_with(&said), "{in_use}: {answer}");
+            assert_eq!(answer.contains("no turn"), !in_use, "{answer}");
+        }
+    }
+    assert_eq!(server.seen().len(), 4);
+}
+
+/// A connection that was made in a turn and is kept is no way around it.
+#[test]
+fn a_connection_that_is_kept_is_refused_between_turns() {
+    let server = Server::start(OK);
+    let egress = gateway(upstream("model.test", server.port));
+    let mut stream = TcpStream::connect(egress.at[0]).unwrap();
+    let request = format!("GET /x HTTP/1.1\r\nhost: x\r\nx-api-key: {PLACEHOLDER}\r\n\r\n");
+    stream.write_all(request.as_bytes()).unwrap();
+    assert!(read_head(&mut stream).starts_with("HTTP/1.1 200"));
+    stream.read_exact(&mut [0; 2]).unwrap();
+    egress.in_use.set(false).unwrap();
+    stream.write_all(request.as_bytes()).unwrap();
+    assert!(read_head(&mut stream).starts_with("HTTP/1.1 401"));
+    assert_eq!(server.seen().len(), 1);
+}
+
+#[test]
 fn a_websocket_is_asked_to_do_without() {
     let server = Server::start(OK);
     let egress = gateway(upstream("model.test", server.port));
@@ -213,34 +255,6 @@ fn an_upstream_at_a_private_address_needs_the_operators_word() {
     assert_eq!(egress.report().outcome, Outcome::Refused);
     assert!(server.seen().is_empty());
 }
-
-/// A server with TLS, and the certificate of its authority.
-fn tls(name: &str, serve: impl Fn(&mut dyn Stream) + Send + 'static) -> (u16, String) {
-    let key = rcgen::generate_simple_self_signed([name.to_owned()]).unwrap();
-    let certificate = key.cert.pem();
-    let chain = vec![key.cert.der().clone()];
-    let secret = rustls::pki_types::PrivateKeyDer::Pkcs8(key.signing_key.serialize_der().into());
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = rustls::ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(chain, secret)
-        .unwrap();
-    let config = Arc::new(config);
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = listener.local_addr().unwrap().port();
-    std::thread::spawn(move || {
-        for stream in listener.incoming() {
-            let connection = rustls::ServerConnection::new(config.clone()).unwrap();
-            serve(&mut rustls::StreamOwned::new(connection, stream.unwrap()));
-        }
-    });
-    (port, certificate)
-}
-
-trait Stream: std::io::Read + std::io::Write {}
-impl<T: std::io::Read + std::io::Write> Stream for T {}
 
 #[test]
 fn answers_over_tls_are_streamed_as_they_come() {

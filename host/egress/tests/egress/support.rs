@@ -2,14 +2,14 @@
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsFd as _, AsRawFd};
 use std::os::unix::process::CommandExt as _;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use aod_egress::{Config, MappedHost, Policy, Report, Service, Upstream};
-use aod_launch::FIRST_SOCKET;
+use aod_launch::{FIRST_SOCKET, Flag, IN_USE_FLAG};
 
 /// The running program; killed when dropped.
 pub(crate) struct Egress {
@@ -17,6 +17,8 @@ pub(crate) struct Egress {
     reports: BufReader<ChildStdout>,
     /// Where each service listens.
     pub(crate) at: Vec<SocketAddr>,
+    /// Whether a turn runs.
+    pub(crate) in_use: Flag,
 }
 
 impl Egress {
@@ -27,7 +29,12 @@ impl Egress {
             .map(|_| TcpListener::bind("127.0.0.1:0").unwrap())
             .collect();
         let at = sockets.iter().map(|it| it.local_addr().unwrap()).collect();
-        let numbers: Vec<i32> = sockets.iter().map(AsRawFd::as_raw_fd).collect();
+        let in_use = Flag::new(true).unwrap();
+        let flag = in_use.as_fd().as_raw_fd();
+        let sockets_and_flag = sockets.iter().map(AsRawFd::as_raw_fd).chain([flag]);
+        let numbers: Vec<i32> = sockets_and_flag.collect();
+        let last = FIRST_SOCKET + i32::try_from(sockets.len()).unwrap();
+        let targets: Vec<i32> = (FIRST_SOCKET..last).chain([IN_USE_FLAG]).collect();
         let mut command = Command::new(env!("CARGO_BIN_EXE_aod-egress"));
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
         // SAFETY: between fork and exec this makes system calls alone.
@@ -38,8 +45,8 @@ impl Egress {
                 for (copy, number) in lifted.iter_mut().zip(&numbers) {
                     *copy = libc::fcntl(*number, libc::F_DUPFD_CLOEXEC, 100);
                 }
-                for (copy, target) in lifted.iter().zip(FIRST_SOCKET..).take(numbers.len()) {
-                    if libc::dup2(*copy, target) < 0 {
+                for (copy, target) in lifted.iter().zip(&targets) {
+                    if libc::dup2(*copy, *target) < 0 {
                         return Err(std::io::Error::last_os_error());
                     }
                 }
@@ -50,7 +57,12 @@ impl Egress {
         let json = serde_json::to_vec(config).unwrap();
         child.stdin.take().unwrap().write_all(&json).unwrap();
         let reports = BufReader::new(child.stdout.take().unwrap());
-        Self { child, reports, at }
+        Self {
+            child,
+            reports,
+            at,
+            in_use,
+        }
     }
 
     /// The next report; waits for it.
@@ -98,6 +110,7 @@ pub(crate) fn config(services: Vec<Service>, policy: Policy) -> Config {
         services,
         policy,
         authorities: None,
+        interception: None,
     }
 }
 
@@ -166,3 +179,31 @@ pub(crate) fn read_head(stream: &mut impl std::io::Read) -> String {
     }
     String::from_utf8(head).unwrap()
 }
+
+/// A server with TLS, and the certificate of its authority.
+pub(crate) fn tls(name: &str, serve: impl Fn(&mut dyn Stream) + Send + 'static) -> (u16, String) {
+    let key = rcgen::generate_simple_self_signed([name.to_owned()]).unwrap();
+    let certificate = key.cert.pem();
+    let chain = vec![key.cert.der().clone()];
+    let secret = rustls::pki_types::PrivateKeyDer::Pkcs8(key.signing_key.serialize_der().into());
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(chain, secret)
+        .unwrap();
+    let config = Arc::new(config);
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let connection = rustls::ServerConnection::new(config.clone()).unwrap();
+            serve(&mut rustls::StreamOwned::new(connection, stream.unwrap()));
+        }
+    });
+    (port, certificate)
+}
+
+pub(crate) trait Stream: std::io::Read + std::io::Write {}
+impl<T: std::io::Read + std::io::Write> Stream for T {}

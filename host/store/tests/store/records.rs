@@ -337,6 +337,7 @@ async fn a_credential_leaves_a_trail_that_nothing_can_change() {
         owner,
         name: "key".to_owned(),
         kind: CredentialKind::ProviderKey,
+        hosts: None,
         blob: blob.to_vec(),
         at,
     };

@@ -93,6 +93,14 @@ impl Ending {
         matches!(self.state, State::Running { .. })
     }
 
+    /// Whether a turn is under way, be it that it is being stopped.
+    pub const fn is_in_turn(&self) -> bool {
+        matches!(
+            self.state,
+            State::Running { .. } | State::Stopping { .. } | State::Killing { .. }
+        )
+    }
+
     /// Whether the turn may end and leave the process at rest. One that is stopped by a signal, or
     /// because its time is over, ends with its process.
     pub const fn may_rest(&self) -> bool {

@@ -90,6 +90,8 @@ impl Turn {
             self.poll_limits();
             let read = self.read();
             self.serve();
+            // Before a reply tells of a turn's beginning or end, and before the CLI is told anything.
+            self.open_gateways();
             self.serve_network();
             self.append();
             self.sync();
@@ -305,6 +307,16 @@ impl Turn {
         });
         for action in actions {
             self.act(action);
+        }
+    }
+
+    /// Lets the sandbox use its credentials in turns, and not between them.
+    fn open_gateways(&mut self) {
+        let in_turn = self.ending.is_in_turn();
+        let told = self.egress.as_ref().map(|it| it.set_in_use(in_turn));
+        if matches!(told, Some(Err(_))) {
+            // Rather no network than one that is open at the wrong time.
+            self.egress = None;
         }
     }
 

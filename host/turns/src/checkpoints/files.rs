@@ -9,7 +9,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use aod_trees::{
-    Bound, Copied, Copy, Earlier, Error, Folder, Known, Limits, Trash, TreeState, copy,
+    Bound, Copied, Copy, Earlier, Error, Folder, Known, Limits, Trash, TreeState, copy, measure,
     read_regular, rename,
 };
 use uuid::Uuid;
@@ -114,6 +114,9 @@ pub(super) fn make(
     max_bytes: u64,
     wanted: &dyn Fn() -> bool,
 ) -> Result<(u64, u64), MakeError> {
+    if earlier.is_none() {
+        look_for_room(paths, max_bytes)?;
+    }
     let all = paths.checkpoints();
     let place = folder(&all)?;
     let draft = OsString::from(format!("{DRAFT}{}", Uuid::new_v4().simple()));
@@ -145,6 +148,21 @@ pub(super) fn make(
     }
     failpoint("checkpoint.placed");
     Ok(placed?)
+}
+
+/// Refuses at once what is far too much, rather than after each turn when all that may be kept was
+/// copied. A file with several names is measured for each, so that only twice as much is certain to
+/// be more.
+fn look_for_room(paths: &SessionPaths, max_bytes: u64) -> Result<(), Error> {
+    let mut bytes = 0u64;
+    for tree in TREES {
+        let folder = Folder::open(&paths.root().join(tree))?;
+        bytes = bytes.saturating_add(measure(&folder, &LIMITS)?.allocated);
+    }
+    match bytes > max_bytes.saturating_mul(2) {
+        true => Err(Error::Bound(Bound::Total(max_bytes))),
+        false => Ok(()),
+    }
 }
 
 /// Copies the session's files; says whether they stayed what they were meanwhile.
@@ -417,10 +435,17 @@ mod tests {
     #[test]
     fn what_is_half_made_is_no_checkpoint_and_is_removed() {
         let place = Place::new();
-        fs::write(place.paths.workspace().join("large"), vec![1; 2 << 20]).unwrap();
-        let made = place.make(1, None);
-        assert!(matches!(made, Err(MakeError::TooMuch(_))), "{made:?}");
+        for mib in [1, 3] {
+            fs::write(
+                place.paths.workspace().join("large"),
+                vec![1; (mib << 20) + 1],
+            )
+            .unwrap();
+            let made = place.make(1, None);
+            assert!(matches!(made, Err(MakeError::TooMuch(_))), "{made:?}");
+        }
         assert_eq!(fs::read_dir(place.paths.checkpoints()).unwrap().count(), 0);
+        fs::write(place.paths.workspace().join("large"), "").unwrap();
         let stopped = make(&place.paths, &place.trash, 1, None, u64::MAX, &|| false);
         assert!(matches!(stopped, Err(MakeError::Unwanted)), "{stopped:?}");
         // What a host that died has left.

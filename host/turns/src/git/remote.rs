@@ -125,7 +125,7 @@ pub(super) async fn update(
     }
     script.settings = settings;
     let mut spec = place.spec(script);
-    SandboxNetwork::open(&place.sandboxes.egress)
+    SandboxNetwork::open(&place.sandboxes.egress, None)
         .map_err(StageError::from)?
         .apply(&mut spec);
     let what = format!("git fetch {}", wanted.url);

@@ -11,13 +11,13 @@ use secrecy::ExposeSecret as _;
 use url::Url;
 use uuid::Uuid;
 
-use super::FIRST_GATEWAY;
+use super::{Bound, FIRST_GATEWAY};
 use crate::git::{self, Tokens};
 use crate::mcp::mcp_names;
 use crate::secrets::{TurnSecrets, mcp_reference, plain_url};
 
 /// What placeholders begin with.
-const PLACEHOLDER: &str = "aod-brokered-";
+pub(super) const PLACEHOLDER: &str = "aod-brokered-";
 /// The most gateways of one sandbox.
 const MAX_GATEWAYS: usize = 60;
 
@@ -32,6 +32,8 @@ pub(crate) struct Brokered {
     pub(crate) mcp: BTreeMap<usize, String>,
     /// Repositories: where the sandbox finds each, and its true URL.
     pub(crate) repositories: Vec<(String, String)>,
+    /// What the proxy puts into requests to certain hosts.
+    pub(crate) bound: Option<Bound>,
 }
 
 #[derive(Debug)]

@@ -4,6 +4,7 @@
 //! for each provider whose credential is brokered, and a port for each name that the operator maps.
 //! `aod-egress` serves them from outside.
 
+mod bound;
 mod broker;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddrV4};
@@ -16,6 +17,7 @@ use aod_store::SessionRecord;
 use url::Url;
 use zeroize::Zeroizing;
 
+pub(crate) use self::bound::{Bound, bind, hosts as bound_hosts};
 pub(crate) use self::broker::{Brokered, broker};
 use self::broker::{Route, upstream};
 use crate::config::EgressConfig;
@@ -35,6 +37,7 @@ pub(crate) struct SandboxNetwork {
     network: Network,
     hosts: Vec<(String, IpAddr)>,
     variables: Vec<(String, String)>,
+    bound: Option<Bound>,
 }
 
 impl SandboxNetwork {
@@ -47,15 +50,17 @@ impl SandboxNetwork {
                 .map(|mapped| (mapped.name.clone(), mapped.address))
                 .collect(),
             variables: Vec::new(),
+            bound: None,
         }
     }
 
-    /// The open internet, and what the operator maps: for what prepares a session.
-    pub(crate) fn open(config: &EgressConfig) -> Result<Self> {
+    /// The open internet, and what the operator maps: for what prepares a session. What is `bound`
+    /// to hosts is put into requests to them.
+    pub(crate) fn open(config: &EgressConfig, bound: Option<Bound>) -> Result<Self> {
         if config.shares_host {
             return Ok(Self::of_host(config));
         }
-        Self::served(config, policy(config, None), Vec::new())
+        Self::served(config, policy(config, None), Vec::new(), bound)
     }
 
     /// What the session's `policy` lets through, what the runtime's providers need besides, and the
@@ -80,10 +85,15 @@ impl SandboxNetwork {
             );
         }
         let routes = std::mem::take(&mut brokered.routes);
-        Self::served(config, policy, routes)
+        Self::served(config, policy, routes, brokered.bound.clone())
     }
 
-    fn served(config: &EgressConfig, policy: Policy, routes: Vec<Route>) -> Result<Self> {
+    fn served(
+        config: &EgressConfig,
+        policy: Policy,
+        routes: Vec<Route>,
+        bound: Option<Bound>,
+    ) -> Result<Self> {
         let mut listen = vec![PROXY];
         let mut services = vec![Service::Proxy];
         let mut direct = vec![
@@ -93,6 +103,13 @@ impl SandboxNetwork {
         ];
         let mut hosts = Vec::new();
         for (at, port, forwarded) in forwards(&policy) {
+            if bound
+                .as_ref()
+                .is_some_and(|bound| bound.has_host(&forwarded))
+            {
+                // It is the proxy that reads requests to it.
+                continue;
+            }
             listen.push(SocketAddrV4::new(at, port));
             services.push(Service::Forward {
                 host: forwarded.clone(),
@@ -113,6 +130,7 @@ impl SandboxNetwork {
             services,
             policy,
             authorities: config.authorities.clone(),
+            interception: bound.as_ref().map(Bound::interception),
         };
         let told = serde_json::to_vec(&told).map_err(Error::internal)?;
         Ok(Self {
@@ -123,6 +141,7 @@ impl SandboxNetwork {
             }),
             hosts,
             variables,
+            bound,
         })
     }
 
@@ -133,6 +152,9 @@ impl SandboxNetwork {
         for (name, value) in self.variables {
             spec.env.retain(|(known, _)| *known != name);
             spec.env.push((name, Zeroizing::new(value)));
+        }
+        if let Some(bound) = self.bound {
+            bound.apply(spec);
         }
     }
 }

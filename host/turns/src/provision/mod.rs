@@ -18,6 +18,7 @@ use serde_json::Value;
 
 use crate::config::EgressConfig;
 use crate::git::{Clones, RepositorySkill};
+use crate::network::Bound;
 use crate::paths::SessionPaths;
 use crate::secrets::TurnSecrets;
 use crate::turn::Turns;
@@ -51,6 +52,8 @@ pub(crate) struct Setup<'a> {
     pub(crate) session: &'a SessionRecord,
     pub(crate) paths: &'a SessionPaths,
     pub(crate) secrets: &'a TurnSecrets,
+    /// What the proxy puts into requests to certain hosts.
+    pub(crate) bound: Option<&'a Bound>,
     pub(crate) trash: &'a Trash,
     pub(crate) clones: Clones<'a>,
     /// How long a setup script may take where its environment says nothing.

@@ -67,7 +67,7 @@ pub(super) async fn run(
         Sandboxes::set_variable(&mut spec, name, value);
     }
     git::give_identity(&mut spec, sandboxes, session, &[]);
-    SandboxNetwork::open(&sandboxes.egress)?.apply(&mut spec);
+    SandboxNetwork::open(&sandboxes.egress, setup.bound.cloned())?.apply(&mut spec);
     let host = paths.setup();
     make_folder(&host, trash)?;
     let inside = driver.place(&host, FOLDER.as_ref());

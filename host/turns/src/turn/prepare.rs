@@ -25,7 +25,7 @@ use crate::Seals;
 use crate::adapters::Chosen;
 use crate::git::{self, Clones};
 use crate::journal::Journal;
-use crate::network::{Brokered, SandboxNetwork, broker, policy_of};
+use crate::network::{Bound, Brokered, SandboxNetwork, bind, broker, policy_of};
 use crate::provision::{
     self, Cancelled, Installation, Output, ProvisionError, Readers, Setup, Stage, StageError,
     Stages, program,
@@ -133,7 +133,9 @@ impl Task<'_> {
         let mut egress = self.broker(&chosen, &mut secrets)?;
         self.redactor = secrets.redactor();
         stages.redact(self.redactor.clone());
-        let (installation, has_set) = self.set_up(&mut stages, &chosen, &secrets).await?;
+        let (installation, has_set) = self
+            .set_up(&mut stages, &chosen, &secrets, egress.0.bound.as_ref())
+            .await?;
         if has_set {
             // The setup script's own variables are among them now.
             secrets = self.gather_anew(&mut stages, description).await?;
@@ -223,6 +225,7 @@ impl Task<'_> {
         stages: &mut Stages<'_>,
         chosen: &Chosen,
         secrets: &TurnSecrets,
+        bound: Option<&Bound>,
     ) -> Result<(Installation, bool), ProvisionError> {
         let turns = self.turns;
         let key = chosen.install_key.as_deref();
@@ -256,6 +259,7 @@ impl Task<'_> {
                     session: &self.session,
                     paths: &self.paths,
                     secrets,
+                    bound,
                     trash: &turns.trash,
                     clones: Clones {
                         mirrors: &turns.mirrors,
@@ -404,7 +408,10 @@ impl Task<'_> {
                     )));
                 }
                 let agent = &self.session.agent;
-                broker(secrets, description, agent, &endpoints, &policy)
+                let mut brokered = broker(secrets, description, agent, &endpoints, &policy);
+                brokered.bound = bind(secrets, &self.turns.seals, self.session.owner)
+                    .map_err(|error| ProvisionError::told(&error))?;
+                brokered
             }
             false => Brokered::default(),
         };
@@ -516,6 +523,7 @@ fn fingerprint(seals: &Seals, chosen: &Chosen, secrets: &TurnSecrets, asked: &Va
     let tokens = secrets.tokens.iter();
     values.extend(tokens.map(|(_, token)| ("authorization_token", token.expose_secret())));
     values.sort_unstable();
+    let hosts = &secrets.bound;
     let cli = &chosen.cli;
     let facts = json!([
         chosen.adapter.digest().to_string(),
@@ -524,6 +532,7 @@ fn fingerprint(seals: &Seals, chosen: &Chosen, secrets: &TurnSecrets, asked: &Va
         cli.command,
         cli.env,
         values,
+        hosts,
         asked,
     ]);
     // Overwritten when it is dropped: it holds the secrets.

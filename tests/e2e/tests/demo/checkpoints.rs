@@ -159,6 +159,8 @@ async fn nothing_half_made_is_used() {
         assert_eq!(made["state"], "ready", "{step}: {made}");
         let copy = session.fork(&json!({"turn": turn})).await;
         copy.wait_for("completed").await;
+        // The next start must not find it to be made.
+        copy.checkpoint(0).await.unwrap();
         assert_eq!(read(&server, &copy), format!("{turn}\n"), "{step}");
         session.wait_for("completed").await;
     }

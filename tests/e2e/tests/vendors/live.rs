@@ -120,6 +120,53 @@ async fn an_interrupted_tool_keeps_the_process(vendor: &'static Vendor) {
     );
 }
 
+/// What a turn leaves behind and the CLI at rest can use the gateway no more than anybody else,
+/// whether the host is there or not, until the next turn begins.
+#[tokio::test]
+async fn between_turns_the_placeholder_is_refused() {
+    let mut lab = Lab::where_processes_stay(&GEMINI, "60s").await;
+    let asks = "setsid sh -c 'while :; do curl -s -o /dev/null -w \"%{http_code}\\n\" \
+                -H \"x-goog-api-key: $GEMINI_API_KEY\" $GOOGLE_GEMINI_BASE_URL/v1beta/none \
+                >>/workspace/codes; sleep 0.1; done' >/dev/null 2>&1 </dev/null & \
+                until [ -s /workspace/codes ]; do sleep 0.1; done";
+    let session = lab.session(&format!("[[bash {asks}]] [[say one]]")).await;
+    session.ended().await.completed();
+    let first = process(&lab);
+    let codes = |lab: &Lab| lab.server.workspace_file(&session.id, "codes").unwrap();
+    let last = |lab: &Lab| codes(lab).lines().last().unwrap_or_default().to_owned();
+    assert!(!codes(&lab).starts_with("401"), "{}", codes(&lab));
+    eventually("it is refused", DEADLINE, async || {
+        (last(&lab) == "401").then_some(())
+    })
+    .await;
+    lab.server.kill();
+    let so_far = codes(&lab).len();
+    eventually("it is still asked", DEADLINE, async || {
+        (codes(&lab).len() > so_far + 8).then_some(())
+    })
+    .await;
+    let since = codes(&lab)[so_far..].to_owned();
+    assert!(since.trim().lines().all(|code| code == "401"), "{since}");
+    lab.server.kill_and_start_again().await;
+    let session = session.at(lab.server.client());
+    let wait = "while [ \"$(tail -n 1 /workspace/codes)\" = 401 ]; do sleep 0.1; done";
+    session
+        .prompt(&format!("[[bash {wait}]] [[say two]]"))
+        .await;
+    let ended = session.ended().await.completed();
+    assert_eq!(said(&session, &ended).await, "two");
+    assert_eq!(process(&lab), first);
+    eventually("it is refused again", DEADLINE, async || {
+        let codes = lab.server.workspace_file(&session.id, "codes").unwrap();
+        (codes.lines().last() == Some("401")).then_some(())
+    })
+    .await;
+    // The CLI itself was never refused.
+    let path = format!("/sessions/{}/events?limit=200", session.id);
+    let told = lab.client().get(&path).await.expect(200).to_string();
+    assert!(!told.contains("aod_gateway"), "{told}");
+}
+
 /// At once, too: the Gemini CLI would lose a session that is loaded in the minute of its beginning.
 async fn a_process_that_is_killed_at_rest_loses_nothing(vendor: &'static Vendor) {
     let lab = Lab::where_processes_stay(vendor, "60s").await;

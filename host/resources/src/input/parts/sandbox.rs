@@ -17,6 +17,13 @@ pub const CREDENTIAL_MODE: Shape = Shape::Word(&["brokered", "injected"]);
 /// What files in a workspace may decide.
 pub const PROJECT_CONFIG: Shape = Shape::Word(&["instructions", "all", "none"]);
 
+/// Hosts that a credential is for.
+pub const CREDENTIAL_HOSTS: Shape = Shape::List {
+    items: &Text::new(1, 259).like(&HOST_PORT).shape(),
+    max: 20,
+    unique: None,
+};
+
 /// Repositories, each in a place of its own.
 pub const RESOURCES: Shape = Shape::List {
     items: &Shape::Union(&RESOURCE),
@@ -50,6 +57,12 @@ static PACKAGE: Pattern = Pattern::new(
 static HOST: Pattern = Pattern::new(
     concat!(r"^(\*\.)?", label!(), r"(\.", label!(), ")*$"),
     "Input should be a host's name, or '*.' and a suffix; no scheme, port or path",
+);
+
+static HOST_PORT: Pattern = Pattern::new(
+    concat!("^", label!(), r"(\.", label!(), r")*\.?(:[0-9]{1,5})?$"),
+    "Input should be the name of one host, such as api.example.com, with a port where that is not \
+     443; no scheme, path or pattern",
 );
 
 static GIT_URL: Pattern = Pattern::new(
