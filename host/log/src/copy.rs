@@ -134,6 +134,8 @@ mod tests {
     use super::*;
     use crate::{Batch, Meta, Options, Reader, Writer};
 
+    type Keep = fn(Kind, u32) -> bool;
+
     fn fill(dir: &Path) -> Writer {
         let options = Options {
             segment_bytes: 4096,
@@ -172,7 +174,7 @@ mod tests {
         let from = folder.path().join("log");
         let _writer = fill(&from);
         let all = records(&from);
-        let wanted: [(&str, fn(Kind, u32) -> bool); 4] = [
+        let wanted: [(&str, Keep); 4] = [
             ("all", |_, _| true),
             ("none", |_, _| false),
             ("two", |_, turn| turn <= 2),

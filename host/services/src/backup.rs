@@ -132,6 +132,7 @@ pub fn take(
         let to = draft.path().join("runtimes.tar");
         partial.extend(pack(&paths.runtimes(), &to)?);
     }
+    copy.note_files(options.workspaces, taken_at)?;
     let schema = copy.version();
     copy.close()?;
     draft.finish(Manifest {

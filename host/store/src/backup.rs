@@ -3,12 +3,13 @@
 
 use std::path::{Path, PathBuf};
 
+use aod_resources::Timestamp;
 use rusqlite::backup::{Backup, StepResult};
 use rusqlite::{Connection, OptionalExtension as _};
 use uuid::Uuid;
 
 use crate::sessions::SESSION_SECRETS;
-use crate::sql::Id;
+use crate::sql::{At, Id};
 use crate::{Error, Result, SCHEMA_VERSION, connection, migrate, sealed, webhooks};
 
 /// A database file that others may be using.
@@ -114,6 +115,37 @@ impl Database {
         transaction.execute("DELETE FROM sessions WHERE id = ?", [Id(id)])?;
         if self.version == SCHEMA_VERSION {
             webhooks::orphan(&transaction, id)?;
+        }
+        Ok(transaction.commit()?)
+    }
+
+    /// Notes in a copy what of its sessions' files is not beside it: checkpoints never are, and
+    /// `workspaces` says whether homes and workspaces are. What was not kept is told as such, in
+    /// the place of what would be looked for in vain.
+    ///
+    /// # Errors
+    /// Where it cannot be written.
+    pub fn note_files(&self, workspaces: bool, at: Timestamp) -> Result<()> {
+        // An older release knows neither.
+        if self.version < SCHEMA_VERSION {
+            return Ok(());
+        }
+        let transaction = self.connection.unchecked_transaction()?;
+        transaction.execute(
+            "UPDATE checkpoints SET state = 'failed', bytes = 0, new_bytes = 0,
+                 error = 'it is not in the backup that this server was restored from'",
+            [],
+        )?;
+        transaction.execute(
+            "UPDATE sessions SET checkpoint_bytes = 0, replacement = NULL",
+            [],
+        )?;
+        if !workspaces {
+            transaction.execute(
+                "UPDATE sessions SET files_removed_at = ?, expires_at = NULL
+                 WHERE provisioned AND files_removed_at IS NULL",
+                [At(at)],
+            )?;
         }
         Ok(transaction.commit()?)
     }

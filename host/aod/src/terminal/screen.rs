@@ -75,7 +75,7 @@ impl Screen {
     pub(crate) fn native(&mut self, data: &str) -> anyhow::Result<()> {
         let event: Native = serde_json::from_str(data)?;
         match event.r#type.as_str() {
-            "stage" => self.stage(&event)?,
+            "stage" => stage(&event)?,
             "output" if event.stream == "stderr" => Sink::Stderr.write(&event.data)?,
             "output" => Sink::Stdout.write(&match Sink::Stdout.is_terminal() {
                 true => tame(&event.data),
@@ -85,24 +85,6 @@ impl Screen {
             _ => {}
         }
         Ok(())
-    }
-
-    /// Shows a stage of provisioning, and says whether this was one.
-    fn stage(&self, event: &Native) -> io::Result<()> {
-        let stage = tame(&event.stage);
-        let styled = self.asides.has_styles();
-        let start = if styled { "\r\x1b[2K" } else { "" };
-        let took = event.duration_ms.unwrap_or_default();
-        match event.state.as_str() {
-            "started" if styled => self.asides.write(&format!("{stage} …")),
-            "done" => self.asides.write(&format!("{start}{stage} ({took} ms)\n")),
-            "failed" => {
-                let message = tame(&event.message);
-                self.asides
-                    .write(&format!("{start}{stage} failed: {message}\n"))
-            }
-            _ => Ok(()),
-        }
     }
 
     /// Shows a normalized event.
@@ -256,6 +238,23 @@ struct Native {
     stage: String,
     state: String,
     duration_ms: Option<u64>,
+}
+
+/// Shows a stage of provisioning.
+fn stage(event: &Native) -> io::Result<()> {
+    let stage = tame(&event.stage);
+    let styled = Sink::Stderr.has_styles();
+    let start = if styled { "\r\x1b[2K" } else { "" };
+    let took = event.duration_ms.unwrap_or_default();
+    match event.state.as_str() {
+        "started" if styled => Sink::Stderr.write(&format!("{stage} …")),
+        "done" => Sink::Stderr.write(&format!("{start}{stage} ({took} ms)\n")),
+        "failed" => {
+            let message = tame(&event.message);
+            Sink::Stderr.write(&format!("{start}{stage} failed: {message}\n"))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The call of a tool in one line.

@@ -158,7 +158,7 @@ async fn a_backup_that_was_cut_short_or_changed_is_never_taken_for_a_whole_one()
     // So much that there is time to kill it.
     let filler = server.session_folder(&session.id).join("attachments");
     fs::create_dir_all(&filler).unwrap();
-    fs::write(filler.join("big"), vec![b'x'; 64 << 20]).unwrap();
+    fs::write(filler.join("big"), vec![b'x'; 8 << 20]).unwrap();
     let partial = folder.path().join("backup.partial");
     let mut was_cut = false;
     for _ in 0..20 {
@@ -239,6 +239,11 @@ async fn a_backup_that_was_cut_short_or_changed_is_never_taken_for_a_whole_one()
     aod(&server, &["vault", "verify"]).good();
     let shown = aod(&server, &["session", "logs", &session.id]).good();
     assert!(shown.contains("hello"), "{shown}");
+    // Its files are in no such backup, and nothing pretends that they are.
+    let shown = aod(&server, &["session", "show", &session.id, "--json"]).json();
+    assert_eq!(shown["resumable"], false, "{shown}");
+    aod(&server, &["session", "prompt", &session.id, "more"]).failed(75);
+    aod(&server, &["session", "fork", &session.id]).failed(75);
 }
 
 #[tokio::test]

@@ -116,7 +116,7 @@ async fn files_images_and_bounds_come_along() {
     assert_eq!(made["metadata"], json!({"team": "fruit"}));
     assert_eq!(made["vars"], json!({"COLOUR": "red"}));
     let first = turn(&server, &id).await;
-    assert_eq!(first["limits"], json!({"max_rounds": 5}));
+    assert_eq!(made["limits"], json!({"max_rounds": 5}));
     assert_eq!(first["timeout"], 60);
     let names = first["blocks"].as_array().unwrap().iter();
     let names: Vec<&Value> = names.map(|block| &block["attachment"]["name"]).collect();
