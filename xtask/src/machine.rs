@@ -26,6 +26,8 @@ pub(crate) enum Need {
     Cpp,
     /// `faketime`, to set a clock that nobody else sees.
     Faketime,
+    /// Chromium, for the console.
+    Chromium,
 }
 
 impl Need {
@@ -39,6 +41,7 @@ impl Need {
             Self::Nginx => answers("nginx", &["-v"]) || answers("/usr/sbin/nginx", &["-v"]),
             Self::Cpp => answers("c++", &["--version"]),
             Self::Faketime => answers("faketime", &["--version"]),
+            Self::Chromium => answers("chromium", &["--version"]),
         }
     }
 
@@ -51,6 +54,7 @@ impl Need {
             Self::Nginx => &["nginx"],
             Self::Cpp => &["g++"],
             Self::Faketime => &["faketime"],
+            Self::Chromium => &["chromium"],
         }
     }
 }

@@ -10,7 +10,7 @@ use clap_complete::Shell;
 
 use crate::config::{Overrides, Settings};
 use crate::output::outln;
-use crate::{credentials, doctor, run, runtime, serve, session, tokens, vault, webhooks};
+use crate::{credentials, doctor, login, run, runtime, serve, session, tokens, vault, webhooks};
 
 /// Run coding agents in sandboxes and stream what they do.
 #[derive(Debug, Parser)]
@@ -90,6 +90,10 @@ enum Command {
         #[command(subcommand)]
         command: tokens::UserCommand,
     },
+    /// Print a link that logs a browser on this machine in to the console, once, within two minutes.
+    ///
+    /// Asks the server at AOD_API_URL with the token in AOD_API_TOKEN. No token stands in the link.
+    Login,
     /// Show what this machine can do, what is enforced, and how to mend what is not.
     ///
     /// Takes the options of `aod serve`, and looks at what that would use.
@@ -197,6 +201,7 @@ impl Cli {
                 server,
                 json,
             } => doctor::run(&location.with(server)?, json),
+            Command::Login => login::run(),
             Command::Openapi => {
                 outln!("{}", serde_json::to_string_pretty(&aod_api::openapi())?)?;
                 Ok(ExitCode::SUCCESS)

@@ -32,6 +32,11 @@ impl Client {
         })
     }
 
+    /// The server's URL, without a slash at its end.
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
     /// Sends a request and fails with the server's own words where it is refused.
     pub(crate) async fn send(
         &self,

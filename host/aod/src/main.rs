@@ -7,6 +7,7 @@ mod credentials;
 mod doctor;
 mod files;
 mod listener;
+mod login;
 mod output;
 mod report;
 mod run;
