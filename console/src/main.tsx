@@ -4,7 +4,7 @@ import { render } from "preact";
 import { useEffect } from "preact/hooks";
 import { forget, get, logIn, logOut, offlineSince, refused, request, shareToken, token } from "./lib/api";
 import { second } from "./lib/format";
-import { go, route } from "./lib/router";
+import { go, reread, route } from "./lib/router";
 import { asking, followSessions, forgetSessions } from "./lib/sessions";
 import { takeSlot } from "./lib/sse";
 import { forgetDrafts, readRuntimes } from "./log/composer";
@@ -50,6 +50,11 @@ function Nav() {
   const at = page === "s" || page === "new" ? "sessions" : page;
   return (
     <header class="top">
+      <button type="button" class="skip" onClick={() => {
+        const main = document.querySelector<HTMLElement>("main");
+        main?.setAttribute("tabindex", "-1");
+        main?.focus();
+      }}>Skip to the content</button>
       <a class="brand" href="#/sessions" aria-label="aod, sessions"><Logo /><span class="wide-only">aod</span></a>
       <nav class="pages" aria-label="Pages">
         {PAGES.map(([name, label]) => (
@@ -99,7 +104,6 @@ function Pages() {
   }, []);
   return (
     <>
-      <a class="skip" href="#content" onClick={(event) => { event.preventDefault(); document.querySelector<HTMLElement>("main")?.setAttribute("tabindex", "-1"); document.querySelector<HTMLElement>("main")?.focus(); }}>Skip to the content</a>
       <Nav />
       <Offline />
       <Page />
@@ -131,6 +135,7 @@ async function loginLink(): Promise<void> {
   const code = /^#\/?login=([\w-]+)$/.exec(location.hash)?.[1];
   if (!code) return;
   history.replaceState(null, "", location.pathname);
+  reread();
   forget();
   try {
     const reply = await request("POST", "/login", { body: { code } });

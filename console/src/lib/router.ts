@@ -21,7 +21,9 @@ function parse(): Route {
 }
 
 export const route = signal<Route>(parse());
-addEventListener("hashchange", () => (route.value = parse()));
+/** Reads the address again. */
+export const reread = (): void => void (route.value = parse());
+addEventListener("hashchange", reread);
 
 export function go(hash: string): void {
   location.hash = hash;

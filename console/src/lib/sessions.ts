@@ -62,6 +62,7 @@ export function followSessions(how: "stream" | "poll" | "none"): void {
   timer = setInterval(() => {
     if (!hasSlot.value) void poll();
   }, 5000);
+  if (!hasSlot.value) void poll();
   if (sessionsStream.value) return;
   sessionsStream.value = new Stream(`/sessions/stream?snapshot=${SNAPSHOT}`, {
     onOpen: () => {
@@ -76,6 +77,11 @@ export function followSessions(how: "stream" | "poll" | "none"): void {
     },
   });
 }
+// A tab that has lost its stream asks at once.
+hasSlot.subscribe((has) => {
+  if (!has && sessionsStream.value) void poll();
+});
+
 let timer: ReturnType<typeof setInterval> | undefined;
 
 export async function poll(): Promise<void> {

@@ -12,7 +12,7 @@ export type Fields = Record<string, unknown>;
 export type Special = Record<string, (value: unknown, change: (value: unknown) => void, error: string | undefined) => ComponentChildren>;
 
 export function labelOf(name: string): string {
-  const words = name.replaceAll("_", " ").replace(/\bmcp\b/, "MCP").replace(/\bid\b/, "").replace(/\benv vars\b/, "secret variables").replace(/^vars$/, "variables").trim();
+  const words = name.replaceAll("_", " ").replace(/\bmcp\b/, "MCP").replace(/\bid\b/, "").replace(/\benv vars\b/, "secret variables").replace(/^vars$/, "variables").replace(/^system$/, "system prompt").trim();
   return words.charAt(0).toUpperCase() + words.slice(1);
 }
 
@@ -103,7 +103,7 @@ function Property({ name, path, schema, all, needed, value, onChange, errors }: 
     return (
       <Field label={label} hint={hint} error={error}>
         {long ? <textarea rows={name === "description" ? 2 : 6} spellcheck={false} value={typeof value === "string" ? value : ""} onInput={(event) => onChange(event.currentTarget.value || undefined)} />
-          : <input type={(schema.writeOnly ? "password" : "text") as "text"} autocomplete="off" required={needed} maxLength={schema.maxLength} value={typeof value === "string" ? value : ""} onInput={(event) => onChange(event.currentTarget.value || undefined)} />}
+          : <input type={(schema.writeOnly ? "password" : "text") as "text"} autocomplete="off" required={needed && !path.includes(".")} maxLength={schema.maxLength} value={typeof value === "string" ? value : ""} onInput={(event) => onChange(event.currentTarget.value || undefined)} />}
       </Field>
     );
   }

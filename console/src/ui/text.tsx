@@ -43,7 +43,7 @@ function element(node: Node, key?: number): ComponentChildren {
     }
     case "h1": case "h2": case "h3": case "h4": case "h5": case "h6": {
       // The page's own headings stay above those of an answer.
-      return <div key={key} role="heading" aria-level={Math.min(6, Number(node.tag[1]) + 2)} class={`h h${node.tag[1]}`}>{children}</div>;
+      return <div key={key} role="heading" aria-level={Math.min(6, Number(node.tag[1]) + 1)} class={`h h${node.tag[1]}`}>{children}</div>;
     }
     case "hr":
       return <hr key={key} />;
