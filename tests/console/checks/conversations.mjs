@@ -31,7 +31,7 @@ export const checks = {
     await page.waitForSelector(".message strong:text-is('Bold')");
     await page.waitForSelector(".group:has-text('2 tool calls')");
     await page.waitForSelector(".tool.failed pre:has-text('no rule')");
-    assert.equal(await page.locator("text=I count them").count(), 0, "a subagent is folded");
+    assert.equal(await page.locator(".message:has-text('I count them')").count(), 0, "a subagent is folded");
     await page.click("[data-call=a1] > .disclosure");
     await page.waitForSelector("[data-call=a1] .inner .message:has-text('I count them')");
     await page.click("[data-call=a2] > .disclosure");
