@@ -17,6 +17,7 @@ mod error;
 mod events;
 mod failures;
 mod files;
+mod forks;
 mod health;
 mod hosts;
 mod layers;
@@ -109,6 +110,7 @@ fn documented() -> OpenApiRouter<Api> {
         .merge(environments::routes())
         .merge(sessions::routes())
         .merge(queue::routes())
+        .merge(forks::routes())
         .merge(answers::routes())
         .merge(stream::routes())
         .merge(files::routes())

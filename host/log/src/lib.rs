@@ -24,11 +24,13 @@
 //! # }
 //! ```
 
+mod copy;
 mod cursor;
 mod error;
 mod frame;
 mod lock;
 mod newest;
+mod pace;
 mod pack;
 mod purge;
 mod reader;
@@ -38,9 +40,11 @@ mod segment;
 mod syncer;
 mod writer;
 
+pub use copy::{check_format, copy};
 pub use error::{Error, Result};
 pub use frame::{Scan, ScanEnd, scan};
 pub use lock::is_locked;
+pub use pace::Pace;
 pub use purge::{PurgePolicy, Purged, purge};
 pub use reader::{Reader, Tail, tail};
 pub use record::{Batch, Flags, Kind, MAX_PAYLOAD, Meta, Record};
