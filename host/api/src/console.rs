@@ -39,7 +39,11 @@ async fn asset(
 ) -> Result<Response, ApiError> {
     // A name that is not there is an old page's, and never the page itself.
     let asset = aod_console::asset(&path).ok_or_else(|| nothing(uri.path()))?;
-    Ok(send(&asset, &headers, "public, max-age=31536000, immutable"))
+    Ok(send(
+        &asset,
+        &headers,
+        "public, max-age=31536000, immutable",
+    ))
 }
 
 fn nothing(path: &str) -> ApiError {
@@ -108,11 +112,7 @@ mod tests {
         assert!(!accepts(&headers("brotli"), "br"));
         assert!(!accepts(&HeaderMap::new(), "gzip"));
         let page = aod_console::page().unwrap();
-        for (taken, encoding) in [
-            ("br, gzip", Some("br")),
-            ("gzip", Some("gzip")),
-            ("", None),
-        ] {
+        for (taken, encoding) in [("br, gzip", Some("br")), ("gzip", Some("gzip")), ("", None)] {
             let response = send(&page, &headers(taken), "no-cache");
             let found = response.headers().get(CONTENT_ENCODING);
             assert_eq!(found.map(|it| it.to_str().unwrap()), encoding);
