@@ -17,7 +17,7 @@ export const checks = {
     const names = [...(await page.text()).matchAll(/"(\/assets\/[^"]+)"/g)].map((it) => it[1]);
     assert.ok(names.length >= 4);
     for (const name of names) {
-      const file = await fetch(BASE + name);
+      const file = await fetch(BASE + name, { headers: { "accept-encoding": "gzip, br" } });
       assert.equal(file.status, 200, name);
       assert.match(file.headers.get("cache-control"), /immutable/);
       assert.equal(file.headers.get("content-encoding"), "br", name);
