@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 /// Folders that hold what is written by hand, and single files beside them.
 const PLACES: &[&str] = &[
+    "console",
     "docs",
     "fuzz",
     "host",

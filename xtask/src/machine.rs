@@ -28,6 +28,8 @@ pub(crate) enum Need {
     GitLfs,
     /// `faketime`, to set a clock that nobody else sees.
     Faketime,
+    /// Chromium, for the console.
+    Chromium,
 }
 
 impl Need {
@@ -42,6 +44,7 @@ impl Need {
             Self::GitLfs => answers("git-lfs", &["version"]),
             Self::Cpp => answers("c++", &["--version"]),
             Self::Faketime => answers("faketime", &["--version"]),
+            Self::Chromium => answers("chromium", &["--version"]),
         }
     }
 
@@ -55,6 +58,7 @@ impl Need {
             Self::GitLfs => &["git-lfs"],
             Self::Cpp => &["g++"],
             Self::Faketime => &["faketime"],
+            Self::Chromium => &["chromium"],
         }
     }
 }

@@ -3,6 +3,7 @@
 mod bench;
 mod chaos;
 mod conformance;
+mod console;
 mod deny;
 mod dist;
 #[cfg(test)]
@@ -63,6 +64,8 @@ enum Task {
     Conformance,
     /// Search for inputs that break what must hold whatever the input is
     Fuzz(fuzz::Fuzz),
+    /// Build the console from its sources into console/dist, which the server has in it
+    Console(console::Console),
     /// Check the licences, sources and versions of all dependencies against deny.toml
     Deny,
     /// Run the benchmarks and write their table to docs/performance.md
@@ -97,6 +100,7 @@ fn work(task: Task) -> Result<ExitCode> {
         Task::Soak(soak) => soak.run(&root)?,
         Task::Conformance => conformance::run(&root)?,
         Task::Fuzz(fuzz) => fuzz.run(&root)?,
+        Task::Console(console) => console.run(&root)?,
         Task::Deny => deny::check(&root)?,
         Task::Plugins {
             verbose,

@@ -57,6 +57,12 @@ impl Run {
             Ok(_) => {}
             Err(error) => eprintln!("the first session: {error:#}"),
         }
+        match login_link(&aod, &url, &token) {
+            Ok(link) => eprintln!(
+                "\nThe console, good for one login within two minutes (`aod login` prints another):\n\n  {link}"
+            ),
+            Err(error) => eprintln!("no link to the console: {error:#}"),
+        }
         eprintln!("\nServing at {url} until Ctrl-C. In another terminal:\n");
         eprintln!("  export AOD_API_URL={url} AOD_API_TOKEN={token}");
         eprintln!("  {} run \"What is in this folder?\"", aod.display());
@@ -139,6 +145,20 @@ fn token(aod: &Path, data: &Path) -> Result<String> {
         .output()?;
     if !made.status.success() {
         bail!("cannot make a token: {}", made.status);
+    }
+    Ok(String::from_utf8(made.stdout)?.trim().to_owned())
+}
+
+/// A link that logs a browser in to the console.
+fn login_link(aod: &Path, url: &str, token: &str) -> Result<String> {
+    let made = Command::new(aod)
+        .arg("login")
+        .env("AOD_API_URL", url)
+        .env("AOD_API_TOKEN", token)
+        .stderr(Stdio::inherit())
+        .output()?;
+    if !made.status.success() {
+        bail!("`aod login`: {}", made.status);
     }
     Ok(String::from_utf8(made.stdout)?.trim().to_owned())
 }

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use anyhow::Result;
 
 use crate::machine::{self, Need};
-use crate::{cargo, deny, fuzz, plugins, run_command, target};
+use crate::{cargo, console, deny, fuzz, plugins, run_command, target};
 
 /// What the whole set of tests is built with; another selection would build all once more.
 pub(crate) const FEATURES: &[&str] = &["--features", "aod-e2e/clis"];
@@ -34,7 +34,7 @@ impl Test {
             Need::GitLfs,
         ])?;
         if !self.fast {
-            machine::prepare(&[Need::Nginx, Need::Faketime, Need::Cpp])?;
+            machine::prepare(&[Need::Nginx, Need::Faketime, Need::Cpp, Need::Chromium])?;
         }
         for built in plugins::build_for_tests(root, false)? {
             eprintln!("{built}");
@@ -46,6 +46,7 @@ impl Test {
                 // Before the tests: what does not lint is not worth the wait.
                 lint(root)?;
                 deny::check(root)?;
+                console::check(root)?;
                 clis.join()
                     .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
             })?;

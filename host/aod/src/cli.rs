@@ -11,7 +11,7 @@ use clap_complete::CompleteEnv;
 use crate::config::{Overrides, Settings};
 use crate::output::outln;
 use crate::{
-    backup, credentials, doctor, man, run, runtime, serve, session, template, tokens, vault,
+    backup, credentials, doctor, login, man, run, runtime, serve, session, template, tokens, vault,
     webhooks,
 };
 
@@ -107,6 +107,10 @@ enum Command {
         #[command(subcommand)]
         command: tokens::UserCommand,
     },
+    /// Print a link that logs a browser on this machine in to the console, once, within two minutes.
+    ///
+    /// Asks the server at AOD_API_URL with the token in AOD_API_TOKEN. No token stands in the link.
+    Login,
     /// Take a backup of the data folder, while a server uses it or not.
     ///
     /// It has the database, logs, events and attachments; secrets stay sealed. Where it is cut
@@ -241,6 +245,7 @@ impl Cli {
                 server,
                 json,
             } => doctor::run(&location.with(server)?, json),
+            Command::Login => login::run(),
             Command::Openapi => {
                 outln!("{}", serde_json::to_string_pretty(&aod_api::openapi())?)?;
                 Ok(ExitCode::SUCCESS)

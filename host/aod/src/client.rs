@@ -60,7 +60,7 @@ impl Client {
         })
     }
 
-    /// Where the server is.
+    /// The server's URL, without a slash at its end.
     pub(crate) fn url(&self) -> &str {
         &self.url
     }

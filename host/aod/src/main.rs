@@ -11,6 +11,7 @@ mod doctor;
 mod exit;
 mod files;
 mod listener;
+mod login;
 mod man;
 mod output;
 mod report;

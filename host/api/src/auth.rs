@@ -75,7 +75,7 @@ impl FromRequestParts<Api> for Caller {
 
 /// Refuses parameters that the operation does not know: a caller who sent one believes in it. This
 /// is done for whoever is let in, since each operation asks who that is, and does so first.
-fn check_query(api: &Api, parts: &Parts) -> Result<(), ApiError> {
+pub(crate) fn check_query(api: &Api, parts: &Parts) -> Result<(), ApiError> {
     let Some(path) = parts.extensions.get::<MatchedPath>() else {
         return Ok(());
     };
@@ -92,15 +92,19 @@ fn check_query(api: &Api, parts: &Parts) -> Result<(), ApiError> {
     }
 }
 
-/// The reply to a token that is not good: 401, or 429 where its address has had too many of them.
-fn refusal(api: &Api, parts: &Parts) -> ApiError {
-    let address = parts
+/// Where a request comes from.
+pub(crate) fn address(parts: &Parts) -> IpAddr {
+    parts
         .extensions
         .get::<ConnectInfo<SocketAddr>>()
         .map_or(IpAddr::from([0, 0, 0, 0]), |ConnectInfo(address)| {
             address.ip()
-        });
-    match api.failures.count(address) {
+        })
+}
+
+/// The reply to a token that is not good: 401, or 429 where its address has had too many of them.
+fn refusal(api: &Api, parts: &Parts) -> ApiError {
+    match api.failures.count(address(parts)) {
         Some(wait) => ApiError::slow_down(wait),
         None => ApiError::unauthorized(
             "this token is unknown, expired or revoked; `aod token create NAME` makes another",

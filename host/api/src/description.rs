@@ -22,7 +22,7 @@ use crate::problem::{Part, Problem};
     info(
         title = "Agents on Demand",
         description = "Run coding agents in sandboxes and stream what they do.\n\n\
-            Every operation but `GET /health` needs a token: `Authorization: Bearer aod_…`.\n\n\
+            Every operation but `GET /health` and `POST /login` needs a token: `Authorization: Bearer aod_…`.\n\n\
             Every error has the same envelope, `{\"detail\": …}`, and each reply an `x-request-id` \
             under which the server's log has it. Apart from what each operation lists, an unknown \
             path is answered by 404, and a method that a path does not take by 405, in the same \

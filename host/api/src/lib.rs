@@ -8,6 +8,7 @@ mod answers;
 mod auth;
 mod body;
 mod check;
+mod console;
 mod credentials;
 mod description;
 mod diff;
@@ -20,6 +21,7 @@ mod forks;
 mod health;
 mod hosts;
 mod layers;
+mod login;
 mod native;
 mod page;
 mod path;
@@ -60,6 +62,7 @@ pub(crate) struct Api(Arc<Shared>);
 pub(crate) struct Shared {
     services: Services,
     failures: Failures,
+    logins: login::Logins,
     connections: Connections,
     /// The parameters that the query of each operation may have, by method and path.
     queries: HashMap<(Method, String), Vec<String>>,
@@ -118,6 +121,7 @@ fn documented() -> OpenApiRouter<Api> {
         .merge(runtimes::routes())
         .merge(credentials::routes())
         .merge(tokens::routes())
+        .merge(login::routes())
         .merge(webhooks::routes())
         .merge(health::routes())
 }
@@ -135,6 +139,7 @@ pub fn router(services: Services, settings: HttpSettings, connections: Connectio
     let api = Api(Arc::new(Shared {
         services,
         failures: Failures::new(),
+        logins: login::Logins::default(),
         connections,
         queries: description::queries(&document),
     }));
@@ -150,6 +155,7 @@ pub fn router(services: Services, settings: HttpSettings, connections: Connectio
     let router = router
         .with_state(api)
         .route("/openapi.json", openapi)
+        .merge(console::routes())
         .fallback(layers::not_found)
         .method_not_allowed_fallback(layers::method_not_allowed);
     layers::apply(router, settings)

@@ -1,0 +1,506 @@
+// The rows of a conversation, made from its events one by one. Rows are changed in place and told
+// of once a frame, so that a piece of text costs the row that it belongs to and nothing else.
+
+import { type Signal, signal } from "@preact/signals";
+import type { Diff, Event, Part, PermissionRequest, ToolCall } from "../lib/types";
+
+interface Base {
+  key: string;
+  turn: number | null;
+  /** When its first event was written, in milliseconds. */
+  at: number;
+  /** Rises when it has changed. */
+  changed: Signal<number>;
+}
+
+export interface TurnRow extends Base { kind: "turn"; number: number; cause: string; continuity: string }
+export interface TextRow extends Base {
+  kind: "text" | "thought";
+  role: "assistant" | "user" | "system";
+  text: string;
+  parts: Part[];
+  done: boolean;
+  aborted: boolean;
+  discarded: string | null;
+  until: number;
+  /** The event that has it whole, where it is cut. */
+  whole: string | null;
+}
+export interface ToolRow extends Base {
+  kind: "tool";
+  call: ToolCall | null;
+  callId: string;
+  title: string | null;
+  output: string;
+  parts: Part[];
+  diffs: Diff[];
+  changes: { path: string; kind: string; from?: string }[];
+  state: "running" | "done" | "failed" | "lost";
+  until: number;
+  whole: string | null;
+  /** What happened inside of it: a subagent's rows. */
+  inner: Scope | null;
+}
+export interface GroupRow extends Base { kind: "group"; tools: ToolRow[] }
+export interface FileRow extends Base { kind: "file"; path: string; change: string; from: string | null; diff: string | null }
+export interface NoticeRow extends Base { kind: "notice"; level: "info" | "warning" | "error"; items: { text: string; code?: string; count: number }[]; count: number }
+export interface AskRow extends Base {
+  kind: "ask";
+  request: PermissionRequest;
+  state: "open" | "answered" | "default" | "withdrawn";
+  answer: string | null;
+}
+export interface TaskRow extends Base { kind: "task"; id: string; title: string; state: string; what: string }
+export interface InputRow extends Base { kind: "input"; id: string; text: string; state: string; reason: string | null }
+export interface EndRow extends Base { kind: "end"; number: number; event: Extract<Event, { type: "turn.result" }> | null }
+export interface UnparsedRow extends Base { kind: "unparsed"; count: number; sample: string }
+
+export type Row = TurnRow | TextRow | ToolRow | GroupRow | FileRow | NoticeRow | AskRow | TaskRow | InputRow | EndRow | UnparsedRow;
+
+/** Rows that follow one another: the conversation's, or those of a subagent. */
+export class Scope {
+  rows: Row[] = [];
+  readonly texts = new Map<string, TextRow>();
+  readonly changed = signal(0);
+  constructor(readonly depth: number) {}
+
+  /** Puts a row behind the others, and a result's row behind what belongs to its turn. */
+  push<T extends Row>(row: T): T {
+    this.rows.push(row);
+    return row;
+  }
+
+  drop(row: Row): void {
+    const at = this.rows.lastIndexOf(row);
+    if (at >= 0) this.rows.splice(at, 1);
+  }
+}
+
+export type TodoItem = { text: string; status: "pending" | "in_progress" | "completed" };
+
+/** Events of subagents within one another are kept to this depth. */
+const DEPTH = 16;
+
+const NOTHING: Omit<ToolRow, "key" | "turn" | "at" | "changed" | "callId"> = {
+  kind: "tool", call: null, title: null, output: "", parts: [], diffs: [], changes: [], state: "running",
+  until: 0, whole: null, inner: null,
+};
+
+/** What pages keep of an output that comes in pieces. */
+const OUTPUT = 256 * 1024;
+
+export class Fold {
+  readonly root = new Scope(0);
+  readonly calls = new Map<string, ToolRow>();
+  readonly asks = new Map<string, AskRow>();
+  readonly tasks = new Map<string, TaskRow>();
+  readonly inputs = new Map<string, InputRow>();
+  /** Answers whose question is in a page that is not there yet. */
+  readonly answers = new Map<string, Event>();
+  todo: TodoItem[] | null = null;
+  /** Rows and lists that have changed since the last frame. */
+  readonly #dirty = new Set<{ changed: Signal<number> }>();
+  #scheduled = false;
+  /** Called after each frame that changed something. */
+  onFlush: (() => void) | null = null;
+
+  touch(what: { changed: Signal<number> }): void {
+    this.#dirty.add(what);
+    if (this.#scheduled) return;
+    this.#scheduled = true;
+    const flush = () => {
+      if (!this.#scheduled) return;
+      this.#scheduled = false;
+      const all = [...this.#dirty];
+      this.#dirty.clear();
+      for (const it of all) it.changed.value++;
+      this.onFlush?.();
+    };
+    // Pages that nobody looks at have no frames.
+    if (document.hidden) setTimeout(flush, 250);
+    else requestAnimationFrame(flush);
+  }
+
+  /** Takes the events of a page. */
+  apply(events: Event[]): void {
+    for (const event of events) this.event(event);
+  }
+
+  #base(event: Event, key: string): Base {
+    return { key, turn: event.turn, at: Date.parse(event.at), changed: signal(0) };
+  }
+
+  #scope(event: Event): Scope {
+    if (event.inside === undefined) return this.root;
+    const row = this.#call(event, event.inside);
+    if (!row.inner) {
+      // A call that is told of within itself, or very deep, would never end.
+      const depth = Math.min(DEPTH, this.#depths.get(event.inside) ?? 1);
+      row.inner = new Scope(depth);
+      this.touch(row);
+    }
+    return row.inner;
+  }
+
+  readonly #depths = new Map<string, number>();
+
+  /** The row of a call; one without the call where that is in a page that is not there. */
+  #call(event: Event, callId: string): ToolRow {
+    const known = this.calls.get(callId);
+    if (known) return known;
+    const row: ToolRow = { ...NOTHING, parts: [], diffs: [], changes: [], ...this.#base(event, `c:${callId}`), callId };
+    this.calls.set(callId, row);
+    this.root.push(row);
+    this.touch(this.root);
+    return row;
+  }
+
+  #text(event: Event, kind: "text" | "thought", ordinal: number): TextRow {
+    const scope = this.#scope(event);
+    const name = `${event.turn}:${ordinal}`;
+    const known = scope.texts.get(name);
+    if (known) return known;
+    const row: TextRow = {
+      ...this.#base(event, `m:${event.inside ?? ""}:${name}`),
+      kind, role: "assistant", text: "", parts: [], done: false, aborted: false, discarded: null, until: 0, whole: null,
+    };
+    scope.texts.set(name, row);
+    scope.push(row);
+    this.touch(scope);
+    return row;
+  }
+
+  event(event: Event): void {
+    const scope = this.#scope(event);
+    switch (event.type) {
+      case "turn.started": {
+        const row: TurnRow = {
+          ...this.#base(event, `t:${event.id}`),
+          kind: "turn", number: event.turn ?? 0, cause: event.cause, continuity: event.continuity,
+        };
+        scope.push(row);
+        this.touch(scope);
+        break;
+      }
+      case "message.delta":
+      case "reasoning.delta": {
+        const row = this.#text(event, event.type === "message.delta" ? "text" : "thought", event.message);
+        if (row.done) break;
+        row.text += event.text;
+        row.until = Date.parse(event.at);
+        this.touch(row);
+        break;
+      }
+      case "message":
+      case "reasoning": {
+        const row = this.#text(event, event.type === "message" ? "text" : "thought", event.ordinal);
+        row.text = event.text;
+        row.done = true;
+        row.until = Date.parse(event.at);
+        row.whole = event.truncated ? event.id : null;
+        if (event.type === "message") {
+          row.role = event.role;
+          row.parts = event.parts ?? [];
+          row.aborted = event.aborted === true;
+        }
+        this.touch(row);
+        break;
+      }
+      case "message.discarded": {
+        const row = scope.texts.get(`${event.turn}:${event.message}`);
+        if (!row) break;
+        row.done = true;
+        row.discarded = event.reason || "taken back";
+        this.touch(row);
+        break;
+      }
+      case "tool.call": {
+        const known = this.calls.get(event.call_id);
+        if (event.inside !== undefined) this.#depths.set(event.call_id, scope.depth + 1);
+        if (known) {
+          known.call = event;
+          known.title = event.title ?? known.title;
+          this.touch(known);
+          break;
+        }
+        const row: ToolRow = {
+          ...NOTHING, parts: [], diffs: [], changes: [],
+          ...this.#base(event, `c:${event.call_id}`), callId: event.call_id, call: event, title: event.title ?? null,
+        };
+        this.calls.set(event.call_id, row);
+        scope.push(row);
+        this.touch(scope);
+        break;
+      }
+      case "tool.update": {
+        const row = this.#call(event, event.call_id);
+        if (event.title) row.title = event.title;
+        if (event.output) {
+          row.output += event.output;
+          if (row.output.length > OUTPUT) row.output = row.output.slice(-OUTPUT);
+        }
+        this.touch(row);
+        break;
+      }
+      case "tool.result": {
+        const row = this.#call(event, event.call_id);
+        row.output = event.output;
+        row.parts = event.parts ?? [];
+        row.diffs.push(...row.parts.flatMap((part) => (part.diff ? [part.diff] : [])));
+        row.state = event.is_error ? "failed" : "done";
+        row.until = Date.parse(event.at);
+        row.whole = event.truncated ? event.id : null;
+        this.touch(row);
+        if (!event.is_error) this.#group(scope, row);
+        break;
+      }
+      case "file.change": {
+        const row = event.call_id === undefined ? undefined : this.calls.get(event.call_id);
+        if (row) {
+          if (event.diff && !row.diffs.some((it) => it.path === event.path)) row.diffs.push({ path: event.path, unified: event.diff });
+          row.changes.push({ path: event.path, kind: event.kind, from: event.moved_from });
+          this.touch(row);
+          break;
+        }
+        scope.push({
+          ...this.#base(event, `f:${event.id}`),
+          kind: "file", path: event.path, change: event.kind, from: event.moved_from ?? null, diff: event.diff ?? null,
+        });
+        this.touch(scope);
+        break;
+      }
+      case "todo":
+        if (event.inside === undefined) this.todo = event.items;
+        break;
+      case "notice":
+        this.#notice(event, scope, event.level, event.text, event.code);
+        break;
+      case "mcp.server": {
+        const bad = event.state === "failed" || event.state === "needs_auth";
+        const state = event.state.replace("_", " ");
+        this.#notice(event, scope, bad ? "warning" : "info", `MCP server ${event.name}: ${state}${event.message ? `, ${event.message}` : ""}`);
+        break;
+      }
+      case "compaction": {
+        const figures = event.tokens_before && event.tokens_after ? `: ${event.tokens_before} to ${event.tokens_after} tokens` : "";
+        this.#notice(event, scope, "info", event.done ? `The conversation was made shorter${figures}` : "The conversation is being made shorter");
+        break;
+      }
+      case "task": {
+        const known = this.tasks.get(event.task_id);
+        if (known) {
+          known.state = event.state;
+          if (event.title) known.title = event.title;
+          this.touch(known);
+          break;
+        }
+        const row: TaskRow = { ...this.#base(event, `k:${event.task_id}`), kind: "task", id: event.task_id, title: event.title ?? "", state: event.state, what: event.kind };
+        this.tasks.set(event.task_id, row);
+        scope.push(row);
+        this.touch(scope);
+        break;
+      }
+      case "permission.request": {
+        const row: AskRow = { ...this.#base(event, `q:${event.request_id}`), kind: "ask", request: event, state: "open", answer: null };
+        const early = this.answers.get(event.request_id);
+        this.asks.set(event.request_id, row);
+        // A question stands where all see it, whoever asks.
+        this.root.push(row);
+        if (early) this.#answered(row, early);
+        this.touch(this.root);
+        break;
+      }
+      case "permission.answer":
+      case "permission.withdrawn": {
+        const row = this.asks.get(event.request_id);
+        if (row) this.#answered(row, event);
+        else this.answers.set(event.request_id, event);
+        break;
+      }
+      case "turn.input": {
+        const known = this.inputs.get(event.input_id);
+        if (known) {
+          known.state = event.state;
+          known.reason = event.reason ?? null;
+          if (event.text) known.text = event.text;
+          this.touch(known);
+          break;
+        }
+        const row: InputRow = { ...this.#base(event, `i:${event.input_id}`), kind: "input", id: event.input_id, text: event.text ?? "", state: event.state, reason: event.reason ?? null };
+        this.inputs.set(event.input_id, row);
+        scope.push(row);
+        this.touch(scope);
+        break;
+      }
+      case "turn.result":
+        this.end(event.turn ?? 0, event);
+        break;
+      case "unparsed":
+      case "other": {
+        const data = event.type === "unparsed" ? event.data : `${event.kind} ${JSON.stringify(event.json) ?? ""}`;
+        const last = scope.rows.at(-1);
+        if (last?.kind === "unparsed") {
+          last.count++;
+          this.touch(last);
+          break;
+        }
+        scope.push({ ...this.#base(event, `u:${event.id}`), kind: "unparsed", count: 1, sample: data.slice(0, 2000) });
+        this.touch(scope);
+        break;
+      }
+      case "usage":
+      case "session.started":
+        break;
+    }
+  }
+
+  /** Ends a turn, by its result or, where it has none, by what is known of it. */
+  end(turn: number, event: Extract<Event, { type: "turn.result" }> | null, at = 0): void {
+    const key = `e:${turn}`;
+    for (let i = this.root.rows.length - 1; i >= 0; i--) {
+      const row = this.root.rows[i];
+      if (row?.kind === "end" && row.number === turn) {
+        if (event) row.event = event;
+        this.touch(row);
+        return;
+      }
+      if (row?.kind === "turn" && row.number === turn) break;
+    }
+    const row: EndRow = { key, turn, at: event ? Date.parse(event.at) : at, changed: signal(0), kind: "end", number: turn, event };
+    // A turn that was given up may have been followed by another one already.
+    const next = this.root.rows.findIndex((it) => it.kind === "turn" && it.number > turn);
+    if (next >= 0) this.root.rows.splice(next, 0, row);
+    else this.root.push(row);
+    this.touch(this.root);
+    this.settle(turn);
+  }
+
+  /** Nothing of an ended turn goes on. */
+  settle(turn: number): void {
+    for (const row of this.calls.values()) {
+      if (row.turn !== null && row.turn <= turn && row.state === "running" && row.call) {
+        row.state = "lost";
+        this.touch(row);
+      }
+    }
+    for (const row of this.asks.values()) {
+      if (row.turn !== null && row.turn <= turn && row.state === "open") {
+        row.state = "withdrawn";
+        this.touch(row);
+      }
+    }
+  }
+
+  #answered(row: AskRow, event: Event): void {
+    if (event.type === "permission.withdrawn") row.state = "withdrawn";
+    else if (event.type === "permission.answer") {
+      row.state = event.by_default ? "default" : "answered";
+      row.answer = event.answer;
+    }
+    this.touch(row);
+  }
+
+  #notice(event: Event, scope: Scope, level: NoticeRow["level"], text: string, code?: string): void {
+    const last = scope.rows.at(-1);
+    if (last?.kind === "notice" && last.level === level) {
+      last.count++;
+      const same = last.items.find((it) => it.text === text);
+      if (same) same.count++;
+      else if (last.items.length < 200) last.items.push({ text, code, count: 1 });
+      this.touch(last);
+      return;
+    }
+    scope.push({ ...this.#base(event, `n:${event.id}`), kind: "notice", level, items: [{ text, code, count: 1 }], count: 1 });
+    this.touch(scope);
+  }
+
+  /** Joins a call that went well to those beside it: successes in a row are one line. */
+  #group(scope: Scope, row: ToolRow): void {
+    if (!groups(row)) return;
+    const rows = scope.rows;
+    const at = rows.lastIndexOf(row);
+    if (at < 0) return;
+    const fits = (it: Row | undefined): it is ToolRow | GroupRow =>
+      it !== undefined && it.turn === row.turn && (it.kind === "group" || (it.kind === "tool" && it.state === "done" && groups(it)));
+    const before = rows[at - 1];
+    const after = rows[at + 1];
+    const joined: (ToolRow | GroupRow)[] = [];
+    if (fits(before)) joined.push(before);
+    joined.push(row);
+    if (fits(after)) joined.push(after);
+    if (joined.length === 1) return;
+    const tools = joined.flatMap((it) => (it.kind === "group" ? it.tools : [it]));
+    const first = tools[0] ?? row;
+    const known = joined.find((it) => it.kind === "group");
+    const group: GroupRow = known ?? { key: `g:${first.key}`, turn: row.turn, at: first.at, changed: signal(0), kind: "group", tools };
+    group.tools = tools;
+    rows.splice(rows.indexOf(joined[0] ?? row), joined.length, group);
+    this.touch(group);
+    this.touch(scope);
+  }
+
+  /** Puts an older page before what is here. */
+  prepend(older: Fold): void {
+    for (const [id, row] of older.calls) {
+      const newer = this.calls.get(id);
+      if (newer && !newer.call) {
+        row.output = newer.output;
+        row.parts = newer.parts;
+        row.diffs.push(...newer.diffs);
+        row.changes.push(...newer.changes);
+        row.state = newer.state;
+        row.until = newer.until;
+        row.whole = newer.whole;
+        if (newer.inner) {
+          if (row.inner) newer.inner.rows = [...row.inner.rows, ...newer.inner.rows];
+          row.inner = newer.inner;
+        }
+        this.root.drop(newer);
+      }
+      if (!newer?.call) this.calls.set(id, row);
+    }
+    for (const [id, row] of older.asks) {
+      const early = this.answers.get(id);
+      if (early) this.#answered(row, early);
+      if (!this.asks.has(id)) this.asks.set(id, row);
+    }
+    for (const [id, row] of older.tasks) {
+      const newer = this.tasks.get(id);
+      if (newer) {
+        row.state = newer.state;
+        row.title = newer.title || row.title;
+        this.root.drop(newer);
+      }
+      this.tasks.set(id, row);
+    }
+    for (const [id, row] of older.inputs) {
+      const newer = this.inputs.get(id);
+      if (newer) {
+        row.state = newer.state;
+        row.reason = newer.reason;
+        this.root.drop(newer);
+      }
+      this.inputs.set(id, row);
+    }
+    for (const [name, row] of older.root.texts) {
+      const newer = this.root.texts.get(name);
+      if (!newer) {
+        this.root.texts.set(name, row);
+        continue;
+      }
+      if (!newer.done) newer.text = row.text + newer.text;
+      older.root.drop(row);
+    }
+    for (const [id, event] of older.answers) if (!this.answers.has(id)) this.answers.set(id, event);
+    this.todo ??= older.todo;
+    this.root.rows = [...older.root.rows, ...this.root.rows];
+    this.touch(this.root);
+  }
+}
+
+/** Whether a call that went well may be one of several in a line: not one whose diff or images are
+    to be seen, and no subagent. */
+function groups(row: ToolRow): boolean {
+  return row.call !== null && !row.inner && row.call.kind !== "agent" && row.diffs.length === 0 && row.changes.length === 0 &&
+    row.call.kind !== "edit" && row.parts.every((part) => !part.image);
+}

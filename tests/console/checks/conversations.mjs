@@ -1,0 +1,245 @@
+import assert from "node:assert/strict";
+import { MODEL, MODEL_INSIDE, api, conversant, ended, eventually, says, server, session } from "../lab.mjs";
+
+const done = { say: "done", text: "done" };
+/** A session whose question nobody answers, begun first so that its minute is over at the end. */
+let unanswered;
+
+const runs = (id) => eventually(`session ${id} runs`, async () => (await api("GET", `/sessions/${id}`)).status === "running");
+
+export const checks = {
+  async "the unanswered question is asked"() {
+    unanswered = await session("conversant", conversant({ say: "ask", id: "late", text: "Nobody answers this" }, "wait", done), { title: "Unanswered" });
+  },
+
+  async "a conversation reads as one"(lab) {
+    const id = await session("conversant", conversant(
+      { say: "tool", id: "r1", name: "read", json: { path: "a.rs" } }, { say: "tool-done", id: "r1", text: "A" },
+      { say: "tool", id: "r2", name: "read", json: { path: "b.rs" } }, { say: "tool-done", id: "r2", text: "B" },
+      { say: "message", item: 1, text: "**Bold** words" },
+      { say: "tool", id: "a1", name: "agent", json: { task: "Count the tests" } },
+      { say: "message", item: 2, inside: "a1", text: "I count them" },
+      { say: "tool", id: "a2", name: "agent", inside: "a1", json: { task: "Deeper" } },
+      { say: "message", item: 3, inside: "a2", text: "I am deeper" },
+      { say: "tool-done", id: "a2", inside: "a1", text: "deep" },
+      { say: "tool-done", id: "a1", text: "twelve" },
+      { say: "tool", id: "f1", name: "bash", json: { command: "make" } }, { say: "tool-done", id: "f1", text: "no rule", error: "x" },
+      { say: "usage", model: "m", read: 1200, written: 30 }, done,
+    ));
+    await ended(id);
+    const page = await lab.page(`/s/${id}`);
+    await page.waitForSelector(".message strong:text-is('Bold')");
+    await page.waitForSelector(".group:has-text('2 tool calls')");
+    await page.waitForSelector(".tool.failed pre:has-text('no rule')");
+    assert.equal(await page.locator(".message:has-text('I count them')").count(), 0, "a subagent is folded");
+    await page.click("[data-call=a1] > .disclosure");
+    await page.waitForSelector("[data-call=a1] .inner .message:has-text('I count them')");
+    await page.click("[data-call=a2] > .disclosure");
+    await page.waitForSelector("[data-call=a1] [data-call=a2] .message:has-text('I am deeper')");
+    await page.waitForSelector(".end-line:has-text('1.2k in, 30 out'):has-text('cost unknown')");
+    await lab.close(page);
+  },
+
+  async "three questions are seen, answered in any order, and dead after a reload"(lab) {
+    const id = await session("conversant", conversant(
+      { say: "ask", id: "q1", text: "First?", json: { command: "rm -rf \u202Ebuild" } }, { say: "ask", id: "q2", text: "Second?" }, { say: "ask", id: "q3", text: "Third?" },
+      "wait", "wait", "wait", done,
+    ), { title: "It asks" });
+    const page = await lab.page(`/s/${id}`);
+    await page.fill(".composer textarea", "my words");
+    await page.waitForSelector(".questions[data-questions='3']");
+    await page.waitForSelector(".questions .badge:text-is('2 of 3')");
+    await page.waitForSelector(".questions pre:has-text('rm -rf')");
+    assert.match(await page.title(), /^\(\d\) It asks/);
+    await page.waitForSelector(".session-head .state:has-text('Needs you')");
+    for (const [ask, answer] of [["q2", "yes"], ["q1", "no"]]) {
+      await page.click(`.questions [data-ask=${ask}] button:has-text('${answer}')`);
+      await page.waitForSelector(`.questions [data-ask=${ask}]`, { state: "detached" });
+    }
+    assert.equal(await page.inputValue(".composer textarea"), "my words");
+    await page.reload();
+    await page.waitForSelector(".questions[data-questions='1']");
+    await page.click(".questions [data-ask=q3] button:has-text('yes')");
+    await page.waitForSelector(".end-line:has-text('Done')");
+    await page.waitForSelector(".ask.over:has-text('Answered: yes')");
+    await page.reload();
+    await page.waitForSelector(".end-line:has-text('Done')");
+    assert.equal(await page.locator(".ask button").count(), 0);
+    assert.equal(await page.inputValue(".composer textarea"), "my words", "the draft outlives a reload");
+    await lab.close(page);
+  },
+
+  async "a failed send keeps the draft, and its retry makes one turn"(lab) {
+    const id = await session("demo", "hello");
+    await ended(id);
+    const page = await lab.page(`/s/${id}`);
+    await page.waitForSelector(".end-line");
+    // The server has it, and its answer is lost.
+    let lost = 0;
+    await page.route("**/prompt", async (route) => {
+      if (lost++ > 0) return route.continue();
+      await route.fetch();
+      await route.abort();
+    });
+    await page.fill(".composer textarea", "once and no more");
+    await page.keyboard.press("Enter");
+    await page.waitForSelector(".composer [role=alert]");
+    assert.equal(await page.inputValue(".composer textarea"), "once and no more");
+    await page.click(".composer [aria-label^='Send'], .composer [aria-label^='Put in']");
+    await eventually("the prompt is sent", async () => (await page.inputValue(".composer textarea")) === "");
+    await ended(id);
+    assert.equal((await api("GET", `/sessions/${id}/turns`)).data.length, 2);
+    await lab.close(page);
+  },
+
+  async "an input method's Enter sends nothing"(lab) {
+    const id = await session("demo", "hello");
+    await ended(id);
+    const page = await lab.page(`/s/${id}`);
+    await page.fill(".composer textarea", "にほん");
+    for (const more of [{ isComposing: true }, { keyCode: 229 }]) {
+      await page.locator(".composer textarea").dispatchEvent("keydown", { key: "Enter", bubbles: true, cancelable: true, ...more });
+    }
+    assert.equal(await page.inputValue(".composer textarea"), "にほん");
+    assert.equal((await api("GET", `/sessions/${id}`)).turn_count, 1);
+    await lab.close(page);
+  },
+
+  async "a queue is seen, changed, and outlives the server; then the agent is steered"(lab) {
+    const id = await session("conversant", conversant("wait", { say: "steered", id: "@order" }, { say: "message", item: 1, text: "told: @said" }, done));
+    await runs(id);
+    const page = await lab.page(`/s/${id}`);
+    await page.waitForSelector("[aria-label=Interrupt]");
+    for (const n of [1, 2, 3]) {
+      await page.fill(".composer textarea", conversant({ say: "message", item: 1, text: `answer ${n}` }, done));
+      await page.keyboard.press("Enter");
+      await page.waitForSelector(`.queue li >> nth=${n - 1}`);
+    }
+    await page.click("[aria-label='Remove prompt 2']");
+    await eventually("one is gone", async () => (await page.locator(".queue li").count()) === 2);
+    await server("kill");
+    await server("start");
+    await page.reload();
+    await page.waitForSelector(".queue li >> nth=1");
+    assert.match(await page.locator(".queue li >> nth=0").textContent(), /answer 1/);
+    assert.match(await page.locator(".queue li >> nth=1").textContent(), /answer 3/);
+    await page.waitForSelector("textarea[placeholder*='Ctrl+Enter']");
+    await page.fill(".composer textarea", "look left");
+    await page.keyboard.press("Control+Enter");
+    await page.waitForSelector(".message:has-text('told: look left')");
+    await page.waitForSelector(".steer:has-text('Told to the agent')");
+    await page.waitForSelector(".message:has-text('answer 3')");
+    assert.equal(await page.locator(".message:has-text('answer 2')").count(), 0);
+    await lab.close(page);
+  },
+
+  async "the server is killed in mid-turn, and each event is shown once"(lab) {
+    const id = await session("raw", "i=0; while [ $i -lt 40 ]; do printf '{\"demo\":\"message\",\"text\":\"piece-%s.\"}\\n' $i; i=$((i+1)); sleep 0.1; done");
+    const page = await lab.page(`/s/${id}`, { viewport: { width: 1280, height: 4000 } });
+    await page.waitForSelector(".message:has-text('piece-3.')");
+    await server("kill");
+    await server("start");
+    await page.waitForSelector(".end-line:has-text('Done')");
+    const texts = await page.locator(".message").allTextContents();
+    assert.deepEqual(texts.map((it) => it.trim()), Array.from({ length: 40 }, (_, n) => `piece-${n}.`));
+    await lab.close(page);
+  },
+
+  async "a silent connection is given up, and nothing is missed"(lab) {
+    const id = await session("conversant", conversant({ say: "message", item: 1, text: "before" }, "wait", { say: "steered", id: "@order" }, { say: "message", item: 2, text: "behind" }, done));
+    await runs(id);
+    const page = await lab.page("/sessions");
+    await page.clock.install();
+    let streams = 0;
+    // The first stream is told nothing more, and is never closed.
+    await page.addInitScript(() => {
+      const real = window.fetch;
+      let first = true;
+      window.fetch = async (url, options) => {
+        const reply = await real(url, options);
+        if (!String(url).endsWith("/events") || !first) return reply;
+        first = false;
+        const silent = new ReadableStream({ start(controller) { options.signal.addEventListener("abort", () => controller.error(new DOMException("aborted", "AbortError"))); } });
+        return new Response(silent, { status: 200, headers: reply.headers });
+      };
+    });
+    page.on("request", (it) => { if (it.url().endsWith("/events")) streams++; });
+    await page.evaluate((hash) => { location.hash = hash; }, `/s/${id}`);
+    await page.reload();
+    await page.waitForSelector(".message:has-text('before')");
+    await eventually("it streams", () => streams === 1);
+    await api("POST", `/sessions/${id}/prompt`, { prompt: "go", when_busy: "steer" });
+    await ended(id);
+    assert.equal(await page.locator(".message:has-text('behind')").count(), 0);
+    await page.clock.runFor(47_000);
+    await page.clock.resume();
+    await page.waitForSelector(".message:has-text('behind')");
+    assert.equal(await page.locator(".message:has-text('behind')").count(), 1);
+    await lab.close(page);
+  },
+
+  async "a pasted image reaches the model"(lab) {
+    const { data } = await api("GET", "/runtimes");
+    if (!data.some((it) => it.name === "claude")) return "without Claude Code";
+    await api("PUT", "/credentials/provider_key:anthropic", { value: "sk-ant-api03-of-the-console" });
+    await api("PUT", "/credentials/env:ANTHROPIC_BASE_URL", { value: MODEL_INSIDE });
+    const id = await session("claude", "[[say ready]]");
+    const first = await ended(id);
+    assert.equal(first.status, "completed", first.error);
+    const page = await lab.page(`/s/${id}`);
+    await page.waitForSelector(".message:has-text('ready')");
+    const png = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==";
+    await page.focus(".composer textarea");
+    await page.evaluate((base64) => {
+      const bytes = Uint8Array.from(atob(base64), (it) => it.charCodeAt(0));
+      const clipboardData = new DataTransfer();
+      clipboardData.items.add(new File([bytes], "image.png", { type: "image/png" }));
+      document.activeElement.dispatchEvent(new ClipboardEvent("paste", { clipboardData, bubbles: true, cancelable: true }));
+    }, png);
+    await page.waitForSelector(".composer .chip img");
+    await page.fill(".composer textarea", "[[say I see it]]");
+    await page.keyboard.press("Enter");
+    await page.waitForSelector(".message:has-text('I see it')");
+    await page.waitForSelector(".bubble .chip");
+    const asked = await (await fetch(`${MODEL}/_requests`)).text();
+    assert.ok(asked.includes("image/png"), "the model was sent an image");
+    await lab.close(page);
+  },
+
+  async "who reads further up is not moved"(lab) {
+    const id = await session("raw", `${says(...Array.from({ length: 60 }, (_, n) => ({ demo: "message", text: `Paragraph ${n}. ${"word ".repeat(40)}` })))}
+sleep 2
+i=0; while [ $i -lt 400 ]; do printf '{"demo":"delta","text":"piece %s of what streams "}\\n' $i; i=$((i+1)); sleep 0.005; done; sleep 1`);
+    const page = await lab.page(`/s/${id}`);
+    await page.waitForSelector(".message:has-text('Paragraph 59.')");
+    await page.hover(".log");
+    await page.mouse.wheel(0, -1500);
+    await page.waitForSelector(".to-end");
+    const place = () => page.evaluate(() => {
+      const top = document.querySelector(".log").getBoundingClientRect().top;
+      const row = [...document.querySelectorAll(".row-holder")].find((it) => it.getBoundingClientRect().top > top + 40);
+      window.watched ??= row.dataset.key;
+      return document.querySelector(`.row-holder[data-key="${window.watched}"]`).getBoundingClientRect().top;
+    });
+    await page.waitForTimeout(400);
+    const before = await place();
+    let drift = 0;
+    for (let n = 0; n < 25; n++) {
+      await page.waitForTimeout(100);
+      drift = Math.max(drift, Math.abs((await place()) - before));
+    }
+    assert.ok(drift < 1, `it moved by ${drift} pixels`);
+    await ended(id);
+    await page.click(".to-end");
+    await page.waitForSelector("text=piece 399 of what streams");
+    await lab.close(page);
+    return `${drift} pixels`;
+  },
+
+  async "a question that nobody answered says what was used"(lab) {
+    await ended(unanswered);
+    const page = await lab.page(`/s/${unanswered}`);
+    await page.waitForSelector(".ask.over:has-text('No answer in time: used no')");
+    await lab.close(page);
+  },
+};

@@ -1,0 +1,245 @@
+import assert from "node:assert/strict";
+import { AXE, BASE, TOKEN, api, ended, eventually, says, session } from "../lab.mjs";
+
+const POLICY =
+  "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src 'self'; worker-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types aod";
+
+/** The control of a field, by its label. */
+const field = (label, control) => `.field:has(> .label:text-is("${label}")) ${control}`;
+
+export const checks = {
+  async "files are served as they should be"() {
+    const page = await fetch(BASE);
+    assert.equal(page.headers.get("content-security-policy"), POLICY);
+    assert.equal(page.headers.get("cache-control"), "no-cache");
+    assert.equal(page.headers.get("x-content-type-options"), "nosniff");
+    assert.equal(page.headers.get("cross-origin-opener-policy"), "same-origin");
+    const names = [...(await page.text()).matchAll(/"(\/assets\/[^"]+)"/g)].map((it) => it[1]);
+    assert.ok(names.length >= 4);
+    for (const name of names) {
+      const file = await fetch(BASE + name, { headers: { "accept-encoding": "gzip, br" } });
+      assert.equal(file.status, 200, name);
+      assert.match(file.headers.get("cache-control"), /immutable/);
+      assert.equal(file.headers.get("content-encoding"), "br", name);
+    }
+    for (const path of ["/assets/main.0000000000.js", "/assets/", "/index.html", "/assets/..%2findex.html"]) {
+      const missing = await fetch(BASE + path);
+      assert.equal(missing.status, 404, path);
+      assert.ok((await missing.json()).detail, path);
+    }
+  },
+
+  async "a token logs in, and a live session is two presses away"(lab) {
+    const id = await session("demo", "sleep 4\nhello", { title: "The live one" });
+    const page = await lab.page("/", { token: null });
+    await page.fill("input[name=token]", "aod_wrong");
+    await page.click("button:has-text('Log in')");
+    await page.waitForSelector("text=unknown, expired or revoked");
+    await page.fill("input[name=token]", TOKEN);
+    await page.click("button:has-text('Log in')");
+    await page.click(`[data-session="${id}"]`);
+    await page.waitForSelector(".bubble:has-text('hello')");
+    assert.equal(await page.evaluate(() => sessionStorage.getItem("aod.token")), TOKEN);
+    assert.equal(await page.evaluate(() => document.cookie), "");
+    await lab.close(page);
+  },
+
+  async "a login link is good once and leaves no trace"(lab) {
+    const { code } = await api("POST", "/login/codes");
+    const page = await lab.page(`login=${code}`, { token: null });
+    await page.waitForSelector("h1:has-text('Sessions')");
+    assert.ok(!page.url().includes(code));
+    const token = await page.evaluate(() => sessionStorage.getItem("aod.token"));
+    assert.ok(token.startsWith("aod_") && token !== TOKEN);
+    const again = await lab.page(`login=${code}`, { token: null });
+    await again.waitForSelector("text=used already");
+    await lab.close(again);
+    await lab.close(page);
+    const proxied = await fetch(`${BASE}/login`, { method: "POST", headers: { "x-forwarded-for": "10.0.0.1" }, body: JSON.stringify({ code }) });
+    assert.equal(proxied.status, 422);
+  },
+
+  async "a new session is started, and its prompt is kept where it fails"(lab) {
+    const page = await lab.page("/new");
+    await page.fill("textarea[aria-label=Prompt]", "Say hello, console");
+    await page.waitForSelector(field("Runtime", "select"));
+    await page.selectOption(field("Runtime", "select"), "demo");
+    await page.route("**/sessions", (route) => route.abort());
+    await page.click("button:has-text('Start')");
+    await page.waitForSelector("text=does not answer");
+    assert.equal(await page.inputValue("textarea[aria-label=Prompt]"), "Say hello, console");
+    await page.unroute("**/sessions");
+    await page.click("button:has-text('Start')");
+    await page.waitForSelector(".message:has-text('Say hello, console')");
+    await page.waitForSelector(".end-line:has-text('Done')");
+    await lab.close(page);
+  },
+
+  async "agents and environments are made and changed, and what is wrong stands at its field"(lab) {
+    const page = await lab.page("/agents/new");
+    await page.fill(field("Name", "input"), "Made here");
+    await page.fill(field("Model", "input"), "demo/nothing");
+    await page.click("button:has-text('Make the agent')");
+    await page.waitForSelector("[role=alert]");
+    await page.fill(field("Model", "input"), "demo/echo");
+    await page.click("button:has-text('Make the agent')");
+    await page.waitForSelector("text=version 1");
+    await page.fill(field("Description", "textarea"), "Of the console");
+    await page.click("button:has-text('Save')");
+    await page.waitForSelector("text=version 2");
+    await page.click("summary:has-text('2 versions')");
+    await page.waitForSelector(".diff tr.add:has-text('Of the console')");
+    await page.goto(`${BASE}/#/environments/new`);
+    await page.fill(field("Name", "input"), "With a secret");
+    const secrets = page.locator("fieldset:has(legend:text-is('Secret variables'))");
+    await secrets.locator("button:has-text('Add')").click();
+    await secrets.locator("input").nth(0).fill("HOME");
+    await secrets.locator("input").nth(1).fill("x");
+    await page.click("button:has-text('Make the environment')");
+    await page.waitForSelector("[role=alert]");
+    await secrets.locator("input").nth(0).fill("API_KEY");
+    await page.click("button:has-text('Make the environment')");
+    await page.waitForSelector("text=version 1");
+    const made = (await api("GET", "/environments")).data.find((it) => it.name === "With a secret");
+    assert.ok(made && !JSON.stringify(made).includes("API_KEY"));
+    await lab.close(page);
+  },
+
+  async "a credential is registered and doubted, and never comes out"(lab) {
+    const page = await lab.page("/credentials");
+    await page.selectOption(field("What it is", "select"), "custom");
+    await page.fill(field("Name of the variable", "input"), "MY_TOKEN");
+    await page.fill("input[type=password]", " padded-secret-value");
+    await page.waitForSelector("text=There are blanks around it");
+    await page.fill("input[type=password]", "padded-secret-value");
+    await page.click("button:has-text('Register')");
+    await page.waitForSelector("code:has-text('env:MY_TOKEN')");
+    assert.ok(!(await page.content()).includes("padded-secret-value"));
+    await lab.close(page);
+    const id = await session("demo", "$ test -n \"$MY_TOKEN\" && echo it-is-there");
+    await ended(id);
+    const events = await api("GET", `/sessions/${id}/events?tail=50`);
+    assert.ok(JSON.stringify(events).includes("it-is-there"));
+  },
+
+  async "files are seen, changed, uploaded and downloaded"(lab) {
+    const id = await session("demo", "$ printf 'one\\ntwo\\n' >a.txt; mkdir d; echo deep >d/b.txt; printf '<script>alert(1)</script>' >evil.html");
+    await ended(id);
+    const page = await lab.page(`/s/${id}`);
+    await page.click("[aria-label='Changes, files, details']");
+    await page.click("#tab-files");
+    await page.click(".entry:has-text('a.txt')");
+    await page.waitForSelector("pre.code:has-text('two')");
+    await page.click("button:has-text('Edit')");
+    await page.fill("textarea.editor", "one\ntwo\nthree\n");
+    await page.click(".file-view button:has-text('Save')");
+    await page.waitForSelector("pre.code:has-text('three')");
+    const file = await fetch(`${BASE}/sessions/${id}/files/a.txt`, { headers: { authorization: `Bearer ${TOKEN}` } });
+    assert.equal(await file.text(), "one\ntwo\nthree\n");
+    const download = page.waitForEvent("download");
+    await page.click("[aria-label='More about the file']");
+    await page.click("button:has-text('Download')");
+    assert.equal((await download).suggestedFilename(), "a.txt");
+    await page.click("[aria-label='Back to the files']");
+    await page.click(".entry:has-text('evil.html')");
+    await page.waitForSelector("pre.code:has-text('<script>')");
+    await page.click("[aria-label='Back to the files']");
+    await page.setInputFiles(".files input[type=file]", { name: "up.txt", mimeType: "text/plain", buffer: Buffer.from("uploaded") });
+    await page.waitForSelector(".entry:has-text('up.txt')");
+    await lab.close(page);
+  },
+
+  async "a refused token keeps the draft, and a logout reaches other tabs"(lab) {
+    const { id: tokenId, token } = await api("POST", "/tokens", { name: "short" });
+    const id = await session("demo", "hello");
+    await ended(id);
+    const page = await lab.page(`/s/${id}`, { token });
+    await page.fill(".composer textarea", "my long words");
+    await api("DELETE", `/tokens/${tokenId}`);
+    await page.click("[aria-label=Send]");
+    await page.waitForSelector(".login-over input[name=token]");
+    await page.fill(".login-over input[name=token]", TOKEN);
+    await page.click(".login-over button:has-text('Log in')");
+    await page.waitForSelector(".login-over", { state: "detached" });
+    assert.equal(await page.inputValue(".composer textarea"), "my long words");
+    // Another tab needs no login of its own.
+    const other = await lab.page("/sessions", { token: null, context: page.context() });
+    await other.waitForSelector("h1:has-text('Sessions')");
+    await page.click("[aria-label='Log out']");
+    await other.waitForSelector("h1:has-text('Log in')");
+    assert.equal(await page.evaluate(() => sessionStorage.length), 0);
+    await lab.close(other);
+  },
+
+  async "eight tabs load"(lab) {
+    const context = await lab.context();
+    const pages = [];
+    for (let n = 0; n < 8; n++) {
+      const page = await lab.page("/sessions", { context });
+      await page.waitForSelector(".session-row");
+      pages.push(page);
+    }
+    await pages[7].click(".session-row");
+    await pages[7].waitForSelector(".log");
+    await context.close();
+  },
+
+  async "axe finds nothing in either theme, wide or narrow, and nothing scrolls sideways"(lab) {
+    const edited = says(
+      { demo: "tool", id: "t1", name: "Bash", input: { command: `echo ${"long ".repeat(80)}` } },
+      { demo: "tool-result", id: "t1", output: "x".repeat(500), code: 1 },
+      { demo: "message", text: `# Title\n\n| a | b |\n|---|---|\n| ${"wide ".repeat(40)} | 2 |\n\n\`\`\`rust\nfn main() { ${"x".repeat(300)} }\n\`\`\`\n\nA [link](https://example.com), ${"verylongword".repeat(40)}\n\n- [ ] task` },
+    );
+    const id = await session("raw", edited, { title: `A title that is ${"rather ".repeat(12)}long` });
+    await ended(id);
+    await api("POST", "/webhooks", { url: "https://example.com/hook" });
+    const places = ["/sessions", `/s/${id}`, "/new", "/agents", "/agents/new", "/environments/new", "/credentials", "/runtimes", "/webhooks", "/server"];
+    const found = [];
+    for (const [colorScheme, width] of [["light", 1280], ["dark", 360]]) {
+      const page = await lab.page("/sessions", { colorScheme, viewport: { width, height: 760 }, reducedMotion: "reduce" });
+      await page.waitForSelector(".session-row");
+      await page.evaluate(AXE);
+      for (const place of places) {
+        await page.evaluate((hash) => (location.hash = hash), place);
+        await page.waitForSelector(place.startsWith("/s/") ? ".end-line" : "main h1, main h2");
+        await eventually("nothing is loading", async () => (await page.$(".loading")) === null);
+        if (place === "/runtimes") await page.click("details:has-text('More') summary >> nth=0");
+        const { violations } = await page.evaluate(() => axe.run(document, { resultTypes: ["violations"], runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"] }));
+        for (const it of violations) found.push(`${colorScheme} ${width} ${place}: ${it.id}: ${it.nodes.map((node) => node.html.slice(0, 160)).slice(0, 3).join(" | ")}`);
+        const wide = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+        if (wide > 0) found.push(`${width} ${place} scrolls sideways by ${wide}`);
+      }
+      if (width === 360) {
+        await page.evaluate((hash) => (location.hash = hash), `/s/${id}`);
+        const box = await page.locator(".composer textarea").boundingBox();
+        assert.ok(box.y + box.height <= 760 && box.y > 380, "the prompt is in sight");
+        await page.click("[aria-label='Changes, files, details']");
+        await page.waitForSelector(".side");
+      }
+      await lab.close(page);
+    }
+    assert.deepEqual(found, []);
+  },
+
+  async "the keyboard alone does it"(lab) {
+    const page = await lab.page("/sessions");
+    await page.waitForSelector(".session-row");
+    await page.keyboard.press("Control+k");
+    await page.keyboard.type("new session");
+    await page.keyboard.press("Enter");
+    await page.waitForSelector("h1:has-text('New session')");
+    await page.waitForSelector(field("Runtime", "select"));
+    await page.selectOption(field("Runtime", "select"), "demo");
+    await page.focus("textarea[aria-label=Prompt]");
+    await page.keyboard.type("typed ? words");
+    assert.equal(await page.$("dialog"), null, "single keys do nothing in fields");
+    await page.keyboard.press("Enter");
+    await page.waitForSelector(".end-line:has-text('Done')");
+    await page.evaluate(() => document.activeElement?.blur());
+    await page.keyboard.press("?");
+    await page.waitForSelector("dialog:has-text('Keys')");
+    await page.keyboard.press("Escape");
+    await page.waitForSelector("dialog", { state: "detached" });
+    await lab.close(page);
+  },
+};
