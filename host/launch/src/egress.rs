@@ -182,7 +182,8 @@ impl EgressServer {
             given.push((crate::data::lift(socket)?, number));
         }
         let (reader, told) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC)?;
-        let number = FIRST_SOCKET.saturating_add(i32::try_from(given.len()).unwrap_or(ABOVE));
+        let number =
+            FIRST_SOCKET.saturating_add(i32::try_from(self.sockets.len()).unwrap_or(ABOVE));
         given.push((crate::data::lift(&reader)?, number));
         let (process, pipes) = start_with(&launch, options, given).map_err(io::Error::other)?;
         Ok(Running {
