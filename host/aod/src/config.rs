@@ -42,6 +42,7 @@ pub(crate) struct Settings {
     sandbox: Sandbox,
     egress: Egress,
     git: Git,
+    packages: Packages,
     pub(crate) log: Log,
     admission: Admission,
     retention: Retention,
@@ -117,6 +118,23 @@ struct Git {
     /// Mirrors that no session has used for so long are removed at a start; 0s: none is.
     #[serde(with = "humantime_serde")]
     mirror_age: Duration,
+}
+
+/// Packages of environments.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Packages {
+    /// Packages that no turn was started with for so long are removed; 0s: none are.
+    #[serde(with = "humantime_serde")]
+    layer_age: Duration,
+}
+
+impl Default for Packages {
+    fn default() -> Self {
+        Self {
+            layer_age: Duration::from_secs(30 * 86_400),
+        }
+    }
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -236,6 +254,7 @@ impl Default for Settings {
             sandbox: Sandbox::default(),
             egress: Egress::default(),
             git: Git::default(),
+            packages: Packages::default(),
             log: Log::default(),
             admission: Admission::default(),
             retention: Retention::default(),
@@ -573,6 +592,9 @@ impl Settings {
                 ca_file: self.egress.ca_file()?,
                 skills_url: self.git.skills_url.clone(),
                 mirror_age: self.git.mirror_age,
+            },
+            packages: aod_turns::PackagesConfig {
+                layer_age: self.packages.layer_age,
             },
             egress: self.egress.settings(self.shares_network())?,
             compat_stage_names: self.compat.stage_names,

@@ -22,8 +22,8 @@ mod webhook;
 pub use agent::{Agent, AgentType, AgentVersion, McpServer, McpTransport, Skill, SkillType};
 pub use credential::{Actor, CredentialAction, CredentialKind};
 pub use environment::{
-    CredentialMode, Environment, EnvironmentType, EnvironmentVersion, Networking, NetworkingKind,
-    PackageManager, ProjectConfig,
+    CredentialMode, Environment, EnvironmentDetail, EnvironmentType, EnvironmentVersion,
+    Networking, NetworkingKind, PackageLayer, PackageLayerState, PackageManager, ProjectConfig,
 };
 pub use file::{FileEntry, FileKind, FilePath, PathProblem};
 pub use input::{

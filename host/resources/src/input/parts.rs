@@ -9,6 +9,7 @@ macro_rules! blank {
 
 mod agents;
 mod limits;
+mod packages;
 mod prompts;
 mod sandbox;
 mod webhooks;
@@ -17,10 +18,9 @@ use super::shape::{Field, Need, Pattern, Shape, Text};
 
 pub use self::agents::{MCP_SERVER, MCP_SERVERS, SKILL, SKILLS};
 pub use self::limits::LIMITS;
+pub use self::packages::PACKAGES;
 pub use self::prompts::PROMPT;
-pub use self::sandbox::{
-    CREDENTIAL_MODE, GIT_IDENTITY, NETWORKING, PACKAGES, PROJECT_CONFIG, RESOURCES,
-};
+pub use self::sandbox::{CREDENTIAL_MODE, GIT_IDENTITY, NETWORKING, PROJECT_CONFIG, RESOURCES};
 pub use self::webhooks::{SESSION_WEBHOOK, WEBHOOK_EVENTS, WEBHOOK_SECRET, WEBHOOK_URL};
 
 /// A name for people.
