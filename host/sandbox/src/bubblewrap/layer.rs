@@ -61,17 +61,29 @@ fn mounted_below(line: &str, folder: &Path) -> Option<PathBuf> {
 /// Adds what the layer has beside `/usr`, and takes from `shown`, which are the host's files that
 /// are shown, those that the layer has, too.
 pub(super) fn rest(arguments: &mut Arguments, layer: &SystemLayer, shown: &mut Vec<PathBuf>) {
-    for name in names(&layer.files.join("etc")) {
-        let inside = Path::new("/etc").join(&name);
-        if OWN.contains(&name.as_str()) {
-            continue;
-        }
-        let is_shown = shown.contains(&inside) && inside.exists();
-        let source = match is_shown {
-            true => layer.views.join("etc").join(&name),
-            false => layer.files.join("etc").join(&name),
+    let etc = Path::new("/etc");
+    let mut left = names(&layer.files.join("etc"));
+    left.retain(|name| !OWN.contains(&name.as_str()));
+    // Backwards, since the next one is taken from the end.
+    left.reverse();
+    while let Some(name) = left.pop() {
+        let (files, inside) = (layer.files.join("etc").join(&name), etc.join(&name));
+        let source = match shown.iter().position(|path| *path == inside) {
+            Some(at) => {
+                shown.remove(at);
+                match inside.exists() {
+                    true => layer.views.join("etc").join(&name),
+                    false => files,
+                }
+            }
+            // The host's folder has more than is shown of it.
+            None if shown.iter().any(|path| path.starts_with(&inside)) => {
+                let below = names(&files).into_iter().rev();
+                left.extend(below.map(|below| format!("{name}/{below}")));
+                continue;
+            }
+            None => files,
         };
-        shown.retain(|path| *path != inside);
         arguments.option(["--ro-bind".as_ref(), source.as_os_str(), inside.as_os_str()]);
     }
     for name in names(&layer.files.join("opt")) {

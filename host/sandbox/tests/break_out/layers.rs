@@ -19,6 +19,7 @@ fn layer(session: &Session) -> SystemLayer {
         "usr/share/aod",
         "etc/profile.d",
         "etc/aod",
+        "etc/ssl/aod",
         "opt/aod-x",
     ] {
         fs::create_dir_all(layer.files.join(folder)).unwrap();
@@ -31,6 +32,7 @@ fn layer(session: &Session) -> SystemLayer {
     fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
     fs::write(layer.files.join("etc/profile.d/aod-test.sh"), "a").unwrap();
     fs::write(layer.files.join("etc/aod/settings"), "b").unwrap();
+    fs::write(layer.files.join("etc/ssl/aod/d"), "d").unwrap();
     fs::write(layer.files.join("etc/passwd"), "evil:x:0:0::/:/bin/sh\n").unwrap();
     fs::write(layer.files.join("opt/aod-x/c"), "c").unwrap();
     symlink("/etc/shadow", layer.files.join("etc/linked")).unwrap();
@@ -39,7 +41,8 @@ fn layer(session: &Session) -> SystemLayer {
 
 /// Looks at all of it, and tries to write to it.
 const LOOK: &str = "of-the-layer && bash --version | head -1 \
-    && cat /etc/profile.d/aod-test.sh /etc/aod/settings /opt/aod-x/c && echo \
+    && cat /etc/profile.d/aod-test.sh /etc/aod/settings /opt/aod-x/c \
+    /etc/ssl/aod/d && test -d /etc/ssl/certs && ! test -e /etc/ssl/private && echo \
     && ! grep evil /etc/passwd && ! test -e /etc/linked && ls /etc/profile.d >&2 \
     && ! (echo x >/usr/bin/x) && ! (echo x >/usr/bin/of-the-layer) && ! (echo x >/etc/aod/x) \
     && ! umount /usr && id -u && grep Cap /proc/self/status | sort -u -k2 | wc -l \
@@ -53,7 +56,7 @@ fn spec(session: &Session, layer: &SystemLayer) -> SandboxSpec {
 
 fn check(session: &Session, layer: &SystemLayer, output: &str) {
     assert!(output.contains("of the layer\nGNU bash"), "{output}");
-    assert!(output.contains("\nabc\n"), "{output}");
+    assert!(output.contains("\nabcd\n"), "{output}");
     // All five sets of capabilities are as empty.
     assert!(output.contains("\n1000\n1\n"), "{output}");
     let data = session.data.path().to_string_lossy().into_owned();

@@ -159,6 +159,16 @@ fn conf(proxy: Option<&str>, architectures: &[String]) -> String {
     ] {
         add(&format!("#clear {hook};"));
     }
+    // Lists for other programs than apt.
+    for list in [
+        "CNF",
+        "DEP-11",
+        "DEP-11-icons-small",
+        "DEP-11-icons",
+        "DEP-11-icons-hidpi",
+    ] {
+        add(&format!("#clear Acquire::IndexTargets::deb::{list};"));
+    }
     if let Some(proxy) = proxy {
         for scheme in ["http", "https"] {
             add(&format!("#clear Acquire::{scheme}::Proxy-Auto-Detect;"));
