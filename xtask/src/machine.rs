@@ -24,6 +24,8 @@ pub(crate) enum Need {
     Nginx,
     /// A compiler for C++, for libFuzzer.
     Cpp,
+    /// Git LFS, for repositories that use it.
+    GitLfs,
     /// `faketime`, to set a clock that nobody else sees.
     Faketime,
 }
@@ -37,6 +39,7 @@ impl Need {
             Self::Python => answers("python3", &["-c", "import venv, ensurepip"]),
             // Debian has it in a folder that only root has in its path.
             Self::Nginx => answers("nginx", &["-v"]) || answers("/usr/sbin/nginx", &["-v"]),
+            Self::GitLfs => answers("git-lfs", &["version"]),
             Self::Cpp => answers("c++", &["--version"]),
             Self::Faketime => answers("faketime", &["--version"]),
         }
@@ -49,6 +52,7 @@ impl Need {
             Self::Node => &["nodejs", "npm"],
             Self::Python => &["python3", "python3-venv"],
             Self::Nginx => &["nginx"],
+            Self::GitLfs => &["git-lfs"],
             Self::Cpp => &["g++"],
             Self::Faketime => &["faketime"],
         }

@@ -26,7 +26,13 @@ pub(crate) struct Test {
 
 impl Test {
     pub(crate) fn run(&self, root: &Path) -> Result<()> {
-        machine::prepare(&[Need::Wasm, Need::Bubblewrap, Need::Node, Need::Python])?;
+        machine::prepare(&[
+            Need::Wasm,
+            Need::Bubblewrap,
+            Need::Node,
+            Need::Python,
+            Need::GitLfs,
+        ])?;
         if !self.fast {
             machine::prepare(&[Need::Nginx, Need::Faketime, Need::Cpp])?;
         }

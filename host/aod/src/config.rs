@@ -103,6 +103,8 @@ struct Sandbox {
     pids: u64,
     open_files: u64,
     file_size: ByteSize,
+    /// What a session's home and workspace may hold together; 0: as much as there is room for.
+    disk: ByteSize,
 }
 
 /// Repositories of sessions.
@@ -323,6 +325,7 @@ impl Default for Sandbox {
             pids: 2048,
             open_files: 65_536,
             file_size: ByteSize::gib(16),
+            disk: ByteSize::gib(20),
         }
     }
 }
@@ -583,6 +586,7 @@ impl Settings {
                     pids: Some(self.sandbox.pids),
                     open_files: Some(self.sandbox.open_files),
                     file_size: Some(self.sandbox.file_size.as_u64()),
+                    disk_bytes: Some(self.sandbox.disk.as_u64()).filter(|most| *most > 0),
                     ..aod_sandbox::Limits::default()
                 },
             },

@@ -84,12 +84,15 @@ pub(crate) fn run(settings: &Settings, json: bool) -> Result<ExitCode> {
 }
 
 fn sandbox(settings: &Settings, findings: &mut Vec<Finding>) {
-    let init = settings.host().ok().map(|config| config.supervisor);
+    let host = settings.host().ok();
+    let limits = host.as_ref().map(|host| &host.turns.sandbox.limits);
+    let disk = limits.and_then(|limits| limits.disk_bytes);
+    let init = host.map(|config| config.supervisor);
     match aod_sandbox::driver(settings.driver(), init, settings.shares_network()) {
         Ok(driver) => {
             for check in driver.probe().checks {
                 let check = match check.name {
-                    "disk" => disk_bound(&settings.data_dir, check),
+                    "disk" => disk_bound(&settings.data_dir, disk, check),
                     _ => check,
                 };
                 findings.push(Finding {
@@ -114,8 +117,8 @@ fn sandbox(settings: &Settings, findings: &mut Vec<Finding>) {
     }
 }
 
-/// What no driver knows: whether sessions that fill their disk fill the machine's.
-fn disk_bound(data: &Path, check: aod_sandbox::Check) -> aod_sandbox::Check {
+/// What no driver knows: what sessions may hold, and whose file system they can fill.
+fn disk_bound(data: &Path, most: Option<u64>, check: aod_sandbox::Check) -> aod_sandbox::Check {
     use std::os::unix::fs::MetadataExt as _;
     // Of a folder that is not there yet, the one in which it will be made.
     let device = data
@@ -127,17 +130,22 @@ fn disk_bound(data: &Path, check: aod_sandbox::Check) -> aod_sandbox::Check {
         .find_map(|folder| std::fs::metadata(folder).ok())
         .map(|metadata| metadata.dev());
     let root = std::fs::metadata("/").ok().map(|root| root.dev());
-    if check.state != aod_sandbox::State::NotEnforced || device == root {
-        return check;
-    }
-    aod_sandbox::Check {
-        state: aod_sandbox::State::Partial,
-        detail: format!(
-            "an agent can fill the file system of {} and so stop other sessions, though not what \
-             needs the machine's root file system",
-            data.display()
-        ),
-        ..check
+    let whose = match device == root {
+        true => "the machine's root file system".to_owned(),
+        false => format!("the file system of {}", data.display()),
+    };
+    match most {
+        Some(_) => aod_sandbox::Check {
+            detail: format!("{}; they are on {whose}", check.detail),
+            fix: check.fix.filter(|_| device == root),
+            ..check
+        },
+        None => aod_sandbox::Check {
+            state: aod_sandbox::State::NotEnforced,
+            detail: format!("an agent can fill {whose}: home and workspace have no limit"),
+            fix: Some("set `sandbox.disk`".to_owned()),
+            ..check
+        },
     }
 }
 

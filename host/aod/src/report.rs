@@ -87,8 +87,8 @@ fn in_short(check: &Check) -> String {
         ("memory" | "pids", State::Partial) => {
             "watched, and not limited by the kernel; set Delegate=yes in the server's unit"
         }
-        ("disk", State::NotEnforced) => {
-            "a session may fill the disk; give the data folder a file system of its own"
+        ("disk", State::Partial) => {
+            "watched: a burst may fill the disk; give the data folder a file system of its own"
         }
         // A driver that has more to say says it itself.
         _ => {

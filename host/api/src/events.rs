@@ -58,7 +58,7 @@ aod_resources::input! {
     example ""
     struct Params {
         /// Stream: resume after the event with this id, or after all that came from the log entry
-        /// with this number. The header `Last-Event-ID` wins over it.
+        /// with this number. The header `Last-Event-ID` wins over it. Of a page the same as `after`.
         optional since: Option<String> = ID,
         /// Stream: `false` replays what there is now, and ends there.
         optional follow: Option<bool> = Shape::Boolean,
@@ -122,6 +122,11 @@ impl<S: Send + Sync> FromRequestParts<S> for EventsRequest {
                     "{first} and {second} each say where the page is: leave out one of them"
                 )));
             }
+            if let (Some(place), Some(_)) = (place, &params.since) {
+                return Err(ApiError::bad_request(format!(
+                    "since and {place} each say where the page is: leave out one of them"
+                )));
+            }
             return page_request(params).map(Self::Page);
         }
         let since = id("since", params.since)?;
@@ -143,7 +148,10 @@ fn page_request(params: Params) -> Result<PageRequest, ApiError> {
         (Some(before), _) => PageStart::Before(before),
         (None, Some(turn)) => PageStart::Turn(turn),
         (None, None) if params.tail.is_some() => PageStart::Tail,
-        (None, None) => PageStart::After(id("after", params.after)?.unwrap_or(EventId::START)),
+        (None, None) => {
+            let (after, since) = (id("after", params.after)?, id("since", params.since)?);
+            PageStart::After(after.or(since).unwrap_or(EventId::START))
+        }
     };
     Ok(PageRequest {
         start,

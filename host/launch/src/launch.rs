@@ -126,6 +126,19 @@ pub struct PolledLimits {
     pub memory_mounts: Vec<PathBuf>,
     /// Number of processes and threads.
     pub pids: Option<u64>,
+    /// What some folders may hold.
+    #[serde(default)]
+    pub disk: Option<DiskLimit>,
+}
+
+/// What a command may leave on the disk.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DiskLimit {
+    /// The host's folders that it can write to, all on one file system.
+    pub folders: Vec<PathBuf>,
+    /// What they may hold together, in bytes. Where they hold more as the command starts, it may
+    /// leave no more than that: somebody has to be able to clear up.
+    pub bytes: u64,
 }
 
 #[cfg(test)]

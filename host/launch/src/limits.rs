@@ -6,6 +6,7 @@
 use std::fmt;
 
 use crate::PolledLimits;
+use crate::disk::DiskPoller;
 use crate::process_bound::{self, Bound};
 use crate::usage::{Usage, measure, tree};
 
@@ -27,6 +28,7 @@ pub struct LimitPoller {
     due: u64,
     /// The last measurement, and when it was.
     last: (u64, Usage),
+    disk: Option<DiskPoller>,
 }
 
 /// A limit that was exceeded.
@@ -47,6 +49,13 @@ pub enum LimitExceeded {
         /// How many there may be.
         limit: u64,
     },
+    /// What home and workspace hold together, in bytes.
+    Disk {
+        /// What they hold.
+        used: u64,
+        /// What they may hold.
+        limit: u64,
+    },
 }
 
 impl fmt::Display for LimitExceeded {
@@ -62,6 +71,12 @@ impl fmt::Display for LimitExceeded {
                 f,
                 "it had {used} processes and threads, and the sandbox's limit is {limit}"
             ),
+            Self::Disk { used, limit } => write!(
+                f,
+                "home and workspace held {} MiB, and the limit is {} MiB; remove what is not needed",
+                used >> 20,
+                limit >> 20
+            ),
         }
     }
 }
@@ -69,9 +84,10 @@ impl fmt::Display for LimitExceeded {
 impl LimitPoller {
     /// For a command that is started now.
     #[must_use]
-    pub fn new(limits: PolledLimits) -> Self {
+    pub fn new(mut limits: PolledLimits) -> Self {
         let seeks_bound = limits.pids.is_some();
         Self {
+            disk: limits.disk.take().map(DiskPoller::new),
             limits,
             seeks_bound,
             due: if seeks_bound { BOUND_MS } else { FIRST_MS },
@@ -83,6 +99,11 @@ impl LimitPoller {
     /// limit.
     #[must_use]
     pub fn due(&self) -> Option<u64> {
+        let disk = self.disk.as_ref().map(DiskPoller::due);
+        [self.processes_due(), disk].into_iter().flatten().min()
+    }
+
+    fn processes_due(&self) -> Option<u64> {
         let any = self.limits.memory_bytes.is_some() || self.limits.pids.is_some();
         any.then_some(self.due)
     }
@@ -90,7 +111,13 @@ impl LimitPoller {
     /// Measures the process `root` and all below it, if that is due `now`. Answers the limit that
     /// they exceed, if any.
     pub fn poll(&mut self, now: u64, root: u32) -> Option<LimitExceeded> {
-        if self.due().is_none_or(|due| now < due) {
+        let processes = self.poll_processes(now, root);
+        let disk = self.disk.as_mut();
+        processes.or_else(|| disk?.poll(now, root))
+    }
+
+    fn poll_processes(&mut self, now: u64, root: u32) -> Option<LimitExceeded> {
+        if self.processes_due().is_none_or(|due| now < due) {
             return None;
         }
         if self.seeks_bound && now < FIRST_MS {

@@ -1,7 +1,7 @@
 //! What a tree of processes uses.
 
 use std::collections::HashSet;
-use std::fs;
+use std::fs::{self, Metadata};
 use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -179,6 +179,27 @@ fn used(path: &Path) -> u64 {
 /// What files made by `memfd_create` hold, each counted once. Those that are on their way between
 /// processes, open in none, are not found.
 fn unnamed(processes: &[u32]) -> u64 {
+    open_files(processes, &|descriptor| {
+        let target = fs::read_link(descriptor).ok()?;
+        let is_memfd = target
+            .as_os_str()
+            .as_encoded_bytes()
+            .starts_with(b"/memfd:");
+        is_memfd.then(|| fs::metadata(descriptor).ok())?
+    })
+}
+
+/// What files of this device take that a process or one below it has open, and that have no name
+/// any more, each counted once. Those that are only mapped are not found.
+pub(crate) fn deleted(root: u32, device: u64) -> u64 {
+    open_files(&tree(root).0, &|descriptor| {
+        let file = fs::metadata(descriptor).ok()?;
+        (file.is_file() && file.nlink() == 0 && file.dev() == device).then_some(file)
+    })
+}
+
+/// What open files take that are `chosen`, by the path of a descriptor in `/proc`.
+fn open_files(processes: &[u32], chosen: &dyn Fn(&str) -> Option<Metadata>) -> u64 {
     let (mut seen, mut looked_at, mut sum) = (HashSet::new(), 0, 0);
     for pid in processes {
         let descriptors = Descriptors::of(*pid);
@@ -187,10 +208,10 @@ fn unnamed(processes: &[u32]) -> u64 {
             if looked_at > MOST_DESCRIPTORS {
                 return sum;
             }
-            if let Some((inode, bytes)) = descriptors.file_in_memory(number)
-                && seen.insert(inode)
+            if let Some(file) = descriptors.look_at(number, chosen)
+                && seen.insert((file.dev(), file.ino()))
             {
-                sum += bytes;
+                sum += file.blocks() * 512;
             }
         }
     }
@@ -225,27 +246,13 @@ impl Descriptors {
         entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
     }
 
-    /// The inode and the size in bytes of a file that was made by `memfd_create`.
-    fn file_in_memory(&self, number: i32) -> Option<(u64, u64)> {
+    fn look_at(&self, number: i32, chosen: &dyn Fn(&str) -> Option<Metadata>) -> Option<Metadata> {
         match self {
-            Self::Shown { pid } => file_in_memory(&format!("/proc/{pid}/fd/{number}")),
+            Self::Shown { pid } => chosen(&format!("/proc/{pid}/fd/{number}")),
             Self::Hidden { process, .. } => {
                 let copy = pidfd_getfd(process, number, PidfdGetfdFlags::empty()).ok()?;
-                file_in_memory(&format!("/proc/self/fd/{}", copy.as_raw_fd()))
+                chosen(&format!("/proc/self/fd/{}", copy.as_raw_fd()))
             }
         }
     }
-}
-
-fn file_in_memory(descriptor: &str) -> Option<(u64, u64)> {
-    let target = fs::read_link(descriptor).ok()?;
-    if !target
-        .as_os_str()
-        .as_encoded_bytes()
-        .starts_with(b"/memfd:")
-    {
-        return None;
-    }
-    let file = fs::metadata(descriptor).ok()?;
-    Some((file.ino(), file.blocks() * 512))
 }

@@ -33,7 +33,8 @@
 //!   starts the command polls.
 //! - Started by root, uid 1000 inside is root's own uid outside, without any capability there.
 //!   Whoever can should run the server as an ordinary user.
-//! - Disk use of the home and the workspace is bounded per file only ([`Limits::file_size`]).
+//! - Disk use of the home and the workspace is measured ([`Limits::disk_bytes`]) and held by the
+//!   kernel per file only ([`Limits::file_size`]).
 //!
 //! # What the `process` driver guarantees
 //!

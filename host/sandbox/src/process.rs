@@ -90,6 +90,7 @@ impl SandboxDriver for Process {
                 memory_bytes: spec.limits.memory_bytes,
                 memory_mounts: Vec::new(),
                 pids: spec.limits.pids,
+                disk: spec.disk_limit(),
             },
             egress: None,
         })

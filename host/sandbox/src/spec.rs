@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddrV4};
 use std::path::PathBuf;
 
-use aod_launch::{EnvVar, SecretBytes};
+use aod_launch::{DiskLimit, EnvVar, SecretBytes};
 use zeroize::Zeroizing;
 
 /// Everything a driver needs to know about one command.
@@ -58,6 +58,16 @@ impl SandboxSpec {
             network: Network::None,
             limits: Limits::default(),
         }
+    }
+
+    /// What the command may leave on the disk.
+    pub(crate) fn disk_limit(&self) -> Option<DiskLimit> {
+        let writable = self.writable.iter().map(|mount| &mount.host);
+        let folders = [&self.home, &self.workspace].into_iter().chain(writable);
+        Some(DiskLimit {
+            bytes: self.limits.disk_bytes?,
+            folders: folders.cloned().collect(),
+        })
     }
 }
 
@@ -180,6 +190,10 @@ pub struct Limits {
     pub open_files: Option<u64>,
     /// Size of a single file, in bytes.
     pub file_size: Option<u64>,
+    /// What home, workspace and the folders of [`SandboxSpec::writable`] hold together, in bytes.
+    /// Polled: a burst passes. Where they hold more before the command starts, it may leave no more
+    /// than that. They have to be on one file system.
+    pub disk_bytes: Option<u64>,
     /// Size of each temporary folder (`/tmp`, `/dev/shm`, `/run`), in bytes; never more than
     /// `memory_bytes`.
     pub temporary_bytes: Option<u64>,
@@ -194,6 +208,7 @@ impl Default for Limits {
             cpu_seconds: None,
             open_files: Some(65_536),
             file_size: Some(16 << 30),
+            disk_bytes: Some(20 << 30),
             temporary_bytes: Some(1 << 30),
         }
     }

@@ -315,8 +315,12 @@ impl Store {
                 .query_row((Id(id), Id(owner)), session_from_row)
                 .optional()?
                 .ok_or_else(|| Error::not_found("session", id))?;
+            let before = (session.title.clone(), session.metadata.clone());
             if let Err(refused) = change(&mut session) {
                 return Ok(Err(refused));
+            }
+            if before == (session.title.clone(), session.metadata.clone()) {
+                return Ok(Ok(session));
             }
             let changed = db
                 .prepare_cached(

@@ -4,12 +4,20 @@ use std::collections::HashMap;
 use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
+use aod_log::Pace;
 use futures::StreamExt;
 use inotify::{EventMask, Inotify, WatchDescriptor, WatchMask, Watches};
 use uuid::Uuid;
 
 use crate::waiters::{Waiter, Waiters};
+
+/// How long changes are gathered while there are many: waking who reads a log costs several times
+/// what it costs to read and tell a short line.
+const GATHER: Duration = Duration::from_millis(4);
+/// So many changes are taken at once.
+const MOST: usize = 512;
 
 /// Wakes those who wait for a session's log to grow.
 #[derive(Clone, Debug)]
@@ -74,26 +82,41 @@ impl LogWatch {
                 sessions: Arc::default(),
             },
         };
-        let mut events = inotify.into_event_stream(vec![0; 16 << 10])?;
+        // What is there at once is taken at once; the kernel keeps several changes of a file that
+        // nobody has looked at yet as one.
+        let mut events = inotify
+            .into_event_stream(vec![0; 16 << 10])?
+            .ready_chunks(MOST);
         let waiters = watch.waiters.downgrade();
         let sessions = watch.folders.sessions.clone();
         tokio::spawn(async move {
-            while let Some(event) = events.next().await {
+            let mut pace = Pace::new(GATHER);
+            while let Some(events) = events.next().await {
                 let Some(waiters) = waiters.upgrade() else {
                     return;
                 };
-                match event {
-                    // Which ones were lost is unknown: wake all.
-                    Ok(event) if event.mask.contains(EventMask::Q_OVERFLOW) => waiters.wake_all(),
-                    Ok(event) => {
-                        let sessions = sessions.lock().unwrap_or_else(PoisonError::into_inner);
-                        let session = sessions.get(&event.wd).copied();
-                        drop(sessions);
-                        if let Some(session) = session {
-                            waiters.wake(session);
+                let now = Instant::now();
+                for event in events {
+                    match event {
+                        // Which ones were lost is unknown: wake all.
+                        Ok(event) if event.mask.contains(EventMask::Q_OVERFLOW) => {
+                            waiters.wake_all();
                         }
+                        Ok(event) => {
+                            let sessions = sessions.lock().unwrap_or_else(PoisonError::into_inner);
+                            let session = sessions.get(&event.wd).copied();
+                            drop(sessions);
+                            if let Some(session) = session {
+                                waiters.wake(session);
+                            }
+                        }
+                        Err(error) => tracing::error!(%error, "cannot read inotify events"),
                     }
-                    Err(error) => tracing::error!(%error, "cannot read inotify events"),
+                }
+                drop(waiters);
+                let wait = pace.wait(now);
+                if !wait.is_zero() {
+                    tokio::time::sleep(wait).await;
                 }
             }
         });
@@ -123,8 +146,6 @@ impl LogWatch {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     #[tokio::test]

@@ -14,13 +14,14 @@
 //! - A folder that its owner closed (mode 0) is opened up on the way.
 //!
 //! [`Folder`] reads and writes single files in such a tree, [`remove`] removes a part of it,
-//! [`walk`] and [`measure`] look at all of it, and [`Trash`] takes it out of the way at once and
+//! [`walk`] and [`measure`] look at all of it, [`compare`] at two of them, and [`Trash`] takes it out of the way at once and
 //! removes it in the background. Those who only read find things by [`Folder::find`], which the
 //! kernel does in one call and through links that stay inside; what others send is written to a
 //! [`Staging`] folder and put in its place when it is whole.
 
 mod access;
 mod beneath;
+mod compare;
 mod error;
 mod folder;
 mod limits;
@@ -33,6 +34,7 @@ mod trash;
 mod walk;
 
 pub use beneath::{Node, link_target};
+pub use compare::{Compared, Difference, compare};
 pub use error::{Bound, Error, Result};
 pub use folder::{Folder, Listed};
 pub use limits::Limits;

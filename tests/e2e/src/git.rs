@@ -115,6 +115,19 @@ impl GitServer {
         Repository { work }
     }
 
+    /// Keeps content in the Git LFS of the repository at a path, and returns the pointer to it.
+    ///
+    /// # Panics
+    /// When it cannot be written.
+    pub fn store_lfs(&self, path: &str, content: &[u8]) -> String {
+        let id = lfs_id(content);
+        let folder = self.bare(path).join("lfs/objects");
+        let folder = folder.join(&id[..2]).join(&id[2..4]);
+        must(fs::create_dir_all(&folder));
+        must(fs::write(folder.join(&id), content));
+        lfs_pointer(content)
+    }
+
     /// The bare repository at a path.
     #[must_use]
     pub fn bare(&self, path: &str) -> PathBuf {
@@ -168,6 +181,22 @@ impl Repository {
     pub fn git(&self, arguments: &[&str]) -> String {
         git(&self.work, arguments)
     }
+}
+
+/// What stands in a repository for content that is in Git LFS.
+#[must_use]
+pub fn lfs_pointer(content: &[u8]) -> String {
+    format!(
+        "version https://git-lfs.github.com/spec/v1\noid sha256:{}\nsize {}\n",
+        lfs_id(content),
+        content.len()
+    )
+}
+
+fn lfs_id(content: &[u8]) -> String {
+    use sha2::Digest as _;
+    let digest = sha2::Sha256::digest(content);
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn git(folder: &Path, arguments: &[&str]) -> String {

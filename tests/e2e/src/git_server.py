@@ -6,6 +6,7 @@ for HTTPS. The variable TOKEN has the token. Prints its port.
 
 import base64
 import http.server
+import json
 import os
 import ssl
 import subprocess
@@ -60,6 +61,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if path.startswith("/broken/"):
             self.connection.close()
             return None
+        repository, is_lfs, rest = path.partition("/info/lfs/")
+        if is_lfs:
+            return self.serve_lfs(root + repository, rest, body)
         environment = {
             "PATH": os.environ["PATH"],
             "GIT_PROJECT_ROOT": root,
@@ -92,6 +96,35 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.send_response(status)
         for name, value in headers:
             self.send_header(name, value)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+        return None
+
+    def serve_lfs(self, repository, rest, body):
+        """The batch interface of Git LFS, for downloads, and the files themselves."""
+
+        def stored(name):
+            return os.path.join(repository, "lfs/objects", name[:2], name[2:4], name)
+
+        def described(wanted):
+            if not os.path.exists(stored(wanted["oid"])):
+                return {**wanted, "error": {"code": 404, "message": "not here"}}
+            scheme = "https" if certificate else "http"
+            href = f"{scheme}://{self.headers['Host']}{self.path[: -len('batch')]}{wanted['oid']}"
+            given = {"Authorization": self.headers.get("Authorization", "")}
+            return {**wanted, "actions": {"download": {"href": href, "header": given}}}
+
+        if rest == "objects/batch":
+            objects = [described(wanted) for wanted in json.loads(body)["objects"]]
+            kind, content = "application/vnd.git-lfs+json", json.dumps({"objects": objects}).encode()
+        elif rest.startswith("objects/") and os.path.exists(stored(rest[8:])):
+            with open(stored(rest[8:]), "rb") as file:
+                kind, content = "application/octet-stream", file.read()
+        else:
+            return self.refuse(404)
+        self.send_response(200)
+        self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
         self.wfile.write(content)

@@ -28,7 +28,7 @@ pub use api::{DEMO_MODEL, Ended, Session};
 pub use client::{Client, Reply};
 pub use fixture::{extend, place_mcp_server};
 pub use gate::Gate;
-pub use git::{GIT_HOST, GitServer, Repository};
+pub use git::{GIT_HOST, GitServer, Repository, lfs_pointer};
 pub use process::{Process, Tree, raise_open_files};
 pub use program::{CLIS, cli, cli_if_installed, plugin, program, repository, target};
 pub use python::{python_with, run};

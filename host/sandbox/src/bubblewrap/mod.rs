@@ -147,8 +147,12 @@ impl SandboxDriver for Bubblewrap {
             Err(_) => None,
         };
         let polled_limits = match &cgroup {
-            Some(_) => PolledLimits::default(),
+            Some(_) => PolledLimits {
+                disk: spec.disk_limit(),
+                ..PolledLimits::default()
+            },
             None => PolledLimits {
+                disk: spec.disk_limit(),
                 memory_bytes: spec.limits.memory_bytes,
                 memory_mounts: system::IN_MEMORY.iter().map(PathBuf::from).collect(),
                 pids: spec.limits.pids.filter(|_| !limits::process_count_holds()),

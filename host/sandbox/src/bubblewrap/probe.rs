@@ -236,9 +236,10 @@ fn limits_in_force(driver: &Bubblewrap) -> Vec<Check> {
     let files = Check::enforced("files", "open files and the size of a file, by rlimits");
     let disk = Check::lacking(
         "disk",
-        State::NotEnforced,
-        "an agent can fill the disk: the size of home and workspace together is not bounded",
-        Some("put the data folder on a file system of its own, or under a project quota"),
+        State::Partial,
+        "what home and workspace hold is measured and not held by the kernel, so that a burst \
+         passes the limit before the turn is ended",
+        Some("put the data folder on a file system of its own"),
     );
     let (memory, pids) = match &driver.cgroup {
         Ok(_) => (

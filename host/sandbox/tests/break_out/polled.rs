@@ -193,3 +193,31 @@ fn six_hundred_forks_of_a_small_program_are_no_gigabyte() {
         assert_eq!((ended, output.as_str()), (Ended::Exited(0), "all lived\n"));
     }
 }
+
+#[test]
+fn what_is_left_on_the_disk_is_bounded_whatever_its_name() {
+    for script in [
+        "head -c 60000000 /dev/urandom > big; sleep 60",
+        "mkdir -p ~/a/b; for n in $(seq 60); do head -c 1000000 /dev/urandom > ~/a/b/$n; done; sleep 60",
+        "exec 3> gone; rm gone; head -c 60000000 /dev/urandom >&3; sleep 60",
+    ] {
+        let session = Session::new();
+        let mut spec = session.spec(script);
+        spec.limits.disk_bytes = Some(20 * MIB);
+        let (ended, output) = collect(&session.launch(&spec));
+        let Ended::OverLimit(LimitExceeded::Disk { used, limit }) = ended else {
+            panic!("{script}: {ended:?}: {output}");
+        };
+        assert!(used > limit && limit == 20 * MIB, "{script}: {ended:?}");
+    }
+}
+
+#[test]
+fn what_is_too_much_on_the_disk_can_be_cleared_up() {
+    let session = Session::new();
+    session.run("head -c 60000000 /dev/urandom > big");
+    let (_, output) = session.run_with("sleep 1; rm big; echo cleared", |spec| {
+        spec.limits.disk_bytes = Some(20 * MIB);
+    });
+    assert_eq!(output, "cleared\n");
+}

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use aod_launch::{EgressServer, LimitExceeded, LimitPoller, Process, Status};
-use aod_log::{Batch, Kind, Meta, Writer};
+use aod_log::{Batch, Kind, Meta, Pace, Writer};
 use aod_supervisor::{Exited, Interrupt, Reason, Redactor, Request, StartFailure};
 use rustix::event::{PollFd, PollFlags, Timespec};
 
@@ -23,6 +23,8 @@ use super::requests::{HandlerContext, RequestHandler};
 /// How much is read from a pipe at once: the larger size once a read has filled the smaller one.
 const LARGE_READ: usize = 256 << 10;
 const SMALL_READ: usize = 8 << 10;
+/// How long lines are gathered that come one by one and fast.
+const GATHER: Duration = Duration::from_millis(2);
 /// A batch buffer of more than this is freed after use.
 const KEPT_BATCH: usize = 512 << 10;
 /// Once the CLI has ended, the processes it left behind may write for so long before they are
@@ -68,6 +70,7 @@ pub struct Turn {
     killed_at: Option<u64>,
     started: Instant,
     buffer: Vec<u8>,
+    pace: Pace,
     /// Whether what is appended next is forced to the disk at once.
     must_sync: bool,
 }
@@ -85,7 +88,7 @@ impl Turn {
                 self.kill();
             }
             self.poll_limits();
-            self.read();
+            let read = self.read();
             self.serve();
             self.serve_network();
             self.append();
@@ -99,6 +102,7 @@ impl Turn {
             if quiet {
                 self.rest();
             }
+            self.gather(read);
         }
         self.finish();
     }
@@ -214,10 +218,10 @@ impl Turn {
         Some(at.saturating_add(KILL_AGAIN_MS))
     }
 
-    /// Reads one block of each stream, and says whether there was any. No more is read than is then
-    /// appended: a CLI that is faster than the log blocks at its pipe.
-    fn read(&mut self) -> bool {
-        let mut active = false;
+    /// Reads one block of each stream, and says how many bytes there were. No more is read than is
+    /// then appended: a CLI that is faster than the log blocks at its pipe.
+    fn read(&mut self) -> usize {
+        let mut read = 0;
         for output in &mut self.outputs {
             let Some(pipe) = &mut output.pipe else {
                 continue;
@@ -238,7 +242,7 @@ impl Turn {
                     output.lines.finish(&mut sink);
                 }
                 Ok(count) => {
-                    active = true;
+                    read += count;
                     output.lines.take(&self.buffer[..count], &mut sink);
                     if count == self.buffer.len() && count < LARGE_READ {
                         self.buffer = vec![0; LARGE_READ];
@@ -249,17 +253,28 @@ impl Turn {
                 Err(_) => output.pipe = None,
             }
         }
-        if active {
+        if read > 0 {
             self.happens(Event::Activity);
         }
-        active
+        read
+    }
+
+    /// Lets lines gather that come one by one and fast: all that is done for one costs the same for
+    /// many. A CLI that writes so much that its pipe could fill up meanwhile is not kept waiting.
+    fn gather(&mut self, read: usize) {
+        if (1..SMALL_READ).contains(&read) {
+            let wait = self.pace.wait(Instant::now());
+            if !wait.is_zero() {
+                std::thread::sleep(wait);
+            }
+        }
     }
 
     /// Reads what the CLI wrote before it ended. All of it is in the pipes now, so one pipe's size is
     /// read at most, and what other processes go on to write is not waited for.
     fn drain(&mut self) {
         for _ in 0..LARGE_PIPE / SMALL_READ {
-            if !self.read() {
+            if self.read() == 0 {
                 break;
             }
             self.append();

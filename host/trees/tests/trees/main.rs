@@ -4,6 +4,7 @@
 
 mod adversary;
 mod deep;
+mod differences;
 mod files;
 mod generated;
 mod support;

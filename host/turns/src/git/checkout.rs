@@ -34,7 +34,7 @@ pub(super) async fn clone(
     let (mirror, inside) = place.show(&held.folder, "mirror");
     let found = &held.found;
     let script = Script {
-        text: include_str!("checkout.sh"),
+        text: concat!(include_str!("checkout.sh"), include_str!("lfs.sh")),
         arguments: vec![
             inside,
             format!("./{}", resource.place()),

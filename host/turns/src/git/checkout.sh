@@ -38,6 +38,3 @@ esac
 git config --blob HEAD:.gitmodules --null --get-regexp '^submodule\..*\.(path|url)$' \
 	>"$HOME/modules" 2>/dev/null || :
 git ls-files --stage -z | grep -a -z '^160000 ' >"$HOME/links" || :
-if [ -n "$(git ls-files -- ':(attr:filter=lfs)' | sed -n 1p)" ]; then
-	echo "note: files of this repository are in Git LFS, which this server does not fetch: they are pointers"
-fi

@@ -9,6 +9,8 @@ mkdir "$HOME/objects"
 # From here on without the repository's own settings, which may name programs: filters, say, that
 # are run for every file.
 git init --quiet --bare --template= --object-format="$(git rev-parse --show-object-format)" "$HOME/git"
+# This one is no program of the repository's, and without it all files in Git LFS would seem changed.
+! command -v git-lfs >/dev/null || git config --file "$HOME/git/config" filter.lfs.clean 'git-lfs clean -- %f'
 export GIT_DIR="$HOME/git" GIT_WORK_TREE="$PWD"
 export GIT_INDEX_FILE="$HOME/index" GIT_OBJECT_DIRECTORY="$HOME/objects" GIT_OPTIONAL_LOCKS=0
 export GIT_ALTERNATE_OBJECT_DIRECTORIES="$objects"

@@ -41,6 +41,21 @@ find_it() {
 	fi
 }
 
+# Whether there is something of Git LFS at the commit that is not here yet.
+wants_lfs() {
+	[ -n "$commit" ] && [ ! -e "lfs/fetched/$commit" ] && command -v git-lfs >/dev/null &&
+		git grep -q -F -e filter=lfs "$commit" -- ':(glob)**/.gitattributes'
+}
+
+# Fetches the files of Git LFS at the commit, from the repository's own server whatever it says
+# itself. Without them they stay pointers.
+fetch_lfs() {
+	if git -c "lfs.url=${url%.git}.git/info/lfs" lfs fetch "$url" "$commit"; then
+		mkdir -p lfs/fetched
+		: >"lfs/fetched/$commit"
+	fi
+}
+
 fetch() {
 	git fetch --quiet --force --no-tags --no-write-fetch-head "$@"
 }
@@ -93,7 +108,9 @@ if [ "$mode" = online ]; then
 		find_it
 		[ $kind != missing ] || exit 72
 	fi
+	! wants_lfs || fetch_lfs
 else
 	find_it
+	! wants_lfs || exit 1
 fi
 printf '%s\n%s\n%s\n' "$kind" "$ref" "$commit" >"$HOME/found"

@@ -108,7 +108,7 @@ impl Superproject<'_> {
             .await?;
         let (mirror, inside) = self.place.show(&held.folder, "mirror");
         let script = Script {
-            text: include_str!("submodule.sh"),
+            text: concat!(include_str!("submodule.sh"), include_str!("lfs.sh")),
             arguments: vec![
                 format!("./{path}"),
                 module.name.clone(),

@@ -183,6 +183,10 @@ async fn sessions_are_found_by_title_prompt_and_labels() {
         changed["metadata"],
         json!({"a b/c.d": "x=y&z", "size": "xl"})
     );
+    for nothing_new in [json!({}), changes] {
+        let same = client.patch(&path, &nothing_new).await.expect(200);
+        assert_eq!(same, changed);
+    }
     let cleared = client
         .patch(&path, &json!({"title": null}))
         .await

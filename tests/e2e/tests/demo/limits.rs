@@ -324,3 +324,31 @@ async fn limits_of_turns_are_checked_and_shown() {
     let ended = session.ended().await.completed();
     assert_eq!(ended.turn["limits"], json!({"max_rounds": 9}));
 }
+
+#[tokio::test]
+async fn what_a_session_leaves_on_the_disk_is_bounded() {
+    let options = ServerOptions::new(Runtimes::demo()).set("AOD_SANDBOX__DISK", "20MiB");
+    let server = Server::start(options).await;
+    let client = server.client();
+    let fill = "head -c 60000000 /dev/urandom >big; sleep 60";
+    let says = |error: &str| {
+        let (used, limit) = ("home and workspace held ", "the limit is 20 MiB");
+        assert!(error.contains(used) && error.contains(limit), "{error}");
+    };
+    let session = client.demo_session(&format!("$ {fill}")).await;
+    let ended = session.ended().await;
+    assert_eq!(ended.session["resumable"], true);
+    says(&ended.failed());
+    // It can be cleared up, and goes on.
+    session.prompt("$ sleep 1; rm big; echo cleared").await;
+    let ended = session.ended().await.completed();
+    assert!(ended.stdout().contains("cleared"));
+    session.prompt("$ echo on").await;
+    session.ended().await.completed();
+
+    let environment = json!({"name": "e", "setup_script": fill});
+    let environment = client.create_environment(&environment).await;
+    let agent = client.demo_agent().await;
+    let body = json!({"agent_id": agent, "prompt": "x", "environment_id": environment});
+    says(&client.create_session(&body).await.ended().await.failed());
+}

@@ -52,6 +52,12 @@ async fn pages_go_back_from_the_end_and_from_any_event() {
     }
     assert_eq!(found, all);
 
+    // Where clients of streams say `since`, a page says the same.
+    let rest = page(&session, &format!("?since={}&limit=200", all[4])).await;
+    assert_eq!(ids(&rest), all[5..]);
+    let path = format!("/sessions/{}/events?since={}&tail=1", session.id, all[4]);
+    session.client.get(&path).await.refused(400);
+
     let second = page(&session, "?turn=2").await;
     let of_second = ids(&second);
     assert!(all.ends_with(&of_second));

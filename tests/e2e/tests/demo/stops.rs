@@ -198,7 +198,7 @@ async fn a_turn_may_have_a_timeout_of_its_own() {
 /// What is told of a turn may be far behind what it has written.
 #[tokio::test]
 async fn a_turn_that_writes_without_end_is_terminated_at_once() {
-    const BACKLOG: u64 = 96 << 20;
+    const BACKLOG: u64 = 32 << 20;
     let runtimes = Runtimes::default().with_raw();
     let server = Server::start(ServerOptions::new(runtimes)).await;
     let session = server.client().raw_session("yes").await;

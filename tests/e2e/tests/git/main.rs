@@ -6,6 +6,7 @@ mod attacks;
 mod clones;
 mod diffs;
 mod failures;
+mod lfs;
 mod private;
 mod skills;
 

@@ -4,13 +4,13 @@ use std::os::unix::net::UnixListener;
 use std::time::Instant;
 
 use aod_launch::{Input, LimitPoller, Output as Outputs, Pipes, Process, StartOptions, start};
-use aod_log::{Batch, Kind, Meta, Writer};
+use aod_log::{Batch, Kind, Meta, Pace, Writer};
 use aod_supervisor::{
     Exited, Fragment, Reason, Redactor, StartFailure, Started, Stdin, TurnSpec, listen,
 };
 use rustix::fs::Mode;
 
-use super::{Turn, record_exited};
+use super::{GATHER, Turn, record_exited};
 use crate::process::clients::Clients;
 use crate::process::ending::Ending;
 use crate::process::failure::{Failure, with_causes};
@@ -132,6 +132,7 @@ impl Turn {
             killed_at: None,
             started: Instant::now(),
             buffer: Vec::new(),
+            pace: Pace::new(GATHER),
             must_sync: false,
         }
         // The specification, with what it holds, is dropped and overwritten here.
