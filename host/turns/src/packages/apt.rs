@@ -28,31 +28,8 @@ const FOLDERS: [&str; 3] = [
     super::layer::SYSTEM,
 ];
 
-/// Unpacks what was downloaded. What a package has beside `/usr` goes where the system has it; the
-/// two names that build tools look for are made, as compilers' own scripts would.
-const UNPACK: &str = r#"
-for package in "$1"/cache/archives/*.deb; do
-    [ -e "$package" ] || continue
-    echo "unpacking ${package##*/}"
-    dpkg-deb --extract "$package" "$2"
-done
-cd "$2"
-for name in bin sbin lib lib32 lib64 libx32; do
-    if [ -L "/$name" ] && [ -d "$name" ] && [ ! -L "$name" ]; then
-        mkdir -p "usr/$name"
-        cp -a "$name/." "usr/$name/"
-        rm -rf "./$name"
-    fi
-done
-for pair in cc:gcc c++:g++; do
-    link="usr/bin/${pair%%:*}"
-    if [ -e "usr/bin/${pair#*:}" ] && [ ! -e "$link" ] && [ ! -e "/$link" ]; then
-        ln -s "${pair#*:}" "$link"
-    fi
-done
-find . -type f -perm /6000 -exec chmod a-s {} +
-find . -type d ! -perm -0700 -exec chmod u+rwx {} +
-"#;
+/// Unpacks what was downloaded, and makes the names that most rely on.
+const UNPACK: &str = include_str!("unpack.sh");
 
 /// Brings packages into the layer that is being built.
 pub(super) async fn install(
