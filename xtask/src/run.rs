@@ -110,6 +110,8 @@ impl Run {
             command.args(["--model", model]);
         }
         command.env("AOD_API_URL", url).env("AOD_API_TOKEN", token);
+        // What is piped into this program is no context for the agent.
+        command.stdin(std::process::Stdio::null());
         let status = command.status()?;
         let code = status.code().and_then(|code| u8::try_from(code).ok());
         Ok(code.map_or(ExitCode::FAILURE, ExitCode::from))

@@ -4,13 +4,16 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use clap::{CommandFactory, Parser, Subcommand};
-use clap_complete::Shell;
+use clap_complete::CompleteEnv;
 
 use crate::config::{Overrides, Settings};
 use crate::output::outln;
-use crate::{credentials, doctor, run, runtime, serve, session, tokens, vault, webhooks};
+use crate::{
+    backup, credentials, doctor, man, run, runtime, serve, session, template, tokens, vault,
+    webhooks,
+};
 
 /// Run coding agents in sandboxes and stream what they do.
 #[derive(Debug, Parser)]
@@ -38,13 +41,27 @@ enum Command {
     },
     /// Run one prompt in a new session and show what the agent does.
     ///
-    /// Ctrl-C interrupts the turn, a second one terminates the session. The exit code is the
-    /// session's own.
-    Run(run::Run),
+    /// The answer goes to stdout, and what the agent does meanwhile to stderr. Ctrl-C interrupts
+    /// the turn, as SIGTERM and SIGHUP do; a second Ctrl-C terminates the session. The exit code is
+    /// the session's own.
+    Run(Box<run::Run>),
     /// Sessions. Asks the server at AOD_API_URL with the token in AOD_API_TOKEN.
+    #[command(visible_alias = "sessions")]
     Session {
         #[command(subcommand)]
         command: session::SessionCommand,
+    },
+    /// Agents: what sessions are made from. Asks the server at AOD_API_URL.
+    #[command(visible_alias = "agents")]
+    Agent {
+        #[command(subcommand)]
+        command: template::AgentCommand,
+    },
+    /// Environments: what sandboxes hold. Asks the server at AOD_API_URL.
+    #[command(visible_alias = "environment")]
+    Env {
+        #[command(subcommand)]
+        command: template::EnvironmentCommand,
     },
     /// Registered credentials: given once, used by all of your sessions.
     ///
@@ -90,6 +107,18 @@ enum Command {
         #[command(subcommand)]
         command: tokens::UserCommand,
     },
+    /// Take a backup of the data folder, while a server uses it or not.
+    ///
+    /// It has the database, logs, events and attachments; secrets stay sealed. Where it is cut
+    /// short, there is no folder of this name, and it can be taken again.
+    Backup(backup::Backup),
+    /// Put a backup back into an empty data folder. No server may be running on it.
+    Restore(backup::Restore),
+    /// What a newer release makes of a data folder.
+    Upgrade {
+        #[command(subcommand)]
+        command: backup::UpgradeCommand,
+    },
     /// Show what this machine can do, what is enforced, and how to mend what is not.
     ///
     /// Takes the options of `aod serve`, and looks at what that would use.
@@ -104,10 +133,20 @@ enum Command {
     },
     /// Print the OpenAPI description of the HTTP API.
     Openapi,
-    /// Print a completion script for a shell.
+    /// Print what makes a shell complete commands, options, and values such as sessions' ids.
+    ///
+    /// For bash: `source <(aod completions bash)`. Values are asked of the server at AOD_API_URL
+    /// with the token in AOD_API_TOKEN.
     Completions {
         /// The shell.
-        shell: Shell,
+        #[arg(value_parser = ["bash", "elvish", "fish", "powershell", "zsh"])]
+        shell: String,
+    },
+    /// Write manual pages into a folder: one for each command.
+    Man {
+        /// The folder, such as ~/.local/share/man/man1; it is made where it is not there.
+        #[arg(value_hint = clap::ValueHint::DirPath)]
+        folder: PathBuf,
     },
     /// Compile the component at stdin for the server that started this.
     #[command(name = COMPILE, hide = true)]
@@ -185,6 +224,8 @@ impl Cli {
             }
             Command::Run(run) => run.run(),
             Command::Session { command } => command.run(),
+            Command::Agent { command } => command.run(),
+            Command::Env { command } => command.run(),
             Command::Credential { command } => command.run(),
             Command::Webhook { command } => command.run(),
             Command::Runtime { command } => command.run(),
@@ -192,6 +233,9 @@ impl Cli {
             Command::Vault { command } => command.run(),
             Command::Token { command } => command.run(),
             Command::User { command } => command.run(),
+            Command::Backup(backup) => backup.run(),
+            Command::Restore(restore) => restore.run(),
+            Command::Upgrade { command } => command.run(),
             Command::Doctor {
                 location,
                 server,
@@ -202,11 +246,11 @@ impl Cli {
                 Ok(ExitCode::SUCCESS)
             }
             Command::Completions { shell } => {
-                let mut command = Self::command();
-                let mut script = Vec::new();
-                clap_complete::generate(shell, &mut command, "aod", &mut script);
-                let script = String::from_utf8_lossy(&script);
-                crate::output::write(format_args!("{script}"))?;
+                crate::output::write(format_args!("{}", completions(&shell)?))?;
+                Ok(ExitCode::SUCCESS)
+            }
+            Command::Man { folder } => {
+                man::write(Self::command(), &folder)?;
                 Ok(ExitCode::SUCCESS)
             }
             Command::Compile { engine, parent } => {
@@ -214,6 +258,25 @@ impl Cli {
             }
         }
     }
+}
+
+/// The variable by which a shell asks this program for completions.
+const COMPLETE: &str = "AOD_COMPLETE";
+
+/// Answers a shell that asks for completions, and ends; does nothing otherwise.
+pub(crate) fn complete() {
+    CompleteEnv::with_factory(Cli::command)
+        .var(COMPLETE)
+        .complete();
+}
+
+/// What a shell is to read so that it asks.
+fn completions(shell: &str) -> Result<String> {
+    let shells = clap_complete::env::Shells::builtins();
+    let completer = shells.completer(shell).context("no such shell")?;
+    let mut script = Vec::new();
+    completer.write_registration(COMPLETE, "aod", "aod", "aod", &mut script)?;
+    Ok(String::from_utf8(script)?)
 }
 
 #[cfg(test)]

@@ -2,7 +2,6 @@
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, bail};
 use clap::Subcommand;
@@ -14,6 +13,7 @@ use uuid::Uuid;
 
 use crate::client::Client;
 use crate::output::outln;
+use crate::session::Target;
 
 /// What stands for standard input or output.
 const STANDARD: &str = "-";
@@ -30,8 +30,8 @@ const PATH: &AsciiSet = &NON_ALPHANUMERIC
 pub(crate) enum FilesCommand {
     /// List what is in the workspace, or in a folder of it.
     Ls {
-        /// The session.
-        session: Uuid,
+        #[command(flatten)]
+        target: Target,
         /// The folder, relative to the workspace; the workspace itself where nothing is said.
         path: Option<PathBuf>,
         /// List what is in its folders as well.
@@ -46,8 +46,8 @@ pub(crate) enum FilesCommand {
     },
     /// Download a file; or a folder as a tar archive.
     Get {
-        /// The session.
-        session: Uuid,
+        #[command(flatten)]
+        target: Target,
         /// The file, relative to the workspace.
         path: PathBuf,
         /// Where to put it, or `-` for standard output; the working directory where nothing is said.
@@ -55,8 +55,8 @@ pub(crate) enum FilesCommand {
     },
     /// Upload a file, in the place of one that is there.
     Put {
-        /// The session.
-        session: Uuid,
+        #[command(flatten)]
+        target: Target,
         /// The file of this machine, or `-` for standard input.
         from: PathBuf,
         /// Where to put it, relative to the workspace.
@@ -70,15 +70,15 @@ pub(crate) enum FilesCommand {
     },
     /// Delete a file, or a folder with all that is in it.
     Rm {
-        /// The session.
-        session: Uuid,
+        #[command(flatten)]
+        target: Target,
         /// The file, relative to the workspace.
         path: PathBuf,
     },
     /// Move a file or folder.
     Mv {
-        /// The session.
-        session: Uuid,
+        #[command(flatten)]
+        target: Target,
         /// The file, relative to the workspace.
         from: PathBuf,
         /// Its new path.
@@ -90,19 +90,10 @@ pub(crate) enum FilesCommand {
 }
 
 impl FilesCommand {
-    pub(crate) fn run(self) -> Result<ExitCode> {
-        let client = Client::from_env()?;
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()?;
-        runtime.block_on(self.carry_out(&client))?;
-        Ok(ExitCode::SUCCESS)
-    }
-
-    async fn carry_out(self, client: &Client) -> Result<()> {
+    pub(crate) async fn run(self, client: &Client) -> Result<()> {
         match self {
             Self::Ls {
-                session,
+                target,
                 path,
                 recursive,
                 glob,
@@ -113,11 +104,13 @@ impl FilesCommand {
                 if let Some(glob) = glob {
                     query.push_str(&format!("&glob={}", encoded(Path::new(&glob))));
                 }
-                list(client, session, &query, json).await
+                list(client, target.id(client).await?, &query, json).await
             }
-            Self::Get { session, path, to } => get(client, session, &path, to).await,
+            Self::Get { target, path, to } => {
+                get(client, target.id(client).await?, &path, to).await
+            }
             Self::Put {
-                session,
+                target,
                 from,
                 path,
                 unpack,
@@ -134,7 +127,7 @@ impl FilesCommand {
                         Body::wrap_stream(tokio_util::io::ReaderStream::new(file))
                     }
                 };
-                let mut at = format!("{}?unpack={unpack}", at(session, &path)?);
+                let mut at = format!("{}?unpack={unpack}", at(target.id(client).await?, &path)?);
                 if executable {
                     at.push_str("&executable=true");
                 }
@@ -146,20 +139,20 @@ impl FilesCommand {
                 }
                 Ok(())
             }
-            Self::Rm { session, path } => {
-                let at = at(session, &path)?;
+            Self::Rm { target, path } => {
+                let at = at(target.id(client).await?, &path)?;
                 client.send(Method::DELETE, &at, None).await?;
                 eprintln!("deleted {}", path.display());
                 Ok(())
             }
             Self::Mv {
-                session,
+                target,
                 from,
                 to,
                 overwrite,
             } => {
                 let body = json!({"to": to, "overwrite": overwrite});
-                let at = at(session, &from)?;
+                let at = at(target.id(client).await?, &from)?;
                 let moved = client.json(Method::POST, &at, Some(&body)).await?;
                 eprintln!("moved to {}", shown(&moved["path"]));
                 Ok(())

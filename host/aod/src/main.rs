@@ -1,20 +1,30 @@
 //! The `aod` command: the server and its clients.
 
+mod ask;
+mod backup;
 mod cli;
 mod client;
+mod complete;
 mod config;
 mod credentials;
 mod doctor;
+mod exit;
 mod files;
 mod listener;
+mod man;
 mod output;
 mod report;
 mod run;
 mod runtime;
 mod serve;
 mod session;
+mod signals;
+mod template;
+mod terminal;
 mod tokens;
+mod turn;
 mod vault;
+mod watch;
 mod webhooks;
 
 use std::process::ExitCode;
@@ -23,14 +33,16 @@ use anyhow::{Context as _, Result};
 use clap::Parser;
 
 fn main() -> ExitCode {
+    let protected = protect_memory();
+    cli::complete();
     let cli = cli::Cli::parse();
-    match protect_memory().and_then(|()| cli.dispatch()) {
+    match protected.and_then(|()| cli.dispatch()) {
         Ok(code) => code,
-        // As a program that is ended by SIGPIPE: whoever read the result has seen enough of it.
-        Err(error) if output::is_closed(&error) => ExitCode::from(141),
         Err(error) => {
-            eprintln!("aod: {}", output::explain(&error));
-            ExitCode::FAILURE
+            if !output::is_closed(&error) {
+                eprintln!("aod: {}", output::explain(&error));
+            }
+            exit::code(&error)
         }
     }
 }

@@ -1,79 +1,148 @@
 //! `aod run`: one prompt in a new session.
 
-mod screen;
+mod choose;
 
-use std::ops::ControlFlow;
+use std::collections::BTreeMap;
 use std::process::ExitCode;
-use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
-use futures::StreamExt as _;
+use aod_resources::Agent;
+use clap_complete::engine::ArgValueCandidates;
 use reqwest::Method;
-use serde_json::{Value, json};
+use serde_json::json;
+use uuid::Uuid;
 
-use self::screen::Screen;
-use crate::client::Client;
-
-/// How long a server that is busy compiling is left alone.
-const ASK_AGAIN: Duration = Duration::from_millis(100);
+use self::choose::{at_hand, first_model};
+use crate::ask::{Ask, pairs};
+use crate::client::{Client, Repository, SessionAck, SessionRequest};
+use crate::complete;
+use crate::output::outln;
+use crate::signals::{Stop, Stops};
+use crate::turn::{View, Which};
+use crate::watch::Watch;
 
 /// Run one prompt in a new session and show what the agent does.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Run {
-    /// What the agent is asked.
-    prompt: String,
+    #[command(flatten)]
+    ask: Ask,
+    /// The agent, by its id. Where none is named, one is made for this session alone.
+    #[arg(long, value_name = "ID", conflicts_with_all = ["runtime", "model", "system"],
+        add = ArgValueCandidates::new(complete::agents))]
+    agent: Option<Uuid>,
+    /// The environment, by its id.
+    #[arg(long, value_name = "ID", add = ArgValueCandidates::new(complete::environments))]
+    environment: Option<Uuid>,
     /// The runtime, as declared in runtimes.toml. Where nothing is said: the first one that has a
     /// credential in this command's environment, which the session is then given, else `demo`.
-    #[arg(long)]
+    #[arg(long, value_name = "NAME", add = ArgValueCandidates::new(complete::runtimes))]
     runtime: Option<String>,
     /// The canonical model id; the runtime's first where nothing is said.
-    #[arg(long)]
+    #[arg(long, value_name = "PROVIDER/MODEL", add = ArgValueCandidates::new(complete::models))]
     model: Option<String>,
     /// What is added to the CLI's own system prompt.
     #[arg(long)]
     system: Option<String>,
+    /// Clone this git repository into the workspace; behind a `#`, a branch, tag or commit. Can be
+    /// given several times.
+    #[arg(long = "repo", value_name = "URL[#REF]")]
+    repositories: Vec<String>,
+    /// The variable of yours that has the token which the repositories are fetched with.
+    #[arg(long, value_name = "NAME", requires = "repositories")]
+    repo_token: Option<String>,
     /// Give the session this variable of yours, by its name. The value is sealed and goes to the
     /// sandbox alone. Can be given several times.
     #[arg(long = "env", value_name = "NAME")]
     env: Vec<String>,
-    /// Seconds that the turn may take.
-    #[arg(long)]
-    timeout: Option<u32>,
+    /// Give the session a variable that is no secret. Can be given several times.
+    #[arg(long = "var", value_name = "NAME=VALUE")]
+    vars: Vec<String>,
     /// A name for the session.
     #[arg(long)]
     title: Option<String>,
-    /// Requests to the model that the turn may make.
-    #[arg(long)]
-    max_rounds: Option<u32>,
-    /// Tokens that the model may write in it.
-    #[arg(long)]
-    max_output_tokens: Option<u64>,
-    /// US dollars that it may cost.
-    #[arg(long)]
-    max_cost_usd: Option<f64>,
-    /// Print the CLI's own lines instead of a rendering.
-    #[arg(long)]
-    raw: bool,
+    /// A label for the session. Can be given several times.
+    #[arg(long = "label", value_name = "KEY=VALUE")]
+    labels: Vec<String>,
+    /// Print the session's id and leave: the turn goes on without this command.
+    #[arg(long, conflicts_with = "raw")]
+    detach: bool,
+    #[command(flatten)]
+    view: View,
 }
 
 impl Run {
     pub(crate) fn run(self) -> Result<ExitCode> {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()?;
-        runtime.block_on(self.session())
+        crate::client::blocking(self.session())
     }
 
     async fn session(self) -> Result<ExitCode> {
-        if self.prompt.trim().is_empty() {
-            bail!("the prompt is empty: say what the agent is to do");
-        }
         let client = Client::from_env()?;
+        let mut stops = Stops::listen()?;
+        let first = self.ask.request(&mut stops).await?;
         let mut variables = self.env.clone();
+        let (agent, made) = match self.agent {
+            Some(agent) => (agent, None),
+            None => {
+                let made = self.agent(&client, &mut variables);
+                let agent = stops.before(made).await??;
+                (agent, Some(agent))
+            }
+        };
+        let request = SessionRequest {
+            agent_id: Some(agent),
+            environment_id: self.environment,
+            title: self.title.clone(),
+            metadata: pairs("--label", &self.labels)?,
+            secret_env_vars: secrets(&variables)?,
+            vars: pairs("--var", &self.vars)?,
+            resources: self.repositories()?,
+            first,
+        };
+        let (session, stop) = create(&client, &mut stops, &request).await;
+        if let Some(made) = made {
+            // It was made for this one session, which keeps its own copy.
+            let path = format!("/agents/{made}/archive");
+            if let Err(error) = client.send(Method::POST, &path, None).await {
+                eprintln!(
+                    "aod: the agent {made} is left: {}",
+                    crate::output::explain(&error)
+                );
+            }
+        }
+        let session = session?;
+        let mut watch = Watch {
+            client: &client,
+            session,
+            stops: &mut stops,
+            is_owner: true,
+        };
+        if let Some(stop) = stop
+            && watch.stop(stop).await.is_break()
+        {
+            return Ok(ExitCode::from(watch.stops.code().unwrap_or(1)));
+        }
+        if self.detach {
+            match self.view.is_json() {
+                true => outln!("{}", json!({"id": session}))?,
+                false => outln!("{session}")?,
+            }
+            return Ok(ExitCode::SUCCESS);
+        }
+        eprintln!("session {session}");
+        let which = Which {
+            turn: Some(1),
+            after: None,
+            is_first: true,
+        };
+        self.view.follow(&mut watch, which).await
+    }
+
+    /// Makes an agent for this session, and says which variables go with it.
+    async fn agent(&self, client: &Client, variables: &mut Vec<String>) -> Result<Uuid> {
         let runtime = match &self.runtime {
             Some(runtime) => runtime.clone(),
             None => {
-                let (runtime, found) = at_hand(&client).await?;
+                let (runtime, found) = at_hand(client).await?;
                 match found.is_empty() {
                     true => eprintln!("runtime {runtime}"),
                     false => eprintln!("runtime {runtime}, with {} from here", found.join(", ")),
@@ -84,254 +153,80 @@ impl Run {
         };
         let model = match &self.model {
             Some(model) => model.clone(),
-            None => first_model(&client, &runtime).await?,
+            None => first_model(client, &runtime).await?,
         };
         let agent = json!({
             "name": "aod run", "runtime": runtime, "model": model, "system": self.system,
         });
-        let agent = client.json(Method::POST, "/agents", Some(&agent)).await?;
-        let mut secrets = serde_json::Map::new();
-        for name in &variables {
-            let value = std::env::var(name)
-                .with_context(|| format!("--env {name}: the variable is not set here"))?;
-            secrets.insert(name.clone(), value.into());
-        }
-        let session = json!({
-            "agent_id": agent["id"], "prompt": self.prompt, "timeout": self.timeout,
-            "secret_env_vars": secrets, "title": self.title,
-            "limits": {
-                "max_rounds": self.max_rounds, "max_output_tokens": self.max_output_tokens,
-                "max_cost_usd": self.max_cost_usd,
-            },
-        });
-        let session = client.json(Method::POST, "/sessions", Some(&session)).await;
-        // The agent was made for this one session, which keeps its own copy.
-        let archive = format!(
-            "/agents/{}/archive",
-            agent["id"].as_str().unwrap_or_default()
-        );
-        client.json(Method::POST, &archive, None).await?;
-        let session = session?;
-        let id = session["id"]
-            .as_str()
-            .context("the server gave no session id")?
-            .to_owned();
-        eprintln!("session {id}");
-        self.watch(&client, &id).await?;
-        let session = client
-            .json(Method::GET, &format!("/sessions/{id}"), None)
-            .await?;
-        Ok(conclude(&session))
+        let agent: Agent = client.post("/agents", &agent).await?;
+        Ok(agent.id)
     }
 
-    /// Shows the session until its turn has ended.
-    async fn watch(&self, client: &Client, id: &str) -> Result<()> {
-        let mut screen = Screen::new();
-        let mut watch = Watch {
-            client,
-            session: id,
-            interrupts: 0,
+    fn repositories(&self) -> Result<Vec<Repository>> {
+        let token = match &self.repo_token {
+            Some(name) => Some(variable("--repo-token", name)?),
+            None => None,
         };
-        if self.raw {
-            return watch
-                .each("stream", |event| {
-                    screen.native(event)?;
-                    Ok(ControlFlow::Continue(()))
-                })
-                .await;
-        }
-        // Stages are over when the CLI says its first word, and what it says is told better by
-        // the normalized events.
-        watch
-            .each("stream", |event| match event["type"].as_str() {
-                Some("stage") => {
-                    screen.stage(event);
-                    Ok(ControlFlow::Continue(()))
-                }
-                Some("turn_start") => Ok(ControlFlow::Break(())),
-                _ => Ok(ControlFlow::Continue(())),
+        let repository = |given: &String| {
+            let (url, checkout) = match given.split_once('#') {
+                Some((url, checkout)) => (url, Some(checkout.to_owned())),
+                None => (given.as_str(), None),
+            };
+            if !url.contains("://") {
+                bail!(
+                    "--repo {given}: it should be a URL that the server can fetch, such as \
+                     https://github.com/owner/repository"
+                );
+            }
+            Ok(Repository {
+                r#type: "git_repository",
+                url: url.to_owned(),
+                checkout,
+                authorization_token: token.clone(),
             })
-            .await?;
-        watch
-            .each("events", |event| {
-                screen.event(event)?;
-                Ok(ControlFlow::Continue(()))
-            })
-            .await?;
-        screen.end_line()
+        };
+        self.repositories.iter().map(repository).collect()
     }
 }
 
-/// A session that is looked at.
-struct Watch<'a> {
-    client: &'a Client,
-    session: &'a str,
-    interrupts: u32,
-}
-
-impl Watch<'_> {
-    /// Hands over the events of a stream until it ends, or `show` has seen enough.
-    async fn each(
-        &mut self,
-        stream: &str,
-        mut show: impl FnMut(&Value) -> Result<ControlFlow<()>>,
-    ) -> Result<()> {
-        let path = format!("/sessions/{}/{stream}", self.session);
-        let response = self.client.send(Method::GET, &path, None).await?;
-        let mut chunks = response.bytes_stream();
-        let mut pending = Vec::new();
-        loop {
-            tokio::select! {
-                chunk = chunks.next() => {
-                    let Some(chunk) = chunk else { return Ok(()) };
-                    pending.extend_from_slice(&chunk?);
-                    let whole = pending.iter().rposition(|byte| *byte == b'\n');
-                    let rest = pending.split_off(whole.map_or(0, |end| end + 1));
-                    for line in std::mem::replace(&mut pending, rest).split(|byte| *byte == b'\n') {
-                        if let Some(data) = line.strip_prefix(b"data: ")
-                            && show(&serde_json::from_slice(data)?)?.is_break()
-                        {
-                            return Ok(());
-                        }
-                    }
+/// Creates the session. A signal that comes meanwhile is kept until it is there, so that nothing
+/// runs which nobody knows of.
+async fn create(
+    client: &Client,
+    stops: &mut Stops,
+    request: &SessionRequest,
+) -> (Result<Uuid>, Option<Stop>) {
+    let mut stop = None;
+    let made = client.submit::<SessionAck>("/sessions", request);
+    let mut made = std::pin::pin!(made);
+    loop {
+        tokio::select! {
+            biased;
+            made = &mut made => return (made.map(|ack| ack.id), stop),
+            next = stops.next() => {
+                eprintln!("stopping the session as soon as it is there");
+                if next == Stop::Leave {
+                    return (Err(anyhow::anyhow!("left before the session was there")), None);
                 }
-                signal = tokio::signal::ctrl_c() => {
-                    signal?;
-                    self.stop().await;
-                }
+                stop = Some(next);
             }
         }
     }
-
-    /// Interrupts the turn, or terminates the session where that was asked for before.
-    async fn stop(&mut self) {
-        self.interrupts += 1;
-        let (word, path) = match self.interrupts {
-            1 => ("interrupting; Ctrl-C again terminates", "interrupt"),
-            _ => ("terminating", "terminate"),
-        };
-        eprintln!("{word}");
-        let path = format!("/sessions/{}/{path}", self.session);
-        if let Err(error) = self.client.send(Method::POST, &path, None).await {
-            eprintln!("{}", crate::output::explain(&error));
-        }
-    }
 }
 
-/// The first runtime that has a credential in this process's environment, with the variables to
-/// give to its session; else the demo, which needs none.
-async fn at_hand(client: &Client) -> Result<(String, Vec<String>)> {
-    let names = std::env::vars().filter(|(_, value)| !value.is_empty());
-    let names: Vec<String> = names.map(|(name, _)| name).collect();
-    let listed = until(client, "/runtimes", |listed| {
-        choose(listed, &names).is_some()
-    })
-    .await?;
-    let chosen = choose(&listed, &names).flatten();
-    Ok(chosen.unwrap_or_else(|| ("demo".to_owned(), Vec::new())))
+fn secrets(names: &[String]) -> Result<BTreeMap<String, String>> {
+    let secret = |name: &String| Ok((name.clone(), variable("--env", name)?));
+    names.iter().map(secret).collect()
 }
 
-/// The runtime to use with these variables at hand, and those of them that it takes; none where
-/// none has a credential among them. Nothing while that is not known: a runtime that is being
-/// compiled may have one, if any of them is named like a key.
-fn choose(listed: &Value, at_hand: &[String]) -> Option<Option<(String, Vec<String>)>> {
-    let is_key = |name: &String| {
-        !name.starts_with("AOD_") && ["KEY", "TOKEN"].iter().any(|word| name.contains(word))
-    };
-    let may_fit = at_hand.iter().any(is_key);
-    let is_set = |name: &&str| at_hand.iter().any(|known| known == name);
-    for runtime in listed["data"].as_array().into_iter().flatten() {
-        if runtime["health"] == "compiling" && may_fit {
-            return None;
-        }
-        let credentials = runtime["credentials"].as_array().into_iter().flatten();
-        let credentials = credentials.filter_map(|credential| credential["variable"].as_str());
-        let mut found: Vec<&str> = credentials.filter(is_set).collect();
-        if found.is_empty() || runtime["health"] != "ready" {
-            continue;
-        }
-        let endpoints = runtime["endpoint_variables"]
-            .as_array()
-            .into_iter()
-            .flatten();
-        found.extend(endpoints.filter_map(Value::as_str).filter(is_set));
-        let name = runtime["name"].as_str().unwrap_or_default().to_owned();
-        return Some(Some((name, found.into_iter().map(str::to_owned).collect())));
-    }
-    Some(None)
-}
-
-/// What the server says once it knows what is asked: of a runtime that it is compiling, it knows
-/// neither credentials nor models. Each has a deadline there.
-async fn until(client: &Client, path: &str, is_known: impl Fn(&Value) -> bool) -> Result<Value> {
-    let mut told = false;
-    loop {
-        let reply = client.json(Method::GET, path, None).await?;
-        if is_known(&reply) {
-            return Ok(reply);
-        }
-        if !told {
-            eprintln!("the server is compiling its runtimes");
-            told = true;
-        }
-        tokio::time::sleep(ASK_AGAIN).await;
-    }
-}
-
-async fn first_model(client: &Client, runtime: &str) -> Result<String> {
-    let path = format!("/runtimes/{}", crate::client::segment(runtime));
-    let info = until(client, &path, |info| info["health"] != "compiling").await?;
-    let model = info["models"][0].as_str();
-    model.map(str::to_owned).with_context(|| {
-        let error = info["error"].as_str().unwrap_or("it serves no models");
-        format!("runtime {runtime:?}: {error}")
-    })
-}
-
-/// What the session's end makes of this command: the CLI's own exit code, where there is one.
-fn conclude(session: &Value) -> ExitCode {
-    let status = session["status"].as_str().unwrap_or_default();
-    let usage = &session["usage"];
-    let mut line = format!(
-        "{status}; {} tokens in, {} out",
-        usage["input_tokens"], usage["output_tokens"]
-    );
-    if let Some(cost) = usage["cost_usd"].as_f64() {
-        line.push_str(&format!(", {cost:.4} USD"));
-    }
-    eprintln!("{line}");
-    if let Some(error) = session["error"].as_str() {
-        eprintln!("{error}");
-    }
-    match (status, session["exit_code"].as_i64()) {
-        ("completed", _) => ExitCode::SUCCESS,
-        (_, Some(code @ 1..=255)) => ExitCode::from(u8::try_from(code).unwrap_or(1)),
-        _ => ExitCode::FAILURE,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_runtime_is_waited_for_only_where_it_may_be_the_one() {
-        let listed = json!({"data": [
-            {"name": "demo", "health": "ready", "credentials": []},
-            {"name": "a", "health": "ready", "credentials": [{"variable": "A_KEY"}],
-             "endpoint_variables": ["A_URL"]},
-            {"name": "b", "health": "compiling", "credentials": []},
-        ]});
-        let choose = |names: &[&str]| {
-            let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
-            choose(&listed, &names)
-        };
-        assert_eq!(choose(&["PATH", "AOD_API_TOKEN"]), Some(None));
-        assert_eq!(choose(&["B_KEY"]), None);
-        let found = vec!["A_KEY".to_owned(), "A_URL".to_owned()];
-        assert_eq!(
-            choose(&["A_KEY", "A_URL", "B_KEY"]),
-            Some(Some(("a".to_owned(), found)))
+fn variable(option: &str, name: &str) -> Result<String> {
+    if let Some((name, _)) = name.split_once('=') {
+        // Every process of the machine has read it by now.
+        bail!(
+            "{option} takes the name of a variable of yours, and not its value, which other \
+             processes could read: export {name}, and give {option} {name}; what is no secret goes \
+             in with --var"
         );
     }
+    std::env::var(name).with_context(|| format!("{option} {name}: the variable is not set here"))
 }

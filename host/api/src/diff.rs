@@ -1,7 +1,8 @@
-//! `/sessions/{id}/diff`: what a session has changed in its repositories.
+//! `/sessions/{id}/diff` and `/changes`: what a session has changed in its repositories, and what a
+//! turn has changed in its workspace.
 
-use aod_resources::shape::Text;
-use aod_resources::{RepositoryDiff, Session};
+use aod_resources::shape::{Shape, Text};
+use aod_resources::{RepositoryDiff, Session, TurnChanges};
 use axum::Json;
 use axum::extract::State;
 use utoipa_axum::router::OpenApiRouter;
@@ -16,7 +17,9 @@ use crate::query::Query;
 
 /// The routes of diffs.
 pub(crate) fn routes() -> OpenApiRouter<Api> {
-    OpenApiRouter::new().routes(routes!(diff))
+    OpenApiRouter::new()
+        .routes(routes!(diff))
+        .routes(routes!(changes))
 }
 
 aod_resources::input! {
@@ -44,4 +47,31 @@ async fn diff(
 ) -> Result<Json<Listing<RepositoryDiff>>, ApiError> {
     let diffs = api.sessions.diff(caller.user, id, query.repository).await?;
     Ok(Json(Listing::whole(diffs)))
+}
+
+aod_resources::input! {
+    /// Which turn's changes to give.
+    example ""
+    struct ChangesQuery {
+        /// The turn; the last one that has ended where nothing is said.
+        optional turn: Option<u32> = Shape::Integer { min: 1, max: u32::MAX as i64 },
+    }
+}
+
+/// What a turn has changed in its session's workspace, whether its CLI told so or not: files that
+/// are new, changed or gone, with unified diffs of texts.
+///
+/// Two checkpoints are compared, so that both have to be there still. What is in folders named
+/// `.git` is left out.
+#[utoipa::path(get, path = "/sessions/{id}/changes", tag = "sessions",
+    params(Id<Session>, ChangesQuery),
+    responses((status = 200, body = TurnChanges), (status = 404), (status = 409)))]
+async fn changes(
+    State(api): State<Api>,
+    caller: Caller,
+    Id { id, .. }: Id<Session>,
+    Query(query): Query<ChangesQuery>,
+) -> Result<Json<TurnChanges>, ApiError> {
+    let changes = api.sessions.changes(caller.user, id, query.turn).await?;
+    Ok(Json(changes))
 }

@@ -266,6 +266,11 @@ impl From<aod_services::Error> for ApiError {
             | Error::CannotSteer { .. }
             | Error::WebhookDisabled
             | Error::TooManyWebhooks { .. }
+            | Error::NoCheckpoint { .. }
+            | Error::TurnNotEnded(_)
+            | Error::RestoreWhileActive(_)
+            | Error::NothingToCopy(_)
+            | Error::FilesRemoved { .. }
             | Error::SessionActive(_) => Self::conflict(text),
             Error::ActiveLimit { limit, active } => Self::active_limit(limit, active),
             Error::QueueFull { limit } => Self::too_many(text, Some(limit)),

@@ -1,4 +1,4 @@
-//! `/health` and `/metrics`.
+//! `/health`, its two halves for orchestrators, and `/metrics`.
 
 use aod_services::health::SandboxHealth;
 use axum::Json;
@@ -19,6 +19,8 @@ use crate::error::ApiError;
 pub(crate) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new()
         .routes(routes!(health))
+        .routes(routes!(live))
+        .routes(routes!(ready))
         .routes(routes!(metrics))
 }
 
@@ -75,6 +77,38 @@ async fn health(State(api): State<Api>, IsUser(is_user): IsUser) -> Result<Json<
         Err(broken) if is_user => Err(ApiError::unavailable(format!("{broken}: {}", broken.cause))),
         Err(broken) => Err(ApiError::unavailable(broken.to_string())),
     }
+}
+
+/// The answer to a probe.
+#[derive(Debug, Serialize, ToSchema)]
+struct Probe {
+    /// `ok`.
+    status: Well,
+}
+
+/// Says that the server answers, and looks at nothing: where this fails for long, the process should
+/// be started again.
+///
+/// It needs no token.
+#[utoipa::path(get, path = "/health/live", tag = "operation",
+    responses((status = 200, description = "The server answers.", body = Probe)), security(()))]
+async fn live() -> Json<Probe> {
+    Json(Probe { status: Well::Ok })
+}
+
+/// Says whether the server can do its work now, as `/health` finds it: where this fails, requests
+/// should go elsewhere, or wait.
+///
+/// It needs no token. The answer is good for a second.
+#[utoipa::path(get, path = "/health/ready", tag = "operation",
+    responses(
+        (status = 200, description = "The server can do its work.", body = Probe),
+        (status = 503, description = "Something is broken; `detail` says what."),
+    ), security(()))]
+async fn ready(State(api): State<Api>) -> Result<Json<Probe>, ApiError> {
+    let checked = api.health.check().await;
+    checked.map_err(|broken| ApiError::unavailable(broken.to_string()))?;
+    Ok(Json(Probe { status: Well::Ok }))
 }
 
 /// Figures for Prometheus. Needs an administrator's token.

@@ -16,6 +16,7 @@ mod error;
 mod events;
 mod failures;
 mod files;
+mod forks;
 mod health;
 mod hosts;
 mod layers;
@@ -106,6 +107,7 @@ fn documented() -> OpenApiRouter<Api> {
         .merge(environments::routes())
         .merge(sessions::routes())
         .merge(queue::routes())
+        .merge(forks::routes())
         .merge(answers::routes())
         .merge(stream::routes())
         .merge(files::routes())

@@ -90,7 +90,7 @@ async fn list(
 pub(crate) struct IdempotencyKey(Option<String>);
 
 impl IdempotencyKey {
-    fn request(self, route: String, body: &Bytes) -> Option<Idempotent> {
+    pub(crate) fn request(self, route: String, body: &Bytes) -> Option<Idempotent> {
         let key = self.0?;
         Some(Idempotent {
             key,
@@ -137,7 +137,7 @@ impl<S: Send + Sync> FromRequestParts<S> for IdempotencyKey {
 
 /// The reply to a new session.
 #[derive(Debug, Serialize, ToSchema)]
-struct CreateAck {
+pub(crate) struct CreateAck {
     id: Uuid,
     status: Status,
     /// Where its events are streamed.

@@ -24,6 +24,7 @@
 //! # }
 //! ```
 
+mod copy;
 mod cursor;
 mod error;
 mod frame;
@@ -39,6 +40,7 @@ mod segment;
 mod syncer;
 mod writer;
 
+pub use copy::{check_format, copy};
 pub use error::{Error, Result};
 pub use frame::{Scan, ScanEnd, scan};
 pub use lock::is_locked;

@@ -29,7 +29,7 @@ pub use self::mcp::{MASK, McpPart, mcp_secret_name};
 use self::parts::{
     CREDENTIAL_MODE, GIT_IDENTITY, JSON_SCHEMA, LIMITS, MCP_SERVERS, METADATA, NETWORKING,
     OPEN_VARIABLES, PACKAGES, PROJECT_CONFIG, PROMPT, RESOURCES, SESSION_WEBHOOK, SETTINGS,
-    SETUP_TIMEOUT, SKILLS, TEXT, TIMEOUT, VARIABLES, VERSION, WORD,
+    SETUP_TIMEOUT, SKILLS, TEXT, TIMEOUT, TURN, VARIABLES, VERSION, WORD,
 };
 pub use self::parts::{LABELS, NAME, NOT_BLANK};
 pub(crate) use self::parts::{MCP_SERVER, SKILL};
@@ -256,6 +256,29 @@ input! {
         nullable title: Option<Option<String>> = NAME,
         /// Merged key by key; an empty value deletes its key. At most 16 are kept.
         optional metadata: IndexMap<String, String> = LABELS,
+    }
+}
+
+input! {
+    /// A copy of a session as it was at a turn's end.
+    example r#"{"turn": 2, "prompt": "Try it the other way.", "title": "The other way"}"#
+    pub struct NewFork {
+        /// The turn; the last one where nothing is said.
+        optional turn: Option<u32> = TURN,
+        /// What the copy is asked: a text of at most 1 MiB, or blocks. Where nothing is asked, it
+        /// waits for a prompt.
+        optional prompt: Option<PromptInput> = PROMPT,
+        /// A name for people; that of the session where nothing is said.
+        optional title: Option<String> = NAME,
+    }
+}
+
+input! {
+    /// Back to a turn's end.
+    example r#"{"turn": 2}"#
+    pub struct NewRestore {
+        /// The turn.
+        required turn: u32 = TURN,
     }
 }
 

@@ -7,6 +7,7 @@
 mod words;
 
 mod agent;
+mod changes;
 mod credential;
 mod environment;
 pub mod event;
@@ -28,15 +29,16 @@ pub use environment::{
 pub use file::{FileEntry, FileKind, FilePath, PathProblem};
 pub use input::{
     AgentChanges, BlockInput, EnvironmentChanges, Input, LABELS, MASK, McpPart, NAME, NOT_BLANK,
-    NewAgent, NewEnvironment, NewPrompt, NewResource, NewSession, NewSessionWebhook, NewWebhook,
-    PromptInput, Secrets, SessionChanges, WebhookChanges, WebhookRotation, WhenBusy,
-    mcp_secret_name, shape,
+    NewAgent, NewEnvironment, NewFork, NewPrompt, NewResource, NewRestore, NewSession,
+    NewSessionWebhook, NewWebhook, PromptInput, Secrets, SessionChanges, WebhookChanges,
+    WebhookRotation, WhenBusy, mcp_secret_name, shape,
 };
 
 /// The variable that the host sets in every sandbox and that nobody else may: without its home no
 /// turn would find what the one before it left.
 pub const HOME_VARIABLE: &str = "HOME";
 
+pub use changes::{ChangedFile, TurnChanges};
 #[doc(hidden)]
 pub use input::{fields, schema};
 pub use limits::{LimitName, Limits, ReachedLimit, Spent};
@@ -44,8 +46,8 @@ pub use runtime::{CheckState, RuntimeChange, RuntimeHealth};
 #[doc(hidden)]
 pub use serde_json::{Error as FieldError, Map, Value};
 pub use session::{
-    Attachment, GitIdentity, PromptBlock, QueuedPrompt, RepositoryDiff, Resource, ResourceKind,
-    Session, Sizes, Turn, Usage,
+    Attachment, Checkpoint, CheckpointState, ForkedFrom, GitIdentity, PromptBlock, QueuedPrompt,
+    RepositoryDiff, Resource, ResourceKind, Session, Sizes, Turn, Usage,
 };
 pub use state::{IllegalTransition, Outcome, SessionEvent, SessionState, Status};
 pub use time::Timestamp;

@@ -77,6 +77,91 @@ pub struct Session {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(required = false, nullable = false)]
     pub sizes: Option<Sizes>,
+    /// What it is a copy of; absent for one that is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, nullable = false)]
+    pub forked_from: Option<ForkedFrom>,
+    /// The turn whose end it was taken back to, and from which its next turn goes on; absent
+    /// otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, nullable = false)]
+    pub restored_to: Option<u32>,
+    /// When its files will be removed unless it is used; absent where that is not near.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, nullable = false)]
+    pub expires_at: Option<Timestamp>,
+    /// When its files were removed, since nobody had used it for long: it takes no further prompt;
+    /// absent while they are there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, nullable = false)]
+    pub files_removed_at: Option<Timestamp>,
+}
+
+/// The turn of a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ForkedFrom {
+    /// The session, which may be gone.
+    pub session_id: Uuid,
+    /// The turn.
+    pub turn: u32,
+}
+
+/// What a session was at a turn's end: its home and workspace, and its conversation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Checkpoint {
+    /// The turn; 0 for a session that was provisioned before anything was asked.
+    pub turn: u32,
+    /// Whether it can be used.
+    pub state: CheckpointState,
+    /// What all of it takes of the disk, in bytes; much of it may be shared with others.
+    pub bytes: u64,
+    /// Of these, what it does not share with the one before it.
+    pub new_bytes: u64,
+    /// Why it was not made; null for one that was, or is being made.
+    pub error: Option<String>,
+    /// When the turn ended.
+    pub created_at: Timestamp,
+}
+
+/// Whether a checkpoint can be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum CheckpointState {
+    /// It is being made.
+    Pending,
+    /// It can be used.
+    Ready,
+    /// It could not be made.
+    Failed,
+}
+
+impl CheckpointState {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Pending, Self::Ready, Self::Failed];
+
+    /// The word used on the wire and in the store.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Ready => "ready",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+impl std::str::FromStr for CheckpointState {
+    type Err = String;
+
+    fn from_str(word: &str) -> Result<Self, String> {
+        Self::ALL
+            .into_iter()
+            .find(|state| state.as_str() == word)
+            .ok_or_else(|| format!("{word:?} is no state of a checkpoint"))
+    }
+}
+
+const fn is_zero(bytes: &u64) -> bool {
+    *bytes == 0
 }
 
 /// What a session takes of the server's disk, in bytes.
@@ -88,6 +173,10 @@ pub struct Sizes {
     pub workspace: u64,
     /// The session's log.
     pub log: u64,
+    /// The checkpoints of its turns; absent where there are none.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    #[schema(required = false)]
+    pub checkpoints: u64,
     /// Whether there was more than is looked at, so that these are the least that it takes.
     pub partial: bool,
 }
@@ -230,6 +319,16 @@ pub struct Turn {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(required = false)]
     pub output_schema: Option<Value>,
+    /// The turn that it goes on from, where that is not the one before it: the session was taken
+    /// back to that one's end; absent otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, nullable = false)]
+    pub continues: Option<u32>,
+    /// Whether the session was taken back to a turn before it, so that nothing of what it did is in
+    /// the session's files and conversation; absent otherwise.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[schema(required = false)]
+    pub undone: bool,
     /// What it came to, as its last `turn.result` event says; null where there was none.
     #[schema(value_type = Option<TurnResult>)]
     pub result: Option<Value>,

@@ -32,11 +32,14 @@ pub enum WebhookEvent {
     /// A session was terminated.
     #[serde(rename = "session.terminated")]
     SessionTerminated,
+    /// The files of a session that nobody has used for long will be removed.
+    #[serde(rename = "session.expiring")]
+    SessionExpiring,
 }
 
 impl WebhookEvent {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::TurnCompleted,
         Self::TurnFailed,
         Self::TurnInterrupted,
@@ -44,6 +47,7 @@ impl WebhookEvent {
         Self::PermissionRequested,
         Self::SessionFailed,
         Self::SessionTerminated,
+        Self::SessionExpiring,
     ];
 
     /// Their words.
@@ -59,6 +63,7 @@ impl WebhookEvent {
             Self::PermissionRequested => "permission.requested",
             Self::SessionFailed => "session.failed",
             Self::SessionTerminated => "session.terminated",
+            Self::SessionExpiring => "session.expiring",
         }
     }
 }

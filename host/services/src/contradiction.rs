@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use aod_store::{Page, Store};
 use thiserror::Error;
 
+use crate::backup::INCOMPLETE;
 use crate::{OpenError, Paths, VaultConfig};
 
 /// What in a data folder does not go together.
@@ -23,6 +24,15 @@ pub enum Contradiction {
     IdentityMissing {
         /// Where the identity should be.
         identity: PathBuf,
+    },
+    /// A backup was being put back, and is not all there.
+    #[error(
+        "a backup was being put back into {} and is not all there: remove that folder, and run \
+         `aod restore` again", .folder.display()
+    )]
+    RestoreIncomplete {
+        /// The data folder.
+        folder: PathBuf,
     },
     /// There are folders of sessions, and the database knows nothing.
     #[error(
@@ -61,6 +71,12 @@ pub(crate) async fn check_identity(
 /// in the way of the one that is put back.
 pub(crate) async fn open_store(paths: &Paths) -> Result<Store, OpenError> {
     let database = paths.database();
+    if database.with_file_name(INCOMPLETE).exists() {
+        return Err(Contradiction::RestoreIncomplete {
+            folder: database.parent().unwrap_or(&database).to_owned(),
+        }
+        .into());
+    }
     let folders = paths
         .list_sessions()
         .map_err(|source| OpenError::DataFolder {

@@ -287,6 +287,37 @@ pub enum Error {
         /// How many there are.
         count: u32,
     },
+    /// A turn has no checkpoint.
+    #[error("turn: {}", no_checkpoint(*.turn, .reason.as_deref(), .there))]
+    NoCheckpoint {
+        /// The turn.
+        turn: u32,
+        /// Why it was not made, where it was to be.
+        reason: Option<String>,
+        /// The turns that have one.
+        there: Vec<u32>,
+    },
+    /// The turn that is to be copied has not ended.
+    #[error("turn {0} has not ended: wait for its end, or name an earlier turn")]
+    TurnNotEnded(u32),
+    /// The session cannot be taken back while a turn waits or runs.
+    #[error(
+        "Session is {}: wait for the turn's end, or interrupt it, before you take the session back",
+        .0.as_str()
+    )]
+    RestoreWhileActive(Status),
+    /// The session cannot be copied or taken back.
+    #[error("the session {0}: create another")]
+    NothingToCopy(&'static str),
+    /// The session's files were removed.
+    #[error(
+        "the session's files were removed on {at}, since it had not been used for long, and it \
+         takes no more prompts: create another"
+    )]
+    FilesRemoved {
+        /// When.
+        at: aod_resources::Timestamp,
+    },
     /// A webhook's URL cannot be used.
     #[error("{field}: {problem}")]
     WebhookUrl {
@@ -368,11 +399,48 @@ impl From<aod_store::Error> for Error {
             (Store::TooMany { limit, .. }, _) => Self::TooManyWebhooks { limit },
             (Store::Disabled { .. }, _) => Self::WebhookDisabled,
             (Store::PromptsQueued, _) => Self::PromptsQueued,
+            (
+                Store::NoCheckpoint {
+                    turn,
+                    reason,
+                    there,
+                },
+                _,
+            ) => Self::NoCheckpoint {
+                turn,
+                reason,
+                there,
+            },
+            (Store::FilesRemoved { at }, _) => Self::FilesRemoved { at },
             (Store::QueueFull { limit }, _) => Self::QueueFull { limit },
             (Store::IdempotencyMismatch, _) => Self::IdempotencyMismatch,
             (Store::IllegalTransition(illegal), _) => Self::NotInThisState(illegal),
             (Store::SessionActive { status, .. }, _) => Self::SessionActive(status),
             (other, _) => Self::internal(other),
+        }
+    }
+}
+
+fn no_checkpoint(turn: u32, reason: Option<&str>, there: &[u32]) -> String {
+    let why = match reason {
+        Some(reason) => format!(", since {reason}"),
+        None => String::new(),
+    };
+    let numbers: Vec<String> = there.iter().map(ToString::to_string).collect();
+    let there = match numbers.len() {
+        0 => "there are none of this session".to_owned(),
+        1 => format!("there is one of turn {}", numbers.join(", ")),
+        _ => format!("there are those of turns {}", numbers.join(", ")),
+    };
+    format!("turn {turn} has no checkpoint{why}; {there}")
+}
+
+impl From<aod_turns::RestoreError> for Error {
+    fn from(error: aod_turns::RestoreError) -> Self {
+        match error {
+            aod_turns::RestoreError::Store(error) => error.into(),
+            aod_turns::RestoreError::Turns(error) => error.into(),
+            other => Self::internal(other),
         }
     }
 }

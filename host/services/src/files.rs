@@ -31,6 +31,7 @@ use crate::{Error, Result};
 pub use self::entry::Present;
 pub use self::error::FilesError;
 pub use self::list::{FilePage, ListFiles};
+pub(crate) use self::pack::pack_into;
 pub use self::pack::{ArchiveFormat, Packing};
 pub use self::unpack::Unpacked;
 pub use self::upload::{Interrupted, Uploaded};

@@ -150,7 +150,14 @@ impl Health {
                 ("{part=\"home\"}", sizes.home),
                 ("{part=\"workspace\"}", sizes.workspace),
                 ("{part=\"log\"}", sizes.log),
+                ("{part=\"checkpoints\"}", sizes.checkpoints),
             ],
+        );
+        let (ready, failed) = self.store.checkpoint_counts().await?;
+        family(
+            "aod_checkpoints",
+            "Checkpoints of sessions that are kept, and turns of which none could be made.",
+            &[("{state=\"ready\"}", ready), ("{state=\"failed\"}", failed)],
         );
         let (ready, compiling, failed) = self.runtimes.counts();
         family(

@@ -156,6 +156,7 @@ impl Sessions {
             timeout: new.timeout.unwrap_or(self.turns.config().turn.timeout),
             title: new.title,
             metadata: without_empty(new.metadata),
+            fork: None,
             first: asked.as_ref().map(|asked| Ask {
                 prompt: asked.text.clone(),
                 blocks: asked.blocks.clone(),
@@ -243,7 +244,7 @@ impl Sessions {
     }
 
     /// Refuses a user who may use nothing more on this day.
-    async fn check_day(&self, owner: Uuid) -> Result<()> {
+    pub(crate) async fn check_day(&self, owner: Uuid) -> Result<()> {
         match self.turns.day_limit(owner).await? {
             None => Ok(()),
             Some(limit) => Err(Error::DayLimit(limit)),

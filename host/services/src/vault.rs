@@ -235,7 +235,7 @@ impl Keeper {
     /// With what is in the way. The vault opens everything then, and the rotation can be gone on
     /// with.
     pub async fn rotate(&self, rotation: Rotation) -> Result<Rotated, Error> {
-        let _lock = self.lock()?;
+        let _lock = lock_rotation(&self.rotation_lock)?;
         if !rotation.discard_broken {
             let broken = self.verify().await?.broken;
             if !broken.is_empty() {
@@ -310,29 +310,29 @@ impl Keeper {
         }
     }
 
-    /// Two rotations at once could retire each other's identities; the kernel releases the lock
-    /// with its holder.
-    fn lock(&self) -> Result<File, Error> {
-        let failed = |source| Error::Lock {
-            path: self.rotation_lock.clone(),
-            source,
-        };
-        let file = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .open(&self.rotation_lock)
-            .map_err(failed)?;
-        match file.try_lock() {
-            Ok(()) => Ok(file),
-            Err(TryLockError::WouldBlock) => Err(Error::Underway),
-            Err(TryLockError::Error(source)) => Err(failed(source)),
-        }
-    }
-
     fn vault(&self) -> &Vault {
         self.seals.vault()
+    }
+}
+
+/// Two rotations at once could retire each other's identities; the kernel releases the lock with its
+/// holder.
+pub(crate) fn lock_rotation(path: &Path) -> Result<File, Error> {
+    let failed = |source| Error::Lock {
+        path: path.to_owned(),
+        source,
+    };
+    let file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(path)
+        .map_err(failed)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(Error::Underway),
+        Err(TryLockError::Error(source)) => Err(failed(source)),
     }
 }
 

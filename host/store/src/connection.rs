@@ -39,6 +39,11 @@ pub(crate) fn reader(path: &Path) -> Result<Connection> {
     open(path, OpenFlags::SQLITE_OPEN_READ_ONLY)
 }
 
+/// A connection to a file that nothing is changed about, but by those who ask for it.
+pub(crate) fn plain(path: &Path) -> Result<Connection> {
+    open(path, OpenFlags::SQLITE_OPEN_READ_WRITE)
+}
+
 fn open(path: &Path, access: OpenFlags) -> Result<Connection> {
     let connection = Connection::open_with_flags(path, access | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     connection.busy_timeout(BUSY)?;
@@ -49,7 +54,7 @@ fn open(path: &Path, access: OpenFlags) -> Result<Connection> {
 }
 
 /// SQLite gives its WAL the database's own mode, so making the file private covers all of them.
-fn create(path: &Path) -> Result<()> {
+pub(crate) fn create(path: &Path) -> Result<()> {
     let made = OpenOptions::new()
         .write(true)
         .create_new(true)

@@ -92,6 +92,22 @@ pub enum Error {
         /// How many may wait.
         limit: u32,
     },
+    /// There is no checkpoint of that turn.
+    #[error("turn {turn} has no checkpoint")]
+    NoCheckpoint {
+        /// The turn.
+        turn: u32,
+        /// Why it was not made, where it was to be.
+        reason: Option<String>,
+        /// The turns that have one.
+        there: Vec<u32>,
+    },
+    /// The session's files were removed, as its server's settings say of old ones.
+    #[error("the session's files were removed at {at}")]
+    FilesRemoved {
+        /// When.
+        at: aod_resources::Timestamp,
+    },
     /// The turn is not its session's current one: somebody else moved the session on.
     #[error("turn {turn} of session {session} is not its current turn, which is {current}")]
     NotCurrentTurn {

@@ -6,12 +6,15 @@
 
 mod agents;
 mod audit;
+mod backup;
 mod changes;
+mod checkpoints;
 mod connection;
 mod credentials;
 mod deliveries;
 mod environments;
 mod error;
+mod expiry;
 mod idempotency;
 mod maintenance;
 mod migrate;
@@ -37,7 +40,9 @@ use std::{path::Path, sync::Arc};
 use rusqlite::Connection;
 
 pub use audit::{AuditEntry, NewAuditEntry};
+pub use backup::{CopiedSession, Database};
 pub use changes::SessionChange;
+pub use checkpoints::{CheckpointRecord, CheckpointState, CheckpointWork, Made, Retained};
 pub use credentials::{Credential, NewCredential};
 pub use deliveries::{AttemptEnd, DeliveryCounts, DeliveryFilter, DueDelivery};
 pub use error::{Error, Result};
@@ -45,7 +50,9 @@ pub use idempotency::{Idempotency, Submitted};
 pub use migrate::SCHEMA_VERSION;
 pub use queue::{Dequeued, NewQueued};
 pub use sealed::{SealedKey, SealedKind, SealedRecord, SealedValue, SecretsUpdate};
-pub use sessions::{NewSession, SessionFilter, SessionRecord, StatusCounts, VersionRef};
+pub use sessions::{
+    ForkOrigin, NewSession, SessionFilter, SessionRecord, StatusCounts, VersionRef,
+};
 pub use tokens::{NewToken, Token, TokenOwner};
 pub use turns::{Ask, NewTurn, StopRequest, TurnEnd, TurnRecord, Unsettled};
 pub use users::User;

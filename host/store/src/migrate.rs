@@ -7,7 +7,7 @@ use rusqlite::{Connection, TransactionBehavior};
 use crate::{Error, Result};
 
 /// Migration `n` (from 1) takes a file from version `n - 1` to `n`. Published ones never change.
-const MIGRATIONS: [&str; 11] = [
+const MIGRATIONS: [&str; 12] = [
     include_str!("migrations/0001_core.sql"),
     include_str!("migrations/0002_credentials.sql"),
     include_str!("migrations/0003_answers.sql"),
@@ -19,6 +19,7 @@ const MIGRATIONS: [&str; 11] = [
     include_str!("migrations/0009_sizes.sql"),
     include_str!("migrations/0010_requests.sql"),
     include_str!("migrations/0012_webhooks.sql"),
+    include_str!("migrations/0014_checkpoints.sql"),
 ];
 
 /// Marks the file as ours, so that another program's database is not taken for an empty one.
@@ -55,6 +56,11 @@ fn migrate_to(connection: &mut Connection, path: &Path, target: i64) -> Result<(
     transaction.pragma_update(None, "user_version", target)?;
     transaction.commit()?;
     Ok(())
+}
+
+/// The schema version of a file that this release can take over; 0 for an empty one.
+pub(crate) fn found(connection: &Connection, path: &Path) -> Result<i64> {
+    version(connection, path)
 }
 
 /// The file's version, once it is known to be one of ours and not too new.

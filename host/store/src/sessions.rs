@@ -1,7 +1,8 @@
 //! Sessions: creation, reading, deletion. What their turns do to them is in [`crate::turns`].
 
 use aod_resources::{
-    Agent, Environment, Limits, Resource, Session, SessionState, Sizes, Status, Timestamp,
+    Agent, Environment, ForkedFrom, Limits, Resource, Session, SessionState, Sizes, Status,
+    Timestamp,
 };
 use indexmap::IndexMap;
 use rusqlite::{Connection, OptionalExtension, Row, ToSql, named_params, params_from_iter};
@@ -55,6 +56,8 @@ pub struct NewSession {
     pub metadata: IndexMap<String, String>,
     /// Seconds per turn, unless a turn says otherwise.
     pub timeout: u32,
+    /// What it is a copy of.
+    pub fork: Option<ForkOrigin>,
     /// What is asked in its first turn; none: it is provisioned, and waits for a prompt.
     pub first: Option<Ask>,
     /// Its sealed variables and repository tokens.
@@ -71,6 +74,15 @@ pub struct NewSession {
     pub idempotency: Option<Idempotency>,
     /// Now.
     pub at: Timestamp,
+}
+
+/// What a new session is a copy of. Its files are there already.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ForkOrigin {
+    /// The session and its turn.
+    pub from: ForkedFrom,
+    /// The CLI's own name for the conversation as it was then.
+    pub resume_token: Option<String>,
 }
 
 /// A session with what the API does not show.
@@ -138,7 +150,7 @@ pub struct StatusCounts {
     pub terminated: u64,
 }
 
-const SESSION_SECRETS: &[SealedKind] = &[
+pub(crate) const SESSION_SECRETS: &[SealedKind] = &[
     SealedKind::SessionVariable,
     SealedKind::SetupVariable,
     SealedKind::RepositoryToken,
@@ -233,7 +245,8 @@ impl Store {
         self.read(|db| {
             let mut query = db.prepare_cached(
                 "SELECT ifnull(sum(home_bytes), 0), ifnull(sum(workspace_bytes), 0),
-                     ifnull(sum(log_bytes), 0), ifnull(max(sizes_partial), 0) FROM sessions",
+                     ifnull(sum(log_bytes), 0), ifnull(max(sizes_partial), 0),
+                     ifnull(sum(checkpoint_bytes), 0) FROM sessions",
             )?;
             Ok(query.query_row([], |row| {
                 Ok(Sizes {
@@ -241,6 +254,7 @@ impl Store {
                     workspace: sql::uncount(row.get(1)?),
                     log: sql::uncount(row.get(2)?),
                     partial: row.get(3)?,
+                    checkpoints: sql::uncount(row.get(4)?),
                 })
             })?)
         })
@@ -408,10 +422,12 @@ fn create(db: &Connection, new: NewSession) -> Result<Session> {
         .prepare_cached(
             "INSERT INTO sessions (id, owner, agent_id, agent_version, environment_id,
                  environment_version, runtime, model, status, timeout, resources, vars, settings,
-                 limits, title, metadata, turn_count, adapter_digest, install_key, created_at, updated_at)
+                 limits, title, metadata, turn_count, adapter_digest, install_key, forked_from,
+                 forked_turn, resume_token, provisioned, created_at, updated_at)
              VALUES (:id, :owner, :agent, :agent_version, :environment, :environment_version,
                  :runtime, :model, :status, :timeout, :resources, :vars, :settings,
-                 :limits, :title, :metadata, :turn, :adapter_digest, :install_key, :at, :at)
+                 :limits, :title, :metadata, :turn, :adapter_digest, :install_key, :forked_from,
+                 :forked_turn, :resume_token, :provisioned, :at, :at)
              RETURNING *",
         )?
         .query_row(
@@ -435,6 +451,10 @@ fn create(db: &Connection, new: NewSession) -> Result<Session> {
                 ":turn": turn,
                 ":adapter_digest": new.adapter_digest,
                 ":install_key": new.install_key,
+                ":forked_from": new.fork.as_ref().map(|fork| Id(fork.from.session_id)),
+                ":forked_turn": new.fork.as_ref().map(|fork| fork.from.turn),
+                ":resume_token": new.fork.as_ref().and_then(|fork| fork.resume_token.as_ref()),
+                ":provisioned": new.fork.is_some(),
                 ":at": At(new.at),
             },
             session_from_row,
@@ -612,6 +632,7 @@ pub(crate) fn session_from_row(row: &Row<'_>) -> rusqlite::Result<Session> {
         provisioned: row.get("provisioned")?,
     };
     let turn_count: u32 = row.get("turn_count")?;
+    let files_removed_at = sql::at_opt(row, "files_removed_at")?;
     let result: Option<Json<Value>> = row.get("result")?;
     let Json(resources) = row.get("resources")?;
     let Json(vars) = row.get("vars")?;
@@ -640,10 +661,17 @@ pub(crate) fn session_from_row(row: &Row<'_>) -> rusqlite::Result<Session> {
         usage: sql::usage(row)?,
         error: row.get("error")?,
         result: result.map(|Json(result)| result),
-        resumable: state.resumable(),
+        resumable: state.resumable() && files_removed_at.is_none(),
         agent_version: row.get("agent_version")?,
         environment_version: row.get("environment_version")?,
         queue_position: None,
         sizes: sql::sizes(row)?,
+        forked_from: match (sql::id_opt(row, "forked_from")?, row.get("forked_turn")?) {
+            (Some(session_id), Some(turn)) => Some(ForkedFrom { session_id, turn }),
+            _ => None,
+        },
+        restored_to: row.get("restored_to")?,
+        expires_at: sql::at_opt(row, "expires_at")?,
+        files_removed_at,
     })
 }

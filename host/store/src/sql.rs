@@ -109,6 +109,7 @@ pub(crate) fn sizes(row: &Row<'_>) -> rusqlite::Result<Option<Sizes>> {
         home: uncount(home),
         workspace: uncount(bytes("workspace_bytes")?),
         log: uncount(bytes("log_bytes")?),
+        checkpoints: uncount(bytes("checkpoint_bytes")?),
         partial: row.get("sizes_partial")?,
     }))
 }

@@ -13,7 +13,8 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use crate::{
-    Error, Idempotency, Result, Store, Submitted, idempotency, outbox, questions, queue,
+    Error, Idempotency, Result, Store, Submitted, checkpoints, idempotency, outbox, questions,
+    queue,
     sessions::{check_limit, session_from_row},
     spending,
     sql::{self, At, Id, Json},
@@ -79,6 +80,8 @@ pub struct TurnEnd {
     /// The CLI's own name for the conversation, when it acknowledged the turn; otherwise the
     /// session keeps the one it has.
     pub resume_token: Option<String>,
+    /// Whether a checkpoint is to be made of the session as it is now.
+    pub checkpoint: bool,
     /// Whether the session can run no turn any more, which a failed one alone can say.
     pub is_broken: bool,
     /// Now.
@@ -175,7 +178,7 @@ impl Store {
             if queue::length(db, new.session)? > 0 {
                 return Err(Error::PromptsQueued);
             }
-            session.state.apply(SessionEvent::Prompt)?;
+            session.takes_prompts()?;
             check_limit(db, new.owner, new.active_limit)?;
             begin(db, new.session, &session, &new.ask, None, new.at).map(Submitted::New)
         };
@@ -303,9 +306,11 @@ impl Store {
     pub async fn set_resume_token(&self, session: Uuid, turn: u32, token: String) -> Result<()> {
         self.write(move |db| {
             SessionRow::load_at(db, session, turn)?;
-            db.prepare_cached("UPDATE sessions SET resume_token = ? WHERE id = ?")?
-                .execute((token, Id(session)))?;
-            Ok(())
+            db.prepare_cached(
+                "UPDATE sessions SET resume_token = ? WHERE id = ? AND restored_to IS NULL",
+            )?
+            .execute((&token, Id(session)))?;
+            checkpoints::rename(db, session, turn, &token)
         })
         .await
     }
@@ -424,12 +429,16 @@ pub(crate) struct SessionRow {
     pub(crate) state: SessionState,
     turn_count: u32,
     timeout: u32,
+    /// The turn whose end it went back to.
+    restored_to: Option<u32>,
+    files_removed_at: Option<Timestamp>,
 }
 
 impl SessionRow {
     pub(crate) fn load(db: &Connection, session: Uuid) -> Result<Self> {
         db.prepare_cached(
-            "SELECT owner, status, provisioned, turn_count, timeout FROM sessions WHERE id = ?",
+            "SELECT owner, status, provisioned, turn_count, timeout, restored_to, files_removed_at
+             FROM sessions WHERE id = ?",
         )?
         .query_row([Id(session)], |row| {
             Ok(Self {
@@ -440,10 +449,21 @@ impl SessionRow {
                 },
                 turn_count: row.get("turn_count")?,
                 timeout: row.get("timeout")?,
+                restored_to: row.get("restored_to")?,
+                files_removed_at: sql::at_opt(row, "files_removed_at")?,
             })
         })
         .optional()?
         .ok_or_else(|| Error::not_found("session", session))
+    }
+
+    /// Checks that it takes a prompt.
+    pub(crate) fn takes_prompts(&self) -> Result<()> {
+        if let Some(at) = self.files_removed_at {
+            return Err(Error::FilesRemoved { at });
+        }
+        self.state.apply(SessionEvent::Prompt)?;
+        Ok(())
     }
 
     /// The same, when `turn` is the session's current one.
@@ -473,7 +493,8 @@ pub(crate) fn begin(
     let turn = session.turn_count + 1;
     db.prepare_cached(
         "UPDATE sessions SET status = :status, turn_count = :turn, exit_code = NULL,
-             error = NULL, result = NULL, updated_at = :at
+             error = NULL, result = NULL, restored_to = NULL, expires_at = NULL,
+             updated_at = :at
          WHERE id = :id",
     )?
     .execute(named_params! {
@@ -484,6 +505,10 @@ pub(crate) fn begin(
     })?;
     let timeout = ask.timeout.unwrap_or(session.timeout);
     insert(db, id, turn, ask, timeout, queued, at)?;
+    if let Some(before) = session.restored_to.filter(|before| before + 1 != turn) {
+        db.prepare_cached("UPDATE turns SET continues = ?3 WHERE session_id = ?1 AND number = ?2")?
+            .execute((Id(id), turn, before))?;
+    }
     turn_record(db, id, turn).map(|record| record.turn)
 }
 
@@ -591,6 +616,9 @@ fn end(db: &Connection, end: &TurnEnd) -> Result<(Uuid, Session)> {
             session_from_row,
         )?;
     questions::forget(db, end.session)?;
+    if end.checkpoint && session.resumable {
+        checkpoints::want(db, end.session, end.turn, end.at)?;
+    }
     let turn = || turn_record(db, end.session, end.turn).map(|record| record.turn);
     let how = (end.turn, end.outcome);
     outbox::turn_ended(db, row.owner, &session, how, turn, end.at)?;
@@ -641,6 +669,8 @@ impl TurnRecord {
                 queued_id: sql::id_opt(row, "queued_id")?,
                 output_schema: output_schema.map(|Json(schema)| schema),
                 result: result.map(|Json(result)| result),
+                continues: row.get("continues")?,
+                undone: row.get("undone")?,
             },
             adapter_digest: row.get("adapter_digest")?,
             stop_requested: stop_requested.map(|sql::Word(request)| request),

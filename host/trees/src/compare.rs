@@ -41,13 +41,13 @@ pub enum Compared {
 }
 
 /// Shows `visit` all that is in one tree and not in the other, or is something else there, until it
-/// breaks. Files of the same number are the same; others of one length are read. Times do not
+/// breaks; all that is in `after` where there is nothing before. Files of the same number are the same; others of one length are read. Times do not
 /// count, permissions do.
 ///
 /// # Errors
 /// [`Error::Bound`], but for depth; [`Error::Io`].
 pub fn compare(
-    before: &Folder,
+    before: Option<&Folder>,
     after: &Folder,
     limits: &Limits,
     visit: &mut dyn FnMut(&Difference<'_>) -> ControlFlow<()>,
@@ -59,7 +59,7 @@ pub fn compare(
     let mut waiting = vec![Pair {
         path: PathBuf::new(),
         depth: 1,
-        before: true,
+        before: before.is_some(),
         after: true,
     }];
     while let Some(pair) = waiting.pop() {
@@ -67,7 +67,7 @@ pub fn compare(
             work.compared = Compared::InPart;
             continue;
         }
-        let before = pair.before.then_some(before);
+        let before = before.filter(|_| pair.before);
         let after = pair.after.then_some(after);
         let first = waiting.len();
         if work

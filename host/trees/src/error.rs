@@ -40,6 +40,9 @@ pub enum Error {
     /// A link on the path is absolute or leads out of the folder, or something is mounted there.
     #[error("{0:?} leads out of the folder by a symbolic link, or into a mount")]
     Leaves(PathBuf),
+    /// The work was broken off, since nobody wants it any more.
+    #[error("the work on the tree was broken off")]
+    Unwanted,
     /// Something was put at this name each time that it was cleared.
     #[error("{0:?} is put back as often as it is removed")]
     PutBack(PathBuf),
@@ -61,6 +64,9 @@ pub enum Bound {
     /// A file is longer than it may be.
     #[error("a file of more than {0} bytes where a small one should be")]
     Bytes(u64),
+    /// More would be written than may be.
+    #[error("more than {0} bytes altogether")]
+    Total(u64),
 }
 
 impl Error {
@@ -94,6 +100,7 @@ impl From<Error> for io::Error {
             Error::Bound(Bound::Bytes(_)) => io::ErrorKind::FileTooLarge,
             Error::Bound(_) => io::ErrorKind::TimedOut,
             Error::Mount(_) => io::ErrorKind::CrossesDevices,
+            Error::Unwanted => io::ErrorKind::Interrupted,
             Error::Changed | Error::PutBack(_) => io::ErrorKind::ResourceBusy,
         };
         Self::new(kind, error)

@@ -14,14 +14,16 @@
 //! - A folder that its owner closed (mode 0) is opened up on the way.
 //!
 //! [`Folder`] reads and writes single files in such a tree, [`remove`] removes a part of it,
-//! [`walk`] and [`measure`] look at all of it, [`compare`] at two of them, and [`Trash`] takes it out of the way at once and
-//! removes it in the background. Those who only read find things by [`Folder::find`], which the
+//! [`walk`] and [`measure`] look at all of it, [`compare`](compare()) at two of them, and [`Trash`]
+//! takes it out of the way at once and removes it in the background. Those who only read find things by [`Folder::find`], which the
 //! kernel does in one call and through links that stay inside; what others send is written to a
-//! [`Staging`] folder and put in its place when it is whole.
+//! [`Staging`] folder and put in its place when it is whole. [`copy`](copy()) makes cheap copies of
+//! all of a tree.
 
 mod access;
 mod beneath;
 mod compare;
+mod copy;
 mod error;
 mod folder;
 mod limits;
@@ -35,6 +37,7 @@ mod walk;
 
 pub use beneath::{Node, link_target};
 pub use compare::{Compared, Difference, compare};
+pub use copy::{Copied, Copy, Earlier, Known, TreeState, copy};
 pub use error::{Bound, Error, Result};
 pub use folder::{Folder, Listed};
 pub use limits::Limits;

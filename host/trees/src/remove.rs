@@ -142,7 +142,7 @@ impl Work {
 
     /// Removes all that is in a folder.
     fn empty(&mut self, root: &OwnedFd, name: &OsStr) -> Result<()> {
-        let again = openat(root, c".", FOLDER, Mode::empty());
+        let again = with_access(root, |root| openat(root, c".", FOLDER, Mode::empty()));
         let again = again.map_err(|error| Error::io("open", name, error))?;
         let mut above = Above {
             root: root.as_fd(),

@@ -20,6 +20,10 @@ pub struct Status {
     pub changed: i128,
     /// Its number in the file system.
     pub inode: u64,
+    /// The file system that it is on.
+    pub device: u64,
+    /// How many names it has.
+    pub links: u64,
 }
 
 impl Status {
@@ -41,7 +45,19 @@ impl Status {
             changed: i128::from(stat.st_ctime) * 1_000_000_000
                 + nanos(i128::from(stat.st_ctime_nsec)),
             inode: stat.st_ino,
+            device: stat.st_dev,
+            links: u64::try_from(stat.st_nlink).unwrap_or(u64::MAX),
         }
+    }
+
+    /// When anything about it was changed last.
+    pub(crate) fn changed_at(&self) -> SystemTime {
+        let nanos = self.changed.rem_euclid(1_000_000_000);
+        let seconds = self.changed.div_euclid(1_000_000_000);
+        moment(
+            i64::try_from(seconds).unwrap_or(0),
+            u32::try_from(nanos).unwrap_or(0),
+        )
     }
 }
 

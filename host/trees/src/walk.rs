@@ -206,7 +206,13 @@ struct Level {
 
 impl Level {
     fn new(folder: OwnedFd, closed: Option<Mode>) -> Result<Self, Errno> {
-        let id = identity(folder.as_fd())?;
+        let stat = fstat(&folder)?;
+        let id = (stat.st_dev, stat.st_ino);
+        // Its owner may list it and not pass through it.
+        let closed = match closed {
+            None if stat.st_mode & 0o100 == 0 => Some(open_up(folder.as_fd())?),
+            closed => closed,
+        };
         Ok(Self {
             dir: Some(Dir::new(folder)?),
             id,

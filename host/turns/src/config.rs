@@ -15,6 +15,8 @@ pub struct Config {
     pub log: aod_log::Options,
     /// What is kept of a session's history.
     pub retention: RetentionConfig,
+    /// Which checkpoints are made and kept.
+    pub checkpoints: crate::CheckpointConfig,
     /// Their limits.
     pub turn: TurnConfig,
     /// What the turns of one user may use on one day (UTC).
@@ -58,6 +60,10 @@ pub struct RetentionConfig {
     pub age: Option<Duration>,
     /// What is more may be deleted, oldest first.
     pub bytes: Option<u64>,
+    /// The files of a session that nobody has used for so long are removed.
+    pub files: Option<Duration>,
+    /// So long before, that is announced.
+    pub notice: Duration,
 }
 
 impl RetentionConfig {

@@ -6,8 +6,10 @@
 
 mod adapters;
 mod admission;
+mod checkpoints;
 mod config;
 mod error;
+mod expiry;
 mod fence;
 mod git;
 mod journal;
@@ -26,6 +28,7 @@ mod sizes;
 mod turn;
 
 pub use adapters::{Adapters, Build};
+pub use checkpoints::{CheckpointConfig, RestoreError};
 pub use config::{
     AdmissionConfig, Config, EgressConfig, LiveConfig, RetentionConfig, SandboxConfig, TurnConfig,
 };

@@ -164,6 +164,11 @@ impl SessionPaths {
         self.root.join("workspace")
     }
 
+    /// What home and workspace were at turns' ends.
+    pub(crate) fn checkpoints(&self) -> PathBuf {
+        self.root.join("checkpoints")
+    }
+
     /// The running turn's supervisor.
     pub fn control(&self) -> PathBuf {
         self.root.join("control.sock")

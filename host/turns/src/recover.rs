@@ -63,6 +63,12 @@ pub async fn recover(turns: &Turns) -> Result<()> {
             tracing::error!(%session, error = %error.details(), "cannot settle a turn");
         }
     }
+    // What an earlier host was to do with sessions' files; those with a turn do it there.
+    for session in turns.store.sessions_with_checkpoint_work().await? {
+        if !turns.is_active(session) && fence::deaths(&turns.paths.session(session)) == 0 {
+            turns.settle_files_later(session);
+        }
+    }
     // Those whose turn has ended, and the earlier host with it.
     for session in turns.store.idle_with_queue().await? {
         turns.begin_queued(session).await;

@@ -24,6 +24,8 @@ pub(crate) fn measure(paths: &SessionPaths) -> Sizes {
         home: of(&paths.home()),
         workspace: of(&paths.workspace()),
         log: of(&paths.log()),
+        // The store knows, as it decides which are kept.
+        checkpoints: 0,
         partial,
     }
 }

@@ -166,6 +166,46 @@ impl Ended {
 }
 
 impl Session {
+    /// Makes a copy of the session as it was at a turn's end.
+    ///
+    /// # Panics
+    /// When it is refused.
+    pub async fn fork(&self, body: &Value) -> Self {
+        let path = format!("/sessions/{}/fork", self.id);
+        let ack = self.client.post(&path, body).await.expect(202);
+        assert_eq!(ack["status"], "pending", "{ack}");
+        Self {
+            client: self.client.clone(),
+            id: id(&ack),
+        }
+    }
+
+    /// Takes the session back to a turn's end, and returns it.
+    ///
+    /// # Panics
+    /// When it is refused.
+    pub async fn restore(&self, turn: u32) -> Value {
+        let path = format!("/sessions/{}/restore", self.id);
+        let body = json!({"turn": turn});
+        self.client.post(&path, &body).await.expect(200)
+    }
+
+    /// Waits until nothing is known of a turn's checkpoint any more, or it is made, or was not.
+    ///
+    /// # Panics
+    /// When it is never.
+    pub async fn checkpoint(&self, turn: u32) -> Option<Value> {
+        let path = format!("/sessions/{}/checkpoints", self.id);
+        crate::eventually("the checkpoint is made", crate::DEADLINE, async || {
+            let listed = self.client.get(&path).await.expect(200);
+            let mut all = listed["data"].as_array().into_iter().flatten();
+            let found = all.find(|it| it["turn"] == turn).cloned();
+            let is_pending = found.as_ref().is_some_and(|it| it["state"] == "pending");
+            (!is_pending).then_some(found)
+        })
+        .await
+    }
+
     /// The session as its owner reads it.
     ///
     /// # Panics

@@ -306,6 +306,23 @@ impl Server {
         }
     }
 
+    /// Waits until the server has died of itself.
+    ///
+    /// # Panics
+    /// When it does not.
+    pub async fn died(&mut self) {
+        let Some(mut child) = self.process.take() else {
+            return;
+        };
+        eventually("the server dies", DEADLINE, async || {
+            match child.try_wait() {
+                Ok(status) => status,
+                Err(error) => panic!("the server cannot be waited for: {error}"),
+            }
+        })
+        .await;
+    }
+
     /// Asks the server to end, as an operator does, and waits until it has.
     ///
     /// # Panics

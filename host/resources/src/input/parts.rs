@@ -35,6 +35,11 @@ pub const VERSION: Shape = Shape::Integer {
     // What numbers of JavaScript count without a gap.
     max: (1 << 53) - 1,
 };
+/// A turn's number; 0 for what came before the first prompt.
+pub const TURN: Shape = Shape::Integer {
+    min: 0,
+    max: 4_294_967_295,
+};
 /// Seconds that a turn may take.
 pub const TIMEOUT: Shape = Shape::Integer { min: 10, max: 3600 };
 /// Seconds that a setup script may take.

@@ -62,6 +62,16 @@ impl Packing {
     }
 }
 
+/// Packs a folder as far as it can be walked, for nobody who could go away meanwhile; with why it
+/// could be no further.
+pub(crate) fn pack_into<W: Write>(
+    folder: &Folder,
+    to: W,
+) -> io::Result<(W, aod_trees::Result<()>)> {
+    let (sender, _receiver) = mpsc::channel(1);
+    write_as_far(folder, to, &Taker(sender))
+}
+
 fn pack(folder: &Folder, format: ArchiveFormat, pieces: Pieces) -> io::Result<()> {
     let taker = Taker(pieces.sender.clone());
     let mut pieces = match format {
@@ -72,6 +82,16 @@ fn pack(folder: &Folder, format: ArchiveFormat, pieces: Pieces) -> io::Result<()
 }
 
 fn write<W: Write>(folder: &Folder, to: W, taker: &Taker) -> io::Result<W> {
+    let (to, walked) = write_as_far(folder, to, taker)?;
+    walked?;
+    Ok(to)
+}
+
+fn write_as_far<W: Write>(
+    folder: &Folder,
+    to: W,
+    taker: &Taker,
+) -> io::Result<(W, aod_trees::Result<()>)> {
     let mut builder = Builder::new(to);
     let mut way = Way::new(&FilePath::default());
     let mut failed = Ok(());
@@ -90,8 +110,7 @@ fn write<W: Write>(folder: &Folder, to: W, taker: &Taker) -> io::Result<W> {
         }
     });
     failed?;
-    walked?;
-    builder.into_inner()
+    Ok((builder.into_inner()?, walked))
 }
 
 fn add<W: Write>(

@@ -85,6 +85,7 @@ impl Fixture {
             limits: Limits::default(),
             title: None,
             metadata: IndexMap::new(),
+            fork: None,
             first: Some(Ask {
                 prompt: "first".to_owned(),
                 ..Ask::default()
@@ -212,6 +213,7 @@ pub fn turn_end(session: Uuid, turn: u32, outcome: Outcome) -> TurnEnd {
         result: None,
         terminal: json!({"type": "exit", "code": 0}),
         resume_token: None,
+        checkpoint: false,
         is_broken: false,
         at: Timestamp::now(),
     }

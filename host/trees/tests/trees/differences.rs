@@ -17,7 +17,7 @@ fn differences(
 ) -> (Vec<(String, bool, bool)>, Compared) {
     let (before, after) = (Folder::open(before).unwrap(), Folder::open(after).unwrap());
     let mut told = Vec::new();
-    let compared = compare(&before, &after, &limits, &mut |found| {
+    let compared = compare(Some(&before), &after, &limits, &mut |found| {
         let path = found.path.to_string_lossy().into_owned();
         told.push((path, found.before.is_some(), found.after.is_some()));
         ControlFlow::Continue(())

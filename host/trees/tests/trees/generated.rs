@@ -16,7 +16,7 @@ use rustix::fs::{CWD, FileType, Mode, makedev, mknodat};
 use crate::support::{TestFolder, as_each_user, chmod, is_root, nest};
 
 #[derive(Clone, Debug)]
-enum What {
+pub(crate) enum What {
     Folder { mode: u32 },
     Deep { levels: usize },
     File { bytes: usize, mode: u32 },
@@ -28,9 +28,9 @@ enum What {
 }
 
 /// One entry: which of the folders that are there it lies in, its name, and what it is.
-type Step = (prop::sample::Index, OsString, What);
+pub(crate) type Step = (prop::sample::Index, OsString, What);
 
-fn step() -> impl Strategy<Value = Step> {
+pub(crate) fn step() -> impl Strategy<Value = Step> {
     let byte = prop_oneof![
         4 => b'a'..=b'f',
         1 => (1u8..=255).prop_filter("no separator", |byte| *byte != b'/'),
@@ -53,7 +53,7 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 /// Makes a tree, and says how many entries and bytes it has.
-fn make(place: &TestFolder, steps: &[Step]) -> (u64, u64) {
+pub(crate) fn make(place: &TestFolder, steps: &[Step]) -> (u64, u64) {
     let mut folders = vec![place.own()];
     let mut closed: Vec<(PathBuf, u32)> = Vec::new();
     let (mut entries, mut bytes) = (0, 0);

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod adversary;
+mod copies;
 mod deep;
 mod differences;
 mod files;

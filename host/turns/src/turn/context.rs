@@ -57,6 +57,43 @@ pub(crate) struct BeginRecord {
     /// is the same.
     #[serde(default)]
     pub(crate) fingerprint: String,
+    /// What its user should know of when it begins.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) notices: Vec<BeginNotice>,
+}
+
+/// What a turn's user should know of when it begins, and what its log alone can tell again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct BeginNotice {
+    /// Which kind of notice it is.
+    pub(crate) code: String,
+    /// What is told.
+    pub(crate) text: String,
+}
+
+impl BeginNotice {
+    /// The session was taken back to the end of a turn.
+    pub(crate) fn restored(turn: u32) -> Self {
+        let from = match turn {
+            0 => "its beginning".to_owned(),
+            _ => format!("the end of turn {turn}"),
+        };
+        Self {
+            code: "session.restored".to_owned(),
+            text: format!(
+                "the session was taken back to {from}: its files and its conversation are what \
+                 they were then"
+            ),
+        }
+    }
+
+    /// What the session was at the end of a turn was not kept.
+    pub(crate) fn no_checkpoint(turn: u32, error: &str) -> Self {
+        Self {
+            code: "checkpoint.failed".to_owned(),
+            text: format!("there is no checkpoint of turn {turn}: {error}"),
+        }
+    }
 }
 
 impl BeginRecord {

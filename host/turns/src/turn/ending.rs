@@ -184,6 +184,8 @@ async fn commit_to_store(
             result: result.map_err(Error::internal)?,
             terminal,
             resume_token: summary.remember,
+            // Where its files were looked at, they can be copied.
+            checkpoint: turns.config.checkpoints.enabled && summary.sizes.is_some(),
             sizes: summary.sizes,
             is_broken,
             at: Timestamp::now(),

@@ -32,6 +32,7 @@ use aod_streams::events::EventWriter;
 use aod_supervisor::{Exited, TurnEnded};
 
 use self::again::Again;
+use self::begin::notices_of;
 use self::coverage::{LineCoverage, unparsed};
 use self::dialogue::Dialogue;
 use self::ids::EventIdAllocator;
@@ -302,7 +303,7 @@ impl Fold {
                 self.begun = true;
                 self.ids.begin(origin);
                 self.limits = limits_of(record.payload);
-                self.tell_start(step)?;
+                self.tell_start(&notices_of(record.payload), step)?;
                 if self.conversation.is_some() {
                     self.dialogue.told(origin.time);
                     let prompt = Input::Prompt(self.prompt.clone());

@@ -151,6 +151,7 @@ impl Task<'_> {
         }
         begin.first = Some(first);
         begin.limits = self.limits().await?;
+        begin.notices.clone_from(&self.notices);
         if attachments::place(&self.turn.turn, &self.paths, &turns.trash).is_err() {
             return Ok(None);
         }

@@ -39,6 +39,7 @@ use uuid::Uuid;
 use self::resting::RestingProcesses;
 use crate::adapters::Adapters;
 use crate::admission::{Admission, AdmissionPermit, Claim};
+use crate::checkpoints::Checkpoints;
 use crate::fence::Suspects;
 use crate::git::{Diffs, Mirrors};
 use crate::packages::Packages;
@@ -84,6 +85,8 @@ pub struct Shared {
     /// Wakes readers of provisioning's output.
     pub(crate) setup_bell: Bell,
     retention: Retention,
+    /// Who works with checkpoints.
+    pub(crate) checkpoints: Checkpoints,
     /// Room for running turns.
     admission: Admission,
     /// Those that an earlier host died with are gone on with one at a time.
@@ -202,6 +205,7 @@ impl Turns {
                 watch: parts.watch.clone(),
                 bell: bell.clone(),
             },
+            checkpoints: Checkpoints::default(),
             admission: Admission::new(&config.admission),
             config,
             paths,
@@ -220,6 +224,11 @@ impl Turns {
             active: Mutex::default(),
             restoring: tokio::sync::Mutex::default(),
         }))
+    }
+
+    /// Work that ends with [`Turns::shut_down`].
+    pub(crate) fn tasks(&self) -> &TaskTracker {
+        &self.0.tasks
     }
 
     /// Settings.
@@ -283,6 +292,7 @@ impl Turns {
             .tasks
             .spawn(retention.run(self.0.shutdown.clone(), is_active));
         self.0.tasks.spawn(layers::sweep_now_and_then(self.clone()));
+        self.0.tasks.spawn(crate::expiry::run(self.clone()));
     }
 
     /// Queues a new turn of an owner's session with this runtime. The order of these calls is the
@@ -391,6 +401,9 @@ impl Turns {
                 ending::abandon(&turns, id, end).await;
             }
             let rested = ran.ok().flatten();
+            if !turns.shutdown.is_cancelled() {
+                turns.settle_files_later(session);
+            }
             // What a process at rest was told may have to be read again.
             if rested.is_none() && !turns.shutdown.is_cancelled() {
                 turns.retention.purge(session).await;

@@ -14,7 +14,9 @@ use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
 
 use super::attachments::{self, Attachments};
-use super::context::{BeginRecord, Start, context, limits, prompt, sandbox_paths, settings};
+use super::context::{
+    BeginRecord, Continuity, Start, context, limits, prompt, sandbox_paths, settings,
+};
 use super::fold::{Fold, FoldInput, TurnLimits};
 use super::launch;
 use super::task::Task;
@@ -293,6 +295,13 @@ impl Task<'_> {
         stages.run(Stage::ProvisionSetup, work).await
     }
 
+    /// Whether the session is the copy of another, of which it should remember something, and this
+    /// is its first turn.
+    fn is_first_of_fork(&self) -> bool {
+        let fork = self.session.session.forked_from;
+        self.number() == 1 && fork.is_some_and(|fork| fork.turn > 0)
+    }
+
     /// Asks the adapter how to start the CLI, and prepares the sandbox for it.
     fn prepare(
         &self,
@@ -330,6 +339,7 @@ impl Task<'_> {
             is_spoken_to: can_stay && (may_rest || self.turn.turn.output_schema.is_some()),
             limits,
             fingerprint: self.fingerprint(chosen, &secrets),
+            notices: self.notices.clone(),
         };
         begin.set_endpoints(secrets.endpoints(description));
         let places = sandbox_paths(&*sandboxes.driver, &self.paths);
@@ -343,6 +353,9 @@ impl Task<'_> {
             holds_credentials: secrets.holds_credentials(description),
             ..Start::from(&requested)
         };
+        if begin.resume.is_none() && self.is_first_of_fork() {
+            begin.start.continuity = Continuity::Fresh;
+        }
         let trash = &self.turns.trash;
         attachments::place(&self.turn.turn, &self.paths, trash)?;
         let private = launch::place_files(&requested, &places, &self.paths, trash, &secrets)?;

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::conclude::{self, End, conclude};
-use super::context::BeginRecord;
+use super::context::{BeginNotice, BeginRecord};
 use super::derive::Derivation;
 use super::ending::{TurnSummary, abandon, commit, fence_off, journal};
 use super::fold::{Fold, limit_text};
@@ -21,6 +21,7 @@ use super::restore::rebuild;
 use super::worker::PendingSupervisor;
 use super::{Origin, Turns};
 use crate::admission::AdmissionPermit;
+use crate::checkpoints::Settled;
 use crate::fence::Crossing;
 use crate::journal::Journal;
 use crate::paths::SessionPaths;
@@ -110,6 +111,8 @@ pub(super) struct Task<'a> {
     pub(super) redactor: Redactor,
     /// What its process was started with, once it runs.
     pub(super) begin: Option<BeginRecord>,
+    /// What its user should know of when it begins.
+    pub(super) notices: Vec<BeginNotice>,
 }
 
 impl<'a> Task<'a> {
@@ -131,6 +134,7 @@ impl<'a> Task<'a> {
             silent_since: None,
             redactor: Redactor::new([]),
             begin: None,
+            notices: Vec::new(),
         })
     }
 }
@@ -194,6 +198,7 @@ impl Task<'_> {
             self.end(end, TurnSummary::limited(&limit)).await?;
             return Ok(None);
         }
+        self.settle_files().await?;
         if let Some(derivation) = self.go_on().await? {
             return Ok(Some(derivation));
         }
@@ -206,6 +211,25 @@ impl Task<'_> {
         self.commit(end, TurnSummary::default(), &mut journal)
             .await?;
         Ok(None)
+    }
+
+    /// Sees to it that nothing is to be done with the session's files before the turn changes them;
+    /// finds what its user should know of what was.
+    async fn settle_files(&mut self) -> Result<(), Failure> {
+        let turns = self.turns;
+        if turns.settle_files(self.id()).await? == Settled::Interrupted {
+            return Err(Failure::Detached);
+        }
+        let continues = self.turn.turn.continues;
+        let before = continues.unwrap_or(self.number().saturating_sub(1));
+        if let Some(turn) = continues {
+            self.notices.push(BeginNotice::restored(turn));
+        }
+        let checkpoint = turns.store.checkpoint(self.id(), before).await?;
+        let failed = checkpoint.and_then(|it| it.checkpoint.error);
+        let failed = failed.map(|error| BeginNotice::no_checkpoint(before, &error));
+        self.notices.extend(failed);
+        Ok(())
     }
 
     /// Provisions a session that nothing is asked of yet.

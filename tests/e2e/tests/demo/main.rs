@@ -4,7 +4,9 @@
 
 mod admission;
 mod changes;
+mod checkpoints;
 mod crashes;
+mod forks;
 mod hostile;
 mod labels;
 mod limits;
@@ -20,4 +22,5 @@ mod silent;
 mod states;
 mod stops;
 mod stream;
+mod turn_changes;
 mod turns;

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
 mod clients;
+mod metrics;
 mod requests;
 
 use std::path::{Path, PathBuf};

@@ -45,7 +45,7 @@ async fn runtimes_and_models_are_listed_and_reloaded() {
         "{shown}"
     );
     let (code, _, error) = ask(&server, &["runtime", "show", "no such"]);
-    assert_eq!(code, Some(1));
+    assert_eq!(code, Some(66));
     assert!(error.contains("no such"), "{error}");
     let (code, models, _) = ask(&server, &["model", "ls"]);
     assert_eq!(code, Some(0));

@@ -28,6 +28,7 @@ mod credentials;
 mod extras;
 mod failures;
 mod faults;
+mod forks;
 mod forms;
 mod lab;
 mod limits;

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
 mod command;
+mod expiry;
 mod management;
 mod outage;
 mod targets;

@@ -11,11 +11,26 @@ use aod_runtime::types::{Input, Reaction};
 
 use super::lines::Origin;
 use super::{Fold, MAX_FAILURES, Step, notice};
-use crate::turn::context::Continuity;
+use crate::turn::context::{BeginNotice, Continuity};
+
+/// What a turn's `Begin` has for its user.
+pub(super) fn notices_of(begin: &[u8]) -> Vec<BeginNotice> {
+    #[derive(Default, serde::Deserialize)]
+    struct Begin {
+        #[serde(default)]
+        notices: Vec<BeginNotice>,
+    }
+    let begin: Begin = serde_json::from_slice(begin).unwrap_or_default();
+    begin.notices
+}
 
 impl Fold {
     /// Says that the turn begins, and what its user should know of how.
-    pub(super) fn tell_start(&mut self, step: &mut Step<'_>) -> io::Result<()> {
+    pub(super) fn tell_start(
+        &mut self,
+        notices: &[BeginNotice],
+        step: &mut Step<'_>,
+    ) -> io::Result<()> {
         let continuity = match self.start.continuity {
             Continuity::First => EventContinuity::First,
             Continuity::Native => EventContinuity::Native,
@@ -37,6 +52,9 @@ impl Fold {
             let text = "the earlier conversation cannot be gone on with: the agent remembers \
                         nothing of it; the workspace is as it was";
             self.tell(notice(Level::Warning, "conversation.fresh", text), step)?;
+        }
+        for BeginNotice { code, text } in notices {
+            self.tell(notice(Level::Warning, code, text), step)?;
         }
         if self.start.has_lost_history {
             let text = "a part of this session's history is gone from the server's disk, and with \

@@ -1,0 +1,99 @@
+//! Settings from files, and where they come from.
+
+use bytesize::ByteSize;
+
+use super::*;
+
+fn load(text: &str) -> Result<Settings> {
+    let folder = tempfile::tempdir()?;
+    let file = folder.path().join("aod.toml");
+    std::fs::write(&file, text)?;
+    Settings::load(Some(&file), Overrides::default())
+}
+
+#[test]
+fn a_setting_is_shown_with_where_it_comes_from_or_as_not_set() {
+    let flags = Overrides {
+        data_dir: Some("/elsewhere".into()),
+        ..Overrides::default()
+    };
+    let text = Settings::explain(None, flags).unwrap();
+    let line = |key: &str| {
+        let found = text.lines().find(|line| line.starts_with(key));
+        found.unwrap_or_else(|| panic!("{key} is not in {text}"))
+    };
+    assert_eq!(
+        line("data_dir"),
+        "data_dir = \"/elsewhere\"  # command line"
+    );
+    assert!(line("max_running").ends_with("# default"), "{text}");
+    for unset in ["memory", "age", "bytes", "files"] {
+        assert_eq!(line(&format!("# {unset}")), format!("# {unset} is not set"));
+    }
+    assert!(!text.contains(".rs:"), "{text}");
+}
+
+#[test]
+fn a_file_changes_what_it_names() {
+    let settings = load(
+        "listen = '127.0.0.1:1'\n[turn]\ntimeout = '20s'\n[sandbox]\nmemory = '1GiB'\n\
+         [egress]\nhosts = { 'model.test' = '127.0.0.1:18999' }\n",
+    )
+    .unwrap();
+    assert_eq!(settings.listen.port(), 1);
+    assert_eq!(settings.turn.timeout, Duration::from_secs(20));
+    assert_eq!(settings.sandbox.memory, ByteSize::gib(1));
+    let egress = settings.egress.settings(true).unwrap();
+    assert_eq!(egress.hosts[0].name, "model.test");
+    assert_eq!(egress.hosts[0].port, Some(18999));
+}
+
+#[test]
+fn room_and_retention() {
+    let settings = load("").unwrap();
+    assert_eq!(settings.segment_bytes(), 64 << 20);
+    assert!(settings.retention.age.is_none() && settings.admission.memory.is_none());
+    let settings = load(
+        "[admission]\nmemory = '16GiB'\nturn_memory = '300MiB'\n\
+         [retention]\nage = '30d'\nbytes = '80MiB'\n[stream]\nstall = '0s'\n",
+    )
+    .unwrap();
+    assert_eq!(settings.admission.memory, Some(ByteSize::gib(16)));
+    assert_eq!(settings.admission.turn_memory, ByteSize::mib(300));
+    assert_eq!(
+        settings.retention.age,
+        Some(Duration::from_secs(30 * 86400))
+    );
+    assert_eq!(settings.segment_bytes(), 10 << 20);
+    assert_eq!(settings.stream.stall, Duration::ZERO);
+}
+
+#[test]
+fn connections_have_bounds_unless_told_otherwise() {
+    let limits = load("").unwrap().connections();
+    assert_eq!(limits.header_timeout, Some(Duration::from_secs(30)));
+    let settings = load("[http]\nheader_timeout = '0s'\nmax_connections = 7\n").unwrap();
+    assert_eq!(settings.connections().header_timeout, None);
+    assert_eq!(settings.connections().total, 7);
+    let limits = settings.http().unwrap().limits;
+    assert_eq!(limits.body_timeout, Some(Duration::from_secs(30)));
+}
+
+#[test]
+fn unknown_keys_and_wrong_values_are_errors_that_name_them() {
+    for (text, named) in [
+        ("lisen = 'x'", "lisen"),
+        ("[turn]\ntimout = '1s'", "timout"),
+        ("[turn]\ntimeout = '5s'", "turn.timeout"),
+        ("[limits]\nbody = 'many'", "body"),
+        ("[http]\nallowed_origins = ['https://x/']", "https://x/"),
+        ("[egress]\ncredentials = 'x'", "credentials"),
+        ("[sandbox]\nnetwork = 'x'", "network"),
+        ("[http]\nallowed_origins = ['x']", "allowed_origins"),
+        ("[webhooks]\nmax_in_flight = 0", "webhooks.max_in_flight"),
+        ("[webhooks]\nfirst_retry = '0s'", "first_retry"),
+    ] {
+        let error = format!("{:#}", load(text).unwrap_err());
+        assert!(error.contains(named), "{text}: {error}");
+    }
+}

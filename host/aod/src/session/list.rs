@@ -1,0 +1,122 @@
+//! `aod session ls`.
+
+use anyhow::Result;
+use aod_resources::{Session, Status, Timestamp};
+use clap_complete::engine::ArgValueCandidates;
+use reqwest::Method;
+use serde_json::Value;
+
+use crate::ask::pairs;
+use crate::client::{Client, Listing, segment};
+use crate::complete;
+use crate::output::outln;
+use crate::terminal::{Sink, Table};
+
+/// The most sessions of a page.
+const PAGE: usize = 200;
+
+/// Which sessions, and how.
+#[derive(Debug, clap::Args)]
+pub(crate) struct List {
+    /// Only those that stand so.
+    #[arg(long, value_parser = clap::builder::PossibleValuesParser::new(Status::WORDS))]
+    status: Option<String>,
+    /// Only those made from this agent.
+    #[arg(long, value_name = "ID", add = ArgValueCandidates::new(complete::agents))]
+    agent: Option<String>,
+    /// Only those of this runtime.
+    #[arg(long, value_name = "NAME", add = ArgValueCandidates::new(complete::runtimes))]
+    runtime: Option<String>,
+    /// Only those with this label. Can be given several times.
+    #[arg(long = "label", value_name = "KEY=VALUE")]
+    labels: Vec<String>,
+    /// Only those with this text in the title or in the first prompt.
+    #[arg(short = 'q', long = "search", value_name = "TEXT")]
+    search: Option<String>,
+    /// The most to list.
+    #[arg(short = 'n', long, default_value_t = 50, value_name = "N")]
+    limit: usize,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+impl List {
+    pub(super) async fn run(self, client: &Client) -> Result<()> {
+        let (sessions, has_more) = self.sessions(client).await?;
+        if self.json {
+            outln!("{}", serde_json::to_string_pretty(&sessions)?)?;
+        } else {
+            let sessions: Vec<Session> = serde_json::from_value(Value::Array(sessions))?;
+            crate::output::write(format_args!("{}", table(&sessions)))?;
+        }
+        if has_more {
+            eprintln!("there are more: use --limit, or say which");
+        }
+        Ok(())
+    }
+
+    /// As the server has them, and whether there are more.
+    async fn sessions(&self, client: &Client) -> Result<(Vec<Value>, bool)> {
+        let mut filter = String::new();
+        let single = [
+            ("status", &self.status),
+            ("agent_id", &self.agent),
+            ("runtime", &self.runtime),
+            ("q", &self.search),
+        ];
+        for (name, value) in single {
+            if let Some(value) = value {
+                filter.push_str(&format!("&{name}={}", segment(value)));
+            }
+        }
+        for (key, value) in pairs("--label", &self.labels)? {
+            filter.push_str(&format!("&metadata.{}={}", segment(&key), segment(&value)));
+        }
+        let mut sessions = Vec::new();
+        let mut after = String::new();
+        loop {
+            let page = self.limit.saturating_sub(sessions.len()).clamp(1, PAGE);
+            let path = format!("/sessions?limit={page}{filter}{after}");
+            let reply = client.json(Method::GET, &path, None).await?;
+            let listed: Listing<Value> = serde_json::from_value(reply)?;
+            sessions.extend(listed.data);
+            match listed.next {
+                Some(next) if sessions.len() < self.limit => after = format!("&after={next}"),
+                next => return Ok((sessions, next.is_some())),
+            }
+        }
+    }
+}
+
+fn table(sessions: &[Session]) -> String {
+    let mut table = Table::default();
+    if Sink::Stdout.is_terminal() {
+        table.row(["ID", "STATUS", "RUNTIME", "TURNS", "AGE", "COST", "TITLE"]);
+    }
+    for session in sessions {
+        let cost = session.usage.cost_usd;
+        let cost = cost.map_or_else(|| "-".to_owned(), |cost| format!("{cost:.4}"));
+        table.row([
+            &session.id.to_string(),
+            session.status.as_str(),
+            &session.runtime,
+            &session.turn_count.to_string(),
+            &age(session.created_at),
+            &cost,
+            session.title.as_deref().unwrap_or_default(),
+        ]);
+    }
+    table.text()
+}
+
+/// How long ago something was, in its largest unit.
+pub(super) fn age(at: Timestamp) -> String {
+    let seconds = (Timestamp::now().as_micros() - at.as_micros()).max(0) / 1_000_000;
+    match seconds {
+        0..60 => format!("{seconds}s"),
+        60..3600 => format!("{}m", seconds / 60),
+        3600..86_400 => format!("{}h", seconds / 3600),
+        _ => format!("{}d", seconds / 86_400),
+    }
+}

@@ -1,0 +1,89 @@
+//! `aod agent` and `aod env`: the versioned things that sessions are made from.
+
+mod agents;
+mod definition;
+mod environments;
+
+use anyhow::{Context as _, Result};
+use reqwest::Method;
+use serde_json::{Map, Value};
+use uuid::Uuid;
+
+pub(crate) use self::agents::AgentCommand;
+pub(crate) use self::environments::EnvironmentCommand;
+
+use crate::client::{Client, Listing};
+use crate::output::outln;
+
+/// The fields of a definition.
+type Fields = Map<String, Value>;
+
+/// One of the two collections.
+#[derive(Clone, Copy, Debug)]
+struct Collection {
+    /// Its path in the API.
+    path: &'static str,
+}
+
+const AGENTS: Collection = Collection { path: "/agents" };
+const ENVIRONMENTS: Collection = Collection {
+    path: "/environments",
+};
+
+impl Collection {
+    /// All that are not archived, as the server has them.
+    async fn list(self, client: &Client) -> Result<Vec<Value>> {
+        let listed: Listing<Value> = client.get(self.path).await?;
+        Ok(listed.data)
+    }
+
+    async fn show(self, client: &Client, id: Uuid) -> Result<()> {
+        let path = format!("{}/{id}", self.path);
+        let shown = client.json(Method::GET, &path, None).await?;
+        Ok(outln!("{shown:#}")?)
+    }
+
+    async fn versions(self, client: &Client, id: Uuid) -> Result<()> {
+        let path = format!("{}/{id}/versions", self.path);
+        let listed = client.json(Method::GET, &path, None).await?;
+        Ok(outln!("{:#}", listed["data"])?)
+    }
+
+    /// Creates one, and prints its id, or all of it.
+    async fn create(self, client: &Client, fields: Fields, json: bool) -> Result<()> {
+        let made: Value = client.post(self.path, &fields).await?;
+        print(&made, json)
+    }
+
+    /// Changes one. Where the fields do not say which version they change, it is the one that is
+    /// there now.
+    async fn update(self, client: &Client, id: Uuid, mut fields: Fields, json: bool) -> Result<()> {
+        let path = format!("{}/{id}", self.path);
+        if !fields.contains_key("version") {
+            let now = client.json(Method::GET, &path, None).await?;
+            fields.insert("version".to_owned(), now["version"].clone());
+        }
+        let fields = Value::Object(fields);
+        let changed = client.json(Method::PUT, &path, Some(&fields)).await?;
+        eprintln!("version {}", changed["version"]);
+        print(&changed, json)
+    }
+
+    async fn archive(self, client: &Client, id: Uuid) -> Result<()> {
+        let path = format!("{}/{id}/archive", self.path);
+        client.send(Method::POST, &path, None).await?;
+        eprintln!("archived {id}");
+        Ok(())
+    }
+}
+
+fn print(made: &Value, json: bool) -> Result<()> {
+    match json {
+        true => outln!("{made:#}")?,
+        false => {
+            let id = made["id"].as_str().context("the server gave no id")?;
+            outln!("{id}")?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,317 @@
+//! Copies of trees of any shape.
+
+use std::collections::HashMap;
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
+use std::ops::ControlFlow;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+use aod_trees::{
+    Bound, Copied, Copy, Earlier, Error, Folder, Kind, Known, Limits, TreeState, copy, link_target,
+    walk,
+};
+use proptest::collection::vec;
+use proptest::test_runner::{Config, TestRunner};
+
+use crate::generated::{make, step};
+use crate::support::{TestFolder, as_each_user, as_each_user_in_memory, nest};
+
+/// Far deeper than a path may be long, or a process may hold folders open.
+const DEEP: usize = 10_000;
+
+/// What one entry of a tree is, as far as a copy is to be the same.
+#[derive(Debug, PartialEq, Eq)]
+struct Entry {
+    depth: usize,
+    kind: String,
+    mode: u32,
+    modified: Option<SystemTime>,
+    content: Option<Vec<u8>>,
+    target: Option<OsString>,
+    /// The first of the names that it has in the tree.
+    same_as: Option<Vec<OsString>>,
+}
+
+/// All entries of a tree by their paths, without what copies leave out.
+fn read(folder: &Folder) -> HashMap<Vec<OsString>, Entry> {
+    let mut entries = HashMap::new();
+    let mut way: Vec<OsString> = Vec::new();
+    let mut names: HashMap<u64, Vec<Vec<OsString>>> = HashMap::new();
+    walk(folder, &Limits::default(), &mut |found| {
+        way.truncate(found.depth - 1);
+        way.push(found.name.to_owned());
+        let content = (found.kind == Kind::RegularFile && found.stat.mode & 0o400 > 0).then(|| {
+            let mut content = Vec::new();
+            let read = found.file().unwrap().read_to_end(&mut content);
+            read.unwrap();
+            content
+        });
+        if !matches!(found.kind, Kind::Socket | Kind::CharacterDevice) {
+            names.entry(found.stat.inode).or_default().push(way.clone());
+            entries.insert(
+                way.clone(),
+                Entry {
+                    depth: found.depth,
+                    kind: format!("{:?}", found.kind),
+                    mode: found.stat.mode,
+                    // Looking into a folder that lacks permissions changes no time of its own.
+                    modified: (found.kind != Kind::Symlink).then_some(found.stat.modified),
+                    content,
+                    target: link_target(found.folder, found.name),
+                    same_as: None,
+                },
+            );
+        }
+        ControlFlow::Continue(())
+    })
+    .unwrap();
+    for names in names.into_values().filter(|names| names.len() > 1) {
+        let first = names.iter().min().unwrap().clone();
+        for name in names {
+            entries.get_mut(&name).unwrap().same_as = Some(first.clone());
+        }
+    }
+    entries
+}
+
+#[track_caller]
+fn assert_same(is: &Folder, was: &HashMap<Vec<OsString>, Entry>) {
+    let is = read(is);
+    for (path, entry) in was {
+        assert_eq!(is.get(path), Some(entry), "{path:?}");
+    }
+    assert_eq!(is.len(), was.len());
+}
+
+/// A folder for copies, and one for names.
+struct Place {
+    root: tempfile::TempDir,
+}
+
+impl Place {
+    fn new() -> Self {
+        let root = match tempfile::tempdir_in("/dev/shm") {
+            Ok(root) => root,
+            Err(_) => tempfile::tempdir().unwrap(),
+        };
+        Self { root }
+    }
+
+    fn folder(&self, name: &str) -> Folder {
+        fs::create_dir_all(self.root.path().join(name)).unwrap();
+        Folder::open(&self.root.path().join(name)).unwrap()
+    }
+
+    fn copy(
+        &self,
+        from: &Folder,
+        name: &str,
+        earlier: Option<(&str, &Known)>,
+    ) -> Result<Copied, Error> {
+        self.bounded(from, name, earlier, u64::MAX, &|| true)
+    }
+
+    fn bounded(
+        &self,
+        from: &Folder,
+        name: &str,
+        earlier: Option<(&str, &Known)>,
+        bytes: u64,
+        wanted: &dyn Fn() -> bool,
+    ) -> Result<Copied, Error> {
+        let earlier = earlier.map(|(name, known)| (self.folder(name), known));
+        let names = self.folder(&format!("{name}-names"));
+        let how = Copy {
+            limits: Limits::default(),
+            bytes,
+            names: &names,
+            earlier: earlier
+                .as_ref()
+                .map(|(tree, known)| Earlier { tree, known }),
+            wanted,
+        };
+        copy(from, &self.folder(name), &how)
+    }
+}
+
+fn grow_old(path: &Path) {
+    // What was changed a moment ago is not taken for known.
+    let long_ago = SystemTime::now() - Duration::from_secs(3);
+    loop {
+        let metadata = fs::symlink_metadata(path).unwrap();
+        let changed = SystemTime::UNIX_EPOCH
+            + Duration::new(metadata.ctime() as u64, metadata.ctime_nsec() as u32);
+        if changed < SystemTime::now() - Duration::from_millis(1100) {
+            break;
+        }
+        assert!(changed > long_ago, "the file system's clock is another");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+#[test]
+fn any_tree_is_copied_as_it_is() {
+    as_each_user(|_| {
+        let mut runner = TestRunner::new(Config {
+            cases: 48,
+            failure_persistence: None,
+            ..Config::default()
+        });
+        let ran = runner.run(&vec(step(), 0..60), |steps| {
+            let place = TestFolder::in_memory();
+            make(&place, &steps);
+            let to = Place::new();
+            let before = read(&place.folder());
+            let first = to.copy(&place.folder(), "first", None).unwrap();
+            assert_same(&to.folder("first"), &before);
+            assert_same(&place.folder(), &before);
+            // With an earlier copy at hand, whatever that knows.
+            let earlier = Some(("first", &first.known));
+            to.copy(&place.folder(), "second", earlier).unwrap();
+            assert_same(&to.folder("second"), &before);
+            assert_same(&to.folder("first"), &before);
+            // A copy of a copy is no other.
+            to.copy(&to.folder("second"), "third", None).unwrap();
+            assert_same(&to.folder("third"), &before);
+            Ok(())
+        });
+        if let Err(error) = ran {
+            panic!("{error}");
+        }
+    });
+}
+
+#[test]
+fn what_has_not_changed_is_shared_with_the_earlier_copy() {
+    let place = TestFolder::new();
+    let own = place.own();
+    fs::create_dir_all(own.join("a/b")).unwrap();
+    for name in ["same", "written", "moved", "a/b/deep", "a/twin", "touched"] {
+        fs::write(own.join(name), vec![7; 100_000]).unwrap();
+    }
+    fs::hard_link(own.join("a/twin"), own.join("a/other-twin")).unwrap();
+    grow_old(&own.join("touched"));
+    grow_old(&own.join("a/twin"));
+    let to = Place {
+        root: tempfile::tempdir().unwrap(),
+    };
+    let first = to.copy(&place.folder(), "1", None).unwrap();
+    let all = first.bytes;
+    assert_eq!(first.new_bytes, all);
+    // Written, with the length and the time that it had.
+    let written = own.join("written");
+    let modified = fs::metadata(&written).unwrap().modified().unwrap();
+    let mut file = File::options().write(true).open(&written).unwrap();
+    file.write_all(b"other").unwrap();
+    file.set_modified(modified).unwrap();
+    fs::rename(own.join("moved"), own.join("a/moved")).unwrap();
+    fs::File::open(own.join("touched"))
+        .unwrap()
+        .set_modified(SystemTime::now())
+        .unwrap();
+
+    let known = {
+        let mut bytes = Vec::new();
+        first.known.write(&mut bytes).unwrap();
+        Known::read(&bytes)
+    };
+    assert_eq!(known, first.known);
+    let second = to.copy(&place.folder(), "2", Some(("1", &known))).unwrap();
+    assert_same(&to.folder("2"), &read(&place.folder()));
+    let inode = |path: &str| fs::metadata(to.root.path().join(path)).unwrap().ino();
+    for name in ["same", "a/b/deep", "a/twin", "a/other-twin"] {
+        assert_eq!(
+            inode(&format!("1/{name}")),
+            inode(&format!("2/{name}")),
+            "{name}"
+        );
+    }
+    assert_ne!(inode("1/written"), inode("2/written"));
+    assert_ne!(inode("1/touched"), inode("2/touched"));
+    assert!(second.new_bytes < second.bytes, "{second:?}");
+    // The earlier one may go.
+    let limits = Limits::default();
+    aod_trees::remove(&to.folder("."), "1".as_ref(), &limits).unwrap();
+    assert_same(&to.folder("2"), &read(&place.folder()));
+}
+
+#[test]
+fn holes_stay_holes_and_cost_nothing() {
+    let place = TestFolder::new();
+    let mut file = File::create(place.own().join("sparse")).unwrap();
+    file.set_len(1 << 40).unwrap();
+    file.seek(SeekFrom::Start(1 << 39)).unwrap();
+    file.write_all(b"in the middle").unwrap();
+    let to = Place {
+        root: tempfile::tempdir().unwrap(),
+    };
+    let copied = to
+        .bounded(&place.folder(), "1", None, 1 << 20, &|| true)
+        .unwrap();
+    assert!(copied.new_bytes < 1 << 20, "{copied:?}");
+    let mut copy = File::open(to.root.path().join("1/sparse")).unwrap();
+    assert_eq!(copy.metadata().unwrap().len(), 1 << 40);
+    copy.seek(SeekFrom::Start(1 << 39)).unwrap();
+    let mut middle = [0; 16];
+    copy.read_exact(&mut middle).unwrap();
+    assert_eq!(&middle, b"in the middle\0\0\0");
+}
+
+#[test]
+fn a_copy_has_bounds() {
+    let place = TestFolder::new();
+    for name in ["a", "b", "c"] {
+        fs::write(place.own().join(name), vec![1; 1 << 20]).unwrap();
+    }
+    let to = Place {
+        root: tempfile::tempdir().unwrap(),
+    };
+    let bounded = to.bounded(&place.folder(), "1", None, 2 << 20, &|| true);
+    assert!(matches!(bounded, Err(Error::Bound(Bound::Total(most))) if most == 2 << 20));
+    let unwanted = to.bounded(&place.folder(), "2", None, u64::MAX, &|| false);
+    assert!(matches!(unwanted, Err(Error::Unwanted)));
+}
+
+#[test]
+fn the_state_of_a_tree_tells_whether_it_changed() {
+    let place = TestFolder::new();
+    fs::create_dir(place.own().join("folder")).unwrap();
+    fs::write(place.own().join("folder/file"), "1").unwrap();
+    let to = Place::new();
+    let state = || TreeState::of(&place.folder(), &Limits::default()).unwrap();
+    let copied = to.copy(&place.folder(), "1", None).unwrap();
+    assert_eq!(copied.state, state());
+    fs::write(place.own().join("folder/file"), "22").unwrap();
+    let written = state();
+    assert_ne!(copied.state, written);
+    fs::write(place.own().join("another"), "").unwrap();
+    assert_ne!(written, state());
+}
+
+#[test]
+fn a_deep_tree_is_copied() {
+    as_each_user_in_memory(|place| {
+        drop(nest(&place.own(), DEEP));
+        let to = Place::new();
+        let copied = to.copy(&place.folder(), "1", None).unwrap();
+        assert_eq!(copied.entries as usize, DEEP);
+        let again = to
+            .copy(&place.folder(), "2", Some(("1", &copied.known)))
+            .unwrap();
+        assert_eq!(again.entries as usize, DEEP);
+        for name in ["1", "2"] {
+            let limits = Limits::default();
+            assert_eq!(
+                aod_trees::measure(&to.folder(name), &limits)
+                    .unwrap()
+                    .entries as usize,
+                DEEP
+            );
+            aod_trees::remove(&to.folder("."), name.as_ref(), &limits).unwrap();
+        }
+        place.remove("d");
+    });
+}

@@ -1,0 +1,442 @@
+//! Checkpoints on the disk: `checkpoints/<turn>/` in the session's folder, made aside and renamed
+//! when they are whole.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::{DirBuilder, File};
+use std::io;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::Path;
+use std::time::Duration;
+
+use aod_trees::{
+    Bound, Copied, Copy, Earlier, Error, Folder, Known, Limits, Trash, TreeState, copy,
+    read_regular, rename,
+};
+use uuid::Uuid;
+
+use crate::paths::SessionPaths;
+
+/// What is kept of a session's files.
+const TREES: [&str; 2] = ["home", WORKSPACE];
+/// The name of the workspace's copy.
+pub(super) const WORKSPACE: &str = "workspace";
+/// What files with several names are kept by while a tree is copied.
+const NAMES: &str = "names";
+/// What is being made has a name that begins so.
+const DRAFT: &str = ".making-";
+/// What is to take the place of a session's files has a name that begins so.
+const REPLACEMENT: &str = "replacement-";
+
+/// A tree is copied so often, where something writes to it meanwhile.
+const ATTEMPTS: u32 = 3;
+/// How many entries each tree may have, how deep it may be, and how long its copy may take: the
+/// session's next turn may wait for that.
+const LIMITS: Limits = Limits {
+    entries: 2_000_000,
+    depth: 100_000,
+    time: Duration::from_secs(120),
+};
+/// As large as what tells known files may be: eight bytes for each.
+const KNOWN: u64 = LIMITS.entries * 8;
+
+/// Why a checkpoint was not made.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum MakeError {
+    /// The server stops.
+    #[error("the server stops")]
+    Unwanted,
+    /// There is more than is kept.
+    #[error("the files are more than is kept: {0}")]
+    TooMuch(Bound),
+    /// No room is left.
+    #[error("the server's disk is full")]
+    FullDisk,
+    /// Something else.
+    #[error(transparent)]
+    Other(Error),
+}
+
+impl MakeError {
+    /// What the session's user is told.
+    pub(super) fn told(&self) -> String {
+        match self {
+            Self::TooMuch(bound) => {
+                format!("home and workspace have {bound}, which is the most that is kept")
+            }
+            Self::FullDisk => "the server's disk is full".to_owned(),
+            Self::Unwanted | Self::Other(_) => {
+                "the server failed to copy home and workspace; its log has the cause".to_owned()
+            }
+        }
+    }
+}
+
+impl From<Error> for MakeError {
+    fn from(error: Error) -> Self {
+        use io::ErrorKind::{QuotaExceeded, StorageFull};
+        match error {
+            Error::Unwanted => Self::Unwanted,
+            Error::Bound(bound) => Self::TooMuch(bound),
+            error if matches!(error.kind(), Some(StorageFull | QuotaExceeded)) => Self::FullDisk,
+            error => Self::Other(error),
+        }
+    }
+}
+
+/// Makes a folder for the server alone, whose parent is there.
+pub(super) fn private_folder(path: &Path) -> io::Result<()> {
+    match DirBuilder::new().mode(0o700).create(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        made => made,
+    }
+}
+
+fn folder(path: &Path) -> Result<Folder, Error> {
+    private_folder(path).map_err(|source| failed("make", path, source))?;
+    Folder::open(path)
+}
+
+fn failed(doing: &'static str, path: &Path, source: io::Error) -> Error {
+    Error::Io {
+        doing,
+        name: path.to_owned(),
+        source,
+    }
+}
+
+/// Makes the checkpoint of a turn, from what the session's files are now. Says what it takes of the
+/// disk, and what of that it does not share with the earlier one.
+pub(super) fn make(
+    paths: &SessionPaths,
+    trash: &Trash,
+    turn: u32,
+    earlier: Option<u32>,
+    max_bytes: u64,
+    wanted: &dyn Fn() -> bool,
+) -> Result<(u64, u64), MakeError> {
+    let all = paths.checkpoints();
+    let place = folder(&all)?;
+    let draft = OsString::from(format!("{DRAFT}{}", Uuid::new_v4().simple()));
+    let made = (1..=ATTEMPTS).find_map(|attempt| {
+        let attempted = attempt_at(paths, &all.join(&draft), earlier, max_bytes, wanted);
+        match attempted {
+            // Something is written all the time: each file is whole, and that is as good as it gets.
+            Ok((sizes, is_still)) if is_still || attempt == ATTEMPTS => Some(Ok(sizes)),
+            Ok(_) => {
+                let cleared = trash.discard(&place, &draft, &Limits::default());
+                cleared.err().map(Err)
+            }
+            Err(error) => Some(Err(error)),
+        }
+    });
+    let placed = match made {
+        Some(Ok(sizes)) => {
+            failpoint("checkpoint.copied");
+            let name = OsString::from(turn.to_string());
+            put(&place, &draft, &place, &name, trash).map(|()| sizes)
+        }
+        Some(Err(error)) => Err(error),
+        // The last attempt has an answer.
+        None => Err(Error::Changed),
+    };
+    if placed.is_err() {
+        // What went wrong first is what is told.
+        let _ = trash.discard(&place, &draft, &Limits::default());
+    }
+    failpoint("checkpoint.placed");
+    Ok(placed?)
+}
+
+/// Copies the session's files; says whether they stayed what they were meanwhile.
+fn attempt_at(
+    paths: &SessionPaths,
+    draft: &Path,
+    earlier: Option<u32>,
+    max_bytes: u64,
+    wanted: &dyn Fn() -> bool,
+) -> Result<((u64, u64), bool), Error> {
+    folder(draft)?;
+    let names = folder(&draft.join(NAMES))?;
+    let (mut bytes, mut new_bytes) = (0u64, 0u64);
+    let mut states = Vec::new();
+    for tree in TREES {
+        let from = Folder::open(&paths.root().join(tree))?;
+        let before = earlier.and_then(|turn| Before::open(paths, turn, tree));
+        let copied = copy(
+            &from,
+            &folder(&draft.join(tree))?,
+            &Copy {
+                limits: LIMITS,
+                bytes: max_bytes.saturating_sub(new_bytes),
+                names: &names,
+                earlier: before.as_ref().map(Before::earlier),
+                wanted,
+            },
+        )?;
+        keep_known(draft, tree, &copied)?;
+        bytes = bytes.saturating_add(copied.bytes);
+        new_bytes = new_bytes.saturating_add(copied.new_bytes);
+        states.push((from, copied.state));
+    }
+    aod_trees::remove(&Folder::open(draft)?, NAMES.as_ref(), &Limits::default())?;
+    let mut is_still = true;
+    for (from, state) in states {
+        is_still &= TreeState::of(&from, &LIMITS)? == state;
+    }
+    Ok(((bytes, new_bytes), is_still))
+}
+
+/// An earlier checkpoint's tree.
+struct Before {
+    tree: Folder,
+    known: Known,
+}
+
+impl Before {
+    /// None where it cannot be used: nothing is shared then.
+    fn open(paths: &SessionPaths, turn: u32, tree: &str) -> Option<Self> {
+        let place = paths.checkpoints().join(turn.to_string());
+        let known = read_regular(&known_path(&place, tree), KNOWN).ok()?;
+        Some(Self {
+            tree: Folder::open(&place.join(tree)).ok()?,
+            known: Known::read(&known),
+        })
+    }
+
+    const fn earlier(&self) -> Earlier<'_> {
+        Earlier {
+            tree: &self.tree,
+            known: &self.known,
+        }
+    }
+}
+
+fn known_path(checkpoint: &Path, tree: &str) -> std::path::PathBuf {
+    checkpoint.join(format!("known-{tree}"))
+}
+
+fn keep_known(draft: &Path, tree: &str, copied: &Copied) -> Result<(), Error> {
+    let path = known_path(draft, tree);
+    let written = File::create(&path).and_then(|file| copied.known.write(file));
+    written.map_err(|source| failed("write", &path, source))
+}
+
+/// Copies a checkpoint's trees into a folder.
+pub(super) fn copy_out(
+    paths: &SessionPaths,
+    trash: &Trash,
+    turn: u32,
+    to: &Path,
+    wanted: &dyn Fn() -> bool,
+) -> Result<(), Error> {
+    let checkpoint = paths.checkpoints().join(turn.to_string());
+    let names = folder(&to.join(NAMES))?;
+    for tree in TREES {
+        let how = Copy {
+            limits: Limits::default(),
+            bytes: u64::MAX,
+            names: &names,
+            // Whoever has it changes it.
+            earlier: None,
+            wanted,
+        };
+        copy(
+            &Folder::open(&checkpoint.join(tree))?,
+            &folder(&to.join(tree))?,
+            &how,
+        )?;
+        failpoint("copy.half");
+    }
+    trash.discard_path(&to.join(NAMES), &Limits::default())
+}
+
+/// The name of a folder with what is to take the place of a session's files.
+pub(super) fn replacement_name() -> String {
+    format!("{REPLACEMENT}{}", Uuid::new_v4().simple())
+}
+
+/// Puts a folder's trees in the place of a session's. What is not in the folder is in its place
+/// already, as an earlier host may have begun.
+pub(super) fn replace(paths: &SessionPaths, trash: &Trash, name: &str) -> Result<(), Error> {
+    let session = Folder::open(paths.root())?;
+    let from = paths.root().join(name);
+    match Folder::open(&from) {
+        Err(error) if error.kind() == Some(io::ErrorKind::NotFound) => {}
+        opened => {
+            let replacement = opened?;
+            for tree in TREES.map(OsStr::new) {
+                if replacement.status(tree)?.is_some() {
+                    put(&replacement, tree, &session, tree, trash)?;
+                    failpoint("replacement.half");
+                }
+            }
+        }
+    }
+    for listed in session.list(1000)? {
+        // Those of earlier attempts, too, of which nobody knows any more.
+        if listed
+            .name
+            .as_encoded_bytes()
+            .starts_with(REPLACEMENT.as_bytes())
+        {
+            trash.discard(&session, &listed.name, &Limits::default())?;
+        }
+    }
+    Ok(())
+}
+
+/// Gives something its name in the place of whatever has it.
+fn put(from: &Folder, old: &OsStr, to: &Folder, new: &OsStr, trash: &Trash) -> Result<(), Error> {
+    trash.discard(to, new, &Limits::default())?;
+    rename((from, old), (to, new), false)
+}
+
+/// Removes all checkpoints but those of some turns, with what was begun and not ended.
+pub(super) fn keep_only(paths: &SessionPaths, trash: &Trash, kept: &[u32]) -> Result<(), Error> {
+    let all = Folder::open(&paths.checkpoints())?;
+    for listed in all.list(100_000)? {
+        let turn = listed.name.to_str().and_then(|name| name.parse().ok());
+        if !turn.is_some_and(|turn: u32| kept.contains(&turn)) {
+            trash.discard(&all, &listed.name, &Limits::default())?;
+        }
+    }
+    Ok(())
+}
+
+/// Removes a session's files and checkpoints. Empty folders take the place of the files, for those
+/// who list them.
+pub(super) fn remove_all(paths: &SessionPaths, trash: &Trash) -> Result<(), Error> {
+    for path in [paths.home(), paths.workspace(), paths.checkpoints()] {
+        trash.discard_path(&path, &Limits::default())?;
+    }
+    for path in [paths.home(), paths.workspace()] {
+        private_folder(&path).map_err(|source| failed("make", &path, source))?;
+    }
+    Ok(())
+}
+
+/// Tests have the host die at a step: `AOD_FAILPOINT=<step>`.
+pub(super) fn failpoint(step: &str) {
+    if cfg!(debug_assertions) && std::env::var_os("AOD_FAILPOINT").is_some_and(|it| it == step) {
+        std::process::abort();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::Paths;
+
+    struct Place {
+        _folder: tempfile::TempDir,
+        paths: SessionPaths,
+        trash: Trash,
+    }
+
+    impl Place {
+        fn new() -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            let paths = Paths::create(&folder.path().join("data")).unwrap();
+            let trash = Trash::open(&paths.trash()).unwrap();
+            let paths = paths.session(Uuid::new_v4());
+            paths.create().unwrap();
+            paths.create_sandbox().unwrap();
+            Self {
+                _folder: folder,
+                paths,
+                trash,
+            }
+        }
+
+        fn write(&self, text: &str) {
+            fs::write(self.paths.home().join("memory"), text).unwrap();
+            fs::write(self.paths.workspace().join("work"), text).unwrap();
+        }
+
+        fn read(&self) -> [String; 2] {
+            let read = |path: &Path| fs::read_to_string(path).unwrap_or_default();
+            [
+                read(&self.paths.home().join("memory")),
+                read(&self.paths.workspace().join("work")),
+            ]
+        }
+
+        fn make(&self, turn: u32, earlier: Option<u32>) -> Result<(u64, u64), MakeError> {
+            make(&self.paths, &self.trash, turn, earlier, 1 << 20, &|| true)
+        }
+
+        fn prepare(&self, turn: u32) -> String {
+            let name = replacement_name();
+            let place = self.paths.root().join(&name);
+            private_folder(&place).unwrap();
+            copy_out(&self.paths, &self.trash, turn, &place, &|| true).unwrap();
+            name
+        }
+    }
+
+    #[test]
+    fn what_was_is_put_back() {
+        let place = Place::new();
+        for turn in 1..=3 {
+            place.write(&turn.to_string());
+            place.make(turn, (turn > 1).then(|| turn - 1)).unwrap();
+        }
+        keep_only(&place.paths, &place.trash, &[2, 3]).unwrap();
+        assert!(!place.paths.checkpoints().join("1").exists());
+        let name = place.prepare(2);
+        replace(&place.paths, &place.trash, &name).unwrap();
+        assert_eq!(place.read(), ["2", "2"]);
+        // It was done already.
+        replace(&place.paths, &place.trash, &name).unwrap();
+        assert_eq!(place.read(), ["2", "2"]);
+        // What is changed then is not the checkpoint's.
+        place.write("other");
+        let name = place.prepare(2);
+        replace(&place.paths, &place.trash, &name).unwrap();
+        assert_eq!(place.read(), ["2", "2"]);
+    }
+
+    #[test]
+    fn a_replacement_that_was_broken_off_is_gone_on_with() {
+        let place = Place::new();
+        place.write("before");
+        place.make(1, None).unwrap();
+        place.write("after");
+        let name = place.prepare(1);
+        // The first half of it.
+        let from = place.paths.root().join(&name);
+        fs::remove_dir_all(place.paths.home()).unwrap();
+        fs::rename(from.join("home"), place.paths.home()).unwrap();
+        replace(&place.paths, &place.trash, &name).unwrap();
+        assert_eq!(place.read(), ["before", "before"]);
+        assert!(!from.exists());
+    }
+
+    #[test]
+    fn what_is_half_made_is_no_checkpoint_and_is_removed() {
+        let place = Place::new();
+        fs::write(place.paths.workspace().join("large"), vec![1; 2 << 20]).unwrap();
+        let made = place.make(1, None);
+        assert!(matches!(made, Err(MakeError::TooMuch(_))), "{made:?}");
+        assert_eq!(fs::read_dir(place.paths.checkpoints()).unwrap().count(), 0);
+        let stopped = make(&place.paths, &place.trash, 1, None, u64::MAX, &|| false);
+        assert!(matches!(stopped, Err(MakeError::Unwanted)), "{stopped:?}");
+        // What a host that died has left.
+        let left = place.paths.checkpoints().join(format!("{DRAFT}x"));
+        fs::create_dir_all(left.join("home")).unwrap();
+        keep_only(&place.paths, &place.trash, &[1]).unwrap();
+        assert!(!left.exists());
+    }
+
+    #[test]
+    fn a_full_disk_is_told() {
+        let full = Error::Io {
+            doing: "write",
+            name: "x".into(),
+            source: io::ErrorKind::StorageFull.into(),
+        };
+        assert!(MakeError::from(full).told().contains("disk is full"));
+    }
+}

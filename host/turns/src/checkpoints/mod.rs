@@ -1,0 +1,377 @@
+//! Checkpoints: a session's home and workspace as they were at its turns' ends.
+//!
+//! A turn's end asks for one, in the transaction that ends the turn; it is made beside all else.
+//! Whoever is about to change the session's files, such as its next turn, first sees to it that
+//! what was asked for is done ([`Turns::settle_files`]), also where an earlier host was to do it.
+//! A session that is taken back to a turn's end gets its files in the same way: they are copied
+//! aside, the store notes that they are to be put in place, and that is done before anything else.
+
+mod changes;
+mod files;
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use aod_resources::{Session, Timestamp, TurnChanges};
+use aod_store::{CheckpointWork, Made};
+use tokio::sync::{RwLock, Semaphore};
+use uuid::Uuid;
+
+use crate::turn::Turns;
+use crate::{Error, Result};
+
+pub(crate) use files::MakeError;
+
+/// So many are made at once, and compared: each takes what the disk gives.
+const AT_ONCE: usize = 2;
+
+/// Which checkpoints are made and kept.
+#[derive(Clone, Copy, Debug)]
+pub struct CheckpointConfig {
+    /// Whether they are made at all.
+    pub enabled: bool,
+    /// So many are kept of a session, the newest ones.
+    pub keep: u32,
+    /// They may take so many bytes of the disk together.
+    pub max_bytes: u64,
+}
+
+impl Default for CheckpointConfig {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            keep: 10,
+            max_bytes: 2 << 30,
+        }
+    }
+}
+
+/// Why a session was not taken back to a turn's end.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RestoreError {
+    /// It cannot be, as it stands.
+    #[error(transparent)]
+    Store(#[from] aod_store::Error),
+    /// The host failed.
+    #[error(transparent)]
+    Turns(#[from] Error),
+}
+
+/// Whether what was to be done was done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Settled {
+    /// It was, or there was nothing.
+    Done,
+    /// The server stops: the next start goes on with it.
+    Interrupted,
+}
+
+/// Who works with sessions' checkpoints and files at the moment.
+#[derive(Debug)]
+pub(crate) struct Checkpoints {
+    gates: Mutex<HashMap<Uuid, Arc<RwLock<()>>>>,
+    making: Semaphore,
+    comparing: Semaphore,
+}
+
+impl Default for Checkpoints {
+    fn default() -> Self {
+        Self {
+            gates: Mutex::default(),
+            making: Semaphore::new(AT_ONCE),
+            comparing: Semaphore::new(AT_ONCE),
+        }
+    }
+}
+
+impl Checkpoints {
+    /// A session's: whoever makes or removes its checkpoints, or replaces its files, is alone with
+    /// them.
+    fn gate(&self, session: Uuid) -> Arc<RwLock<()>> {
+        // Nothing can panic while the map is being changed.
+        let mut gates = self.gates.lock().unwrap_or_else(PoisonError::into_inner);
+        gates.retain(|_, gate| Arc::strong_count(gate) > 1);
+        gates.entry(session).or_default().clone()
+    }
+}
+
+impl Turns {
+    /// Does what is to be done with a session's files before anything else changes them: makes the
+    /// checkpoint of its last turn, or puts those in place that it was taken back to.
+    pub(crate) async fn settle_files(&self, session: Uuid) -> Result<Settled> {
+        while self.store.checkpoint_work(session).await?.is_some() {
+            let gate = self.checkpoints.gate(session);
+            let _alone = gate.write().await;
+            let settled = self.settle(session).await?;
+            if settled == Settled::Interrupted {
+                return Ok(settled);
+            }
+        }
+        Ok(Settled::Done)
+    }
+
+    /// Waits for the checkpoint of a session's last turn, if that is still to be made.
+    ///
+    /// # Errors
+    /// [`Error::Internal`].
+    pub async fn settle_checkpoint(&self, session: Uuid) -> Result<()> {
+        self.settle_files(session).await.map(drop)
+    }
+
+    /// The same, beside all else.
+    pub(crate) fn settle_files_later(&self, session: Uuid) {
+        let turns = self.clone();
+        self.tasks().spawn(async move {
+            if let Err(error) = turns.settle_files(session).await {
+                // The session's next turn, or the next start, tries it again.
+                tracing::warn!(
+                    %session, error = %error.details(), "a session's files are not settled"
+                );
+            }
+        });
+    }
+
+    /// One piece of work; whoever calls is alone with the session's checkpoints.
+    async fn settle(&self, session: Uuid) -> Result<Settled> {
+        match self.store.checkpoint_work(session).await? {
+            None => Ok(Settled::Done),
+            Some(CheckpointWork::Make { turn, earlier }) => self.make(session, turn, earlier).await,
+            Some(CheckpointWork::Replace(folder)) => {
+                self.replace(session, folder).await?;
+                Ok(Settled::Done)
+            }
+        }
+    }
+
+    async fn make(&self, session: Uuid, turn: u32, earlier: Option<u32>) -> Result<Settled> {
+        let Ok(_permit) = self.checkpoints.making.acquire().await else {
+            return Ok(Settled::Interrupted);
+        };
+        let config = self.config().checkpoints;
+        let (paths, trash) = (self.paths().session(session), self.trash.clone());
+        let shutdown = self.shutdown.clone();
+        let made = blocking(move || {
+            let wanted = || !shutdown.is_cancelled();
+            files::make(&paths, &trash, turn, earlier, config.max_bytes, &wanted)
+        });
+        let error = match made.await? {
+            Ok((bytes, new_bytes)) => {
+                let made = Made {
+                    session,
+                    turn,
+                    bytes,
+                    new_bytes,
+                    keep: config.keep.max(1),
+                    max_bytes: config.max_bytes,
+                };
+                return self.keep_made(made).await;
+            }
+            Err(MakeError::Unwanted) => return Ok(Settled::Interrupted),
+            Err(error) => error,
+        };
+        tracing::warn!(%session, turn, %error, "a checkpoint was not made");
+        match self
+            .store
+            .checkpoint_failed(session, turn, error.told())
+            .await
+        {
+            // It was deleted meanwhile.
+            Ok(()) | Err(aod_store::Error::NotFound { .. }) => Ok(Settled::Done),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Notes what was made, and removes what is not kept.
+    async fn keep_made(&self, made: Made) -> Result<Settled> {
+        let kept = match self.store.checkpoint_made(made).await {
+            Ok(retained) => retained.kept,
+            Err(aod_store::Error::NotFound { .. }) => return Ok(Settled::Done),
+            Err(error) => return Err(error.into()),
+        };
+        let (paths, trash) = (self.paths().session(made.session), self.trash.clone());
+        let swept = blocking(move || files::keep_only(&paths, &trash, &kept));
+        if let Err(error) = swept.await? {
+            // The next one tries it again.
+            tracing::warn!(session = %made.session, %error, "old checkpoints are not removed");
+        }
+        Ok(Settled::Done)
+    }
+
+    /// Whether what a CLI remembers can be found by the copy of a session: its home and workspace
+    /// have the same paths in the sandbox.
+    pub fn conversations_can_be_copied(&self) -> bool {
+        let driver = &self.sandboxes.driver;
+        let inside = Path::new(aod_sandbox::HOME);
+        driver.place(&self.paths().session(Uuid::nil()).home(), inside) == inside
+    }
+
+    /// Makes the home and the workspace of a new session from the checkpoint of another's turn.
+    ///
+    /// # Errors
+    /// As [`RestoreError`].
+    pub async fn copy_checkpoint(
+        &self,
+        from: Uuid,
+        turn: u32,
+        to: Uuid,
+    ) -> Result<(), RestoreError> {
+        let gate = self.checkpoints.gate(from);
+        let _kept = gate.read().await;
+        self.store.usable_checkpoint(from, turn).await?;
+        self.copy_out(from, turn, self.paths().session(to).root().to_owned())
+            .await?;
+        Ok(())
+    }
+
+    /// What a turn has changed in its session's workspace since the end of the one that it went on
+    /// from; since nothing at all where there was none, and without what is in `cloned` then.
+    ///
+    /// # Errors
+    /// As [`RestoreError`].
+    pub async fn changes(
+        &self,
+        session: Uuid,
+        turn: u32,
+        cloned: Vec<PathBuf>,
+    ) -> Result<TurnChanges, RestoreError> {
+        let gate = self.checkpoints.gate(session);
+        let _kept = gate.read().await;
+        self.store.usable_checkpoint(session, turn).await?;
+        let continues = self.store.turn_record(session, turn).await?.turn.continues;
+        let since = match continues.unwrap_or(turn.saturating_sub(1)) {
+            0 => {
+                let provisioned = self.store.usable_checkpoint(session, 0).await;
+                provisioned.is_ok().then_some(0)
+            }
+            since => {
+                self.store.usable_checkpoint(session, since).await?;
+                Some(since)
+            }
+        };
+        let _permit = self.checkpoints.comparing.acquire().await;
+        let all = self.paths().session(session).checkpoints();
+        let workspace = |turn: u32| all.join(turn.to_string()).join(files::WORKSPACE);
+        let (before, after) = (since.map(workspace), workspace(turn));
+        let compared = blocking(move || {
+            let trees = changes::Trees {
+                left_out: if before.is_some() { Vec::new() } else { cloned },
+                before,
+                after,
+            };
+            changes::changes(&trees).map_err(Error::internal)
+        });
+        let (data, truncated) = compared.await??;
+        Ok(TurnChanges {
+            turn,
+            since,
+            data,
+            truncated,
+        })
+    }
+
+    async fn copy_out(&self, from: Uuid, turn: u32, to: std::path::PathBuf) -> Result<()> {
+        let (paths, trash) = (self.paths().session(from), self.trash.clone());
+        let shutdown = self.shutdown.clone();
+        blocking(move || {
+            let wanted = || !shutdown.is_cancelled();
+            files::copy_out(&paths, &trash, turn, &to, &wanted)
+        })
+        .await?
+        .map_err(Error::internal)
+    }
+
+    /// Takes a session back to the end of one of its turns.
+    ///
+    /// # Errors
+    /// As [`RestoreError`].
+    pub async fn restore_to(
+        &self,
+        owner: Uuid,
+        session: Uuid,
+        turn: u32,
+    ) -> Result<Session, RestoreError> {
+        self.settle_files(session).await?;
+        let gate = self.checkpoints.gate(session);
+        let _alone = gate.write().await;
+        // Of a turn that has ended since.
+        while self.store.checkpoint_work(session).await?.is_some() {
+            if self.settle(session).await? == Settled::Interrupted {
+                break;
+            }
+        }
+        self.store.check_restorable(owner, session, turn).await?;
+        let folder = files::replacement_name();
+        let place = self.paths().session(session).root().join(&folder);
+        let prepared = match self.prepare_folder(&place).await {
+            Ok(()) => self.copy_out(session, turn, place.clone()).await,
+            failed => failed,
+        };
+        let restored = match prepared {
+            Ok(()) => {
+                files::failpoint("replacement.copied");
+                let at = Timestamp::now();
+                let restored = self
+                    .store
+                    .restore_session(owner, session, turn, folder.clone(), at);
+                restored.await.map_err(RestoreError::from)
+            }
+            Err(error) => Err(error.into()),
+        };
+        let restored = match restored {
+            Ok(restored) => restored,
+            Err(error) => {
+                self.discard(place).await;
+                return Err(error);
+            }
+        };
+        files::failpoint("replacement.noted");
+        self.replace(session, folder).await?;
+        Ok(restored)
+    }
+
+    async fn prepare_folder(&self, place: &Path) -> Result<()> {
+        let place = place.to_owned();
+        let made = blocking(move || files::private_folder(&place));
+        made.await?.map_err(Error::internal)
+    }
+
+    async fn discard(&self, place: std::path::PathBuf) {
+        let trash = self.trash.clone();
+        let discarded = blocking(move || {
+            let limits = aod_trees::Limits::default();
+            trash.discard_path(&place, &limits)
+        });
+        if let Ok(Err(error)) = discarded.await {
+            tracing::warn!(%error, "what was copied for nothing is not removed");
+        }
+    }
+
+    /// Puts what was copied aside in the place of a session's files.
+    async fn replace(&self, session: Uuid, folder: String) -> Result<()> {
+        // It would go on with what is not there any more.
+        self.end_process(session).await?;
+        let (paths, trash) = (self.paths().session(session), self.trash.clone());
+        let name = folder.clone();
+        let replaced = blocking(move || files::replace(&paths, &trash, &name));
+        replaced.await?.map_err(Error::internal)?;
+        Ok(self.store.files_replaced(session, folder).await?)
+    }
+
+    /// Removes the files of a session that has expired.
+    pub(crate) async fn remove_files(&self, session: Uuid) -> Result<()> {
+        let gate = self.checkpoints.gate(session);
+        let _alone = gate.write().await;
+        self.end_process(session).await?;
+        let (paths, trash) = (self.paths().session(session), self.trash.clone());
+        let removed = blocking(move || files::remove_all(&paths, &trash));
+        removed.await?.map_err(Error::internal)
+    }
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(Error::internal)
+}

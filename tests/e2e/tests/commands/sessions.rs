@@ -1,0 +1,161 @@
+//! `aod session`.
+
+use aod_e2e::{DEADLINE, Server, eventually};
+use serde_json::{Value, json};
+
+use crate::{aod, aod_with, lines};
+
+#[tokio::test]
+async fn a_session_is_listed_shown_prompted_and_removed() {
+    let server = Server::demo().await;
+    let ask = |arguments: &[&str]| aod(&server, &[&["session"][..], arguments].concat());
+    let id = aod(
+        &server,
+        &["run", "first words", "--detach", "--title", "plums"],
+    )
+    .good();
+    let id = id.trim();
+    let waited = ask(&["wait", id]).good();
+    assert!(waited.contains("first words"), "{waited}");
+
+    let listed = ask(&["ls"]).good();
+    assert!(
+        listed.starts_with(id) && listed.contains("plums"),
+        "{listed}"
+    );
+    for (arguments, found) in [
+        (&["--status", "completed"][..], 1),
+        (&["--status", "failed"], 0),
+        (&["--runtime", "demo", "-q", "PLUM"], 1),
+        (&["--label", "a=b"], 0),
+        (&["--limit", "1"], 1),
+    ] {
+        let listed = ask(&[&["ls", "--json"][..], arguments].concat()).json();
+        assert_eq!(listed.as_array().unwrap().len(), found, "{arguments:?}");
+    }
+
+    // The beginning of an id will do.
+    let shown = ask(&["show", &id[..8]]).good();
+    for part in [id, "plums", "completed", "turn 1", "first words"] {
+        assert!(shown.contains(part), "{shown}");
+    }
+    assert_eq!(ask(&["show", id, "--json"]).json()["id"], id);
+
+    let second = aod_with(&server, &["session", "prompt", id, "second words"], b"");
+    let second = second.good();
+    assert!(second.contains("second words"), "{second}");
+    let third = aod(&server, &["session", "prompt", id, "third", "--json"]).good();
+    let third = lines(&third);
+    assert_eq!(third.last().unwrap()["session"]["turn_count"], 3);
+    let of_turns: Vec<&Value> = third.iter().map(|event| &event["turn"]).collect();
+    assert!(
+        of_turns.iter().all(|turn| turn.is_null() || **turn == 3),
+        "{of_turns:?}"
+    );
+    let failed = ask(&["prompt", id, "exit 3"]);
+    assert_eq!(failed.code, Some(3), "{failed:#?}");
+
+    logs(&server, id);
+    assert_eq!(ask(&["queue", "ls", id]).good(), "");
+    let changed = ask(&["diff", id]);
+    assert!(changed.stderr.contains("no repositories"), "{changed:#?}");
+    assert_eq!(ask(&["diff", id, "--json"]).json(), json!([]));
+    assert!(ask(&["interrupt", id]).failed(75).contains("409"));
+    ask(&["rm", id]).good();
+    let gone = ask(&["show", id]).failed(66);
+    assert!(gone.contains("404"), "{gone}");
+    assert!(ask(&["show", "ffff"]).failed(66).contains("aod session ls"));
+    assert!(ask(&["show", "plums"]).failed(1).contains("aod session ls"));
+}
+
+fn logs(server: &Server, id: &str) {
+    let logs =
+        |arguments: &[&str]| aod(server, &[&["session", "logs", id][..], arguments].concat());
+    let all = logs(&[]).good();
+    for part in ["# turn 1  first words", "second words", "# turn 4  exit 3"] {
+        assert!(all.contains(part), "{all}");
+    }
+    // What has ended is not waited for.
+    assert_eq!(logs(&["--follow"]).good(), all);
+    let events = lines(&logs(&["--json"]).good());
+    let second = lines(&logs(&["--json", "--turn", "2"]).good());
+    assert_eq!(second[0]["turn"], 2);
+    let position = events.iter().position(|event| event["turn"] == 2).unwrap();
+    assert_eq!(second, events[position..]);
+    for tail in [0, 1, 3, 1000] {
+        let tail_text = tail.to_string();
+        let told = lines(&logs(&["--json", "--deltas", "--tail", &tail_text]).good());
+        let whole = lines(&logs(&["--json", "--deltas"]).good());
+        assert_eq!(told, whole[whole.len().saturating_sub(tail)..], "{tail}");
+    }
+    let native = logs(&["--raw"]);
+    assert!(native.stderr.contains("this end"), "{native:#?}");
+    assert!(
+        lines(&native.good())
+            .iter()
+            .any(|line| line["demo"] == "started")
+    );
+}
+
+#[tokio::test]
+async fn a_turn_is_queued_behind_followed_and_stopped() {
+    let server = Server::demo().await;
+    let ask = |arguments: &[&str]| aod(&server, &[&["session"][..], arguments].concat());
+    let id = aod(&server, &["run", "hello\nsleep 300", "--detach"]).good();
+    let id = id.trim();
+    let path = format!("/sessions/{id}");
+    eventually("it runs", DEADLINE, async || {
+        let session = server.client().get(&path).await.expect(200);
+        (session["status"] == "running").then_some(())
+    })
+    .await;
+    let busy = ask(&["prompt", id, "more"]).failed(75);
+    assert!(busy.contains("409"), "{busy}");
+    let queued = ask(&["prompt", id, "later", "--when-busy", "queue"]).good();
+    let queued = queued.trim();
+    let listed = ask(&["queue", "ls", id]).good();
+    assert_eq!(listed, format!("{queued}  1  later\n"));
+    assert_eq!(ask(&["queue", "ls", id, "--json"]).json()[0]["id"], queued);
+    ask(&["queue", "rm", id, queued]).good();
+    assert_eq!(ask(&["queue", "ls", id]).good(), "");
+    assert!(
+        ask(&["prompt", id, "more", "--when-busy", "steer"])
+            .failed(75)
+            .contains("409")
+    );
+    assert!(ask(&["answer", id, "no-such", "yes"]).code.unwrap() > 1);
+    assert!(ask(&["rm", id]).failed(75).contains("409"));
+    ask(&["interrupt", id]).good();
+    assert!(ask(&["attach", id]).code == Some(0));
+    let terminated = ask(&["prompt", id, "sleep 300", "--detach"]);
+    assert!(terminated.stderr.contains("turn 2"), "{terminated:#?}");
+    ask(&["terminate", id]).good();
+    ask(&["rm", "--force", id]).good();
+}
+
+#[tokio::test]
+async fn a_session_is_forked_or_the_server_is_said_to_be_older() {
+    let server = Server::demo().await;
+    let ask = |arguments: &[&str]| aod(&server, &[&["session"][..], arguments].concat());
+    let id = aod(&server, &["run", "hello", "--detach"]).good();
+    let id = id.trim();
+    ask(&["wait", id]).good();
+    let described = server.client().get("/openapi.json").await.expect(200);
+    let knows = |path: &str| described["paths"].get(path).is_some();
+    for (path, arguments) in [
+        ("/sessions/{id}/fork", vec!["fork", id, "--title", "other"]),
+        ("/sessions/{id}/restore", vec!["restore", id, "1"]),
+    ] {
+        let said = ask(&arguments);
+        match knows(path) {
+            true => drop(said.good()),
+            false => {
+                let said = said.failed(66);
+                assert!(said.contains("older than this command"), "{said}");
+            }
+        }
+    }
+    let missing = "00000000-0000-4000-8000-000000000000";
+    let said = ask(&["fork", missing]).failed(66);
+    assert!(!said.contains("older"), "{said}");
+}
