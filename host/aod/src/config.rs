@@ -21,7 +21,9 @@ use self::egress::Egress;
 use self::http::Http;
 pub(crate) use self::http::Stream;
 use self::retention::{Checkpoints, Retention};
-use self::sections::{Admission, Compat, Git, Limits, Live, Sandbox, SandboxNetwork, Turn};
+use self::sections::{
+    Admission, Compat, Git, Limits, Live, Packages, Sandbox, SandboxNetwork, Turn,
+};
 pub(crate) use self::sections::{Log, LogFormat};
 use self::webhooks::Webhooks;
 
@@ -49,6 +51,7 @@ pub(crate) struct Settings {
     sandbox: Sandbox,
     egress: Egress,
     git: Git,
+    packages: Packages,
     pub(crate) log: Log,
     admission: Admission,
     retention: Retention,
@@ -71,6 +74,7 @@ impl Default for Settings {
             sandbox: Sandbox::default(),
             egress: Egress::default(),
             git: Git::default(),
+            packages: Packages::default(),
             log: Log::default(),
             admission: Admission::default(),
             retention: Retention::default(),

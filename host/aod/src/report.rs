@@ -90,6 +90,9 @@ fn in_short(check: &Check) -> String {
         ("disk", State::Partial) => {
             "watched: a burst may fill the disk; give the data folder a file system of its own"
         }
+        ("packages", State::NotEnforced) => {
+            "environments with apt packages fail here; `aod doctor` says why"
+        }
         // A driver that has more to say says it itself.
         _ => {
             return match &check.fix {

@@ -1,6 +1,8 @@
 //! `/environments`: what sandboxes hold.
 
-use aod_resources::{Environment, EnvironmentChanges, EnvironmentVersion, NewEnvironment};
+use aod_resources::{
+    Environment, EnvironmentChanges, EnvironmentDetail, EnvironmentVersion, NewEnvironment,
+};
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -51,14 +53,15 @@ async fn create(
     Ok((StatusCode::CREATED, Json(environment)))
 }
 
-/// Reads an environment, archived or not. Its variables are never told.
+/// Reads an environment, archived or not, and what there is of its packages. Its secret variables
+/// are never told.
 #[utoipa::path(get, path = "/environments/{id}", tag = "environments", params(Id<Environment>),
-    responses((status = 200, body = Environment), (status = 404)))]
+    responses((status = 200, body = EnvironmentDetail), (status = 404)))]
 async fn read(
     State(api): State<Api>,
     caller: Caller,
     Id { id, .. }: Id<Environment>,
-) -> Result<Json<Environment>, ApiError> {
+) -> Result<Json<EnvironmentDetail>, ApiError> {
     Ok(Json(api.environments.get(caller.user, id).await?))
 }
 

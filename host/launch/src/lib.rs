@@ -27,6 +27,7 @@ mod launch;
 mod limits;
 mod memory;
 mod netns;
+pub mod overlay;
 mod process;
 mod process_bound;
 mod secret_bytes;

@@ -72,6 +72,49 @@ pub struct EnvironmentVersion {
     pub environment: Environment,
 }
 
+/// An environment, and what there is of its packages.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct EnvironmentDetail {
+    /// The environment.
+    #[serde(flatten)]
+    pub environment: Environment,
+    /// What its sessions share of its packages; absent where it names none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, nullable = false)]
+    pub package_layer: Option<PackageLayer>,
+}
+
+/// The packages of an environment as they are installed: once, for all sessions that want the same.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct PackageLayer {
+    /// Whether they are.
+    pub state: PackageLayerState,
+    /// What they take of the disk; absent where they are not `ready`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, nullable = false)]
+    pub size_bytes: Option<u64>,
+    /// When they were installed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, nullable = false)]
+    pub built_at: Option<Timestamp>,
+    /// When a turn was last started with them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, nullable = false)]
+    pub used_at: Option<Timestamp>,
+}
+
+/// Whether packages are installed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum PackageLayerState {
+    /// They are not: the next session installs them.
+    Missing,
+    /// A session is installing them.
+    Building,
+    /// They are.
+    Ready,
+}
+
 /// A package manager whose packages an environment may name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]

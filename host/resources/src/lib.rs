@@ -26,8 +26,8 @@ pub use agent::{
 };
 pub use credential::{Actor, CredentialAction, CredentialKind};
 pub use environment::{
-    CredentialMode, Environment, EnvironmentType, EnvironmentVersion, Networking, NetworkingKind,
-    PackageManager, ProjectConfig,
+    CredentialMode, Environment, EnvironmentDetail, EnvironmentType, EnvironmentVersion,
+    Networking, NetworkingKind, PackageLayer, PackageLayerState, PackageManager, ProjectConfig,
 };
 pub use file::{FileEntry, FileKind, FilePath, PathProblem};
 pub use input::{

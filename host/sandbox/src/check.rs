@@ -53,6 +53,10 @@ pub(crate) fn check(spec: &SandboxSpec) -> Result<(), SandboxError> {
             ));
         }
     }
+    if let Some(layer) = &spec.system_layer {
+        folder("layer", &layer.files)?;
+        folder("layer's mount points", &layer.views)?;
+    }
     for file in &spec.private_files {
         absolute("private file", &file.path)?;
         if file.path.file_name().is_none() || file.mode & !0o777 != 0 {

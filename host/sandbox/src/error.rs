@@ -37,6 +37,12 @@ pub enum SandboxError {
         /// What was asked for.
         what: String,
     },
+    /// Sandboxes cannot have files that lie over the system's own.
+    #[error("no files can be laid over the system's own in sandboxes of this machine: {why}")]
+    NoLayers {
+        /// What is in the way, and what to do about it.
+        why: String,
+    },
     /// One argument or variable, or all together, exceed what the kernel passes to a program.
     #[error(
         "{what} takes {bytes} bytes, and the kernel passes at most {limit} to a program: \

@@ -61,7 +61,7 @@ pub use error::SandboxError;
 pub use probe::{Check, Probe, State};
 pub use process::Process;
 pub use run::{Cancel, Ended, RunOptions, run};
-pub use spec::{Egress, Limits, Mount, Network, PrivateFile, SandboxSpec};
+pub use spec::{Egress, Limits, Mount, Network, PrivateFile, SandboxSpec, SystemLayer};
 
 /// Where a sandbox's home is, as the command inside sees it.
 pub const HOME: &str = "/home/agent";
@@ -97,6 +97,13 @@ pub trait SandboxDriver: Send + Sync {
     /// When the spec is invalid, asks for what this driver cannot give, or names paths that are
     /// not there.
     fn launch(&self, spec: &SandboxSpec) -> Result<Launch, SandboxError>;
+
+    /// Whether sandboxes can have a [`SystemLayer`] on this machine. It is tried once and
+    /// remembered; the first call blocks for some tens of milliseconds.
+    ///
+    /// # Errors
+    /// [`SandboxError::NoLayers`], which says what is in the way and what to do.
+    fn check_layers(&self) -> Result<(), SandboxError>;
 
     /// Finds out what works and what is enforced on this machine, by trying it. Blocks for some
     /// tens of milliseconds.

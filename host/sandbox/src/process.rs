@@ -96,6 +96,13 @@ impl SandboxDriver for Process {
         })
     }
 
+    fn check_layers(&self) -> Result<(), SandboxError> {
+        Err(SandboxError::NoLayers {
+            why: "the `process` driver has no mounts; set the sandbox driver to `bubblewrap`"
+                .into(),
+        })
+    }
+
     fn probe(&self) -> Probe {
         Probe {
             driver: NAME.into(),
@@ -116,6 +123,9 @@ fn possible(spec: &SandboxSpec) -> Result<(), SandboxError> {
     let unsupported = |what: String| Err(SandboxError::Unsupported { driver: NAME, what });
     if spec.network != Network::Host {
         return unsupported("a network other than the host's".into());
+    }
+    if spec.system_layer.is_some() {
+        return unsupported("files that lie over the system's own".into());
     }
     if let Some((name, _)) = spec.hosts.first() {
         return unsupported(format!("an address of its own to the name `{name}`"));

@@ -27,6 +27,8 @@ pub struct SandboxSpec {
     pub read_only: Vec<Mount>,
     /// Further folders and files that can be read and written.
     pub writable: Vec<Mount>,
+    /// What lies over the system's own folders.
+    pub system_layer: Option<SystemLayer>,
     /// Files that exist for this command only and never on a disk.
     pub private_files: Vec<PrivateFile>,
     /// Names that resolve to these addresses, besides `localhost`.
@@ -50,6 +52,7 @@ impl SandboxSpec {
             workspace: workspace.into(),
             read_only: Vec::new(),
             writable: Vec::new(),
+            system_layer: None,
             private_files: Vec::new(),
             hosts: Vec::new(),
             network: Network::None,
@@ -81,6 +84,7 @@ impl fmt::Debug for SandboxSpec {
             .field("workspace", &self.workspace)
             .field("read_only", &self.read_only)
             .field("writable", &self.writable)
+            .field("system_layer", &self.system_layer)
             .field("private_files", &self.private_files)
             .field("hosts", &self.hosts)
             .field("network", &self.network)
@@ -106,6 +110,18 @@ impl Mount {
             inside: inside.into(),
         }
     }
+}
+
+/// Files that lie over the system's own, for one sandbox: programs that the host does not have.
+/// They can be read and not written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SystemLayer {
+    /// The host's folder with a `usr` that lies over `/usr`, an `etc` that lies over what is shown
+    /// of `/etc`, and an `opt` that is seen at `/opt`; each may be missing.
+    pub files: PathBuf,
+    /// A folder of the host's with empty folders `usr` and `etc` in it: mount points, in which
+    /// outside of the sandbox's own namespaces nothing is ever seen.
+    pub views: PathBuf,
 }
 
 /// A file that only the command sees.

@@ -1,10 +1,11 @@
 //! Environments: kept with their versions, their variables sealed.
 
 use aod_resources::{
-    Environment, EnvironmentChanges, EnvironmentVersion, NewEnvironment, Secrets, Timestamp,
+    Environment, EnvironmentChanges, EnvironmentDetail, EnvironmentVersion, NewEnvironment,
+    Secrets, Timestamp,
 };
 use aod_store::{Page, SealedKind, SealedValue, SecretsUpdate, Store};
-use aod_turns::Seals;
+use aod_turns::{Seals, Turns};
 use secrecy::ExposeSecret;
 use uuid::Uuid;
 
@@ -15,6 +16,7 @@ use crate::{Error, Kind, Result};
 pub struct Environments {
     pub(crate) store: Store,
     pub(crate) seals: Seals,
+    pub(crate) turns: Turns,
 }
 
 impl Environments {
@@ -57,12 +59,17 @@ impl Environments {
         Ok(self.store.list_environments(owner, page).await?)
     }
 
-    /// One environment.
+    /// One environment, and what there is of its packages.
     ///
     /// # Errors
     /// [`Error::NotFound`].
-    pub async fn get(&self, owner: Uuid, id: Uuid) -> Result<Environment> {
-        Ok(self.store.environment(owner, id).await?)
+    pub async fn get(&self, owner: Uuid, id: Uuid) -> Result<EnvironmentDetail> {
+        let environment = self.store.environment(owner, id).await?;
+        let package_layer = self.turns.package_layer(&environment).await?;
+        Ok(EnvironmentDetail {
+            environment,
+            package_layer,
+        })
     }
 
     /// Changes an environment.

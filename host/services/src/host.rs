@@ -116,6 +116,7 @@ impl Host {
             environments: Environments {
                 store: store.clone(),
                 seals: seals.clone(),
+                turns: turns.clone(),
             },
             credentials: Credentials {
                 store: store.clone(),

@@ -1,12 +1,12 @@
 //! `aod-supervisor`: runs one turn and outlives the host; or, with `--init`, is the init of a
-//! sandbox. The library describes what it reads.
+//! sandbox, or, with `--overlay`, the step before its launcher. The library describes what it reads.
 
 mod process;
 
 use std::io::{self, IsTerminal as _, Read as _};
 use std::process::ExitCode;
 
-use aod_launch::init;
+use aod_launch::{init, overlay};
 use aod_supervisor::TurnSpec;
 use zeroize::Zeroizing;
 
@@ -18,6 +18,9 @@ fn main() -> ExitCode {
     let first = arguments.next();
     if first.as_deref() == Some(init::FLAG.as_ref()) {
         return init::main(arguments);
+    }
+    if first.as_deref() == Some(overlay::FLAG.as_ref()) {
+        return overlay::main(arguments);
     }
     if first.is_some_and(|argument| argument == "--version") {
         println!("aod-supervisor {}", env!("CARGO_PKG_VERSION"));

@@ -27,6 +27,8 @@ pub struct Config {
     pub sandbox: SandboxConfig,
     /// Git.
     pub git: crate::GitConfig,
+    /// Packages of environments.
+    pub packages: crate::PackagesConfig,
     /// Their network.
     pub egress: EgressConfig,
     /// Whether `create_sandbox` is also named as in the public API.

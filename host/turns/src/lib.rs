@@ -15,6 +15,7 @@ mod git;
 mod journal;
 mod mcp;
 mod network;
+mod packages;
 mod paths;
 mod placement;
 mod provision;
@@ -35,6 +36,7 @@ pub use config::{
 pub use error::{Cause, Error, Result};
 pub use git::GitConfig;
 pub use mcp::{mcp_key, mcp_names};
+pub use packages::PackagesConfig;
 pub use paths::{FolderError, Paths, SessionPaths};
 pub use placement::{
     ControlReply, LocalPlacement, PendingWorker, Placement, PlacementError, WorkerId,

@@ -42,6 +42,7 @@ impl Paths {
             paths.cwasm(),
             paths.runtimes(),
             paths.mirrors(),
+            paths.packages(),
             paths.sessions(),
             paths.removals(),
         ] {
@@ -78,6 +79,11 @@ impl Paths {
     /// Mirrors of repositories.
     pub fn mirrors(&self) -> PathBuf {
         self.root.join("mirrors")
+    }
+
+    /// Layers of packages.
+    pub(crate) fn packages(&self) -> PathBuf {
+        self.root.join("packages")
     }
 
     /// What was taken out of the way and is about to be removed.

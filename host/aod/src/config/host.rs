@@ -86,6 +86,9 @@ impl Settings {
                 skills_url: self.git.skills_url.clone(),
                 mirror_age: self.git.mirror_age,
             },
+            packages: aod_turns::PackagesConfig {
+                layer_age: self.packages.layer_age,
+            },
             egress: self.egress.settings(self.shares_network())?,
             compat_stage_names: self.compat.stage_names,
         })

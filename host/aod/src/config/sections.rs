@@ -87,6 +87,15 @@ pub(super) struct Git {
     pub(super) mirror_age: Duration,
 }
 
+/// Packages of environments.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Packages {
+    /// Packages that no turn was started with for so long are removed; 0s: none are.
+    #[serde(with = "humantime_serde")]
+    pub(super) layer_age: Duration,
+}
+
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Log {
@@ -177,6 +186,14 @@ impl Default for Git {
             allow_http: false,
             skills_url: "https://github.com".to_owned(),
             mirror_age: Duration::from_secs(30 * 86_400),
+        }
+    }
+}
+
+impl Default for Packages {
+    fn default() -> Self {
+        Self {
+            layer_age: Duration::from_secs(30 * 86_400),
         }
     }
 }

@@ -9,6 +9,7 @@ macro_rules! blank {
 
 mod agents;
 mod limits;
+mod packages;
 mod prompts;
 mod sandbox;
 mod webhooks;
@@ -17,10 +18,10 @@ use super::shape::{Field, Need, Pattern, Shape, Text};
 
 pub use self::agents::{CUSTOM_TOOL, MCP_SERVER, MCP_SERVERS, SKILL, SKILLS, TOOLS};
 pub use self::limits::LIMITS;
+pub use self::packages::PACKAGES;
 pub use self::prompts::PROMPT;
 pub use self::sandbox::{
-    CREDENTIAL_HOSTS, CREDENTIAL_MODE, GIT_IDENTITY, NETWORKING, PACKAGES, PROJECT_CONFIG,
-    RESOURCES,
+    CREDENTIAL_HOSTS, CREDENTIAL_MODE, GIT_IDENTITY, NETWORKING, PROJECT_CONFIG, RESOURCES,
 };
 pub use self::webhooks::{SESSION_WEBHOOK, WEBHOOK_EVENTS, WEBHOOK_SECRET, WEBHOOK_URL};
 

@@ -9,11 +9,13 @@
 //! the sandbox.
 
 mod arguments;
+mod layer;
 mod probe;
 mod proc;
 mod system;
 
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
 
 use self::arguments::{ARGUMENTS_FD, Arguments};
 use crate::cgroup::Delegated;
@@ -56,6 +58,8 @@ pub struct Bubblewrap {
     /// The folder for groups, or why there is none.
     cgroup: Result<Delegated, String>,
     shares_network: bool,
+    /// Why there are no system layers, once that was tried; none where there are.
+    layers: Arc<OnceLock<Option<String>>>,
 }
 
 impl Bubblewrap {
@@ -69,6 +73,7 @@ impl Bubblewrap {
             init: config.init.or_else(crate::init_program),
             cgroup,
             shares_network: config.shares_network,
+            layers: Arc::default(),
         }
     }
 
@@ -134,6 +139,7 @@ impl SandboxDriver for Bubblewrap {
         args.push("--".to_owned());
         args.extend_from_slice(&spec.argv);
         let egress = egress(&mut arguments, spec);
+        let (program, args) = layer::launcher(spec.system_layer.as_ref(), program, init, args)?;
         let data_fds = arguments.finish()?;
         // Last, so that no error leaves a group behind.
         let cgroup = match &self.cgroup {
@@ -153,7 +159,7 @@ impl SandboxDriver for Bubblewrap {
             },
         };
         Ok(Launch {
-            program: program.to_path_buf(),
+            program,
             args,
             env: Vec::new(),
             cwd: PathBuf::from("/"),
@@ -166,6 +172,14 @@ impl SandboxDriver for Bubblewrap {
             polled_limits,
             egress,
         })
+    }
+
+    fn check_layers(&self) -> Result<(), SandboxError> {
+        let why = self.layers.get_or_init(|| layer::try_out(self).err());
+        match why {
+            None => Ok(()),
+            Some(why) => Err(SandboxError::NoLayers { why: why.clone() }),
+        }
     }
 
     fn probe(&self) -> Probe {

@@ -32,6 +32,7 @@ pub(super) fn probe(driver: &Bubblewrap) -> Probe {
     };
     if usable {
         checks.push(identity());
+        checks.push(layers(driver));
         checks.extend(limits_in_force(driver));
     }
     Probe {
@@ -215,6 +216,19 @@ fn identity() -> Check {
         )
     } else {
         Check::enforced("identity", "sandboxed commands have an ordinary user's uid")
+    }
+}
+
+fn layers(driver: &Bubblewrap) -> Check {
+    match driver.check_layers() {
+        Ok(()) => {
+            let detail = "environments can have apt packages, and tools that this machine lacks";
+            Check::enforced("packages", detail)
+        }
+        Err(error) => {
+            let detail = format!("environments with apt packages fail: {error}");
+            Check::lacking("packages", State::NotEnforced, detail, None)
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::arguments::Arguments;
-use super::proc;
+use super::{layer, proc};
 use crate::{HOME, Limits, Network, SandboxSpec, UID};
 
 /// The sandbox's own host name.
@@ -81,7 +81,10 @@ pub(super) fn reserved(inside: &Path) -> bool {
 
 /// Adds the system's folders, without what the spec brings itself.
 pub(super) fn mount(arguments: &mut Arguments, spec: &SandboxSpec) {
-    arguments.words(["--ro-bind", "/usr", "/usr"]);
+    match &spec.system_layer {
+        Some(layer) => layer::usr(arguments, layer),
+        None => arguments.words(["--ro-bind", "/usr", "/usr"]),
+    }
     for alias in ALIASES.iter().map(Path::new) {
         if let Ok(target) = fs::read_link(alias) {
             arguments.option(["--symlink".as_ref(), target.as_os_str(), alias.as_os_str()]);
@@ -145,6 +148,9 @@ fn etc(arguments: &mut Arguments, spec: &SandboxSpec) {
     shown.extend(versioned.map(|name| etc.join(name)));
     if spec.network == Network::Host {
         shown.push(etc.join("resolv.conf"));
+    }
+    if let Some(layer) = &spec.system_layer {
+        layer::rest(arguments, layer, &mut shown);
     }
     for path in shown {
         // Links are followed here: what they point to need not exist inside.

@@ -72,6 +72,7 @@ fn works_for_an_ordinary_user() {
         .arg(&program)
         .args([
             "sight::",
+            "layers::",
             "life::",
             "ends::",
             "polled::",

@@ -5,6 +5,7 @@
 mod ends;
 mod filter;
 mod launches;
+mod layers;
 mod life;
 mod network;
 mod polled;

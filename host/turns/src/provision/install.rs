@@ -76,6 +76,12 @@ impl Installation {
         )
     }
 
+    /// A program of it, on the host.
+    pub(crate) fn on_host(&self, name: &str) -> Option<PathBuf> {
+        let files = self.path.iter().map(|(host, _)| host.join(name));
+        files.into_iter().find(|file| file.is_file())
+    }
+
     /// The Node.js of this machine, where it is not among what every sandbox sees: most CLIs are
     /// run by it, and so is what installs them.
     pub(crate) fn node() -> &'static Self {

@@ -11,7 +11,7 @@ mod variables;
 
 use std::time::Duration;
 
-use aod_resources::{Environment, NetworkingKind, Secrets, Skill};
+use aod_resources::{NetworkingKind, Secrets, Skill};
 use aod_store::SessionRecord;
 use aod_trees::{Folder, Trash};
 use serde_json::Value;
@@ -19,6 +19,7 @@ use serde_json::Value;
 use crate::config::EgressConfig;
 use crate::git::{Clones, RepositorySkill};
 use crate::network::Bound;
+use crate::packages::Layer;
 use crate::paths::SessionPaths;
 use crate::secrets::TurnSecrets;
 use crate::turn::Turns;
@@ -27,23 +28,14 @@ pub(crate) use error::{ProvisionError, StageError};
 pub use install::installed_version;
 pub(crate) use install::{Installation, Installs};
 pub use program::missing_program;
-pub(crate) use sandboxes::Sandboxes;
+pub(crate) use sandboxes::{SYSTEM_PROGRAMS, Sandboxes};
 pub(crate) use stages::{Stage, Stages};
-pub(crate) use step::{Cancelled, Output, Readers, Step, execute};
+pub(crate) use step::{Cancelled, Output, Readers, Step, execute, run as run_step};
 
-/// Whether a session's environment asks for a setup step, apart from the CLI's installation.
+/// Whether a session asks for a setup step, apart from installations.
 pub(crate) fn wants_setup(session: &SessionRecord) -> bool {
-    let packages = |packages: &indexmap::IndexMap<_, Vec<String>>| {
-        packages.values().any(|names| !names.is_empty())
-    };
-    !session.session.resources.is_empty()
-        || session.environment.as_ref().is_some_and(|environment| {
-            packages(&environment.packages)
-                || environment
-                    .setup_script
-                    .as_ref()
-                    .is_some_and(|script| !script.trim().is_empty())
-        })
+    let environment = session.environment.as_ref();
+    !session.session.resources.is_empty() || environment.and_then(script::of).is_some()
 }
 
 /// What a session's setup is done with.
@@ -51,6 +43,8 @@ pub(crate) struct Setup<'a> {
     pub(crate) sandboxes: &'a Sandboxes,
     pub(crate) session: &'a SessionRecord,
     pub(crate) paths: &'a SessionPaths,
+    /// The environment's packages.
+    pub(crate) layer: Option<&'a Layer>,
     pub(crate) secrets: &'a TurnSecrets,
     /// What the proxy puts into requests to certain hosts.
     pub(crate) bound: Option<&'a Bound>,
@@ -69,15 +63,6 @@ impl Setup<'_> {
         cancelled: &Cancelled<'_>,
     ) -> Result<Secrets, StageError> {
         let environment = self.session.environment.as_ref();
-        let has_packages = |environment: &Environment| {
-            environment.packages.values().any(|names| !names.is_empty())
-        };
-        if environment.is_some_and(has_packages) {
-            return Err(StageError::Failed(
-                "this version does not install `packages` yet: install them in setup_script"
-                    .to_owned(),
-            ));
-        }
         self.clones.run(output, cancelled).await?;
         let Some((environment, text)) = environment.and_then(|it| Some((it, script::of(it)?)))
         else {

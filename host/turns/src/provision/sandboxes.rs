@@ -10,10 +10,11 @@ use zeroize::Zeroizing;
 
 use super::install::{INSTALLED, Installation};
 use crate::config::EgressConfig;
+use crate::packages::Layer;
 use crate::paths::SessionPaths;
 
 /// Folders of programs that every sandbox has, in the order of `PATH`.
-pub(super) const SYSTEM_PROGRAMS: [&str; 6] = [
+pub(crate) const SYSTEM_PROGRAMS: [&str; 6] = [
     "/usr/local/bin",
     "/usr/bin",
     "/bin",
@@ -23,6 +24,9 @@ pub(super) const SYSTEM_PROGRAMS: [&str; 6] = [
 ];
 /// The home's own folder of programs, which comes before those.
 pub(super) const LOCAL_PROGRAMS: &str = ".local/bin";
+
+/// Variables that are lists of folders, in which a sandbox has folders of its own.
+const LISTS: [&str; 4] = ["PATH", "PYTHONPATH", "NODE_PATH", "GEM_PATH"];
 
 /// What every sandbox of a session is made with.
 #[derive(Clone)]
@@ -43,6 +47,7 @@ impl Sandboxes {
         &self,
         paths: &SessionPaths,
         installation: Option<&Installation>,
+        layer: Option<&Layer>,
         argv: Vec<String>,
     ) -> SandboxSpec {
         let mut spec = SandboxSpec::new(argv, paths.home(), paths.workspace());
@@ -55,6 +60,9 @@ impl Sandboxes {
         }
         let home = driver.place(&paths.home(), aod_sandbox::HOME.as_ref());
         path.push_str(&format!("{}/{LOCAL_PROGRAMS}:", home.display()));
+        if let Some(layer) = layer {
+            path.push_str(&layer.enter(driver, &mut spec));
+        }
         path.push_str(&SYSTEM_PROGRAMS.join(":"));
         let mut set = |name: &str, value: String| {
             spec.env.push((name.to_owned(), Zeroizing::new(value)));
@@ -67,15 +75,16 @@ impl Sandboxes {
     }
 
     /// Gives a variable of the user's or the operator's to a command. Their folders in `PATH` come
-    /// before the sandbox's own, so that the CLI's interpreter is still found, and the home stays.
+    /// before the sandbox's own, so that the CLI's interpreter is still found, and so do their folders
+    /// of a language's packages. The home stays.
     pub(crate) fn set_variable(spec: &mut SandboxSpec, name: &str, value: Zeroizing<String>) {
         if name == HOME_VARIABLE {
             return;
         }
         let own = spec.env.iter_mut().find(|(known, _)| known == name);
         match own {
-            Some(_) if name == "PATH" && value.is_empty() => {}
-            Some((_, own)) if name == "PATH" => {
+            Some(_) if LISTS.contains(&name) && value.is_empty() => {}
+            Some((_, own)) if LISTS.contains(&name) => {
                 let mut path = Zeroizing::new(String::with_capacity(value.len() + own.len() + 1));
                 for part in [value.as_str(), ":", own.as_str()] {
                     path.push_str(part);

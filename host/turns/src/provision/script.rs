@@ -46,6 +46,7 @@ pub(super) async fn run(
     let Setup {
         sandboxes,
         paths,
+        layer,
         secrets,
         trash,
         ..
@@ -55,7 +56,7 @@ pub(super) async fn run(
     let place = driver.private_dir(&paths.home()).join(NAME);
     let mut argv = interpreter(&script);
     argv.push(place.to_string_lossy().into_owned());
-    let mut spec = sandboxes.of_session(paths, None, argv);
+    let mut spec = sandboxes.of_session(paths, None, layer, argv);
     let session = setup.session;
     spec.private_files.push(PrivateFile {
         path: place,

@@ -11,6 +11,7 @@ mod fold;
 mod follow;
 mod input;
 mod launch;
+mod layers;
 mod limits;
 mod live;
 mod prepare;
@@ -41,6 +42,7 @@ use crate::admission::{Admission, AdmissionPermit, Claim};
 use crate::checkpoints::Checkpoints;
 use crate::fence::Suspects;
 use crate::git::{Diffs, Mirrors};
+use crate::packages::Packages;
 use crate::placement::{Placement, WorkerId};
 use crate::provision::{Installs, Sandboxes};
 use crate::retention::Retention;
@@ -69,6 +71,8 @@ pub struct Shared {
     pub(crate) installs: Installs,
     /// Mirrors of repositories.
     pub(crate) mirrors: Mirrors,
+    /// Layers of packages.
+    pub(crate) packages: Packages,
     diffs: Diffs,
     /// Takes what agents have shaped out of the way.
     pub(crate) trash: Trash,
@@ -182,6 +186,11 @@ impl Turns {
                 config.git.clone(),
                 parts.seals.clone(),
             ),
+            packages: Packages::new(
+                paths.packages(),
+                parts.trash.clone(),
+                config.packages.clone(),
+            ),
             diffs: Diffs::default(),
             trash: parts.trash,
             sandboxes: Sandboxes {
@@ -282,6 +291,7 @@ impl Turns {
         self.0
             .tasks
             .spawn(retention.run(self.0.shutdown.clone(), is_active));
+        self.0.tasks.spawn(layers::sweep_now_and_then(self.clone()));
         self.0.tasks.spawn(crate::expiry::run(self.clone()));
     }
 

@@ -26,6 +26,7 @@ use crate::adapters::Chosen;
 use crate::git::{self, Clones};
 use crate::journal::Journal;
 use crate::network::{Bound, Brokered, SandboxNetwork, bind, broker, policy_of};
+use crate::packages::{Layer, Wanted};
 use crate::provision::{
     self, Cancelled, Installation, Output, ProvisionError, Readers, Setup, Stage, StageError,
     Stages, program,
@@ -47,6 +48,8 @@ struct Staged<'j> {
     stages: Stages<'j>,
     chosen: Chosen,
     installation: Installation,
+    /// The environment's packages.
+    layer: Option<Layer>,
     facts: ProcessFacts,
 }
 
@@ -72,10 +75,11 @@ impl Task<'_> {
             mut stages,
             chosen,
             installation,
+            layer,
             facts,
         } = self.set_stage(journal).await?;
         let limits = self.limits().await?;
-        let ready = self.prepare(&chosen, &installation, facts, limits);
+        let ready = self.prepare(&chosen, &installation, layer.as_ref(), facts, limits);
         stages.run(Stage::RuntimeStart, async { ready }).await
     }
 
@@ -133,7 +137,7 @@ impl Task<'_> {
         let mut egress = self.broker(&chosen, &mut secrets)?;
         self.redactor = secrets.redactor();
         stages.redact(self.redactor.clone());
-        let (installation, has_set) = self
+        let (installation, layer, has_set) = self
             .set_up(&mut stages, &chosen, &secrets, egress.0.bound.as_ref())
             .await?;
         if has_set {
@@ -171,6 +175,7 @@ impl Task<'_> {
             stages,
             chosen,
             installation,
+            layer,
             facts: ProcessFacts {
                 secrets,
                 brokered,
@@ -220,15 +225,15 @@ impl Task<'_> {
             .await?)
     }
 
-    /// Installs the CLI and carries out what the environment asks for. Says whether a setup script
-    /// may have set variables.
+    /// Installs the CLI and the environment's packages, and carries out what else the environment
+    /// asks for. Says whether a setup script may have set variables.
     async fn set_up(
         &self,
         stages: &mut Stages<'_>,
         chosen: &Chosen,
         secrets: &TurnSecrets,
         bound: Option<&Bound>,
-    ) -> Result<(Installation, bool), ProvisionError> {
+    ) -> Result<(Installation, Option<Layer>, bool), ProvisionError> {
         let turns = self.turns;
         let key = chosen.install_key.as_deref();
         let found = turns
@@ -238,8 +243,12 @@ impl Task<'_> {
         let setup = !self.session.provisioned
             && !stages.is_done(Stage::ProvisionSetup)
             && provision::wants_setup(&self.session);
-        if let (Some(found), false) = (&found, setup) {
-            return Ok((found.clone(), false));
+        let environment = self.session.environment.as_ref();
+        let wanted = environment.and_then(Wanted::of);
+        let layer = wanted.as_ref().and_then(|it| turns.packages.find(it));
+        let has_packages = layer.is_some() || wanted.is_none();
+        if let (Some(found), true, false) = (&found, has_packages, setup) {
+            return Ok((found.clone(), layer, false));
         }
         let work = async {
             let mut output = self.output()?;
@@ -254,12 +263,21 @@ impl Task<'_> {
                 }
                 (None, None) => Installation::default(),
             };
+            let cancelled: &Cancelled<'_> = &|| Box::pin(self.cancelled());
+            let layer = match (layer, &wanted) {
+                (None, Some(wanted)) => {
+                    let (packages, sandboxes) = (&turns.packages, &turns.sandboxes);
+                    let provided = packages.provide(sandboxes, wanted, &mut output, cancelled);
+                    Some(provided.await?)
+                }
+                (layer, _) => layer,
+            };
             if setup {
-                let cancelled: &Cancelled<'_> = &|| Box::pin(self.cancelled());
                 let setup = Setup {
                     sandboxes: &turns.sandboxes,
                     session: &self.session,
                     paths: &self.paths,
+                    layer: layer.as_ref(),
                     secrets,
                     bound,
                     trash: &turns.trash,
@@ -278,7 +296,7 @@ impl Task<'_> {
                 check_set(chosen.adapter.description(), &variables)?;
                 self.keep_variables(&variables).await?;
             }
-            Ok((installation, setup))
+            Ok((installation, layer, setup))
         };
         stages.run(Stage::ProvisionSetup, work).await
     }
@@ -295,6 +313,7 @@ impl Task<'_> {
         &self,
         chosen: &Chosen,
         installation: &Installation,
+        layer: Option<&Layer>,
         facts: ProcessFacts,
         limits: TurnLimits,
     ) -> Result<Ready, StageError> {
@@ -354,7 +373,7 @@ impl Task<'_> {
             let driver = &*sandboxes.driver;
             *program = program::find(runtime, program, installation, driver, &self.paths)?;
         }
-        let mut spec = sandboxes.of_session(&self.paths, Some(installation), argv);
+        let mut spec = sandboxes.of_session(&self.paths, Some(installation), layer, argv);
         spec.private_files = private;
         launch::set_variables(&mut spec, &requested, &chosen.cli.env, &secrets)?;
         git::give_identity(&mut spec, sandboxes, &self.session, &brokered.repositories);

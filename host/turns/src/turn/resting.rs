@@ -55,6 +55,11 @@ impl RestingProcesses {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The sessions that have one.
+    pub(super) fn sessions(&self) -> Vec<Uuid> {
+        self.all().keys().copied().collect()
+    }
+
     /// Announces that a session's process will rest: before its turn's end can be seen, since the
     /// next prompt may follow at once.
     pub(super) fn announce(&self, session: Uuid) -> TakeoverRequests {

@@ -40,6 +40,7 @@ fn expected() -> Vec<(&'static str, &'static str)> {
         ("proc", "ok"),
         ("host_paths", "partly"),
         ("identity", if is_root { "partly" } else { "ok" }),
+        ("packages", "ok"),
         ("memory", polled),
         ("pids", if is_root { polled } else { "ok" }),
         ("files", "ok"),

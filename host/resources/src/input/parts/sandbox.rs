@@ -1,12 +1,9 @@
-//! Tables of what sandboxes have: packages, a network, repositories.
+//! Tables of what sandboxes have: a network, repositories.
 
 use serde_json::Value;
 
 use super::{optional, required};
 use crate::input::shape::{Field, Object, Pattern, Shape, Text, Union, Unique};
-
-/// Packages by package manager.
-pub const PACKAGES: Shape = Shape::Object(&PACKAGES_TABLE);
 
 /// What sandboxes may reach.
 pub const NETWORKING: Shape = Shape::Object(&NETWORKING_TABLE);
@@ -48,12 +45,6 @@ macro_rules! part {
     };
 }
 
-// A name that begins with a hyphen would be read as an option.
-static PACKAGE: Pattern = Pattern::new(
-    concat!("^[^-", blank!(), "][^", blank!(), "]*$"),
-    "A package should be a name, with a version where the manager has a notation for it",
-);
-
 static HOST: Pattern = Pattern::new(
     concat!(r"^(\*\.)?", label!(), r"(\.", label!(), ")*$"),
     "Input should be a host's name, or '*.' and a suffix; no scheme, port or path",
@@ -94,27 +85,6 @@ static MOUNT_PATH: Pattern = Pattern::new(
     concat!("^(/workspace/)?", part!(), "(/+", part!(), ")*/*$"),
     "Input should be a path under /workspace, without '..'",
 );
-
-const PACKAGE_LIST: Shape = Shape::List {
-    items: &Text::new(1, 300).like(&PACKAGE).shape(),
-    max: 200,
-    unique: None,
-};
-
-static PACKAGES_TABLE: Object = Object {
-    name: "PackagesInput",
-    doc: "Packages to install, by package manager.",
-    example: r#"{"apt": ["jq"], "pip": ["requests==2.32.3"]}"#,
-    disjoint: None,
-    fields: &[
-        optional("apt", "Debian packages.", PACKAGE_LIST),
-        optional("cargo", "Rust crates with binaries.", PACKAGE_LIST),
-        optional("gem", "Ruby gems.", PACKAGE_LIST),
-        optional("go", "Go modules with binaries.", PACKAGE_LIST),
-        optional("npm", "npm packages.", PACKAGE_LIST),
-        optional("pip", "Python packages.", PACKAGE_LIST),
-    ],
-};
 
 static NETWORKING_TABLE: Object = Object {
     name: "NetworkingInput",
@@ -256,11 +226,6 @@ fn place(item: &Value) -> Option<String> {
 mod tests {
     use super::*;
     use crate::input::parts::tests::takes;
-
-    #[test]
-    fn packages() {
-        takes(&PACKAGE, &["jq", "requests==2.1"], &["-o", "a b", "a\tb"]);
-    }
 
     #[test]
     fn hosts_are_names_or_suffixes() {

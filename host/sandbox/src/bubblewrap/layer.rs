@@ -1,0 +1,204 @@
+//! Files that lie over the system's own.
+//!
+//! `bwrap` before 0.11 takes no overlays, so that [`aod_launch::overlay`] mounts them before it
+//! starts, where only this one sees them.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use aod_launch::overlay;
+
+use super::Bubblewrap;
+use super::arguments::Arguments;
+use crate::{RunOptions, SandboxDriver as _, SandboxError, SandboxSpec, SystemLayer, run};
+
+/// Names in `/etc` that a sandbox has of its own, or that are not for it.
+const OWN: &[&str] = &[
+    "group",
+    "gshadow",
+    "hostname",
+    "hosts",
+    "ld.so.preload",
+    "nsswitch.conf",
+    "passwd",
+    "resolv.conf",
+    "shadow",
+    "sudoers",
+    "sudoers.d",
+];
+/// The file by which it is seen whether there are layers.
+const MARK: &str = "share/aod-layer";
+/// A sandbox that looks for one file takes some milliseconds.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Adds `/usr`, with what the host has mounted below it.
+pub(super) fn usr(arguments: &mut Arguments, layer: &SystemLayer) {
+    let usr = Path::new("/usr");
+    let source = match layer.files.join("usr").is_dir() {
+        true => layer.views.join("usr"),
+        false => usr.to_owned(),
+    };
+    arguments.option(["--ro-bind".as_ref(), source.as_os_str(), usr.as_os_str()]);
+    if source == usr {
+        return;
+    }
+    let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    for below in mounts.lines().filter_map(|line| mounted_below(line, usr)) {
+        let below = below.as_os_str();
+        arguments.option(["--ro-bind-try".as_ref(), below, below]);
+    }
+}
+
+/// Where a line of `mountinfo` says that something is mounted, if that is below `folder`. Those
+/// whose names are written with escapes are left out.
+fn mounted_below(line: &str, folder: &Path) -> Option<PathBuf> {
+    let place = Path::new(line.split(' ').nth(4)?);
+    let is_below = place != folder && place.starts_with(folder);
+    (is_below && !line.contains('\\')).then(|| place.to_owned())
+}
+
+/// Adds what the layer has beside `/usr`, and takes from `shown`, which are the host's files that
+/// are shown, those that the layer has, too.
+pub(super) fn rest(arguments: &mut Arguments, layer: &SystemLayer, shown: &mut Vec<PathBuf>) {
+    let etc = Path::new("/etc");
+    let mut left = names(&layer.files.join("etc"));
+    left.retain(|name| !OWN.contains(&name.as_str()));
+    // Backwards, since the next one is taken from the end.
+    left.reverse();
+    while let Some(name) = left.pop() {
+        let (files, inside) = (layer.files.join("etc").join(&name), etc.join(&name));
+        let source = match shown.iter().position(|path| *path == inside) {
+            Some(at) => {
+                shown.remove(at);
+                match inside.exists() {
+                    true => layer.views.join("etc").join(&name),
+                    false => files,
+                }
+            }
+            // The host's folder has more than is shown of it.
+            None if shown.iter().any(|path| path.starts_with(&inside)) => {
+                let below = names(&files).into_iter().rev();
+                left.extend(below.map(|below| format!("{name}/{below}")));
+                continue;
+            }
+            None => files,
+        };
+        arguments.option(["--ro-bind".as_ref(), source.as_os_str(), inside.as_os_str()]);
+    }
+    for name in names(&layer.files.join("opt")) {
+        let (source, inside) = (layer.files.join("opt").join(&name), format!("/opt/{name}"));
+        arguments.option(["--ro-bind".as_ref(), source.as_os_str(), inside.as_ref()]);
+    }
+}
+
+/// The names in a folder of what is no link: a link would lead to the host's files.
+fn names(folder: &Path) -> Vec<String> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let plain = entries.filter(|entry| {
+        let kind = entry.file_type();
+        kind.is_ok_and(|kind| kind.is_dir() || kind.is_file())
+    });
+    let mut names: Vec<String> = plain
+        .filter_map(|entry| entry.file_name().into_string().ok())
+        .collect();
+    names.sort_unstable();
+    names
+}
+
+/// What is started: `bwrap`, or the step before it that mounts the layer.
+pub(super) fn launcher(
+    layer: Option<&SystemLayer>,
+    bwrap: &Path,
+    init: &Path,
+    args: Vec<String>,
+) -> Result<(PathBuf, Vec<String>), SandboxError> {
+    let Some(layer) = layer else {
+        return Ok((bwrap.to_owned(), args));
+    };
+    let mut words = vec![overlay::FLAG.to_owned()];
+    for name in ["usr", "etc"] {
+        let files = layer.files.join(name);
+        if files.is_dir() {
+            let lower = Path::new("/").join(name);
+            words.push(overlay::OVER.to_owned());
+            for path in [files, lower, layer.views.join(name)] {
+                words.push(text(path)?);
+            }
+        }
+    }
+    words.push("--".to_owned());
+    words.push(text(bwrap.to_owned())?);
+    words.extend(args);
+    Ok((init.to_owned(), words))
+}
+
+fn text(path: PathBuf) -> Result<String, SandboxError> {
+    path.into_os_string().into_string().map_err(|path| {
+        let path = path.to_string_lossy();
+        SandboxError::invalid(format!("the path `{path}` is no UTF-8"))
+    })
+}
+
+/// Runs a command in a sandbox with a layer, or answers why that does not work and what to do.
+pub(super) fn try_out(driver: &Bubblewrap) -> Result<(), String> {
+    let folder = tempfile::tempdir().map_err(|error| format!("no temporary folder: {error}"))?;
+    let layer = SystemLayer {
+        files: folder.path().join("files"),
+        views: folder.path().join("views"),
+    };
+    let (home, workspace) = (folder.path().join("home"), folder.path().join("workspace"));
+    let mark = layer.files.join("usr").join(MARK);
+    let made = || {
+        for made in [
+            mark.parent().unwrap_or(&mark),
+            &layer.views.join("usr"),
+            &layer.views.join("etc"),
+            &home,
+            &workspace,
+        ] {
+            fs::create_dir_all(made)?;
+        }
+        fs::write(&mark, "")
+    };
+    made().map_err(|error| format!("no temporary files: {error}"))?;
+    let argv = ["/usr/bin/test", "-e", &format!("/usr/{MARK}")].map(str::to_owned);
+    let mut spec = SandboxSpec::new(argv.into(), home, workspace);
+    spec.system_layer = Some(layer);
+    let launch = driver.launch(&spec).map_err(|error| error.to_string())?;
+    let options = RunOptions {
+        timeout: Some(PATIENCE),
+        ..RunOptions::default()
+    };
+    let mut said = Vec::new();
+    let ended = run(&launch, &options, &mut |piece| {
+        said.extend_from_slice(piece)
+    })
+    .map_err(|error| error.to_string())?;
+    if ended.success() {
+        return Ok(());
+    }
+    let said = String::from_utf8_lossy(&said);
+    Err(format!(
+        "{} ({ended:?}); an ordinary user needs Linux 5.11 or later, with overlayfs, and user \
+         namespaces in which file systems may be mounted (on Ubuntu 24.04: \
+         kernel.apparmor_restrict_unprivileged_userns=0); or run the server as root",
+        said.trim()
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_mounted_below_a_folder_is_found() {
+        let line = |place: &str| format!("36 35 98:0 / {place} rw,noatime shared:1 - ext4 /dev rw");
+        let below = |place: &str| mounted_below(&line(place), Path::new("/usr"));
+        assert_eq!(below("/usr/local"), Some("/usr/local".into()));
+        for other in ["/usr", "/", "/usrx/y", "/usr/a\\040b"] {
+            assert_eq!(below(other), None, "{other}");
+        }
+        assert_eq!(mounted_below("", Path::new("/usr")), None);
+    }
+}

@@ -1,0 +1,185 @@
+//! Debian packages, without being root: apt downloads them with what they need, and they are
+//! unpacked into a folder that lies over a sandbox's system.
+//!
+//! Nothing of a package is run: no maintainer's scripts, hence no users, no alternatives and no
+//! services. What apt is told comes from the host's own `/etc/apt`, which the sandbox sees while apt
+//! downloads; nothing but apt runs in there.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use aod_sandbox::{Mount, PrivateFile, SandboxSpec};
+use zeroize::Zeroizing;
+
+use super::build::Build;
+use super::wanted::DPKG_STATUS;
+use crate::provision::{Cancelled, Output, StageError};
+
+/// Where apt keeps what it downloads, inside.
+const FOLDER: &str = "/opt/aod/apt";
+/// Where it finds what the host has.
+const STATUS: &str = "/opt/aod/dpkg-status";
+/// Where the packages are unpacked to, inside.
+const SYSTEM: &str = "/opt/aod/system";
+/// What apt needs of its folder.
+const FOLDERS: [&str; 3] = [
+    "apt/state/lists/partial",
+    "apt/cache/archives/partial",
+    super::layer::SYSTEM,
+];
+
+/// Unpacks what was downloaded, and makes the names that most rely on.
+const UNPACK: &str = include_str!("unpack.sh");
+
+/// Brings packages into the layer that is being built.
+pub(super) async fn install(
+    build: &Build<'_>,
+    names: &[String],
+    output: &mut Output,
+    cancelled: &Cancelled<'_>,
+) -> Result<(), StageError> {
+    for folder in FOLDERS {
+        std::fs::create_dir_all(build.folder.join(folder))?;
+    }
+    let update = ["update"].map(str::to_owned).to_vec();
+    let mut download = ["install", "--yes", "--no-remove", "--download-only", "--"]
+        .map(str::to_owned)
+        .to_vec();
+    download.extend_from_slice(names);
+    for arguments in [update, download] {
+        let what = format!("apt-get {}", arguments.join(" "));
+        let spec = downloading(build, arguments)?;
+        build.run(spec, &what, output, cancelled).await?;
+    }
+    let argv = ["/bin/sh", "-euc", UNPACK, "unpack", FOLDER, SYSTEM];
+    let mut spec = build.confined(argv.map(str::to_owned).to_vec());
+    spec.read_only
+        .push(Mount::new(build.folder.join("apt"), FOLDER));
+    spec.writable
+        .push(Mount::new(build.folder.join(super::layer::SYSTEM), SYSTEM));
+    build
+        .run(spec, "dpkg-deb --extract", output, cancelled)
+        .await
+}
+
+fn downloading(build: &Build<'_>, arguments: Vec<String>) -> Result<SandboxSpec, StageError> {
+    let driver = &*build.sandboxes.driver;
+    let settings = driver
+        .private_dir(&build.folder.join("home"))
+        .join("apt.conf");
+    let mut argv = vec![
+        "apt-get".to_owned(),
+        "--config-file".to_owned(),
+        settings.to_string_lossy().into_owned(),
+    ];
+    argv.extend(arguments);
+    let mut spec = build.open(argv)?;
+    spec.writable
+        .push(Mount::new(build.folder.join("apt"), FOLDER));
+    spec.read_only.push(Mount::new(DPKG_STATUS, STATUS));
+    spec.read_only.push(Mount::new("/etc/apt", "/etc/apt"));
+    let proxy = spec.env.iter().find(|(name, _)| name == "http_proxy");
+    let proxy = proxy.map(|(_, value)| value.as_str());
+    let content = conf(proxy, &architectures());
+    spec.private_files.push(PrivateFile {
+        path: settings,
+        mode: 0o644,
+        content: Zeroizing::new(content.into_bytes()),
+    });
+    Ok(spec)
+}
+
+/// The architectures besides its own that the host has packages of.
+fn architectures() -> Vec<String> {
+    let folder = Path::new(DPKG_STATUS).with_file_name("arch");
+    let text = std::fs::read_to_string(folder).unwrap_or_default();
+    let lines = text.lines().map(str::trim);
+    lines
+        .filter(|name| !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric()))
+        .map(str::to_owned)
+        .collect()
+}
+
+/// What wins over the host's own settings. Hooks of the host's are for the host; the proxy, where
+/// there is one, is the only way out.
+fn conf(proxy: Option<&str>, architectures: &[String]) -> String {
+    let mut conf = format!(
+        "Dir::State \"{FOLDER}/state\";\n\
+         Dir::State::status \"{STATUS}\";\n\
+         Dir::Cache \"{FOLDER}/cache\";\n\
+         Dir::Cache::archives \"archives\";\n\
+         Dir::Cache::pkgcache \"\";\n\
+         Dir::Cache::srcpkgcache \"\";\n\
+         Dir::Log \"{FOLDER}\";\n\
+         Debug::NoLocking \"1\";\n\
+         APT::Install-Recommends \"0\";\n\
+         APT::Install-Suggests \"0\";\n\
+         APT::Keep-Downloaded-Packages \"1\";\n\
+         Acquire::Languages \"none\";\n\
+         Acquire::Retries \"3\";\n\
+         quiet \"1\";\n\
+         quiet::NoUpdate \"1\";\n"
+    );
+    let mut add = |line: &str| {
+        conf.push_str(line);
+        conf.push('\n');
+    };
+    for hook in [
+        "APT::Update::Pre-Invoke",
+        "APT::Update::Post-Invoke",
+        "APT::Update::Post-Invoke-Success",
+        "DPkg::Pre-Invoke",
+        "DPkg::Post-Invoke",
+        "DPkg::Pre-Install-Pkgs",
+        "APT::Install::Pre-Invoke",
+        "APT::Install::Post-Invoke-Success",
+    ] {
+        add(&format!("#clear {hook};"));
+    }
+    // Lists for other programs than apt.
+    for list in [
+        "CNF",
+        "DEP-11",
+        "DEP-11-icons-small",
+        "DEP-11-icons",
+        "DEP-11-icons-hidpi",
+    ] {
+        add(&format!("#clear Acquire::IndexTargets::deb::{list};"));
+    }
+    if let Some(proxy) = proxy {
+        for scheme in ["http", "https"] {
+            add(&format!("#clear Acquire::{scheme}::Proxy-Auto-Detect;"));
+            add(&format!("#clear Acquire::{scheme}::ProxyAutoDetect;"));
+            add(&format!("#clear Acquire::{scheme}::Proxy;"));
+            add(&format!("Acquire::{scheme}::Proxy \"{proxy}\";"));
+        }
+    }
+    if !architectures.is_empty() {
+        let mut list = String::from("#clear APT::Architectures;\nAPT::Architectures {");
+        for name in architectures {
+            // Writing to a string cannot fail.
+            let _ = write!(list, " \"{name}\";");
+        }
+        list.push_str(" };");
+        add(&list);
+    }
+    conf
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_hosts_hooks_and_proxies_do_not_count() {
+        let conf = conf(Some("http://127.0.0.1:1"), &["amd64".into(), "i386".into()]);
+        for line in [
+            "#clear APT::Update::Post-Invoke;",
+            "#clear Acquire::http::Proxy;\nAcquire::http::Proxy \"http://127.0.0.1:1\";",
+            "APT::Architectures { \"amd64\"; \"i386\"; };",
+        ] {
+            assert!(conf.contains(line), "{line}: {conf}");
+        }
+        assert!(!super::conf(None, &[]).contains("Proxy \""));
+    }
+}

@@ -1,0 +1,198 @@
+//! The package managers themselves: this machine's, where sandboxes see them, else apt brings them
+//! into the layer.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use aod_resources::PackageManager;
+
+use super::Wanted;
+use crate::provision::{Installation, SYSTEM_PROGRAMS};
+
+/// Where a package manager is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Tool {
+    /// On this machine. The program is what its packages depend on.
+    Here(PathBuf),
+    /// In these packages.
+    FromApt(&'static [&'static str]),
+}
+
+/// All that were looked for.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Tools(HashMap<PackageManager, Tool>);
+
+/// A package manager is not there, and nothing can bring it.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "packages.{field} needs {program}, which is not on the server's machine: install it there \
+     ({hint}), or take these packages out of the environment"
+)]
+pub(super) struct MissingTool {
+    field: &'static str,
+    program: &'static str,
+    hint: &'static str,
+}
+
+/// A row for each manager: its field, the programs it needs, which of them packages depend on, and
+/// what apt brings it with.
+const ROWS: [(PackageManager, &str, &[&str], &str, &[&str]); 5] = [
+    (
+        PackageManager::Pip,
+        "pip",
+        &["python3", "pip3"],
+        "apt install python3-pip, dnf install python3-pip",
+        &["python3", "python3-pip"],
+    ),
+    (
+        PackageManager::Npm,
+        "npm",
+        &["node", "npm"],
+        "apt install npm, dnf install npm",
+        &["nodejs", "npm"],
+    ),
+    (
+        PackageManager::Gem,
+        "gem",
+        &["ruby", "gem"],
+        "apt install ruby, dnf install rubygems",
+        &["ruby"],
+    ),
+    (
+        PackageManager::Go,
+        "go",
+        &["go"],
+        "apt install golang-go, dnf install golang",
+        &["golang-go", "ca-certificates"],
+    ),
+    (
+        PackageManager::Cargo,
+        "cargo",
+        &["cargo", "cc"],
+        "apt install cargo gcc, dnf install cargo gcc",
+        &["cargo", "gcc", "libc6-dev"],
+    ),
+];
+
+/// What apt itself needs.
+const APT: [&str; 2] = ["apt-get", "dpkg-deb"];
+
+impl Tools {
+    /// Looks for what is wanted, as sandboxes see it.
+    pub(super) fn find(wanted: &Wanted) -> Result<Self, MissingTool> {
+        Self::find_with(wanted, &|program| {
+            let node = Installation::node().on_host(program);
+            let system = SYSTEM_PROGRAMS.iter();
+            let system = system.map(|folder| Path::new(folder).join(program));
+            let found = node.into_iter().chain(system).find(|path| path.is_file())?;
+            // Its real name often has its version.
+            Some(found.canonicalize().unwrap_or(found))
+        })
+    }
+
+    fn find_with(
+        wanted: &Wanted,
+        look: &dyn Fn(&str) -> Option<PathBuf>,
+    ) -> Result<Self, MissingTool> {
+        let apt = APT.iter().find(|program| look(program).is_none());
+        let mut tools = HashMap::new();
+        for (manager, _) in wanted.lists() {
+            let Some((_, field, programs, hint, packages)) =
+                ROWS.into_iter().find(|row| row.0 == manager)
+            else {
+                if let Some(program) = apt {
+                    return Err(MissingTool {
+                        field: "apt",
+                        program,
+                        hint: "only Debian, Ubuntu and their like have it",
+                    });
+                }
+                continue;
+            };
+            let lacking = programs.iter().find(|program| look(program).is_none());
+            let tool = match (lacking, look(programs[0])) {
+                (None, Some(program)) => Tool::Here(program),
+                (Some(program), _) if apt.is_some() => {
+                    return Err(MissingTool {
+                        field,
+                        program,
+                        hint,
+                    });
+                }
+                _ => Tool::FromApt(packages),
+            };
+            tools.insert(manager, tool);
+        }
+        Ok(Self(tools))
+    }
+
+    pub(super) fn of(&self, manager: PackageManager) -> Option<&Tool> {
+        self.0.get(&manager)
+    }
+
+    /// The packages that bring managers.
+    pub(super) fn from_apt(&self) -> Vec<&'static str> {
+        let mut names: Vec<&str> = self
+            .0
+            .values()
+            .flat_map(|tool| match tool {
+                Tool::Here(_) => &[][..],
+                Tool::FromApt(names) => names,
+            })
+            .copied()
+            .collect();
+        names.sort_unstable();
+        names.dedup();
+        names
+    }
+
+    /// Whether apt has something to do.
+    pub(super) fn needs_apt(&self, wanted: &Wanted) -> bool {
+        let mut managers = wanted.lists();
+        managers.any(|(manager, _)| manager == PackageManager::Apt) || !self.from_apt().is_empty()
+    }
+
+    #[cfg(test)]
+    pub(super) fn with(manager: PackageManager, tool: Tool) -> Self {
+        Self([(manager, tool)].into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::packages::wanted::tests::wanted;
+
+    fn find(manager: PackageManager, there: &[&str]) -> Result<Option<Tool>, String> {
+        let wanted = wanted(&[(manager, &["x"])]).unwrap();
+        let look = |program: &str| {
+            let path = PathBuf::from(program);
+            there.contains(&program).then_some(path)
+        };
+        let found = Tools::find_with(&wanted, &look).map_err(|error| error.to_string())?;
+        assert_eq!(
+            found.needs_apt(&wanted),
+            manager == PackageManager::Apt || !found.from_apt().is_empty()
+        );
+        Ok(found.of(manager).cloned())
+    }
+
+    #[test]
+    fn a_manager_is_the_machines_else_apts_else_missing() {
+        use PackageManager::{Apt, Gem, Pip};
+        let here = find(Pip, &["python3", "pip3", "apt-get", "dpkg-deb"]);
+        assert_eq!(here, Ok(Some(Tool::Here("python3".into()))));
+        let brought = find(Pip, &["python3", "apt-get", "dpkg-deb"]);
+        assert_eq!(
+            brought,
+            Ok(Some(Tool::FromApt(&["python3", "python3-pip"])))
+        );
+        let missing = find(Gem, &["apt-get"]).unwrap_err();
+        for word in ["packages.gem", "ruby", "apt install ruby", "dnf"] {
+            assert!(missing.contains(word), "{missing}");
+        }
+        assert_eq!(find(Apt, &["apt-get", "dpkg-deb"]), Ok(None));
+        let missing = find(Apt, &["apt-get"]).unwrap_err();
+        assert!(missing.contains("packages.apt needs dpkg-deb"), "{missing}");
+    }
+}

@@ -1,0 +1,63 @@
+//! Layers of packages: what is told of them, and who needs them.
+
+use std::time::Duration;
+
+use aod_resources::{Environment, PackageLayer};
+use uuid::Uuid;
+
+use super::Turns;
+use crate::packages::Wanted;
+use crate::{Error, Result};
+
+/// How often layers are looked at.
+const PERIOD: Duration = Duration::from_secs(3600);
+
+impl Turns {
+    /// What there is of an environment's packages; nothing where it names none.
+    ///
+    /// # Errors
+    /// [`Error::Internal`].
+    pub async fn package_layer(&self, environment: &Environment) -> Result<Option<PackageLayer>> {
+        let Some(wanted) = Wanted::of(environment) else {
+            return Ok(None);
+        };
+        let turns = self.clone();
+        let look = tokio::task::spawn_blocking(move || turns.packages.look(&wanted));
+        look.await.map(Some).map_err(Error::internal)
+    }
+
+    /// The sessions with a turn or with a process at rest.
+    fn busy_sessions(&self) -> Vec<Uuid> {
+        let mut busy: Vec<Uuid> = self.active().keys().copied().collect();
+        busy.extend(self.resting.sessions());
+        busy
+    }
+}
+
+/// Removes layers that nobody has used for long: at once, and then every hour, until the server
+/// stops.
+pub(super) async fn sweep_now_and_then(turns: Turns) {
+    if !turns.packages.is_swept() {
+        return;
+    }
+    let mut period = tokio::time::interval(PERIOD);
+    period.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = period.tick() => {}
+            () = turns.shutdown.cancelled() => return,
+        }
+        let mut used = Vec::new();
+        for session in turns.busy_sessions() {
+            // One that is gone by now needs none.
+            if let Ok(record) = turns.store.session_record(session).await {
+                used.extend(record.environment.as_ref().and_then(Wanted::of));
+            }
+        }
+        let turns = turns.clone();
+        let sweep = tokio::task::spawn_blocking(move || turns.packages.sweep(&used));
+        if let Err(error) = sweep.await {
+            tracing::error!(%error, "layers of packages cannot be looked at");
+        }
+    }
+}

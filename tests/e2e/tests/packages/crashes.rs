@@ -1,0 +1,54 @@
+//! Servers that are killed while packages are installed.
+
+use aod_e2e::{DEADLINE, Registry, eventually};
+use serde_json::json;
+
+use crate::{environment, layers, server, start};
+
+#[tokio::test]
+async fn a_build_that_was_killed_is_never_used() {
+    // The first command that installs is held, then the second, behind one that has ended.
+    for (packages, held) in [
+        (
+            json!({"pip": ["held-a"], "npm": ["sample-b"]}),
+            "/simple/held-a/",
+        ),
+        (
+            json!({"pip": ["sample-a"], "npm": ["held-b"]}),
+            "/npm/held-b",
+        ),
+    ] {
+        let registry = Registry::start();
+        let mut server = server(&registry).await;
+        let environment = environment(server.client(), packages).await;
+        let prompt = "$ held-a-py || sample-a-py; held-b-js || sample-b-js";
+        let mut session = start(server.client(), &environment, prompt).await;
+        eventually("it is being built", DEADLINE, async || {
+            (registry.asked(held) >= 1).then_some(())
+        })
+        .await;
+        server.kill();
+        let left = layers(&server);
+        assert!(
+            left.len() == 1 && left[0].starts_with(".staging-"),
+            "{left:?}"
+        );
+        let before = registry.asked(held);
+        server.start_again().await;
+        session.client = server.client().clone();
+        // The session goes on, and builds all of it anew.
+        eventually("it is being built again", DEADLINE, async || {
+            (registry.asked(held) > before).then_some(())
+        })
+        .await;
+        let new = layers(&server);
+        assert!(new.len() == 1 && new != left, "{new:?}");
+        registry.open();
+        let stdout = session.ended().await.completed().stdout();
+        for word in ["python", "node"] {
+            assert!(stdout.contains(word), "{stdout}");
+        }
+        let whole = layers(&server);
+        assert!(whole.len() == 1 && !whole[0].starts_with('.'), "{whole:?}");
+    }
+}
