@@ -33,18 +33,18 @@ impl<S: Send + Sync, T: Input> FromRequest<S> for Body<T> {
 
 /// A body that fits its table; nothing stands for an object without fields.
 #[derive(Debug)]
-pub(crate) struct OptionalBody<T>(pub(crate) T);
+pub(crate) struct OptionalBody<T>(pub(crate) Body<T>);
 
 impl<S: Send + Sync, T: Input> FromRequest<S> for OptionalBody<T> {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, ApiError> {
         let bytes = read(request).await?;
-        match bytes.is_empty() {
+        let value = match bytes.is_empty() {
             true => fit(b"{}"),
             false => fit(&bytes),
-        }
-        .map(Self)
+        }?;
+        Ok(Self(Body { bytes, value }))
     }
 }
 

@@ -19,7 +19,7 @@ use crate::query::Query;
 pub(crate) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new()
         .routes(routes!(diff))
-        .routes(routes!(changes))
+        .routes(routes!(turn_changes))
 }
 
 aod_resources::input! {
@@ -66,7 +66,7 @@ aod_resources::input! {
 #[utoipa::path(get, path = "/sessions/{id}/changes", tag = "sessions",
     params(Id<Session>, ChangesQuery),
     responses((status = 200, body = TurnChanges), (status = 404), (status = 409)))]
-async fn changes(
+async fn turn_changes(
     State(api): State<Api>,
     caller: Caller,
     Id { id, .. }: Id<Session>,

@@ -9,7 +9,7 @@ use utoipa_axum::routes;
 
 use crate::Api;
 use crate::auth::Caller;
-use crate::body::Body;
+use crate::body::{Body, OptionalBody};
 use crate::error::ApiError;
 use crate::page::Listing;
 use crate::path::Id;
@@ -25,7 +25,7 @@ pub(crate) fn routes() -> OpenApiRouter<Api> {
 
 /// Makes a new session of what this one was at a turn's end: its home, its workspace and its
 /// conversation. This one stays what it is, and both go on.
-#[utoipa::path(post, path = "/sessions/{id}/fork", tag = "sessions", request_body = NewFork,
+#[utoipa::path(post, path = "/sessions/{id}/fork", tag = "sessions", request_body = Option<NewFork>,
     params(Id<Session>, IdempotencyKey),
     responses((status = 202, body = CreateAck), (status = 400), (status = 404), (status = 409)))]
 async fn fork(
@@ -33,7 +33,7 @@ async fn fork(
     caller: Caller,
     Id { id, .. }: Id<Session>,
     key: IdempotencyKey,
-    Body { bytes, value }: Body<NewFork>,
+    OptionalBody(Body { bytes, value }): OptionalBody<NewFork>,
 ) -> Result<(StatusCode, Json<CreateAck>), ApiError> {
     let key = key.request(format!("/sessions/{id}/fork"), &bytes);
     let accepted = api.sessions.fork(caller.user, id, value, key).await?;

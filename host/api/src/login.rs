@@ -144,8 +144,8 @@ async fn issue(State(api): State<Api>, caller: Caller) -> (StatusCode, Json<Issu
 
 /// Trades the code of a login link for a token. It needs no token itself.
 #[utoipa::path(post, path = "/login", tag = "tokens", request_body = LoginCode,
-    responses((status = 201, body = TradedToken), (status = 400), (status = 422),
-        (status = 429), (status = 507)), security(()))]
+    responses((status = 201, body = TradedToken), (status = 400), (status = 404),
+        (status = 422), (status = 429), (status = 507)), security(()))]
 async fn trade(
     State(api): State<Api>,
     Local(address): Local,
@@ -154,7 +154,7 @@ async fn trade(
     let Some(user) = api.logins.redeem(&value.code, Instant::now()) else {
         return Err(match api.failures.count(address) {
             Some(wait) => ApiError::slow_down(wait),
-            None => ApiError::unprocessable(
+            None => ApiError::not_found(
                 "this login link was used already or is older than two minutes: `aod login` prints another",
             ),
         });

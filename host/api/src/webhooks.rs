@@ -164,9 +164,9 @@ async fn rotate(
     State(api): State<Api>,
     caller: Caller,
     Id { id, .. }: Id<Webhook>,
-    OptionalBody(rotation): OptionalBody<WebhookRotation>,
+    OptionalBody(Body { value, .. }): OptionalBody<WebhookRotation>,
 ) -> Result<Json<WebhookWithSecret>, ApiError> {
-    let rotated = api.webhooks.rotate(caller.user, id, rotation).await?;
+    let rotated = api.webhooks.rotate(caller.user, id, value).await?;
     Ok(Json(rotated.into()))
 }
 

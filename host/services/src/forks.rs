@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::accepted::{Accepted, Created, Idempotent, read_answer};
 use crate::prompts::Asked;
-use crate::{Error, Kind, Result, Sessions};
+use crate::{Error, Result, Sessions};
 
 /// The sealed values that belong to a session.
 const SECRETS: [SealedKind; 3] = [
@@ -56,17 +56,6 @@ impl Sessions {
 
     /// Refuses what could not be created now: as early as that is known.
     async fn check_usable(&self, owner: Uuid, session: &Session) -> Result<()> {
-        if let Some(agent) = session.agent_id
-            && self.store.agent(owner, agent).await?.archived_at.is_some()
-        {
-            return Err(Error::ArchivedForSessions(Kind::Agent));
-        }
-        if let Some(environment) = session.environment_id {
-            let environment = self.store.environment(owner, environment).await?;
-            if environment.archived_at.is_some() {
-                return Err(Error::ArchivedForSessions(Kind::Environment));
-            }
-        }
         self.runtimes.check(&session.runtime, &session.model)?;
         let counts = self.store.session_counts(Some(owner)).await?;
         let active = u32::try_from(counts.pending + counts.running).unwrap_or(u32::MAX);

@@ -409,9 +409,11 @@ fn found(changed: usize, id: Uuid) -> Result<()> {
 }
 
 fn create(db: &Connection, new: NewSession) -> Result<Session> {
-    usable::<Agent>(db, new.owner, new.agent)?;
+    // A copy of a session goes on with what that one has.
+    let is_copy = new.fork.is_some();
+    usable::<Agent>(db, new.owner, new.agent, is_copy)?;
     if let Some(environment) = new.environment {
-        usable::<Environment>(db, new.owner, environment)?;
+        usable::<Environment>(db, new.owner, environment, is_copy)?;
         db.prepare_cached("UPDATE environments SET used = 1 WHERE id = ? AND NOT used")?
             .execute([Id(environment.id)])?;
     }
@@ -478,8 +480,14 @@ fn create(db: &Connection, new: NewSession) -> Result<Session> {
     Ok(session)
 }
 
-/// Whether a session may be made from that version: it is the owner's and not archived.
-fn usable<T: Versioned>(db: &Connection, owner: Uuid, it: VersionRef) -> Result<()> {
+/// Whether a session may be made from that version: it is the owner's, and not archived unless that
+/// may be.
+fn usable<T: Versioned>(
+    db: &Connection,
+    owner: Uuid,
+    it: VersionRef,
+    may_be_archived: bool,
+) -> Result<()> {
     let archived: Option<bool> = db
         .prepare_cached(&format!(
             "SELECT archived_at IS NOT NULL FROM {} AS head JOIN {} AS body ON body.id = head.id
@@ -491,11 +499,11 @@ fn usable<T: Versioned>(db: &Connection, owner: Uuid, it: VersionRef) -> Result<
         .optional()?;
     match archived {
         None => Err(Error::not_found(T::WHAT, it.id)),
-        Some(true) => Err(Error::Archived {
+        Some(true) if !may_be_archived => Err(Error::Archived {
             what: T::WHAT,
             id: it.id,
         }),
-        Some(false) => Ok(()),
+        Some(_) => Ok(()),
     }
 }
 

@@ -93,6 +93,8 @@ impl Contract {
                 true => self.mismatches("error", &error, &reply.json()),
                 // The document, and what browsers ask before they ask.
                 false if path == "/openapi.json" || method == "OPTIONS" => Vec::new(),
+                // The console's page is for people.
+                false if path == "/" => Vec::new(),
                 false => vec!["the operation is not described".to_owned()],
             };
         };

@@ -14,6 +14,7 @@ fn body(method: &str, path: &str) -> Option<Value> {
         ("post", path) if path.ends_with("/answers") => {
             Some(json!({"request_id": "x", "answer": "x"}))
         }
+        ("post", path) if path.ends_with("/restore") => Some(json!({"turn": 1})),
         _ => None,
     }
 }

@@ -18,7 +18,7 @@ async fn every_error_is_in_the_envelope_with_a_request_id() {
     let text = |path: &str, body: &str| client.request(Method::POST, path).body(body.to_owned());
     for (status, reply) in [
         (404, client.get("/nowhere").await),
-        (404, client.get("/").await),
+        (404, client.get("/assets/nowhere").await),
         (404, client.get(&format!("/agents/{id}")).await),
         (404, client.get(&format!("/agents/{id}/nowhere")).await),
         (404, client.get("/agents/%ff").await),

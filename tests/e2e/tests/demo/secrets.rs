@@ -63,7 +63,12 @@ async fn a_secret_is_seen_by_the_agent_and_by_nobody_else() {
     ] {
         replies.push(client.get(&path).await.text);
     }
-    let outside = |path: &std::path::Path| path.ends_with("workspace") || path.ends_with("home");
+    // Where the agent keeps it, and what is kept of that.
+    let outside = |path: &std::path::Path| {
+        ["workspace", "home", "checkpoints"]
+            .iter()
+            .any(|name| path.ends_with(name))
+    };
     for secret in [&one, &two] {
         assert!(
             replies.iter().all(|reply| !reply.contains(secret)),
@@ -74,7 +79,7 @@ async fn a_secret_is_seen_by_the_agent_and_by_nobody_else() {
         assert!(files.is_empty(), "{secret} is in {files:?}");
     }
     // The search itself works: where it should be, it is found.
-    assert_eq!(files_with(&server.data(), &two, &|_| false).len(), 1);
+    assert!(!files_with(&server.data(), &two, &|_| false).is_empty());
     let provisioning = server.session_folder(&session.id).join("provisioning.log");
     let provisioning = std::fs::read_to_string(provisioning).unwrap();
     assert!(
