@@ -72,7 +72,7 @@ impl Build<'_> {
         if tools.needs_apt(wanted) {
             let wanted = wanted.lists().find(|list| list.0 == PackageManager::Apt);
             let mut names = wanted.map_or_else(Vec::new, |(_, names)| names.to_vec());
-            names.extend(tools.from_apt().into_iter().map(str::to_owned));
+            names.extend(tools.apt_packages().into_iter().map(str::to_owned));
             apt::install(self, &names, output, cancelled).await?;
         }
         for (manager, names) in wanted.lists() {
@@ -222,7 +222,10 @@ fn commands(manager: PackageManager, names: &[String]) -> Vec<Vec<String>> {
             .map(|name| {
                 let install = ["cargo", "install", "--locked", "--root=$PREFIX/cargo"];
                 match name.split_once('@') {
-                    None => with(&[&install[..], &["--"]].concat(), &[name.clone()]),
+                    None => with(
+                        &[&install[..], &["--"]].concat(),
+                        std::slice::from_ref(name),
+                    ),
                     Some((name, version)) => {
                         let version = format!("--version={version}");
                         let words = [&install[..], &[version.as_str(), "--"]].concat();

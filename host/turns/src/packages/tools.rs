@@ -34,44 +34,55 @@ pub(super) struct MissingTool {
     hint: &'static str,
 }
 
-/// A row for each manager: its field, the programs it needs, which of them packages depend on, and
-/// what apt brings it with.
-const ROWS: [(PackageManager, &str, &[&str], &str, &[&str]); 5] = [
-    (
-        PackageManager::Pip,
-        "pip",
-        &["python3", "pip3"],
-        "apt install python3-pip, dnf install python3-pip",
-        &["python3", "python3-pip"],
-    ),
-    (
-        PackageManager::Npm,
-        "npm",
-        &["node", "npm"],
-        "apt install npm, dnf install npm",
-        &["nodejs", "npm"],
-    ),
-    (
-        PackageManager::Gem,
-        "gem",
-        &["ruby", "gem"],
-        "apt install ruby, dnf install rubygems",
-        &["ruby"],
-    ),
-    (
-        PackageManager::Go,
-        "go",
-        &["go"],
-        "apt install golang-go, dnf install golang",
-        &["golang-go", "ca-certificates"],
-    ),
-    (
-        PackageManager::Cargo,
-        "cargo",
-        &["cargo", "cc"],
-        "apt install cargo gcc, dnf install cargo gcc",
-        &["cargo", "gcc", "libc6-dev"],
-    ),
+/// A package manager, and how it is come by.
+struct Row {
+    manager: PackageManager,
+    /// Its field of `packages`.
+    field: &'static str,
+    /// The programs that it needs; packages depend on the first.
+    programs: &'static [&'static str],
+    /// How an operator installs it.
+    hint: &'static str,
+    /// What apt brings it with.
+    packages: &'static [&'static str],
+}
+
+const ROWS: [Row; 5] = [
+    Row {
+        manager: PackageManager::Pip,
+        field: "pip",
+        programs: &["python3", "pip3"],
+        hint: "apt install python3-pip, dnf install python3-pip",
+        packages: &["python3", "python3-pip"],
+    },
+    Row {
+        manager: PackageManager::Npm,
+        field: "npm",
+        programs: &["node", "npm"],
+        hint: "apt install npm, dnf install npm",
+        packages: &["nodejs", "npm"],
+    },
+    Row {
+        manager: PackageManager::Gem,
+        field: "gem",
+        programs: &["ruby", "gem"],
+        hint: "apt install ruby, dnf install rubygems",
+        packages: &["ruby"],
+    },
+    Row {
+        manager: PackageManager::Go,
+        field: "go",
+        programs: &["go"],
+        hint: "apt install golang-go, dnf install golang",
+        packages: &["golang-go", "ca-certificates"],
+    },
+    Row {
+        manager: PackageManager::Cargo,
+        field: "cargo",
+        programs: &["cargo", "cc"],
+        hint: "apt install cargo gcc, dnf install cargo gcc",
+        packages: &["cargo", "gcc", "libc6-dev"],
+    },
 ];
 
 /// What apt itself needs.
@@ -97,9 +108,7 @@ impl Tools {
         let apt = APT.iter().find(|program| look(program).is_none());
         let mut tools = HashMap::new();
         for (manager, _) in wanted.lists() {
-            let Some((_, field, programs, hint, packages)) =
-                ROWS.into_iter().find(|row| row.0 == manager)
-            else {
+            let Some(row) = ROWS.into_iter().find(|row| row.manager == manager) else {
                 if let Some(program) = apt {
                     return Err(MissingTool {
                         field: "apt",
@@ -109,17 +118,18 @@ impl Tools {
                 }
                 continue;
             };
-            let lacking = programs.iter().find(|program| look(program).is_none());
-            let tool = match (lacking, look(programs[0])) {
+            let lacking = row.programs.iter().find(|program| look(program).is_none());
+            let first = row.programs.first().and_then(|program| look(program));
+            let tool = match (lacking, first) {
                 (None, Some(program)) => Tool::Here(program),
                 (Some(program), _) if apt.is_some() => {
                     return Err(MissingTool {
-                        field,
+                        field: row.field,
                         program,
-                        hint,
+                        hint: row.hint,
                     });
                 }
-                _ => Tool::FromApt(packages),
+                _ => Tool::FromApt(row.packages),
             };
             tools.insert(manager, tool);
         }
@@ -131,7 +141,7 @@ impl Tools {
     }
 
     /// The packages that bring managers.
-    pub(super) fn from_apt(&self) -> Vec<&'static str> {
+    pub(super) fn apt_packages(&self) -> Vec<&'static str> {
         let mut names: Vec<&str> = self
             .0
             .values()
@@ -149,7 +159,8 @@ impl Tools {
     /// Whether apt has something to do.
     pub(super) fn needs_apt(&self, wanted: &Wanted) -> bool {
         let mut managers = wanted.lists();
-        managers.any(|(manager, _)| manager == PackageManager::Apt) || !self.from_apt().is_empty()
+        managers.any(|(manager, _)| manager == PackageManager::Apt)
+            || !self.apt_packages().is_empty()
     }
 
     #[cfg(test)]
@@ -172,7 +183,7 @@ mod tests {
         let found = Tools::find_with(&wanted, &look).map_err(|error| error.to_string())?;
         assert_eq!(
             found.needs_apt(&wanted),
-            manager == PackageManager::Apt || !found.from_apt().is_empty()
+            manager == PackageManager::Apt || !found.apt_packages().is_empty()
         );
         Ok(found.of(manager).cloned())
     }
