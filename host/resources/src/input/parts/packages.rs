@@ -60,7 +60,7 @@ static PACKAGES_TABLE: Object = Object {
 
 // A hyphen at the end would have the package removed.
 static APT: Pattern = Pattern::new(
-    "^[a-z0-9][a-z0-9.+-]*[a-z0-9+](:[a-z0-9]+(-[a-z0-9]+)*)?\
+    "^[a-z0-9][a-z0-9.+-]*[a-z0-9+](:[a-z0-9][a-z0-9]+(-[a-z0-9]+)*)?\
      (=[A-Za-z0-9.+:~-]*[A-Za-z0-9~]|/[a-z]+(-[a-z0-9]+)*)?$",
     "Input should be the name of a Debian package, perhaps with ':' and an architecture, and with \
      '=' and a version, or '/' and a release",
