@@ -120,7 +120,10 @@ async fn a_backup_under_load_becomes_a_server_on_which_all_sessions_replay_and_a
         let ended = session.ended().await;
         let told = events(&session).await;
         assert!(!told.is_empty(), "{}", session.id);
-        if session.id != running.id {
+        // A turn that ran at that moment has failed with its machine.
+        let error = ended.session["error"].as_str().unwrap_or_default();
+        let is_lost = error.contains("watched over this turn died");
+        if session.id != running.id && !is_lost {
             assert_eq!(ended.session["status"], "completed", "{}", ended.session);
         }
     }
