@@ -20,7 +20,7 @@ use std::io;
 use std::sync::Arc;
 
 use aod_log::{Kind, Reader, Record};
-use aod_resources::event::{Event, EventBody, Failure, Level, Notice, TurnResult};
+use aod_resources::event::{Event, EventBody, Failure, Level, Notice, StopKind, TurnResult};
 use aod_resources::{ReachedLimit, Usage};
 use aod_runtime::types::{
     Action, Context, Description, Emitted, Exit, Input, Item, OutputSource, Prompt, Reaction,
@@ -588,7 +588,9 @@ impl Fold {
             }
             EventBody::TurnResult(result) => {
                 result.duration_ms.get_or_insert(self.ids.elapsed());
-                match &self.limit {
+                // What the CLI has done to its end was not stopped, though that was asked for.
+                let is_done = result.stop == StopKind::Completed && !result.is_error;
+                match self.limit.as_ref().filter(|_| !is_done) {
                     Some(limit) => stop_by(result, limit),
                     None => {
                         form::hold(result, self.prompt.output_schema.as_deref());
