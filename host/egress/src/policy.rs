@@ -96,7 +96,7 @@ impl Policy {
     /// # Errors
     /// [`Refusal`].
     pub fn look_up(&self, host: &str, port: u16) -> Result<Target, Refusal> {
-        let name = normalize(host)?;
+        let name = host_name(host)?;
         if !self.is_allowed(&name) {
             return Err(Refusal::NotAllowed { host: name });
         }
@@ -110,7 +110,7 @@ impl Policy {
     /// Whether a gateway has to be used, by this name or by another one of the operator's.
     fn is_guarded(&self, name: &str, port: u16, target: &Target) -> bool {
         self.guarded.iter().any(|(guarded, at)| {
-            let is_same = normalize(guarded).is_ok_and(|guarded| guarded == name) && *at == port;
+            let is_same = host_name(guarded).is_ok_and(|guarded| guarded == name) && *at == port;
             let is_there = matches!(target, Target::Address(_))
                 && self
                     .declared(guarded, *at)
@@ -124,7 +124,7 @@ impl Policy {
     /// # Errors
     /// [`Refusal`].
     pub fn declared(&self, host: &str, port: u16) -> Result<Target, Refusal> {
-        let name = normalize(host)?;
+        let name = host_name(host)?;
         if let Some(mapped) = self.mapped(&name) {
             let port = mapped.port.unwrap_or(port);
             return Ok(Target::Address(SocketAddr::new(mapped.address, port)));
@@ -174,25 +174,21 @@ impl Policy {
                             .strip_suffix(suffix)
                             .is_some_and(|front| front.len() > 1 && front.ends_with('.'))
                 }
-                None => normalize(&pattern).is_ok_and(|pattern| pattern == name),
+                None => host_name(&pattern).is_ok_and(|pattern| pattern == name),
             }
         })
     }
 }
 
-/// The one form of a host's name or address, by which two are told to be the same.
+/// The one form of a host's name or address, by which two are told to be the same: a name in lower
+/// case and without the root's dot; an address in its one form.
+///
+/// Resolvers take numbers such as `2130706433` and `0x7f.1` for addresses. Here they are no names,
+/// so that no check depends on who reads them.
 ///
 /// # Errors
 /// [`Refusal::Name`] for what cannot be one.
 pub fn host_name(host: &str) -> Result<String, Refusal> {
-    normalize(host)
-}
-
-/// A name in lower case and without the root's dot; an address in its one form.
-///
-/// Resolvers take numbers such as `2130706433` and `0x7f.1` for addresses. Here they are no names,
-/// so that no check depends on who reads them.
-fn normalize(host: &str) -> Result<String, Refusal> {
     let refused = || Refusal::Name {
         host: host.chars().take(MAX_NAME).collect(),
     };

@@ -20,9 +20,11 @@ use crate::{
 /// The descriptor under which the server finds the [`Flag`] that says whether the command may use
 /// what the server adds to its requests.
 pub const IN_USE_FLAG: i32 = 3;
+/// The descriptor of the pipe from which the server reads what its starter tells it.
+pub const REPLIES: i32 = 4;
 /// The first descriptor under which the server finds the listening sockets, in the order of
 /// [`Egress::listen`].
-pub const FIRST_SOCKET: i32 = 4;
+pub const FIRST_SOCKET: i32 = 5;
 /// A server that dies so often is not started again: connections wait in vain then.
 const MAX_FAILURES: u32 = 20;
 /// The longest line of a server's report; what is longer is dropped. A call of a tool is the
@@ -36,9 +38,9 @@ const MAX_REPLIES: usize = 64 << 20;
 ///
 /// The program is started when somebody connects, by whoever started the command, and ends when
 /// nobody has been connected for a while, so that a command without network traffic costs nothing.
-/// It reads its configuration from stdin, has the sockets as descriptors from [`FIRST_SOCKET`] on
-/// and the flag as [`IN_USE_FLAG`], and a pipe behind the sockets, from which it reads what the
-/// starter tells it, and may write lines to stdout, which are for the starter.
+/// It reads its configuration from stdin, has the sockets as descriptors from [`FIRST_SOCKET`] on,
+/// the flag as [`IN_USE_FLAG`] and a pipe of what its starter tells it as [`REPLIES`], and may write
+/// lines to stdout, which are for the starter.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Egress {
     /// Descriptor under which the launcher writes which process is in the namespace, as JSON with
@@ -201,9 +203,7 @@ impl EgressServer {
             given.push((crate::data::lift(socket)?, number));
         }
         let (reader, told) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC)?;
-        let number =
-            FIRST_SOCKET.saturating_add(i32::try_from(self.sockets.len()).unwrap_or(ABOVE));
-        given.push((crate::data::lift(&reader)?, number));
+        given.push((crate::data::lift(&reader)?, REPLIES));
         let (process, pipes) = start_with(&launch, options, given).map_err(io::Error::other)?;
         Ok(Running {
             process,

@@ -34,7 +34,7 @@ mod secret_bytes;
 mod start;
 mod usage;
 
-pub use egress::{Egress, EgressServer, FIRST_SOCKET, IN_USE_FLAG};
+pub use egress::{Egress, EgressServer, FIRST_SOCKET, IN_USE_FLAG, REPLIES};
 pub use flag::Flag;
 pub use held::{CallAnswer, CallReply, CallReport, HeldCall, HeldKind};
 pub use launch::{DataFd, DiskLimit, EnvVar, KillRoute, Launch, PolledLimits, SignalRoute};

@@ -1,8 +1,8 @@
 //! Calls that wait for somebody's answer. The starter records them, and says what is answered.
 
 use std::collections::HashMap;
-use std::io::{self, Write as _};
-use std::os::fd::{FromRawFd as _, OwnedFd, RawFd};
+use std::io;
+use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use aod_launch::{CallAnswer, CallReply, CallReport, HeldCall, HeldKind};
@@ -11,6 +11,8 @@ use serde_json::value::RawValue;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::net::unix::pipe;
 use tokio::sync::oneshot;
+
+use super::reporter::tell_starter;
 
 /// So many may wait at once.
 const MOST: usize = 64;
@@ -53,7 +55,7 @@ impl Calls {
             id
         };
         let leaving = Leaving { calls: self, id };
-        report(&CallReport::CallHeld(HeldCall {
+        tell_starter(&CallReport::CallHeld(HeldCall {
             id,
             kind: question.kind,
             server: question.server.map(str::to_owned),
@@ -96,12 +98,8 @@ impl Calls {
     }
 
     /// Passes answers on, as the starter gives them, until it ends.
-    pub(super) async fn take_replies(self, number: RawFd) -> io::Result<()> {
-        // SAFETY: the starter gives a pipe under this number, and nobody else here owns it.
-        let pipe = unsafe { OwnedFd::from_raw_fd(number) };
-        let flags = rustix::fs::fcntl_getfl(&pipe)?;
-        rustix::fs::fcntl_setfl(&pipe, flags | rustix::fs::OFlags::NONBLOCK)?;
-        let mut lines = BufReader::new(pipe::Receiver::from_owned_fd(pipe)?).lines();
+    pub(super) async fn take_replies(self, replies: OwnedFd) -> io::Result<()> {
+        let mut lines = BufReader::new(pipe::Receiver::from_owned_fd(replies)?).lines();
         while let Some(line) = lines.next_line().await? {
             let Ok(reply) = serde_json::from_str::<CallReply>(&line) else {
                 continue;
@@ -134,16 +132,8 @@ struct Leaving<'a> {
 impl Drop for Leaving<'_> {
     fn drop(&mut self) {
         if self.calls.lock().calls.remove(&self.id).is_some() {
-            report(&CallReport::CallDropped(self.id));
+            tell_starter(&CallReport::CallDropped(self.id));
         }
-    }
-}
-
-fn report(report: &CallReport) {
-    if let Ok(mut line) = serde_json::to_vec(report) {
-        line.push(b'\n');
-        // The starter always reads.
-        let _ = io::stdout().lock().write_all(&line);
     }
 }
 

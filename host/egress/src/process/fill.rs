@@ -49,26 +49,38 @@ pub(super) fn fill_headers(headers: &mut HeaderMap, credentials: &[&BoundCredent
     found
 }
 
-/// Replaces placeholders that are whole values of a query's parameters.
-pub(super) fn fill_query(query: &str, credentials: &[&BoundCredential]) -> (String, Filled) {
+/// Replaces whole values of a query's parameters by what `find`, told the parameter's name and
+/// value, has for them.
+pub(super) fn fill_query<'a>(
+    query: &str,
+    find: impl Fn(&str, &str) -> Option<&'a str>,
+) -> (String, Filled) {
     let mut found = Filled::Nothing;
     let parts: Vec<String> = query
         .split('&')
         .map(|pair| {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             let value = percent_decode_str(value).decode_utf8_lossy();
-            let credential = credentials.iter().find(|it| it.placeholder == value);
-            match credential {
-                Some(credential) => {
+            match find(name, &value) {
+                Some(filled) => {
                     found = Filled::Done;
-                    let value = utf8_percent_encode(&credential.value, NON_ALPHANUMERIC);
-                    format!("{name}={value}")
+                    format!("{name}={}", utf8_percent_encode(filled, NON_ALPHANUMERIC))
                 }
                 None => pair.to_owned(),
             }
         })
         .collect();
     (parts.join("&"), found)
+}
+
+/// What stands for a credential, whatever the parameter's name.
+pub(super) fn by_placeholder<'a>(
+    credentials: &[&'a BoundCredential],
+) -> impl Fn(&str, &str) -> Option<&'a str> {
+    move |_, value| {
+        let found = credentials.iter().find(|it| it.placeholder == value);
+        found.map(|it| it.value.as_str())
+    }
 }
 
 /// The credentials of a `Basic` authorization, with placeholders in them replaced.
@@ -194,7 +206,10 @@ mod tests {
             ("key=xaod-1&aod-1", "key=xaod-1&aod-1", Filled::Nothing),
             ("", "", Filled::Nothing),
         ] {
-            assert_eq!(fill_query(query, &[&one]), (wanted.to_owned(), filled));
+            assert_eq!(
+                fill_query(query, by_placeholder(&[&one])),
+                (wanted.to_owned(), filled)
+            );
         }
     }
 

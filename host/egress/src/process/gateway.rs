@@ -8,13 +8,14 @@ use aod_launch::Flag;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
-use hyper::http::uri::{Authority, Parts, PathAndQuery, Scheme};
-use hyper::{Request, Response, StatusCode, Uri, Version};
-use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use hyper::http::uri::{Authority, Scheme};
+use hyper::{Request, Response, StatusCode};
+use percent_encoding::percent_decode_str;
 
 use super::calls::Calls;
+use super::fill::{Filled, fill_query};
 use super::guarded::Guarded;
-use super::http::{Body, HttpClient, failure, pass_on, reply, strip};
+use super::http::{Body, HttpClient, failure, lead_to, pass_on, reply, strip};
 
 /// What is said to whoever asks between turns.
 pub(super) const AT_REST: &str = "no turn of this session is running: its credentials work again \
@@ -116,7 +117,6 @@ impl GatewayServer {
             let message = format!("this gateway has no path {path:?}");
             return Err(Refused(StatusCode::FORBIDDEN, "path", message));
         }
-        let path = path.to_owned();
         strip(request.headers_mut());
         let (query, in_query) = self.fill_query(query.as_deref());
         let in_headers = self.fill_headers(request.headers_mut());
@@ -129,25 +129,14 @@ impl GatewayServer {
             let message = "the request has no credential of this sandbox".to_owned();
             return Err(Refused(StatusCode::UNAUTHORIZED, "credential", message));
         }
-        let rest = match query {
-            Some(query) => format!("{path}?{query}"),
-            None => path,
-        };
-        let mut parts = Parts::default();
-        parts.scheme = Some(self.scheme.clone());
-        parts.authority = Some(self.authority.clone());
-        let invalid = || {
+        let (scheme, authority) = (self.scheme.clone(), self.authority.clone());
+        lead_to(&mut request, scheme, authority, query.as_deref()).ok_or_else(|| {
             Refused(
                 StatusCode::BAD_REQUEST,
                 "request",
                 "the URL is invalid".to_owned(),
             )
-        };
-        parts.path_and_query = Some(PathAndQuery::try_from(rest).map_err(|_| invalid())?);
-        *request.uri_mut() = Uri::from_parts(parts).map_err(|_| invalid())?;
-        // The upstream's own, which the client puts there.
-        request.headers_mut().remove(header::HOST);
-        *request.version_mut() = Version::HTTP_11;
+        })?;
         Ok(request)
     }
 
@@ -181,27 +170,14 @@ impl GatewayServer {
         let Some(query) = query else {
             return (None, false);
         };
-        let mut has_filled = false;
-        let parts: Vec<String> = query
-            .split('&')
-            .map(|pair| {
-                let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-                let value = percent_decode_str(value).decode_utf8_lossy();
-                let credential = self.credentials.iter().find(|credential| {
-                    credential.placeholder == value
-                        && credential.sent.contains(&Sent::Query(name.to_owned()))
-                });
-                match credential {
-                    Some(credential) => {
-                        has_filled = true;
-                        let value = utf8_percent_encode(&credential.value, NON_ALPHANUMERIC);
-                        format!("{name}={value}")
-                    }
-                    None => pair.to_owned(),
-                }
-            })
-            .collect();
-        (Some(parts.join("&")), has_filled)
+        let (query, filled) = fill_query(query, |name, value| {
+            let credential = self.credentials.iter().find(|credential| {
+                credential.placeholder == value
+                    && credential.sent.contains(&Sent::Query(name.to_owned()))
+            });
+            credential.map(|credential| credential.value.as_str())
+        });
+        (Some(query), filled == Filled::Done)
     }
 }
 

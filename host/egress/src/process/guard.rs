@@ -148,38 +148,42 @@ impl<'de> Deserialize<'de> for Members {
     }
 }
 
-/// An answer to a request, in the place of the server's: a result of a tool that tells of a failure.
-pub(super) fn refusal(id: &RawValue, text: &str) -> String {
-    #[derive(Serialize)]
-    struct Reply<'a> {
-        jsonrpc: &'a str,
-        id: &'a RawValue,
-        result: serde_json::Value,
-    }
-    let content = serde_json::json!([{ "type": "text", "text": text }]);
+/// An answer to a request, in the place of the server's.
+#[derive(Serialize)]
+struct Reply<'a> {
+    jsonrpc: &'static str,
+    id: Option<&'a RawValue>,
+    #[serde(flatten)]
+    outcome: Outcome,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Outcome {
+    Result(serde_json::Value),
+    Error(serde_json::Value),
+}
+
+fn reply(id: Option<&RawValue>, outcome: Outcome) -> String {
     let reply = Reply {
         jsonrpc: "2.0",
         id,
-        result: serde_json::json!({ "content": content, "isError": true }),
+        outcome,
     };
     serde_json::to_string(&reply).unwrap_or_default()
 }
 
+/// A result of a tool that tells of a failure.
+pub(super) fn refusal(id: &RawValue, text: &str) -> String {
+    let content = serde_json::json!([{ "type": "text", "text": text }]);
+    let result = serde_json::json!({ "content": content, "isError": true });
+    reply(Some(id), Outcome::Result(result))
+}
+
 /// An error as the answer to a request.
 pub(super) fn error(id: Option<&RawValue>, message: &str) -> String {
-    #[derive(Serialize)]
-    struct Reply<'a> {
-        jsonrpc: &'a str,
-        id: Option<&'a RawValue>,
-        error: serde_json::Value,
-    }
     let error = serde_json::json!({ "code": -32600, "message": message });
-    let reply = Reply {
-        jsonrpc: "2.0",
-        id,
-        error,
-    };
-    serde_json::to_string(&reply).unwrap_or_default()
+    reply(id, Outcome::Error(error))
 }
 
 #[cfg(test)]

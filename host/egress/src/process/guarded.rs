@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use aod_egress::{Permission, ToolPolicy};
 use bytes::Bytes;
-use http_body_util::{BodyExt as _, Empty, Full, Limited};
+use http_body_util::{BodyExt as _, Limited};
 use hyper::body::{Body as HttpBody, Frame, Incoming};
 use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use hyper::http::request;
@@ -18,7 +18,7 @@ use tokio::sync::mpsc;
 use super::calls::{Calls, MAX_INPUT};
 use super::gateway::{GatewayServer, Refused};
 use super::guard::{self, Call, Message};
-use super::http::{Body, pass_on, reply};
+use super::http::{Body, full, no_body, pass_on, reply};
 use super::listing::{Events, MAX_LIST, filtered};
 
 /// The longest message, in bytes.
@@ -55,7 +55,7 @@ impl Guarded {
             Method::POST => {}
             Method::GET | Method::DELETE => {
                 remove_length(&mut head.headers);
-                let request = Request::from_parts(head, empty());
+                let request = Request::from_parts(head, no_body());
                 return Ok(self.list(gateway.send(request).await?));
             }
             _ => {
@@ -184,7 +184,7 @@ impl Guarded {
         head.headers.remove(header::CONTENT_LENGTH);
         let body = match filtered(&body, &self.policy) {
             Some(text) => full(text),
-            None => Full::new(body).map_err(|never| match never {}).boxed(),
+            None => full(body),
         };
         Ok(Response::from_parts(head, body))
     }
@@ -349,13 +349,4 @@ async fn whole(body: Body) -> Result<Bytes, Refused> {
 fn unreadable(status: StatusCode, wanted: &str) -> Refused {
     let message = format!("tools of this server are restricted, so that it takes {wanted}");
     Refused(status, "tools", message)
-}
-
-fn full(text: String) -> Body {
-    let body = Full::new(Bytes::from(text));
-    body.map_err(|never| match never {}).boxed()
-}
-
-fn empty() -> Body {
-    Empty::new().map_err(|never| match never {}).boxed()
 }

@@ -11,7 +11,8 @@ use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt as _, Empty, Full};
 use hyper::body::Incoming;
 use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
-use hyper::{Response, StatusCode};
+use hyper::http::uri::{Authority, Parts, PathAndQuery, Scheme};
+use hyper::{Request, Response, StatusCode, Uri, Version};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::{Builder, Client, Error};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
@@ -39,7 +40,7 @@ const HOP_BY_HOP: [&str; 9] = [
 ];
 
 /// The media type of what people read.
-pub(super) const TEXT: &str = "text/plain; charset=utf-8";
+const TEXT: &str = "text/plain; charset=utf-8";
 
 /// A body that is passed on as it comes.
 pub(super) type Body = BoxBody<Bytes, hyper::Error>;
@@ -117,19 +118,57 @@ pub(super) fn pass_on(answer: Response<Incoming>) -> Response<Body> {
     Response::from_parts(head, body.boxed())
 }
 
+/// Leads a request to a server. `Host` is the URL's then, which the client puts there. None where
+/// that gives no URL.
+pub(super) fn lead_to<B>(
+    request: &mut Request<B>,
+    scheme: Scheme,
+    authority: Authority,
+    query: Option<&str>,
+) -> Option<()> {
+    let path = request.uri().path();
+    let rest = match query {
+        Some(query) => format!("{path}?{query}"),
+        None => path.to_owned(),
+    };
+    let mut parts = Parts::default();
+    parts.scheme = Some(scheme);
+    parts.authority = Some(authority);
+    parts.path_and_query = Some(PathAndQuery::try_from(rest).ok()?);
+    *request.uri_mut() = Uri::from_parts(parts).ok()?;
+    request.headers_mut().remove(header::HOST);
+    *request.version_mut() = Version::HTTP_11;
+    Some(())
+}
+
+/// A body that is there as a whole.
+pub(super) fn full(content: impl Into<Bytes>) -> Body {
+    let body = Full::new(content.into());
+    body.map_err(|never| match never {}).boxed()
+}
+
+/// No body.
+pub(super) fn no_body() -> Body {
+    Empty::new().map_err(|never| match never {}).boxed()
+}
+
 /// An answer of our own.
 pub(super) fn reply(status: StatusCode, media_type: &'static str, text: String) -> Response<Body> {
-    let body = Full::new(Bytes::from(text)).map_err(|never| match never {});
-    let mut reply = Response::new(body.boxed());
+    let mut reply = Response::new(full(text));
     *reply.status_mut() = status;
     let headers = reply.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
     reply
 }
 
+/// An answer that says why there is no other.
+pub(super) fn refused(status: StatusCode, reason: &str) -> Response<Body> {
+    reply(status, TEXT, format!("aod: {reason}\n"))
+}
+
 /// An answer without a body.
 pub(super) fn empty() -> Response<Body> {
-    Response::new(Empty::new().map_err(|never| match never {}).boxed())
+    Response::new(no_body())
 }
 
 /// Why there is no answer, and the status that says so: 403 for what is refused, 502 for what is

@@ -10,9 +10,9 @@ use aod_launch::Flag;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper::header::{self, HeaderValue};
-use hyper::http::uri::{Authority, Parts, PathAndQuery, Scheme};
+use hyper::http::uri::{Authority, Scheme};
 use hyper::service::service_fn;
-use hyper::{Method, Request, Response, StatusCode, Uri, Version};
+use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject as _;
@@ -22,9 +22,9 @@ use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
 use super::connect::Connector;
-use super::fill::{Filled, fill_headers, fill_query};
+use super::fill::{Filled, by_placeholder, fill_headers, fill_query};
 use super::gateway::AT_REST;
-use super::http::{Body, HttpClient, TEXT, failure, pass_on, reply, strip};
+use super::http::{Body, HttpClient, failure, lead_to, pass_on, refused, strip};
 use super::serve::{Connected, http};
 
 /// How long a client may take for the handshake.
@@ -192,7 +192,7 @@ impl Interceptor {
         let in_headers = fill_headers(request.headers_mut(), &credentials);
         let (query, in_query) = match request.uri().query() {
             Some(query) => {
-                let (query, filled) = fill_query(query, &credentials);
+                let (query, filled) = fill_query(query, by_placeholder(&credentials));
                 (Some(query), filled)
             }
             None => (None, Filled::Nothing),
@@ -210,20 +210,10 @@ impl Interceptor {
                 }
             }
         }
-        let path = request.uri().path();
-        let rest = match query {
-            Some(query) => format!("{path}?{query}"),
-            None => path.to_owned(),
-        };
-        let invalid = || (StatusCode::BAD_REQUEST, "the URL is invalid".to_owned());
-        let mut parts = Parts::default();
-        parts.scheme = Some(Scheme::HTTPS);
-        parts.authority = Some(target.to_string().parse().map_err(|_| invalid())?);
-        parts.path_and_query = Some(PathAndQuery::try_from(rest).map_err(|_| invalid())?);
-        *request.uri_mut() = Uri::from_parts(parts).map_err(|_| invalid())?;
-        // It is the URL's, which the client puts there.
-        request.headers_mut().remove(header::HOST);
-        *request.version_mut() = Version::HTTP_11;
+        let authority = target.to_string().parse().ok();
+        authority
+            .and_then(|it| lead_to(&mut request, Scheme::HTTPS, it, query.as_deref()))
+            .ok_or_else(|| (StatusCode::BAD_REQUEST, "the URL is invalid".to_owned()))?;
         Ok(request)
     }
 }
@@ -264,8 +254,4 @@ fn set_upgrade(headers: &mut header::HeaderMap, protocol: Option<&HeaderValue>) 
         headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
         headers.insert(header::UPGRADE, protocol.clone());
     }
-}
-
-fn refused(status: StatusCode, reason: &str) -> Response<Body> {
-    reply(status, TEXT, format!("aod: {reason}\n"))
 }

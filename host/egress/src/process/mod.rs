@@ -20,7 +20,7 @@ use std::os::fd::{FromRawFd as _, OwnedFd, RawFd};
 use std::sync::Arc;
 
 use aod_egress::{Config, Service};
-use aod_launch::{FIRST_SOCKET, Flag, IN_USE_FLAG};
+use aod_launch::{FIRST_SOCKET, Flag, IN_USE_FLAG, REPLIES};
 
 use self::calls::Calls;
 use self::connect::Connector;
@@ -82,8 +82,7 @@ async fn serve(config: Config) -> io::Result<()> {
         _ => false,
     });
     if holds_calls {
-        let number = FIRST_SOCKET + i32::try_from(services.len()).map_err(io::Error::other)?;
-        tokio::spawn(calls.clone().take_replies(number));
+        tokio::spawn(calls.clone().take_replies(given(REPLIES)?));
     }
     for (number, service) in (FIRST_SOCKET..).zip(services) {
         let listener = listener(number)?;

@@ -9,9 +9,7 @@ use hyper::{Method, Request, Response, StatusCode, Version, header};
 use hyper_util::rt::TokioIo;
 
 use super::connect::Connector;
-use super::http::{
-    Body, PlainClient, TEXT, connect_failure, empty, failure, pass_on, reply, strip,
-};
+use super::http::{Body, PlainClient, connect_failure, empty, failure, pass_on, refused, strip};
 use super::intercept::Interceptor;
 use super::serve::Connected;
 
@@ -106,8 +104,4 @@ async fn forward(mut request: Request<Incoming>, client: PlainClient) -> Respons
 fn host_of(authority: &Authority) -> Option<String> {
     let has_user = authority.as_str().contains('@');
     (!has_user && !authority.host().is_empty()).then(|| authority.host().to_owned())
-}
-
-fn refused(status: StatusCode, reason: &str) -> Response<Body> {
-    reply(status, TEXT, format!("aod: {reason}\n"))
 }

@@ -5,6 +5,7 @@ use std::io::Write as _;
 use std::sync::Mutex;
 
 use aod_egress::{Outcome, Report};
+use serde::Serialize;
 
 /// So many different reports are told, and no more: the sandbox chooses the names in them.
 const MAX_REPORTS: usize = 100;
@@ -27,10 +28,15 @@ impl Reporter {
         if told.len() >= MAX_REPORTS || !told.insert(report.clone()) {
             return;
         }
-        if let Ok(mut line) = serde_json::to_vec(&report) {
-            line.push(b'\n');
-            // All reports together fit into the pipe, so that this never waits.
-            let _ = std::io::stdout().lock().write_all(&line);
-        }
+        // All reports together fit into the pipe, so that this never waits.
+        tell_starter(&report);
+    }
+}
+
+/// Writes a line for the starter, which always reads.
+pub(super) fn tell_starter(report: &impl Serialize) {
+    if let Ok(mut line) = serde_json::to_vec(report) {
+        line.push(b'\n');
+        let _ = std::io::stdout().lock().write_all(&line);
     }
 }

@@ -9,7 +9,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use aod_egress::{Config, MappedHost, Policy, Report, Service, Upstream};
-use aod_launch::{CallAnswer, CallReply, CallReport, FIRST_SOCKET, Flag, HeldCall, IN_USE_FLAG};
+use aod_launch::{
+    CallAnswer, CallReply, CallReport, FIRST_SOCKET, Flag, HeldCall, IN_USE_FLAG, REPLIES,
+};
 
 /// The running program; killed when dropped.
 pub(crate) struct Egress {
@@ -39,7 +41,8 @@ impl Egress {
             .chain([reader.as_raw_fd(), flag]);
         let numbers: Vec<i32> = given.collect();
         let last = FIRST_SOCKET + i32::try_from(sockets.len()).unwrap();
-        let targets: Vec<i32> = (FIRST_SOCKET..=last).chain([IN_USE_FLAG]).collect();
+        let targets = (FIRST_SOCKET..last).chain([REPLIES, IN_USE_FLAG]);
+        let targets: Vec<i32> = targets.collect();
         let mut command = Command::new(env!("CARGO_BIN_EXE_aod-egress"));
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
         // SAFETY: between fork and exec this makes system calls alone.
