@@ -4,26 +4,17 @@
 use std::time::Duration;
 
 use aod_resources::Timestamp;
-use tokio::time::MissedTickBehavior;
 
 use crate::Result;
+use crate::periodic::{LONGEST, Periodic, SHORTEST};
 use crate::turn::Turns;
-
-/// How often it is looked for such sessions, within these.
-const SHORTEST: Duration = Duration::from_secs(1);
-const LONGEST: Duration = Duration::from_secs(600);
 
 /// Announces and removes, until the server stops.
 pub(crate) async fn run(turns: Turns) {
     let config = turns.config().retention;
     let often = config.notice.clamp(SHORTEST, LONGEST);
-    let mut period = tokio::time::interval(often);
-    period.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        tokio::select! {
-            _ = period.tick() => {}
-            () = turns.shutdown.cancelled() => return,
-        }
+    let mut periodic = Periodic::new(often, turns.shutdown.clone());
+    while periodic.next().await {
         if let Err(error) = look(&turns, Timestamp::now()).await {
             tracing::warn!(error = %error.details(), "old sessions are not looked at");
         } else if config.files.is_none() {

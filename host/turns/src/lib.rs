@@ -6,17 +6,20 @@
 
 mod adapters;
 mod admission;
+mod authorities;
 mod checkpoints;
 mod config;
 mod error;
 mod expiry;
 mod fence;
 mod git;
+mod hex;
 mod journal;
 mod mcp;
 mod network;
 mod packages;
 mod paths;
+mod periodic;
 mod placement;
 mod provision;
 mod recover;

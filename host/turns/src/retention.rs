@@ -1,6 +1,6 @@
 //! What is kept of sessions' history, and for how long.
 
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use aod_log::PurgePolicy;
 use aod_streams::LogWatch;
@@ -9,11 +9,8 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::config::RetentionConfig;
+use crate::periodic::{LONGEST, Periodic, SHORTEST};
 use crate::{Error, Paths, Result};
-
-/// How often all sessions are looked at: as often as what is kept may grow old, within these.
-const SHORTEST: Duration = Duration::from_secs(1);
-const LONGEST: Duration = Duration::from_secs(600);
 
 /// Deletes old history.
 #[derive(Clone, Debug)]
@@ -35,14 +32,10 @@ impl Retention {
         if !self.config.is_set() {
             return;
         }
+        // As often as what is kept may grow old.
         let often = self.config.age.unwrap_or(LONGEST);
-        let mut period = tokio::time::interval(often.clamp(SHORTEST, LONGEST));
-        period.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        loop {
-            tokio::select! {
-                _ = period.tick() => {}
-                () = shutdown.cancelled() => return,
-            }
+        let mut periodic = Periodic::new(often.clamp(SHORTEST, LONGEST), shutdown.clone());
+        while periodic.next().await {
             let all = self.clone();
             let (shutdown, is_active) = (shutdown.clone(), is_active.clone());
             let work = move || all.purge_all(&shutdown, is_active);

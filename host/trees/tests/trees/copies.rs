@@ -87,11 +87,11 @@ fn assert_same(is: &Folder, was: &HashMap<Vec<OsString>, Entry>) {
 }
 
 /// A folder for copies, and one for names.
-struct Place {
+struct Copies {
     root: tempfile::TempDir,
 }
 
-impl Place {
+impl Copies {
     fn new() -> Self {
         let root = match tempfile::tempdir_in("/dev/shm") {
             Ok(root) => root,
@@ -163,7 +163,7 @@ fn any_tree_is_copied_as_it_is() {
         let ran = runner.run(&vec(step(), 0..60), |steps| {
             let place = TestFolder::in_memory();
             make(&place, &steps);
-            let to = Place::new();
+            let to = Copies::new();
             let before = read(&place.folder());
             let first = to.copy(&place.folder(), "first", None).unwrap();
             assert_same(&to.folder("first"), &before);
@@ -195,7 +195,7 @@ fn what_has_not_changed_is_shared_with_the_earlier_copy() {
     fs::hard_link(own.join("a/twin"), own.join("a/other-twin")).unwrap();
     grow_old(&own.join("touched"));
     grow_old(&own.join("a/twin"));
-    let to = Place {
+    let to = Copies {
         root: tempfile::tempdir().unwrap(),
     };
     let first = to.copy(&place.folder(), "1", None).unwrap();
@@ -245,7 +245,7 @@ fn holes_stay_holes_and_cost_nothing() {
     file.set_len(1 << 40).unwrap();
     file.seek(SeekFrom::Start(1 << 39)).unwrap();
     file.write_all(b"in the middle").unwrap();
-    let to = Place {
+    let to = Copies {
         root: tempfile::tempdir().unwrap(),
     };
     let copied = to
@@ -266,7 +266,7 @@ fn a_copy_has_bounds() {
     for name in ["a", "b", "c"] {
         fs::write(place.own().join(name), vec![1; 1 << 20]).unwrap();
     }
-    let to = Place {
+    let to = Copies {
         root: tempfile::tempdir().unwrap(),
     };
     let bounded = to.bounded(&place.folder(), "1", None, 2 << 20, &|| true);
@@ -280,7 +280,7 @@ fn the_state_of_a_tree_tells_whether_it_changed() {
     let place = TestFolder::new();
     fs::create_dir(place.own().join("folder")).unwrap();
     fs::write(place.own().join("folder/file"), "1").unwrap();
-    let to = Place::new();
+    let to = Copies::new();
     let state = || TreeState::of(&place.folder(), &Limits::default()).unwrap();
     let copied = to.copy(&place.folder(), "1", None).unwrap();
     assert_eq!(copied.state, state());
@@ -295,7 +295,7 @@ fn the_state_of_a_tree_tells_whether_it_changed() {
 fn a_deep_tree_is_copied() {
     as_each_user_in_memory(|place| {
         drop(nest(&place.own(), DEEP));
-        let to = Place::new();
+        let to = Copies::new();
         let copied = to.copy(&place.folder(), "1", None).unwrap();
         assert_eq!(copied.entries as usize, DEEP);
         let again = to

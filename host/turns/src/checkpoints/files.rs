@@ -117,31 +117,14 @@ pub(super) fn make(
     if earlier.is_none() {
         look_for_room(paths, max_bytes)?;
     }
-    let all = paths.checkpoints();
-    let place = folder(&all)?;
+    let place = folder(&paths.checkpoints())?;
     let draft = OsString::from(format!("{DRAFT}{}", Uuid::new_v4().simple()));
-    let made = (1..=ATTEMPTS).find_map(|attempt| {
-        let attempted = attempt_at(paths, &all.join(&draft), earlier, max_bytes, wanted);
-        match attempted {
-            // Something is written all the time: each file is whole, and that is as good as it gets.
-            Ok((sizes, is_still)) if is_still || attempt == ATTEMPTS => Some(Ok(sizes)),
-            Ok(_) => {
-                let cleared = trash.discard(&place, &draft, &Limits::default());
-                cleared.err().map(Err)
-            }
-            Err(error) => Some(Err(error)),
-        }
+    let copied = copy_still(paths, trash, (&place, &draft), earlier, max_bytes, wanted);
+    let placed = copied.and_then(|sizes| {
+        failpoint("checkpoint.copied");
+        let name = OsString::from(turn.to_string());
+        put(&place, &draft, &place, &name, trash).map(|()| sizes)
     });
-    let placed = match made {
-        Some(Ok(sizes)) => {
-            failpoint("checkpoint.copied");
-            let name = OsString::from(turn.to_string());
-            put(&place, &draft, &place, &name, trash).map(|()| sizes)
-        }
-        Some(Err(error)) => Err(error),
-        // The last attempt has an answer.
-        None => Err(Error::Changed),
-    };
     if placed.is_err() {
         // What went wrong first is what is told.
         let _ = trash.discard(&place, &draft, &Limits::default());
@@ -162,6 +145,28 @@ fn look_for_room(paths: &SessionPaths, max_bytes: u64) -> Result<(), Error> {
     match bytes > max_bytes.saturating_mul(2) {
         true => Err(Error::Bound(Bound::Total(max_bytes))),
         false => Ok(()),
+    }
+}
+
+/// Copies the session's files into a draft, until they stay what they are meanwhile. Where something
+/// is written all the time, each file is whole in the end, and that is as good as it gets.
+fn copy_still(
+    paths: &SessionPaths,
+    trash: &Trash,
+    (place, draft): (&Folder, &OsStr),
+    earlier: Option<u32>,
+    max_bytes: u64,
+    wanted: &dyn Fn() -> bool,
+) -> Result<(u64, u64), Error> {
+    let folder = paths.checkpoints().join(draft);
+    let mut attempt = 1;
+    loop {
+        let (sizes, is_still) = attempt_at(paths, &folder, earlier, max_bytes, wanted)?;
+        if is_still || attempt == ATTEMPTS {
+            return Ok(sizes);
+        }
+        trash.discard(place, draft, &Limits::default())?;
+        attempt += 1;
     }
 }
 
@@ -347,13 +352,13 @@ mod tests {
     use super::*;
     use crate::Paths;
 
-    struct Place {
+    struct TestSession {
         _folder: tempfile::TempDir,
         paths: SessionPaths,
         trash: Trash,
     }
 
-    impl Place {
+    impl TestSession {
         fn new() -> Self {
             let folder = tempfile::tempdir().unwrap();
             let paths = Paths::create(&folder.path().join("data")).unwrap();
@@ -396,7 +401,7 @@ mod tests {
 
     #[test]
     fn what_was_is_put_back() {
-        let place = Place::new();
+        let place = TestSession::new();
         for turn in 1..=3 {
             place.write(&turn.to_string());
             place.make(turn, (turn > 1).then(|| turn - 1)).unwrap();
@@ -418,7 +423,7 @@ mod tests {
 
     #[test]
     fn a_replacement_that_was_broken_off_is_gone_on_with() {
-        let place = Place::new();
+        let place = TestSession::new();
         place.write("before");
         place.make(1, None).unwrap();
         place.write("after");
@@ -434,7 +439,7 @@ mod tests {
 
     #[test]
     fn what_is_half_made_is_no_checkpoint_and_is_removed() {
-        let place = Place::new();
+        let place = TestSession::new();
         for mib in [1, 3] {
             fs::write(
                 place.paths.workspace().join("large"),

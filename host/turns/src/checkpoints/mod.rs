@@ -101,15 +101,13 @@ impl Turns {
     /// Does what is to be done with a session's files before anything else changes them: makes the
     /// checkpoint of its last turn, or puts those in place that it was taken back to.
     pub(crate) async fn settle_files(&self, session: Uuid) -> Result<Settled> {
-        while self.store.checkpoint_work(session).await?.is_some() {
-            let gate = self.checkpoints.gate(session);
-            let _alone = gate.write().await;
-            let settled = self.settle(session).await?;
-            if settled == Settled::Interrupted {
-                return Ok(settled);
-            }
+        if self.store.checkpoint_work(session).await?.is_none() {
+            // Nobody waits for those who copy what is there.
+            return Ok(Settled::Done);
         }
-        Ok(Settled::Done)
+        let gate = self.checkpoints.gate(session);
+        let _alone = gate.write().await;
+        self.settle(session).await
     }
 
     /// Waits for the checkpoint of a session's last turn, if that is still to be made.
@@ -133,16 +131,21 @@ impl Turns {
         });
     }
 
-    /// One piece of work; whoever calls is alone with the session's checkpoints.
+    /// All of it; whoever calls is alone with the session's checkpoints.
     async fn settle(&self, session: Uuid) -> Result<Settled> {
-        match self.store.checkpoint_work(session).await? {
-            None => Ok(Settled::Done),
-            Some(CheckpointWork::Make { turn, earlier }) => self.make(session, turn, earlier).await,
-            Some(CheckpointWork::Replace(folder)) => {
-                self.replace(session, folder).await?;
-                Ok(Settled::Done)
+        while let Some(work) = self.store.checkpoint_work(session).await? {
+            let settled = match work {
+                CheckpointWork::Make { turn, earlier } => self.make(session, turn, earlier).await?,
+                CheckpointWork::Replace(folder) => {
+                    self.replace(session, folder).await?;
+                    Settled::Done
+                }
+            };
+            if settled == Settled::Interrupted {
+                return Ok(settled);
             }
         }
+        Ok(Settled::Done)
     }
 
     async fn make(&self, session: Uuid, turn: u32, earlier: Option<u32>) -> Result<Settled> {
@@ -271,7 +274,7 @@ impl Turns {
         })
     }
 
-    async fn copy_out(&self, from: Uuid, turn: u32, to: std::path::PathBuf) -> Result<()> {
+    async fn copy_out(&self, from: Uuid, turn: u32, to: PathBuf) -> Result<()> {
         let (paths, trash) = (self.paths().session(from), self.trash.clone());
         let shutdown = self.shutdown.clone();
         blocking(move || {
@@ -292,15 +295,9 @@ impl Turns {
         session: Uuid,
         turn: u32,
     ) -> Result<Session, RestoreError> {
-        self.settle_files(session).await?;
         let gate = self.checkpoints.gate(session);
         let _alone = gate.write().await;
-        // Of a turn that has ended since.
-        while self.store.checkpoint_work(session).await?.is_some() {
-            if self.settle(session).await? == Settled::Interrupted {
-                break;
-            }
-        }
+        self.settle(session).await?;
         self.store.check_restorable(owner, session, turn).await?;
         let folder = files::replacement_name();
         let place = self.paths().session(session).root().join(&folder);
@@ -337,7 +334,7 @@ impl Turns {
         made.await?.map_err(Error::internal)
     }
 
-    async fn discard(&self, place: std::path::PathBuf) {
+    async fn discard(&self, place: PathBuf) {
         let trash = self.trash.clone();
         let discarded = blocking(move || {
             let limits = aod_trees::Limits::default();

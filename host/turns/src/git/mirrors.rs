@@ -19,8 +19,9 @@ use zeroize::Zeroizing;
 use super::GitConfig;
 use super::command::{GitSandbox, HOME};
 use super::failure::Problem;
-use super::remote::{self, Found, Wanted};
+use super::remote::{self, FetchRequest, Found};
 use crate::Seals;
+use crate::hex::hex;
 use crate::provision::{Cancelled, Output, Sandboxes, StageError};
 
 /// So many mirrors are remembered; others are found again in the folder.
@@ -129,12 +130,12 @@ impl Mirrors {
 
     /// The name of a mirror: nobody can tell from it what it is of, and nobody without the token
     /// can come by it.
-    fn key(&self, wanted: &Wanted<'_>) -> String {
+    fn key(&self, wanted: &FetchRequest<'_>) -> String {
         let token = wanted.token.map(|token| token.expose_secret());
         let facts = json!([wanted.url.as_str(), token, wanted.depth]);
         let text = Zeroizing::new(facts.to_string());
         let mac = self.seals.vault().mac("mirror", text.as_bytes());
-        mac.iter().map(|byte| format!("{byte:02x}")).collect()
+        hex(mac.as_ref())
     }
 
     fn mirror(&self, key: &str) -> Arc<Mirror> {
@@ -151,7 +152,7 @@ impl Mirrors {
     pub(super) async fn hold(
         &self,
         sandboxes: &Sandboxes,
-        wanted: &Wanted<'_>,
+        wanted: &FetchRequest<'_>,
         output: &mut Output,
         cancelled: &Cancelled<'_>,
     ) -> Result<Held, Failed> {
@@ -204,7 +205,7 @@ impl Mirrors {
         &self,
         place: &GitSandbox<'_>,
         folder: &Path,
-        wanted: &Wanted<'_>,
+        wanted: &FetchRequest<'_>,
         mirror: &Mirror,
         output: &mut Output,
         cancelled: &Cancelled<'_>,

@@ -17,22 +17,16 @@ use super::GitConfig;
 use super::command::{GitSandbox, Script};
 use super::failure::Problem;
 use super::mirrors::Failed;
+use crate::authorities;
 use crate::network::SandboxNetwork;
 use crate::provision::{Cancelled, Output, StageError, Step, execute};
 
 /// The user name beside a token that has none. Servers that look at the token alone take any.
 const USER: &str = "x-access-token";
 
-/// Where a system keeps the certificates of authorities.
-const AUTHORITIES: [&str; 3] = [
-    "/etc/ssl/certs/ca-certificates.crt",
-    "/etc/pki/tls/certs/ca-bundle.crt",
-    "/etc/ssl/cert.pem",
-];
-
 /// What is to be had from a server.
 #[derive(Clone, Debug)]
-pub(super) struct Wanted<'a> {
+pub(super) struct FetchRequest<'a> {
     /// The repository's URL.
     pub(super) url: &'a Url,
     /// What opens it.
@@ -100,7 +94,7 @@ pub(super) async fn update(
     place: &GitSandbox<'_>,
     config: &GitConfig,
     folder: &Path,
-    wanted: &Wanted<'_>,
+    wanted: &FetchRequest<'_>,
     output: &mut Output,
     cancelled: &Cancelled<'_>,
 ) -> Result<Found, Failed> {
@@ -118,7 +112,7 @@ pub(super) async fn update(
         ));
     }
     if let Some(file) = &config.ca_file {
-        let bundle = authorities(file).map_err(StageError::from)?;
+        let bundle = with_system(file).map_err(StageError::from)?;
         let place = place.private("authorities.pem");
         script.files.push(("authorities.pem", bundle));
         settings.push_str(&format!("[http]\n\tsslCAInfo = {place}\n"));
@@ -164,7 +158,7 @@ pub(super) async fn update(
 pub(super) async fn look(
     place: &GitSandbox<'_>,
     folder: &Path,
-    wanted: &Wanted<'_>,
+    wanted: &FetchRequest<'_>,
     output: &mut Output,
     cancelled: &Cancelled<'_>,
 ) -> Result<Option<Found>, StageError> {
@@ -189,7 +183,7 @@ fn protocols(config: &GitConfig) -> &'static str {
     }
 }
 
-fn script<'a>(folder: &'a Path, wanted: &Wanted<'_>, mode: &str) -> Script<'a> {
+fn script<'a>(folder: &'a Path, wanted: &FetchRequest<'_>, mode: &str) -> Script<'a> {
     Script {
         text: include_str!("remote.sh"),
         arguments: vec![
@@ -206,7 +200,7 @@ fn script<'a>(folder: &'a Path, wanted: &Wanted<'_>, mode: &str) -> Script<'a> {
     }
 }
 
-fn missing(wanted: &Wanted<'_>) -> Failed {
+fn missing(wanted: &FetchRequest<'_>) -> Failed {
     let checkout = match wanted.checkout {
         "" => "HEAD",
         checkout => checkout,
@@ -251,11 +245,10 @@ pub(crate) fn authorization(token: &SecretString) -> SecretBytes {
 }
 
 /// The system's authorities and the operator's.
-fn authorities(file: &Path) -> std::io::Result<Zeroizing<Vec<u8>>> {
+fn with_system(file: &Path) -> std::io::Result<Zeroizing<Vec<u8>>> {
     const MAX: u64 = 8 << 20;
     let mut bundle = Vec::new();
-    let system = AUTHORITIES.iter().map(Path::new).find(|it| it.is_file());
-    for file in system.into_iter().chain([file]) {
+    for file in authorities::system_file().into_iter().chain([file]) {
         bundle.extend(aod_trees::read_regular(file, MAX)?);
         bundle.push(b'\n');
     }

@@ -8,7 +8,7 @@ use url::Url;
 use super::checkout;
 use super::failure::{GitError, Problem};
 use super::mirrors::{Failed, Mirrors};
-use super::remote::{Kind, Wanted};
+use super::remote::{FetchRequest, Kind};
 use super::submodules::Superproject;
 use crate::paths::SessionPaths;
 use crate::provision::{Cancelled, Output, Sandboxes, StageError};
@@ -109,7 +109,7 @@ impl Clones<'_> {
         let token = self.tokens.iter().find(|(of, _)| *of == index);
         let token = token.map(|(_, token)| token);
         let depth = resource.depth.or(config.depth).unwrap_or(0);
-        let wanted = Wanted {
+        let wanted = FetchRequest {
             url: &url,
             token,
             depth,

@@ -9,7 +9,7 @@ use super::checkout::FROM_MIRROR;
 use super::command::Script;
 use super::failure::Problem;
 use super::mirrors::{Failed, Mirrors};
-use super::remote::{Tail, Wanted};
+use super::remote::{FetchRequest, Tail};
 use crate::provision::{Cancelled, Output, Sandboxes, StageError, Step, execute};
 
 /// A skill that comes from a repository.
@@ -59,7 +59,7 @@ impl RepositorySkill<'_> {
         let url = Url::parse(url).map_err(|error| Problem::Other {
             said: error.to_string(),
         })?;
-        let wanted = Wanted {
+        let wanted = FetchRequest {
             url: &url,
             token: None,
             depth: 0,

@@ -11,7 +11,7 @@ use super::checkout::{self, FROM_MIRROR};
 use super::command::{GitSandbox, Script};
 use super::failure::Problem;
 use super::mirrors::{Failed, Mirrors};
-use super::remote::Wanted;
+use super::remote::FetchRequest;
 use crate::provision::{Cancelled, Output, StageError};
 
 /// The most of a repository, those of submodules included.
@@ -95,7 +95,7 @@ impl Superproject<'_> {
         cancelled: &Cancelled<'_>,
     ) -> Result<Vec<Listed>, Failed> {
         let is_same_host = url.origin() == self.url.origin();
-        let wanted = Wanted {
+        let wanted = FetchRequest {
             url,
             token: self.token.filter(|_| is_same_host),
             depth: 0,

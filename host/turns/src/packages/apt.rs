@@ -12,7 +12,7 @@ use aod_sandbox::{Mount, PrivateFile, SandboxSpec};
 use zeroize::Zeroizing;
 
 use super::build::Build;
-use super::wanted::DPKG_STATUS;
+use super::package_set::DPKG_STATUS;
 use crate::provision::{Cancelled, Output, StageError};
 
 /// Where apt keeps what it downloads, inside.

@@ -6,10 +6,11 @@ use aod_resources::{HOME_VARIABLE, PackageManager};
 use aod_sandbox::{Mount, Network, SandboxSpec};
 use zeroize::Zeroizing;
 
-use super::Wanted;
+use super::PackageSet;
 use super::apt;
 use super::layer::{self, PREFIX, PROGRAMS};
 use super::tools::Tools;
+use crate::authorities;
 use crate::network::SandboxNetwork;
 use crate::provision::{
     Cancelled, Installation, Output, SYSTEM_PROGRAMS, Sandboxes, StageError, Step, run_step,
@@ -18,14 +19,7 @@ use crate::provision::{
 /// What is only there while a layer is built.
 pub(super) const TEMPORARY: [&str; 3] = ["home", "work", "apt"];
 
-/// Certificates that the machine trusts, on systems of several kinds.
-const AUTHORITIES: [&str; 3] = [
-    "/etc/ssl/certs/ca-certificates.crt",
-    "/etc/pki/tls/certs/ca-bundle.crt",
-    "/etc/ssl/cert.pem",
-];
-
-/// Variables by which tools are told of these, since some bring certificates of their own.
+/// Variables by which tools are told whom the machine trusts, since some bring certificates of their own.
 const TRUST: [&str; 7] = [
     "SSL_CERT_FILE",
     "CURL_CA_BUNDLE",
@@ -59,7 +53,7 @@ impl Build<'_> {
     /// Installs all that is wanted.
     pub(super) async fn install(
         &self,
-        wanted: &Wanted,
+        wanted: &PackageSet,
         tools: &Tools,
         output: &mut Output,
         cancelled: &Cancelled<'_>,
@@ -107,9 +101,9 @@ impl Build<'_> {
         let mut set = |name: &str, value: String| {
             spec.env.push((name.to_owned(), Zeroizing::new(value)));
         };
-        if let Some(file) = AUTHORITIES.iter().find(|file| Path::new(file).is_file()) {
+        if let Some(file) = authorities::system_file() {
             for name in TRUST {
-                set(name, (*file).to_owned());
+                set(name, file.to_string_lossy().into_owned());
             }
         }
         for name in REGISTRIES {

@@ -7,8 +7,8 @@
 mod apt;
 mod build;
 mod layer;
+mod package_set;
 mod tools;
-mod wanted;
 
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
@@ -28,7 +28,7 @@ use crate::Error;
 use crate::provision::{Cancelled, Output, Sandboxes, StageError};
 
 pub(crate) use self::layer::Layer;
-pub(crate) use self::wanted::Wanted;
+pub(crate) use self::package_set::PackageSet;
 
 /// What is being built begins so; what an earlier process left half-done is never used.
 const STAGING: &str = ".staging-";
@@ -118,9 +118,8 @@ impl Packages {
     }
 
     /// The layer with these packages, if it is there. It counts as used now.
-    pub(crate) fn find(&self, wanted: &Wanted) -> Option<Layer> {
-        let tools = Tools::find(wanted).ok()?;
-        let key = wanted.key(&tools);
+    pub(crate) fn find(&self, wanted: &PackageSet) -> Option<Layer> {
+        let (_, key) = wanted.locate().ok()?;
         let _finding = self.finding.lock().unwrap_or_else(PoisonError::into_inner);
         let layer = self.open(&key)?;
         // Who cannot note it is told by what comes next.
@@ -131,13 +130,13 @@ impl Packages {
     pub(crate) async fn provide(
         &self,
         sandboxes: &Sandboxes,
-        wanted: &Wanted,
+        wanted: &PackageSet,
         output: &mut Output,
         cancelled: &Cancelled<'_>,
     ) -> Result<Layer, StageError> {
         let asked = Instant::now();
-        let tools = Tools::find(wanted).map_err(|error| StageError::Failed(error.to_string()))?;
-        let key = wanted.key(&tools);
+        let located = wanted.locate();
+        let (tools, key) = located.map_err(|error| StageError::Failed(error.to_string()))?;
         let known = self.known(&key);
         let guard = match known.building.try_lock() {
             Ok(guard) => guard,
@@ -170,7 +169,7 @@ impl Packages {
     async fn build(
         &self,
         sandboxes: &Sandboxes,
-        wanted: &Wanted,
+        wanted: &PackageSet,
         tools: &Tools,
         key: &str,
         output: &mut Output,
@@ -215,17 +214,16 @@ impl Packages {
     }
 
     /// What there is of the layer with these packages.
-    pub(crate) fn look(&self, wanted: &Wanted) -> PackageLayer {
+    pub(crate) fn look(&self, wanted: &PackageSet) -> PackageLayer {
         let mut told = PackageLayer {
             state: PackageLayerState::Missing,
             size_bytes: None,
             built_at: None,
             used_at: None,
         };
-        let Ok(tools) = Tools::find(wanted) else {
+        let Ok((_, key)) = wanted.locate() else {
             return told;
         };
-        let key = wanted.key(&tools);
         if let Some(Ok((record, used))) = self.open(&key).map(|layer| layer.record()) {
             told.state = PackageLayerState::Ready;
             told.size_bytes = Some(record.size_bytes);
@@ -243,12 +241,9 @@ impl Packages {
     }
 
     /// Removes layers that were not used for long, but none that is among `used`.
-    pub(crate) fn sweep(&self, used: &[Wanted]) {
-        let used = used.iter().filter_map(|wanted| {
-            let tools = Tools::find(wanted).ok()?;
-            Some(wanted.key(&tools))
-        });
-        let used: HashSet<String> = used.collect();
+    pub(crate) fn sweep(&self, used: &[PackageSet]) {
+        let used = used.iter().filter_map(|wanted| wanted.locate().ok());
+        let used: HashSet<String> = used.map(|(_, key)| key).collect();
         for (key, path) in self.folders() {
             if key.starts_with(STAGING) || used.contains(&key) {
                 continue;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use aod_resources::PackageManager;
 
-use super::Wanted;
+use super::PackageSet;
 use crate::provision::{Installation, SYSTEM_PROGRAMS};
 
 /// Where a package manager is.
@@ -90,7 +90,7 @@ const APT: [&str; 2] = ["apt-get", "dpkg-deb"];
 
 impl Tools {
     /// Looks for what is wanted, as sandboxes see it.
-    pub(super) fn find(wanted: &Wanted) -> Result<Self, MissingTool> {
+    pub(super) fn find(wanted: &PackageSet) -> Result<Self, MissingTool> {
         Self::find_with(wanted, &|program| {
             let node = Installation::node().on_host(program);
             let system = SYSTEM_PROGRAMS.iter();
@@ -102,7 +102,7 @@ impl Tools {
     }
 
     fn find_with(
-        wanted: &Wanted,
+        wanted: &PackageSet,
         look: &dyn Fn(&str) -> Option<PathBuf>,
     ) -> Result<Self, MissingTool> {
         let apt = APT.iter().find(|program| look(program).is_none());
@@ -157,7 +157,7 @@ impl Tools {
     }
 
     /// Whether apt has something to do.
-    pub(super) fn needs_apt(&self, wanted: &Wanted) -> bool {
+    pub(super) fn needs_apt(&self, wanted: &PackageSet) -> bool {
         let mut managers = wanted.lists();
         managers.any(|(manager, _)| manager == PackageManager::Apt)
             || !self.apt_packages().is_empty()
@@ -172,7 +172,7 @@ impl Tools {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::packages::wanted::tests::wanted;
+    use crate::packages::package_set::tests::wanted;
 
     fn find(manager: PackageManager, there: &[&str]) -> Result<Option<Tool>, String> {
         let wanted = wanted(&[(manager, &["x"])]).unwrap();

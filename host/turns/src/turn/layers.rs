@@ -6,7 +6,8 @@ use aod_resources::{Environment, PackageLayer};
 use uuid::Uuid;
 
 use super::Turns;
-use crate::packages::Wanted;
+use crate::packages::PackageSet;
+use crate::periodic::Periodic;
 use crate::{Error, Result};
 
 /// How often layers are looked at.
@@ -18,7 +19,7 @@ impl Turns {
     /// # Errors
     /// [`Error::Internal`].
     pub async fn package_layer(&self, environment: &Environment) -> Result<Option<PackageLayer>> {
-        let Some(wanted) = Wanted::of(environment) else {
+        let Some(wanted) = PackageSet::of(environment) else {
             return Ok(None);
         };
         let turns = self.clone();
@@ -40,18 +41,13 @@ pub(super) async fn sweep_now_and_then(turns: Turns) {
     if !turns.packages.is_swept() {
         return;
     }
-    let mut period = tokio::time::interval(PERIOD);
-    period.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    loop {
-        tokio::select! {
-            _ = period.tick() => {}
-            () = turns.shutdown.cancelled() => return,
-        }
+    let mut periodic = Periodic::new(PERIOD, turns.shutdown.clone());
+    while periodic.next().await {
         let mut used = Vec::new();
         for session in turns.busy_sessions() {
             // One that is gone by now needs none.
             if let Ok(record) = turns.store.session_record(session).await {
-                used.extend(record.environment.as_ref().and_then(Wanted::of));
+                used.extend(record.environment.as_ref().and_then(PackageSet::of));
             }
         }
         let turns = turns.clone();

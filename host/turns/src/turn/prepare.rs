@@ -24,9 +24,10 @@ use crate::Error;
 use crate::Seals;
 use crate::adapters::Chosen;
 use crate::git::{self, Clones};
+use crate::hex::hex;
 use crate::journal::Journal;
 use crate::network::{Bound, Brokered, SandboxNetwork, bind, broker, policy_of};
-use crate::packages::{Layer, Wanted};
+use crate::packages::{Layer, PackageSet};
 use crate::provision::{
     self, Cancelled, Installation, Output, ProvisionError, Readers, Setup, Stage, StageError,
     Stages, program,
@@ -244,7 +245,7 @@ impl Task<'_> {
             && !stages.is_done(Stage::ProvisionSetup)
             && provision::wants_setup(&self.session);
         let environment = self.session.environment.as_ref();
-        let wanted = environment.and_then(Wanted::of);
+        let wanted = environment.and_then(PackageSet::of);
         let layer = wanted.as_ref().and_then(|it| turns.packages.find(it));
         let has_packages = layer.is_some() || wanted.is_none();
         if let (Some(found), true, false) = (&found, has_packages, setup) {
@@ -572,10 +573,5 @@ fn fingerprint(seals: &Seals, chosen: &Chosen, secrets: &TurnSecrets, asked: &Va
     // Overwritten when it is dropped: it holds the secrets.
     let text = zeroize::Zeroizing::new(facts.to_string());
     let mac = seals.vault().mac("process", text.as_bytes());
-    mac.iter().fold(String::new(), |mut hex, byte| {
-        use std::fmt::Write as _;
-        // Writing to a string cannot fail.
-        let _ = write!(hex, "{byte:02x}");
-        hex
-    })
+    hex(mac.as_ref())
 }

@@ -29,12 +29,8 @@ impl Fold {
         let id = call.request_id.clone();
         let due = Due::after(at, call.deadline_ms);
         let CallAnswer { content, is_error } = call.default.clone();
-        let (asker, choices) = match call.kind {
-            HeldKind::Result => (Asker::Tool, Vec::new()),
-            HeldKind::Permission => (Asker::Permission, choices()),
-        };
-        let (told, mut noted) = match asker {
-            Asker::Tool => {
+        let (asker, choices, told, noted) = match call.kind {
+            HeldKind::Result => {
                 let request = ToolRequest {
                     request_id: call.request_id,
                     name: call.tool,
@@ -47,16 +43,19 @@ impl Fold {
                 };
                 let mut noted = serde_json::to_value(&request)?;
                 noted["kind"] = json!(QuestionKind::Tool);
-                (EventBody::ToolRequest(request), noted)
+                let told = EventBody::ToolRequest(request);
+                (Asker::Tool, Vec::new(), told, noted)
             }
-            _ => {
+            HeldKind::Permission => {
+                let choices = choices();
                 let question = permission(call, &choices)?;
                 let noted = question_value(&question);
-                (EventBody::PermissionRequest(question), noted)
+                let told = EventBody::PermissionRequest(question);
+                (Asker::Permission, choices, told, noted)
             }
         };
         if self.is_told() {
-            step.effects.push(Effect::Asked(id.clone(), noted.take()));
+            step.effects.push(Effect::Asked(id.clone(), noted));
         }
         self.tell(told, step)?;
         let asked = Asked::Pending {

@@ -122,6 +122,16 @@ impl Dialogue {
         self.now = time;
     }
 
+    /// Ends a question's wait, and says who had asked; none where it waits no more.
+    fn close(&mut self, question: &str, as_what: Asked) -> Option<Asker> {
+        let asked = self.questions.get_mut(question)?;
+        let Asked::Pending { asker, .. } = *asked else {
+            return None;
+        };
+        *asked = as_what;
+        Some(asker)
+    }
+
     /// An effect is on record.
     pub(super) fn done(&mut self) {
         self.done += 1;
@@ -280,17 +290,13 @@ impl Fold {
 
     /// A question needs no answer any more; one that has its answer is left as it is.
     pub(super) fn withdraw(&mut self, question: String, step: &mut Step<'_>) -> io::Result<()> {
-        let asked = self.dialogue.questions.get_mut(&question);
-        let Some(asked @ Asked::Pending { .. }) = asked else {
+        let Some(asker) = self.dialogue.close(&question, Asked::Dropped) else {
             return Ok(());
         };
-        let dropped = std::mem::replace(asked, Asked::Dropped);
         self.settled(&question, step);
         let request_id = question;
-        let told = match dropped {
-            Asked::Pending {
-                asker: Asker::Tool, ..
-            } => EventBody::ToolWithdrawn(ToolWithdrawn { request_id }),
+        let told = match asker {
+            Asker::Tool => EventBody::ToolWithdrawn(ToolWithdrawn { request_id }),
             _ => EventBody::PermissionWithdrawn(PermissionWithdrawn { request_id }),
         };
         self.tell(told, step)
@@ -358,11 +364,7 @@ impl Fold {
         let Ok(answer) = serde_json::from_slice::<aod_supervisor::Answer>(record.payload) else {
             return Ok(());
         };
-        let Some(asked @ Asked::Pending { .. }) = self.dialogue.questions.get_mut(&answer.question)
-        else {
-            return Ok(());
-        };
-        let Asked::Pending { asker, .. } = std::mem::replace(asked, Asked::Answered) else {
+        let Some(asker) = self.dialogue.close(&answer.question, Asked::Answered) else {
             return Ok(());
         };
         self.settled(&answer.question, step);

@@ -1,6 +1,5 @@
 //! What an environment wants installed, and the name of the layer that holds it.
 
-use std::fmt::Write as _;
 use std::path::Path;
 use std::time::SystemTime;
 
@@ -8,7 +7,8 @@ use aod_resources::{Environment, PackageManager};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-use super::tools::{Tool, Tools};
+use super::tools::{MissingTool, Tool, Tools};
+use crate::hex::hex;
 
 /// Raised when layers of before can no longer be used.
 const FORM: u32 = 1;
@@ -18,11 +18,11 @@ pub(super) const DPKG_STATUS: &str = "/var/lib/dpkg/status";
 /// Packages by manager, in the order in which they are installed. No list is empty, and each is
 /// sorted and has no name twice.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Wanted {
+pub(crate) struct PackageSet {
     lists: Vec<(PackageManager, Vec<String>)>,
 }
 
-impl Wanted {
+impl PackageSet {
     /// What an environment wants; nothing where it names no package.
     pub(crate) fn of(environment: &Environment) -> Option<Self> {
         use PackageManager::{Apt, Cargo, Gem, Go, Npm, Pip};
@@ -45,8 +45,15 @@ impl Wanted {
             .map(|(manager, names)| (*manager, names.as_slice()))
     }
 
+    /// What it is installed with here, and the name of the layer that this gives.
+    pub(super) fn locate(&self) -> Result<(Tools, String), MissingTool> {
+        let tools = Tools::find(self)?;
+        let key = self.key(&tools);
+        Ok((tools, key))
+    }
+
     /// The name of the layer: what is wanted, and of the base system what the layer rests on.
-    pub(super) fn key(&self, tools: &Tools) -> String {
+    fn key(&self, tools: &Tools) -> String {
         let rests_on: Vec<Value> = self
             .lists()
             .map(|(manager, _)| match tools.of(manager) {
@@ -68,11 +75,7 @@ impl Wanted {
             status,
         ]);
         let hash = Sha256::digest(facts.to_string().as_bytes());
-        hash.iter().take(16).fold(String::new(), |mut hex, byte| {
-            // Writing to a string cannot fail.
-            let _ = write!(hex, "{byte:02x}");
-            hex
-        })
+        hex(&hash[..16])
     }
 }
 
@@ -94,7 +97,7 @@ fn changed(path: &Path) -> Option<(u128, u64)> {
 pub(super) mod tests {
     use super::*;
 
-    pub(crate) fn wanted(lists: &[(PackageManager, &[&str])]) -> Option<Wanted> {
+    pub(crate) fn wanted(lists: &[(PackageManager, &[&str])]) -> Option<PackageSet> {
         let packages: indexmap::IndexMap<_, Vec<String>> = lists
             .iter()
             .map(|(manager, names)| (*manager, names.iter().map(|&name| name.into()).collect()))
@@ -105,7 +108,7 @@ pub(super) mod tests {
             "created_at": aod_resources::Timestamp::now(),
             "updated_at": aod_resources::Timestamp::now(),
         });
-        Wanted::of(&serde_json::from_value(environment).unwrap())
+        PackageSet::of(&serde_json::from_value(environment).unwrap())
     }
 
     #[test]
