@@ -172,10 +172,8 @@ impl Client {
         }
         let listed: Listing<Identified> = self.get("/sessions").await?;
         let start = text.to_ascii_lowercase();
-        let mut found = listed.data.iter().map(|session| session.id);
-        let mut found = found
-            .by_ref()
-            .filter(|id| id.to_string().starts_with(&start));
+        let all = listed.data.iter().map(|session| session.id);
+        let mut found = all.filter(|id| id.to_string().starts_with(&start));
         match (found.next(), found.next()) {
             (Some(id), None) => Ok(id),
             (Some(_), Some(_)) => bail!("more than one session's id begins with {text}"),

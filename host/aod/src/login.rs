@@ -11,10 +11,7 @@ use crate::output::outln;
 /// Prints a link that is good once, for two minutes, on the server's own machine.
 pub(crate) fn run() -> Result<ExitCode> {
     let client = Client::from_env()?;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
-    let made = runtime.block_on(client.json(Method::POST, "/login/codes", None))?;
+    let made = crate::client::blocking(client.json(Method::POST, "/login/codes", None))?;
     let code = made["code"]
         .as_str()
         .context("the server gave no code: is it of this version?")?;

@@ -6,8 +6,11 @@ mod environments;
 
 use anyhow::{Context as _, Result};
 use reqwest::Method;
+use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use uuid::Uuid;
+
+use self::definition::{changes, set};
 
 pub(crate) use self::agents::AgentCommand;
 pub(crate) use self::environments::EnvironmentCommand;
@@ -31,10 +34,22 @@ const ENVIRONMENTS: Collection = Collection {
 };
 
 impl Collection {
-    /// All that are not archived, as the server has them.
-    async fn list(self, client: &Client) -> Result<Vec<Value>> {
+    /// Prints all that are not archived: as the server has them, or as a table.
+    async fn list<T: DeserializeOwned>(
+        self,
+        client: &Client,
+        json: bool,
+        table: fn(&[T]) -> String,
+    ) -> Result<()> {
         let listed: Listing<Value> = client.get(self.path).await?;
-        Ok(listed.data)
+        match json {
+            true => outln!("{}", serde_json::to_string_pretty(&listed.data)?)?,
+            false => {
+                let listed: Vec<T> = serde_json::from_value(Value::Array(listed.data))?;
+                crate::output::write(format_args!("{}", table(&listed)))?;
+            }
+        }
+        Ok(())
     }
 
     async fn show(self, client: &Client, id: Uuid) -> Result<()> {
@@ -57,7 +72,16 @@ impl Collection {
 
     /// Changes one. Where the fields do not say which version they change, it is the one that is
     /// there now.
-    async fn update(self, client: &Client, id: Uuid, mut fields: Fields, json: bool) -> Result<()> {
+    async fn update(
+        self,
+        client: &Client,
+        id: Uuid,
+        fields: Fields,
+        version: Option<i64>,
+        json: bool,
+    ) -> Result<()> {
+        let mut fields = changes(fields)?;
+        set(&mut fields, "version", version)?;
         let path = format!("{}/{id}", self.path);
         if !fields.contains_key("version") {
             let now = client.json(Method::GET, &path, None).await?;

@@ -91,14 +91,12 @@ impl View {
             // Stages are over when the CLI says its first word, and what it says is told better
             // by the normalized events.
             let mut show = |message: &Message| -> Seen {
-                let is_begun = kind(&message.data)? == "turn_start";
-                if !is_begun && kind(&message.data)? == "stage" {
-                    screen.native(&message.data)?;
+                match kind(&message.data)?.as_str() {
+                    "turn_start" => return Ok(ControlFlow::Break(())),
+                    "stage" => screen.native(&message.data)?,
+                    _ => {}
                 }
-                Ok(match is_begun {
-                    true => ControlFlow::Break(()),
-                    false => ControlFlow::Continue(()),
-                })
+                Ok(ControlFlow::Continue(()))
             };
             watch
                 .until_end(StreamKind::Native, None, which.turn, &mut show)
@@ -113,7 +111,7 @@ impl View {
                 return Ok(ControlFlow::Continue(()));
             }
             match self.json {
-                true if event.body.kind().ends_with(".delta") && !self.deltas => {}
+                true if is_piece(&event) && !self.deltas => {}
                 true => outln!("{}", message.data)?,
                 false => screen.event(&event)?,
             }
@@ -124,6 +122,11 @@ impl View {
             .await?;
         Ok(screen.end_words()?)
     }
+}
+
+/// Whether an event is a piece of what is told once more as a whole.
+pub(crate) fn is_piece(event: &Event) -> bool {
+    event.body.kind().ends_with(".delta")
 }
 
 /// Whether an event is of a turn that follows.
@@ -149,7 +152,8 @@ fn told(session: &Session) -> std::io::Result<()> {
     outln!("{}", json!({"type": "session", "session": session}))
 }
 
-fn result(session: &Session) -> Option<TurnResult> {
+/// A session's result, if it has one.
+pub(crate) fn result(session: &Session) -> Option<TurnResult> {
     serde_json::from_value(session.result.clone()?).ok()
 }
 

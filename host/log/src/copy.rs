@@ -113,12 +113,8 @@ fn copy_file(file: &File, path: &Path, target: &Path, bytes: u64) -> Result<()> 
         .mode(0o600)
         .open(target)
         .map_err(Error::io("make", target))?;
-    // A descriptor of its own, and so a place of its own.
-    let source = File::open(format!(
-        "/proc/self/fd/{}",
-        std::os::fd::AsRawFd::as_raw_fd(file)
-    ));
-    let mut source = source.map_err(Error::io("open", path))?.take(bytes);
+    // Nobody has read on in it: headers and records are read by their places.
+    let mut source = file.take(bytes);
     let copied = io::copy(&mut source, &mut copy).map_err(Error::io("copy", path))?;
     if copied < bytes {
         let short = io::Error::from(io::ErrorKind::UnexpectedEof);

@@ -3,19 +3,12 @@
 use aod_resources::{
     Checkpoint, ForkedFrom, NewFork, Secrets, Session, Status, Timestamp, TurnChanges,
 };
-use aod_store::{Ask, ForkOrigin, SealedKind, SealedValue, Submitted, VersionRef};
+use aod_store::{Ask, ForkOrigin, SESSION_SECRETS, SealedValue, Submitted, VersionRef};
 use uuid::Uuid;
 
 use crate::accepted::{Accepted, Created, Idempotent, read_answer};
 use crate::prompts::Asked;
 use crate::{Error, Result, Sessions};
-
-/// The sealed values that belong to a session.
-const SECRETS: [SealedKind; 3] = [
-    SealedKind::SessionVariable,
-    SealedKind::SetupVariable,
-    SealedKind::RepositoryToken,
-];
 
 impl Sessions {
     /// Makes a new session of what another was at the end of one of its turns, and starts its first
@@ -57,15 +50,8 @@ impl Sessions {
     /// Refuses what could not be created now: as early as that is known.
     async fn check_usable(&self, owner: Uuid, session: &Session) -> Result<()> {
         self.runtimes.check(&session.runtime, &session.model)?;
-        let counts = self.store.session_counts(Some(owner)).await?;
-        let active = u32::try_from(counts.pending + counts.running).unwrap_or(u32::MAX);
-        match active >= self.active_limit {
-            true => Err(Error::ActiveLimit {
-                limit: self.active_limit,
-                active,
-            }),
-            false => Ok(()),
-        }
+        let limit = self.active_limit;
+        Ok(self.store.check_active_limit(owner, limit).await?)
     }
 
     /// What a turn has changed in its session's workspace; the last one that has ended where nothing
@@ -207,7 +193,7 @@ impl Sessions {
     /// A session's secrets, sealed to another one: a sealed value opens only where it belongs.
     async fn secrets_for(&self, owner: Uuid, from: Uuid, to: Uuid) -> Result<Vec<SealedValue>> {
         let mut sealed = Vec::new();
-        for kind in SECRETS {
+        for &kind in SESSION_SECRETS {
             let mut secrets = Secrets::new();
             for record in self.store.list_sealed(owner, kind, from).await? {
                 let secret = self.seals.open(&record)?;

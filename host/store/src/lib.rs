@@ -51,7 +51,7 @@ pub use migrate::SCHEMA_VERSION;
 pub use queue::{Dequeued, NewQueued};
 pub use sealed::{SealedKey, SealedKind, SealedRecord, SealedValue, SecretsUpdate};
 pub use sessions::{
-    ForkOrigin, NewSession, SessionFilter, SessionRecord, StatusCounts, VersionRef,
+    ForkOrigin, NewSession, SESSION_SECRETS, SessionFilter, SessionRecord, StatusCounts, VersionRef,
 };
 pub use tokens::{NewToken, Token, TokenOwner};
 pub use turns::{Ask, NewTurn, StopRequest, TurnEnd, TurnRecord, Unsettled};

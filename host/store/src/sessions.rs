@@ -150,13 +150,23 @@ pub struct StatusCounts {
     pub terminated: u64,
 }
 
-pub(crate) const SESSION_SECRETS: &[SealedKind] = &[
+/// The kinds of sealed values that belong to a session.
+pub const SESSION_SECRETS: &[SealedKind] = &[
     SealedKind::SessionVariable,
     SealedKind::SetupVariable,
     SealedKind::RepositoryToken,
 ];
 
 impl Store {
+    /// Whether the owner may have one more active session.
+    ///
+    /// # Errors
+    /// [`Error::ActiveLimit`] where not.
+    pub async fn check_active_limit(&self, owner: Uuid, limit: u32) -> Result<()> {
+        self.read(move |db| check_limit(db, owner, Some(limit)))
+            .await
+    }
+
     /// Adds a session, pending, with its first turn and its sealed values.
     ///
     /// # Errors
@@ -329,11 +339,11 @@ impl Store {
                 .query_row((Id(id), Id(owner)), session_from_row)
                 .optional()?
                 .ok_or_else(|| Error::not_found("session", id))?;
-            let before = (session.title.clone(), session.metadata.clone());
+            let (title, metadata) = (session.title.clone(), session.metadata.clone());
             if let Err(refused) = change(&mut session) {
                 return Ok(Err(refused));
             }
-            if before == (session.title.clone(), session.metadata.clone()) {
+            if session.title == title && session.metadata == metadata {
                 return Ok(Ok(session));
             }
             let changed = db

@@ -14,6 +14,7 @@ use crate::client::{Client, EventPage, Listing, Message, StreamKind};
 use crate::output::outln;
 use crate::signals::Stops;
 use crate::terminal::{Screen, Show, short};
+use crate::turn::is_piece;
 use crate::watch::{Seen, Watch};
 
 /// The most events of a page.
@@ -114,7 +115,7 @@ impl Logs {
     fn show(&self, data: &str, screen: &mut Screen, prompts: &[Turn]) -> Result<String> {
         let event = Event::from_json(data)?;
         if self.json {
-            if self.deltas || !event.body.kind().ends_with(".delta") {
+            if self.deltas || !is_piece(&event) {
                 outln!("{data}")?;
             }
             return Ok(event.id.to_string());

@@ -3,7 +3,6 @@
 use std::fmt::Write as _;
 
 use anyhow::Result;
-use aod_resources::event::TurnResult;
 use aod_resources::{Session, Turn};
 use reqwest::Method;
 
@@ -99,9 +98,7 @@ fn shown(session: &Session, turns: &[Turn]) -> String {
             &format!("{word:<12}{prompt}"),
         );
     }
-    let result = session.result.clone();
-    let result: Option<TurnResult> = result.and_then(|it| serde_json::from_value(it).ok());
-    if let Some(answer) = result.and_then(|result| result.text) {
+    if let Some(answer) = crate::turn::result(session).and_then(|result| result.text) {
         let _ = write!(text, "\n{}\n", answer.trim_end());
     }
     text

@@ -7,15 +7,13 @@ use anyhow::{Result, ensure};
 use aod_resources::Agent;
 use clap::Subcommand;
 use clap_complete::engine::ArgValueCandidates;
-use serde_json::Value;
 use uuid::Uuid;
 
-use super::definition::{Source, changes, merge, read, set};
+use super::definition::{Source, merge, read, set};
 use super::{AGENTS, Fields};
 use crate::ask::{pairs, scalar};
 use crate::client::Client;
 use crate::complete;
-use crate::output::outln;
 use crate::terminal::{Sink, Table};
 
 #[derive(Debug, Subcommand)]
@@ -150,17 +148,7 @@ impl AgentCommand {
 
     async fn carry_out(self, client: &Client) -> Result<()> {
         match self {
-            Self::Ls { json } => {
-                let agents = AGENTS.list(client).await?;
-                match json {
-                    true => outln!("{}", serde_json::to_string_pretty(&agents)?)?,
-                    false => {
-                        let agents: Vec<Agent> = serde_json::from_value(Value::Array(agents))?;
-                        crate::output::write(format_args!("{}", table(&agents)))?;
-                    }
-                }
-                Ok(())
-            }
+            Self::Ls { json } => AGENTS.list(client, json, table).await,
             Self::Show { target } => AGENTS.show(client, target.agent).await,
             Self::Create { definition, json } => {
                 let mut fields = definition.fields()?;
@@ -185,9 +173,10 @@ impl AgentCommand {
                 version,
                 json,
             } => {
-                let mut fields = changes(definition.fields()?)?;
-                set(&mut fields, "version", version)?;
-                AGENTS.update(client, target.agent, fields, json).await
+                let fields = definition.fields()?;
+                AGENTS
+                    .update(client, target.agent, fields, version, json)
+                    .await
             }
             Self::Versions { target } => AGENTS.versions(client, target.agent).await,
             Self::Archive { target } => AGENTS.archive(client, target.agent).await,

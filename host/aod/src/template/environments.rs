@@ -11,12 +11,11 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::definition::{Source, changes, merge, read, set};
+use super::definition::{Source, merge, read, set};
 use super::{ENVIRONMENTS, Fields};
 use crate::ask::pairs;
 use crate::client::Client;
 use crate::complete;
-use crate::output::outln;
 use crate::terminal::{Sink, Table};
 
 #[derive(Debug, Subcommand)]
@@ -162,17 +161,7 @@ impl EnvironmentCommand {
 
     async fn carry_out(self, client: &Client) -> Result<()> {
         match self {
-            Self::Ls { json } => {
-                let listed = ENVIRONMENTS.list(client).await?;
-                match json {
-                    true => outln!("{}", serde_json::to_string_pretty(&listed)?)?,
-                    false => {
-                        let listed: Vec<Environment> = serde_json::from_value(listed.into())?;
-                        crate::output::write(format_args!("{}", table(&listed)))?;
-                    }
-                }
-                Ok(())
-            }
+            Self::Ls { json } => ENVIRONMENTS.list(client, json, table).await,
             Self::Show { target } => ENVIRONMENTS.show(client, target.environment).await,
             Self::Create { definition, json } => {
                 let mut fields = definition.fields()?;
@@ -190,10 +179,9 @@ impl EnvironmentCommand {
                 version,
                 json,
             } => {
-                let mut fields = changes(definition.fields()?)?;
-                set(&mut fields, "version", version)?;
+                let fields = definition.fields()?;
                 ENVIRONMENTS
-                    .update(client, target.environment, fields, json)
+                    .update(client, target.environment, fields, version, json)
                     .await
             }
             Self::Versions { target } => ENVIRONMENTS.versions(client, target.environment).await,

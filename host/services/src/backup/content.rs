@@ -19,6 +19,14 @@ pub(super) fn io_error<'a>(
     }
 }
 
+/// Whether nothing is there, or an empty folder.
+pub(super) fn is_free(path: &Path) -> bool {
+    match fs::read_dir(path) {
+        Ok(mut entries) => entries.next().is_none(),
+        Err(error) => error.kind() == io::ErrorKind::NotFound,
+    }
+}
+
 /// Makes a folder that its owner alone may enter.
 pub(super) fn private_folder(path: &Path) -> Result<(), BackupError> {
     DirBuilder::new()

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
 
-use super::content::{io_error, make, private_folder};
+use super::content::{io_error, is_free, make, private_folder};
 use super::{BackupError, MANIFEST, Manifest, SUMS};
 
 /// Locked for as long as a backup is being taken; what has it is no backup.
@@ -25,11 +25,8 @@ impl Draft {
     /// Begins anew, also where an earlier try was cut short.
     pub(super) fn begin(target: &Path) -> Result<Self, BackupError> {
         let target = std::path::absolute(target).map_err(io_error("find", target))?;
-        let is_free = match fs::read_dir(&target) {
-            Ok(mut entries) => entries.next().is_none(),
-            Err(error) => error.kind() == io::ErrorKind::NotFound,
-        };
-        let Some(name) = target.file_name().filter(|_| is_free) else {
+        let name = target.file_name().filter(|_| is_free(&target));
+        let Some(name) = name else {
             return Err(BackupError::NotEmpty(target));
         };
         let mut partial = OsString::from(name);

@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io::{self, BufRead as _, BufReader};
 use std::path::{Component, Path, PathBuf};
 
-use super::content::{io_error, make, private_folder};
+use super::content::{io_error, is_free, make, private_folder};
 use super::draft::{Summed, sum_of};
 use super::{BackupError, FORMAT, MANIFEST, Manifest, SUMS};
 use crate::Paths;
@@ -30,11 +30,7 @@ pub struct Restored {
 pub fn restore(from: &Path, data: &Path) -> Result<Restored, BackupError> {
     let manifest = read_manifest(from)?;
     check_sums(from, &manifest)?;
-    let is_free = match fs::read_dir(data) {
-        Ok(mut entries) => entries.next().is_none(),
-        Err(error) => error.kind() == io::ErrorKind::NotFound,
-    };
-    if !is_free {
+    if !is_free(data) {
         return Err(BackupError::NotEmpty(data.to_owned()));
     }
     private_folder(data)?;
