@@ -2,7 +2,7 @@
 
 import { render } from "preact";
 import { useEffect } from "preact/hooks";
-import { forget, get, logIn, logOut, offlineSince, refused, request, shareToken, token } from "./lib/api";
+import { forget, logIn, logOut, offlineSince, refused, request, shareToken, token } from "./lib/api";
 import { second } from "./lib/format";
 import { go, reread, route } from "./lib/router";
 import { asking, followSessions, forgetSessions } from "./lib/sessions";
@@ -152,7 +152,7 @@ async function start(): Promise<void> {
   await shareToken();
   if (token.value) {
     // A token of an earlier visit may have been revoked.
-    void get("/runtimes").then(() => readRuntimes()).catch(() => undefined);
+    void readRuntimes().catch(() => undefined);
   }
   takeSlot();
   initKeys();
