@@ -152,6 +152,13 @@ impl Settings {
     }
 }
 
+impl Settings {
+    /// Whether environments may have a network device for programs that know no proxy.
+    pub(crate) fn raw_egress(&self) -> aod_turns::RawEgress {
+        self.egress.raw()
+    }
+}
+
 /// A file of the release folder, in which the program stands.
 fn beside_program(name: &str) -> Option<PathBuf> {
     let file = std::env::current_exe().ok()?.parent()?.join(name);

@@ -42,6 +42,7 @@ impl State {
 pub(crate) fn run(settings: &Settings, json: bool) -> Result<ExitCode> {
     let mut findings = Vec::new();
     sandbox(settings, &mut findings);
+    findings.push(raw_egress(settings));
     listening(settings, &mut findings);
     findings.push(program(
         "node",
@@ -145,6 +146,56 @@ fn disk_bound(data: &Path, most: Option<u64>, check: aod_sandbox::Check) -> aod_
             detail: format!("an agent can fill {whose}: home and workspace have no limit"),
             fix: Some("set `sandbox.disk`".to_owned()),
             ..check
+        },
+    }
+}
+
+/// Whether environments can have a network device for programs that know no proxy.
+fn raw_egress(settings: &Settings) -> Finding {
+    use aod_turns::RawEgress;
+    let finding = |state, detail: &str, fix: Option<&str>| Finding {
+        what: "raw egress".to_owned(),
+        state,
+        detail: detail.to_owned(),
+        fix: fix.map(str::to_owned),
+    };
+    let tun = || {
+        std::fs::OpenOptions::new()
+            .read(true)
+            .write(true)
+            .open("/dev/net/tun")
+    };
+    match settings.raw_egress() {
+        RawEgress::Off => finding(
+            State::Ok,
+            "off: environments with `networking.raw` fail, and programs reach the network by the \
+             proxy alone",
+            None,
+        ),
+        _ if settings.shares_network() => finding(
+            State::Ok,
+            "of no use: sandboxes have the host's network",
+            None,
+        ),
+        RawEgress::Missing => finding(
+            State::Missing,
+            "`passt`, which comes with `pasta`, was not found: environments with `networking.raw` \
+             fail",
+            Some("apt install passt"),
+        ),
+        RawEgress::Passt(program) => match tun() {
+            Ok(_) => finding(State::Ok, &format!("by {}", program.display()), None),
+            Err(error) => finding(
+                State::Missing,
+                &format!(
+                    "/dev/net/tun cannot be opened ({error}): environments with `networking.raw` \
+                     fail"
+                ),
+                Some(
+                    "modprobe tun; chmod 666 /dev/net/tun; in a container, start it with `--device \
+                     /dev/net/tun`",
+                ),
+            ),
         },
     }
 }

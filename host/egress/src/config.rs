@@ -1,7 +1,8 @@
 //! What the program is told.
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::path::PathBuf;
 
 use aod_launch::SecretBytes;
 use serde::{Deserialize, Serialize};
@@ -42,6 +43,22 @@ pub enum Service {
     Gateway(Gateway),
     /// Tools are offered, at [`crate::TOOLS_PATH`].
     Tools(ToolServer),
+    /// Questions for names are answered, over UDP (RFC 1035): for addresses, and for names that the
+    /// policy lets through.
+    Resolver,
+    /// Not a socket but a network device: packets to where the policy allows them are passed on.
+    Packets(Packets),
+}
+
+/// How packets are passed on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Packets {
+    /// The `passt` program, which makes connections of this machine's of them: absolute.
+    pub program: PathBuf,
+    /// The sandbox's address. Packets from elsewhere are dropped.
+    pub v4: Ipv4Addr,
+    /// Its address of IPv6.
+    pub v6: Ipv6Addr,
 }
 
 /// A name that leads to an address of the operator's choice.

@@ -22,17 +22,24 @@
 //!   until its starter says what is answered ([`aod_launch::CallReport`]). A gateway with a
 //!   [`ToolPolicy`] looks at calls of the MCP server behind it in the same way.
 //!
+//! - [`Service::Packets`] is a network device for programs that know no proxy, and
+//!   [`Service::Resolver`] resolves names for them. Each packet is looked at ([`packet`]): those to
+//!   addresses that the [`Policy`] allows go to `passt`, which makes connections of them, and all
+//!   others are refused.
+//!
 //! What it refuses it reports to its starter, a [`Report`] a line on stdout.
 
 mod address;
 mod config;
 mod interception;
+pub mod packet;
 mod policy;
+pub mod question;
 mod report;
 mod tools;
 
 pub use address::{is_own, is_public};
-pub use config::{Config, Credential, Gateway, MappedHost, Sent, Service, Upstream};
+pub use config::{Config, Credential, Gateway, MappedHost, Packets, Sent, Service, Upstream};
 pub use interception::{BoundCredential, HostError, HostPort, Interception};
 pub use policy::{Policy, Refusal, Target, host_name};
 pub use report::{Outcome, Report};

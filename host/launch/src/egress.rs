@@ -14,7 +14,7 @@ use crate::data::ABOVE;
 use crate::start::start_with;
 use crate::{
     Flag, Input, KillRoute, Launch, Output, PolledLimits, Process, SecretBytes, SignalRoute,
-    StartOptions,
+    StartOptions, Tunnel,
 };
 
 /// The descriptor under which the server finds the [`Flag`] that says whether the command may use
@@ -36,8 +36,8 @@ const MAX_REPLIES: usize = 64 << 20;
 /// A command's only way out of its own network namespace: sockets that listen inside, and a program
 /// outside that serves them.
 ///
-/// The program is started when somebody connects, by whoever started the command, and ends when
-/// nobody has been connected for a while, so that a command without network traffic costs nothing.
+/// The program is started when somebody connects, or sends a packet by the [`Tunnel`], by whoever
+/// started the command, and ends when nobody has been connected for a while, so that a command without network traffic costs nothing.
 /// It reads its configuration from stdin, has the sockets as descriptors from [`FIRST_SOCKET`] on,
 /// the flag as [`IN_USE_FLAG`] and a pipe of what its starter tells it as [`REPLIES`], and may write
 /// lines to stdout, which are for the starter.
@@ -51,6 +51,10 @@ pub struct Egress {
     pub block_fd: i32,
     /// Where it listens, inside.
     pub listen: Vec<SocketAddrV4>,
+    /// A device for programs that know no proxy. Its descriptors stand behind those of
+    /// [`Egress::listen`]: first the resolver's, then the device's.
+    #[serde(default)]
+    pub tunnel: Option<Tunnel>,
     /// The program that serves the sockets: absolute.
     pub program: PathBuf,
     /// What it reads from stdin. It may hold secrets.

@@ -14,6 +14,9 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec};
 
+use crate::Tunnel;
+use crate::tunnel::{self, Device};
+
 /// How long the launcher may take to make its namespaces.
 const PATIENCE: Duration = Duration::from_secs(20);
 /// The longest message of a launcher, in bytes.
@@ -32,12 +35,14 @@ pub(crate) struct Handshake {
 }
 
 impl Handshake {
-    /// Opens sockets that listen at `addresses` in the namespace, in their order, and lets the
-    /// launcher go on. `launcher` is the id of the process that was started.
+    /// Opens sockets that listen at `addresses` in the namespace, in their order, and those of a
+    /// tunnel behind them, and lets the launcher go on. `launcher` is the id of the process that was
+    /// started.
     pub(crate) fn listen(
         mut self,
         launcher: u32,
         addresses: &[SocketAddrV4],
+        tunnel: Option<&Tunnel>,
     ) -> io::Result<Vec<OwnedFd>> {
         let inside = read_pid(&self.info)?;
         let namespace = File::open(format!("/proc/{inside}/ns/net"))?;
@@ -46,7 +51,7 @@ impl Handshake {
         if parent_of(inside)? != launcher || is_own(&namespace)? {
             return Err(io::Error::other("the sandbox ended before it had begun"));
         }
-        let sockets = open_inside(&namespace, addresses)?;
+        let sockets = open_inside(&namespace, addresses, tunnel)?;
         self.block.write_all(b"\n")?;
         Ok(sockets)
     }
@@ -109,8 +114,12 @@ fn is_own(namespace: &File) -> io::Result<bool> {
     Ok((own.dev(), own.ino()) == (other.dev(), other.ino()))
 }
 
-/// Opens listening sockets in a network namespace.
-fn open_inside(namespace: &File, addresses: &[SocketAddrV4]) -> io::Result<Vec<OwnedFd>> {
+/// Opens listening sockets, and a tunnel's, in a network namespace.
+fn open_inside(
+    namespace: &File,
+    addresses: &[SocketAddrV4],
+    tunnel: Option<&Tunnel>,
+) -> io::Result<Vec<OwnedFd>> {
     // SAFETY: the descriptor is open; the answer is a new descriptor of this process.
     let owner = unsafe {
         let fd = libc::ioctl(namespace.as_raw_fd(), NS_GET_USERNS);
@@ -120,6 +129,8 @@ fn open_inside(namespace: &File, addresses: &[SocketAddrV4]) -> io::Result<Vec<O
         OwnedFd::from_raw_fd(fd)
     };
     let addresses: Vec<libc::sockaddr_in> = addresses.iter().map(internet).collect();
+    let device = tunnel.map(Device::new);
+    let wanted = addresses.len() + device.as_ref().map_or(0, |_| tunnel::DESCRIPTORS);
     let (reader, writer) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
     let mut reader = File::from(reader);
     // SAFETY: the child has a copy of this thread's memory and the same descriptor table. It makes
@@ -132,6 +143,7 @@ fn open_inside(namespace: &File, addresses: &[SocketAddrV4]) -> io::Result<Vec<O
                 namespace.as_raw_fd(),
                 owner.as_raw_fd(),
                 &addresses,
+                device.as_ref(),
                 writer.as_raw_fd(),
             );
         }
@@ -148,11 +160,15 @@ fn open_inside(namespace: &File, addresses: &[SocketAddrV4]) -> io::Result<Vec<O
         .chunks_exact(4)
         .map(|bytes| i32::from_ne_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]))
         .collect();
-    let mut sockets = Vec::with_capacity(addresses.len());
+    let mut sockets = Vec::with_capacity(wanted);
     let mut failure = None;
-    for number in numbers {
+    for (at, number) in numbers.into_iter().enumerate() {
         if number < 0 {
-            failure = Some(io::Error::from_raw_os_error(-number));
+            let error = io::Error::from_raw_os_error(-number);
+            failure = Some(match at < addresses.len() {
+                true => error,
+                false => tunnel::failure(at - addresses.len(), error),
+            });
         } else {
             // SAFETY: the child opened it in the table that this process has, and told it once.
             sockets.push(unsafe { OwnedFd::from_raw_fd(number) });
@@ -160,7 +176,7 @@ fn open_inside(namespace: &File, addresses: &[SocketAddrV4]) -> io::Result<Vec<O
     }
     match failure {
         Some(error) => Err(error),
-        None if sockets.len() == addresses.len() => Ok(sockets),
+        None if sockets.len() == wanted => Ok(sockets),
         None => Err(io::Error::other("the helper in the sandbox's network died")),
     }
 }
@@ -177,7 +193,7 @@ fn wait_for(child: libc::c_long) -> io::Result<()> {
     }
 }
 
-fn internet(address: &SocketAddrV4) -> libc::sockaddr_in {
+pub(crate) fn internet(address: &SocketAddrV4) -> libc::sockaddr_in {
     libc::sockaddr_in {
         // The constant fits: it is 2.
         sin_family: libc::AF_INET as libc::sa_family_t,
@@ -194,6 +210,7 @@ unsafe fn listen_and_exit(
     namespace: RawFd,
     owner: RawFd,
     addresses: &[libc::sockaddr_in],
+    device: Option<&Device>,
     report: RawFd,
 ) -> ! {
     // SAFETY: system calls on descriptors and memory that the parent prepared; nothing allocates.
@@ -215,6 +232,15 @@ unsafe fn listen_and_exit(
             tell(report, number);
             if number < 0 {
                 libc::_exit(1);
+            }
+        }
+        if let Some(device) = device {
+            for open in [Device::resolver, Device::open] {
+                let number = open(device);
+                tell(report, number);
+                if number < 0 {
+                    libc::_exit(1);
+                }
             }
         }
         libc::_exit(0);

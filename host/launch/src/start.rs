@@ -172,7 +172,7 @@ pub(crate) fn start_with(
         None => {
             if let (Some(egress), Some(handshake)) = (&launch.egress, handshake) {
                 let sockets = handshake
-                    .listen(process.id(), &egress.listen)
+                    .listen(process.id(), &egress.listen, egress.tunnel.as_ref())
                     .map_err(|error| with_last_words(error, &mut process, &pipes))
                     .map_err(failed("open the sandbox's network"))?;
                 let server = EgressServer::new(egress, sockets).map_err(failed("make a flag"))?;

@@ -150,6 +150,10 @@ pub struct Networking {
     #[serde(default, skip_serializing_if = "is_false")]
     #[schema(required = false)]
     pub allow_mcp_servers: bool,
+    /// Whether programs that know no proxy reach the internet, too, where the operator lets them.
+    #[serde(default, skip_serializing_if = "is_false")]
+    #[schema(required = false)]
+    pub raw: bool,
 }
 
 #[allow(
@@ -176,6 +180,7 @@ impl Default for Networking {
             allowed_hosts: Vec::new(),
             allow_package_managers: false,
             allow_mcp_servers: false,
+            raw: false,
         }
     }
 }

@@ -26,6 +26,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     });
     let egress = Egress {
         listen: vec!["127.0.0.1:61080".parse()?],
+        tunnel: None,
         program: "/nobody/connects".into(),
         config: Vec::new().into(),
     };

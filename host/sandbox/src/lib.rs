@@ -55,7 +55,7 @@ mod spec;
 
 use std::path::{Path, PathBuf};
 
-pub use aod_launch::{EnvVar, Launch, LimitExceeded, PolledLimits, SecretBytes};
+pub use aod_launch::{EnvVar, Launch, LimitExceeded, PolledLimits, SecretBytes, Tunnel};
 pub use bubblewrap::{Bubblewrap, BubblewrapConfig};
 pub use error::SandboxError;
 pub use probe::{Check, Probe, State};

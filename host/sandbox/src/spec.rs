@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddrV4};
 use std::path::PathBuf;
 
-use aod_launch::{DiskLimit, EnvVar, SecretBytes};
+use aod_launch::{DiskLimit, EnvVar, SecretBytes, Tunnel};
 use zeroize::Zeroizing;
 
 /// Everything a driver needs to know about one command.
@@ -171,6 +171,8 @@ pub enum Network {
 pub struct Egress {
     /// Where the program listens, inside.
     pub listen: Vec<SocketAddrV4>,
+    /// A network device for programs that know no proxy, and who resolves names for them.
+    pub tunnel: Option<Tunnel>,
     /// The program: an absolute path of the host. See [`aod_launch::Egress`].
     pub program: PathBuf,
     /// What it reads from stdin. It may hold secrets, which the command never sees.

@@ -126,6 +126,20 @@ pub struct EgressConfig {
     pub package_hosts: Vec<String>,
     /// Whether credentials enter sandboxes where the environment says nothing.
     pub credentials: CredentialMode,
+    /// What becomes of packets of programs that know no proxy, where an environment asks for it.
+    pub raw: RawEgress,
+}
+
+/// Whether environments may have a network device for programs that know no proxy.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum RawEgress {
+    /// The operator does not let them.
+    #[default]
+    Off,
+    /// The operator does, and this machine lacks `passt`.
+    Missing,
+    /// By this program.
+    Passt(PathBuf),
 }
 
 /// Settings of sandboxes.

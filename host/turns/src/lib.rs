@@ -34,7 +34,8 @@ pub use adapters::{Adapters, Build};
 pub use aod_egress::{HostError, HostPort};
 pub use checkpoints::{CheckpointConfig, RestoreError};
 pub use config::{
-    AdmissionConfig, Config, EgressConfig, LiveConfig, RetentionConfig, SandboxConfig, TurnConfig,
+    AdmissionConfig, Config, EgressConfig, LiveConfig, RawEgress, RetentionConfig, SandboxConfig,
+    TurnConfig,
 };
 pub use error::{Cause, Error, Result};
 pub use git::GitConfig;

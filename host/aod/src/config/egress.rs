@@ -43,6 +43,8 @@ pub(super) struct Egress {
     package_hosts: Vec<String>,
     /// Whether credentials enter sandboxes where the environment says nothing.
     credentials: CredentialMode,
+    /// Whether environments may have a network device for programs that know no proxy.
+    raw: bool,
 }
 
 impl Default for Egress {
@@ -53,6 +55,7 @@ impl Default for Egress {
             ca_file: None,
             package_hosts: PACKAGE_HOSTS.iter().map(|&host| host.to_owned()).collect(),
             credentials: CredentialMode::Brokered,
+            raw: false,
         }
     }
 }
@@ -103,7 +106,17 @@ impl Egress {
             authorities,
             package_hosts: self.package_hosts.clone(),
             credentials: self.credentials,
+            raw: self.raw(),
         })
+    }
+
+    /// Whether environments may have a network device, and by which program.
+    pub(super) fn raw(&self) -> aod_turns::RawEgress {
+        match (self.raw, passt()) {
+            (false, _) => aod_turns::RawEgress::Off,
+            (true, None) => aod_turns::RawEgress::Missing,
+            (true, Some(program)) => aod_turns::RawEgress::Passt(program),
+        }
     }
 }
 
@@ -115,6 +128,15 @@ fn program() -> Result<PathBuf> {
     beside_program("aod-egress").context(
         "aod-egress is not beside the aod program: install both, or set AOD_EGRESS_PROGRAM",
     )
+}
+
+/// The program of the same package as `pasta`, which does what that does and gets its packets from
+/// whoever started it.
+fn passt() -> Option<PathBuf> {
+    std::env::split_paths(&std::env::var_os("PATH")?)
+        .filter(|folder| folder.is_absolute())
+        .map(|folder| folder.join("passt"))
+        .find(|program| program.is_file())
 }
 
 /// `{ "name" = "address:port" }`, or `name=address:port,…` from the environment. Without a port a

@@ -72,9 +72,23 @@ impl Connector {
 
     /// Whether a host may be connected to, without connecting to it.
     pub(super) async fn admit(&self, host: &str, port: u16) -> Result<(), ConnectError> {
+        self.look_up(host, port).await.map(drop)
+    }
+
+    /// The addresses of a host that may be connected to, without connecting to them.
+    pub(super) async fn look_up(
+        &self,
+        host: &str,
+        port: u16,
+    ) -> Result<Vec<SocketAddr>, ConnectError> {
         let addresses = self.addresses(host, port).await;
         self.report(host, port, &addresses);
-        addresses.map(drop)
+        addresses
+    }
+
+    /// The policy.
+    pub(super) fn policy(&self) -> &Policy {
+        &self.policy
     }
 
     /// Tells the starter of something that the sandbox cannot see the reason of.
@@ -116,7 +130,11 @@ impl Connector {
     }
 
     /// The addresses of a host that may be connected to.
-    async fn addresses(&self, host: &str, port: u16) -> Result<Vec<SocketAddr>, ConnectError> {
+    pub(super) async fn addresses(
+        &self,
+        host: &str,
+        port: u16,
+    ) -> Result<Vec<SocketAddr>, ConnectError> {
         let target = match self.is_declared {
             true => self.policy.declared(host, port),
             false => self.policy.look_up(host, port),

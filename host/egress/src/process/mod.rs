@@ -10,8 +10,10 @@ mod guarded;
 mod http;
 mod intercept;
 mod listing;
+mod packets;
 mod proxy;
 mod reporter;
+mod resolver;
 mod serve;
 mod tools;
 
@@ -27,7 +29,9 @@ use self::connect::Connector;
 use self::gateway::GatewayServer;
 use self::http::{client, plain_client, trust};
 use self::intercept::Interceptor;
+use self::packets::{Gate, Known, Switch};
 use self::reporter::Reporter;
+use self::resolver::Resolver;
 use self::serve::{Activity, Handler, accept};
 use self::tools::ToolService;
 
@@ -84,9 +88,23 @@ async fn serve(config: Config) -> io::Result<()> {
     if holds_calls {
         tokio::spawn(calls.clone().take_replies(given(REPLIES)?));
     }
+    let known = Known::default();
     for (number, service) in (FIRST_SOCKET..).zip(services) {
-        let listener = listener(number)?;
         let handler = match service {
+            Service::Resolver => {
+                let socket = std::net::UdpSocket::from(given(number)?);
+                socket.set_nonblocking(true)?;
+                let socket = tokio::net::UdpSocket::from_std(socket)?;
+                let resolver = Resolver::new(connector.clone(), known.clone(), activity.clone());
+                tokio::spawn(resolver.answer(socket));
+                continue;
+            }
+            Service::Packets(packets) => {
+                let gate = Gate::new(connector.clone(), known.clone());
+                let switch = Switch::new(given(number)?, packets, gate, activity.clone())?;
+                tokio::spawn(switch.run());
+                continue;
+            }
             Service::Proxy => Handler::Proxy(
                 connector.clone(),
                 plain_client(connector.clone()),
@@ -103,7 +121,7 @@ async fn serve(config: Config) -> io::Result<()> {
                 Handler::Tools(Arc::new(ToolService::new(server, calls.clone())))
             }
         };
-        tokio::spawn(accept(listener, handler, activity.clone()));
+        tokio::spawn(accept(listener(number)?, handler, activity.clone()));
     }
     activity.quiet().await;
     Ok(())

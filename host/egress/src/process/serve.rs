@@ -60,7 +60,7 @@ impl Activity {
     }
 
     /// Counts a connection until the answer is dropped.
-    fn begin(&self) -> Connected {
+    pub(super) fn begin(&self) -> Connected {
         self.0.connections.fetch_add(1, Ordering::Relaxed);
         Connected(self.clone())
     }

@@ -219,6 +219,7 @@ fn egress(arguments: &mut Arguments, spec: &SandboxSpec) -> Option<aod_launch::E
         info_fd,
         block_fd,
         listen: egress.listen.clone(),
+        tunnel: egress.tunnel.clone(),
         program: egress.program.clone(),
         config: egress.config.clone(),
     })

@@ -64,6 +64,7 @@ fn try_out(driver: &Bubblewrap) -> Result<Seen, String> {
         // Nobody connects, so that it is never started.
         false => Network::Egress(Egress {
             listen: vec![SocketAddrV4::new(Ipv4Addr::LOCALHOST, 61_080)],
+            tunnel: None,
             program: PathBuf::new(),
             config: Vec::new().into(),
         }),

@@ -180,10 +180,23 @@ fn etc(arguments: &mut Arguments, spec: &SandboxSpec) {
         ("/etc/hosts", hosts),
         ("/etc/hostname", format!("{HOSTNAME}\n")),
         ("/etc/nsswitch.conf", services.to_owned()),
-    ] {
+    ]
+    .into_iter()
+    .chain(resolver(spec))
+    {
         let fd = arguments.data(content.into_bytes().into());
         arguments.words(["--perms", "0644", "--ro-bind-data", &fd, path]);
     }
+}
+
+/// Who resolves names for programs that know no proxy.
+fn resolver(spec: &SandboxSpec) -> Option<(&'static str, String)> {
+    let Network::Egress(egress) = &spec.network else {
+        return None;
+    };
+    let resolver = egress.tunnel.as_ref()?.resolver;
+    let address = resolver.ip();
+    Some(("/etc/resolv.conf", format!("nameserver {address}\n")))
 }
 
 fn devices(arguments: &mut Arguments, limits: &Limits) {

@@ -20,6 +20,7 @@ fn greeter() -> PathBuf {
 fn served(spec: &mut SandboxSpec) {
     spec.network = Network::Egress(Egress {
         listen: vec![format!("127.0.0.1:{PORT}").parse().unwrap()],
+        tunnel: None,
         program: greeter(),
         config: b"hello from outside".to_vec().into(),
     });

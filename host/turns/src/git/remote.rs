@@ -119,7 +119,7 @@ pub(super) async fn update(
     }
     script.settings = settings;
     let mut spec = place.spec(script);
-    SandboxNetwork::open(&place.sandboxes.egress, None)
+    SandboxNetwork::open(&place.sandboxes.egress, None, None)
         .map_err(StageError::from)?
         .apply(&mut spec);
     let what = format!("git fetch {}", wanted.url);

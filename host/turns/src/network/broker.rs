@@ -314,6 +314,7 @@ mod tests {
             allowed_hosts: hosts.iter().map(|&host| host.to_owned()).collect(),
             allow_package_managers: false,
             allow_mcp_servers: all,
+            raw: false,
         };
         let server = McpServer {
             name: "m".to_owned(),

@@ -6,11 +6,12 @@
 
 mod bound;
 mod broker;
+mod raw;
 mod tools;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddrV4};
 
-use aod_egress::{Config, MappedHost, Policy, Service, ToolServer};
+use aod_egress::{Config, MappedHost, Packets, Policy, Service, ToolServer};
 use aod_resources::{McpServer, McpTransport, Networking, NetworkingKind};
 use aod_runtime::types::{Description, Endpoint};
 use aod_sandbox::{Network, SandboxSpec};
@@ -20,6 +21,7 @@ use zeroize::Zeroizing;
 
 pub(crate) use self::bound::{Bound, bind, hosts as bound_hosts};
 pub(crate) use self::broker::{Brokered, broker};
+pub(crate) use self::raw::packets;
 use self::broker::{Route, upstream};
 use crate::config::EgressConfig;
 use crate::{Error, Result};
@@ -59,11 +61,20 @@ impl SandboxNetwork {
 
     /// The open internet, and what the operator maps: for what prepares a session. What is `bound`
     /// to hosts is put into requests to them.
-    pub(crate) fn open(config: &EgressConfig, bound: Option<Bound>) -> Result<Self> {
+    pub(crate) fn open(
+        config: &EgressConfig,
+        bound: Option<Bound>,
+        packets: Option<Packets>,
+    ) -> Result<Self> {
         if config.shares_host {
             return Ok(Self::of_host(config));
         }
-        Self::served(config, policy(config, None), Vec::new(), bound, None)
+        let services = Further {
+            bound,
+            packets,
+            ..Further::default()
+        };
+        Self::served(config, policy(config, None), services)
     }
 
     /// What the session's `policy` lets through, what the runtime's providers need besides, and the
@@ -74,6 +85,7 @@ impl SandboxNetwork {
         description: &Description,
         endpoints: &[Endpoint],
         brokered: &mut Brokered,
+        packets: Option<Packets>,
     ) -> Result<Self> {
         if config.shares_host {
             return Ok(Self::of_host(config));
@@ -87,18 +99,22 @@ impl SandboxNetwork {
                     .filter_map(|provider| host_of(upstream(provider, endpoints)?)),
             );
         }
-        let routes = std::mem::take(&mut brokered.routes);
-        let (bound, tools) = (brokered.bound.clone(), brokered.tools.take());
-        Self::served(config, policy, routes, bound, tools)
+        let services = Further {
+            routes: std::mem::take(&mut brokered.routes),
+            bound: brokered.bound.clone(),
+            tools: brokered.tools.take(),
+            packets,
+        };
+        Self::served(config, policy, services)
     }
 
-    fn served(
-        config: &EgressConfig,
-        policy: Policy,
-        routes: Vec<Route>,
-        bound: Option<Bound>,
-        tools: Option<ToolServer>,
-    ) -> Result<Self> {
+    fn served(config: &EgressConfig, policy: Policy, further: Further) -> Result<Self> {
+        let Further {
+            routes,
+            bound,
+            tools,
+            packets,
+        } = further;
         let mut listen = vec![PROXY];
         let mut services = vec![Service::Proxy];
         let mut direct = vec![
@@ -135,6 +151,10 @@ impl SandboxNetwork {
             listen.push(TOOLS);
             services.push(Service::Tools(tools));
         }
+        let tunnel = packets.as_ref().map(raw::tunnel);
+        if let Some(packets) = packets {
+            services.extend([Service::Resolver, Service::Packets(packets)]);
+        }
         let told = Config {
             services,
             policy,
@@ -145,6 +165,7 @@ impl SandboxNetwork {
         Ok(Self {
             network: Network::Egress(aod_sandbox::Egress {
                 listen,
+                tunnel,
                 program: config.program.clone(),
                 config: Zeroizing::new(told).into(),
             }),
@@ -166,6 +187,15 @@ impl SandboxNetwork {
             bound.apply(spec);
         }
     }
+}
+
+/// What a sandbox's egress program serves besides the proxy.
+#[derive(Default)]
+struct Further {
+    routes: Vec<Route>,
+    bound: Option<Bound>,
+    tools: Option<ToolServer>,
+    packets: Option<Packets>,
 }
 
 fn policy(config: &EgressConfig, allowed: Option<Vec<String>>) -> Policy {

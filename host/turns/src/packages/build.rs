@@ -113,7 +113,7 @@ impl Build<'_> {
                 _ => {}
             }
         }
-        SandboxNetwork::open(&self.sandboxes.egress, None)?.apply(&mut spec);
+        SandboxNetwork::open(&self.sandboxes.egress, None, None)?.apply(&mut spec);
         Ok(spec)
     }
 

@@ -17,7 +17,7 @@ use super::error::StageError;
 use super::sandboxes::Sandboxes;
 use super::step::{self, Output, Step};
 use super::variables;
-use crate::network::SandboxNetwork;
+use crate::network::{SandboxNetwork, packets};
 use crate::{Error, git};
 
 /// The variable that names the file for variables.
@@ -68,7 +68,8 @@ pub(super) async fn run(
         Sandboxes::set_variable(&mut spec, name, value);
     }
     git::give_identity(&mut spec, sandboxes, session, &[]);
-    SandboxNetwork::open(&sandboxes.egress, setup.bound.cloned())?.apply(&mut spec);
+    let packets = packets(&sandboxes.egress, session).map_err(StageError::Failed)?;
+    SandboxNetwork::open(&sandboxes.egress, setup.bound.cloned(), packets)?.apply(&mut spec);
     let host = paths.setup();
     make_folder(&host, trash)?;
     let inside = driver.place(&host, FOLDER.as_ref());

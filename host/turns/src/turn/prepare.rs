@@ -26,7 +26,7 @@ use crate::adapters::Chosen;
 use crate::git::{self, Clones};
 use crate::hex::hex;
 use crate::journal::Journal;
-use crate::network::{Bound, Brokered, SandboxNetwork, bind, broker, policy_of};
+use crate::network::{Bound, Brokered, SandboxNetwork, bind, broker, packets, policy_of};
 use crate::packages::{Layer, PackageSet};
 use crate::provision::{
     self, Cancelled, Installation, Output, ProvisionError, Readers, Setup, Stage, StageError,
@@ -453,8 +453,15 @@ impl Task<'_> {
             brokered.guard_tools(agent, &mut policy, timeout);
             brokered.add_repositories(&self.session.session.resources, &secrets.tokens);
         }
-        let network =
-            SandboxNetwork::of_turn(egress, policy, description, &endpoints, &mut brokered)?;
+        let packets = packets(egress, &self.session).map_err(ProvisionError::Failed)?;
+        let network = SandboxNetwork::of_turn(
+            egress,
+            policy,
+            description,
+            &endpoints,
+            &mut brokered,
+            packets,
+        )?;
         Ok((brokered, network))
     }
 

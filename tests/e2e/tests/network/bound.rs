@@ -20,7 +20,11 @@ async fn server(registry: &Registry, more: &[(&str, &str)]) -> Server {
         options = options.set(name, *value);
     }
     let server = Server::start(options).await;
-    for (name, token) in [("NPM_TOKEN", &registry.npm), ("PYPI_TOKEN", &registry.pypi)] {
+    for (name, token) in [
+        ("NPM_TOKEN", &registry.npm),
+        ("PYPI_TOKEN", &registry.pypi),
+        ("CARGO_REGISTRIES_ACME_TOKEN", &registry.cargo),
+    ] {
         let path = format!("/credentials/env:{name}");
         let body = json!({"value": token, "hosts": ["Registry.test"]});
         let set = server.client().put(&path, &body).await.expect(200);
@@ -56,6 +60,8 @@ mkdir -p /tmp/n && cd /tmp/n && echo '{}' >package.json
 say git <<<'git clone -q "https://x:$THE_GIT_TOKEN@git.test:GIT/private/r.git" /tmp/r && cat /tmp/r/file'
 say npm <<<'npm install --silent --no-audit --no-update-notifier --no-fund --registry=https://registry.test/npm/ @acme/thing; node -p "require(\"@acme/thing\")"'
 say pip <<<'pip install -q --disable-pip-version-check --break-system-packages --target /tmp/p --index-url "https://__token__:$PYPI_TOKEN@registry.test/pypi/simple" acme-thing; PYTHONPATH=/tmp/p python3 -c "import acme_thing; print(acme_thing.said)"'
+mkdir -p /tmp/c && cd /tmp/c && export CARGO_REGISTRIES_ACME_INDEX=sparse+https://registry.test/cargo/index/
+say cargo <<<'cargo init -q --name c && cargo add -q --registry acme acme-thing && echo "fn main() { println!(\"{}\", acme_thing::SAID) }" >src/main.rs && cargo run -q'
 env >/workspace/env; cat ~/.npmrc >>/workspace/env
 END
 "#;
@@ -96,6 +102,7 @@ async fn private_packages_are_installed_with_tokens_that_the_sandbox_does_not_ha
         ("git", "from git"),
         ("npm", "from npm"),
         ("pip", "from pypi"),
+        ("cargo", "from cargo"),
         // Nobody else is sent it, by whatever name.
         ("other", "nothing"),
         ("forged", "nothing"),
@@ -109,7 +116,7 @@ async fn private_packages_are_installed_with_tokens_that_the_sandbox_does_not_ha
     assert_eq!(setup.trim(), "setup: npm in authorization");
     let env = server.workspace_file(&session.id, "env").unwrap();
     assert!(env.contains("NPM_TOKEN=aod-brokered-"), "{env}");
-    for token in [&registry.npm, &registry.pypi, git.token()] {
+    for token in [&registry.npm, &registry.pypi, &registry.cargo, git.token()] {
         let everywhere = files_with(&server.data(), token, &|_| false);
         assert!(everywhere.is_empty(), "{everywhere:?}");
     }

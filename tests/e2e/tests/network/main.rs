@@ -3,7 +3,11 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod bound;
+mod containers;
+mod internet;
 mod limited;
+mod raw;
 mod registry;
+mod table;
 mod tools;
 mod web;

@@ -1,7 +1,7 @@
-"""Package registries behind TLS that want a token: npm's and PyPI's, and `/whoami`.
+"""Package registries behind TLS that want a token: npm's, PyPI's and cargo's, and `/whoami`.
 
-Arguments: a certificate, its key, and the file for a line per request. The variables NPM_TOKEN and
-PYPI_TOKEN have the tokens. Prints its port.
+Arguments: a certificate, its key, and the file for a line per request. The variables NPM_TOKEN,
+PYPI_TOKEN and CARGO_TOKEN have the tokens. Prints its port.
 """
 
 import base64
@@ -16,16 +16,13 @@ import tarfile
 import zipfile
 
 certificate, key, log = sys.argv[1:4]
-npm, pypi = os.environ["NPM_TOKEN"], os.environ["PYPI_TOKEN"]
+npm, pypi, cargo = (os.environ[name] for name in ("NPM_TOKEN", "PYPI_TOKEN", "CARGO_TOKEN"))
 
 
-def tarball():
+def tarball(files):
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w:gz") as archive:
-        for name, text in [
-            ("package/package.json", '{"name": "@acme/thing", "version": "1.0.0"}'),
-            ("package/index.js", "module.exports = 'from npm';"),
-        ]:
+        for name, text in files:
             info = tarfile.TarInfo(name)
             info.size = len(text)
             archive.addfile(info, io.BytesIO(text.encode()))
@@ -43,7 +40,24 @@ def wheel():
     return out.getvalue()
 
 
-TARBALL, WHEEL = tarball(), wheel()
+TARBALL = tarball([
+    ("package/package.json", '{"name": "@acme/thing", "version": "1.0.0"}'),
+    ("package/index.js", "module.exports = 'from npm';"),
+])
+CRATE = tarball([
+    ("acme-thing-1.0.0/Cargo.toml", '[package]\nname = "acme-thing"\nversion = "1.0.0"\nedition = "2021"\n'),
+    ("acme-thing-1.0.0/src/lib.rs", 'pub const SAID: &str = "from cargo";\n'),
+])
+CRATE_LINE = {
+    "name": "acme-thing",
+    "vers": "1.0.0",
+    "deps": [],
+    "cksum": hashlib.sha256(CRATE).hexdigest(),
+    "features": {},
+    "yanked": False,
+}
+CARGO_CONFIG = {"dl": "https://registry.test/cargo/dl", "auth-required": True}
+WHEEL = wheel()
 PACKUMENT = {
     "name": "@acme/thing",
     "dist-tags": {"latest": "1.0.0"},
@@ -71,7 +85,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         for name, value in self.headers.items():
             if value.lower().startswith("basic "):
                 value = base64.b64decode(value[6:]).decode()
-            for which, token in [("npm", npm), ("pypi", pypi)]:
+            for which, token in [("npm", npm), ("pypi", pypi), ("cargo", cargo)]:
                 if token in value:
                     return f"{which} in {name.lower()}"
         return "nothing"
@@ -87,6 +101,14 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return self.answer(401, b"{}")
         if path.startswith("/pypi/") and given != "pypi in authorization":
             return self.answer(401, b"no", {"WWW-Authenticate": 'Basic realm="pypi"'})
+        if path.startswith("/cargo/") and given != "cargo in authorization":
+            return self.answer(401, b"", {"WWW-Authenticate": "Cargo"})
+        if path == "/cargo/index/config.json":
+            return self.answer(200, json.dumps(CARGO_CONFIG).encode())
+        if path == "/cargo/index/ac/me/acme-thing":
+            return self.answer(200, json.dumps(CRATE_LINE).encode())
+        if path == "/cargo/dl/acme-thing/1.0.0/download":
+            return self.answer(200, CRATE)
         if path.startswith(("/npm/@acme", "/@acme")):
             return self.answer(200, json.dumps(PACKUMENT).encode(), {"Content-Type": "application/json"})
         if path == "/npm/thing-1.0.0.tgz":

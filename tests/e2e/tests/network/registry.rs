@@ -12,6 +12,7 @@ pub(crate) struct Registry {
     pub(crate) port: String,
     pub(crate) npm: String,
     pub(crate) pypi: String,
+    pub(crate) cargo: String,
 }
 
 impl Registry {
@@ -27,13 +28,14 @@ impl Registry {
         fs::write(path("authorities.pem"), own.cert.pem()).unwrap();
         fs::write(path("server.key"), own.signing_key.serialize_pem()).unwrap();
         let token = || format!("registry-token-{}", uuid::Uuid::new_v4());
-        let (npm, pypi) = (token(), token());
+        let (npm, pypi, cargo) = (token(), token(), token());
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/network/registry.py");
         let mut process = Command::new("python3")
             .arg(script)
             .args([path("server.pem"), path("server.key"), path("requests")])
             .env("NPM_TOKEN", &npm)
             .env("PYPI_TOKEN", &pypi)
+            .env("CARGO_TOKEN", &cargo)
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
@@ -46,6 +48,7 @@ impl Registry {
             port: port.trim().to_owned(),
             npm,
             pypi,
+            cargo,
         }
     }
 

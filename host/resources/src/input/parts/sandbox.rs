@@ -117,6 +117,12 @@ static NETWORKING_TABLE: Object = Object {
             "With `limited`: whether the hosts of the agent's MCP servers are reachable, too.",
             Shape::Boolean,
         ),
+        optional(
+            "raw",
+            "Whether programs that know no proxy reach what the policy lets through, too, over TCP \
+             and UDP. The server has to have `egress.raw` set.",
+            Shape::Boolean,
+        ),
     ],
 };
 
