@@ -37,13 +37,14 @@ struct Target {
     seeds: &'static [&'static str],
 }
 
-const TARGETS: [Target; 9] = [
+const TARGETS: [Target; 10] = [
     Target::new("segment", 4096),
     Target::new("log", 4096),
     Target::new("control", 4096),
     Target::new("redact", 1024),
     Target::new("resume", 64),
     Target::new("file_path", 256),
+    Target::new("egress", 512),
     Target {
         seeds: &[
             "plugins/acp/tests/transcripts",

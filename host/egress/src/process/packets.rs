@@ -28,9 +28,10 @@ use super::serve::{Activity, Connected};
 /// that there is not.
 const FRONT: usize = 4 + LINK;
 const LINK: usize = 14;
-/// How long it counts that an address may be reached: the machine's own addresses change.
-const DECIDED: Duration = Duration::from_secs(1);
-const MAX_DECISIONS: usize = 1024;
+/// How long it counts that an address may be reached: the machine's own addresses change. That one
+/// may not does not count any longer: its name may be asked for next.
+const ADMITTED: Duration = Duration::from_secs(1);
+const MAX_ADMITTED: usize = 1024;
 /// So many addresses of names are remembered.
 const MAX_KNOWN: usize = 4096;
 /// How often it is looked where names lead whose servers may not be reached.
@@ -81,7 +82,8 @@ impl Known {
 pub(super) struct Gate {
     connector: Connector,
     known: Known,
-    decided: HashMap<(IpAddr, u16), (Instant, Result<(), Refusal>)>,
+    /// Who may be sent packets, and until when that counts.
+    admitted: HashMap<(IpAddr, u16), Instant>,
     /// Where servers are that gateways alone lead to, and when that was looked up.
     guarded: HashMap<(IpAddr, u16), String>,
     looked: Option<Instant>,
@@ -92,7 +94,7 @@ impl Gate {
         Self {
             connector,
             known,
-            decided: HashMap::new(),
+            admitted: HashMap::new(),
             guarded: HashMap::new(),
             looked: None,
         }
@@ -102,17 +104,15 @@ impl Gate {
         self.look().await;
         let key = (packet.to, packet.port);
         let now = Instant::now();
-        if let Some((until, decision)) = self.decided.get(&key)
-            && *until > now
-        {
-            return decision.clone();
+        if self.admitted.get(&key).is_some_and(|until| *until > now) {
+            return Ok(());
         }
-        let decision = self.decide(packet.to, packet.port);
-        if self.decided.len() >= MAX_DECISIONS {
-            self.decided.clear();
+        self.decide(packet.to, packet.port)?;
+        if self.admitted.len() >= MAX_ADMITTED {
+            self.admitted.clear();
         }
-        self.decided.insert(key, (now + DECIDED, decision.clone()));
-        decision
+        self.admitted.insert(key, now + ADMITTED);
+        Ok(())
     }
 
     fn decide(&self, to: IpAddr, port: u16) -> Result<(), Refusal> {
@@ -158,7 +158,7 @@ impl Gate {
                 self.guarded.insert(key, name.clone());
             }
         }
-        self.decided.clear();
+        self.admitted.clear();
         self.looked = Some(Instant::now());
     }
 }
@@ -217,13 +217,12 @@ impl Switch {
             let Some(packet) = packet::read(&buffer[FRONT..FRONT + count]) else {
                 continue;
             };
-            if packet.from != IpAddr::V4(self.packets.v4)
-                && packet.from != IpAddr::V6(self.packets.v6)
-            {
-                continue;
-            }
             let length = packet.bytes.len();
+            let is_own = packet.from == IpAddr::V4(self.packets.v4)
+                || packet.from == IpAddr::V6(self.packets.v6);
             match self.gate.admit(&packet).await {
+                // Nobody who answers would know to whom.
+                Ok(()) if !is_own => {}
                 Ok(()) => {
                     let target = (packet.to, packet.port);
                     put_front(&mut buffer, length);

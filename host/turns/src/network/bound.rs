@@ -82,6 +82,16 @@ impl Bound {
                 spec.env.push((name.to_owned(), value));
             }
         }
+        let is_cargos = |name: &str| name.starts_with("CARGO_REGISTRIES_") && name.ends_with("_TOKEN");
+        let provider = "CARGO_REGISTRY_GLOBAL_CREDENTIAL_PROVIDERS";
+        if spec.env.iter().any(|(name, _)| is_cargos(name))
+            && !spec.env.iter().any(|(name, _)| name == provider)
+        {
+            // Without being told to, cargo takes no token from a variable for a registry that wants
+            // one for everything.
+            let value = Zeroizing::new("cargo:token".to_owned());
+            spec.env.push((provider.to_owned(), value));
+        }
     }
 }
 

@@ -2,7 +2,8 @@
 
 Prints a line when it listens. The web server answers with the address that it was reached at. UDP
 port 7000 and an abstract socket answer `reached`. At port 3128 of loopback is a proxy that leads
-everywhere. Names are resolved as the arguments say, NAME=ADDRESS each.
+everywhere. Arguments: NAME=ADDRESS for names that are resolved, and ADDRESS for those at which UDP
+is served.
 """
 
 import http.server
@@ -14,10 +15,23 @@ import sys
 import threading
 import urllib.parse
 
-NAMES = {}
-for pair in sys.argv[1:]:
-    name, address = pair.split("=")
-    NAMES.setdefault(name, []).append(address)
+NAMES, ADDRESSES = {}, []
+for argument in sys.argv[1:]:
+    name, _, address = argument.rpartition("=")
+    if name:
+        NAMES.setdefault(name, []).append(address)
+    elif not address.startswith("fe80:"):
+        ADDRESSES.append(address)
+
+
+def udp(address, port):
+    """A socket at one address, so that answers come from there."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    bound = socket.socket(family, socket.SOCK_DGRAM)
+    # IP_FREEBIND and IPV6_FREEBIND: the address may come later.
+    bound.setsockopt(*((socket.IPPROTO_IPV6, 78) if ":" in address else (socket.IPPROTO_IP, 15)), 1)
+    bound.bind((address, port))
+    return bound
 
 
 PACKAGE = {
@@ -97,12 +111,10 @@ class WebServer(socketserver.ThreadingTCPServer):
         """Clients go away as they like."""
 
 
-def echo():
-    udp = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
-    udp.bind(("::", 7000))
+def echo(bound):
     while True:
-        _, client = udp.recvfrom(2000)
-        udp.sendto(b"reached", client)
+        _, client = bound.recvfrom(2000)
+        bound.sendto(b"reached", client)
 
 
 def answer(message):
@@ -125,18 +137,16 @@ def answer(message):
     return message[:2] + struct.pack("!HHHHH", flags, 1, count, 0, 0) + question + records
 
 
-def names(udp):
+def names(bound):
     while True:
-        message, client = udp.recvfrom(2000)
-        udp.sendto(answer(message), client)
+        message, client = bound.recvfrom(2000)
+        bound.sendto(answer(message), client)
 
 
 web = WebServer(("::", 80), Web, bind_and_activate=False)
 web.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
 web.server_bind()
 web.server_activate()
-resolver = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-resolver.bind(("0.0.0.0", 53))
 def abstract():
     server = socket.socket(socket.AF_UNIX)
     server.bind("\0aod-test-internet")
@@ -151,7 +161,8 @@ proxy = http.server.ThreadingHTTPServer(("127.0.0.1", 3128), Proxy)
 proxy.handle_error = lambda *_: None
 threading.Thread(target=proxy.serve_forever, daemon=True).start()
 threading.Thread(target=abstract, daemon=True).start()
-threading.Thread(target=echo, daemon=True).start()
-threading.Thread(target=names, args=[resolver], daemon=True).start()
+for address in ADDRESSES:
+    for port, serve in [(7000, echo), (53, names)]:
+        threading.Thread(target=serve, args=[udp(address, port)], daemon=True).start()
 print("ready", flush=True)
 web.serve_forever()

@@ -24,6 +24,8 @@ const OTHERS: &[&str] = &[
     "fd00:ec2::254/128",
     "fe80::1/64",
 ];
+/// Addresses that each machine has.
+const LOCAL: &[&str] = &["127.0.0.1", "127.0.0.53"];
 /// Names that the internet has.
 const NAMES: &[&str] = &[
     "good.test=203.0.113.80",
@@ -36,7 +38,10 @@ const NAMES: &[&str] = &[
 ];
 
 /// The servers; killed when dropped.
-pub(crate) struct Internet(Vec<Child>);
+pub(crate) struct Internet {
+    children: Vec<Child>,
+    _folder: tempfile::TempDir,
+}
 
 impl Internet {
     /// Gives the calling thread, and what it starts from now on, a machine and an internet of their
@@ -62,7 +67,7 @@ impl Internet {
         let resolv = resolv.to_str().unwrap();
         run(&["mount", "--bind", resolv, "/etc/resolv.conf"]);
         let mut others = Command::new("unshare");
-        let others = serve(others.args(["--net", "python3"]));
+        let others = serve(others.args(["--net", "python3"]), OTHERS);
         let pid = others.id().to_string();
         let inside = |command: &str| {
             let ip: Vec<&str> = command.split(' ').collect();
@@ -89,24 +94,31 @@ impl Internet {
         // Who is no administrator may send questions for an echo.
         let groups = "/proc/sys/net/ipv4/ping_group_range";
         std::fs::write(groups, "0 2147483647").unwrap();
-        let machine = serve(&mut Command::new("python3"));
-        Some(Self(vec![others, machine]))
+        let machine = serve(&mut Command::new("python3"), OWN);
+        Some(Self {
+            children: vec![others, machine],
+            // Sandboxes that share the network are shown the file in it.
+            _folder: folder,
+        })
     }
 }
 
 impl Drop for Internet {
     fn drop(&mut self) {
-        for child in &mut self.0 {
+        for child in &mut self.children {
             let _ = child.kill();
             let _ = child.wait();
         }
     }
 }
 
-/// Starts the servers, and waits until they listen.
-fn serve(command: &mut Command) -> Child {
+/// Starts the servers at these addresses, and waits until they listen.
+fn serve(command: &mut Command, addresses: &[&str]) -> Child {
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/network/internet.py");
-    let command = command.arg(script).args(NAMES).stdout(Stdio::piped());
+    let addresses = addresses.iter().chain(LOCAL);
+    let addresses = addresses.map(|address| address.split('/').next().unwrap());
+    let command = command.arg(script).args(NAMES).args(addresses);
+    let command = command.stdout(Stdio::piped());
     let mut child = command.spawn().unwrap();
     let mut line = String::new();
     let mut output = BufReader::new(child.stdout.take().unwrap());

@@ -68,12 +68,12 @@ const ATTEMPTS: &[(&str, &str, &str, Reach)] = &[
 const CLIENT: &str = r#"
 import socket
 device = next(name for _, name in socket.if_nameindex() if name in ("aod0", "v0"))
-def tried(kind, host):
+def tried(kind, host, expected):
     udp = kind in ("udp", "boundudp", "dns")
     port = {"udp": 7000, "boundudp": 7000, "dns": 53}.get(kind, 80)
     family, _, _, _, address = socket.getaddrinfo(host.replace("DEVICE", device), port, type=socket.SOCK_STREAM)[0]
     with socket.socket(family, socket.SOCK_DGRAM if udp else socket.SOCK_STREAM) as s:
-        s.settimeout(10)
+        s.settimeout(5 if expected == "Never" else 20)
         if kind.startswith("bound"):
             s.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, device.encode())
         s.connect(address)
@@ -90,8 +90,8 @@ def tried(kind, host):
         body = answer.split(b"\r\n\r\n")[1]
         return "reached" if body == b"x" * 5_000_000 or body.startswith(b"reached") else "?"
 for line in open("attempts"):
-    name, kind, host = line.rstrip().split("\t")
-    try: got = tried(kind, host)
+    name, kind, host, expected = line.rstrip().split("\t")
+    try: got = tried(kind, host, expected)
     except Exception as error: got = repr(error)
     print(f"{name}: {got}", flush=True)
 "#;
@@ -99,7 +99,7 @@ for line in open("attempts"):
 fn script() -> String {
     let lines: Vec<String> = ATTEMPTS
         .iter()
-        .map(|(name, kind, host, _)| format!("{name}\t{kind}\t{host}\n"))
+        .map(|(name, kind, host, reach)| format!("{name}\t{kind}\t{host}\t{reach:?}\n"))
         .collect();
     format!(
         "cat >attempts <<'END'\n{}END\ncat >client.py <<'END'{CLIENT}END\npython3 client.py\n",

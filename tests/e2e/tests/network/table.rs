@@ -143,7 +143,7 @@ END
 chmod +x /tmp/say; PATH=/tmp:$PATH
 export npm_config_update_notifier=false PIP_DISABLE_PIP_VERSION_CHECK=1
 try() {
-    case "$(timeout 30 bash -s 2>&1)" in *reached*) echo "$1: reached" ;; *) echo "$1: no" ;; esac
+    case "$(timeout 30 bash -s 2>/dev/null)" in *reached*) echo "$1: reached" ;; *) echo "$1: no" ;; esac
 }
 "#;
 
