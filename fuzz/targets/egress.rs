@@ -16,12 +16,18 @@ fuzz_target!(|bytes: &[u8]| {
         assert_eq!(packet.from.is_ipv4(), packet.to.is_ipv4());
         let refusal = packet::refusal(&packet);
         assert!(refusal.len() <= 1280, "{}", refusal.len());
-        assert!(packet::read(&refusal).is_none(), "it is an error, and no request");
+        assert!(
+            packet::read(&refusal).is_none(),
+            "it is an error, and no request"
+        );
     }
     if let Some(question) = Question::read(bytes) {
         let answer = question.answer(Code::Done, &[IpAddr::from([1, 2, 3, 4])]);
         assert!(answer.len() <= 1232 && answer[..2] == bytes[..2]);
-        assert!(Question::read(&answer).is_none(), "an answer is no question");
+        assert!(
+            Question::read(&answer).is_none(),
+            "an answer is no question"
+        );
     }
     let Ok(text) = std::str::from_utf8(bytes) else {
         return;

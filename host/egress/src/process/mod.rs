@@ -139,6 +139,7 @@ fn given(number: RawFd) -> io::Result<OwnedFd> {
     // SAFETY: the starter gives one for each number that is asked for here, each is asked for once,
     // and nobody else here owns it.
     let fd = unsafe { OwnedFd::from_raw_fd(number) };
-    rustix::io::fcntl_getfd(&fd)?;
+    // Programs that this one starts have none of them.
+    rustix::io::fcntl_setfd(&fd, rustix::io::FdFlags::CLOEXEC)?;
     Ok(fd)
 }

@@ -82,7 +82,8 @@ impl Bound {
                 spec.env.push((name.to_owned(), value));
             }
         }
-        let is_cargos = |name: &str| name.starts_with("CARGO_REGISTRIES_") && name.ends_with("_TOKEN");
+        let is_cargos =
+            |name: &str| name.starts_with("CARGO_REGISTRIES_") && name.ends_with("_TOKEN");
         let provider = "CARGO_REGISTRY_GLOBAL_CREDENTIAL_PROVIDERS";
         if spec.env.iter().any(|(name, _)| is_cargos(name))
             && !spec.env.iter().any(|(name, _)| name == provider)

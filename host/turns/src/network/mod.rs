@@ -21,8 +21,8 @@ use zeroize::Zeroizing;
 
 pub(crate) use self::bound::{Bound, bind, hosts as bound_hosts};
 pub(crate) use self::broker::{Brokered, broker};
-pub(crate) use self::raw::packets;
 use self::broker::{Route, upstream};
+pub(crate) use self::raw::packets;
 use crate::config::EgressConfig;
 use crate::{Error, Result};
 

@@ -81,7 +81,11 @@ impl Internet {
         inside("link set lo up");
         inside("link set v1 up");
         for address in OWN {
-            run(&[&["ip", "address", "add", address, "dev", "v0"][..], nodad(address)].concat());
+            run(&[
+                &["ip", "address", "add", address, "dev", "v0"][..],
+                nodad(address),
+            ]
+            .concat());
         }
         for address in OTHERS {
             let command = format!("address add {address} dev v1 {}", nodad(address).join(" "));

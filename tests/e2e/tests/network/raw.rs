@@ -38,7 +38,12 @@ const ATTEMPTS: &[(&str, &str, &str, Reach)] = &[
     ("loopback of IPv6", "tcp", "::1", Never),
     ("loopback by the device", "bound", "127.0.0.1", Never),
     ("UDP to loopback", "udp", "127.0.0.1", Never),
-    ("the host's resolver on loopback", "dns", "127.0.0.53", Never),
+    (
+        "the host's resolver on loopback",
+        "dns",
+        "127.0.0.53",
+        Never,
+    ),
     ("the host's address", "tcp", "198.51.100.2", Never),
     ("the host's address, bound", "bound", "198.51.100.2", Never),
     ("UDP to the host's address", "udp", "198.51.100.2", Never),
@@ -133,7 +138,11 @@ fn check(ended: &Ended, is_reached: impl Fn(&str, Reach) -> bool) {
         let begin = format!("{name}: ");
         let line = output.lines().find_map(|line| line.strip_prefix(&begin));
         let got = line.unwrap_or_else(|| panic!("{name} was not tried: {output}"));
-        assert_eq!(got == "reached", is_reached(name, *reach), "{name}: {output}");
+        assert_eq!(
+            got == "reached",
+            is_reached(name, *reach),
+            "{name}: {output}"
+        );
     }
 }
 
@@ -186,7 +195,12 @@ async fn an_allow_list_holds_without_a_proxy() {
     let ended = session(&server, networking, &script()).await.ended().await;
     check(&ended, |_, reach| reach == Good);
     let told = refused(&server, &ended).await;
-    for target in ["203.0.113.80:80", "203.0.113.81:7000", "198.51.100.1:53", "bad.test:"] {
+    for target in [
+        "203.0.113.80:80",
+        "203.0.113.81:7000",
+        "198.51.100.1:53",
+        "bad.test:",
+    ] {
         let is_told = told.iter().any(|text| text.contains(&format!(" {target}")));
         assert!(is_told, "{target}: {told:#?}");
     }
@@ -275,12 +289,22 @@ async fn an_environment_that_wants_it_where_it_is_not_to_be_had_is_told_so() {
     let programs = programs.path().to_str().unwrap();
     for (settings, wanted) in [
         (&[][..], "egress.raw = true"),
-        (&[("AOD_EGRESS__RAW", "true"), ("PATH", programs)][..], "apt install passt"),
+        (
+            &[("AOD_EGRESS__RAW", "true"), ("PATH", programs)][..],
+            "apt install passt",
+        ),
     ] {
         let server = server(settings).await;
         let networking = json!({"type": "unrestricted", "raw": true});
-        let failed = session(&server, networking, "echo").await.ended().await.failed();
-        assert!(failed.contains("networking.raw") && failed.contains(wanted), "{failed}");
+        let failed = session(&server, networking, "echo")
+            .await
+            .ended()
+            .await
+            .failed();
+        assert!(
+            failed.contains("networking.raw") && failed.contains(wanted),
+            "{failed}"
+        );
         let session = session(&server, json!({"type": "unrestricted"}), "echo").await;
         session.ended().await.completed();
     }

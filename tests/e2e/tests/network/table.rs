@@ -24,70 +24,290 @@ const ATTEMPTS: &[(&str, &str, Is)] = &[
     ("curl", "curl -s http://good.test/", Allowed),
     ("curl, a tunnel", "curl -sp http://good.test/", Allowed),
     ("curl, upper case", "curl -s http://GOOD.Test/", Allowed),
-    ("curl, a trailing dot", "curl -s http://good.test./", Allowed),
+    (
+        "curl, a trailing dot",
+        "curl -s http://good.test./",
+        Allowed,
+    ),
     ("wget", "wget -qO- http://good.test/", Allowed),
     ("git", "git ls-remote http://good.test/r", Allowed),
-    ("npm", "npm view --registry http://good.test/ reached name", Allowed),
-    ("pip", "pip index versions reached --index-url http://good.test/simple --trusted-host good.test", Allowed),
+    (
+        "npm",
+        "npm view --registry http://good.test/ reached name",
+        Allowed,
+    ),
+    (
+        "pip",
+        "pip index versions reached --index-url http://good.test/simple --trusted-host good.test",
+        Allowed,
+    ),
     ("node", "node /tmp/by-proxy.js good.test:80", Allowed),
-    ("python", "python3 -c 'import urllib.request as r; print(r.urlopen(\"http://good.test/\").read())'", Allowed),
-    ("redirect within", "curl -sL 'http://good.test/to?http://good.test/'", Allowed),
+    (
+        "python",
+        "python3 -c 'import urllib.request as r; print(r.urlopen(\"http://good.test/\").read())'",
+        Allowed,
+    ),
+    (
+        "redirect within",
+        "curl -sL 'http://good.test/to?http://good.test/'",
+        Allowed,
+    ),
     // Other names, by the proxy.
-    ("curl to another", "curl -s http://bad.test/", Refused("bad.test:80")),
-    ("curl, a tunnel to another", "curl -sp http://bad.test:80/", Refused("bad.test:80")),
-    ("curl, another by Host", "curl -s -H 'Host: good.test' http://bad.test/", Refused("bad.test:80")),
-    ("wget to another", "wget -qO- http://bad.test/", Refused("bad.test:80")),
-    ("git to another", "git ls-remote http://bad.test/r", Refused("bad.test:80")),
-    ("npm to another", "npm view --fetch-retries 0 --registry http://bad.test/ reached name", Refused("bad.test:80")),
-    ("pip to another", "pip index versions reached --retries 0 --index-url http://bad.test/simple --trusted-host bad.test", Refused("bad.test:80")),
-    ("node to another", "node /tmp/by-proxy.js bad.test:80", Refused("bad.test:80")),
-    ("python to another", "python3 -c 'import urllib.request as r; print(r.urlopen(\"http://bad.test/\").read())'", Refused("bad.test:80")),
-    ("redirect to another", "curl -sL 'http://good.test/to?http://bad.test/'", Refused("bad.test:80")),
-    ("redirect to metadata", "curl -sL 'http://good.test/to?http://169.254.169.254/'", Refused("169.254.169.254:80")),
-    ("redirect to loopback", "curl -sL --noproxy '' 'http://good.test/to?http://127.0.0.1/'", Refused("127.0.0.1:80")),
-    ("a longer name", "curl -s http://good.test.bad.test/", Refused("good.test.bad.test:80")),
-    ("a name in front", "curl -s http://xgood.test/", Refused("xgood.test:80")),
-    ("user information", "printf 'GET http://good.test:80@bad.test/ HTTP/1.0\\r\\n\\r\\n' | say", Unreachable),
-    ("CONNECT by hand", "printf 'CONNECT bad.test:80 HTTP/1.0\\r\\n\\r\\nGET / HTTP/1.0\\r\\n\\r\\n' | say", Refused("bad.test:80")),
+    (
+        "curl to another",
+        "curl -s http://bad.test/",
+        Refused("bad.test:80"),
+    ),
+    (
+        "curl, a tunnel to another",
+        "curl -sp http://bad.test:80/",
+        Refused("bad.test:80"),
+    ),
+    (
+        "curl, another by Host",
+        "curl -s -H 'Host: good.test' http://bad.test/",
+        Refused("bad.test:80"),
+    ),
+    (
+        "wget to another",
+        "wget -qO- http://bad.test/",
+        Refused("bad.test:80"),
+    ),
+    (
+        "git to another",
+        "git ls-remote http://bad.test/r",
+        Refused("bad.test:80"),
+    ),
+    (
+        "npm to another",
+        "npm view --fetch-retries 0 --registry http://bad.test/ reached name",
+        Refused("bad.test:80"),
+    ),
+    (
+        "pip to another",
+        "pip index versions reached --retries 0 --index-url http://bad.test/simple --trusted-host bad.test",
+        Refused("bad.test:80"),
+    ),
+    (
+        "node to another",
+        "node /tmp/by-proxy.js bad.test:80",
+        Refused("bad.test:80"),
+    ),
+    (
+        "python to another",
+        "python3 -c 'import urllib.request as r; print(r.urlopen(\"http://bad.test/\").read())'",
+        Refused("bad.test:80"),
+    ),
+    (
+        "redirect to another",
+        "curl -sL 'http://good.test/to?http://bad.test/'",
+        Refused("bad.test:80"),
+    ),
+    (
+        "redirect to metadata",
+        "curl -sL 'http://good.test/to?http://169.254.169.254/'",
+        Refused("169.254.169.254:80"),
+    ),
+    (
+        "redirect to loopback",
+        "curl -sL --noproxy '' 'http://good.test/to?http://127.0.0.1/'",
+        Refused("127.0.0.1:80"),
+    ),
+    (
+        "a longer name",
+        "curl -s http://good.test.bad.test/",
+        Refused("good.test.bad.test:80"),
+    ),
+    (
+        "a name in front",
+        "curl -s http://xgood.test/",
+        Refused("xgood.test:80"),
+    ),
+    (
+        "user information",
+        "printf 'GET http://good.test:80@bad.test/ HTTP/1.0\\r\\n\\r\\n' | say",
+        Unreachable,
+    ),
+    (
+        "CONNECT by hand",
+        "printf 'CONNECT bad.test:80 HTTP/1.0\\r\\n\\r\\nGET / HTTP/1.0\\r\\n\\r\\n' | say",
+        Refused("bad.test:80"),
+    ),
     // Allowed names that lead inside.
-    ("a rebinding name", "curl -s http://inside.test/", Refused("inside.test:80")),
-    ("a rebinding name, a tunnel", "curl -sp http://inside.test:80/", Refused("inside.test:80")),
-    ("a name that leads to the machine", "curl -sp http://own.test:80/", Refused("own.test:80")),
+    (
+        "a rebinding name",
+        "curl -s http://inside.test/",
+        Refused("inside.test:80"),
+    ),
+    (
+        "a rebinding name, a tunnel",
+        "curl -sp http://inside.test:80/",
+        Refused("inside.test:80"),
+    ),
+    (
+        "a name that leads to the machine",
+        "curl -sp http://own.test:80/",
+        Refused("own.test:80"),
+    ),
     // Addresses, by the proxy.
-    ("CONNECT to the good address", "curl -sp http://203.0.113.80:80/", Refused("203.0.113.80:80")),
-    ("CONNECT to another address", "curl -sp http://203.0.113.81:80/", Refused("203.0.113.81:80")),
-    ("CONNECT to IPv6", "curl -sp 'http://[2001:db8:80::81]:80/'", Refused("[2001:db8:80::81]:80")),
-    ("CONNECT to loopback", "curl -sp --noproxy '' http://127.0.0.1:80/", Refused("127.0.0.1:80")),
-    ("CONNECT to loopback of IPv6", "curl -sp --noproxy '' 'http://[::1]:80/'", Refused("[::1]:80")),
-    ("CONNECT to mapped loopback", "curl -sp 'http://[::ffff:127.0.0.1]:80/'", Refused("[::ffff:127.0.0.1]:80")),
-    ("CONNECT to localhost", "curl -sp --noproxy '' http://localhost:80/", Refused("localhost:80")),
-    ("CONNECT to a number", "printf 'CONNECT 2130706433:80 HTTP/1.0\\r\\n\\r\\nGET / HTTP/1.0\\r\\n\\r\\n' | say", Refused("2130706433:80")),
-    ("CONNECT to a hexadecimal one", "printf 'CONNECT 0x7f000001:80 HTTP/1.0\\r\\n\\r\\nGET / HTTP/1.0\\r\\n\\r\\n' | say", Refused("0x7f000001:80")),
-    ("CONNECT to zero", "curl -sp http://0.0.0.0:80/", Refused("0.0.0.0:80")),
-    ("CONNECT to metadata", "curl -sp http://169.254.169.254:80/", Refused("169.254.169.254:80")),
-    ("CONNECT to metadata of IPv6", "curl -sp 'http://[fd00:ec2::254]:80/'", Refused("[fd00:ec2::254]:80")),
-    ("CONNECT to a private address", "curl -sp http://10.9.9.9:80/", Refused("10.9.9.9:80")),
-    ("CONNECT to the machine", "curl -sp http://198.51.100.2:80/", Refused("198.51.100.2:80")),
+    (
+        "CONNECT to the good address",
+        "curl -sp http://203.0.113.80:80/",
+        Refused("203.0.113.80:80"),
+    ),
+    (
+        "CONNECT to another address",
+        "curl -sp http://203.0.113.81:80/",
+        Refused("203.0.113.81:80"),
+    ),
+    (
+        "CONNECT to IPv6",
+        "curl -sp 'http://[2001:db8:80::81]:80/'",
+        Refused("[2001:db8:80::81]:80"),
+    ),
+    (
+        "CONNECT to loopback",
+        "curl -sp --noproxy '' http://127.0.0.1:80/",
+        Refused("127.0.0.1:80"),
+    ),
+    (
+        "CONNECT to loopback of IPv6",
+        "curl -sp --noproxy '' 'http://[::1]:80/'",
+        Refused("[::1]:80"),
+    ),
+    (
+        "CONNECT to mapped loopback",
+        "curl -sp 'http://[::ffff:127.0.0.1]:80/'",
+        Refused("[::ffff:127.0.0.1]:80"),
+    ),
+    (
+        "CONNECT to localhost",
+        "curl -sp --noproxy '' http://localhost:80/",
+        Refused("localhost:80"),
+    ),
+    (
+        "CONNECT to a number",
+        "printf 'CONNECT 2130706433:80 HTTP/1.0\\r\\n\\r\\nGET / HTTP/1.0\\r\\n\\r\\n' | say",
+        Refused("2130706433:80"),
+    ),
+    (
+        "CONNECT to a hexadecimal one",
+        "printf 'CONNECT 0x7f000001:80 HTTP/1.0\\r\\n\\r\\nGET / HTTP/1.0\\r\\n\\r\\n' | say",
+        Refused("0x7f000001:80"),
+    ),
+    (
+        "CONNECT to zero",
+        "curl -sp http://0.0.0.0:80/",
+        Refused("0.0.0.0:80"),
+    ),
+    (
+        "CONNECT to metadata",
+        "curl -sp http://169.254.169.254:80/",
+        Refused("169.254.169.254:80"),
+    ),
+    (
+        "CONNECT to metadata of IPv6",
+        "curl -sp 'http://[fd00:ec2::254]:80/'",
+        Refused("[fd00:ec2::254]:80"),
+    ),
+    (
+        "CONNECT to a private address",
+        "curl -sp http://10.9.9.9:80/",
+        Refused("10.9.9.9:80"),
+    ),
+    (
+        "CONNECT to the machine",
+        "curl -sp http://198.51.100.2:80/",
+        Refused("198.51.100.2:80"),
+    ),
     // Without the proxy there is no way.
-    ("curl --proxy ''", "curl -s --proxy '' http://bad.test/", Unreachable),
-    ("curl --noproxy", "curl -s --noproxy '*' http://bad.test/", Unreachable),
-    ("curl without variables", "env -i /usr/bin/curl -s http://bad.test/", Unreachable),
-    ("git without a proxy", "git -c http.proxy= ls-remote http://bad.test/r", Unreachable),
-    ("node without a proxy", "node -e 'require(\"http\").get(\"http://203.0.113.81/\", r => r.pipe(process.stdout))'", Unreachable),
-    ("a raw socket", "python3 /tmp/raw.py tcp 203.0.113.81", Unreachable),
-    ("a raw socket to the good address", "python3 /tmp/raw.py tcp 203.0.113.80", Unreachable),
-    ("a raw socket to loopback", "python3 /tmp/raw.py tcp 127.0.0.1", Unreachable),
-    ("a raw socket to metadata", "python3 /tmp/raw.py tcp 169.254.169.254", Unreachable),
-    ("a raw socket to the machine", "python3 /tmp/raw.py tcp 198.51.100.2", Unreachable),
-    ("IPv6", "python3 /tmp/raw.py tcp 2001:db8:80::81", Unreachable),
-    ("link-local of IPv6", "python3 /tmp/raw.py tcp fe80::1%v0", Unreachable),
+    (
+        "curl --proxy ''",
+        "curl -s --proxy '' http://bad.test/",
+        Unreachable,
+    ),
+    (
+        "curl --noproxy",
+        "curl -s --noproxy '*' http://bad.test/",
+        Unreachable,
+    ),
+    (
+        "curl without variables",
+        "env -i /usr/bin/curl -s http://bad.test/",
+        Unreachable,
+    ),
+    (
+        "git without a proxy",
+        "git -c http.proxy= ls-remote http://bad.test/r",
+        Unreachable,
+    ),
+    (
+        "node without a proxy",
+        "node -e 'require(\"http\").get(\"http://203.0.113.81/\", r => r.pipe(process.stdout))'",
+        Unreachable,
+    ),
+    (
+        "a raw socket",
+        "python3 /tmp/raw.py tcp 203.0.113.81",
+        Unreachable,
+    ),
+    (
+        "a raw socket to the good address",
+        "python3 /tmp/raw.py tcp 203.0.113.80",
+        Unreachable,
+    ),
+    (
+        "a raw socket to loopback",
+        "python3 /tmp/raw.py tcp 127.0.0.1",
+        Unreachable,
+    ),
+    (
+        "a raw socket to metadata",
+        "python3 /tmp/raw.py tcp 169.254.169.254",
+        Unreachable,
+    ),
+    (
+        "a raw socket to the machine",
+        "python3 /tmp/raw.py tcp 198.51.100.2",
+        Unreachable,
+    ),
+    (
+        "IPv6",
+        "python3 /tmp/raw.py tcp 2001:db8:80::81",
+        Unreachable,
+    ),
+    (
+        "link-local of IPv6",
+        "python3 /tmp/raw.py tcp fe80::1%v0",
+        Unreachable,
+    ),
     ("UDP", "python3 /tmp/raw.py udp 203.0.113.81", Unreachable),
-    ("UDP of IPv6", "python3 /tmp/raw.py udp 2001:db8:80::81", Unreachable),
+    (
+        "UDP of IPv6",
+        "python3 /tmp/raw.py udp 2001:db8:80::81",
+        Unreachable,
+    ),
     ("ICMP", "python3 /tmp/raw.py icmp 203.0.113.81", Unreachable),
-    ("DNS", "getent ahosts bad.test >/dev/null && echo reached", Unreachable),
-    ("DNS by hand", "python3 /tmp/raw.py dns 198.51.100.1", Unreachable),
-    ("DNS of the machine", "python3 /tmp/raw.py dns 127.0.0.53", Unreachable),
-    ("an abstract socket", "python3 /tmp/raw.py abstract x", Unreachable),
+    (
+        "DNS",
+        "getent ahosts bad.test >/dev/null && echo reached",
+        Unreachable,
+    ),
+    (
+        "DNS by hand",
+        "python3 /tmp/raw.py dns 198.51.100.1",
+        Unreachable,
+    ),
+    (
+        "DNS of the machine",
+        "python3 /tmp/raw.py dns 127.0.0.53",
+        Unreachable,
+    ),
+    (
+        "an abstract socket",
+        "python3 /tmp/raw.py abstract x",
+        Unreachable,
+    ),
 ];
 
 /// What attempts use: `say` sends its input to the proxy as it is; `try` makes one.
@@ -151,7 +371,11 @@ try() {
 const FREE: &str = "for name in http_proxy https_proxy HTTP_PROXY HTTPS_PROXY; do \
     export $name=http://127.0.0.1:3128; done; export no_proxy=\n";
 
-async fn run(settings: &[(&str, &str)], networking: serde_json::Value, before: &str) -> (Server, Ended) {
+async fn run(
+    settings: &[(&str, &str)],
+    networking: serde_json::Value,
+    before: &str,
+) -> (Server, Ended) {
     let mut options = ServerOptions::new(Runtimes::demo().with_raw()).set("AOD_EGRESS__HOSTS", "");
     for (name, value) in settings {
         options = options.set(name, *value);
