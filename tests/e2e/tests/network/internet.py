@@ -11,9 +11,14 @@ import json
 import socket
 import socketserver
 import struct
+import subprocess
 import sys
 import threading
 import urllib.parse
+
+# Before a network has any address, the kernel takes all of them for broadcasts, and answers do not
+# come from the address that a socket is bound to.
+subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
 
 NAMES, ADDRESSES = {}, []
 for argument in sys.argv[1:]:
