@@ -1,9 +1,10 @@
-//! Debian packages, without being root: apt downloads them with what they need, and they are
-//! unpacked into a folder that lies over a sandbox's system.
+//! Debian packages: apt downloads them with what they need, and they come into a folder that lies
+//! over a sandbox's system.
 //!
-//! Nothing of a package is run: no maintainer's scripts, hence no users, no alternatives and no
-//! services. What apt is told comes from the host's own `/etc/apt`, which the sandbox sees while apt
-//! downloads; nothing but apt runs in there.
+//! Where the server is run by root, apt installs them there ([`super::scripts`]). Otherwise they are
+//! unpacked, and nothing of a package is run: no maintainer's scripts, hence no users, no
+//! alternatives and no services. What apt is told comes from the host's own `/etc/apt`, which the
+//! sandbox sees while apt downloads; nothing but apt runs in there.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -16,9 +17,9 @@ use super::package_set::DPKG_STATUS;
 use crate::provision::{Cancelled, Output, StageError};
 
 /// Where apt keeps what it downloads, inside.
-const FOLDER: &str = "/opt/aod/apt";
+pub(super) const FOLDER: &str = "/run/aod-apt";
 /// Where it finds what the host has.
-const STATUS: &str = "/opt/aod/dpkg-status";
+const STATUS: &str = "/run/aod-dpkg-status";
 /// Where the packages are unpacked to, inside.
 const SYSTEM: &str = "/opt/aod/system";
 /// What apt needs of its folder.
@@ -51,6 +52,9 @@ pub(super) async fn install(
         let spec = downloading(build, arguments)?;
         build.run(spec, &what, output, cancelled).await?;
     }
+    if build.runs_scripts {
+        return super::scripts::install(build, names, output, cancelled).await;
+    }
     let argv = ["/bin/sh", "-euc", UNPACK, "unpack", FOLDER, SYSTEM];
     let mut spec = build.confined(argv.map(str::to_owned).to_vec());
     spec.read_only
@@ -63,17 +67,7 @@ pub(super) async fn install(
 }
 
 fn downloading(build: &Build<'_>, arguments: Vec<String>) -> Result<SandboxSpec, StageError> {
-    let driver = &*build.sandboxes.driver;
-    let settings = driver
-        .private_dir(&build.folder.join("home"))
-        .join("apt.conf");
-    let mut argv = vec![
-        "apt-get".to_owned(),
-        "--config-file".to_owned(),
-        settings.to_string_lossy().into_owned(),
-    ];
-    argv.extend(arguments);
-    let mut spec = build.open(argv)?;
+    let mut spec = build.open(Vec::new())?;
     spec.writable
         .push(Mount::new(build.folder.join("apt"), FOLDER));
     spec.read_only.push(Mount::new(DPKG_STATUS, STATUS));
@@ -81,16 +75,31 @@ fn downloading(build: &Build<'_>, arguments: Vec<String>) -> Result<SandboxSpec,
     let proxy = spec.env.iter().find(|(name, _)| name == "http_proxy");
     let proxy = proxy.map(|(_, value)| value.as_str());
     let content = conf(proxy, &architectures());
-    spec.private_files.push(PrivateFile {
-        path: settings,
-        mode: 0o644,
-        content: Zeroizing::new(content.into_bytes()),
-    });
+    command(build, &mut spec, content, arguments);
     Ok(spec)
 }
 
+/// Has a sandbox run apt with these settings.
+pub(super) fn command(
+    build: &Build<'_>,
+    spec: &mut SandboxSpec,
+    conf: String,
+    arguments: Vec<String>,
+) {
+    let driver = &*build.sandboxes.driver;
+    let folder = driver.private_dir(&build.folder.join("home"));
+    let settings = folder.join("apt.conf");
+    let program = ["apt-get", "--config-file", &settings.to_string_lossy()].map(str::to_owned);
+    spec.argv = program.into_iter().chain(arguments).collect();
+    spec.private_files.push(PrivateFile {
+        path: settings,
+        mode: 0o644,
+        content: Zeroizing::new(conf.into_bytes()),
+    });
+}
+
 /// The architectures besides its own that the host has packages of.
-fn architectures() -> Vec<String> {
+pub(super) fn architectures() -> Vec<String> {
     let folder = Path::new(DPKG_STATUS).with_file_name("arch");
     let text = std::fs::read_to_string(folder).unwrap_or_default();
     let lines = text.lines().map(str::trim);
@@ -102,7 +111,7 @@ fn architectures() -> Vec<String> {
 
 /// What wins over the host's own settings. Hooks of the host's are for the host; the proxy, where
 /// there is one, is the only way out.
-fn conf(proxy: Option<&str>, architectures: &[String]) -> String {
+pub(super) fn conf(proxy: Option<&str>, architectures: &[String]) -> String {
     let mut conf = format!(
         "Dir::State \"{FOLDER}/state\";\n\
          Dir::State::status \"{STATUS}\";\n\

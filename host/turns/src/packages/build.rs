@@ -9,6 +9,7 @@ use zeroize::Zeroizing;
 use super::PackageSet;
 use super::apt;
 use super::layer::{self, PREFIX, PROGRAMS};
+use super::scripts;
 use super::tools::Tools;
 use crate::authorities;
 use crate::network::SandboxNetwork;
@@ -17,7 +18,7 @@ use crate::provision::{
 };
 
 /// What is only there while a layer is built.
-pub(super) const TEMPORARY: [&str; 3] = ["home", "work", "apt"];
+pub(super) const TEMPORARY: [&str; 5] = ["home", "work", "apt", scripts::BASE, scripts::KERNEL];
 
 /// Variables by which tools are told whom the machine trusts, since some bring certificates of their own.
 const TRUST: [&str; 7] = [
@@ -47,6 +48,8 @@ pub(super) struct Build<'a> {
     pub(super) sandboxes: &'a Sandboxes,
     /// Its folder.
     pub(super) folder: &'a Path,
+    /// Whether the scripts of apt's packages are run.
+    pub(super) runs_scripts: bool,
 }
 
 impl Build<'_> {
@@ -58,7 +61,7 @@ impl Build<'_> {
         output: &mut Output,
         cancelled: &Cancelled<'_>,
     ) -> Result<(), StageError> {
-        let views = ["usr", "etc"].map(|name| format!("{}/{name}", layer::VIEWS));
+        let views = ["usr", "etc", "var"].map(|name| format!("{}/{name}", layer::VIEWS));
         let kept = views.iter().map(String::as_str).chain([layer::FILES]);
         for name in ["home/tmp", "work"].into_iter().chain(kept) {
             std::fs::create_dir_all(self.folder.join(name))?;
@@ -119,7 +122,9 @@ impl Build<'_> {
 
     /// A sandbox without a network.
     pub(super) fn confined(&self, argv: Vec<String>) -> SandboxSpec {
-        let Self { sandboxes, folder } = self;
+        let Self {
+            sandboxes, folder, ..
+        } = self;
         let driver = &*sandboxes.driver;
         let mut spec = SandboxSpec::new(argv, folder.join("home"), folder.join("work"));
         spec.cwd = driver.place(&folder.join("work"), aod_sandbox::WORKSPACE.as_ref());
