@@ -4,7 +4,7 @@ copy() {
     mkdir -p "$2"
     (
         cd "$1"
-        find . -xdev -type d ! -perm -0005 -prune -print0 -o \
+        find . -type d ! -perm -0005 -prune -exec mkdir -p "$2/{}" \; -o \
             \( -type d -o -type l -o -type f -perm -0004 \) -print0 |
             tar --create --null --no-recursion --files-from=-
     ) | tar --extract --preserve-permissions --directory="$2"

@@ -8,6 +8,7 @@ mod apt;
 mod build;
 mod layer;
 mod package_set;
+mod registries;
 mod scripts;
 mod tools;
 
@@ -42,6 +43,8 @@ const MAX_KNOWN: usize = 1000;
 pub struct PackagesConfig {
     /// Layers that no turn was started with for so long are removed; zero: none is.
     pub layer_age: Duration,
+    /// Whether the scripts of apt's packages are run where that works.
+    pub apt_scripts: bool,
 }
 
 /// All layers of a data folder.
@@ -126,7 +129,7 @@ impl Packages {
     /// Whether the scripts of apt's packages are run. The first call may block for some tens of
     /// milliseconds.
     fn runs_scripts(&self) -> bool {
-        self.driver.check_system_change(&self.root).is_ok()
+        self.config.apt_scripts && self.driver.check_system_change(&self.root).is_ok()
     }
 
     /// What packages are installed with here, and the name of their layer.
@@ -157,7 +160,8 @@ impl Packages {
     ) -> Result<Layer, StageError> {
         let asked = Instant::now();
         let (driver, root, located) = (self.driver.clone(), self.root.clone(), wanted.clone());
-        let locate = move || located.locate(|| driver.check_system_change(&root).is_ok());
+        let may = self.config.apt_scripts;
+        let locate = move || located.locate(|| may && driver.check_system_change(&root).is_ok());
         let located = tokio::task::spawn_blocking(locate).await;
         let located = located.map_err(Error::internal)?;
         let (tools, key) = located.map_err(|error| StageError::Failed(error.to_string()))?;

@@ -94,16 +94,14 @@ pub(super) async fn install(
     let what = "copying what packages' scripts may know of the system";
     build.run(spec, what, output, cancelled).await?;
 
-    let options = ["install", "--yes", "--no-remove", "--no-download", "--"];
-    let mut arguments = options.map(str::to_owned).to_vec();
-    arguments.extend_from_slice(names);
-    let what = format!("apt-get {}", arguments.join(" "));
     let mut spec = build.confined(Vec::new());
     spec.system_layer = None;
     spec.system_change = Some(change);
     // Nothing that is to be seen at the folders of packages.
     spec.writable = vec![Mount::new(build.folder.join("apt"), FOLDER)];
-    apt::command(build, &mut spec, conf(), arguments);
+    let settings = apt::configure(build, &mut spec, conf());
+    let options = ["install", "--yes", "--no-remove", "--no-download", "--"];
+    let what = apt::apt_get(&mut spec, &settings, &options, names);
     build.run(spec, &what, output, cancelled).await
 }
 

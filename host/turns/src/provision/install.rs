@@ -90,6 +90,17 @@ impl Installation {
         &NODE
     }
 
+    /// What a program belongs to that stands in a `bin` folder, also below `/usr`.
+    pub(crate) fn at(program: &Path) -> io::Result<Self> {
+        let mut found = Self::of_operator(&program.to_string_lossy())?;
+        if found.path.is_empty()
+            && let Some(folder) = program.parent()
+        {
+            found.path = vec![(folder.to_owned(), folder.to_owned())];
+        }
+        Ok(found)
+    }
+
     /// The host's folders that sandboxes see of it.
     pub(super) fn mounts(&self) -> impl Iterator<Item = &Path> {
         self.mounts.iter().map(|(host, _)| host.as_path())
