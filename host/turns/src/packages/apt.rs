@@ -67,7 +67,8 @@ pub(super) async fn install(
     }
     let again = packages_again(build, names, output, cancelled).await?;
     if !again.is_empty() {
-        let apart = ["--reinstall", "-o", "Dir::Cache::archives=../again", "--"];
+        let archives = format!("Dir::Cache::archives={FOLDER}/again");
+        let apart = ["--reinstall", "-o", &archives, "--"];
         let (mut spec, settings) = asking(build)?;
         let options = [&download[..], &apart].concat();
         let what = apt_get(&mut spec, &settings, &options, &again);

@@ -10,9 +10,12 @@ copy() {
     ) | tar --extract --preserve-permissions --directory="$2"
 }
 copy "$1/etc" "$2/etc"
-[ ! -d "$1/var" ] || copy "$1/var" "$2/var"
+mkdir -p "$2/var"
+[ ! -d "$1/var" ] || cp -R --no-dereference --preserve=mode,timestamps "$1/var/." "$2/var"
 cd "$2"
 chmod -R u+rwX .
+chmod 0755 var
+[ ! -d var/lib ] || chmod 0755 var/lib var/lib/*
 
 # Accounts of programs, and none of people, nor any password.
 for name in passwd group shadow gshadow; do
