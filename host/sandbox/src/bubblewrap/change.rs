@@ -7,6 +7,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
 use aod_launch::overlay;
 
@@ -28,6 +29,8 @@ const CAPABILITIES: [&str; 8] = [
     "CAP_SETGID",
     "CAP_SETUID",
 ];
+/// It takes some milliseconds. To give up means to unpack packages without their scripts.
+const PATIENCE: Duration = Duration::from_secs(60);
 /// Folders that packages' scripts count on.
 const TOP: [&str; 6] = ["/root", "/srv", "/mnt", "/media", "/boot", "/run/lock"];
 
@@ -95,11 +98,11 @@ pub(super) fn try_out(driver: &Bubblewrap, folder: &Path) -> Result<(), String> 
     for name in ["home", "workspace"] {
         fs::create_dir(at(name)).map_err(|error| format!("no temporary files: {error}"))?;
     }
-    // A file of somebody else's, and a removed folder of the host's in the place of which is another.
+    // A file of somebody else's, and a removed file of the host's in the place of which is a folder.
     let script = "echo x >/etc/x && chown 65534:65534 /etc/x && chmod 4755 /etc/x \
-                  && rm -r /usr/share/doc && mkdir /usr/share/doc && test -e /var";
+                  && rm /usr/bin/env && mkdir /usr/bin/env && test -e /var";
     let argv = ["/bin/sh", "-c", script].map(str::to_owned);
     let mut spec = SandboxSpec::new(argv.into(), at("home"), at("workspace"));
     spec.system_change = Some(change);
-    attempt(driver, &spec)
+    attempt(driver, &spec, PATIENCE)
 }

@@ -164,10 +164,14 @@ fn text(path: PathBuf) -> Result<String, SandboxError> {
 }
 
 /// Runs a command that finds out whether something works in a sandbox, or answers what it said.
-pub(super) fn attempt(driver: &Bubblewrap, spec: &SandboxSpec) -> Result<(), String> {
+pub(super) fn attempt(
+    driver: &Bubblewrap,
+    spec: &SandboxSpec,
+    patience: Duration,
+) -> Result<(), String> {
     let launch = driver.launch(spec).map_err(|error| error.to_string())?;
     let options = RunOptions {
-        timeout: Some(PATIENCE),
+        timeout: Some(patience),
         ..RunOptions::default()
     };
     let mut said = Vec::new();
@@ -209,7 +213,7 @@ pub(super) fn try_out(driver: &Bubblewrap) -> Result<(), String> {
     let argv = ["/usr/bin/test", "-e", &format!("/usr/{MARK}")].map(str::to_owned);
     let mut spec = SandboxSpec::new(argv.into(), home, workspace);
     spec.system_layer = Some(layer);
-    attempt(driver, &spec).map_err(|error| {
+    attempt(driver, &spec, PATIENCE).map_err(|error| {
         format!(
             "{error}; an ordinary user needs Linux 5.11 or later, with overlayfs, and user \
          namespaces in which file systems may be mounted (on Ubuntu 24.04: \

@@ -94,8 +94,10 @@ const APT: [&str; 2] = ["apt-get", "dpkg-deb"];
 /// own installers do it.
 pub(super) fn of_operator() -> &'static [Installation] {
     static FOUND: LazyLock<Vec<Installation>> = LazyLock::new(|| {
-        let found = [find_on_path("go"), rust()].into_iter().flatten();
-        let toolchains = found.filter_map(|program| Installation::at(&program).ok());
+        let toolchains = [(go(), "/opt/aod/go"), (rust(), "/opt/aod/rust")];
+        let toolchains = toolchains
+            .into_iter()
+            .filter_map(|(program, inside)| Installation::movable(&program?, inside));
         std::iter::once(Installation::node().clone())
             .chain(toolchains)
             .collect()
@@ -103,12 +105,21 @@ pub(super) fn of_operator() -> &'static [Installation] {
     &FOUND
 }
 
+/// A whole Go. A folder with more than that in it is not for packages to see.
+fn go() -> Option<PathBuf> {
+    let go = find_on_path("go")?.canonicalize().ok()?;
+    let root = go.parent()?.parent()?;
+    root.join("VERSION").is_file().then_some(go)
+}
+
 /// The toolchain's own cargo: `cargo` may be a program that chooses one.
 fn rust() -> Option<PathBuf> {
     find_on_path("cargo")?;
     let rustc = find_on_path("rustc")?;
+    // Elsewhere a file beside the server could choose another toolchain, and have it downloaded.
     let output = Command::new(rustc)
         .args(["--print", "sysroot"])
+        .current_dir("/")
         .output()
         .ok()?;
     let root = String::from_utf8(output.stdout).ok()?;

@@ -90,15 +90,15 @@ impl Installation {
         &NODE
     }
 
-    /// What a program belongs to that stands in a `bin` folder, also below `/usr`.
-    pub(crate) fn at(program: &Path) -> io::Result<Self> {
-        let mut found = Self::of_operator(&program.to_string_lossy())?;
-        if found.path.is_empty()
-            && let Some(folder) = program.parent()
-        {
-            found.path = vec![(folder.to_owned(), folder.to_owned())];
-        }
-        Ok(found)
+    /// What a program belongs to that stands in a `bin` folder and can be anywhere: seen at `inside`.
+    pub(crate) fn movable(program: &Path, inside: &str) -> Option<Self> {
+        let folder = program.parent()?;
+        let root = folder.parent()?.canonicalize().ok()?;
+        Some(Self {
+            mounts: vec![(root, PathBuf::from(inside))],
+            path: vec![(folder.to_owned(), Path::new(inside).join("bin"))],
+            version: None,
+        })
     }
 
     /// The host's folders that sandboxes see of it.
