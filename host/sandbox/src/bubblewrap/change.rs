@@ -80,7 +80,10 @@ pub(super) fn try_out(driver: &Bubblewrap, folder: &Path) -> Result<(), String> 
     if !system::has_one_usr() {
         return Err("this system has programs and libraries outside of /usr".to_owned());
     }
-    let made = fs::create_dir_all(folder).and_then(|()| tempfile::tempdir_in(folder));
+    // As what is half made there is called, which the next start removes.
+    let mut scratch = tempfile::Builder::new();
+    let scratch = scratch.prefix(".staging-");
+    let made = fs::create_dir_all(folder).and_then(|()| scratch.tempdir_in(folder));
     let scratch = made.map_err(|error| format!("no temporary folder: {error}"))?;
     let at = |name: &str| scratch.path().join(name);
     let change = SystemChange {
