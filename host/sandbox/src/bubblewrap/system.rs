@@ -121,8 +121,8 @@ fn aliases(arguments: &mut Arguments) {
 
 /// Whether all of them lead into `/usr`, so that what a package has there goes to `/usr`.
 pub(super) fn has_one_usr() -> bool {
-    let is_folder = |alias: &&str| fs::symlink_metadata(alias).is_ok_and(|it| it.is_dir());
-    !ALIASES.iter().any(|alias| is_folder(&alias))
+    let is_folder = |alias: &str| fs::symlink_metadata(alias).is_ok_and(|it| it.is_dir());
+    !ALIASES.iter().any(|alias| is_folder(alias))
 }
 
 /// Variables that every program may count on, where the spec does not set them.
