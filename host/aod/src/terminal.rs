@@ -2,12 +2,14 @@
 //!
 //! What agents say is theirs: it never steers the terminal.
 
+mod amounts;
 mod markdown;
 mod screen;
 mod table;
 
 use std::io::{self, IsTerminal as _, Write as _};
 
+pub(crate) use self::amounts::{age, size};
 pub(crate) use self::markdown::Markdown;
 pub(crate) use self::screen::{Screen, Show};
 pub(crate) use self::table::Table;

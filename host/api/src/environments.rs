@@ -27,18 +27,17 @@ pub(crate) fn routes() -> OpenApiRouter<Api> {
         .routes(routes!(delete))
 }
 
-/// Lists the caller's environments that are not archived, newest first.
+/// Lists the caller's environments that are not archived, newest first, and what there is of their
+/// packages.
 #[utoipa::path(get, path = "/environments", tag = "environments", params(Page),
-    responses((status = 200, body = Listing<Environment>), (status = 404)))]
+    responses((status = 200, body = Listing<EnvironmentDetail>), (status = 404)))]
 async fn list(
     State(api): State<Api>,
     caller: Caller,
     Query(page): Query<Page>,
-) -> Result<Json<Listing<Environment>>, ApiError> {
+) -> Result<Json<Listing<EnvironmentDetail>>, ApiError> {
     let environments = api.environments.list(caller.user, page.range()).await?;
-    Ok(Json(
-        page.listing(environments, |environment| environment.id),
-    ))
+    Ok(Json(page.listing(environments, |it| it.environment.id)))
 }
 
 /// Creates an environment.

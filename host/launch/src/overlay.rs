@@ -6,8 +6,10 @@
 //! kills the launcher as without this step. The host's mounts stay as they are.
 //!
 //! It is a mode of the `aod-supervisor` program:
-//! `--overlay [--over UPPER LOWER VIEW]... -- PROGRAM [ARGUMENT...]`. In the folder `VIEW` is what
-//! comes of `UPPER` over `LOWER`, read-only.
+//! `--overlay [--over UPPER LOWER VIEW]... [--change UPPER LOWER WORK VIEW]... -- PROGRAM
+//! [ARGUMENT...]`. In the folder `VIEW` is what comes of `UPPER` over `LOWER`: read-only, or, with
+//! `--change`, so that what is written there goes to `UPPER`, which only the machine's root can ask
+//! for. `WORK` is an empty folder beside `UPPER`, for the kernel.
 
 use std::convert::Infallible;
 use std::ffi::{CStr, CString, OsStr, OsString};
@@ -27,6 +29,8 @@ use rustix::thread::UnshareFlags;
 pub const FLAG: &str = "--overlay";
 /// The option that names a folder, the one that it lies over, and where both are seen.
 pub const OVER: &str = "--over";
+/// As [`OVER`], for what can be written to, with the kernel's own folder before the last one.
+pub const CHANGE: &str = "--change";
 /// The exit code where the launcher cannot be executed, as shells have it.
 const CANNOT_EXECUTE: u8 = 127;
 
@@ -66,6 +70,8 @@ fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<Infallible, Stri
 struct Overlay {
     upper: OsString,
     lower: OsString,
+    /// The kernel's own folder, where the upper one can be written to.
+    work: Option<OsString>,
     view: OsString,
 }
 
@@ -75,8 +81,18 @@ impl Overlay {
         // the sandbox can read in its `/proc/self/mountinfo` what is given here.
         let (upper, lower) = (open(&self.upper)?, open(&self.lower)?);
         let (upper, lower) = (upper.as_raw_fd(), lower.as_raw_fd());
-        let data = format!("lowerdir=/proc/self/fd/{upper}:/proc/self/fd/{lower}{options}");
-        let flags = libc::MS_RDONLY | libc::MS_NODEV | libc::MS_NOSUID;
+        let flags = libc::MS_NODEV | libc::MS_NOSUID;
+        let Some(work) = &self.work else {
+            let data = format!("lowerdir=/proc/self/fd/{upper}:/proc/self/fd/{lower}{options}");
+            return mount(Some(c"overlay"), &self.view, flags | libc::MS_RDONLY, &data);
+        };
+        let work = open(work)?;
+        let work = work.as_raw_fd();
+        // What is written must make sense over another lower folder of the same content, later.
+        let data = format!(
+            "lowerdir=/proc/self/fd/{lower},upperdir=/proc/self/fd/{upper},\
+             workdir=/proc/self/fd/{work},index=off,metacopy=off,redirect_dir=off{options}"
+        );
         mount(Some(c"overlay"), &self.view, flags, &data)
     }
 }
@@ -95,12 +111,16 @@ fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<(Vec<Overlay>,
         if word == "--" {
             break;
         }
-        if word != OVER {
+        if word != OVER && word != CHANGE {
             return Err("the launcher does not follow `--`".to_owned());
         }
         overlays.push(Overlay {
             upper: next()?,
             lower: next()?,
+            work: match word == CHANGE {
+                true => Some(next()?),
+                false => None,
+            },
             view: next()?,
         });
     }
@@ -175,8 +195,11 @@ mod tests {
         assert_eq!(parsed(&["--", "/l", "--over"]), Ok((0, "/l".into())));
         let words = ["--over", "a", "b", "c", "--over", "d", "e", "f", "--", "/l"];
         assert_eq!(parsed(&words), Ok((2, "/l".into())));
+        let words = ["--change", "a", "b", "w", "c", "--", "/l", "x"];
+        assert_eq!(parsed(&words), Ok((1, "/l".into())));
         for wrong in [
             &["--over", "a", "b"][..],
+            &["--change", "a", "b", "c", "--", "/l"],
             &["--"],
             &[],
             &["--other", "--", "/l"],

@@ -57,6 +57,16 @@ pub(crate) fn check(spec: &SandboxSpec) -> Result<(), SandboxError> {
         folder("layer", &layer.files)?;
         folder("layer's mount points", &layer.views)?;
     }
+    if let Some(change) = &spec.system_change {
+        for (what, path) in [
+            ("changed system", &change.files),
+            ("system's base", &change.base),
+            ("kernel's folder", &change.work),
+            ("system's mount points", &change.views),
+        ] {
+            folder(what, path)?;
+        }
+    }
     for file in &spec.private_files {
         absolute("private file", &file.path)?;
         if file.path.file_name().is_none() || file.mode & !0o777 != 0 {

@@ -43,6 +43,12 @@ pub enum SandboxError {
         /// What is in the way, and what to do about it.
         why: String,
     },
+    /// Commands cannot change a system of their own.
+    #[error("no command can change a system of its own in sandboxes of this machine: {why}")]
+    NoSystemChange {
+        /// What is in the way.
+        why: String,
+    },
     /// One argument or variable, or all together, exceed what the kernel passes to a program.
     #[error(
         "{what} takes {bytes} bytes, and the kernel passes at most {limit} to a program: \

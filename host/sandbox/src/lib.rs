@@ -61,7 +61,9 @@ pub use error::SandboxError;
 pub use probe::{Check, Probe, State};
 pub use process::Process;
 pub use run::{Cancel, Ended, RunOptions, run};
-pub use spec::{Egress, Limits, Mount, Network, PrivateFile, SandboxSpec, SystemLayer};
+pub use spec::{
+    Egress, Limits, Mount, Network, PrivateFile, SandboxSpec, SystemChange, SystemLayer,
+};
 
 /// Where a sandbox's home is, as the command inside sees it.
 pub const HOME: &str = "/home/agent";
@@ -104,6 +106,13 @@ pub trait SandboxDriver: Send + Sync {
     /// # Errors
     /// [`SandboxError::NoLayers`], which says what is in the way and what to do.
     fn check_layers(&self) -> Result<(), SandboxError>;
+
+    /// Whether commands can have a [`SystemChange`] whose folders are below `folder`. It is tried
+    /// once and remembered; the first call blocks for some tens of milliseconds.
+    ///
+    /// # Errors
+    /// [`SandboxError::NoSystemChange`], which says what is in the way.
+    fn check_system_change(&self, folder: &Path) -> Result<(), SandboxError>;
 
     /// Finds out what works and what is enforced on this machine, by trying it. Blocks for some
     /// tens of milliseconds.

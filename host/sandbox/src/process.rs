@@ -103,6 +103,12 @@ impl SandboxDriver for Process {
         })
     }
 
+    fn check_system_change(&self, _folder: &Path) -> Result<(), SandboxError> {
+        Err(SandboxError::NoSystemChange {
+            why: "the `process` driver has no mounts".into(),
+        })
+    }
+
     fn probe(&self) -> Probe {
         Probe {
             driver: NAME.into(),

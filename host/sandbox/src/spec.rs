@@ -29,6 +29,8 @@ pub struct SandboxSpec {
     pub writable: Vec<Mount>,
     /// What lies over the system's own folders.
     pub system_layer: Option<SystemLayer>,
+    /// The system that the command changes as its root, in the place of one that it cannot change.
+    pub system_change: Option<SystemChange>,
     /// Files that exist for this command only and never on a disk.
     pub private_files: Vec<PrivateFile>,
     /// Names that resolve to these addresses, besides `localhost`.
@@ -53,6 +55,7 @@ impl SandboxSpec {
             read_only: Vec::new(),
             writable: Vec::new(),
             system_layer: None,
+            system_change: None,
             private_files: Vec::new(),
             hosts: Vec::new(),
             network: Network::None,
@@ -63,7 +66,9 @@ impl SandboxSpec {
     /// What the command may leave on the disk.
     pub(crate) fn disk_limit(&self) -> Option<DiskLimit> {
         let writable = self.writable.iter().map(|mount| &mount.host);
-        let folders = [&self.home, &self.workspace].into_iter().chain(writable);
+        let change = self.system_change.iter().map(|change| &change.files);
+        let folders = [&self.home, &self.workspace].into_iter();
+        let folders = folders.chain(writable).chain(change);
         Some(DiskLimit {
             bytes: self.limits.disk_bytes?,
             folders: folders.cloned().collect(),
@@ -85,6 +90,7 @@ impl fmt::Debug for SandboxSpec {
             .field("read_only", &self.read_only)
             .field("writable", &self.writable)
             .field("system_layer", &self.system_layer)
+            .field("system_change", &self.system_change)
             .field("private_files", &self.private_files)
             .field("hosts", &self.hosts)
             .field("network", &self.network)
@@ -117,10 +123,29 @@ impl Mount {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SystemLayer {
     /// The host's folder with a `usr` that lies over `/usr`, an `etc` that lies over what is shown
-    /// of `/etc`, and an `opt` that is seen at `/opt`; each may be missing.
+    /// of `/etc`, an `opt` that is seen at `/opt`, and a `var` of which what is in `lib` and `cache`
+    /// is seen; each may be missing.
     pub files: PathBuf,
     /// A folder of the host's with empty folders `usr` and `etc` in it: mount points, in which
     /// outside of the sandbox's own namespaces nothing is ever seen.
+    pub views: PathBuf,
+}
+
+/// A system that a command changes as root, as package managers do, while the host's own stays as
+/// it is. What it writes becomes the files of a [`SystemLayer`]. Only the machine's root can have it.
+///
+/// The command is the machine's root with what that needs to own files and to become other users,
+/// and nothing more. It sees `/usr` of the host, and of its `/etc` and `/var` nothing but `base`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SystemChange {
+    /// A folder of the host's with the folders `usr`, `etc`, `var` and `opt`, to which goes what is
+    /// written there.
+    pub files: PathBuf,
+    /// A folder of the host's with the folders `etc` and `var`, as the command finds them.
+    pub base: PathBuf,
+    /// A folder beside `files` with empty folders `usr`, `etc` and `var`, for the kernel.
+    pub work: PathBuf,
+    /// A folder with empty folders `usr`, `etc` and `var` in it: mount points, as of a layer.
     pub views: PathBuf,
 }
 

@@ -51,12 +51,13 @@ impl Environments {
             .await?)
     }
 
-    /// A user's environments that are not archived, newest first.
+    /// A user's environments that are not archived, newest first, and what there is of their packages.
     ///
     /// # Errors
     /// [`Error::NotFound`] where the page begins after none of theirs.
-    pub async fn list(&self, owner: Uuid, page: Page) -> Result<Vec<Environment>> {
-        Ok(self.store.list_environments(owner, page).await?)
+    pub async fn list(&self, owner: Uuid, page: Page) -> Result<Vec<EnvironmentDetail>> {
+        let environments = self.store.list_environments(owner, page).await?;
+        self.detailed(environments).await
     }
 
     /// One environment, and what there is of its packages.
@@ -65,11 +66,18 @@ impl Environments {
     /// [`Error::NotFound`].
     pub async fn get(&self, owner: Uuid, id: Uuid) -> Result<EnvironmentDetail> {
         let environment = self.store.environment(owner, id).await?;
-        let package_layer = self.turns.package_layer(&environment).await?;
-        Ok(EnvironmentDetail {
+        let mut detailed = self.detailed(vec![environment]).await?;
+        detailed.pop().ok_or(Error::NotFound(Kind::Environment))
+    }
+
+    async fn detailed(&self, environments: Vec<Environment>) -> Result<Vec<EnvironmentDetail>> {
+        let layers = self.turns.package_layers(&environments).await?;
+        let both = environments.into_iter().zip(layers);
+        let detailed = both.map(|(environment, package_layer)| EnvironmentDetail {
             environment,
             package_layer,
-        })
+        });
+        Ok(detailed.collect())
     }
 
     /// Changes an environment.

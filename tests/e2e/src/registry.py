@@ -1,9 +1,13 @@
-"""A registry of Python and npm packages: every name that begins with `sample` is one, at version 1.0.0,
-and so is every name that begins with `held`, but it is given out only once the file `open` is there.
+"""A registry of Python and npm packages, Go modules and crates: every name that begins with `sample` is
+one, at version 1.0.0, and so is every name that begins with `held`, but it is given out only once the file `open` is there.
+
+What is in the folder `gems` beside this file is one of gems, as `gem generate_index` makes it.
 
 Arguments: a folder, in which each request becomes a line of `requests`. Prints its port.
 """
 
+import gzip
+import hashlib
 import http.server
 import io
 import json
@@ -74,6 +78,46 @@ def tarball(name):
     return whole.getvalue()
 
 
+def go_module(name):
+    """A Go module with one program."""
+    files = {
+        "go.mod": f"module {name}\n\ngo 1.16\n",
+        "main.go": f'package main\n\nfunc main() {{\n\tprint("go {name}")\n}}\n',
+    }
+    whole = io.BytesIO()
+    with zipfile.ZipFile(whole, "w") as archive:
+        for path, text in files.items():
+            archive.writestr(f"{name}@v1.0.0/{path}", text)
+    return files["go.mod"].encode(), whole.getvalue()
+
+
+def crate(name):
+    """A crate with one program, packed as cargo does."""
+    files = {
+        "Cargo.toml": f'[package]\nname = "{name}"\nversion = "1.0.0"\nedition = "2021"\n',
+        "Cargo.lock": f'version = 3\n\n[[package]]\nname = "{name}"\nversion = "1.0.0"\n',
+        "src/main.rs": f'fn main() {{\n    println!("rust {name}");\n}}\n',
+    }
+    whole = io.BytesIO()
+    with tarfile.open(fileobj=whole, mode="w") as archive:
+        for path, text in files.items():
+            member = tarfile.TarInfo(f"{name}-1.0.0/{path}")
+            member.size, member.mode = len(text), 0o644
+            archive.addfile(member, io.BytesIO(text.encode()))
+    # Its hash is in the index.
+    return gzip.compress(whole.getvalue(), mtime=0)
+
+
+def gem_file(path):
+    """A file of the registry of gems, if there is one of that path."""
+    root = os.path.join(os.path.dirname(os.path.abspath(__file__)), "gems")
+    path = os.path.abspath(os.path.join(root, path))
+    if not path.startswith(root + os.sep) or not os.path.isfile(path):
+        return None
+    with open(path, "rb") as file:
+        return file.read()
+
+
 class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
@@ -92,6 +136,15 @@ class Handler(http.server.BaseHTTPRequestHandler):
             file.write(self.path + "\n")
         kind, _, name = self.path.strip("/").partition("/")
         name = name.strip("/")
+        if kind == "gem":
+            found = gem_file(name)
+            return self.reply(404) if found is None else self.reply(200, "application/octet-stream", found)
+        if kind == "cargo" and name == "config.json":
+            base = f"http://{self.headers['Host']}"
+            about = {"dl": f"{base}/crates/{{crate}}", "api": None}
+            return self.reply(200, "application/json", json.dumps(about).encode())
+        # Folders of an index have parts of the name.
+        name = name.removeprefix("sa/mp/").removeprefix("he/ld/")
         if not name.startswith(("sample", "held")):
             return self.reply(404)
         if name.startswith("held"):
@@ -109,6 +162,20 @@ class Handler(http.server.BaseHTTPRequestHandler):
             version = {**description(name), "dist": dist}
             about = {"name": name, "dist-tags": {"latest": "1.0.0"}, "versions": {"1.0.0": version}}
             return self.reply(200, "application/json", json.dumps(about).encode())
+        if kind == "cargo":
+            entry = {"name": name, "vers": "1.0.0", "deps": [], "features": {}, "yanked": False}
+            entry["cksum"] = hashlib.sha256(crate(name)).hexdigest()
+            return self.reply(200, "text/plain", json.dumps(entry).encode() + b"\n")
+        if kind == "crates":
+            return self.reply(200, "application/gzip", crate(name))
+        if kind == "go":
+            name, _, file = name.partition("/@")
+            mod, archive = go_module(name)
+            about = json.dumps({"Version": "v1.0.0", "Time": "2020-01-01T00:00:00Z"}).encode()
+            known = {"v/list": b"v1.0.0\n", "latest": about, "v/v1.0.0.info": about}
+            known |= {"v/v1.0.0.mod": mod, "v/v1.0.0.zip": archive}
+            found = known.get(file)
+            return self.reply(404) if found is None else self.reply(200, "text/plain", found)
         if kind == "tarballs":
             return self.reply(200, "application/gzip", tarball(name))
         return self.reply(404)

@@ -1,4 +1,4 @@
-//! A registry of Python and npm packages of the test's own.
+//! A registry of packages of all languages, of the test's own.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
@@ -55,7 +55,19 @@ impl Registry {
     #[must_use]
     pub fn serve(&self, options: ServerOptions) -> ServerOptions {
         let base = format!("http://{MODEL_HOST}:{}", self.port);
+        let gems = self.folder.path().join("gemrc");
+        if let Err(error) = fs::write(&gems, format!(":sources:\n- {base}/gem/\n")) {
+            panic!("no settings of gem: {error}");
+        }
         options
+            .set("GEMRC", gems.display())
+            .set("GOPROXY", format!("{base}/go"))
+            .set("GOSUMDB", "off")
+            .set("CARGO_REGISTRY_DEFAULT", "test")
+            .set(
+                "CARGO_REGISTRIES_TEST_INDEX",
+                format!("sparse+{base}/cargo/"),
+            )
             .set("PIP_INDEX_URL", format!("{base}/simple"))
             .set("PIP_TRUSTED_HOST", MODEL_HOST)
             .set("NPM_CONFIG_REGISTRY", format!("{base}/npm/"))

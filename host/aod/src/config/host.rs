@@ -88,6 +88,7 @@ impl Settings {
             },
             packages: aod_turns::PackagesConfig {
                 layer_age: self.packages.layer_age,
+                apt_scripts: self.packages.apt_scripts,
             },
             egress: self.egress.settings(self.shares_network())?,
             compat_stage_names: self.compat.stage_names,

@@ -94,6 +94,9 @@ pub(super) struct Packages {
     /// Packages that no turn was started with for so long are removed; 0s: none are.
     #[serde(with = "humantime_serde")]
     pub(super) layer_age: Duration,
+    /// Whether the scripts of apt's packages are run, where the server is run by root; otherwise they
+    /// are unpacked only, as for a server that is not.
+    pub(super) apt_scripts: bool,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -194,6 +197,7 @@ impl Default for Packages {
     fn default() -> Self {
         Self {
             layer_age: Duration::from_secs(30 * 86_400),
+            apt_scripts: true,
         }
     }
 }

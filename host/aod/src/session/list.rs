@@ -1,7 +1,7 @@
 //! `aod session ls`.
 
 use anyhow::Result;
-use aod_resources::{Session, Status, Timestamp};
+use aod_resources::{Session, Sizes, Status};
 use clap_complete::engine::ArgValueCandidates;
 use reqwest::Method;
 use serde_json::Value;
@@ -10,7 +10,7 @@ use crate::ask::pairs;
 use crate::client::{Client, Listing, segment};
 use crate::complete;
 use crate::output::outln;
-use crate::terminal::{Sink, Table};
+use crate::terminal::{Sink, Table, age, size};
 
 /// The most sessions of a page.
 const PAGE: usize = 200;
@@ -92,7 +92,9 @@ impl List {
 fn table(sessions: &[Session]) -> String {
     let mut table = Table::default();
     if Sink::Stdout.is_terminal() {
-        table.row(["ID", "STATUS", "RUNTIME", "TURNS", "AGE", "COST", "TITLE"]);
+        table.row([
+            "ID", "STATUS", "RUNTIME", "TURNS", "AGE", "COST", "SIZE", "TITLE",
+        ]);
     }
     for session in sessions {
         let cost = session.usage.cost_usd;
@@ -104,19 +106,19 @@ fn table(sessions: &[Session]) -> String {
             &session.turn_count.to_string(),
             &age(session.created_at),
             &cost,
+            &session.sizes.as_ref().map_or("-".to_owned(), taken),
             session.title.as_deref().unwrap_or_default(),
         ]);
     }
     table.text()
 }
 
-/// How long ago something was, in its largest unit.
-pub(super) fn age(at: Timestamp) -> String {
-    let seconds = (Timestamp::now().as_micros() - at.as_micros()).max(0) / 1_000_000;
-    match seconds {
-        0..60 => format!("{seconds}s"),
-        60..3600 => format!("{}m", seconds / 60),
-        3600..86_400 => format!("{}h", seconds / 3600),
-        _ => format!("{}d", seconds / 86_400),
+/// What a session takes of the server's disk, all of it together.
+fn taken(sizes: &Sizes) -> String {
+    let parts = [sizes.home, sizes.workspace, sizes.log, sizes.checkpoints];
+    let all = size(parts.into_iter().fold(0, u64::saturating_add));
+    match sizes.partial {
+        true => format!(">{all}"),
+        false => all,
     }
 }

@@ -7,10 +7,9 @@ use aod_resources::{Session, Turn};
 use reqwest::Method;
 
 use super::Target;
-use super::list::age;
 use crate::client::{Client, Listing};
 use crate::output::outln;
-use crate::terminal::{Sink, short, tame};
+use crate::terminal::{Sink, age, short, tame};
 
 /// Which session, and how.
 #[derive(Debug, clap::Args)]

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, bail, ensure};
-use aod_resources::{Environment, NetworkingKind};
+use aod_resources::{EnvironmentDetail, NetworkingKind, PackageLayer, PackageLayerState};
 use clap::Subcommand;
 use clap_complete::engine::ArgValueCandidates;
 use reqwest::Method;
@@ -16,7 +16,7 @@ use super::{ENVIRONMENTS, Fields};
 use crate::ask::pairs;
 use crate::client::Client;
 use crate::complete;
-use crate::terminal::{Sink, Table};
+use crate::terminal::{Sink, Table, age, size};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum EnvironmentCommand {
@@ -196,18 +196,34 @@ impl EnvironmentCommand {
     }
 }
 
-fn table(environments: &[Environment]) -> String {
+fn table(environments: &[EnvironmentDetail]) -> String {
     let mut table = Table::default();
     if Sink::Stdout.is_terminal() {
-        table.row(["ID", "NETWORK", "VERSION", "NAME"]);
+        table.row(["ID", "NETWORK", "VERSION", "PACKAGES", "NAME"]);
     }
-    for environment in environments {
+    for detail in environments {
+        let environment = &detail.environment;
         let (id, version) = (environment.id.to_string(), environment.version.to_string());
         let network = match environment.networking.kind {
             NetworkingKind::Unrestricted => "unrestricted",
             NetworkingKind::Limited => "limited",
         };
-        table.row([&id, network, &version, &environment.name]);
+        let packages = detail
+            .package_layer
+            .as_ref()
+            .map_or("-".to_owned(), packages);
+        table.row([&id, network, &version, &packages, &environment.name]);
     }
     table.text()
+}
+
+/// What there is of an environment's packages: their size, and how old they are.
+fn packages(layer: &PackageLayer) -> String {
+    match (layer.state, layer.size_bytes, layer.built_at) {
+        (PackageLayerState::Ready, Some(bytes), Some(built)) => {
+            format!("{}, {}", size(bytes), age(built))
+        }
+        (PackageLayerState::Building, ..) => "building".to_owned(),
+        _ => "missing".to_owned(),
+    }
 }

@@ -83,7 +83,9 @@ async fn forward(mut request: Request<Incoming>, client: PlainClient) -> Respons
         let reason = "this is a proxy: it takes CONNECT, and absolute http URLs";
         return refused(StatusCode::BAD_REQUEST, reason);
     }
-    if request.headers().contains_key(header::UPGRADE) {
+    // An offer of HTTP/2 need not be taken, and clients that make it (cargo, curl) go on without.
+    let upgrade = request.headers().get(header::UPGRADE);
+    if upgrade.is_some_and(|protocol| protocol != "h2c") {
         let reason = "what is to be upgraded needs a tunnel: use CONNECT";
         return refused(StatusCode::NOT_IMPLEMENTED, reason);
     }

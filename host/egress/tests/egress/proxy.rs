@@ -146,6 +146,19 @@ fn what_is_no_proxy_request_is_refused() {
 }
 
 #[test]
+fn an_offer_of_http_2_is_not_taken() {
+    let server = Server::start(OK);
+    let egress = proxy(open(&["model.test"]));
+    let offer =
+        "upgrade: h2c\r\nhttp2-settings: AAMAAABk\r\nconnection: upgrade, http2-settings\r\n";
+    let url = format!("http://model.test:{}/", server.port);
+    let answer = ask(egress.at[0], &get(&url, offer));
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    let seen = server.seen().concat().to_ascii_lowercase();
+    assert!(!seen.contains("h2c") && !seen.contains("http2"), "{seen}");
+}
+
+#[test]
 fn where_nobody_listens_the_answer_says_so() {
     let free = std::net::TcpListener::bind("127.0.0.1:0")
         .unwrap()

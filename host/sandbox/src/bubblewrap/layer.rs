@@ -106,25 +106,48 @@ fn names(folder: &Path) -> Vec<String> {
     names
 }
 
-/// What is started: `bwrap`, or the step before it that mounts the layer.
+/// Adds what the layer has of `/var`, of which the host's own is not shown.
+pub(super) fn var(arguments: &mut Arguments, layer: &SystemLayer) {
+    for parent in ["var/lib", "var/cache"] {
+        let folder = layer.files.join(parent);
+        for name in names(&folder) {
+            let (source, inside) = (folder.join(&name), format!("/{parent}/{name}"));
+            arguments.option(["--ro-bind".as_ref(), source.as_os_str(), inside.as_ref()]);
+        }
+    }
+}
+
+/// An option of the step before `bwrap`, and the folders that it is about.
+pub(super) type Overlay = (&'static str, Vec<PathBuf>);
+
+/// What is laid over the system.
+pub(super) fn overlays(layer: Option<&SystemLayer>) -> Vec<Overlay> {
+    let of_folder = |layer: &SystemLayer, name: &str| {
+        let files = layer.files.join(name);
+        let lower = Path::new("/").join(name);
+        let view = layer.views.join(name);
+        let has_files = files.is_dir();
+        has_files.then(|| (overlay::OVER, vec![files, lower, view]))
+    };
+    let folders = ["usr", "etc"].iter();
+    folders.filter_map(|name| of_folder(layer?, name)).collect()
+}
+
+/// What is started: `bwrap`, or the step before it that mounts overlays.
 pub(super) fn launcher(
-    layer: Option<&SystemLayer>,
+    overlays: Vec<Overlay>,
     bwrap: &Path,
     init: &Path,
     args: Vec<String>,
 ) -> Result<(PathBuf, Vec<String>), SandboxError> {
-    let Some(layer) = layer else {
+    if overlays.is_empty() {
         return Ok((bwrap.to_owned(), args));
-    };
+    }
     let mut words = vec![overlay::FLAG.to_owned()];
-    for name in ["usr", "etc"] {
-        let files = layer.files.join(name);
-        if files.is_dir() {
-            let lower = Path::new("/").join(name);
-            words.push(overlay::OVER.to_owned());
-            for path in [files, lower, layer.views.join(name)] {
-                words.push(text(path)?);
-            }
+    for (option, folders) in overlays {
+        words.push(option.to_owned());
+        for folder in folders {
+            words.push(text(folder)?);
         }
     }
     words.push("--".to_owned());
@@ -138,6 +161,31 @@ fn text(path: PathBuf) -> Result<String, SandboxError> {
         let path = path.to_string_lossy();
         SandboxError::invalid(format!("the path `{path}` is no UTF-8"))
     })
+}
+
+/// Runs a command that finds out whether something works in a sandbox, or answers what it said.
+pub(super) fn attempt(
+    driver: &Bubblewrap,
+    spec: &SandboxSpec,
+    patience: Duration,
+) -> Result<(), String> {
+    let launch = driver.launch(spec).map_err(|error| error.to_string())?;
+    let options = RunOptions {
+        timeout: Some(patience),
+        ..RunOptions::default()
+    };
+    let mut said = Vec::new();
+    let ended = run(&launch, &options, &mut |piece| {
+        said.extend_from_slice(piece)
+    })
+    .map_err(|error| error.to_string())?;
+    match ended.success() {
+        true => Ok(()),
+        false => {
+            let said = String::from_utf8_lossy(&said);
+            Err(format!("{} ({ended:?})", said.trim()))
+        }
+    }
 }
 
 /// Runs a command in a sandbox with a layer, or answers why that does not work and what to do.
@@ -165,26 +213,13 @@ pub(super) fn try_out(driver: &Bubblewrap) -> Result<(), String> {
     let argv = ["/usr/bin/test", "-e", &format!("/usr/{MARK}")].map(str::to_owned);
     let mut spec = SandboxSpec::new(argv.into(), home, workspace);
     spec.system_layer = Some(layer);
-    let launch = driver.launch(&spec).map_err(|error| error.to_string())?;
-    let options = RunOptions {
-        timeout: Some(PATIENCE),
-        ..RunOptions::default()
-    };
-    let mut said = Vec::new();
-    let ended = run(&launch, &options, &mut |piece| {
-        said.extend_from_slice(piece)
-    })
-    .map_err(|error| error.to_string())?;
-    if ended.success() {
-        return Ok(());
-    }
-    let said = String::from_utf8_lossy(&said);
-    Err(format!(
-        "{} ({ended:?}); an ordinary user needs Linux 5.11 or later, with overlayfs, and user \
+    attempt(driver, &spec, PATIENCE).map_err(|error| {
+        format!(
+            "{error}; an ordinary user needs Linux 5.11 or later, with overlayfs, and user \
          namespaces in which file systems may be mounted (on Ubuntu 24.04: \
          kernel.apparmor_restrict_unprivileged_userns=0); or run the server as root",
-        said.trim()
-    ))
+        )
+    })
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@
 //! the sandbox.
 
 mod arguments;
+mod change;
 mod layer;
 mod probe;
 mod proc;
@@ -60,6 +61,8 @@ pub struct Bubblewrap {
     shares_network: bool,
     /// Why there are no system layers, once that was tried; none where there are.
     layers: Arc<OnceLock<Option<String>>>,
+    /// Why no command can change a system of its own, once that was tried; none where they can.
+    changes: Arc<OnceLock<Option<String>>>,
 }
 
 impl Bubblewrap {
@@ -74,6 +77,7 @@ impl Bubblewrap {
             cgroup,
             shares_network: config.shares_network,
             layers: Arc::default(),
+            changes: Arc::default(),
         }
     }
 
@@ -139,7 +143,11 @@ impl SandboxDriver for Bubblewrap {
         args.push("--".to_owned());
         args.extend_from_slice(&spec.argv);
         let egress = egress(&mut arguments, spec);
-        let (program, args) = layer::launcher(spec.system_layer.as_ref(), program, init, args)?;
+        let overlays = match &spec.system_change {
+            Some(change) => change::overlays(change),
+            None => layer::overlays(spec.system_layer.as_ref()),
+        };
+        let (program, args) = layer::launcher(overlays, program, init, args)?;
         let data_fds = arguments.finish()?;
         // Last, so that no error leaves a group behind.
         let cgroup = match &self.cgroup {
@@ -182,6 +190,14 @@ impl SandboxDriver for Bubblewrap {
         }
     }
 
+    fn check_system_change(&self, folder: &Path) -> Result<(), SandboxError> {
+        let tried = || change::try_out(self, folder).err();
+        match self.changes.get_or_init(tried) {
+            None => Ok(()),
+            Some(why) => Err(SandboxError::NoSystemChange { why: why.clone() }),
+        }
+    }
+
     fn probe(&self) -> Probe {
         probe::probe(self)
     }
@@ -189,17 +205,23 @@ impl SandboxDriver for Bubblewrap {
 
 /// Adds the namespaces, the identity and what is given up.
 fn isolate(arguments: &mut Arguments, spec: &SandboxSpec) -> Result<(), SandboxError> {
-    for namespace in ["user", "pid", "ipc", "uts", "cgroup-try"] {
+    for namespace in ["pid", "ipc", "uts", "cgroup-try"] {
         arguments.words([&format!("--unshare-{namespace}")]);
     }
     match spec.network {
         Network::None | Network::Egress(_) => arguments.words(["--unshare-net"]),
         Network::Host => {}
     }
-    let id = UID.to_string();
-    arguments.words(["--uid", &id, "--gid", &id]);
+    arguments.words(["--cap-drop", "ALL"]);
+    match &spec.system_change {
+        Some(_) => change::capabilities(arguments),
+        None => {
+            let id = UID.to_string();
+            arguments.words(["--unshare-user", "--uid", &id, "--gid", &id]);
+        }
+    }
     system::name(arguments);
-    arguments.words(["--new-session", "--die-with-parent", "--cap-drop", "ALL"]);
+    arguments.words(["--new-session", "--die-with-parent"]);
     // Not bubblewrap's own init, which the command can trace.
     arguments.words(["--as-pid-1"]);
     let filter = arguments.data(seccomp::filter()?.into());

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::arguments::Arguments;
-use super::{layer, proc};
+use super::{change, layer, proc};
 use crate::{HOME, Limits, Network, SandboxSpec, UID};
 
 /// The sandbox's own host name.
@@ -81,10 +81,35 @@ pub(super) fn reserved(inside: &Path) -> bool {
 
 /// Adds the system's folders, without what the spec brings itself.
 pub(super) fn mount(arguments: &mut Arguments, spec: &SandboxSpec) {
-    match &spec.system_layer {
-        Some(layer) => layer::usr(arguments, layer),
-        None => arguments.words(["--ro-bind", "/usr", "/usr"]),
+    match (&spec.system_change, &spec.system_layer) {
+        (Some(change), _) => change::mount(arguments, change),
+        (None, Some(layer)) => layer::usr(arguments, layer),
+        (None, None) => arguments.words(["--ro-bind", "/usr", "/usr"]),
     }
+    aliases(arguments);
+    proc::mount(arguments);
+    devices(arguments, &spec.limits);
+    temporary(arguments, &spec.limits, "0755", "/run");
+    temporary(arguments, &spec.limits, "1777", "/tmp");
+    let private = ["--perms", "0700", "--dir", "/run/aod"];
+    arguments.words(private);
+    if spec.system_change.is_some() {
+        change::folders(arguments);
+        return;
+    }
+    etc(arguments, spec);
+    for folder in ["/var", "/var/lib", "/var/cache", "/var/log"] {
+        arguments.words(["--perms", "0755", "--dir", folder]);
+    }
+    if let Some(layer) = &spec.system_layer {
+        layer::var(arguments, layer);
+    }
+    arguments.words(["--symlink", "../run", "/var/run"]);
+    arguments.words(["--symlink", "../tmp", "/var/tmp"]);
+}
+
+/// Adds the folders that are other names of those in `/usr`.
+fn aliases(arguments: &mut Arguments) {
     for alias in ALIASES.iter().map(Path::new) {
         if let Ok(target) = fs::read_link(alias) {
             arguments.option(["--symlink".as_ref(), target.as_os_str(), alias.as_os_str()]);
@@ -92,17 +117,12 @@ pub(super) fn mount(arguments: &mut Arguments, spec: &SandboxSpec) {
             read_only(arguments, alias, alias);
         }
     }
-    etc(arguments, spec);
-    proc::mount(arguments);
-    devices(arguments, &spec.limits);
-    temporary(arguments, &spec.limits, "0755", "/run");
-    temporary(arguments, &spec.limits, "1777", "/tmp");
-    for folder in ["/run/aod", "/var", "/var/lib", "/var/cache", "/var/log"] {
-        let mode = if folder == "/run/aod" { "0700" } else { "0755" };
-        arguments.words(["--perms", mode, "--dir", folder]);
-    }
-    arguments.words(["--symlink", "../run", "/var/run"]);
-    arguments.words(["--symlink", "../tmp", "/var/tmp"]);
+}
+
+/// Whether all of them lead into `/usr`, so that what a package has there goes to `/usr`.
+pub(super) fn has_one_usr() -> bool {
+    let is_folder = |alias: &str| fs::symlink_metadata(alias).is_ok_and(|it| it.is_dir());
+    !ALIASES.iter().any(|alias| is_folder(alias))
 }
 
 /// Variables that every program may count on, where the spec does not set them.

@@ -9,15 +9,15 @@ use zeroize::Zeroizing;
 use super::PackageSet;
 use super::apt;
 use super::layer::{self, PREFIX, PROGRAMS};
-use super::tools::Tools;
+use super::registries;
+use super::scripts;
+use super::tools::{self, Tools};
 use crate::authorities;
 use crate::network::SandboxNetwork;
-use crate::provision::{
-    Cancelled, Installation, Output, SYSTEM_PROGRAMS, Sandboxes, StageError, Step, run_step,
-};
+use crate::provision::{Cancelled, Output, SYSTEM_PROGRAMS, Sandboxes, StageError, Step, run_step};
 
 /// What is only there while a layer is built.
-pub(super) const TEMPORARY: [&str; 3] = ["home", "work", "apt"];
+pub(super) const TEMPORARY: [&str; 5] = ["home", "work", "apt", scripts::BASE, scripts::KERNEL];
 
 /// Variables by which tools are told whom the machine trusts, since some bring certificates of their own.
 const TRUST: [&str; 7] = [
@@ -30,23 +30,16 @@ const TRUST: [&str; 7] = [
     "GIT_SSL_CAINFO",
 ];
 
-/// Variables of the server's own environment that say which registries are asked.
-const REGISTRIES: [&str; 8] = [
-    "PIP_INDEX_URL",
-    "PIP_EXTRA_INDEX_URL",
-    "PIP_TRUSTED_HOST",
-    "NPM_CONFIG_REGISTRY",
-    "npm_config_registry",
-    "GOPROXY",
-    "GOSUMDB",
-    "GONOSUMDB",
-];
+/// Where settings of gem are inside.
+const GEMRC: &str = "/run/aod-gemrc";
 
 /// A layer that is being built.
 pub(super) struct Build<'a> {
     pub(super) sandboxes: &'a Sandboxes,
     /// Its folder.
     pub(super) folder: &'a Path,
+    /// Whether the scripts of apt's packages are run.
+    pub(super) runs_scripts: bool,
 }
 
 impl Build<'_> {
@@ -58,7 +51,7 @@ impl Build<'_> {
         output: &mut Output,
         cancelled: &Cancelled<'_>,
     ) -> Result<(), StageError> {
-        let views = ["usr", "etc"].map(|name| format!("{}/{name}", layer::VIEWS));
+        let views = ["usr", "etc", "var"].map(|name| format!("{}/{name}", layer::VIEWS));
         let kept = views.iter().map(String::as_str).chain([layer::FILES]);
         for name in ["home/tmp", "work"].into_iter().chain(kept) {
             std::fs::create_dir_all(self.folder.join(name))?;
@@ -106,12 +99,12 @@ impl Build<'_> {
                 set(name, file.to_string_lossy().into_owned());
             }
         }
-        for name in REGISTRIES {
-            // What packages run could read a password in it.
-            match std::env::var(name) {
-                Ok(value) if !value.contains('@') => set(name, value),
-                _ => {}
-            }
+        for (name, value) in registries::variables() {
+            set(&name, value);
+        }
+        if let Some(settings) = registries::gem_settings() {
+            set("GEMRC", GEMRC.to_owned());
+            spec.read_only.push(Mount::new(settings, GEMRC));
         }
         SandboxNetwork::open(&self.sandboxes.egress, None, None)?.apply(&mut spec);
         Ok(spec)
@@ -119,7 +112,9 @@ impl Build<'_> {
 
     /// A sandbox without a network.
     pub(super) fn confined(&self, argv: Vec<String>) -> SandboxSpec {
-        let Self { sandboxes, folder } = self;
+        let Self {
+            sandboxes, folder, ..
+        } = self;
         let driver = &*sandboxes.driver;
         let mut spec = SandboxSpec::new(argv, folder.join("home"), folder.join("work"));
         spec.cwd = driver.place(&folder.join("work"), aod_sandbox::WORKSPACE.as_ref());
@@ -131,7 +126,9 @@ impl Build<'_> {
         let mut path: String = PROGRAMS
             .map(|programs| format!("{PREFIX}/{programs}:"))
             .concat();
-        path.push_str(&Installation::node().enter(driver, &mut spec.read_only));
+        for installation in tools::of_operator() {
+            path.push_str(&installation.enter(driver, &mut spec.read_only));
+        }
         path.push_str(&SYSTEM_PROGRAMS.join(":"));
         let home = aod_sandbox::HOME;
         for (name, value) in [

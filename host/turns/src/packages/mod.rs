@@ -8,6 +8,8 @@ mod apt;
 mod build;
 mod layer;
 mod package_set;
+mod registries;
+mod scripts;
 mod tools;
 
 use std::collections::{HashMap, HashSet};
@@ -18,12 +20,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use aod_resources::{PackageLayer, PackageLayerState, Timestamp};
+use aod_sandbox::SandboxDriver;
 use aod_trees::{Folder, Limits, Trash};
 use uuid::Uuid;
 
 use self::build::{Build, TEMPORARY};
 use self::layer::{RECORD, Record};
-use self::tools::Tools;
+use self::tools::{MissingTool, Tools};
 use crate::Error;
 use crate::provision::{Cancelled, Output, Sandboxes, StageError};
 
@@ -40,6 +43,8 @@ const MAX_KNOWN: usize = 1000;
 pub struct PackagesConfig {
     /// Layers that no turn was started with for so long are removed; zero: none is.
     pub layer_age: Duration,
+    /// Whether the scripts of apt's packages are run where that works.
+    pub apt_scripts: bool,
 }
 
 /// All layers of a data folder.
@@ -47,6 +52,8 @@ pub(crate) struct Packages {
     root: PathBuf,
     trash: Trash,
     config: PackagesConfig,
+    /// Says what works on this machine.
+    driver: Arc<dyn SandboxDriver>,
     known: Mutex<HashMap<String, Arc<Known>>>,
     /// Held by who finds a layer until that counts as used, and by who removes one.
     finding: Mutex<()>,
@@ -72,11 +79,17 @@ impl Known {
 
 impl Packages {
     /// The layers in the folder `root`. What an earlier process left half-done goes.
-    pub(crate) fn new(root: PathBuf, trash: Trash, config: PackagesConfig) -> Self {
+    pub(crate) fn new(
+        root: PathBuf,
+        trash: Trash,
+        config: PackagesConfig,
+        driver: Arc<dyn SandboxDriver>,
+    ) -> Self {
         let packages = Self {
             root,
             trash,
             config,
+            driver,
             known: Mutex::default(),
             finding: Mutex::default(),
         };
@@ -113,13 +126,24 @@ impl Packages {
         known.entry(key.to_owned()).or_default().clone()
     }
 
+    /// Whether the scripts of apt's packages are run. The first call may block for some tens of
+    /// milliseconds.
+    fn runs_scripts(&self) -> bool {
+        self.config.apt_scripts && self.driver.check_system_change(&self.root).is_ok()
+    }
+
+    /// What packages are installed with here, and the name of their layer.
+    fn locate(&self, wanted: &PackageSet) -> Result<(Tools, String), MissingTool> {
+        wanted.locate(|| self.runs_scripts())
+    }
+
     fn open(&self, key: &str) -> Option<Layer> {
         Layer::open(self.root.join(key))
     }
 
-    /// The layer with these packages, if it is there. It counts as used now.
+    /// The layer with these packages, if it is there. It counts as used now. Looks at the disk.
     pub(crate) fn find(&self, wanted: &PackageSet) -> Option<Layer> {
-        let (_, key) = wanted.locate().ok()?;
+        let (_, key) = self.locate(wanted).ok()?;
         let _finding = self.finding.lock().unwrap_or_else(PoisonError::into_inner);
         let layer = self.open(&key)?;
         // Who cannot note it is told by what comes next.
@@ -135,7 +159,11 @@ impl Packages {
         cancelled: &Cancelled<'_>,
     ) -> Result<Layer, StageError> {
         let asked = Instant::now();
-        let located = wanted.locate();
+        let (driver, root, located) = (self.driver.clone(), self.root.clone(), wanted.clone());
+        let may = self.config.apt_scripts;
+        let locate = move || located.locate(|| may && driver.check_system_change(&root).is_ok());
+        let located = tokio::task::spawn_blocking(locate).await;
+        let located = located.map_err(Error::internal)?;
         let (tools, key) = located.map_err(|error| StageError::Failed(error.to_string()))?;
         let known = self.known(&key);
         let guard = match known.building.try_lock() {
@@ -202,6 +230,7 @@ impl Packages {
         let build = Build {
             sandboxes,
             folder: &staging,
+            runs_scripts: needs_apt && self.runs_scripts(),
         };
         build.install(wanted, tools, output, cancelled).await?;
         let (folder, target) = (staging.clone(), self.root.join(key));
@@ -221,7 +250,7 @@ impl Packages {
             built_at: None,
             used_at: None,
         };
-        let Ok((_, key)) = wanted.locate() else {
+        let Ok((_, key)) = self.locate(wanted) else {
             return told;
         };
         if let Some(Ok((record, used))) = self.open(&key).map(|layer| layer.record()) {
@@ -242,7 +271,7 @@ impl Packages {
 
     /// Removes layers that were not used for long, but none that is among `used`.
     pub(crate) fn sweep(&self, used: &[PackageSet]) {
-        let used = used.iter().filter_map(|wanted| wanted.locate().ok());
+        let used = used.iter().filter_map(|wanted| self.locate(wanted).ok());
         let used: HashSet<String> = used.map(|(_, key)| key).collect();
         for (key, path) in self.folders() {
             if key.starts_with(STAGING) || used.contains(&key) {
@@ -283,7 +312,7 @@ impl Drop for Staged<'_> {
 
 /// Puts a layer in its place.
 fn finish(folder: &Path, target: &Path, trash: &Trash) -> io::Result<()> {
-    for name in TEMPORARY {
+    for name in TEMPORARY.iter().chain(&scripts::LEFT) {
         trash.discard_path(&folder.join(name), &Limits::default())?;
     }
     let measured = aod_trees::measure(&Folder::open(folder)?, &Limits::default())?;

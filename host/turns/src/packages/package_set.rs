@@ -11,7 +11,7 @@ use super::tools::{MissingTool, Tool, Tools};
 use crate::hex::hex;
 
 /// Raised when layers of before can no longer be used.
-const FORM: u32 = 1;
+const FORM: u32 = 2;
 /// What is installed on a Debian system.
 pub(super) const DPKG_STATUS: &str = "/var/lib/dpkg/status";
 
@@ -45,15 +45,19 @@ impl PackageSet {
             .map(|(manager, names)| (*manager, names.as_slice()))
     }
 
-    /// What it is installed with here, and the name of the layer that this gives.
-    pub(super) fn locate(&self) -> Result<(Tools, String), MissingTool> {
+    /// What it is installed with here, and the name of the layer that this gives. `runs_scripts`
+    /// answers whether the scripts of apt's packages are run.
+    pub(super) fn locate(
+        &self,
+        runs_scripts: impl FnOnce() -> bool,
+    ) -> Result<(Tools, String), MissingTool> {
         let tools = Tools::find(self)?;
-        let key = self.key(&tools);
+        let key = self.key(&tools, runs_scripts);
         Ok((tools, key))
     }
 
     /// The name of the layer: what is wanted, and of the base system what the layer rests on.
-    fn key(&self, tools: &Tools) -> String {
+    fn key(&self, tools: &Tools, runs_scripts: impl FnOnce() -> bool) -> String {
         let rests_on: Vec<Value> = self
             .lists()
             .map(|(manager, _)| match tools.of(manager) {
@@ -63,7 +67,7 @@ impl PackageSet {
             })
             .collect();
         let status = match tools.needs_apt(self) {
-            true => changed(DPKG_STATUS.as_ref()),
+            true => Some((changed(DPKG_STATUS.as_ref()), runs_scripts())),
             false => None,
         };
         let facts = json!([
@@ -117,7 +121,7 @@ pub(super) mod tests {
         assert_eq!(wanted(&[]), None);
         assert_eq!(wanted(&[(Pip, &[])]), None);
         let tools = Tools::default();
-        let key = |lists| wanted(lists).unwrap().key(&tools);
+        let key = |lists| wanted(lists).unwrap().key(&tools, || false);
         let one = key(&[(Pip, &["six", "rich"]), (Npm, &[]), (Apt, &["jq"])]);
         assert_eq!(one, key(&[(Apt, &["jq"]), (Pip, &["rich", "six", "six"])]));
         assert_eq!(one.len(), 32);
@@ -130,6 +134,7 @@ pub(super) mod tests {
         }
         let elsewhere = Tools::with(Pip, Tool::Here("/bin/sh".into()));
         let wanted = wanted(&[(Apt, &["jq"]), (Pip, &["rich", "six"])]).unwrap();
-        assert_ne!(one, wanted.key(&elsewhere));
+        assert_ne!(one, wanted.key(&elsewhere, || false));
+        assert_ne!(one, wanted.key(&tools, || true));
     }
 }

@@ -3,6 +3,8 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::LazyLock;
 
 use aod_resources::PackageManager;
 
@@ -88,14 +90,65 @@ const ROWS: [Row; 5] = [
 /// What apt itself needs.
 const APT: [&str; 2] = ["apt-get", "dpkg-deb"];
 
+/// What the operator has installed apart from the system's packages: Node.js, and Go and Rust as their
+/// own installers do it.
+pub(super) fn of_operator() -> &'static [Installation] {
+    static FOUND: LazyLock<Vec<Installation>> = LazyLock::new(|| {
+        let toolchains = [(go(), "/opt/aod/go"), (rust(), "/opt/aod/rust")];
+        let toolchains = toolchains
+            .into_iter()
+            .filter_map(|(program, inside)| Installation::movable(&program?, inside));
+        std::iter::once(Installation::node().clone())
+            .chain(toolchains)
+            .collect()
+    });
+    &FOUND
+}
+
+/// A whole Go. A folder with more than that in it is not for packages to see.
+fn go() -> Option<PathBuf> {
+    let go = find_on_path("go")?.canonicalize().ok()?;
+    let root = go.parent()?.parent()?;
+    root.join("VERSION").is_file().then_some(go)
+}
+
+/// The toolchain's own cargo: `cargo` may be a program that chooses one.
+fn rust() -> Option<PathBuf> {
+    find_on_path("cargo")?;
+    let rustc = find_on_path("rustc")?;
+    // Elsewhere a file beside the server could choose another toolchain, and have it downloaded.
+    let output = Command::new(rustc)
+        .args(["--print", "sysroot"])
+        .current_dir("/")
+        .output()
+        .ok()?;
+    let root = String::from_utf8(output.stdout).ok()?;
+    let cargo = Path::new(root.trim()).join("bin/cargo");
+    (output.status.success() && cargo.is_file()).then_some(cargo)
+}
+
+/// A program of the server's `PATH` that is not where sandboxes look for it anyway.
+fn find_on_path(program: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    let mut folders = std::env::split_paths(&path).filter(|folder| folder.is_absolute());
+    let folder = folders.find(|folder| folder.join(program).is_file())?;
+    let is_system = SYSTEM_PROGRAMS
+        .iter()
+        .any(|system| folder == Path::new(system));
+    (!is_system).then(|| folder.join(program))
+}
+
 impl Tools {
     /// Looks for what is wanted, as sandboxes see it.
     pub(super) fn find(wanted: &PackageSet) -> Result<Self, MissingTool> {
         Self::find_with(wanted, &|program| {
-            let node = Installation::node().on_host(program);
+            let installed = of_operator().iter().find_map(|it| it.on_host(program));
             let system = SYSTEM_PROGRAMS.iter();
             let system = system.map(|folder| Path::new(folder).join(program));
-            let found = node.into_iter().chain(system).find(|path| path.is_file())?;
+            let found = installed
+                .into_iter()
+                .chain(system)
+                .find(|path| path.is_file())?;
             // Its real name often has its version.
             Some(found.canonicalize().unwrap_or(found))
         })

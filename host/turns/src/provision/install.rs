@@ -90,6 +90,17 @@ impl Installation {
         &NODE
     }
 
+    /// What a program belongs to that stands in a `bin` folder and can be anywhere: seen at `inside`.
+    pub(crate) fn movable(program: &Path, inside: &str) -> Option<Self> {
+        let folder = program.parent()?;
+        let root = folder.parent()?.canonicalize().ok()?;
+        Some(Self {
+            mounts: vec![(root, PathBuf::from(inside))],
+            path: vec![(folder.to_owned(), Path::new(inside).join("bin"))],
+            version: None,
+        })
+    }
+
     /// The host's folders that sandboxes see of it.
     pub(super) fn mounts(&self) -> impl Iterator<Item = &Path> {
         self.mounts.iter().map(|(host, _)| host.as_path())

@@ -14,17 +14,25 @@ use crate::{Error, Result};
 const PERIOD: Duration = Duration::from_secs(3600);
 
 impl Turns {
-    /// What there is of an environment's packages; nothing where it names none.
+    /// What there is of the packages of each of these environments; nothing where it names none.
     ///
     /// # Errors
     /// [`Error::Internal`].
-    pub async fn package_layer(&self, environment: &Environment) -> Result<Option<PackageLayer>> {
-        let Some(wanted) = PackageSet::of(environment) else {
-            return Ok(None);
-        };
+    pub async fn package_layers(
+        &self,
+        environments: &[Environment],
+    ) -> Result<Vec<Option<PackageLayer>>> {
+        let wanted: Vec<_> = environments.iter().map(PackageSet::of).collect();
+        if wanted.iter().all(Option::is_none) {
+            return Ok(vec![None; wanted.len()]);
+        }
         let turns = self.clone();
-        let look = tokio::task::spawn_blocking(move || turns.packages.look(&wanted));
-        look.await.map(Some).map_err(Error::internal)
+        let look = tokio::task::spawn_blocking(move || {
+            let look = |wanted: &PackageSet| turns.packages.look(wanted);
+            let layers = wanted.iter().map(|wanted| wanted.as_ref().map(look));
+            layers.collect()
+        });
+        look.await.map_err(Error::internal)
     }
 
     /// The sessions with a turn or with a process at rest.

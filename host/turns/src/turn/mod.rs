@@ -190,6 +190,7 @@ impl Turns {
                 paths.packages(),
                 parts.trash.clone(),
                 config.packages.clone(),
+                parts.driver.clone(),
             ),
             diffs: Diffs::default(),
             trash: parts.trash,

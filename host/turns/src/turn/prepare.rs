@@ -247,7 +247,14 @@ impl Task<'_> {
             && provision::wants_setup(&self.session);
         let environment = self.session.environment.as_ref();
         let wanted = environment.and_then(PackageSet::of);
-        let layer = wanted.as_ref().and_then(|it| turns.packages.find(it));
+        let layer = match &wanted {
+            Some(wanted) => {
+                let (turns, wanted) = (turns.clone(), wanted.clone());
+                let find = tokio::task::spawn_blocking(move || turns.packages.find(&wanted));
+                find.await.map_err(Error::internal)?
+            }
+            None => None,
+        };
         let has_packages = layer.is_some() || wanted.is_none();
         if let (Some(found), true, false) = (&found, has_packages, setup) {
             return Ok((found.clone(), layer, false));

@@ -1,9 +1,11 @@
 //! Servers that are killed while packages are installed.
 
-use aod_e2e::{DEADLINE, Registry, eventually};
+use std::time::Duration;
+
+use aod_e2e::{DEADLINE, Registry, Server, eventually};
 use serde_json::json;
 
-use crate::{environment, layers, server, start};
+use crate::{environment, layers, printed, server, start};
 
 #[tokio::test]
 async fn a_build_that_was_killed_is_never_used() {
@@ -51,4 +53,41 @@ async fn a_build_that_was_killed_is_never_used() {
         let whole = layers(&server);
         assert!(whole.len() == 1 && !whole[0].starts_with('.'), "{whole:?}");
     }
+}
+
+#[tokio::test]
+async fn apt_that_was_killed_at_any_step_is_never_used() {
+    let mut server = Server::demo().await;
+    let environment = environment(server.client(), json!({"apt": ["hello"]})).await;
+    let mut session = start(server.client(), &environment, "$ hello").await;
+    let last: &[&str] = match rustix::process::getuid().is_root() {
+        true => &[
+            "$ copying what packages",
+            "$ apt-get install --yes --no-remove --no-download",
+        ],
+        false => &["$ dpkg-deb --extract"],
+    };
+    let first = ["$ apt-get install --yes --no-remove --download-only"];
+    for step in first.iter().chain(last) {
+        // No earlier start has come so far.
+        eventually(step, Duration::from_secs(120), async || {
+            printed(&session).await.contains(step).then_some(())
+        })
+        .await;
+        server.kill();
+        let left = layers(&server);
+        let is_staged = |name: &String| name.starts_with(".staging-");
+        assert!(
+            left.len() == 1 && left.iter().all(is_staged),
+            "{step}: {left:?}"
+        );
+        server.start_again().await;
+        session.client = server.client().clone();
+    }
+    let mut stream = session.stream().await;
+    stream.rest_within(Duration::from_secs(120)).await;
+    let stdout = session.ended().await.completed().stdout();
+    assert!(stdout.contains("Hello, world!"), "{stdout}");
+    let whole = layers(&server);
+    assert!(whole.len() == 1 && !whole[0].starts_with('.'), "{whole:?}");
 }
