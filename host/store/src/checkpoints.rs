@@ -35,9 +35,20 @@ pub enum CheckpointWork {
         turn: u32,
         /// The last turn before it that has one.
         earlier: Option<u32>,
+        /// What home and workspace took of the disk at the turn's end, or more, where that is known.
+        bytes: Option<AtLeast>,
     },
     /// What is in the folder of this name is to take the place of its files.
     Replace(String),
+}
+
+/// What files take of the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AtLeast {
+    /// So many bytes, or more.
+    pub bytes: u64,
+    /// Whether it is that, and not more.
+    pub is_all: bool,
 }
 
 /// A checkpoint that was made.
@@ -92,7 +103,23 @@ impl Store {
                 return Ok(None);
             };
             let earlier = ready(db, session)?.pop().map(|(turn, ..)| turn);
-            Ok(Some(CheckpointWork::Make { turn, earlier }))
+            let bytes = db
+                .prepare_cached(
+                    "SELECT home_bytes + workspace_bytes, sizes_partial FROM sessions WHERE id = ?",
+                )?
+                .query_row([Id(session)], |row| {
+                    let bytes: Option<i64> = row.get(0)?;
+                    let is_partial: Option<bool> = row.get(1)?;
+                    Ok(bytes.map(|bytes| AtLeast {
+                        bytes: sql::uncount(bytes),
+                        is_all: is_partial == Some(false),
+                    }))
+                })?;
+            Ok(Some(CheckpointWork::Make {
+                turn,
+                earlier,
+                bytes,
+            }))
         })
         .await
     }

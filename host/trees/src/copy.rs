@@ -51,6 +51,8 @@ pub struct Copy<'a> {
     pub names: &'a Folder,
     /// An earlier copy of the tree.
     pub earlier: Option<Earlier<'a>>,
+    /// What has this name is left out, with all that is in it.
+    pub without: Option<&'a OsStr>,
     /// Asked now and then whether to go on.
     pub wanted: &'a dyn Fn() -> bool,
 }
@@ -180,6 +182,9 @@ impl Work<'_> {
             return Err(Error::Unwanted);
         }
         self.leave(found.depth)?;
+        if self.how.without == Some(found.name) {
+            return Ok(Step::Skip);
+        }
         self.copied.state.add(found);
         self.copied.entries += 1;
         match found.kind {

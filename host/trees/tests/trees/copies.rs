@@ -125,6 +125,7 @@ impl Copies {
         let earlier = earlier.map(|(name, known)| (self.folder(name), known));
         let names = self.folder(&format!("{name}-names"));
         let how = Copy {
+            without: None,
             limits: Limits::default(),
             bytes,
             names: &names,

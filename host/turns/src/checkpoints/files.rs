@@ -12,6 +12,7 @@ use aod_trees::{
     Bound, Copied, Copy, Earlier, Error, Folder, Known, Limits, Trash, TreeState, copy, measure,
     read_regular, rename,
 };
+use aod_store::AtLeast;
 use uuid::Uuid;
 
 use crate::paths::SessionPaths;
@@ -36,6 +37,16 @@ const LIMITS: Limits = Limits {
     depth: 100_000,
     time: Duration::from_secs(120),
 };
+/// What provisioning has left is kept before the CLI is started, which waits for it.
+const PROVISIONED: Limits = Limits {
+    entries: 10_000,
+    depth: 512,
+    time: Duration::from_millis(300),
+};
+/// So much of it at most.
+const PROVISIONED_BYTES: u64 = 16 << 20;
+/// What git keeps of a repository is not looked at.
+const GIT: &str = ".git";
 /// As large as what tells known files may be: eight bytes for each.
 const KNOWN: u64 = LIMITS.entries * 8;
 
@@ -104,19 +115,34 @@ fn failed(doing: &'static str, path: &Path, source: io::Error) -> Error {
     }
 }
 
+/// What checkpoint is made.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Make {
+    pub(super) turn: u32,
+    /// The last one before it.
+    pub(super) earlier: Option<u32>,
+    /// What the files are known to take of the disk.
+    pub(super) bytes: Option<AtLeast>,
+    /// So much of the disk may be taken.
+    pub(super) max_bytes: u64,
+}
+
 /// Makes the checkpoint of a turn, from what the session's files are now. Says what it takes of the
 /// disk, and what of that it does not share with the earlier one.
 pub(super) fn make(
     paths: &SessionPaths,
     trash: &Trash,
-    turn: u32,
-    earlier: Option<u32>,
-    max_bytes: u64,
+    how: &Make,
     wanted: &dyn Fn() -> bool,
 ) -> Result<(u64, u64), MakeError> {
-    if earlier.is_none() {
-        look_for_room(paths, max_bytes)?;
+    let Make {
+        turn, max_bytes, ..
+    } = *how;
+    if how.earlier.is_none() {
+        look_for_room(paths, how.bytes, max_bytes)?;
     }
+    // What provisioning left, if it was kept, is as good to share files with.
+    let earlier = how.earlier.or_else(|| (turn == 1).then_some(0));
     let place = folder(&paths.checkpoints())?;
     let draft = OsString::from(format!("{DRAFT}{}", Uuid::new_v4().simple()));
     let copied = copy_still(paths, trash, (&place, &draft), earlier, max_bytes, wanted);
@@ -133,16 +159,58 @@ pub(super) fn make(
     Ok(placed?)
 }
 
+/// Keeps what provisioning has left of the workspace, unless that is much.
+pub(super) fn keep_provisioned(
+    paths: &SessionPaths,
+    trash: &Trash,
+    wanted: &dyn Fn() -> bool,
+) -> Result<(), Error> {
+    let place = folder(&paths.checkpoints())?;
+    let draft = OsString::from(format!("{DRAFT}{}", Uuid::new_v4().simple()));
+    let at = paths.checkpoints().join(&draft);
+    let copied = folder(&at).and_then(|_| {
+        let names = folder(&at.join(NAMES))?;
+        let how = Copy {
+            limits: PROVISIONED,
+            bytes: PROVISIONED_BYTES,
+            names: &names,
+            earlier: None,
+            without: Some(GIT.as_ref()),
+            wanted,
+        };
+        let from = Folder::open(&paths.workspace())?;
+        let copied = copy(&from, &folder(&at.join(WORKSPACE))?, &how)?;
+        keep_known(&at, WORKSPACE, &copied)
+    });
+    let kept = copied.and_then(|()| put(&place, &draft, &place, "0".as_ref(), trash));
+    if kept.is_err() {
+        // What went wrong first is what is told.
+        let _ = trash.discard(&place, &draft, &Limits::default());
+    }
+    kept
+}
+
 /// Refuses at once what is far too much, rather than after each turn when all that may be kept was
 /// copied. A file with several names is measured for each, so that only twice as much is certain to
 /// be more.
-fn look_for_room(paths: &SessionPaths, max_bytes: u64) -> Result<(), Error> {
-    let mut bytes = 0u64;
-    for tree in TREES {
-        let folder = Folder::open(&paths.root().join(tree))?;
-        bytes = bytes.saturating_add(measure(&folder, &LIMITS)?.allocated);
-    }
-    match bytes > max_bytes.saturating_mul(2) {
+fn look_for_room(
+    paths: &SessionPaths,
+    known: Option<AtLeast>,
+    max_bytes: u64,
+) -> Result<(), Error> {
+    let most = max_bytes.saturating_mul(2);
+    let bytes = match known {
+        Some(known) if known.is_all || known.bytes > most => known.bytes,
+        _ => {
+            let mut bytes = 0u64;
+            for tree in TREES {
+                let folder = Folder::open(&paths.root().join(tree))?;
+                bytes = bytes.saturating_add(measure(&folder, &LIMITS)?.allocated);
+            }
+            bytes
+        }
+    };
+    match bytes > most {
         true => Err(Error::Bound(Bound::Total(max_bytes))),
         false => Ok(()),
     }
@@ -193,6 +261,7 @@ fn attempt_at(
                 bytes: max_bytes.saturating_sub(new_bytes),
                 names: &names,
                 earlier: before.as_ref().map(Before::earlier),
+                without: None,
                 wanted,
             },
         )?;
@@ -261,6 +330,7 @@ pub(super) fn copy_out(
             names: &names,
             // Whoever has it changes it.
             earlier: None,
+            without: None,
             wanted,
         };
         copy(
@@ -319,7 +389,9 @@ pub(super) fn keep_only(paths: &SessionPaths, trash: &Trash, kept: &[u32]) -> Re
     let all = Folder::open(&paths.checkpoints())?;
     for listed in all.list(100_000)? {
         let turn = listed.name.to_str().and_then(|name| name.parse().ok());
-        if !turn.is_some_and(|turn: u32| kept.contains(&turn)) {
+        // The first turn may be compared with what provisioning left.
+        let is_kept = |turn: u32| kept.contains(&turn) || turn == 0 && kept.contains(&1);
+        if !turn.is_some_and(is_kept) {
             trash.discard(&all, &listed.name, &Limits::default())?;
         }
     }
@@ -387,7 +459,13 @@ mod tests {
         }
 
         fn make(&self, turn: u32, earlier: Option<u32>) -> Result<(u64, u64), MakeError> {
-            make(&self.paths, &self.trash, turn, earlier, 1 << 20, &|| true)
+            let how = Make {
+                turn,
+                earlier,
+                bytes: None,
+                max_bytes: 1 << 20,
+            };
+            make(&self.paths, &self.trash, &how, &|| true)
         }
 
         fn prepare(&self, turn: u32) -> String {
@@ -451,7 +529,13 @@ mod tests {
         }
         assert_eq!(fs::read_dir(place.paths.checkpoints()).unwrap().count(), 0);
         fs::write(place.paths.workspace().join("large"), "").unwrap();
-        let stopped = make(&place.paths, &place.trash, 1, None, u64::MAX, &|| false);
+        let how = Make {
+            turn: 1,
+            earlier: None,
+            bytes: None,
+            max_bytes: u64::MAX,
+        };
+        let stopped = make(&place.paths, &place.trash, &how, &|| false);
         assert!(matches!(stopped, Err(MakeError::Unwanted)), "{stopped:?}");
         // What a host that died has left.
         let left = place.paths.checkpoints().join(format!("{DRAFT}x"));

@@ -6,7 +6,7 @@
 //! A session that is taken back to a turn's end gets its files in the same way: they are copied
 //! aside, the store notes that they are to be put in place, and that is done before anything else.
 
-mod changes;
+pub(crate) mod changes;
 mod files;
 
 use std::collections::HashMap;
@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use aod_resources::{Session, Timestamp, TurnChanges};
-use aod_store::{CheckpointWork, Made};
+use aod_store::{AtLeast, CheckpointRecord, CheckpointState, CheckpointWork, Made};
 use tokio::sync::{RwLock, Semaphore};
 use uuid::Uuid;
 
@@ -66,6 +66,15 @@ pub(crate) enum Settled {
     Done,
     /// The server stops: the next start goes on with it.
     Interrupted,
+}
+
+/// A workspace as a turn found it.
+#[derive(Debug)]
+pub(crate) struct Before {
+    /// The turn at whose end it was so; none where that is what provisioning left.
+    pub(crate) since: Option<u32>,
+    /// Where it is kept.
+    pub(crate) place: PathBuf,
 }
 
 /// Who works with sessions' checkpoints and files at the moment.
@@ -135,7 +144,11 @@ impl Turns {
     async fn settle(&self, session: Uuid) -> Result<Settled> {
         while let Some(work) = self.store.checkpoint_work(session).await? {
             let settled = match work {
-                CheckpointWork::Make { turn, earlier } => self.make(session, turn, earlier).await?,
+                CheckpointWork::Make {
+                    turn,
+                    earlier,
+                    bytes,
+                } => self.make(session, turn, earlier, bytes).await?,
                 CheckpointWork::Replace(folder) => {
                     self.replace(session, folder).await?;
                     Settled::Done
@@ -148,7 +161,13 @@ impl Turns {
         Ok(Settled::Done)
     }
 
-    async fn make(&self, session: Uuid, turn: u32, earlier: Option<u32>) -> Result<Settled> {
+    async fn make(
+        &self,
+        session: Uuid,
+        turn: u32,
+        earlier: Option<u32>,
+        bytes: Option<AtLeast>,
+    ) -> Result<Settled> {
         let Ok(_permit) = self.checkpoints.making.acquire().await else {
             return Ok(Settled::Interrupted);
         };
@@ -157,7 +176,13 @@ impl Turns {
         let shutdown = self.shutdown.clone();
         let made = blocking(move || {
             let wanted = || !shutdown.is_cancelled();
-            files::make(&paths, &trash, turn, earlier, config.max_bytes, &wanted)
+            let how = files::Make {
+                turn,
+                earlier,
+                bytes,
+                max_bytes: config.max_bytes,
+            };
+            files::make(&paths, &trash, &how, &wanted)
         });
         let error = match made.await? {
             Ok((bytes, new_bytes)) => {
@@ -243,20 +268,16 @@ impl Turns {
         let _kept = gate.read().await;
         self.store.usable_checkpoint(session, turn).await?;
         let continues = self.store.turn_record(session, turn).await?.turn.continues;
-        let since = match continues.unwrap_or(turn.saturating_sub(1)) {
-            0 => {
-                let provisioned = self.store.usable_checkpoint(session, 0).await;
-                provisioned.is_ok().then_some(0)
-            }
-            since => {
-                self.store.usable_checkpoint(session, since).await?;
-                Some(since)
-            }
-        };
+        let before = self.workspace_before(session, turn, continues).await?;
+        if before.is_none() && continues.unwrap_or(turn.saturating_sub(1)) > 0 {
+            // It says why, and which are there.
+            let since = continues.unwrap_or(turn - 1);
+            self.store.usable_checkpoint(session, since).await?;
+        }
+        let since = before.as_ref().and_then(|before| before.since);
+        let before = before.map(|before| before.place);
         let _permit = self.checkpoints.comparing.acquire().await;
-        let all = self.paths().session(session).checkpoints();
-        let workspace = |turn: u32| all.join(turn.to_string()).join(files::WORKSPACE);
-        let (before, after) = (since.map(workspace), workspace(turn));
+        let after = self.checkpointed(session, turn);
         let compared = blocking(move || {
             let trees = changes::Trees {
                 left_out: if before.is_some() { Vec::new() } else { cloned },
@@ -272,6 +293,54 @@ impl Turns {
             data,
             truncated,
         })
+    }
+
+    /// Where a turn's workspace is kept as the turn found it, if it is.
+    pub(crate) async fn workspace_before(
+        &self,
+        session: Uuid,
+        turn: u32,
+        continues: Option<u32>,
+    ) -> Result<Option<Before>> {
+        let since = continues.unwrap_or(turn.saturating_sub(1));
+        let place = self.checkpointed(session, since);
+        let found = self.store.checkpoint(session, since).await?;
+        let is_ready = |it: &CheckpointRecord| it.checkpoint.state == CheckpointState::Ready;
+        let since = match found {
+            Some(found) if is_ready(&found) => Some(since),
+            // What provisioning left is no checkpoint that anybody goes back to.
+            None if since == 0 && place.is_dir() => None,
+            _ => return Ok(None),
+        };
+        Ok(Some(Before { since, place }))
+    }
+
+    fn checkpointed(&self, session: Uuid, turn: u32) -> PathBuf {
+        let all = self.paths().session(session).checkpoints();
+        all.join(turn.to_string()).join(files::WORKSPACE)
+    }
+
+    /// Keeps what provisioning has left of a session's workspace, where that is little: what its first
+    /// turn changes is compared with it.
+    pub(crate) async fn keep_provisioned(&self, session: Uuid) -> Result<()> {
+        if !self.config().checkpoints.enabled
+            || self.store.checkpoint(session, 0).await?.is_some()
+        {
+            return Ok(());
+        }
+        let gate = self.checkpoints.gate(session);
+        let _alone = gate.write().await;
+        let (paths, trash) = (self.paths().session(session), self.trash.clone());
+        let shutdown = self.shutdown.clone();
+        let kept = blocking(move || {
+            let wanted = || !shutdown.is_cancelled();
+            files::keep_provisioned(&paths, &trash, &wanted)
+        });
+        if let Err(error) = kept.await? {
+            // The turn's changes are found without it, though not all that may be told of them.
+            tracing::debug!(%session, %error, "what provisioning left is not kept");
+        }
+        Ok(())
     }
 
     async fn copy_out(&self, from: Uuid, turn: u32, to: PathBuf) -> Result<()> {
