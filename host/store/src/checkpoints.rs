@@ -37,6 +37,10 @@ pub enum CheckpointWork {
         earlier: Option<u32>,
         /// What home and workspace took of the disk at the turn's end, or more, where that is known.
         bytes: Option<AtLeast>,
+        /// Whether a later turn has begun to change the files.
+        is_changed: bool,
+        /// Whether no other checkpoint of the session is to be made.
+        is_last: bool,
     },
     /// What is in the folder of this name is to take the place of its files.
     Replace(String),
@@ -93,15 +97,22 @@ impl Store {
             if let Some(folder) = replacement {
                 return Ok(Some(CheckpointWork::Replace(folder)));
             }
-            // A turn settles the one before it, so that there is one at most.
-            let turn: Option<u32> = db
+            // A turn copies what the one before it has left, which may take longer to be on the disk.
+            let (turn, wanted): (Option<u32>, u32) = db
                 .prepare_cached(
-                    "SELECT max(turn) FROM checkpoints WHERE session_id = ? AND state = 'pending'",
+                    "SELECT min(turn), count(*) FROM checkpoints
+                     WHERE session_id = ? AND state = 'pending'",
                 )?
-                .query_row([Id(session)], |row| row.get(0))?;
+                .query_row([Id(session)], |row| Ok((row.get(0)?, row.get(1)?)))?;
             let Some(turn) = turn else {
                 return Ok(None);
             };
+            let is_changed = db
+                .prepare_cached(
+                    "SELECT EXISTS (SELECT 1 FROM turns
+                     WHERE session_id = ? AND number > ? AND started_at IS NOT NULL)",
+                )?
+                .query_row((Id(session), turn), |row| row.get(0))?;
             let earlier = ready(db, session)?.pop().map(|(turn, ..)| turn);
             let bytes = db
                 .prepare_cached(
@@ -119,6 +130,8 @@ impl Store {
                 turn,
                 earlier,
                 bytes,
+                is_changed,
+                is_last: wanted == 1,
             }))
         })
         .await

@@ -5,6 +5,7 @@
 //! since becomes another name of the one that is there: the copies are read-only by convention, so
 //! that each costs what has changed.
 
+mod attributes;
 mod content;
 mod known;
 mod trail;
@@ -124,7 +125,8 @@ impl TreeState {
 }
 
 /// Copies what is in a folder into another one, which is empty and nobody else's: files, folders,
-/// symbolic links and FIFOs, with their permissions and times, and files with several names as one.
+/// symbolic links and FIFOs, with their permissions and times, extended attributes of files and folders
+/// where both file systems have them, and files with several names as one.
 /// What vanishes meanwhile is left out, and so are sockets and devices.
 ///
 /// # Errors
@@ -226,6 +228,7 @@ impl Work<'_> {
         self.folders.push(found.stat);
         self.count(found.allocated, true);
         self.to.make(found.name)?;
+        attributes::of_folder(found.folder, found.name, self.to.current()?);
         if let Some((trail, _)) = &mut self.earlier {
             trail.down(found.name)?;
         }
@@ -361,6 +364,7 @@ impl Work<'_> {
             }
         }
         self.can_clone = content.can_clone;
+        attributes::copy(&content.from, &content.to);
         rustix::fs::futimens(&content.to, &times(&status)).map_err(error)?;
         fchmod(&content.to, Mode::from_raw_mode(status.mode)).map_err(error)?;
         self.count(written, true);

@@ -81,6 +81,8 @@ async fn a_turns_end_wants_its_checkpoint_until_that_is_made_or_not() {
             turn,
             earlier,
             bytes,
+            is_changed: false,
+            is_last: true,
         })
     };
     assert_eq!(store.checkpoint_work(id).await.unwrap(), make(1, None));

@@ -23,6 +23,11 @@ const TREES: [&str; 2] = ["home", WORKSPACE];
 pub(super) const WORKSPACE: &str = "workspace";
 /// What files with several names are kept by while a tree is copied.
 const NAMES: &str = "names";
+/// What says in a checkpoint that it is whole.
+const NOTE: &str = "copied";
+/// Why there is no checkpoint where the machine went off before it was on the disk.
+pub(super) const LOST: &str =
+    "the server's machine went off before the copy was on its disk, and a later turn had begun";
 /// What is being made has a name that begins so.
 const DRAFT: &str = ".making-";
 /// What is to take the place of a session's files has a name that begins so.
@@ -125,6 +130,8 @@ pub(super) struct Make {
     pub(super) bytes: Option<AtLeast>,
     /// So much of the disk may be taken.
     pub(super) max_bytes: u64,
+    /// Whether something may still write to the files.
+    pub(super) may_change: bool,
 }
 
 /// Makes the checkpoint of a turn, from what the session's files are now. Says what it takes of the
@@ -135,19 +142,19 @@ pub(super) fn make(
     how: &Make,
     wanted: &dyn Fn() -> bool,
 ) -> Result<(u64, u64), MakeError> {
-    let Make {
-        turn, max_bytes, ..
-    } = *how;
     if how.earlier.is_none() {
-        look_for_room(paths, how.bytes, max_bytes)?;
+        look_for_room(paths, how.bytes, how.max_bytes)?;
     }
+    let turn = how.turn;
     // What provisioning left, if it was kept, is as good to share files with.
     let earlier = how.earlier.or_else(|| (turn == 1).then_some(0));
     let place = folder(&paths.checkpoints())?;
     let draft = OsString::from(format!("{DRAFT}{}", Uuid::new_v4().simple()));
-    let copied = copy_still(paths, trash, (&place, &draft), earlier, max_bytes, wanted);
+    let how = Make { earlier, ..*how };
+    let copied = copy_still(paths, trash, (&place, &draft), &how, wanted);
     let placed = copied.and_then(|sizes| {
         failpoint("checkpoint.copied");
+        note_copied(&paths.checkpoints().join(&draft), sizes)?;
         let name = OsString::from(turn.to_string());
         put(&place, &draft, &place, &name, trash).map(|()| sizes)
     });
@@ -222,14 +229,13 @@ fn copy_still(
     paths: &SessionPaths,
     trash: &Trash,
     (place, draft): (&Folder, &OsStr),
-    earlier: Option<u32>,
-    max_bytes: u64,
+    how: &Make,
     wanted: &dyn Fn() -> bool,
 ) -> Result<(u64, u64), Error> {
     let folder = paths.checkpoints().join(draft);
     let mut attempt = 1;
     loop {
-        let (sizes, is_still) = attempt_at(paths, &folder, earlier, max_bytes, wanted)?;
+        let (sizes, is_still) = attempt_at(paths, &folder, how, wanted)?;
         if is_still || attempt == ATTEMPTS {
             return Ok(sizes);
         }
@@ -242,8 +248,7 @@ fn copy_still(
 fn attempt_at(
     paths: &SessionPaths,
     draft: &Path,
-    earlier: Option<u32>,
-    max_bytes: u64,
+    how: &Make,
     wanted: &dyn Fn() -> bool,
 ) -> Result<((u64, u64), bool), Error> {
     folder(draft)?;
@@ -252,13 +257,13 @@ fn attempt_at(
     let mut states = Vec::new();
     for tree in TREES {
         let from = Folder::open(&paths.root().join(tree))?;
-        let before = earlier.and_then(|turn| Before::open(paths, turn, tree));
+        let before = how.earlier.and_then(|turn| Before::open(paths, turn, tree));
         let copied = copy(
             &from,
             &folder(&draft.join(tree))?,
             &Copy {
                 limits: LIMITS,
-                bytes: max_bytes.saturating_sub(new_bytes),
+                bytes: how.max_bytes.saturating_sub(new_bytes),
                 names: &names,
                 earlier: before.as_ref().map(Before::earlier),
                 without: None,
@@ -272,10 +277,55 @@ fn attempt_at(
     }
     aod_trees::remove(&Folder::open(draft)?, NAMES.as_ref(), &Limits::default())?;
     let mut is_still = true;
-    for (from, state) in states {
+    // Nobody is left to write where no process is.
+    for (from, state) in states.into_iter().filter(|_| how.may_change) {
         is_still &= TreeState::of(&from, &LIMITS)? == state;
     }
     Ok(((bytes, new_bytes), is_still))
+}
+
+/// What is noted of a checkpoint that was copied whole, until it is known to be on the disk.
+#[derive(serde::Serialize, serde::Deserialize)]
+struct CopyNote {
+    /// Since when the machine has not been switched off: what was not on the disk by then may be half
+    /// of what it was.
+    boot: String,
+    bytes: u64,
+    new_bytes: u64,
+}
+
+/// What tells one start of the machine from another.
+fn boot() -> io::Result<String> {
+    std::fs::read_to_string("/proc/sys/kernel/random/boot_id")
+}
+
+fn note_copied(draft: &Path, (bytes, new_bytes): (u64, u64)) -> Result<(), Error> {
+    let path = draft.join(NOTE);
+    let written = boot().and_then(|boot| {
+        let note = CopyNote {
+            boot,
+            bytes,
+            new_bytes,
+        };
+        std::fs::write(&path, serde_json::to_vec(&note)?)
+    });
+    written.map_err(|source| failed("write", &path, source))
+}
+
+/// What the checkpoint of a turn takes of the disk, and what of that is new, where it was copied whole
+/// since the machine was started.
+pub(super) fn copied(paths: &SessionPaths, turn: u32) -> Option<(u64, u64)> {
+    let note = paths.checkpoints().join(turn.to_string()).join(NOTE);
+    let note: CopyNote = serde_json::from_slice(&std::fs::read(note).ok()?).ok()?;
+    (note.boot == boot().ok()?).then_some((note.bytes, note.new_bytes))
+}
+
+/// Waits until all checkpoints of a session are on the disk. One call for the whole file system is
+/// cheaper than one for each of many files.
+pub(super) fn force_to_disk(paths: &SessionPaths) -> Result<(), Error> {
+    let place = paths.checkpoints();
+    let synced = File::open(&place).and_then(|folder| Ok(rustix::fs::syncfs(folder)?));
+    synced.map_err(|source| failed("sync", &place, source))
 }
 
 /// An earlier checkpoint's tree.
@@ -463,6 +513,7 @@ mod tests {
                 turn,
                 earlier,
                 bytes: None,
+                may_change: true,
                 max_bytes: 1 << 20,
             };
             make(&self.paths, &self.trash, &how, &|| true)
@@ -533,6 +584,7 @@ mod tests {
             turn: 1,
             earlier: None,
             bytes: None,
+            may_change: true,
             max_bytes: u64::MAX,
         };
         let stopped = make(&place.paths, &place.trash, &how, &|| false);

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use aod_e2e::Session;
 use serde_json::{Value, json};
 
 use crate::lab::{CLAUDE, CODEX, GEMINI, Lab, OPENCODE, Vendor, events, idle, said};
