@@ -8,11 +8,11 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
 use std::time::Duration;
 
+use aod_store::AtLeast;
 use aod_trees::{
     Bound, Copied, Copy, Earlier, Error, Folder, Known, Limits, Trash, TreeState, copy, measure,
     read_regular, rename,
 };
-use aod_store::AtLeast;
 use uuid::Uuid;
 
 use crate::paths::SessionPaths;

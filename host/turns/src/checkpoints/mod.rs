@@ -387,8 +387,7 @@ impl Turns {
     /// Keeps what provisioning has left of a session's workspace, where that is little: what its first
     /// turn changes is compared with it.
     pub(crate) async fn keep_provisioned(&self, session: Uuid) -> Result<()> {
-        if !self.config().checkpoints.enabled
-            || self.store.checkpoint(session, 0).await?.is_some()
+        if !self.config().checkpoints.enabled || self.store.checkpoint(session, 0).await?.is_some()
         {
             return Ok(());
         }

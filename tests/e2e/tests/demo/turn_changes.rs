@@ -194,7 +194,10 @@ async fn what_the_cli_does_not_tell_is_told_by_the_server() {
     let kept = "--- a/kept\n+++ b/kept\n@@ -1 +1,2 @@\n one\n+1\n";
     assert_eq!(diff("kept"), kept);
     let own = diff("own");
-    assert!(own.contains("[redacted:KEY]") && !own.contains(key), "{own}");
+    assert!(
+        own.contains("[redacted:KEY]") && !own.contains(key),
+        "{own}"
+    );
     // The page has the same, compared with what provisioning left.
     let told_by_page: Vec<_> = changes(&session, "?turn=1").await["data"]
         .as_array()

