@@ -4,6 +4,7 @@ use std::ffi::{CString, OsStr};
 use std::os::fd::AsFd;
 
 use rustix::fs::{Mode, OFlags, XattrFlags, fgetxattr, flistxattr, fsetxattr, openat};
+use rustix::io::Errno;
 
 /// What the kernel lets names, or a value, take at most.
 const LONGEST: usize = 64 << 10;
@@ -13,17 +14,20 @@ const OURS: &[u8] = b"user.";
 /// Gives a copy what its original has. A file system that has none, or has no room for more of them,
 /// keeps nobody from a copy.
 pub(super) fn copy(from: impl AsFd, to: impl AsFd) {
-    // Most have none, which takes no memory to find out.
-    let length = flistxattr(&from, &mut [0_u8; 0]).unwrap_or(0);
-    if length == 0 {
-        return;
-    }
-    let mut names = vec![0; length.min(LONGEST)];
-    let Ok(length) = flistxattr(&from, &mut names[..]) else {
-        return;
+    // Most have none.
+    let mut few = [0; 512];
+    let mut many = Vec::new();
+    let names = match flistxattr(&from, &mut few[..]) {
+        Ok(length) => few.get(..length),
+        Err(Errno::RANGE) => {
+            many.resize(LONGEST, 0);
+            let length = flistxattr(&from, &mut many[..]);
+            length.ok().and_then(|length| many.get(..length))
+        }
+        Err(_) => None,
     };
     let mut value = Vec::new();
-    for name in names[..length.min(names.len())].split(|byte| *byte == 0) {
+    for name in names.unwrap_or_default().split(|byte| *byte == 0) {
         if !name.starts_with(OURS) {
             continue;
         }
@@ -32,7 +36,7 @@ pub(super) fn copy(from: impl AsFd, to: impl AsFd) {
         };
         value.resize(LONGEST, 0);
         if let Ok(length) = fgetxattr(&from, &name, &mut value[..]) {
-            let value = &value[..length.min(LONGEST)];
+            let value = value.get(..length).unwrap_or_default();
             let set = fsetxattr(&to, &name, value, XattrFlags::empty());
             if let Err(error) = set {
                 tracing::debug!(%error, ?name, "an extended attribute is not copied");

@@ -281,7 +281,7 @@ impl Fold {
             .retain(|effect| matches!(effect, Effect::Remember(_)));
         self.ids = self.ids.next_turn(prompt.turn);
         self.prompt = prompt;
-        self.last = Last::default();
+        self.last = self.last.next_turn();
         self.dialogue = Dialogue::default();
         self.usage = TurnUsage::default();
         self.rounds = Rounds::default();

@@ -46,7 +46,10 @@ mod costs {
         assert!(message.contains("max_cost_usd"), "{message}");
         let used = ended.turn["usage"]["cost_usd"].as_f64().unwrap();
         assert!(used >= DOLLARS, "{used}");
-        goes_on(&session).await;
+        // The session's limit holds in each of its turns, and the prompt's own wins.
+        let on = json!({"prompt": "[[say on]]", "limits": {"max_cost_usd": 1}});
+        session.prompt_with(&on).await;
+        session.ended().await.completed();
     }
 
     #[tokio::test]

@@ -21,6 +21,14 @@ pub(super) struct Last {
 }
 
 impl Last {
+    /// For the next turn of the same process, which may be watched already.
+    pub(super) fn next_turn(&mut self) -> Self {
+        Self {
+            watch: self.watch.take(),
+            ..Self::default()
+        }
+    }
+
     pub(super) fn begin(&mut self, at: i64) {
         self.began = at;
     }
