@@ -77,8 +77,10 @@ impl Fold {
             return Ok(());
         }
         let turn = self.prompt.turn;
-        let watch = self.last.watch.take();
-        let watch = watch.filter(|watch| self.is_told() && watch.turn == turn);
+        let is_told = self.is_told();
+        // It may be that of a later turn of the same process.
+        let watch = self.last.watch.take_if(|watch| watch.turn == turn);
+        let watch = watch.filter(|_| is_told);
         let seen = match watch {
             Some(watch) => watch.seen(self.last.began, &self.last.told),
             None => Seen::default(),
