@@ -35,9 +35,24 @@ pub enum CheckpointWork {
         turn: u32,
         /// The last turn before it that has one.
         earlier: Option<u32>,
+        /// What home and workspace took of the disk at the turn's end, or more, where that is known.
+        bytes: Option<AtLeast>,
+        /// Whether a later turn has begun to change the files.
+        is_changed: bool,
+        /// Whether no other checkpoint of the session is to be made.
+        is_last: bool,
     },
     /// What is in the folder of this name is to take the place of its files.
     Replace(String),
+}
+
+/// What files take of the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AtLeast {
+    /// So many bytes, or more.
+    pub bytes: u64,
+    /// Whether it is that, and not more.
+    pub is_all: bool,
 }
 
 /// A checkpoint that was made.
@@ -82,17 +97,42 @@ impl Store {
             if let Some(folder) = replacement {
                 return Ok(Some(CheckpointWork::Replace(folder)));
             }
-            // A turn settles the one before it, so that there is one at most.
-            let turn: Option<u32> = db
+            // A turn copies what the one before it has left, which may take longer to be on the disk.
+            let (turn, wanted): (Option<u32>, u32) = db
                 .prepare_cached(
-                    "SELECT max(turn) FROM checkpoints WHERE session_id = ? AND state = 'pending'",
+                    "SELECT min(turn), count(*) FROM checkpoints
+                     WHERE session_id = ? AND state = 'pending'",
                 )?
-                .query_row([Id(session)], |row| row.get(0))?;
+                .query_row([Id(session)], |row| Ok((row.get(0)?, row.get(1)?)))?;
             let Some(turn) = turn else {
                 return Ok(None);
             };
+            let is_changed = db
+                .prepare_cached(
+                    "SELECT EXISTS (SELECT 1 FROM turns
+                     WHERE session_id = ? AND number > ? AND started_at IS NOT NULL)",
+                )?
+                .query_row((Id(session), turn), |row| row.get(0))?;
             let earlier = ready(db, session)?.pop().map(|(turn, ..)| turn);
-            Ok(Some(CheckpointWork::Make { turn, earlier }))
+            let bytes = db
+                .prepare_cached(
+                    "SELECT home_bytes + workspace_bytes, sizes_partial FROM sessions WHERE id = ?",
+                )?
+                .query_row([Id(session)], |row| {
+                    let bytes: Option<i64> = row.get(0)?;
+                    let is_partial: Option<bool> = row.get(1)?;
+                    Ok(bytes.map(|bytes| AtLeast {
+                        bytes: sql::uncount(bytes),
+                        is_all: is_partial == Some(false),
+                    }))
+                })?;
+            Ok(Some(CheckpointWork::Make {
+                turn,
+                earlier,
+                bytes,
+                is_changed,
+                is_last: wanted == 1,
+            }))
         })
         .await
     }

@@ -42,7 +42,7 @@ use rusqlite::Connection;
 pub use audit::{AuditEntry, NewAuditEntry};
 pub use backup::{CopiedSession, Database};
 pub use changes::SessionChange;
-pub use checkpoints::{CheckpointRecord, CheckpointState, CheckpointWork, Made, Retained};
+pub use checkpoints::{AtLeast, CheckpointRecord, CheckpointState, CheckpointWork, Made, Retained};
 pub use credentials::{Credential, NewCredential};
 pub use deliveries::{AttemptEnd, DeliveryCounts, DeliveryFilter, DueDelivery};
 pub use error::{Error, Result};

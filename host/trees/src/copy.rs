@@ -5,6 +5,7 @@
 //! since becomes another name of the one that is there: the copies are read-only by convention, so
 //! that each costs what has changed.
 
+mod attributes;
 mod content;
 mod known;
 mod trail;
@@ -51,6 +52,8 @@ pub struct Copy<'a> {
     pub names: &'a Folder,
     /// An earlier copy of the tree.
     pub earlier: Option<Earlier<'a>>,
+    /// What has this name is left out, with all that is in it.
+    pub without: Option<&'a OsStr>,
     /// Asked now and then whether to go on.
     pub wanted: &'a dyn Fn() -> bool,
 }
@@ -122,7 +125,8 @@ impl TreeState {
 }
 
 /// Copies what is in a folder into another one, which is empty and nobody else's: files, folders,
-/// symbolic links and FIFOs, with their permissions and times, and files with several names as one.
+/// symbolic links and FIFOs, with their permissions and times, extended attributes of files and folders
+/// where both file systems have them, and files with several names as one.
 /// What vanishes meanwhile is left out, and so are sockets and devices.
 ///
 /// # Errors
@@ -180,6 +184,9 @@ impl Work<'_> {
             return Err(Error::Unwanted);
         }
         self.leave(found.depth)?;
+        if self.how.without == Some(found.name) {
+            return Ok(Step::Skip);
+        }
         self.copied.state.add(found);
         self.copied.entries += 1;
         match found.kind {
@@ -221,6 +228,7 @@ impl Work<'_> {
         self.folders.push(found.stat);
         self.count(found.allocated, true);
         self.to.make(found.name)?;
+        attributes::of_folder(found.folder, found.name, self.to.current()?);
         if let Some((trail, _)) = &mut self.earlier {
             trail.down(found.name)?;
         }
@@ -356,6 +364,7 @@ impl Work<'_> {
             }
         }
         self.can_clone = content.can_clone;
+        attributes::copy(&content.from, &content.to);
         rustix::fs::futimens(&content.to, &times(&status)).map_err(error)?;
         fchmod(&content.to, Mode::from_raw_mode(status.mode)).map_err(error)?;
         self.count(written, true);

@@ -12,18 +12,18 @@ use crate::paths::SessionPaths;
 /// How long each folder may be looked at: its turn's end waits for that.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// Measures them. What cannot be measured is nothing, and says that it is not all.
-pub(crate) fn measure(paths: &SessionPaths) -> Sizes {
+/// Measures them, but for a workspace that was measured already. What cannot be measured is nothing,
+/// and says that it is not all.
+pub(crate) fn measure(paths: &SessionPaths, workspace: Option<(u64, bool)>) -> Sizes {
     let mut partial = false;
-    let mut of = |path: &Path| {
-        let (bytes, whole) = measured(path, PATIENCE);
+    let mut take = |(bytes, whole): (u64, bool)| {
         partial |= !whole;
         bytes
     };
     Sizes {
-        home: of(&paths.home()),
-        workspace: of(&paths.workspace()),
-        log: of(&paths.log()),
+        home: take(measured(&paths.home(), PATIENCE)),
+        workspace: take(workspace.unwrap_or_else(|| measured(&paths.workspace(), PATIENCE))),
+        log: take(measured(&paths.log(), PATIENCE)),
         // The store knows, as it decides which are kept.
         checkpoints: 0,
         partial,

@@ -112,9 +112,14 @@ pub(crate) struct Restore {
     pub(crate) turn: u32,
 }
 
-/// An answer to a question of the running turn.
+/// An answer to a question of the running turn, or to a call of one of its agent's own tools.
 #[derive(Debug, Serialize)]
 pub(crate) struct Answer {
     pub(crate) request_id: String,
-    pub(crate) answer: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) answer: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) content: Option<String>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) is_error: bool,
 }

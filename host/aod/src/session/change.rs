@@ -15,10 +15,17 @@ use crate::output::outln;
 pub(crate) struct Answer {
     #[command(flatten)]
     target: Target,
-    /// The question's id, as `aod session logs` shows it.
+    /// The id of the question, or of the call, as `aod session logs` shows it.
     question: String,
     /// The id of one of its choices, or text where it has none.
-    answer: String,
+    #[arg(required_unless_present = "content")]
+    answer: Option<String>,
+    /// What a call of one of the agent's own tools gives the model; `-` reads it from stdin.
+    #[arg(long, value_name = "TEXT", conflicts_with = "answer")]
+    content: Option<String>,
+    /// Tell the model that the call has failed.
+    #[arg(long, requires = "content")]
+    is_error: bool,
 }
 
 /// A session that begins where a turn of another has ended.
@@ -55,6 +62,14 @@ impl Answer {
         let answer = client::Answer {
             request_id: self.question,
             answer: self.answer,
+            content: match self.content.as_deref() {
+                Some("-") => {
+                    let read = std::io::read_to_string(std::io::stdin());
+                    Some(read.context("stdin cannot be read as text")?)
+                }
+                _ => self.content,
+            },
+            is_error: self.is_error,
         };
         let _: Value = client
             .post(&format!("/sessions/{id}/answers"), &answer)

@@ -175,6 +175,11 @@ pub struct FileChange {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(required = false, nullable = false)]
     pub call_id: Option<String>,
+    /// Whether the server found it in the workspace when the turn was over, and the CLI told
+    /// nothing of it; the path is then from the workspace on.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[schema(required = false)]
+    pub seen_by_host: bool,
 }
 
 /// What happened to a file.

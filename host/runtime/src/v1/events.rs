@@ -187,6 +187,7 @@ fn body(given: wit::events::EventBody) -> Result<(Item, EventBody), Invalid> {
             is_error: result.is_error,
         }),
         Given::FileChange(change) => EventBody::FileChange(event::FileChange {
+            seen_by_host: false,
             path: change.path,
             kind: change_kind(change.kind),
             moved_from: change.moved_from,

@@ -75,7 +75,16 @@ async fn a_turns_end_wants_its_checkpoint_until_that_is_made_or_not() {
     fixture.reopen().await;
     let store = &fixture.store;
     assert_eq!(store.sessions_with_checkpoint_work().await.unwrap(), [id]);
-    let make = |turn, earlier| Some(CheckpointWork::Make { turn, earlier });
+    let make = |turn, earlier| {
+        let bytes = None;
+        Some(CheckpointWork::Make {
+            turn,
+            earlier,
+            bytes,
+            is_changed: false,
+            is_last: true,
+        })
+    };
     assert_eq!(store.checkpoint_work(id).await.unwrap(), make(1, None));
     let early = store.usable_checkpoint(id, 1).await;
     assert!(matches!(

@@ -125,6 +125,7 @@ impl Copies {
         let earlier = earlier.map(|(name, known)| (self.folder(name), known));
         let names = self.folder(&format!("{name}-names"));
         let how = Copy {
+            without: None,
             limits: Limits::default(),
             bytes,
             names: &names,
@@ -258,6 +259,41 @@ fn holes_stay_holes_and_cost_nothing() {
     let mut middle = [0; 16];
     copy.read_exact(&mut middle).unwrap();
     assert_eq!(&middle, b"in the middle\0\0\0");
+}
+
+#[test]
+fn extended_attributes_are_kept() {
+    use rustix::fs::{XattrFlags, lgetxattr, lsetxattr};
+    let place = TestFolder::new();
+    fs::create_dir(place.own().join("folder")).unwrap();
+    File::create(place.own().join("folder/file")).unwrap();
+    let names = ["folder", "folder/file"];
+    let big = vec![7; 300];
+    for name in names {
+        let path = place.own().join(name);
+        for (attribute, value) in [("user.origin", &b"elsewhere"[..]), ("user.big", &big)] {
+            match lsetxattr(&path, attribute, value, XattrFlags::empty()) {
+                Err(rustix::io::Errno::OPNOTSUPP) => {
+                    println!("skipped: this file system has no extended attributes");
+                    return;
+                }
+                set => set.unwrap(),
+            }
+        }
+    }
+    let to = Copies {
+        root: tempfile::tempdir().unwrap(),
+    };
+    to.bounded(&place.folder(), "1", None, 1 << 20, &|| true)
+        .unwrap();
+    for name in names {
+        let path = to.root.path().join("1").join(name);
+        let mut value = [0; 512];
+        let length = lgetxattr(&path, "user.origin", &mut value[..]).unwrap();
+        assert_eq!(&value[..length], b"elsewhere");
+        let length = lgetxattr(&path, "user.big", &mut value[..]).unwrap();
+        assert_eq!(value[..length], big);
+    }
 }
 
 #[test]

@@ -77,7 +77,7 @@ pub(super) fn changes(trees: &Trees) -> Result<(Vec<ChangedFile>, bool), Error> 
 }
 
 /// What is told of a difference, and where it is. What no path can name is not told.
-fn changed(difference: &Difference<'_>) -> Option<(ChangedFile, PathBuf)> {
+pub(crate) fn changed(difference: &Difference<'_>) -> Option<(ChangedFile, PathBuf)> {
     let path = FilePath::from_bytes(difference.path.as_os_str().as_bytes()).ok()?;
     let kind = match (difference.before, difference.after) {
         (None, _) => ChangeKind::Created,
@@ -99,7 +99,7 @@ fn changed(difference: &Difference<'_>) -> Option<(ChangedFile, PathBuf)> {
 }
 
 /// The unified diff of a file that is text in both trees.
-fn diff(
+pub(crate) fn diff(
     before: Option<&Folder>,
     after: &Folder,
     path: &Path,

@@ -8,6 +8,7 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
 use std::time::Duration;
 
+use aod_store::AtLeast;
 use aod_trees::{
     Bound, Copied, Copy, Earlier, Error, Folder, Known, Limits, Trash, TreeState, copy, measure,
     read_regular, rename,
@@ -22,6 +23,11 @@ const TREES: [&str; 2] = ["home", WORKSPACE];
 pub(super) const WORKSPACE: &str = "workspace";
 /// What files with several names are kept by while a tree is copied.
 const NAMES: &str = "names";
+/// What says in a checkpoint that it is whole.
+const NOTE: &str = "copied";
+/// Why there is no checkpoint where the machine went off before it was on the disk.
+pub(super) const LOST: &str =
+    "the server's machine went off before the copy was on its disk, and a later turn had begun";
 /// What is being made has a name that begins so.
 const DRAFT: &str = ".making-";
 /// What is to take the place of a session's files has a name that begins so.
@@ -36,6 +42,16 @@ const LIMITS: Limits = Limits {
     depth: 100_000,
     time: Duration::from_secs(120),
 };
+/// What provisioning has left is kept before the CLI is started, which waits for it.
+const PROVISIONED: Limits = Limits {
+    entries: 10_000,
+    depth: 512,
+    time: Duration::from_millis(300),
+};
+/// So much of it at most.
+const PROVISIONED_BYTES: u64 = 16 << 20;
+/// What git keeps of a repository is not looked at.
+const GIT: &str = ".git";
 /// As large as what tells known files may be: eight bytes for each.
 const KNOWN: u64 = LIMITS.entries * 8;
 
@@ -104,24 +120,41 @@ fn failed(doing: &'static str, path: &Path, source: io::Error) -> Error {
     }
 }
 
+/// What checkpoint is made.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Make {
+    pub(super) turn: u32,
+    /// The last one before it.
+    pub(super) earlier: Option<u32>,
+    /// What the files are known to take of the disk.
+    pub(super) bytes: Option<AtLeast>,
+    /// So much of the disk may be taken.
+    pub(super) max_bytes: u64,
+    /// Whether something may still write to the files.
+    pub(super) may_change: bool,
+}
+
 /// Makes the checkpoint of a turn, from what the session's files are now. Says what it takes of the
 /// disk, and what of that it does not share with the earlier one.
 pub(super) fn make(
     paths: &SessionPaths,
     trash: &Trash,
-    turn: u32,
-    earlier: Option<u32>,
-    max_bytes: u64,
+    how: &Make,
     wanted: &dyn Fn() -> bool,
 ) -> Result<(u64, u64), MakeError> {
-    if earlier.is_none() {
-        look_for_room(paths, max_bytes)?;
+    if how.earlier.is_none() {
+        look_for_room(paths, how.bytes, how.max_bytes)?;
     }
+    let turn = how.turn;
+    // What provisioning left, if it was kept, is as good to share files with.
+    let earlier = how.earlier.or_else(|| (turn == 1).then_some(0));
     let place = folder(&paths.checkpoints())?;
     let draft = OsString::from(format!("{DRAFT}{}", Uuid::new_v4().simple()));
-    let copied = copy_still(paths, trash, (&place, &draft), earlier, max_bytes, wanted);
+    let how = Make { earlier, ..*how };
+    let copied = copy_still(paths, trash, (&place, &draft), &how, wanted);
     let placed = copied.and_then(|sizes| {
         failpoint("checkpoint.copied");
+        note_copied(&paths.checkpoints().join(&draft), sizes)?;
         let name = OsString::from(turn.to_string());
         put(&place, &draft, &place, &name, trash).map(|()| sizes)
     });
@@ -133,16 +166,58 @@ pub(super) fn make(
     Ok(placed?)
 }
 
+/// Keeps what provisioning has left of the workspace, unless that is much.
+pub(super) fn keep_provisioned(
+    paths: &SessionPaths,
+    trash: &Trash,
+    wanted: &dyn Fn() -> bool,
+) -> Result<(), Error> {
+    let place = folder(&paths.checkpoints())?;
+    let draft = OsString::from(format!("{DRAFT}{}", Uuid::new_v4().simple()));
+    let at = paths.checkpoints().join(&draft);
+    let copied = folder(&at).and_then(|_| {
+        let names = folder(&at.join(NAMES))?;
+        let how = Copy {
+            limits: PROVISIONED,
+            bytes: PROVISIONED_BYTES,
+            names: &names,
+            earlier: None,
+            without: Some(GIT.as_ref()),
+            wanted,
+        };
+        let from = Folder::open(&paths.workspace())?;
+        let copied = copy(&from, &folder(&at.join(WORKSPACE))?, &how)?;
+        keep_known(&at, WORKSPACE, &copied)
+    });
+    let kept = copied.and_then(|()| put(&place, &draft, &place, "0".as_ref(), trash));
+    if kept.is_err() {
+        // What went wrong first is what is told.
+        let _ = trash.discard(&place, &draft, &Limits::default());
+    }
+    kept
+}
+
 /// Refuses at once what is far too much, rather than after each turn when all that may be kept was
 /// copied. A file with several names is measured for each, so that only twice as much is certain to
 /// be more.
-fn look_for_room(paths: &SessionPaths, max_bytes: u64) -> Result<(), Error> {
-    let mut bytes = 0u64;
-    for tree in TREES {
-        let folder = Folder::open(&paths.root().join(tree))?;
-        bytes = bytes.saturating_add(measure(&folder, &LIMITS)?.allocated);
-    }
-    match bytes > max_bytes.saturating_mul(2) {
+fn look_for_room(
+    paths: &SessionPaths,
+    known: Option<AtLeast>,
+    max_bytes: u64,
+) -> Result<(), Error> {
+    let most = max_bytes.saturating_mul(2);
+    let bytes = match known {
+        Some(known) if known.is_all || known.bytes > most => known.bytes,
+        _ => {
+            let mut bytes = 0u64;
+            for tree in TREES {
+                let folder = Folder::open(&paths.root().join(tree))?;
+                bytes = bytes.saturating_add(measure(&folder, &LIMITS)?.allocated);
+            }
+            bytes
+        }
+    };
+    match bytes > most {
         true => Err(Error::Bound(Bound::Total(max_bytes))),
         false => Ok(()),
     }
@@ -154,14 +229,13 @@ fn copy_still(
     paths: &SessionPaths,
     trash: &Trash,
     (place, draft): (&Folder, &OsStr),
-    earlier: Option<u32>,
-    max_bytes: u64,
+    how: &Make,
     wanted: &dyn Fn() -> bool,
 ) -> Result<(u64, u64), Error> {
     let folder = paths.checkpoints().join(draft);
     let mut attempt = 1;
     loop {
-        let (sizes, is_still) = attempt_at(paths, &folder, earlier, max_bytes, wanted)?;
+        let (sizes, is_still) = attempt_at(paths, &folder, how, wanted)?;
         if is_still || attempt == ATTEMPTS {
             return Ok(sizes);
         }
@@ -174,8 +248,7 @@ fn copy_still(
 fn attempt_at(
     paths: &SessionPaths,
     draft: &Path,
-    earlier: Option<u32>,
-    max_bytes: u64,
+    how: &Make,
     wanted: &dyn Fn() -> bool,
 ) -> Result<((u64, u64), bool), Error> {
     folder(draft)?;
@@ -184,15 +257,16 @@ fn attempt_at(
     let mut states = Vec::new();
     for tree in TREES {
         let from = Folder::open(&paths.root().join(tree))?;
-        let before = earlier.and_then(|turn| Before::open(paths, turn, tree));
+        let before = how.earlier.and_then(|turn| Before::open(paths, turn, tree));
         let copied = copy(
             &from,
             &folder(&draft.join(tree))?,
             &Copy {
                 limits: LIMITS,
-                bytes: max_bytes.saturating_sub(new_bytes),
+                bytes: how.max_bytes.saturating_sub(new_bytes),
                 names: &names,
                 earlier: before.as_ref().map(Before::earlier),
+                without: None,
                 wanted,
             },
         )?;
@@ -203,10 +277,55 @@ fn attempt_at(
     }
     aod_trees::remove(&Folder::open(draft)?, NAMES.as_ref(), &Limits::default())?;
     let mut is_still = true;
-    for (from, state) in states {
+    // Nobody is left to write where no process is.
+    for (from, state) in states.into_iter().filter(|_| how.may_change) {
         is_still &= TreeState::of(&from, &LIMITS)? == state;
     }
     Ok(((bytes, new_bytes), is_still))
+}
+
+/// What is noted of a checkpoint that was copied whole, until it is known to be on the disk.
+#[derive(serde::Serialize, serde::Deserialize)]
+struct CopyNote {
+    /// Since when the machine has not been switched off: what was not on the disk by then may be half
+    /// of what it was.
+    boot: String,
+    bytes: u64,
+    new_bytes: u64,
+}
+
+/// What tells one start of the machine from another.
+fn boot() -> io::Result<String> {
+    std::fs::read_to_string("/proc/sys/kernel/random/boot_id")
+}
+
+fn note_copied(draft: &Path, (bytes, new_bytes): (u64, u64)) -> Result<(), Error> {
+    let path = draft.join(NOTE);
+    let written = boot().and_then(|boot| {
+        let note = CopyNote {
+            boot,
+            bytes,
+            new_bytes,
+        };
+        std::fs::write(&path, serde_json::to_vec(&note)?)
+    });
+    written.map_err(|source| failed("write", &path, source))
+}
+
+/// What the checkpoint of a turn takes of the disk, and what of that is new, where it was copied whole
+/// since the machine was started.
+pub(super) fn copied(paths: &SessionPaths, turn: u32) -> Option<(u64, u64)> {
+    let note = paths.checkpoints().join(turn.to_string()).join(NOTE);
+    let note: CopyNote = serde_json::from_slice(&std::fs::read(note).ok()?).ok()?;
+    (note.boot == boot().ok()?).then_some((note.bytes, note.new_bytes))
+}
+
+/// Waits until all checkpoints of a session are on the disk. One call for the whole file system is
+/// cheaper than one for each of many files.
+pub(super) fn force_to_disk(paths: &SessionPaths) -> Result<(), Error> {
+    let place = paths.checkpoints();
+    let synced = File::open(&place).and_then(|folder| Ok(rustix::fs::syncfs(folder)?));
+    synced.map_err(|source| failed("sync", &place, source))
 }
 
 /// An earlier checkpoint's tree.
@@ -261,6 +380,7 @@ pub(super) fn copy_out(
             names: &names,
             // Whoever has it changes it.
             earlier: None,
+            without: None,
             wanted,
         };
         copy(
@@ -319,7 +439,9 @@ pub(super) fn keep_only(paths: &SessionPaths, trash: &Trash, kept: &[u32]) -> Re
     let all = Folder::open(&paths.checkpoints())?;
     for listed in all.list(100_000)? {
         let turn = listed.name.to_str().and_then(|name| name.parse().ok());
-        if !turn.is_some_and(|turn: u32| kept.contains(&turn)) {
+        // The first turn may be compared with what provisioning left.
+        let is_kept = |turn: u32| kept.contains(&turn) || turn == 0 && kept.contains(&1);
+        if !turn.is_some_and(is_kept) {
             trash.discard(&all, &listed.name, &Limits::default())?;
         }
     }
@@ -387,7 +509,14 @@ mod tests {
         }
 
         fn make(&self, turn: u32, earlier: Option<u32>) -> Result<(u64, u64), MakeError> {
-            make(&self.paths, &self.trash, turn, earlier, 1 << 20, &|| true)
+            let how = Make {
+                turn,
+                earlier,
+                bytes: None,
+                may_change: true,
+                max_bytes: 1 << 20,
+            };
+            make(&self.paths, &self.trash, &how, &|| true)
         }
 
         fn prepare(&self, turn: u32) -> String {
@@ -451,7 +580,14 @@ mod tests {
         }
         assert_eq!(fs::read_dir(place.paths.checkpoints()).unwrap().count(), 0);
         fs::write(place.paths.workspace().join("large"), "").unwrap();
-        let stopped = make(&place.paths, &place.trash, 1, None, u64::MAX, &|| false);
+        let how = Make {
+            turn: 1,
+            earlier: None,
+            bytes: None,
+            may_change: true,
+            max_bytes: u64::MAX,
+        };
+        let stopped = make(&place.paths, &place.trash, &how, &|| false);
         assert!(matches!(stopped, Err(MakeError::Unwanted)), "{stopped:?}");
         // What a host that died has left.
         let left = place.paths.checkpoints().join(format!("{DRAFT}x"));

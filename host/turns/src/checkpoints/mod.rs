@@ -2,11 +2,12 @@
 //!
 //! A turn's end asks for one, in the transaction that ends the turn; it is made beside all else.
 //! Whoever is about to change the session's files, such as its next turn, first sees to it that
-//! what was asked for is done ([`Turns::settle_files`]), also where an earlier host was to do it.
+//! what was asked for is done ([`Turns::settle_files`]), also where an earlier host was to do it. They
+//! wait for the copy alone: a checkpoint can be used once it is on the disk, which takes longer.
 //! A session that is taken back to a turn's end gets its files in the same way: they are copied
 //! aside, the store notes that they are to be put in place, and that is done before anything else.
 
-mod changes;
+pub(crate) mod changes;
 mod files;
 
 use std::collections::HashMap;
@@ -14,10 +15,11 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use aod_resources::{Session, Timestamp, TurnChanges};
-use aod_store::{CheckpointWork, Made};
+use aod_store::{CheckpointState, CheckpointWork, Made};
 use tokio::sync::{RwLock, Semaphore};
 use uuid::Uuid;
 
+use crate::placement::WorkerId;
 use crate::turn::Turns;
 use crate::{Error, Result};
 
@@ -68,6 +70,24 @@ pub(crate) enum Settled {
     Interrupted,
 }
 
+/// How far checkpoints are to be made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Until {
+    /// The last one is copied, and the files may change.
+    Copied,
+    /// All can be used.
+    OnDisk,
+}
+
+/// A workspace as a turn found it.
+#[derive(Debug)]
+pub(crate) struct Before {
+    /// The turn at whose end it was so; none where that is what provisioning left.
+    pub(crate) since: Option<u32>,
+    /// Where it is kept.
+    pub(crate) place: PathBuf,
+}
+
 /// Who works with sessions' checkpoints and files at the moment.
 #[derive(Debug)]
 pub(crate) struct Checkpoints {
@@ -101,13 +121,20 @@ impl Turns {
     /// Does what is to be done with a session's files before anything else changes them: makes the
     /// checkpoint of its last turn, or puts those in place that it was taken back to.
     pub(crate) async fn settle_files(&self, session: Uuid) -> Result<Settled> {
-        if self.store.checkpoint_work(session).await?.is_none() {
+        let is_copied = match self.store.checkpoint_work(session).await? {
             // Nobody waits for those who copy what is there.
+            None => true,
+            Some(CheckpointWork::Make { turn, is_last, .. }) => {
+                is_last && self.copied(session, turn).await?.is_some()
+            }
+            Some(CheckpointWork::Replace(_)) => false,
+        };
+        if is_copied {
             return Ok(Settled::Done);
         }
         let gate = self.checkpoints.gate(session);
         let _alone = gate.write().await;
-        self.settle(session).await
+        self.settle(session, Until::Copied).await
     }
 
     /// Waits for the checkpoint of a session's last turn, if that is still to be made.
@@ -115,14 +142,22 @@ impl Turns {
     /// # Errors
     /// [`Error::Internal`].
     pub async fn settle_checkpoint(&self, session: Uuid) -> Result<()> {
-        self.settle_files(session).await.map(drop)
+        if self.settle_files(session).await? == Settled::Interrupted
+            || self.store.checkpoint_work(session).await?.is_none()
+        {
+            return Ok(());
+        }
+        // The session's next turn goes first: it does not wait for the disk.
+        let gate = self.checkpoints.gate(session);
+        let _alone = gate.write().await;
+        self.settle(session, Until::OnDisk).await.map(drop)
     }
 
     /// The same, beside all else.
     pub(crate) fn settle_files_later(&self, session: Uuid) {
         let turns = self.clone();
         self.tasks().spawn(async move {
-            if let Err(error) = turns.settle_files(session).await {
+            if let Err(error) = turns.settle_checkpoint(session).await {
                 // The session's next turn, or the next start, tries it again.
                 tracing::warn!(
                     %session, error = %error.details(), "a session's files are not settled"
@@ -132,10 +167,33 @@ impl Turns {
     }
 
     /// All of it; whoever calls is alone with the session's checkpoints.
-    async fn settle(&self, session: Uuid) -> Result<Settled> {
+    async fn settle(&self, session: Uuid, until: Until) -> Result<Settled> {
         while let Some(work) = self.store.checkpoint_work(session).await? {
             let settled = match work {
-                CheckpointWork::Make { turn, earlier } => self.make(session, turn, earlier).await?,
+                CheckpointWork::Make {
+                    turn,
+                    earlier,
+                    bytes,
+                    is_changed,
+                    is_last,
+                } => {
+                    let how = files::Make {
+                        turn,
+                        earlier,
+                        bytes,
+                        max_bytes: self.config().checkpoints.max_bytes,
+                        may_change: true,
+                    };
+                    match self.copied(session, turn).await? {
+                        Some(_) if is_last && until == Until::Copied => return Ok(Settled::Done),
+                        Some(sizes) => self.finish_checkpoint(session, turn, sizes).await?,
+                        None if is_changed => {
+                            let error = files::LOST.to_owned();
+                            self.give_up_checkpoint(session, turn, error).await?
+                        }
+                        None => self.make(session, how).await?,
+                    }
+                }
                 CheckpointWork::Replace(folder) => {
                     self.replace(session, folder).await?;
                     Settled::Done
@@ -148,42 +206,69 @@ impl Turns {
         Ok(Settled::Done)
     }
 
-    async fn make(&self, session: Uuid, turn: u32, earlier: Option<u32>) -> Result<Settled> {
+    /// What a checkpoint takes of the disk, and what of that is new, where it was copied whole.
+    async fn copied(&self, session: Uuid, turn: u32) -> Result<Option<(u64, u64)>> {
+        let paths = self.paths().session(session);
+        blocking(move || files::copied(&paths, turn)).await
+    }
+
+    /// Copies what a turn has left.
+    async fn make(&self, session: Uuid, mut how: files::Make) -> Result<Settled> {
         let Ok(_permit) = self.checkpoints.making.acquire().await else {
             return Ok(Settled::Interrupted);
         };
-        let config = self.config().checkpoints;
+        let turn = how.turn;
+        let worker = WorkerId { session, turn };
+        how.may_change = self.placement.is_running(worker).unwrap_or(true);
         let (paths, trash) = (self.paths().session(session), self.trash.clone());
         let shutdown = self.shutdown.clone();
         let made = blocking(move || {
             let wanted = || !shutdown.is_cancelled();
-            files::make(&paths, &trash, turn, earlier, config.max_bytes, &wanted)
+            files::make(&paths, &trash, &how, &wanted)
         });
-        let error = match made.await? {
-            Ok((bytes, new_bytes)) => {
-                let made = Made {
-                    session,
-                    turn,
-                    bytes,
-                    new_bytes,
-                    keep: config.keep.max(1),
-                    max_bytes: config.max_bytes,
-                };
-                return self.keep_made(made).await;
+        match made.await? {
+            Ok(_) => Ok(Settled::Done),
+            Err(MakeError::Unwanted) => Ok(Settled::Interrupted),
+            Err(error) => {
+                tracing::warn!(%session, turn, %error, "a checkpoint was not made");
+                self.give_up_checkpoint(session, turn, error.told()).await
             }
-            Err(MakeError::Unwanted) => return Ok(Settled::Interrupted),
-            Err(error) => error,
-        };
-        tracing::warn!(%session, turn, %error, "a checkpoint was not made");
-        match self
-            .store
-            .checkpoint_failed(session, turn, error.told())
-            .await
-        {
+        }
+    }
+
+    async fn give_up_checkpoint(&self, session: Uuid, turn: u32, error: String) -> Result<Settled> {
+        match self.store.checkpoint_failed(session, turn, error).await {
             // It was deleted meanwhile.
             Ok(()) | Err(aod_store::Error::NotFound { .. }) => Ok(Settled::Done),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// Forces what was copied to the disk, and notes that it can be used.
+    async fn finish_checkpoint(
+        &self,
+        session: Uuid,
+        turn: u32,
+        (bytes, new_bytes): (u64, u64),
+    ) -> Result<Settled> {
+        let paths = self.paths().session(session);
+        let synced = blocking(move || files::force_to_disk(&paths));
+        if let Err(error) = synced.await? {
+            let error = MakeError::from(error);
+            tracing::warn!(%session, turn, %error, "a checkpoint is not on the disk");
+            return self.give_up_checkpoint(session, turn, error.told()).await;
+        }
+        files::failpoint("checkpoint.synced");
+        let config = self.config().checkpoints;
+        self.keep_made(Made {
+            session,
+            turn,
+            bytes,
+            new_bytes,
+            keep: config.keep.max(1),
+            max_bytes: config.max_bytes,
+        })
+        .await
     }
 
     /// Notes what was made, and removes what is not kept.
@@ -243,20 +328,16 @@ impl Turns {
         let _kept = gate.read().await;
         self.store.usable_checkpoint(session, turn).await?;
         let continues = self.store.turn_record(session, turn).await?.turn.continues;
-        let since = match continues.unwrap_or(turn.saturating_sub(1)) {
-            0 => {
-                let provisioned = self.store.usable_checkpoint(session, 0).await;
-                provisioned.is_ok().then_some(0)
-            }
-            since => {
-                self.store.usable_checkpoint(session, since).await?;
-                Some(since)
-            }
-        };
+        let before = self.workspace_before(session, turn, continues).await?;
+        if before.is_none() && continues.unwrap_or(turn.saturating_sub(1)) > 0 {
+            // It says why, and which are there.
+            let since = continues.unwrap_or(turn - 1);
+            self.store.usable_checkpoint(session, since).await?;
+        }
+        let since = before.as_ref().and_then(|before| before.since);
+        let before = before.map(|before| before.place);
         let _permit = self.checkpoints.comparing.acquire().await;
-        let all = self.paths().session(session).checkpoints();
-        let workspace = |turn: u32| all.join(turn.to_string()).join(files::WORKSPACE);
-        let (before, after) = (since.map(workspace), workspace(turn));
+        let after = self.checkpointed(session, turn);
         let compared = blocking(move || {
             let trees = changes::Trees {
                 left_out: if before.is_some() { Vec::new() } else { cloned },
@@ -272,6 +353,57 @@ impl Turns {
             data,
             truncated,
         })
+    }
+
+    /// Where a turn's workspace is kept as the turn found it, if it is.
+    pub(crate) async fn workspace_before(
+        &self,
+        session: Uuid,
+        turn: u32,
+        continues: Option<u32>,
+    ) -> Result<Option<Before>> {
+        let since = continues.unwrap_or(turn.saturating_sub(1));
+        let place = self.checkpointed(session, since);
+        let found = self.store.checkpoint(session, since).await?;
+        let state = found.map(|it| it.checkpoint.state);
+        let since = match state {
+            Some(CheckpointState::Ready) => Some(since),
+            // Its way to the disk is long.
+            Some(CheckpointState::Pending) if self.copied(session, since).await?.is_some() => {
+                Some(since)
+            }
+            // What provisioning left is no checkpoint that anybody goes back to.
+            None if since == 0 && place.is_dir() => None,
+            _ => return Ok(None),
+        };
+        Ok(Some(Before { since, place }))
+    }
+
+    fn checkpointed(&self, session: Uuid, turn: u32) -> PathBuf {
+        let all = self.paths().session(session).checkpoints();
+        all.join(turn.to_string()).join(files::WORKSPACE)
+    }
+
+    /// Keeps what provisioning has left of a session's workspace, where that is little: what its first
+    /// turn changes is compared with it.
+    pub(crate) async fn keep_provisioned(&self, session: Uuid) -> Result<()> {
+        if !self.config().checkpoints.enabled || self.store.checkpoint(session, 0).await?.is_some()
+        {
+            return Ok(());
+        }
+        let gate = self.checkpoints.gate(session);
+        let _alone = gate.write().await;
+        let (paths, trash) = (self.paths().session(session), self.trash.clone());
+        let shutdown = self.shutdown.clone();
+        let kept = blocking(move || {
+            let wanted = || !shutdown.is_cancelled();
+            files::keep_provisioned(&paths, &trash, &wanted)
+        });
+        if let Err(error) = kept.await? {
+            // The turn's changes are found without it, though not all that may be told of them.
+            tracing::debug!(%session, %error, "what provisioning left is not kept");
+        }
+        Ok(())
     }
 
     async fn copy_out(&self, from: Uuid, turn: u32, to: PathBuf) -> Result<()> {
@@ -297,7 +429,7 @@ impl Turns {
     ) -> Result<Session, RestoreError> {
         let gate = self.checkpoints.gate(session);
         let _alone = gate.write().await;
-        self.settle(session).await?;
+        self.settle(session, Until::OnDisk).await?;
         self.store.check_restorable(owner, session, turn).await?;
         let folder = files::replacement_name();
         let place = self.paths().session(session).root().join(&folder);

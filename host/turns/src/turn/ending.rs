@@ -26,6 +26,8 @@ pub(super) struct TurnSummary {
     rounds: u32,
     remember: Option<String>,
     result: Option<TurnResult>,
+    /// What the workspace takes of the disk, and whether that is all, where that is known.
+    workspace: Option<(u64, bool)>,
     sizes: Option<Sizes>,
 }
 
@@ -36,14 +38,15 @@ impl TurnSummary {
             rounds: fold.rounds(),
             remember: fold.remember.clone().map(Option::unwrap_or_default),
             result: fold.result.clone(),
+            workspace: fold.workspace(),
             sizes: None,
         }
     }
 
     /// With what the session takes of the disk by now.
     async fn measured(mut self, turns: &Turns, session: Uuid) -> Self {
-        let paths = turns.paths.session(session);
-        let measured = tokio::task::spawn_blocking(move || sizes::measure(&paths));
+        let (paths, workspace) = (turns.paths.session(session), self.workspace);
+        let measured = tokio::task::spawn_blocking(move || sizes::measure(&paths, workspace));
         // A turn ends whether its session can be measured or not.
         self.sizes = measured.await.ok();
         self

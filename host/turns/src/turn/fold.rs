@@ -8,6 +8,7 @@ mod coverage;
 mod dialogue;
 mod form;
 mod ids;
+mod last;
 mod limits;
 mod lines;
 mod network;
@@ -35,6 +36,7 @@ use self::begin::notices_of;
 use self::coverage::{LineCoverage, unparsed};
 use self::dialogue::Dialogue;
 use self::ids::EventIdAllocator;
+use self::last::Last;
 use self::limits::Rounds;
 use self::lines::{Lines, Origin, Pending};
 use self::usage::TurnUsage;
@@ -124,6 +126,7 @@ pub(crate) struct Fold {
     /// The source that has whole lines pending, if any has.
     current: OutputSource,
     ids: EventIdAllocator,
+    last: Last,
     dialogue: Dialogue,
     usage: TurnUsage,
     rounds: Rounds,
@@ -174,6 +177,7 @@ impl Fold {
             begun: false,
             pending: Default::default(),
             current: OutputSource::Stdout,
+            last: Last::default(),
             dialogue: Dialogue::default(),
             usage: TurnUsage::default(),
             rounds: Rounds::default(),
@@ -277,6 +281,7 @@ impl Fold {
             .retain(|effect| matches!(effect, Effect::Remember(_)));
         self.ids = self.ids.next_turn(prompt.turn);
         self.prompt = prompt;
+        self.last = self.last.next_turn();
         self.dialogue = Dialogue::default();
         self.usage = TurnUsage::default();
         self.rounds = Rounds::default();
@@ -301,6 +306,7 @@ impl Fold {
             Kind::Begin => {
                 self.begun = true;
                 self.ids.begin(origin);
+                self.last.begin(origin.time);
                 self.limits = limits_of(record.payload);
                 self.tell_start(&notices_of(record.payload), step)?;
                 if self.conversation.is_some() {
@@ -318,8 +324,7 @@ impl Fold {
                 self.hand_over(step)?;
                 self.ids.reach(origin);
                 self.dialogue.done();
-                self.tell_held(step)?;
-                self.tell_limit(step)?;
+                self.tell_last(step)?;
                 self.ended = serde_json::from_slice(record.payload).ok();
                 self.keep_state(step)?;
             }
@@ -616,6 +621,17 @@ impl Fold {
             }
             _ => {}
         }
+        let is_current = match turn {
+            TurnReference::None => false,
+            TurnReference::Number(turn) => turn == self.prompt.turn,
+            _ => true,
+        };
+        if is_current {
+            self.note_files(&body);
+            if let EventBody::TurnResult(result) = body {
+                return self.tell_end(inside, result, step);
+            }
+        }
         let mut event = match (turn, item) {
             (TurnReference::None, _) => self.ids.late_event(None, body),
             (TurnReference::Number(turn), _) if turn != self.prompt.turn => {
@@ -652,6 +668,7 @@ impl Fold {
         let text = "the session was terminated before all that its turn had written was told here; \
                     the native stream has all of it";
         self.tell(notice(Level::Warning, "events.cut", text), &mut step)
+            .and_then(|()| self.tell_last(&mut step))
             .map_err(Error::internal)?;
         step.events.sync().map_err(Error::internal)
     }
@@ -660,7 +677,9 @@ impl Fold {
     /// may lack its line end.
     pub(crate) fn break_off(&mut self, events: &mut EventWriter) -> Result<()> {
         let mut step = Step::new(events);
-        self.hand_over_rest(&mut step).map_err(Error::internal)?;
+        self.hand_over_rest(&mut step)
+            .and_then(|()| self.tell_last(&mut step))
+            .map_err(Error::internal)?;
         step.events.sync().map_err(Error::internal)
     }
 
@@ -683,16 +702,14 @@ impl Fold {
             self.begin_at(self.end, step)?;
         }
         let Some(conversation) = self.conversation.take() else {
-            self.tell_held(step)?;
-            return self.tell_limit(step);
+            return self.tell_last(step);
         };
         self.ids.reach(self.end);
         match conversation.finish(&exit) {
             Ok(reaction) => self.act_all(reaction, step)?,
             Err(error) => self.fail(&error, step)?,
         }
-        self.tell_held(step)?;
-        self.tell_limit(step)
+        self.tell_last(step)
     }
 }
 

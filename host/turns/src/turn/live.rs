@@ -177,9 +177,9 @@ impl Task<'_> {
         self.crossing = None;
         self.begin = Some(begin);
         let prompt = prompt(&self.session, &self.turn.turn, &places, description);
-        Ok(Some(
-            derivation.next_turn(turns, (id, number), prompt).await?,
-        ))
+        let mut derivation = derivation.next_turn(turns, (id, number), prompt).await?;
+        derivation.fold.watch(self.watch().await?);
+        Ok(Some(derivation))
     }
 
     /// Closes the process of the last turn, and waits for its end.

@@ -18,6 +18,7 @@ mod prepare;
 mod queue;
 mod resting;
 mod restore;
+mod seen;
 mod task;
 mod worker;
 

@@ -11,6 +11,7 @@ use super::attachments::Attachments;
 use super::context::{BeginRecord, context, prompt, sandbox_paths};
 use super::derive::{Derivation, blocking};
 use super::fold::{Fold, FoldInput, notice};
+use super::seen::Watch;
 use crate::paths::SessionPaths;
 use crate::{Error, Result, secrets};
 
@@ -177,13 +178,21 @@ pub(super) async fn rebuild(
         ));
     }
     prompts.push(prompt(session, &turn.turn, &places, adapter.description()));
-    let fold = Fold::new(FoldInput {
+    let mut fold = Fold::new(FoldInput {
         adapter,
         context,
         prompts,
         start: begin.start,
         rests: begin.live,
         attachments: Attachments::of(&paths),
+    });
+    fold.watch(Watch {
+        paths,
+        turn: number,
+        before: None,
+        redactor: None,
+        // Whoever knows that the turn still runs says so.
+        may_look: false,
     });
     Derivation::open(turns, (id, number), reader, fold, entries).await
 }

@@ -18,6 +18,7 @@ use super::input::UserInput;
 use super::prepare::Ready;
 use super::resting::Rested;
 use super::restore::rebuild;
+use super::seen::Watch;
 use super::worker::PendingSupervisor;
 use super::{Origin, Turns};
 use crate::admission::AdmissionPermit;
@@ -28,7 +29,7 @@ use crate::paths::SessionPaths;
 use crate::placement::{PlacementError, WorkerId};
 use crate::provision::ProvisionError;
 use crate::secrets::missing_credential;
-use crate::{Error, Result};
+use crate::{Error, Result, secrets};
 
 /// What users ask of a turn.
 pub(super) struct TurnCommands {
@@ -198,6 +199,7 @@ impl Task<'_> {
             self.end(end, TurnSummary::limited(&limit)).await?;
             return Ok(None);
         }
+        let turns = self.turns;
         self.settle_files().await?;
         if let Some(derivation) = self.go_on().await? {
             return Ok(Some(derivation));
@@ -205,7 +207,12 @@ impl Task<'_> {
         let supervisor = PendingSupervisor::start(self.turns.placement.clone(), self.worker());
         let mut journal = self.journal().await?;
         let end = match self.provision(&mut journal).await {
-            Ok(ready) => return self.hand_over(journal, ready, supervisor).await,
+            Ok(ready) => {
+                if self.number() == 1 {
+                    turns.keep_provisioned(self.id()).await?;
+                }
+                return self.hand_over(journal, ready, supervisor).await;
+            }
             Err(error) => self.unprovisioned(error)?,
         };
         self.commit(end, TurnSummary::default(), &mut journal)
@@ -356,7 +363,9 @@ impl Task<'_> {
         self.session.session = session;
         turns.setup_bell.ring(id);
         self.crossing = None;
-        let derivation = Derivation::open(turns, (id, number), reader, ready.fold, 0).await?;
+        let mut fold = ready.fold;
+        fold.watch(self.watch().await?);
+        let derivation = Derivation::open(turns, (id, number), reader, fold, 0).await?;
         Ok(Some(derivation))
     }
 
@@ -390,9 +399,33 @@ impl Task<'_> {
             *self.turn = turns.store.turn_record(self.id(), self.number()).await?;
         }
         let entries = aod_log::tail(&log).map_err(Error::internal)?.last_id;
-        let derivation = rebuild(turns, &self.session, &self.turn, begin.clone(), entries).await?;
+        let rebuilt = rebuild(turns, &self.session, &self.turn, begin.clone(), entries);
+        let mut derivation = rebuilt.await?;
+        let description = derivation.fold.description();
+        let gathered =
+            secrets::gather(&turns.store, &turns.seals, &self.session, description).await;
+        let redactor = gathered.ok().map(|secrets| secrets.redactor());
+        derivation.fold.watch(Watch {
+            redactor,
+            ..self.watch().await?
+        });
         self.begin = Some(begin);
         Ok(Some(derivation))
+    }
+
+    /// How the turn's workspace is looked at when it is over.
+    pub(super) async fn watch(&self) -> Result<Watch> {
+        let (turns, turn) = (self.turns, self.number());
+        let before = turns
+            .workspace_before(self.id(), turn, self.turn.turn.continues)
+            .await?;
+        Ok(Watch {
+            paths: self.paths.clone(),
+            turn,
+            before: before.map(|before| before.place),
+            redactor: Some(self.redactor.clone()),
+            may_look: true,
+        })
     }
 
     /// What the log's `Begin` says of this turn.

@@ -129,7 +129,11 @@ async fn a_checkpoint_that_cannot_be_made_is_told_and_fails_nothing() {
 /// The server dies at each step of each thing that is done with checkpoints.
 #[tokio::test]
 async fn nothing_half_made_is_used() {
-    let checkpoint = ["checkpoint.copied", "checkpoint.placed"];
+    let checkpoint = [
+        "checkpoint.copied",
+        "checkpoint.placed",
+        "checkpoint.synced",
+    ];
     let restore = [
         "replacement.copied",
         "replacement.noted",
@@ -182,7 +186,7 @@ async fn nothing_half_made_is_used() {
         let restored = session.read().await;
         assert_eq!(restored.get("restored_to").is_some(), is_done, "{step}");
         if !is_done {
-            assert_eq!(read(&server, &session), "3\n", "{step}");
+            assert_eq!(read(&server, &session), "4\n", "{step}");
             continue;
         }
         eventually("its files are in place", DEADLINE, async || {

@@ -1,6 +1,8 @@
 //! What a turn has changed in its workspace.
 
-use aod_e2e::{Gate, GitServer, Runtimes, Server, ServerOptions, Session};
+use aod_e2e::{Gate, GitServer, Runtimes, Server, ServerOptions, Session, check_events};
+use reqwest::Method;
+use reqwest::header::ACCEPT;
 use serde_json::{Value, json};
 
 async fn changes(session: &Session, query: &str) -> Value {
@@ -126,4 +128,132 @@ async fn what_was_cloned_is_no_change_of_the_first_turn() {
         told(&changes(&session, "").await),
         [("r/cloned", "modified")]
     );
+}
+
+/// The files of which a turn's events tell, with whether the server saw them itself; and that the
+/// turn's result is what it tells last.
+async fn seen(session: &Session, turn: u64) -> Vec<(String, String, bool)> {
+    let path = format!("/sessions/{}/events", session.id);
+    let request = session.client.request(Method::GET, &path);
+    let request = request.header(ACCEPT, "application/json");
+    let page = session.client.send(request).await.expect(200);
+    let events = page["data"].as_array().unwrap();
+    check_events(events);
+    let events: Vec<_> = events.iter().filter(|it| it["turn"] == turn).collect();
+    assert_eq!(events.last().unwrap()["type"], "turn.result", "{events:#?}");
+    let results = events.iter().filter(|it| it["type"] == "turn.result");
+    assert_eq!(results.count(), 1, "{events:#?}");
+    let files = events.iter().filter(|it| it["type"] == "file.change");
+    let text = |event: &Value, key: &str| event[key].as_str().unwrap().to_owned();
+    files
+        .map(|it| {
+            let is_seen = it.get("seen_by_host") == Some(&json!(true));
+            (text(it, "path"), text(it, "kind"), is_seen)
+        })
+        .collect()
+}
+
+fn is(path: &str, kind: &str, is_seen: bool) -> (String, String, bool) {
+    (path.to_owned(), kind.to_owned(), is_seen)
+}
+
+/// What a CLI does by its shell it tells nobody; the demo agent tells of one file of its own.
+#[tokio::test]
+async fn what_the_cli_does_not_tell_is_told_by_the_server() {
+    let server = Server::demo().await;
+    let client = server.client();
+    let key = "sesame-open-4711-very-secret";
+    let agent = client.demo_agent().await;
+    let environment = json!({
+        "name": "e", "env_vars": {"KEY": key},
+        "setup_script": "cd /workspace; echo one >kept; echo two >gone; mkdir d; echo x >d/moved",
+    });
+    let environment = client.create_environment(&environment).await;
+    let prompt = "$ echo 1 >>kept; rm gone; mv d e; echo \"$KEY\" >own";
+    let body = json!({"agent_id": agent, "environment_id": environment, "prompt": prompt});
+    let session = client.create_session(&body).await;
+    session.ended().await.completed();
+    let first = [
+        is("d/moved", "deleted", true),
+        is("e/moved", "created", true),
+        is("gone", "deleted", true),
+        is("kept", "modified", true),
+        is("own", "created", true),
+    ];
+    assert_eq!(seen(&session, 1).await, first);
+    let path = format!("/sessions/{}/events", session.id);
+    let request = client
+        .request(Method::GET, &path)
+        .header(ACCEPT, "application/json");
+    let page = client.send(request).await.expect(200);
+    let diff = |path: &str| {
+        let mut events = page["data"].as_array().unwrap().iter();
+        let event = events.find(|it| it["type"] == "file.change" && it["path"] == path);
+        event.unwrap()["diff"].as_str().unwrap().to_owned()
+    };
+    let kept = "--- a/kept\n+++ b/kept\n@@ -1 +1,2 @@\n one\n+1\n";
+    assert_eq!(diff("kept"), kept);
+    let own = diff("own");
+    assert!(
+        own.contains("[redacted:KEY]") && !own.contains(key),
+        "{own}"
+    );
+    // The page has the same, compared with what provisioning left.
+    let told_by_page: Vec<_> = changes(&session, "?turn=1").await["data"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|it| it["path"].as_str().unwrap().to_owned())
+        .collect();
+    let paths: Vec<_> = first.iter().map(|it| it.0.clone()).collect();
+    assert_eq!(told_by_page, paths);
+
+    // What others put there between turns is not the turn's.
+    let upload = format!("/sessions/{}/files/uploaded", session.id);
+    let request = client.request(Method::PUT, &upload).body("x");
+    client.send(request).await.expect(201);
+    turn(&session, "$ echo 2 >>kept").await;
+    assert_eq!(seen(&session, 2).await, [is("kept", "modified", true)]);
+    // What the CLI tells itself is not told twice.
+    turn(&session, "hello there").await;
+    let third = seen(&session, 3).await;
+    assert!(third.iter().all(|(.., is_seen)| !is_seen), "{third:?}");
+    assert_eq!(third.len(), 1, "{third:?}");
+}
+
+/// A host that dies in the turn, and one that dies behind it, change nothing about it.
+#[tokio::test]
+async fn what_was_seen_is_told_once_whatever_dies() {
+    let options = ServerOptions::new(Runtimes::demo());
+    let mut server = Server::start(options).await;
+    let gate = Gate::new("gate");
+    let key = "sesame-open-4711-very-secret";
+    let secret = format!("$ echo {key} >own; {}; rm gate.*", gate.command());
+    let agent = server.client().demo_agent().await;
+    let body = json!({
+        "agent_id": agent, "prompt": "one", "secret_env_vars": {"KEY": key},
+    });
+    let session = server.client().create_session(&body).await;
+    session.ended().await.completed();
+    session.prompt(&secret).await;
+    gate.reached(&server, &session).await;
+    server.kill();
+    gate.open(&server, &session);
+    server.start_again().await;
+    let session = session.at(server.client());
+    session.ended().await.completed();
+    let told = [is("own", "created", true)];
+    assert_eq!(seen(&session, 2).await, told);
+    server.kill();
+    server.start_again().await;
+    let session = session.at(server.client());
+    assert_eq!(seen(&session, 2).await, told);
+    // Where the events are gone, what was seen is still known.
+    let events = server.session_folder(&session.id).join("events");
+    let stored = std::fs::read_to_string(events.join("2.jsonl")).unwrap();
+    assert!(!stored.contains(key), "{stored}");
+    std::fs::remove_file(events.join("2.jsonl")).unwrap();
+    assert_eq!(seen(&session, 2).await, told);
+    let again = std::fs::read_to_string(events.join("2.jsonl")).unwrap();
+    assert_eq!(again, stored);
 }

@@ -129,8 +129,19 @@ async fn a_call_waits_for_its_answer_while_the_host_is_gone_and_the_clock_stands
     assert_eq!(ack["request_id"], *id);
     let next = event(&session, "tool.request", 2).await;
     client.post(&path, &answer).await.refused(409);
-    let failed = json!({"request_id": next["request_id"], "content": "", "is_error": true});
-    client.post(&path, &failed).await.expect(202);
+    // As a person answers.
+    let id = next["request_id"].as_str().unwrap();
+    let command = [
+        "session",
+        "answer",
+        &session.id,
+        id,
+        "--content",
+        "",
+        "--is-error",
+    ];
+    let said = server.command(&command).output().unwrap();
+    assert!(said.status.success(), "{said:#?}");
 
     let ended = session.ended().await.completed();
     let output = ended.stdout();

@@ -30,6 +30,51 @@ mod tokens {
     }
 }
 
+mod costs {
+    use super::*;
+    use crate::lab::CLAUDE;
+
+    /// What two requests to the stand-in cost is more.
+    const DOLLARS: f64 = 0.000_01;
+
+    async fn costs_end_a_turn(vendor: &'static Vendor) {
+        let lab = Lab::new(vendor).await;
+        let (session, ended) = busy(&lab, json!({"max_cost_usd": DOLLARS})).await;
+        let result = &ended.turn["result"];
+        assert_eq!(result["stop"], "budget", "{result}");
+        let message = result["failure"]["message"].as_str().unwrap();
+        assert!(message.contains("max_cost_usd"), "{message}");
+        let used = ended.turn["usage"]["cost_usd"].as_f64().unwrap();
+        assert!(used >= DOLLARS, "{used}");
+        // The session's limit holds in each of its turns, and the prompt's own wins.
+        let on = json!({"prompt": "[[say on]]", "limits": {"max_cost_usd": 1}});
+        session.prompt_with(&on).await;
+        session.ended().await.completed();
+    }
+
+    #[tokio::test]
+    async fn claude() {
+        costs_end_a_turn(&CLAUDE).await;
+    }
+
+    #[tokio::test]
+    async fn opencode() {
+        costs_end_a_turn(&OPENCODE).await;
+    }
+
+    /// What a user may spend on a day.
+    #[tokio::test]
+    async fn of_a_day() {
+        let setting = ("AOD_LIMITS__USER_DAY_COST_USD", DOLLARS.to_string());
+        let lab = Lab::with_setting(&OPENCODE, setting).await;
+        let (session, _) = busy(&lab, json!({})).await;
+        let path = format!("/sessions/{}/prompt", session.id);
+        let refused = lab.client().post(&path, &json!({"prompt": "on"})).await;
+        let refused = refused.refusal(429);
+        assert!(refused.contains("max_cost_usd"), "{refused}");
+    }
+}
+
 const MOST: usize = 2;
 
 /// Every stream ends without a reason.

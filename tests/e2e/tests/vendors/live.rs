@@ -1,6 +1,6 @@
 //! Processes that stay between turns.
 
-use aod_e2e::{DEADLINE, Process, Session, eventually};
+use aod_e2e::{DEADLINE, Gate, Process, Session, eventually};
 use serde_json::{Value, json};
 
 use crate::lab::{GEMINI, Lab, OPENCODE, Vendor, events, said, secret};
@@ -30,6 +30,37 @@ each_living_vendor!(
 /// The process that serves the session's turns.
 fn process(lab: &Lab) -> Process {
     lab.server.supervisor().root
+}
+
+mod steered {
+    use super::*;
+    use crate::lab::{CLAUDE, CODEX};
+
+    #[tokio::test]
+    async fn claude() {
+        a_steered_prompt_reaches_the_turn_that_runs(&CLAUDE).await;
+    }
+
+    #[tokio::test]
+    async fn codex() {
+        a_steered_prompt_reaches_the_turn_that_runs(&CODEX).await;
+    }
+}
+
+async fn a_steered_prompt_reaches_the_turn_that_runs(vendor: &'static Vendor) {
+    let lab = Lab::where_processes_stay(vendor, "60s").await;
+    let gate = Gate::new("gate");
+    let prompt = format!("[[bash {}]] [[say through]]", gate.command());
+    let session = lab.session(&prompt).await;
+    gate.reached(&lab.server, &session).await;
+    let steer = json!({"prompt": "look left as well", "when_busy": "steer"});
+    let path = format!("/sessions/{}/prompt", session.id);
+    let told = lab.client().post(&path, &steer).await.expect(202);
+    assert_eq!(told["current_turn"], 1, "{told}");
+    gate.open(&lab.server, &session);
+    session.ended().await.completed();
+    assert!(!lab.asked("look left as well").is_empty());
+    assert_eq!(session.turns().await.len(), 1);
 }
 
 async fn interrupt(lab: &Lab, session: &Session) {

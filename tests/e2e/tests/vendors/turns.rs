@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use aod_e2e::Session;
 use serde_json::{Value, json};
 
 use crate::lab::{CLAUDE, CODEX, GEMINI, Lab, OPENCODE, Vendor, events, idle, said};
@@ -111,6 +112,33 @@ fn story(events: &[Value]) -> Vec<String> {
     story
 }
 
+/// What the CLI tells of itself, and what only its shell has done.
+async fn each_file_is_told_once(session: &Session) {
+    let prompt = "[[write told.txt plum]] [[bash echo pear >seen.txt]] [[say through]]";
+    session.prompt(prompt).await;
+    let ended = session.ended().await.completed();
+    let events = events(session, &ended).await;
+    let files: Vec<_> = events
+        .iter()
+        .filter(|it| it["type"] == "file.change")
+        .collect();
+    let of = |name: &str| {
+        let of_it = files
+            .iter()
+            .filter(|it| it["path"].as_str().unwrap().ends_with(name));
+        let of_it: Vec<_> = of_it.collect();
+        assert_eq!(of_it.len(), 1, "{name}: {events:#?}");
+        (
+            of_it[0]["path"].clone(),
+            of_it[0].get("seen_by_host").cloned(),
+        )
+    };
+    of("told.txt");
+    assert_eq!(of("seen.txt"), (json!("seen.txt"), Some(json!(true))));
+    assert_eq!(files.len(), 2, "{events:#?}");
+    assert_eq!(events.last().unwrap()["type"], "turn.result", "{events:#?}");
+}
+
 #[tokio::test]
 async fn the_same_prompt_gives_the_same_events() {
     let mut stories = BTreeMap::new();
@@ -132,6 +160,7 @@ async fn the_same_prompt_gives_the_same_events() {
         let text = result["text"].as_str().unwrap_or_default();
         assert!(text.contains("through"), "{}: {result}", vendor.runtime);
         stories.insert(vendor.runtime, story(&events));
+        each_file_is_told_once(&session).await;
     }
     let expected = [
         "turn.started",

@@ -6,7 +6,7 @@
 
 use std::io;
 
-use aod_resources::event::{EventBody, FailureKind, Level, TurnResult};
+use aod_resources::event::{FailureKind, Level, TurnResult};
 use aod_runtime::types::{Block, Capability, Input, Prompt};
 use uuid::Uuid;
 
@@ -90,6 +90,6 @@ impl Fold {
         self.again = Again::Done;
         self.failure.clone_from(&result.failure);
         self.result = Some((*result).clone());
-        self.tell(EventBody::TurnResult(*result), step)
+        self.tell_end(None, *result, step)
     }
 }

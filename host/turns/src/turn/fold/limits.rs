@@ -256,7 +256,7 @@ impl Fold {
         stop_by(&mut result, &limit);
         self.failure.clone_from(&result.failure);
         self.result = Some(result.clone());
-        self.tell(EventBody::TurnResult(result), step)
+        self.tell_end(None, result, step)
     }
 }
 

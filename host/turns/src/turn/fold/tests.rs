@@ -216,15 +216,16 @@ fn a_turn_is_told_with_the_entries_that_it_came_from() {
             "notice",
             "message",
             "unparsed",
-            "turn.result",
-            "notice"
+            "notice",
+            // Nothing follows it.
+            "turn.result"
         ]
     );
-    assert_eq!(ids, ["1.0", "2.0", "4.0", "5.0", "6.0", "7.0", "8.0"]);
+    assert_eq!(ids, ["1.0", "2.0", "4.0", "5.0", "6.0", "8.0", "8.1"]);
     assert_eq!(events[1]["at"], "1970-01-01T00:00:03.000000+00:00");
     assert_eq!(events[4]["data"], "no json");
-    assert_eq!(events[5]["duration_ms"], 6000);
-    assert_eq!(events[5]["is_error"], false);
+    assert_eq!(events[6]["duration_ms"], 6000);
+    assert_eq!(events[6]["is_error"], false);
 }
 
 #[test]
