@@ -42,8 +42,10 @@ const EMPTY: &[&str] = &[
 /// Words that people use for what has another one here.
 const SAME: &[(&str, &str)] = &[
     ("apikey", "credential"),
+    ("alternatives", "comparison"),
     ("autocomplete", "completion"),
     ("cancel", "interrupt"),
+    ("compared", "comparison"),
     ("container", "docker"),
     ("delete", "remove"),
     ("deb", "debian"),

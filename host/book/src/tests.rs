@@ -14,7 +14,7 @@ const LOOKED_FOR: [(&str, &str); 25] = [
     ("prometheus metrics", "metrics"),
     ("opentelemetry traces", "metrics"),
     ("where are the logs", "metrics"),
-    ("add an api key", "vault-and-sandbox"),
+    ("add an api key", "operations"),
     ("rotate encryption key", "operations"),
     ("create a token for a user", "vault-and-sandbox"),
     ("which models can I use", "runtimes-toml"),

@@ -26,8 +26,44 @@ pub(crate) fn of_workspace(root: &Path) -> Result<String> {
     );
     let metadata: Value = serde_json::from_slice(&output.stdout)?;
     let lock = fs::read_to_string(root.join("Cargo.lock"))?;
-    let bill = bill(&metadata, &checksums(&lock)?)?;
+    let bill = bill(&metadata, &built(root, &metadata)?, &checksums(&lock)?)?;
     Ok(serde_json::to_string_pretty(&bill)? + "\n")
+}
+
+/// A crate's name and version.
+fn key_of(package: &Value) -> String {
+    let text = |key: &str| package[key].as_str().unwrap_or_default().to_owned();
+    format!("{} v{}", text("name"), text("version"))
+}
+
+/// The crates that the programs and the adapters are made of, by name and version. Their graph alone
+/// does not say: what a feature brings in that tests alone ask for is in it as well.
+fn built(root: &Path, metadata: &Value) -> Result<BTreeSet<String>> {
+    let mut tree = Command::new(env!("CARGO"));
+    tree.args(["tree", "--locked", "--offline", "--edges", "normal,build"])
+        .args(["--prefix", "none", "--format", "{p}"])
+        .current_dir(root);
+    let packages = metadata["packages"].as_array();
+    let names = packages.into_iter().flatten().filter_map(|package| {
+        let name = package["name"].as_str()?;
+        let is_adapter = name.starts_with("aod-plugin-") && name != "aod-plugin-sdk";
+        (PROGRAMS.contains(&name) || is_adapter).then_some(name)
+    });
+    for name in names {
+        tree.args(["--package", name]);
+    }
+    let output = tree.output()?;
+    ensure!(
+        output.status.success(),
+        "cargo tree: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let text = String::from_utf8(output.stdout)?;
+    let names = text.lines().filter_map(|line| {
+        let mut words = line.split_whitespace();
+        Some(format!("{} {}", words.next()?, words.next()?))
+    });
+    Ok(names.collect())
 }
 
 /// The checksums of crates, by name and version.
@@ -43,7 +79,11 @@ fn checksums(lock: &str) -> Result<BTreeMap<(String, String), String>> {
 }
 
 /// Of what `cargo metadata` says.
-fn bill(metadata: &Value, checksums: &BTreeMap<(String, String), String>) -> Result<Value> {
+fn bill(
+    metadata: &Value,
+    built: &BTreeSet<String>,
+    checksums: &BTreeMap<(String, String), String>,
+) -> Result<Value> {
     let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
     let packages: BTreeMap<String, Value> = list(&metadata["packages"])
         .into_iter()
@@ -61,18 +101,11 @@ fn bill(metadata: &Value, checksums: &BTreeMap<(String, String), String>) -> Res
             Some((node["id"].as_str()?.to_owned(), needed.collect()))
         })
         .collect();
-    let is_root = |package: &Value| {
-        let name = package["name"].as_str().unwrap_or_default();
-        PROGRAMS.contains(&name) || name.starts_with("aod-plugin-")
-    };
-    let roots = packages.iter().filter(|(_, package)| is_root(package));
-    let mut waiting: Vec<String> = roots.map(|(id, _)| id.clone()).collect();
-    let mut reached = BTreeSet::new();
-    while let Some(id) = waiting.pop() {
-        if reached.insert(id.clone()) {
-            waiting.extend(needs.get(&id).into_iter().flatten().cloned());
-        }
-    }
+    let reached: BTreeSet<String> = packages
+        .iter()
+        .filter(|(_, package)| built.contains(&key_of(package)))
+        .map(|(id, _)| id.clone())
+        .collect();
     ensure!(reached.len() > PROGRAMS.len(), "no crates are found");
     let named: BTreeMap<&String, String> = reached
         .iter()

@@ -64,12 +64,9 @@ async fn promtool_finds_nothing_wrong_with_the_metrics() {
 
 /// What Prometheus answers to a query, if it answers by now.
 async fn query(port: u16, text: &str) -> Option<Value> {
-    let reply = reqwest::Client::new()
-        .get(format!("http://127.0.0.1:{port}/api/v1/query"))
-        .query(&[("query", text)])
-        .send()
-        .await
-        .ok()?;
+    let base = format!("http://127.0.0.1:{port}/api/v1/query");
+    let url = reqwest::Url::parse_with_params(&base, [("query", text)]).unwrap();
+    let reply = reqwest::get(url).await.ok()?;
     let body: Value = serde_json::from_str(&reply.text().await.ok()?).ok()?;
     assert_eq!(body["status"], "success", "{text}: {body}");
     Some(body["data"]["result"].clone())
