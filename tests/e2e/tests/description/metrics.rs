@@ -116,8 +116,7 @@ async fn prometheus_scrapes_them_and_the_dashboard_finds_what_it_asks_for() {
     is_there("aod_turn_first_event_seconds_count").await;
     is_there("aod_provisioning_duration_seconds_count{stage='create_sandbox', result='done'}")
         .await;
-    is_there("aod_http_requests_total{route='/sessions/{session_id}', method='GET', status='200'}")
-        .await;
+    is_there("aod_http_requests_total{route='/sessions/{id}', method='GET', status='200'}").await;
     is_there("aod_http_request_duration_seconds_bucket{route='/sessions', method='POST'}").await;
     let dashboard = std::fs::read_to_string(repository().join("docs/grafana.json")).unwrap();
     let dashboard: Value = serde_json::from_str(&dashboard).unwrap();
