@@ -73,8 +73,9 @@ impl opentelemetry_http::HttpClient for Client {
             let body = Limited::new(body, REPLY).collect().await?.to_bytes();
             Ok::<_, HttpError>(Response::from_parts(head, body))
         };
-        let sent = tokio::time::timeout(self.timeout, sent);
-        // Metrics are sent from a thread that no runtime knows.
+        let timeout = self.timeout;
+        // Metrics are sent from a thread that no runtime knows: timers, too, begin on the runtime.
+        let sent = async move { tokio::time::timeout(timeout, sent).await };
         match self.runtime.spawn(sent).await? {
             Ok(sent) => sent,
             Err(_) => Err("the collector did not answer in time".into()),
