@@ -9,6 +9,7 @@ const PLACES: &[&str] = &[
     "docs",
     "fuzz",
     "host",
+    "packaging",
     "plugins",
     "tests",
     "wit",

@@ -69,7 +69,7 @@ pub(crate) fn build(root: &Path, aod: Option<PathBuf>) -> Result<()> {
     let aod = match aod {
         Some(aod) => aod,
         None => {
-            server::build(root, false)?;
+            server::build(root, false, None)?;
             target(root).join("debug/aod")
         }
     };

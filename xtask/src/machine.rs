@@ -30,6 +30,8 @@ pub(crate) enum Need {
     Faketime,
     /// Chromium, for the console.
     Chromium,
+    /// `zstd`, for archives.
+    Zstd,
 }
 
 impl Need {
@@ -45,6 +47,7 @@ impl Need {
             Self::Cpp => answers("c++", &["--version"]),
             Self::Faketime => answers("faketime", &["--version"]),
             Self::Chromium => answers("chromium", &["--version"]),
+            Self::Zstd => answers("zstd", &["--version"]),
         }
     }
 
@@ -59,6 +62,7 @@ impl Need {
             Self::Cpp => &["g++"],
             Self::Faketime => &["faketime"],
             Self::Chromium => &["chromium"],
+            Self::Zstd => &["zstd"],
         }
     }
 }

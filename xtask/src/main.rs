@@ -70,15 +70,9 @@ enum Task {
     Deny,
     /// Run the benchmarks and write their table to docs/performance.md
     Bench(bench::Bench),
-    /// Build a release folder: aod, aod-egress, aod-supervisor, runtimes.toml, plugins/*.wasm
-    Dist {
-        /// Where to
-        #[arg(long, default_value = "target/dist")]
-        out: PathBuf,
-        /// Freeze the interface first: for the release that publishes it
-        #[arg(long)]
-        freeze: bool,
-    },
+    /// Build a release: a folder, the same as .tar.zst and as a Debian package, with checksums and a
+    /// list of all that is in it
+    Dist(dist::Dist),
 }
 
 fn main() -> ExitCode {
@@ -126,12 +120,7 @@ fn work(task: Task) -> Result<ExitCode> {
             }
         }
         Task::Bench(bench) => bench.run(&root)?,
-        Task::Dist { out, freeze } => {
-            if freeze {
-                freeze::freeze(&root)?;
-            }
-            dist::build(&root, &root.join(out))?;
-        }
+        Task::Dist(dist) => dist.run(&root)?,
     }
     Ok(ExitCode::SUCCESS)
 }

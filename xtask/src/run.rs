@@ -43,7 +43,7 @@ impl Run {
             eprintln!("{built}");
         }
         eprintln!("building the server: some minutes the first time");
-        server::build(root, false)?;
+        server::build(root, false, None)?;
         let aod = target(root).join("debug/aod");
         let data = root.join(&self.data);
         let token = token(&aod, &data)?;

@@ -32,6 +32,7 @@ impl Test {
             Need::Node,
             Need::Python,
             Need::GitLfs,
+            Need::Zstd,
         ])?;
         if !self.fast {
             machine::prepare(&[Need::Nginx, Need::Faketime, Need::Cpp, Need::Chromium])?;

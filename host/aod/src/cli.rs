@@ -12,12 +12,12 @@ use crate::config::{Overrides, Settings};
 use crate::output::outln;
 use crate::{
     backup, credentials, doctor, login, man, run, runtime, serve, session, template, tokens, vault,
-    webhooks,
+    version, webhooks,
 };
 
 /// Run coding agents in sandboxes and stream what they do.
 #[derive(Debug, Parser)]
-#[command(name = "aod", version, max_term_width = 100)]
+#[command(name = "aod", version, long_version = version::long(), max_term_width = 100)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -160,6 +160,16 @@ enum Command {
         /// The server's process.
         parent: u32,
     },
+    /// Compile components into a folder of a release; `cargo xtask dist` calls it.
+    #[command(name = "precompile-components", hide = true)]
+    Precompile {
+        /// The folder `precompiled` beside the program.
+        #[arg(long, value_name = "DIR")]
+        out: PathBuf,
+        /// The components.
+        #[arg(required = true)]
+        components: Vec<PathBuf>,
+    },
 }
 
 /// The command by which the server starts itself to compile a component.
@@ -261,8 +271,20 @@ impl Cli {
             Command::Compile { engine, parent } => {
                 Ok(aod_runtime::compile_component(&engine, parent))
             }
+            Command::Precompile { out, components } => precompile(&out, &components),
         }
     }
+}
+
+fn precompile(out: &std::path::Path, components: &[PathBuf]) -> Result<ExitCode> {
+    std::fs::create_dir_all(out).with_context(|| format!("cannot make {}", out.display()))?;
+    for path in components {
+        let cannot = || format!("cannot compile {}", path.display());
+        let component = std::fs::read(path).with_context(cannot)?;
+        let code = aod_runtime::precompile(&component, out).with_context(cannot)?;
+        outln!("{}", code.display())?;
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 /// The variable by which a shell asks this program for completions.
@@ -285,11 +307,4 @@ fn completions(shell: &str) -> Result<String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_command_line_is_consistent() {
-        Cli::command().debug_assert();
-    }
-}
+mod tests;

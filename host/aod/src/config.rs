@@ -6,6 +6,7 @@ mod host;
 mod http;
 mod retention;
 mod sections;
+mod telemetry;
 mod webhooks;
 
 use std::net::SocketAddr;
@@ -25,6 +26,7 @@ use self::sections::{
     Admission, Compat, Git, Limits, Live, Packages, Sandbox, SandboxNetwork, Turn,
 };
 pub(crate) use self::sections::{Log, LogFormat};
+use self::telemetry::Telemetry;
 use self::webhooks::Webhooks;
 
 /// What flags say.
@@ -60,6 +62,7 @@ pub(crate) struct Settings {
     pub(crate) stream: Stream,
     http: Http,
     webhooks: Webhooks,
+    telemetry: Telemetry,
     compat: Compat,
 }
 
@@ -83,6 +86,7 @@ impl Default for Settings {
             stream: Stream::default(),
             http: Http::default(),
             webhooks: Webhooks::default(),
+            telemetry: Telemetry::default(),
             compat: Compat::default(),
         }
     }
@@ -130,6 +134,7 @@ impl Settings {
         self.retention.check()?;
         self.checkpoints.check()?;
         self.webhooks.check()?;
+        self.telemetry.check()?;
         if self
             .limits
             .user_day_cost_usd
@@ -163,6 +168,12 @@ impl Settings {
 fn beside_program(name: &str) -> Option<PathBuf> {
     let file = std::env::current_exe().ok()?.parent()?.join(name);
     file.is_file().then_some(file)
+}
+
+/// A folder of the release folder.
+fn folder_beside_program(name: &str) -> Option<PathBuf> {
+    let folder = std::env::current_exe().ok()?.parent()?.join(name);
+    folder.is_dir().then_some(folder)
 }
 
 /// Where zero says that there is no limit.

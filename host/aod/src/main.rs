@@ -25,6 +25,7 @@ mod terminal;
 mod tokens;
 mod turn;
 mod vault;
+mod version;
 mod watch;
 mod webhooks;
 

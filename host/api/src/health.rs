@@ -116,7 +116,8 @@ async fn ready(State(api): State<Api>) -> Result<Json<Probe>, ApiError> {
     responses((status = 200, description = "The figures.", content_type = "text/plain", body = String)))]
 async fn metrics(State(api): State<Api>, caller: Caller) -> Result<Response, ApiError> {
     caller.administrator()?;
-    let text = api.health.metrics().await? + &api.connections.metrics();
+    api.connections.measure();
+    let text = api.health.metrics().await?;
     Ok((
         [(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")],
         text,

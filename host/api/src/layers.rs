@@ -3,10 +3,11 @@
 
 use std::any::Any;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use aod_metrics::metrics;
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
+use axum::extract::{DefaultBodyLimit, MatchedPath};
 use axum::http::header::{
     AUTHORIZATION, CONTENT_DISPOSITION, CONTENT_RANGE, CONTENT_TYPE, ETAG, IF_MATCH, IF_NONE_MATCH,
     IF_RANGE, RANGE, RETRY_AFTER,
@@ -63,6 +64,7 @@ pub(crate) fn apply(router: Router, settings: HttpSettings) -> Router {
             .layer(axum::middleware::map_request(strip_request_id))
             .layer(SetRequestIdLayer::new(REQUEST_ID, NewRequestId))
             .layer(trace)
+            .layer(axum::middleware::from_fn(count))
             .layer(PropagateRequestIdLayer::new(REQUEST_ID))
             .layer(CatchPanicLayer::custom(panicked))
             .layer(axum::middleware::from_fn_with_state(
@@ -105,6 +107,38 @@ fn cors(origins: &[HeaderValue]) -> Option<CorsLayer> {
             ])
             .max_age(Duration::from_secs(600))
     })
+}
+
+/// Counts a request by its route. Where there is none, its path is the client's own: it could make
+/// as many counters as it likes. The same holds for its method.
+async fn count(
+    request: axum::extract::Request,
+    next: axum::middleware::Next,
+) -> axum::response::Response {
+    let route = request.extensions().get::<MatchedPath>().cloned();
+    let method = match request.method() {
+        known @ (&Method::GET
+        | &Method::POST
+        | &Method::PUT
+        | &Method::PATCH
+        | &Method::DELETE
+        | &Method::HEAD
+        | &Method::OPTIONS) => known.clone(),
+        _ => Method::from_bytes(b"OTHER").unwrap_or_default(),
+    };
+    let begun = Instant::now();
+    let response = next.run(request).await;
+    let route = route.as_ref().map_or("other", MatchedPath::as_str);
+    let method = method.as_str();
+    metrics()
+        .http_request_seconds
+        .with_label_values(&[method, route])
+        .observe(begun.elapsed().as_secs_f64());
+    metrics()
+        .http_requests
+        .with_label_values(&[method, route, response.status().as_str()])
+        .inc();
+    response
 }
 
 /// A client's own request id would let it write what it likes into the log.

@@ -7,6 +7,7 @@ mod agents;
 mod answers;
 mod auth;
 mod body;
+mod book;
 mod check;
 mod console;
 mod credentials;
@@ -156,6 +157,7 @@ pub fn router(services: Services, settings: HttpSettings, connections: Connectio
         .with_state(api)
         .route("/openapi.json", openapi)
         .merge(console::routes())
+        .merge(book::routes())
         .fallback(layers::not_found)
         .method_not_allowed_fallback(layers::method_not_allowed);
     layers::apply(router, settings)

@@ -30,6 +30,9 @@ pub(crate) struct Binary {
     pub(crate) digest: Digest,
 }
 
+/// The versions of the interface `aod:runtime` of which adapters are taken.
+pub const INTERFACE_VERSIONS: &[&str] = &[v1::VERSION];
+
 /// Names of the versions that the host knows, for messages.
 fn known() -> String {
     v1::VERSION.to_owned()
@@ -66,13 +69,15 @@ impl Binary {
     }
 }
 
-/// A component that need not be compiled, since it is in the cache; checked as [`load`] does.
+/// A component that need not be compiled, since it is in the cache or came compiled with the
+/// release; checked as [`load`] does.
 pub(crate) fn cached(
     engine: &Engine,
     cache: Option<&Cache>,
     binary: &Binary,
 ) -> Option<Result<Interface, ComponentError>> {
-    let component = cache?.load(engine.raw(), binary.digest)?;
+    let cached = cache.and_then(|cache| cache.load(engine.raw(), binary.digest));
+    let component = cached.or_else(|| engine.precompiled()?.load(engine.raw(), binary.digest))?;
     Some(link(engine, &component))
 }
 

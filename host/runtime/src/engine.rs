@@ -13,6 +13,7 @@ use crate::compiler::Compiler;
 use crate::digest::Digest;
 use crate::error::EngineError;
 use crate::limits::{Limits, MAX_MEMORY, MAX_REPLY_BYTES};
+use crate::precompiled::Precompiled;
 use crate::state::State;
 use crate::ticker::{InFlight, TICK, Ticker};
 use crate::wasi;
@@ -42,6 +43,8 @@ pub struct Engine {
     inner: Arc<Inner>,
     /// None: components are compiled in this process.
     compiler: Option<Arc<Compiler>>,
+    /// What was compiled when the release was made.
+    precompiled: Option<Arc<Precompiled>>,
 }
 
 struct Inner {
@@ -122,6 +125,7 @@ impl Engine {
                 compiled: Condvar::new(),
             }),
             compiler: None,
+            precompiled: None,
         })
     }
 
@@ -133,6 +137,20 @@ impl Engine {
             compiler: Some(Arc::new(compiler)),
             ..self
         }
+    }
+
+    /// The same engine, which need not compile what was compiled into a folder of the release that
+    /// the program is of ([`precompile`](crate::precompile)).
+    #[must_use]
+    pub fn with_precompiled(self, folder: std::path::PathBuf) -> Self {
+        Self {
+            precompiled: Some(Arc::new(Precompiled::new(folder))),
+            ..self
+        }
+    }
+
+    pub(crate) fn precompiled(&self) -> Option<&Precompiled> {
+        self.precompiled.as_deref()
     }
 
     pub(crate) fn compiler(&self) -> Option<&Compiler> {

@@ -22,6 +22,7 @@ mod installation;
 mod limits;
 pub mod manifest;
 pub mod pack;
+mod precompiled;
 mod registry;
 mod settings;
 mod state;
@@ -36,6 +37,7 @@ pub use cache::CacheError;
 pub use catalog::{Catalog, CatalogModel, ModelError};
 pub use check::Invalid;
 pub use compiler::{Compiler, compile_component};
+pub use component::INTERFACE_VERSIONS;
 pub use conversation::Conversation;
 pub use digest::{Digest, DigestSyntax};
 pub use engine::Engine;
@@ -46,5 +48,6 @@ pub use limits::{
     MAX_COMPONENT_BYTES, MAX_FEED_BYTES, MAX_JSON_DEPTH, MAX_MEMORY, MAX_REPLY_BYTES,
     MAX_REPLY_ITEMS, MAX_STATE_BYTES,
 };
+pub use precompiled::{PrecompileError, precompile};
 pub use registry::{Change, Health, KeptError, Registry, Report, Runtime, RuntimeError, Snapshot};
 pub use settings::Settings;

@@ -13,6 +13,8 @@ pub struct Config {
     pub runtimes: PathBuf,
     /// Compiles the runtimes' components.
     pub compiler: aod_runtime::Compiler,
+    /// Components that were compiled when the release was made; none for one that has none.
+    pub precompiled: Option<PathBuf>,
     /// The supervisor's program.
     pub supervisor: PathBuf,
     /// The vault.
@@ -25,6 +27,8 @@ pub struct Config {
     pub turns: aod_turns::Config,
     /// Webhooks.
     pub webhooks: aod_webhooks::Config,
+    /// The collector that is told of ended turns; none where nobody is.
+    pub telemetry: Option<aod_telemetry::Config>,
 }
 
 /// Settings of the vault.

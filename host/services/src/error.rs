@@ -537,6 +537,9 @@ pub enum OpenError {
     /// The certificate authorities that webhooks are told with.
     #[error(transparent)]
     CertificateAuthorities(#[from] aod_webhooks::CaError),
+    /// The telemetry collector.
+    #[error(transparent)]
+    Telemetry(#[from] aod_telemetry::StartError),
     /// The sandbox driver.
     #[error(transparent)]
     Sandbox(#[from] aod_sandbox::SandboxError),

@@ -1,9 +1,9 @@
 //! Health and metrics.
 
-use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use aod_metrics::{IntGaugeVec, as_gauge, metrics};
 use aod_resources::CheckState;
 use aod_sandbox::{Probe, State};
 use aod_store::Store;
@@ -112,73 +112,49 @@ impl Health {
     /// # Errors
     /// [`crate::Error::Internal`] where the store does not answer.
     pub async fn metrics(&self) -> Result<String> {
-        let counts = self.store.session_counts(None).await?;
-        let mut text = String::new();
-        let mut family = |name: &str, help: &str, values: &[(&str, u64)]| {
-            // Writing to a string cannot fail.
-            let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} gauge");
-            for (labels, value) in values {
-                let _ = writeln!(text, "{name}{labels} {value}");
+        let metrics = metrics();
+        let set = |family: &IntGaugeVec, values: &[(&str, u64)]| {
+            for (label, value) in values {
+                family.with_label_values(&[label]).set(as_gauge(*value));
             }
         };
-        family(
-            "aod_sessions",
-            "Sessions by status.",
-            &[
-                ("{status=\"pending\"}", counts.pending),
-                ("{status=\"running\"}", counts.running),
-                ("{status=\"completed\"}", counts.completed),
-                ("{status=\"failed\"}", counts.failed),
-                ("{status=\"terminated\"}", counts.terminated),
-            ],
-        );
-        family(
-            "aod_turns_active",
-            "Turns that wait or run under this process.",
-            &[("", self.turns.count() as u64)],
-        );
-        family(
-            "aod_turns_waiting",
-            "Turns that wait for room.",
-            &[("", self.turns.waiting() as u64)],
-        );
+        let counts = self.store.session_counts(None).await?;
+        let of_status = [
+            ("pending", counts.pending),
+            ("running", counts.running),
+            ("completed", counts.completed),
+            ("failed", counts.failed),
+            ("terminated", counts.terminated),
+        ];
+        set(&metrics.sessions, &of_status);
+        metrics
+            .turns_active
+            .set(as_gauge(self.turns.count() as u64));
+        metrics
+            .turns_waiting
+            .set(as_gauge(self.turns.waiting() as u64));
         let sizes = self.store.total_sizes().await?;
-        family(
-            "aod_session_bytes",
-            "What sessions take of the disk, as it was at the end of their last turns.",
-            &[
-                ("{part=\"home\"}", sizes.home),
-                ("{part=\"workspace\"}", sizes.workspace),
-                ("{part=\"log\"}", sizes.log),
-                ("{part=\"checkpoints\"}", sizes.checkpoints),
-            ],
-        );
+        let of_part = [
+            ("home", sizes.home),
+            ("workspace", sizes.workspace),
+            ("log", sizes.log),
+            ("checkpoints", sizes.checkpoints),
+        ];
+        set(&metrics.session_bytes, &of_part);
         let (ready, failed) = self.store.checkpoint_counts().await?;
-        family(
-            "aod_checkpoints",
-            "Checkpoints of sessions that are kept, and turns of which none could be made.",
-            &[("{state=\"ready\"}", ready), ("{state=\"failed\"}", failed)],
+        set(
+            &metrics.checkpoints,
+            &[("ready", ready), ("failed", failed)],
         );
         let (ready, compiling, failed) = self.runtimes.counts();
-        family(
-            "aod_runtimes",
-            "Declared runtimes by health.",
-            &[
-                ("{health=\"ready\"}", ready),
-                ("{health=\"compiling\"}", compiling),
-                ("{health=\"failed\"}", failed),
-            ],
-        );
-        let refused = self.turns.refused_connections();
-        // Writing to a string cannot fail.
-        let _ = write!(
-            text,
-            "# HELP aod_egress_refused_total Connections of sandboxes that were refused, each target \
-             once in a process of a turn.\n\
-             # TYPE aod_egress_refused_total counter\naod_egress_refused_total {refused}\n"
-        );
-        self.webhooks.metrics(&mut text).await?;
-        Ok(text)
+        let of_health = [
+            ("ready", ready),
+            ("compiling", compiling),
+            ("failed", failed),
+        ];
+        set(&metrics.runtimes, &of_health);
+        self.webhooks.measure().await?;
+        Ok(metrics.text())
     }
 }
 

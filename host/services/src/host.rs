@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use aod_store::Store;
 use aod_streams::LogWatch;
+use aod_telemetry::{Telemetry, TelemetryTask};
 use aod_trees::{Sweeper, Trash};
-use aod_turns::{Adapters, LocalPlacement, Parts, Seals, Turns};
+use aod_turns::{Adapters, LocalPlacement, Parts, Seals, TurnObserver, Turns};
 use aod_webhooks::SenderTask;
 
 use crate::agents::Agents;
@@ -57,6 +58,7 @@ pub struct Host {
     owner: Owner,
     watcher: Watcher,
     webhooks: SenderTask,
+    telemetry: Option<TelemetryTask>,
     teller: Teller,
     store: Store,
 }
@@ -89,9 +91,21 @@ impl Host {
         let trash = Trash::open(&paths.trash())?;
         let files = Files::new(store.clone(), paths.clone(), trash.clone(), config.uploads)?;
         let sweeper = Sweeper::start(trash.clone()).map_err(OpenError::Thread)?;
+        let (ended, telemetry) = match config.telemetry {
+            Some(telemetry) => {
+                let paths = paths.clone();
+                let events = Arc::new(move |session| paths.session(session).events());
+                let (names, task) = Telemetry::start(telemetry, store.clone(), events)?;
+                let ended: TurnObserver =
+                    Arc::new(move |session, turn| names.turn_ended(session, turn));
+                (Some(ended), Some(task))
+            }
+            None => (None, None),
+        };
         let turns = Turns::new(Parts {
             trash,
             watch: LogWatch::start().map_err(OpenError::Inotify)?,
+            ended,
             store: store.clone(),
             seals: seals.clone(),
             adapters: Adapters::new(runtimes.registry(), store.clone()),
@@ -155,6 +169,7 @@ impl Host {
             owner,
             watcher,
             webhooks: sender,
+            telemetry,
             teller,
             store,
         };
@@ -181,6 +196,9 @@ impl Host {
         self.webhooks.stop().await;
         self.teller.stop().await;
         self.turns.shut_down().await;
+        if let Some(telemetry) = self.telemetry {
+            telemetry.stop().await;
+        }
         // It ends within moments; what is left is for the next start.
         let _ = tokio::task::spawn_blocking(move || drop(self.sweeper)).await;
         self.store.close().await?;

@@ -35,6 +35,7 @@ pub mod webhooks;
 pub use accepted::{Accepted, Created, Idempotent};
 pub use answers::AnswerRefused;
 pub use aod_store::Page as Range;
+pub use aod_telemetry::Config as TelemetryConfig;
 pub use aod_turns::{Cause, Paths, UserAnswer};
 pub use aod_webhooks::Config as WebhooksConfig;
 pub use config::{Config, VaultConfig};

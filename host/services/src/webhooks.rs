@@ -1,8 +1,6 @@
 //! Webhooks, as their users see them: made, changed, tested, and what became of each message.
 
-use std::fmt::Write as _;
-use std::sync::atomic::Ordering::Relaxed;
-
+use aod_metrics::{as_gauge, metrics};
 use aod_resources::{
     DeliveryState, NewSessionWebhook, NewWebhook, Timestamp, Webhook, WebhookChanges,
     WebhookDelivery, WebhookRotation,
@@ -228,35 +226,15 @@ impl Webhooks {
             .await?)
     }
 
-    /// Adds figures in the Prometheus text format.
-    pub(crate) async fn metrics(&self, text: &mut String) -> Result<()> {
+    /// Sets the metrics that say what waits.
+    pub(crate) async fn measure(&self) -> Result<()> {
         let counts = self.store.delivery_counts().await?;
         let now = Timestamp::now().as_micros();
         let age = counts.oldest.map_or(0, |oldest| now - oldest.as_micros());
-        let age = u64::try_from(age / 1_000_000).unwrap_or(0);
-        let sent = self.outgoing.counters();
-        let load = |counter: &std::sync::atomic::AtomicU64| counter.load(Relaxed);
-        // Writing to a string cannot fail.
-        let _ = write!(
-            text,
-            "# HELP aod_webhook_deliveries_pending Messages that webhooks have not taken yet.\n\
-             # TYPE aod_webhook_deliveries_pending gauge\n\
-             aod_webhook_deliveries_pending {}\n\
-             # HELP aod_webhook_oldest_pending_seconds Age of the oldest of them.\n\
-             # TYPE aod_webhook_oldest_pending_seconds gauge\n\
-             aod_webhook_oldest_pending_seconds {age}\n\
-             # HELP aod_webhook_attempts_total Tries to send a message, by how they ended.\n\
-             # TYPE aod_webhook_attempts_total counter\n\
-             aod_webhook_attempts_total{{result=\"delivered\"}} {}\n\
-             aod_webhook_attempts_total{{result=\"failed\"}} {}\n\
-             # HELP aod_webhook_given_up_total Messages that are not tried any more.\n\
-             # TYPE aod_webhook_given_up_total counter\n\
-             aod_webhook_given_up_total {}\n",
-            counts.pending,
-            load(&sent.delivered),
-            load(&sent.failed),
-            load(&sent.given_up),
-        );
+        let metrics = metrics();
+        metrics.webhook_pending.set(as_gauge(counts.pending));
+        let oldest = &metrics.webhook_oldest_pending_seconds;
+        oldest.set((age / 1_000_000).max(0));
         Ok(())
     }
 

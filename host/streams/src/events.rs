@@ -26,7 +26,7 @@ use aod_resources::event::EventId;
 
 pub use bell::{Bell, Listener};
 pub use follow::EventFollower;
-pub use page::{EventPage, PageRequest, PageStart, read_event};
+pub use page::{EventPage, PageRequest, PageStart, read_event, read_turn};
 pub use purge::purge_events;
 pub(crate) use read::EventReader;
 pub use write::EventWriter;

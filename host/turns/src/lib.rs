@@ -52,4 +52,4 @@ pub use recover::recover;
 pub use removal::Removal;
 pub use seal::{Seals, binding};
 pub use secrets::{PLAIN, is_plain_url};
-pub use turn::{Parts, Refusal, SteerRefused, Turns, UserAnswer, json_schema};
+pub use turn::{Parts, Refusal, SteerRefused, TurnObserver, Turns, UserAnswer, json_schema};

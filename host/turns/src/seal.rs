@@ -1,5 +1,6 @@
 //! The vault's seals on the store's records.
 
+use aod_metrics::count_vault;
 use aod_resources::Secrets;
 use aod_store::{SealedKey, SealedKind, SealedRecord, SealedValue};
 use aod_vault::{Binding, Vault};
@@ -62,17 +63,18 @@ impl Seals {
     /// Seals a secret to its place.
     pub fn seal(&self, key: &SealedKey, secret: &SecretString) -> Result<Vec<u8>> {
         let sealed = self.0.seal(&binding(key), secret);
+        count_vault("seal", &sealed);
         Ok(sealed.map_err(Error::internal)?.into_bytes())
     }
 
     /// Opens a record, if it is where it was sealed to.
     pub fn open(&self, record: &SealedRecord) -> Result<SecretString> {
         let sealed = aod_vault::Sealed::from(record.blob.clone());
-        self.0
-            .open_sealed(&binding(&record.key), &sealed)
-            .map_err(|source| Error::Sealed {
-                name: record.key.name.clone(),
-                source,
-            })
+        let opened = self.0.open_sealed(&binding(&record.key), &sealed);
+        count_vault("open", &opened);
+        opened.map_err(|source| Error::Sealed {
+            name: record.key.name.clone(),
+            source,
+        })
     }
 }

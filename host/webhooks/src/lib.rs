@@ -17,7 +17,6 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 pub use outbound::{CaError, SendError, UrlError};
-pub use sender::Counters;
 pub use sign::{InvalidSecret, SigningSecret};
 
 use outbound::Outbound;
@@ -70,7 +69,6 @@ impl Default for Config {
 #[derive(Clone, Debug)]
 pub struct Webhooks {
     outbound: Arc<Outbound>,
-    counters: Arc<Counters>,
 }
 
 /// The task that sends.
@@ -100,18 +98,16 @@ impl Webhooks {
         vault: Vault,
     ) -> Result<(Self, SenderTask), CaError> {
         let outbound = Arc::new(Outbound::new(&config)?);
-        let counters = Arc::<Counters>::default();
         let shutdown = CancellationToken::new();
         let sender = Sender {
             config,
             store,
             vault,
             outbound: outbound.clone(),
-            counters: counters.clone(),
             shutdown: shutdown.clone(),
         };
         let task = tokio::spawn(sender.run());
-        Ok((Self { outbound, counters }, SenderTask { task, shutdown }))
+        Ok((Self { outbound }, SenderTask { task, shutdown }))
     }
 
     /// Whether messages may be sent to a URL, as far as can be told before its name is resolved.
@@ -120,10 +116,5 @@ impl Webhooks {
     /// What is wrong with it.
     pub fn check_url(&self, url: &str) -> Result<(), UrlError> {
         self.outbound.check(url).map(drop)
-    }
-
-    /// What was sent since the server's start.
-    pub fn counters(&self) -> &Counters {
-        &self.counters
     }
 }

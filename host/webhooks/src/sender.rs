@@ -2,9 +2,9 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
+use aod_metrics::metrics;
 use aod_resources::Timestamp;
 use aod_store::{
     AttemptEnd, DueDelivery, SealedKey, SealedKind, Store, WEBHOOK_SECRET, WEBHOOK_SECRET_BEFORE,
@@ -31,23 +31,11 @@ const ID: HeaderName = HeaderName::from_static("webhook-id");
 const TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
 const SIGNATURE: HeaderName = HeaderName::from_static("webhook-signature");
 
-/// What was sent since the server's start.
-#[derive(Debug, Default)]
-pub struct Counters {
-    /// Tries whose receiver took the message.
-    pub delivered: AtomicU64,
-    /// Tries that failed.
-    pub failed: AtomicU64,
-    /// Messages that are not tried any more.
-    pub given_up: AtomicU64,
-}
-
 pub(crate) struct Sender {
     pub(crate) config: Config,
     pub(crate) store: Store,
     pub(crate) vault: Vault,
     pub(crate) outbound: Arc<Outbound>,
-    pub(crate) counters: Arc<Counters>,
     pub(crate) shutdown: CancellationToken,
 }
 
@@ -152,6 +140,7 @@ impl Sender {
 
     /// Sends a message once, and notes what came of it; says whether it was taken.
     async fn deliver(self: Arc<Self>, delivery: DueDelivery) -> bool {
+        let begun = Instant::now();
         let sent = tokio::select! {
             sent = self.send(&delivery) => sent,
             // The next server sends it again.
@@ -173,7 +162,7 @@ impl Sender {
             true => None,
             false => self.again(&delivery, retry_after, at),
         };
-        self.count(is_taken, again.is_some());
+        Self::count(is_taken, again.is_some(), begun.elapsed());
         tracing::debug!(
             hook = %delivery.hook, message = %delivery.message, ?status, error, "told a webhook"
         );
@@ -188,14 +177,15 @@ impl Sender {
         is_taken
     }
 
-    fn count(&self, is_taken: bool, is_tried_again: bool) {
-        let counter = match is_taken {
-            true => &self.counters.delivered,
-            false => &self.counters.failed,
-        };
-        counter.fetch_add(1, Relaxed);
+    fn count(is_taken: bool, is_tried_again: bool, took: Duration) {
+        let word = if is_taken { "delivered" } else { "failed" };
+        let attempts = &metrics().webhook_attempts;
+        attempts.with_label_values(&[word]).inc();
+        metrics()
+            .webhook_attempt_seconds
+            .observe(took.as_secs_f64());
         if !is_taken && !is_tried_again {
-            self.counters.given_up.fetch_add(1, Relaxed);
+            metrics().webhook_given_up.inc();
         }
     }
 

@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result};
 use super::{Overrides, Settings};
 
 /// Settings that have no value unless one is given.
-const OPTIONAL: [(&str, &str); 8] = [
+const OPTIONAL: [(&str, &str); 9] = [
     ("limits", "user_day_rounds"),
     ("limits", "user_day_output_tokens"),
     ("limits", "user_day_cost_usd"),
@@ -17,6 +17,7 @@ const OPTIONAL: [(&str, &str); 8] = [
     ("retention", "age"),
     ("retention", "bytes"),
     ("retention", "files"),
+    ("telemetry", "endpoint"),
 ];
 
 impl Settings {

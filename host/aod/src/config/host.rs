@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 
 use super::sections::Fsync;
-use super::{Settings, beside_program, positive};
+use super::{Settings, beside_program, folder_beside_program, positive};
 
 impl Settings {
     /// What the services need.
@@ -25,9 +25,11 @@ impl Settings {
                 bytes: self.limits.upload.as_u64(),
                 entries: self.limits.upload_entries,
             },
+            precompiled: folder_beside_program("precompiled"),
             supervisor: supervisor()?,
             turns: self.turns()?,
             webhooks: self.webhooks.config(&self.egress)?,
+            telemetry: self.telemetry.config(&self.egress)?,
         })
     }
 

@@ -34,6 +34,24 @@ fn a_setting_is_shown_with_where_it_comes_from_or_as_not_set() {
 }
 
 #[test]
+fn a_collector_is_a_plain_url() {
+    let with = |endpoint: &str| load(&format!("[telemetry]\nendpoint = '{endpoint}'\n"));
+    let settings = with("http://127.0.0.1:4318").unwrap();
+    let config = settings.telemetry.config(&settings.egress).unwrap();
+    assert_eq!(config.unwrap().endpoint.port(), Some(4318));
+    for wrong in [
+        "127.0.0.1:4318",
+        "nothing",
+        "http://u:p@h",
+        "https://h?token=t",
+        "file:///x",
+    ] {
+        let error = format!("{:#}", with(wrong).unwrap_err());
+        assert!(error.contains("telemetry.endpoint"), "{wrong}: {error}");
+    }
+}
+
+#[test]
 fn a_file_changes_what_it_names() {
     let settings = load(
         "listen = '127.0.0.1:1'\n[turn]\ntimeout = '20s'\n[sandbox]\nmemory = '1GiB'\n\

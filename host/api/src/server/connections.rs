@@ -1,10 +1,10 @@
 //! Which connections there are, and whether there may be more.
 
 use std::collections::HashMap;
-use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use aod_metrics::{as_gauge, metrics};
 use rustix::process::{Resource, getrlimit};
 
 use super::ConnectionLimits;
@@ -23,8 +23,6 @@ struct Shared {
 struct Open {
     total: usize,
     by_peer: HashMap<IpAddr, usize>,
-    /// How many were turned away since the server started.
-    refused: u64,
 }
 
 /// The place of one connection, which is free again when this is dropped.
@@ -76,7 +74,7 @@ impl Connections {
         let mut open = self.open();
         let of_peer = open.by_peer.get(&peer).copied().unwrap_or(0);
         if open.total >= total || of_peer >= per_peer {
-            open.refused += 1;
+            metrics().connections_refused.inc();
             return None;
         }
         open.total += 1;
@@ -88,55 +86,12 @@ impl Connections {
         })
     }
 
-    /// Figures in the Prometheus text format: connections, and descriptors.
-    pub(crate) fn metrics(&self) -> String {
-        let (open, refused) = {
-            let open = self.open();
-            (open.total, open.refused)
-        };
-        let mut text = String::new();
-        let mut family = |name: &str, kind: &str, help: &str, value: Option<u64>| {
-            if let Some(value) = value {
-                // Writing to a string cannot fail.
-                let _ = write!(
-                    text,
-                    "# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {value}\n"
-                );
-            }
-        };
-        let limits = self.limits();
-        let most = getrlimit(Resource::Nofile).current;
-        for (name, help, value) in [
-            (
-                "aod_connections",
-                "Open connections of clients.",
-                Some(open as u64),
-            ),
-            (
-                "aod_connections_limit",
-                "How many connections of clients there may be.",
-                Some(limits.total as u64),
-            ),
-            (
-                "aod_open_files",
-                "Open descriptors of this process.",
-                open_files(),
-            ),
-            (
-                "aod_open_files_limit",
-                "How many descriptors this process may open.",
-                most,
-            ),
-        ] {
-            family(name, "gauge", help, value);
-        }
-        family(
-            "aod_connections_refused_total",
-            "counter",
-            "Connections that were turned away since the server started.",
-            Some(refused),
-        );
-        text
+    /// Sets the metrics that say how many there are, and may be.
+    pub(crate) fn measure(&self) {
+        let metrics = metrics();
+        metrics.connections.set(as_gauge(self.open().total as u64));
+        let limit = self.limits().total as u64;
+        metrics.connections_limit.set(as_gauge(limit));
     }
 
     fn open(&self) -> MutexGuard<'_, Open> {
@@ -168,13 +123,6 @@ fn peer_of(address: IpAddr) -> IpAddr {
     }
 }
 
-/// The descriptors that are open; none where that cannot be known.
-fn open_files() -> Option<u64> {
-    let entries = std::fs::read_dir("/proc/self/fd").ok()?;
-    // One of them is for this look.
-    Some((entries.count() as u64).saturating_sub(1))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -200,7 +148,8 @@ mod tests {
         drop(first);
         let _fourth = connections.admit(b).unwrap();
         assert!(connections.admit(a).is_none());
-        let text = connections.metrics();
+        connections.measure();
+        let text = metrics().text();
         assert!(text.contains("\naod_connections 3\n"), "{text}");
         assert!(
             text.contains("\naod_connections_refused_total 3\n"),

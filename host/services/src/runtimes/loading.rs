@@ -26,8 +26,12 @@ impl Runtimes {
         let (manifest, cwasm, adapters) =
             (config.runtimes.clone(), paths.cwasm(), paths.adapters());
         let compiler = config.compiler.clone();
+        let precompiled = config.precompiled.clone();
         let registry = tokio::task::spawn_blocking(move || {
-            let engine = Engine::new()?.compiling_by(compiler);
+            let mut engine = Engine::new()?.compiling_by(compiler);
+            if let Some(folder) = precompiled {
+                engine = engine.with_precompiled(folder);
+            }
             Ok::<_, OpenError>(Registry::open(engine, &manifest, &cwasm, &adapters))
         });
         let registry = Arc::new(registry.await??);

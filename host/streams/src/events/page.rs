@@ -92,6 +92,23 @@ pub fn read_event(dir: &Path, id: EventId) -> io::Result<Option<Vec<u8>>> {
     Ok(found)
 }
 
+/// Gives the events of a turn that are there by now, each as a line of JSON, until `take` says false;
+/// behind them come those of later turns. Blocks.
+///
+/// # Errors
+/// Where they cannot be read.
+pub fn read_turn(dir: &Path, turn: u32, mut take: impl FnMut(&[u8]) -> bool) -> io::Result<()> {
+    let mut reader = EventReader::open_turn(dir, turn)?;
+    reader.end_here()?;
+    let mut goes_on = true;
+    let mut next = |line: &[u8]| {
+        goes_on = take(line);
+        goes_on
+    };
+    while reader.read(PAGE, &mut next)? {}
+    Ok(())
+}
+
 /// The events of a page, as they are put together.
 #[derive(Default)]
 struct Data {

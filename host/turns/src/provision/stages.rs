@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::time::Instant;
 
 use aod_log::{Kind, Reader};
+use aod_metrics::metrics;
 use aod_supervisor::Redactor;
 use serde_json::{Value, json};
 
@@ -107,6 +108,15 @@ impl<'a> Stages<'a> {
         self.journal
             .stage(&json!({ "stage": name, "state": "started" }))?;
         let result = work.await;
+        let word = match &result {
+            Ok(_) => "done",
+            Err(StageError::Cancelled) => "cancelled",
+            Err(_) => "failed",
+        };
+        metrics()
+            .stage_seconds
+            .with_label_values(&[stage.name(), word])
+            .observe(begun.elapsed().as_secs_f64());
         let millis = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
         match result {
             Ok(done) => {

@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::conclude::End;
 use super::fold::{Fold, stop_by};
-use super::{Turns, worker};
+use super::{Turns, measure, worker};
 use crate::journal::{Journal, Terminal};
 use crate::placement::{ControlReply, WorkerId};
 use crate::{Error, Result, sizes};
@@ -174,7 +174,7 @@ async fn commit_to_store(
 ) -> Result<()> {
     let terminal = serde_json::to_value(&end.terminal).map_err(Error::internal)?;
     let result = summary.result.map(serde_json::to_value).transpose();
-    turns
+    let session = turns
         .store
         .end_turn(TurnEnd {
             session: id.session,
@@ -196,6 +196,7 @@ async fn commit_to_store(
         .await?;
     turns.bell.turn_ended(id.session);
     turns.setup_bell.turn_ended(id.session);
+    measure::ended(turns, id, &session, end.outcome).await;
     Ok(())
 }
 

@@ -22,7 +22,7 @@ use std::sync::Arc;
 
 use aod_log::{Kind, Reader, Record};
 use aod_resources::event::{Event, EventBody, Failure, Level, Notice, StopKind, TurnResult};
-use aod_resources::{ReachedLimit, Usage};
+use aod_resources::{ReachedLimit, Timestamp, Usage};
 use aod_runtime::types::{
     Action, Context, Description, Emitted, Exit, Input, Item, OutputSource, Prompt, Reaction,
     TurnReference,
@@ -43,12 +43,12 @@ use self::usage::TurnUsage;
 use super::attachments::Attachments;
 use super::conclude::cause;
 use super::context::Start;
+use super::measure;
 use crate::{Error, Result};
 
 pub(super) use self::dialogue::{Due, QuestionState, TimerAction, for_stdin};
 pub use self::form::json_schema;
 pub(super) use self::limits::{TurnLimits, limit_text, stop_by};
-pub(super) use self::network::refused_connections;
 
 /// Lines are handed over in batches of about this many bytes, and of no more lines than this: what
 /// an adapter makes of each line counts towards the bounds of a call's time and reply.
@@ -122,6 +122,8 @@ pub(crate) struct Fold {
     state: Option<Vec<u8>>,
     failed_calls: u32,
     begun: bool,
+    /// When the turn began, until its agent has said or done something.
+    is_silent_since: Option<i64>,
     pending: [Pending; 2],
     /// The source that has whole lines pending, if any has.
     current: OutputSource,
@@ -151,6 +153,15 @@ pub(crate) struct Fold {
     stderr_tail: String,
 }
 
+/// Whether an event tells what an agent says or does.
+const fn is_of_agent(body: &EventBody) -> bool {
+    use EventBody::{Message, MessageDelta, Reasoning, ReasoningDelta, ToolCall};
+    matches!(
+        body,
+        MessageDelta(_) | Message(_) | ReasoningDelta(_) | Reasoning(_) | ToolCall(_)
+    )
+}
+
 impl Fold {
     /// Begins at the process's first `Begin` record, wherever in front of it the reader stands.
     ///
@@ -175,6 +186,7 @@ impl Fold {
             state: None,
             failed_calls: 0,
             begun: false,
+            is_silent_since: None,
             pending: Default::default(),
             current: OutputSource::Stdout,
             last: Last::default(),
@@ -305,6 +317,7 @@ impl Fold {
         match record.kind {
             Kind::Begin => {
                 self.begun = true;
+                self.is_silent_since = Some(origin.time);
                 self.ids.begin(origin);
                 self.last.begin(origin.time);
                 self.limits = limits_of(record.payload);
@@ -655,7 +668,15 @@ impl Fold {
         self.push(&event, step)
     }
 
-    fn push(&self, event: &Event, step: &mut Step<'_>) -> io::Result<()> {
+    fn push(&mut self, event: &Event, step: &mut Step<'_>) -> io::Result<()> {
+        if let Some(began) = self.is_silent_since
+            && self.is_told()
+            && is_of_agent(&event.body)
+        {
+            self.is_silent_since = None;
+            let began = Timestamp::from_micros(began);
+            measure::first_event(self.adapter.runtime(), began, event.at);
+        }
         match self.is_told() {
             true => step.events.push(event),
             false => Ok(()),

@@ -16,7 +16,7 @@ use super::ending::{TurnSummary, commit_resting};
 use super::resting::{LiveProcess, Rested};
 use super::restore::rebuild;
 use super::task::{Failure, Task};
-use super::worker;
+use super::{measure, worker};
 use crate::placement::ControlReply;
 use crate::{Error, secrets};
 
@@ -169,10 +169,9 @@ impl Task<'_> {
         let places = sandbox_paths(&*turns.sandboxes.driver, &self.paths);
         let digest = begin.adapter.clone();
         let (id, number) = (self.id(), self.number());
-        let session = turns
-            .store
-            .start_turn(id, number, digest, Timestamp::now())
-            .await?;
+        let at = Timestamp::now();
+        let session = turns.store.start_turn(id, number, digest, at).await?;
+        measure::started(&session, &self.turn.turn, at);
         self.session.session = session;
         self.crossing = None;
         self.begin = Some(begin);

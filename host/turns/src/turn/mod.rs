@@ -14,6 +14,7 @@ mod launch;
 mod layers;
 mod limits;
 mod live;
+mod measure;
 mod prepare;
 mod queue;
 mod resting;
@@ -79,6 +80,8 @@ pub struct Shared {
     pub(crate) trash: Trash,
     pub(crate) placement: Arc<dyn Placement>,
     pub(crate) watch: LogWatch,
+    /// Is told of ended turns.
+    ended: Option<TurnObserver>,
     /// What all live readers of a log share.
     tails: Tails,
     /// Wakes readers of normalized events.
@@ -166,7 +169,12 @@ pub struct Parts {
     pub placement: Arc<dyn Placement>,
     /// Wakes those who follow a log.
     pub watch: LogWatch,
+    /// Is told of each turn whose end is committed.
+    pub ended: Option<TurnObserver>,
 }
+
+/// Is told of a session's turn, and neither blocks nor fails.
+pub type TurnObserver = Arc<dyn Fn(Uuid, u32) + Send + Sync>;
 
 impl std::fmt::Debug for Parts {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -216,6 +224,7 @@ impl Turns {
             adapters: parts.adapters,
             placement: parts.placement,
             watch: parts.watch,
+            ended: parts.ended,
             tails: Tails::default(),
             bell,
             setup_bell: Bell::default(),
@@ -344,11 +353,6 @@ impl Turns {
     /// Where a session's turn stands among those that wait for room, from 1.
     pub fn queue_position(&self, session: Uuid) -> Option<usize> {
         self.0.admission.position(session)
-    }
-
-    /// How many connections of sandboxes were told as refused since this process began.
-    pub fn refused_connections(&self) -> u64 {
-        fold::refused_connections()
     }
 
     /// How many turns wait for room.

@@ -2,6 +2,7 @@
 //! it on, and any later one can go on from there.
 
 use aod_log::Reader;
+use aod_metrics::metrics;
 use aod_resources::{Actor, Outcome, Status, Timestamp};
 use aod_store::{SessionRecord, StopRequest, TurnRecord};
 use aod_supervisor::{Exited, Redactor};
@@ -20,7 +21,7 @@ use super::resting::Rested;
 use super::restore::rebuild;
 use super::seen::Watch;
 use super::worker::PendingSupervisor;
-use super::{Origin, Turns};
+use super::{Origin, Turns, measure};
 use crate::admission::AdmissionPermit;
 use crate::checkpoints::Settled;
 use crate::fence::Crossing;
@@ -175,8 +176,12 @@ impl Task<'_> {
             self.cross().await;
             return self.resume().await;
         }
+        let waits_since = Instant::now();
         tokio::select! {
-            () = permit.admitted() => {}
+            () = permit.admitted() => {
+                let waited = waits_since.elapsed().as_secs_f64();
+                metrics().admission_wait_seconds.observe(waited);
+            }
             outcome = self.asked_to_stop() => {
                 self.end(End::not_started(outcome), TurnSummary::default()).await?;
                 return Ok(None);
@@ -356,10 +361,9 @@ impl Task<'_> {
             self.end(end, TurnSummary::default()).await?;
             return Ok(None);
         }
-        let session = turns
-            .store
-            .start_turn(id, number, digest, Timestamp::now())
-            .await?;
+        let at = Timestamp::now();
+        let session = turns.store.start_turn(id, number, digest, at).await?;
+        measure::started(&session, &self.turn.turn, at);
         self.session.session = session;
         turns.setup_bell.ring(id);
         self.crossing = None;

@@ -213,3 +213,45 @@ async fn tokens_are_made_listed_and_revoked() {
         assert!(!server.log().contains(secret));
     }
 }
+
+/// The documents are pages without a script, found by a search, and need no token.
+#[tokio::test]
+async fn the_documents_are_there_and_are_found() {
+    let server = server().await;
+    // Pages are not the API's, whose description the client holds all replies against.
+    let base = server.client().base().to_owned();
+    let get = async |path: &str| {
+        let reply = reqwest::get(format!("{base}{path}")).await.unwrap();
+        let (status, headers) = (reply.status().as_u16(), reply.headers().clone());
+        (status, headers, reply.text().await.unwrap())
+    };
+    for path in [
+        "/docs",
+        "/docs/tutorial",
+        "/docs/search?q=webhook+signature",
+    ] {
+        let (status, headers, page) = get(path).await;
+        assert_eq!(status, 200, "{path}");
+        let policy = headers["content-security-policy"].to_str().unwrap();
+        assert!(policy.starts_with("default-src 'none'; style-src 'self';"));
+        assert!(
+            !policy.contains("script-src") && !policy.contains("unsafe"),
+            "{policy}"
+        );
+        assert!(!page.contains("<script"), "{path}");
+    }
+    let (_, _, found) = get("/docs/search?q=webhook+signature").await;
+    assert!(
+        found.contains("href=\"/docs/webhooks#signatures\""),
+        "{found}"
+    );
+    let (status, _, hostile) = get("/docs/search?q=%3Cscript%3Ealert(1)%3C%2Fscript%3E").await;
+    assert_eq!(status, 200);
+    assert!(!hostile.contains("<script>"), "{hostile}");
+    assert_eq!(get("/docs/search?q=%FF").await.0, 200);
+    assert_eq!(get("/docs/nothing-like-it").await.0, 404);
+    let (_, _, dashboard) = get("/docs/grafana.json").await;
+    let dashboard: Value = serde_json::from_str(&dashboard).unwrap();
+    assert_eq!(dashboard["uid"], "aod");
+    assert_eq!(get("/docs/style.css").await.0, 200);
+}

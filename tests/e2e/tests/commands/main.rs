@@ -5,11 +5,13 @@
 
 mod backups;
 mod refusals;
+mod release;
 mod runs;
 mod sessions;
 mod shells;
 mod stops;
 mod templates;
+mod tutorial;
 
 use std::io::Write as _;
 use std::process::{Child, Command, Output, Stdio};

@@ -1,11 +1,13 @@
-//! The API's description in the hands of others: the published validator, generators of clients,
-//! and a tester that makes requests of it. Everything is installed into the target folder.
+//! What the server says of itself in the hands of others. Its description: the published validator,
+//! generators of clients, and a tester that makes requests of it. Its metrics: Prometheus. Its traces:
+//! what OpenTelemetry decodes. Everything is installed into the target folder.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
 mod clients;
 mod metrics;
 mod requests;
+mod telemetry;
 
 use std::path::{Path, PathBuf};
 

@@ -3,6 +3,7 @@
 
 use std::io;
 
+use aod_metrics::metrics;
 use aod_resources::event::{
     Continuity as EventContinuity, EventBody, Level, TurnCause, TurnStarted,
 };
@@ -131,6 +132,8 @@ impl Fold {
     pub(super) fn fail(&mut self, error: &AdapterError, step: &mut Step<'_>) -> io::Result<()> {
         let session = &self.context.session_id;
         tracing::warn!(%error, session, "an adapter's call failed");
+        let failures = &metrics().adapter_failures;
+        failures.with_label_values(&[self.adapter.runtime()]).inc();
         self.failed_calls += 1;
         self.conversation = None;
         let consequence = match self.failed_calls {

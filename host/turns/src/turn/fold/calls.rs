@@ -4,6 +4,7 @@
 use std::io;
 
 use aod_log::Record;
+use aod_metrics::metrics;
 use aod_resources::event::{
     Choice, ChoiceMeaning, EventBody, PermissionRequest, QuestionKind, ToolAnswer,
     ToolAnswerContent, ToolRequest,
@@ -75,6 +76,14 @@ impl Fold {
         answer: aod_supervisor::Answer,
         step: &mut Step<'_>,
     ) -> io::Result<()> {
+        if self.is_told() {
+            let word = if answer.by_default {
+                "default"
+            } else {
+                "answered"
+            };
+            metrics().tool_calls.with_label_values(&[word]).inc();
+        }
         let told = ToolAnswer {
             request_id: answer.question,
             content: answer.value,

@@ -1,22 +1,13 @@
 //! Connections that the sandbox did not get.
 
 use std::io;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use aod_egress::{Outcome, Report};
 use aod_log::Record;
+use aod_metrics::metrics;
 use aod_resources::event::Level;
 
 use super::{Fold, Step, notice};
-
-/// Connections that were told as refused since this process began. One for the process, as its
-/// metrics are.
-static REFUSED: AtomicU64 = AtomicU64::new(0);
-
-/// How many connections of sandboxes were told as refused since this process began.
-pub(in crate::turn) fn refused_connections() -> u64 {
-    REFUSED.load(Ordering::Relaxed)
-}
 
 impl Fold {
     /// Tells what its egress program reported.
@@ -29,9 +20,12 @@ impl Fold {
             return Ok(());
         };
         let (code, verb) = match report.outcome {
-            Outcome::Failed => ("network.failed", "failed"),
+            Outcome::Failed => {
+                metrics().egress_failed.inc();
+                ("network.failed", "failed")
+            }
             _ => {
-                REFUSED.fetch_add(1, Ordering::Relaxed);
+                metrics().egress_refused.inc();
                 ("network.refused", "was refused")
             }
         };

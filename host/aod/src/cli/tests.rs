@@ -1,0 +1,98 @@
+use std::fs;
+use std::path::Path;
+
+use clap::error::ErrorKind;
+
+use super::*;
+
+#[test]
+fn the_command_line_is_consistent() {
+    Cli::command().debug_assert();
+}
+
+/// The words of a command as a shell takes them apart, up to where another command begins or its
+/// output goes.
+fn words(line: &str) -> Vec<String> {
+    let mut words = Vec::new();
+    let mut word = String::new();
+    let mut quote = None;
+    for c in line.chars() {
+        match (quote, c) {
+            (Some(open), c) if c == open => quote = None,
+            (None, '"' | '\'') => quote = Some(c),
+            (None, '|' | '>' | '<' | '&' | ';' | '#' | ')') => break,
+            (None, c) if c.is_whitespace() => {
+                if !word.is_empty() {
+                    words.push(std::mem::take(&mut word));
+                }
+            }
+            (_, c) => word.push(c),
+        }
+    }
+    if !word.is_empty() {
+        words.push(word);
+    }
+    words
+}
+
+/// The commands of this program in the code of a document.
+fn commands(text: &str) -> Vec<Vec<String>> {
+    let mut is_code = false;
+    let mut found = Vec::new();
+    for line in text.lines() {
+        if line.trim_start().starts_with("```") {
+            is_code = !is_code;
+            continue;
+        }
+        if !is_code {
+            continue;
+        }
+        let mut rest = line;
+        // What stands alone, behind `$(`, behind a pipe, or behind the name of another user.
+        while let Some(at) = rest.find("aod ") {
+            let before = &rest[..at];
+            let is_command = before.is_empty()
+                || before.ends_with(['(', ' ', '/'])
+                    && !before.ends_with("-u ")
+                    && !before.contains('"');
+            if is_command {
+                found.push(words(&rest[at..]));
+            }
+            rest = &rest[at + 4..];
+        }
+    }
+    found
+}
+
+/// A document that tells people to type what this program does not take helps nobody.
+#[test]
+fn commands_of_the_documents_are_commands() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let mut pages = vec![root.join("README.md"), root.join("plugins/README.md")];
+    for entry in fs::read_dir(root.join("docs")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|it| it == "md") {
+            pages.push(path);
+        }
+    }
+    let mut count = 0;
+    let mut wrong = Vec::new();
+    for page in pages {
+        let text = fs::read_to_string(&page).unwrap();
+        for words in commands(&text) {
+            count += 1;
+            let Err(error) = Cli::try_parse_from(&words) else {
+                continue;
+            };
+            // Words such as ID stand for what the reader has.
+            let is_placeholder = error.kind() == ErrorKind::ValueValidation;
+            let is_help =
+                error.kind() == ErrorKind::DisplayHelp || error.kind() == ErrorKind::DisplayVersion;
+            if !is_placeholder && !is_help {
+                wrong.push(format!("{}: {words:?}: {error}", page.display()));
+            }
+        }
+    }
+    assert!(count > 25, "only {count} commands were found");
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}

@@ -1,0 +1,108 @@
+use std::collections::HashSet;
+
+use super::*;
+
+/// What newcomers look for, and the page that should be among the first three that are found. Each
+/// is as somebody would type it who does not know our words yet.
+const LOOKED_FOR: [(&str, &str); 25] = [
+    ("install", "operations"),
+    ("docker", "operations"),
+    ("systemd service", "operations"),
+    ("upgrade to a new version", "backup"),
+    ("backup and restore", "backup"),
+    ("nginx reverse proxy tls", "operations"),
+    ("prometheus metrics", "metrics"),
+    ("opentelemetry traces", "metrics"),
+    ("where are the logs", "metrics"),
+    ("add an api key", "operations"),
+    ("rotate encryption key", "operations"),
+    ("create a token for a user", "vault-and-sandbox"),
+    ("which models can I use", "runtimes-toml"),
+    ("write my own runtime adapter", "plugins"),
+    ("ACP agent", "plugins"),
+    ("clone a private git repository", "vault-and-sandbox"),
+    ("reconnect to the stream without losing events", "stream"),
+    ("answer permission questions", "http-api"),
+    ("limit cost per turn", "vault-and-sandbox"),
+    ("allow only certain hosts network", "vault-and-sandbox"),
+    (
+        "CLAUDE.md AGENTS.md instructions in the repository",
+        "runtimes",
+    ),
+    ("slash commands", "runtimes"),
+    ("webhook signature", "webhooks"),
+    ("disk full", "operations"),
+    ("compared with other tools", "comparison"),
+];
+
+#[test]
+fn newcomers_find_what_they_look_for() {
+    let missed: Vec<String> = LOOKED_FOR
+        .iter()
+        .filter_map(|(query, page)| {
+            let hits = search(query);
+            let first: Vec<&str> = hits.iter().take(3).map(|hit| hit.page.slug).collect();
+            let is_found = first.contains(page);
+            (!is_found).then(|| format!("{query:?} should find {page}, and finds {first:?}"))
+        })
+        .collect();
+    assert!(missed.len() <= 2, "{missed:#?}");
+}
+
+#[test]
+fn links_lead_to_pages_and_headings() {
+    for page in pages() {
+        for target in page.html.split("href=\"").skip(1) {
+            let target = target.split('"').next().unwrap();
+            let Some(path) = target.strip_prefix("/docs/") else {
+                continue;
+            };
+            let (slug, anchor) = path.split_once('#').unwrap_or((path, ""));
+            if file(slug).is_some() {
+                continue;
+            }
+            let other = super::page(slug).unwrap_or_else(|| panic!("{}: {target}", page.slug));
+            let id = format!("id=\"{anchor}\"");
+            assert!(
+                anchor.is_empty() || other.html.contains(&id),
+                "{}: {target}",
+                page.slug
+            );
+        }
+    }
+}
+
+#[test]
+fn pages_have_no_script_and_nothing_inline() {
+    let hits = search("session");
+    let all = pages().iter().map(render).chain([
+        results("<script>alert(1)</script>\" onfocus='x'", &hits),
+        not_found(),
+    ]);
+    for html in all {
+        for forbidden in ["<script", "<style", " style=\"", "javascript:", "<iframe"] {
+            assert!(!html.contains(forbidden), "{forbidden}: {html}");
+        }
+        assert_eq!(html.matches("<main>").count(), 1);
+    }
+}
+
+#[test]
+fn pages_are_named_once_and_say_something() {
+    let slugs: HashSet<&str> = pages().iter().map(|page| page.slug).collect();
+    assert_eq!(slugs.len(), pages().len());
+    for page in pages() {
+        assert!(page.html.contains("<h1"), "{}", page.slug);
+        assert!(!page.sections.is_empty(), "{}", page.slug);
+        assert!(!["search", "style.css"].contains(&page.slug));
+    }
+}
+
+#[test]
+fn a_search_takes_whatever_is_typed() {
+    assert!(search("").is_empty());
+    assert!(search("the of and").is_empty());
+    assert!(search("zzzzzz").is_empty());
+    assert!(!search(&"session ".repeat(10_000)).is_empty());
+    assert!(search("\u{0}\u{202e}<>&\"'").is_empty());
+}
