@@ -22,7 +22,9 @@
 //!   until its starter says what is answered ([`aod_launch::CallReport`]). A gateway with a
 //!   [`ToolPolicy`] looks at calls of the MCP server behind it in the same way.
 //!
-//! What it refuses it reports to its starter, a [`Report`] a line on stdout.
+//! What it refuses it reports to its starter, a [`Report`] a line on stdout. A gateway with
+//! [`UsageFields`] counts the tokens that answers say were used, and reports them
+//! ([`TokenReport`]).
 
 mod address;
 mod config;
@@ -30,10 +32,13 @@ mod interception;
 mod policy;
 mod report;
 mod tools;
+mod usage;
 
 pub use address::{is_own, is_public};
+pub use aod_launch::{TokenCounts, TokenReport};
 pub use config::{Config, Credential, Gateway, MappedHost, Sent, Service, Upstream};
 pub use interception::{BoundCredential, HostError, HostPort, Interception};
 pub use policy::{Policy, Refusal, Target, host_name};
 pub use report::{Outcome, Report};
 pub use tools::{Permission, TOOLS_PATH, Tool, ToolPolicy, ToolServer, json_schema};
+pub use usage::{Figure, MAX_USAGE_DEPTH, MAX_USAGE_FIELDS, UsageField, UsageFields};

@@ -32,6 +32,7 @@ mod process;
 mod process_bound;
 mod secret_bytes;
 mod start;
+mod tokens;
 mod usage;
 
 pub use egress::{Egress, EgressServer, FIRST_SOCKET, IN_USE_FLAG, REPLIES};
@@ -43,3 +44,4 @@ pub use memory::protect_memory;
 pub use process::{Process, SignalTarget, Status};
 pub use secret_bytes::SecretBytes;
 pub use start::{Input, Output, Pipes, StartError, StartOptions, start};
+pub use tokens::{TokenCounts, TokenReport};

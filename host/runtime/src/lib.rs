@@ -47,4 +47,4 @@ pub use limits::{
     MAX_REPLY_ITEMS, MAX_STATE_BYTES,
 };
 pub use registry::{Change, Health, KeptError, Registry, Report, Runtime, RuntimeError, Snapshot};
-pub use settings::Settings;
+pub use settings::{OauthEndpoint, Settings, UsagePaths};

@@ -7,6 +7,7 @@
 mod bound;
 mod broker;
 mod tools;
+mod usage;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddrV4};
 
@@ -21,6 +22,7 @@ use zeroize::Zeroizing;
 pub(crate) use self::bound::{Bound, bind, hosts as bound_hosts};
 pub(crate) use self::broker::{Brokered, broker};
 use self::broker::{Route, upstream};
+pub(crate) use self::usage::usage_fields;
 use crate::config::EgressConfig;
 use crate::{Error, Result};
 

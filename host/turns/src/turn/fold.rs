@@ -4,6 +4,7 @@
 mod again;
 mod begin;
 mod calls;
+mod counted;
 mod coverage;
 mod dialogue;
 mod form;
@@ -32,6 +33,7 @@ use aod_supervisor::{Exited, TurnEnded};
 
 use self::again::Again;
 use self::begin::notices_of;
+use self::counted::Counted;
 use self::coverage::{LineCoverage, unparsed};
 use self::dialogue::Dialogue;
 use self::ids::EventIdAllocator;
@@ -126,6 +128,8 @@ pub(crate) struct Fold {
     ids: EventIdAllocator,
     dialogue: Dialogue,
     usage: TurnUsage,
+    /// What its providers said that it used.
+    counted: Counted,
     rounds: Rounds,
     /// The limits that hold in the turn.
     limits: TurnLimits,
@@ -176,6 +180,7 @@ impl Fold {
             current: OutputSource::Stdout,
             dialogue: Dialogue::default(),
             usage: TurnUsage::default(),
+            counted: Counted::default(),
             rounds: Rounds::default(),
             limits: TurnLimits::default(),
             limit: None,
@@ -204,6 +209,11 @@ impl Fold {
     /// What the adapter says of its CLI.
     pub(crate) fn description(&self) -> &Description {
         self.adapter.description()
+    }
+
+    /// The credentials whose tokens can be renewed.
+    pub(crate) fn oauth(&self) -> impl Iterator<Item = &str> {
+        self.adapter.oauth().keys().map(String::as_str)
     }
 
     /// Whether the turn was given a secret of that name.
@@ -279,6 +289,7 @@ impl Fold {
         self.prompt = prompt;
         self.dialogue = Dialogue::default();
         self.usage = TurnUsage::default();
+        self.counted = Counted::default();
         self.rounds = Rounds::default();
         self.limit = None;
         self.again = Again::No;
@@ -320,6 +331,7 @@ impl Fold {
                 self.dialogue.done();
                 self.tell_held(step)?;
                 self.tell_limit(step)?;
+                self.take_counted(step)?;
                 self.ended = serde_json::from_slice(record.payload).ok();
                 self.keep_state(step)?;
             }
@@ -600,6 +612,7 @@ impl Fold {
                 if self.wants_answer_again(result) {
                     return Ok(());
                 }
+                self.compare_counted(result, step)?;
                 self.failure.clone_from(&result.failure);
                 self.result = Some(result.clone());
             }
@@ -653,6 +666,7 @@ impl Fold {
                     the native stream has all of it";
         self.tell(notice(Level::Warning, "events.cut", text), &mut step)
             .map_err(Error::internal)?;
+        self.take_counted(&mut step).map_err(Error::internal)?;
         step.events.sync().map_err(Error::internal)
     }
 
@@ -661,6 +675,7 @@ impl Fold {
     pub(crate) fn break_off(&mut self, events: &mut EventWriter) -> Result<()> {
         let mut step = Step::new(events);
         self.hand_over_rest(&mut step).map_err(Error::internal)?;
+        self.take_counted(&mut step).map_err(Error::internal)?;
         step.events.sync().map_err(Error::internal)
     }
 
@@ -684,7 +699,8 @@ impl Fold {
         }
         let Some(conversation) = self.conversation.take() else {
             self.tell_held(step)?;
-            return self.tell_limit(step);
+            self.tell_limit(step)?;
+            return self.take_counted(step);
         };
         self.ids.reach(self.end);
         match conversation.finish(&exit) {
@@ -692,7 +708,8 @@ impl Fold {
             Err(error) => self.fail(&error, step)?,
         }
         self.tell_held(step)?;
-        self.tell_limit(step)
+        self.tell_limit(step)?;
+        self.take_counted(step)
     }
 }
 

@@ -42,6 +42,7 @@ use crate::admission::{Admission, AdmissionPermit, Claim};
 use crate::checkpoints::Checkpoints;
 use crate::fence::Suspects;
 use crate::git::{Diffs, Mirrors};
+use crate::oauth::OauthTokens;
 use crate::packages::Packages;
 use crate::placement::{Placement, WorkerId};
 use crate::provision::{Installs, Sandboxes};
@@ -66,6 +67,7 @@ pub struct Shared {
     pub(crate) paths: Paths,
     pub(crate) store: Store,
     pub(crate) seals: Seals,
+    pub(crate) oauth: OauthTokens,
     pub(crate) adapters: Adapters,
     pub(crate) sandboxes: Sandboxes,
     pub(crate) installs: Installs,
@@ -178,6 +180,7 @@ impl Turns {
     pub fn new(parts: Parts) -> Self {
         let Parts { config, paths, .. } = parts;
         let bell = Bell::default();
+        let oauth = OauthTokens::new(parts.store.clone(), parts.seals.clone(), &config.egress);
         Self(Arc::new(Shared {
             installs: Installs::new(paths.runtimes(), parts.trash.clone()),
             mirrors: Mirrors::new(
@@ -209,6 +212,7 @@ impl Turns {
             admission: Admission::new(&config.admission),
             config,
             paths,
+            oauth,
             store: parts.store,
             seals: parts.seals,
             adapters: parts.adapters,

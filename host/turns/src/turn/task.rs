@@ -2,6 +2,7 @@
 //! it on, and any later one can go on from there.
 
 use aod_log::Reader;
+use aod_resources::event::FailureKind;
 use aod_resources::{Actor, Outcome, Status, Timestamp};
 use aod_store::{SessionRecord, StopRequest, TurnRecord};
 use aod_supervisor::{Exited, Redactor};
@@ -430,6 +431,11 @@ impl Task<'_> {
     /// A turn that failed for want of a credential says which one, and how it is given.
     pub(super) fn advised(&self, mut end: End, fold: &Fold) -> End {
         let session = &self.session.session;
+        if fold.failure.as_ref().map(|it| it.kind) == Some(FailureKind::Auth) {
+            for credential in fold.oauth() {
+                self.turns.oauth.refused(self.session.owner, credential);
+            }
+        }
         let missing = || {
             missing_credential(
                 fold.description(),

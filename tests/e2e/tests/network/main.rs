@@ -4,6 +4,7 @@
 
 mod bound;
 mod limited;
+mod oauth;
 mod registry;
 mod tools;
 mod web;

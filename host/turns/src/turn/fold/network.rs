@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use aod_egress::{Outcome, Report};
+use aod_egress::{Outcome, Report, TokenReport};
 use aod_log::Record;
 use aod_resources::event::Level;
 
@@ -25,6 +25,10 @@ impl Fold {
         record: &Record<'_>,
         step: &mut Step<'_>,
     ) -> io::Result<()> {
+        if let Ok(TokenReport::Counted(counts)) = serde_json::from_slice(record.payload) {
+            self.counted.add(counts);
+            return Ok(());
+        }
         let Ok(report) = serde_json::from_slice::<Report>(record.payload) else {
             return Ok(());
         };
