@@ -8,7 +8,7 @@ use aod_launch::SecretBytes;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use crate::{Interception, Policy, ToolPolicy, ToolServer};
+use crate::{Interception, Policy, ToolPolicy, ToolServer, UsageFields};
 
 /// What a sandbox's egress program is told, once, over its stdin. It may hold secrets: it is never
 /// stored, and its debug output has none.
@@ -87,6 +87,9 @@ pub struct Gateway {
     /// Where an MCP server is behind it: which of its tools may be called. None: all.
     #[serde(default)]
     pub tools: Option<ToolPolicy>,
+    /// Where its answers say how many tokens were used, which are counted then. None: they are not.
+    #[serde(default)]
+    pub usage: Option<UsageFields>,
 }
 
 /// The server behind a gateway.

@@ -27,7 +27,9 @@
 //!   addresses that the [`Policy`] allows go to `passt`, which makes connections of them, and all
 //!   others are refused.
 //!
-//! What it refuses it reports to its starter, a [`Report`] a line on stdout.
+//! What it refuses it reports to its starter, a [`Report`] a line on stdout. A gateway with
+//! [`UsageFields`] counts the tokens that answers say were used, and reports them
+//! ([`TokenReport`]).
 
 mod address;
 mod config;
@@ -37,10 +39,13 @@ mod policy;
 pub mod question;
 mod report;
 mod tools;
+mod usage;
 
 pub use address::{is_own, is_public};
+pub use aod_launch::{TokenCounts, TokenReport};
 pub use config::{Config, Credential, Gateway, MappedHost, Packets, Sent, Service, Upstream};
 pub use interception::{BoundCredential, HostError, HostPort, Interception};
 pub use policy::{Policy, Refusal, Target, host_name};
 pub use report::{Outcome, Report};
 pub use tools::{Permission, TOOLS_PATH, Tool, ToolPolicy, ToolServer, json_schema};
+pub use usage::{Figure, MAX_USAGE_DEPTH, MAX_USAGE_FIELDS, UsageField, UsageFields};

@@ -37,7 +37,8 @@ const MAX_REPLIES: usize = 64 << 20;
 /// outside that serves them.
 ///
 /// The program is started when somebody connects, or sends a packet by the [`Tunnel`], by whoever
-/// started the command, and ends when nobody has been connected for a while, so that a command without network traffic costs nothing.
+/// started the command, and ends when nobody has been connected for a while, or its starter closes
+/// the pipe to it, so that a command without network traffic costs nothing.
 /// It reads its configuration from stdin, has the sockets as descriptors from [`FIRST_SOCKET`] on,
 /// the flag as [`IN_USE_FLAG`] and a pipe of what its starter tells it as [`REPLIES`], and may write
 /// lines to stdout, which are for the starter.
@@ -71,6 +72,8 @@ pub struct EgressServer {
     in_use: Flag,
     running: Option<Running>,
     failures: u32,
+    /// Whether the command has ended, so that nobody will connect any more.
+    is_over: bool,
 }
 
 #[derive(Debug)]
@@ -80,7 +83,7 @@ struct Running {
     /// What has been read of a line.
     line: Vec<u8>,
     /// What the program is told goes there.
-    told: File,
+    told: Option<File>,
     /// What of it waits.
     waiting: Vec<u8>,
 }
@@ -94,6 +97,7 @@ impl EgressServer {
             in_use: Flag::new(true)?,
             running: None,
             failures: 0,
+            is_over: false,
         })
     }
 
@@ -112,7 +116,7 @@ impl EgressServer {
     /// What to wait for, until one is readable, before the next [`EgressServer::advance`].
     pub fn wanted(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
         let report = self.running.as_ref().map(|running| running.report.as_fd());
-        let may_start = self.running.is_none() && self.failures < MAX_FAILURES;
+        let may_start = self.running.is_none() && self.may_start();
         let sockets = self.sockets.iter().filter(move |_| may_start);
         report
             .into_iter()
@@ -122,7 +126,8 @@ impl EgressServer {
     /// What to wait for, until it is writable, before the next [`EgressServer::flush`].
     pub fn wanted_to_write(&self) -> Option<BorrowedFd<'_>> {
         let running = self.running.as_ref()?;
-        (!running.waiting.is_empty()).then(|| running.told.as_fd())
+        let told = running.told.as_ref()?;
+        (!running.waiting.is_empty()).then(|| told.as_fd())
     }
 
     /// Whether the program runs.
@@ -164,10 +169,24 @@ impl EgressServer {
             }
             self.running = None;
         }
-        if self.failures < MAX_FAILURES && self.has_connection()? {
+        if self.may_start() && self.has_connection()? {
             self.running = Some(self.run().inspect_err(|_| self.failures += 1)?);
         }
         Ok(())
+    }
+
+    /// The command has ended: a program that runs says what it has not said yet, and ends. It is
+    /// over when [`EgressServer::is_running`] says so, and no other is started.
+    pub fn finish(&mut self) {
+        self.is_over = true;
+        if let Some(running) = &mut self.running {
+            // The end of its pipe tells it.
+            running.told = None;
+        }
+    }
+
+    const fn may_start(&self) -> bool {
+        !self.is_over && self.failures < MAX_FAILURES
     }
 
     fn has_connection(&self) -> io::Result<bool> {
@@ -213,7 +232,7 @@ impl EgressServer {
             process,
             report: pipes.stdout,
             line: Vec::new(),
-            told: crate::start::non_blocking(told)?,
+            told: Some(crate::start::non_blocking(told)?),
             waiting: Vec::new(),
         })
     }
@@ -221,8 +240,9 @@ impl EgressServer {
 
 impl Running {
     fn write(&mut self) {
+        let Some(told) = &mut self.told else { return };
         while !self.waiting.is_empty() {
-            match self.told.write(&self.waiting) {
+            match told.write(&self.waiting) {
                 Ok(count) => drop(self.waiting.drain(..count)),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,

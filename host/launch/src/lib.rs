@@ -33,6 +33,7 @@ mod process;
 mod process_bound;
 mod secret_bytes;
 mod start;
+mod tokens;
 mod tunnel;
 mod usage;
 
@@ -45,4 +46,5 @@ pub use memory::protect_memory;
 pub use process::{Process, SignalTarget, Status};
 pub use secret_bytes::SecretBytes;
 pub use start::{Input, Output, Pipes, StartError, StartOptions, start};
+pub use tokens::{TokenCounts, TokenReport};
 pub use tunnel::{MTU, Tunnel};

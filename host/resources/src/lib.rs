@@ -49,8 +49,8 @@ pub use runtime::{CheckState, RuntimeChange, RuntimeHealth};
 #[doc(hidden)]
 pub use serde_json::{Error as FieldError, Map, Value};
 pub use session::{
-    Attachment, Checkpoint, CheckpointState, ForkedFrom, GitIdentity, PromptBlock, QueuedPrompt,
-    RepositoryDiff, Resource, ResourceKind, Session, Sizes, Turn, Usage,
+    Attachment, Checkpoint, CheckpointState, ForkedFrom, GitIdentity, PromptBlock, ProviderUsage,
+    QueuedPrompt, RepositoryDiff, Resource, ResourceKind, Session, Sizes, Turn, Usage,
 };
 pub use state::{IllegalTransition, Outcome, SessionEvent, SessionState, Status};
 pub use time::Timestamp;

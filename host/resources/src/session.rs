@@ -295,6 +295,11 @@ pub struct Turn {
     pub ended_at: Option<Timestamp>,
     /// What it used.
     pub usage: Usage,
+    /// What the model's providers themselves said it used, as it was counted where their answers
+    /// pass; absent where nothing was counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, nullable = false)]
+    pub provider_usage: Option<ProviderUsage>,
     /// How it ended.
     pub outcome: Option<Outcome>,
     /// Why it failed.
@@ -416,6 +421,19 @@ pub struct Usage {
     pub cached_tokens: u64,
     /// US dollars, where the CLI says.
     pub cost_usd: Option<f64>,
+}
+
+/// What model providers said that a turn used, in tokens.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ProviderUsage {
+    /// Answers that said what they used.
+    pub requests: u64,
+    /// Tokens sent that were not read from the provider's cache.
+    pub input_tokens: u64,
+    /// Tokens received.
+    pub output_tokens: u64,
+    /// Tokens sent that the provider had cached.
+    pub cached_tokens: u64,
 }
 
 impl std::ops::AddAssign for Usage {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use indexmap::IndexMap;
 use wasmtime::{PoolConcurrencyLimitError, Store, Trap};
 
 use crate::cache::Cache;
@@ -13,7 +14,7 @@ use crate::engine::Engine;
 use crate::error::{AdapterError, ComponentError};
 use crate::installation::Cli;
 use crate::limits::Limits;
-use crate::settings::Settings;
+use crate::settings::{OauthEndpoint, Settings, UsagePaths};
 use crate::state::State;
 use crate::types::{Context, Description, Launch, Prompt};
 use crate::v1;
@@ -162,6 +163,18 @@ impl Adapter {
     #[must_use]
     pub fn options(&self) -> &str {
         &self.settings.options
+    }
+
+    /// Where `runtimes.toml` says that a provider's answers tell how many tokens were used.
+    #[must_use]
+    pub fn usage_paths(&self, provider: &str) -> Option<&UsagePaths> {
+        self.settings.usage.get(provider)
+    }
+
+    /// Where `runtimes.toml` says that OAuth tokens are renewed, by the names of credentials.
+    #[must_use]
+    pub fn oauth(&self) -> &IndexMap<String, OauthEndpoint> {
+        &self.settings.oauth
     }
 
     pub(crate) fn settings(&self) -> &Settings {

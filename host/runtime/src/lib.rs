@@ -50,4 +50,4 @@ pub use limits::{
 };
 pub use precompiled::{PrecompileError, precompile};
 pub use registry::{Change, Health, KeptError, Registry, Report, Runtime, RuntimeError, Snapshot};
-pub use settings::Settings;
+pub use settings::{OauthEndpoint, Settings, UsagePaths};

@@ -2,9 +2,11 @@
 //!
 //! A mistake in one runtime's tables is that runtime's error, and the others load all the same.
 
+mod oauth;
 mod position;
 mod read;
 mod units;
+mod usage;
 
 pub use position::{Location, Position};
 

@@ -200,6 +200,54 @@ impl Store {
         .await
     }
 
+    /// Puts the sealed value of a renewed credential where `old` is; false, with nothing changed,
+    /// when something else is there by now. Its trail says that a session has set it.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn renew_credential(
+        &self,
+        key: SealedKey,
+        old: Vec<u8>,
+        new: Vec<u8>,
+        at: Timestamp,
+    ) -> Result<bool> {
+        self.write(move |db| {
+            let found: Option<Vec<u8>> = db
+                .prepare_cached(
+                    "SELECT blob FROM sealed
+                     WHERE kind = ? AND record = ? AND name = ? AND owner = ?",
+                )?
+                .query_row(
+                    (key.kind.as_str(), Id(key.record), &key.name, Id(key.owner)),
+                    |row| row.get(0),
+                )
+                .optional()?;
+            if found.as_ref() != Some(&old) {
+                return Ok(false);
+            }
+            sealed::put(db, &key, &new, at)?;
+            db.prepare_cached(
+                "UPDATE credentials SET updated_at = ? WHERE owner = ? AND name = ?",
+            )?
+            .execute((At(at), Id(key.owner), &key.name))?;
+            audit::append(
+                db,
+                &NewAuditEntry {
+                    at,
+                    owner: key.owner,
+                    actor: Actor::Session,
+                    credential: key.name,
+                    action: CredentialAction::Update,
+                    session: None,
+                    turn: None,
+                },
+            )?;
+            Ok(true)
+        })
+        .await
+    }
+
     /// Deletes a credential with its sealed value, and says so in its trail.
     ///
     /// # Errors

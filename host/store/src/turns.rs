@@ -4,8 +4,8 @@
 use std::str::FromStr;
 
 use aod_resources::{
-    Limits, Outcome, PromptBlock, Session, SessionEvent, SessionState, Sizes, Spent, Status,
-    Timestamp, Turn, Usage,
+    Limits, Outcome, PromptBlock, ProviderUsage, Session, SessionEvent, SessionState, Sizes, Spent,
+    Status, Timestamp, Turn, Usage,
 };
 use indexmap::IndexMap;
 use rusqlite::{Connection, OptionalExtension, Row, named_params};
@@ -71,6 +71,8 @@ pub struct TurnEnd {
     pub error: Option<String>,
     /// What it used; added to the session's sum.
     pub usage: Usage,
+    /// What its model's providers said that it used.
+    pub provider_usage: Option<ProviderUsage>,
     /// How often it asked the model.
     pub rounds: u32,
     /// What it came to, as its CLI told it.
@@ -554,7 +556,7 @@ fn end(db: &Connection, end: &TurnEnd) -> Result<(Uuid, Session)> {
         "UPDATE turns SET phase = 'ended', outcome = :outcome, exit_code = :exit_code,
              error = :error, ended_at = :at, input_tokens = :input, output_tokens = :output,
              cached_tokens = :cached, cost_usd = :cost, rounds = :rounds,
-             terminal = :terminal, result = :result
+             terminal = :terminal, result = :result, provider_usage = :provider_usage
          WHERE session_id = :id AND number = :turn",
     )?
     .execute(named_params! {
@@ -569,6 +571,7 @@ fn end(db: &Connection, end: &TurnEnd) -> Result<(Uuid, Session)> {
         ":cached": sql::count(end.usage.cached_tokens),
         ":cost": end.usage.cost_usd,
         ":rounds": end.rounds,
+        ":provider_usage": end.provider_usage.map(Json),
         ":terminal": Json(&end.terminal),
         ":result": end.result.as_ref().map(Json),
     })?;
@@ -646,6 +649,7 @@ impl TurnRecord {
         let blocks: Option<Json<Vec<PromptBlock>>> = row.get("blocks")?;
         let output_schema: Option<Json<Value>> = row.get("output_schema")?;
         let result: Option<Json<Value>> = row.get("result")?;
+        let provider_usage: Option<Json<ProviderUsage>> = row.get("provider_usage")?;
         let Json(settings) = row.get("settings")?;
         let Json(limits) = row.get("limits")?;
         let stop_requested: Option<sql::Word<StopRequest>> = row.get("stop_requested")?;
@@ -661,6 +665,7 @@ impl TurnRecord {
                 started_at: sql::at_opt(row, "started_at")?,
                 ended_at: sql::at_opt(row, "ended_at")?,
                 usage: sql::usage(row)?,
+                provider_usage: provider_usage.map(|Json(usage)| usage),
                 outcome,
                 error: row.get("error")?,
                 timeout: row.get("timeout")?,

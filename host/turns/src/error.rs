@@ -62,6 +62,28 @@ pub enum Error {
         /// Its name.
         name: String,
     },
+    /// A credential has expired, and its provider does not renew it.
+    #[error(
+        "the credential {name:?} has expired and cannot be renewed ({reason}): register it anew, \
+         and send the prompt again"
+    )]
+    CredentialExpired {
+        /// Its name.
+        name: String,
+        /// Why.
+        reason: String,
+    },
+    /// A credential has expired, and whoever renews it is not to be had.
+    #[error(
+        "the credential {name:?} has expired and could not be renewed just now ({reason}): send \
+         the prompt again, or ask the server's operator"
+    )]
+    CredentialNotRenewed {
+        /// Its name.
+        name: String,
+        /// Why.
+        reason: String,
+    },
     /// The server's disk, or its quota, has no room left.
     #[error("the server's disk is full: make room, or ask its operator to, and try again")]
     FullDisk(#[source] Cause),

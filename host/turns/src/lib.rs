@@ -17,6 +17,7 @@ mod hex;
 mod journal;
 mod mcp;
 mod network;
+mod oauth;
 mod packages;
 mod paths;
 mod periodic;

@@ -4,8 +4,10 @@
 mod precedence;
 
 use std::collections::{BTreeMap, HashSet};
+use std::time::Duration;
 
 use aod_egress::HostPort;
+use aod_runtime::Adapter;
 use aod_runtime::types::{self, Description, McpStdio, McpTransport, McpUrl, McpValue};
 use aod_store::{Credential, SealedKind, SealedRecord, SessionRecord, Store};
 use aod_supervisor::Redactor;
@@ -17,6 +19,7 @@ use self::precedence::{Candidates, Source, winners};
 use crate::git::{self, Tokens};
 use crate::mcp::{mcp_key, mcp_names};
 use crate::network::bound_hosts;
+use crate::oauth::OauthTokens;
 use crate::seal::Seals;
 use crate::{Error, Result};
 
@@ -174,12 +177,21 @@ pub fn is_plain_url(text: &str) -> bool {
     !text.contains(char::is_whitespace) && plain_url(text).is_some()
 }
 
-/// Opens the secrets of a session's next turn.
+/// How OAuth tokens among a turn's credentials are renewed.
+pub(crate) struct Renewal<'a> {
+    pub(crate) tokens: &'a OauthTokens,
+    pub(crate) adapter: &'a Adapter,
+    /// How long they have to be good.
+    pub(crate) life: Duration,
+}
+
+/// Opens the secrets of a session's next turn; without a `renewal`, logins stay as they are kept.
 pub(crate) async fn gather(
     store: &Store,
     seals: &Seals,
     session: &SessionRecord,
     description: &Description,
+    renewal: Option<Renewal<'_>>,
 ) -> Result<TurnSecrets> {
     let owner = session.owner;
     let mut secrets = TurnSecrets {
@@ -231,15 +243,22 @@ pub(crate) async fn gather(
         };
         // A credential may have been deleted since it was listed.
         let Some(sealed) = sealed else { continue };
+        let mut value = seals.open(&sealed)?;
         if let Source::Credential(name) = source {
             let credential = registered.iter().find(|it| it.name == name);
             let hosts = credential.map(bound_hosts).unwrap_or_default();
             if !hosts.is_empty() {
                 secrets.bound.insert(variable.clone(), hosts);
             }
+            if let Some(renewal) = &renewal
+                && let Some(endpoint) = renewal.adapter.oauth().get(&name)
+            {
+                let tokens = renewal.tokens;
+                value = tokens.token(&sealed, value, endpoint, renewal.life).await?;
+            }
             secrets.credentials.push(name);
         }
-        secrets.variables.insert(variable, seals.open(&sealed)?);
+        secrets.variables.insert(variable, value);
     }
     for (index, server) in session.agent.mcp_servers.iter().enumerate() {
         for (position, (_, sealed)) in mcp_names(server).enumerate() {

@@ -12,10 +12,12 @@ use hyper::http::uri::{Authority, Scheme};
 use hyper::{Request, Response, StatusCode};
 use percent_encoding::percent_decode_str;
 
+use super::answers::Counter;
 use super::calls::Calls;
 use super::fill::{Filled, fill_query};
 use super::guarded::Guarded;
 use super::http::{Body, HttpClient, failure, lead_to, pass_on, reply, strip};
+use super::tokens::Tokens;
 
 /// What is said to whoever asks between turns.
 pub(super) const AT_REST: &str = "no turn of this session is running: its credentials work again \
@@ -34,6 +36,8 @@ pub(super) struct GatewayServer {
     in_use: Arc<Flag>,
     /// Where an MCP server is behind it whose tools may not all be called.
     guarded: Option<Guarded>,
+    /// Where tokens are counted.
+    counter: Option<Counter>,
 }
 
 /// Why a request is not passed on.
@@ -49,6 +53,7 @@ impl GatewayServer {
         client: HttpClient,
         in_use: Arc<Flag>,
         calls: Calls,
+        tokens: &Tokens,
     ) -> io::Result<Self> {
         let Upstream {
             tls,
@@ -71,6 +76,9 @@ impl GatewayServer {
             client,
             in_use,
             guarded: gateway.tools.map(|policy| Guarded::new(policy, calls)),
+            counter: gateway
+                .usage
+                .map(|fields| Counter::new(fields, tokens.clone())),
         })
     }
 
@@ -78,7 +86,10 @@ impl GatewayServer {
     pub(super) async fn handle(self: Arc<Self>, request: Request<Incoming>) -> Response<Body> {
         let answer = match &self.guarded {
             Some(guarded) => guarded.handle(&self, request).await,
-            None => self.send(request.map(BodyExt::boxed)).await.map(pass_on),
+            None => self
+                .send(request.map(BodyExt::boxed))
+                .await
+                .map(|answer| self.pass_on(answer)),
         };
         answer.unwrap_or_else(|Refused(status, kind, message)| {
             let error = serde_json::json!({
@@ -86,6 +97,17 @@ impl GatewayServer {
             });
             reply(status, "application/json", error.to_string())
         })
+    }
+
+    /// An answer of the upstream's, to be passed on.
+    fn pass_on(&self, mut answer: Response<Incoming>) -> Response<Body> {
+        match &self.counter {
+            Some(counter) => {
+                strip(answer.headers_mut());
+                counter.count(answer)
+            }
+            None => pass_on(answer),
+        }
     }
 
     /// Passes a request on.
@@ -123,6 +145,13 @@ impl GatewayServer {
         if let Some(authorization) = &self.authorization {
             let headers = request.headers_mut();
             headers.insert(header::AUTHORIZATION, authorization.clone());
+        }
+        if self.counter.is_some() {
+            // What is read has to be readable.
+            let identity = HeaderValue::from_static("identity");
+            request
+                .headers_mut()
+                .insert(header::ACCEPT_ENCODING, identity);
         }
         let is_required = !self.credentials.is_empty();
         if is_required && !in_query && !in_headers {

@@ -1,7 +1,10 @@
 //! The program: a thread that serves all sockets, and ends when nobody is connected.
 
+mod answers;
 mod calls;
 mod connect;
+mod events;
+mod figures;
 mod fill;
 mod forward;
 mod gateway;
@@ -15,6 +18,7 @@ mod proxy;
 mod reporter;
 mod resolver;
 mod serve;
+mod tokens;
 mod tools;
 
 use std::io;
@@ -33,6 +37,7 @@ use self::packets::{Gate, Known, Switch};
 use self::reporter::Reporter;
 use self::resolver::Resolver;
 use self::serve::{Activity, Handler, accept};
+use self::tokens::Tokens;
 use self::tools::ToolService;
 
 /// Nobody else reads its memory, and it gains no privileges.
@@ -51,7 +56,10 @@ pub fn run(config: Config) -> io::Result<()> {
         // Names are resolved there.
         .max_blocking_threads(4)
         .build()?;
-    runtime.block_on(serve(config))
+    let served = runtime.block_on(serve(config));
+    // Names that are being looked up are not waited for.
+    runtime.shutdown_background();
+    served
 }
 
 async fn serve(config: Config) -> io::Result<()> {
@@ -80,14 +88,8 @@ async fn serve(config: Config) -> io::Result<()> {
         None => None,
     };
     let calls = Calls::default();
-    let holds_calls = services.iter().any(|service| match service {
-        Service::Gateway(gateway) => gateway.tools.is_some(),
-        Service::Tools(_) => true,
-        _ => false,
-    });
-    if holds_calls {
-        tokio::spawn(calls.clone().take_replies(given(REPLIES)?));
-    }
+    let tokens = Tokens::default();
+    let replies = calls.clone().take_replies(given(REPLIES)?);
     let known = Known::default();
     for (number, service) in (FIRST_SOCKET..).zip(services) {
         let handler = match service {
@@ -114,7 +116,7 @@ async fn serve(config: Config) -> io::Result<()> {
             Service::Gateway(gateway) => {
                 let client = client(connector.declared(), tls.clone());
                 let (in_use, calls) = (in_use.clone(), calls.clone());
-                let server = GatewayServer::new(gateway, client, in_use, calls)?;
+                let server = GatewayServer::new(gateway, client, in_use, calls, &tokens)?;
                 Handler::Gateway(Arc::new(server))
             }
             Service::Tools(server) => {
@@ -123,7 +125,12 @@ async fn serve(config: Config) -> io::Result<()> {
         };
         tokio::spawn(accept(listener(number)?, handler, activity.clone()));
     }
-    activity.quiet().await;
+    tokio::select! {
+        () = activity.quiet() => {}
+        // Its starter wants its end.
+        ended = replies => ended?,
+    }
+    tokens.tell();
     Ok(())
 }
 

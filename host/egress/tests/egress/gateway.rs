@@ -32,6 +32,7 @@ fn service(upstream: Upstream) -> Service {
         }],
         authorization: None,
         tools: None,
+        usage: None,
     })
 }
 
@@ -146,6 +147,7 @@ fn between_turns_a_placeholder_is_worth_nothing() {
         credentials: Vec::new(),
         authorization: Some(b"Basic true".to_vec().into()),
         tools: None,
+        usage: None,
     });
     to.path = "/team".to_owned();
     let services = vec![service(to), own];
@@ -199,6 +201,7 @@ fn a_client_without_a_placeholder_is_given_its_authorization() {
         credentials: Vec::new(),
         authorization: Some(b"Basic true".to_vec().into()),
         tools: None,
+        usage: None,
     });
     assert!(!format!("{service:?}").contains("true\""), "{service:?}");
     let egress = Egress::start(&config(vec![service], open(&["model.test"])));

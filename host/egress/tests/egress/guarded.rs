@@ -72,6 +72,7 @@ fn start(server: &Mcp) -> Egress {
         upstream: upstream("mcp.test", server.port),
         credentials: Vec::new(),
         authorization: None,
+        usage: None,
         tools: Some(ToolPolicy {
             server: "notes".to_owned(),
             default: Permission::Allow,

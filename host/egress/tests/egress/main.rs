@@ -9,3 +9,4 @@ mod intercept;
 mod proxy;
 mod support;
 mod tools;
+mod usage;

@@ -8,7 +8,7 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use aod_egress::{Config, MappedHost, Policy, Report, Service, Upstream};
+use aod_egress::{Config, MappedHost, Policy, Report, Service, TokenCounts, TokenReport, Upstream};
 use aod_launch::{
     CallAnswer, CallReply, CallReport, FIRST_SOCKET, Flag, HeldCall, IN_USE_FLAG, REPLIES,
 };
@@ -114,6 +114,29 @@ impl Egress {
         let mut line = String::new();
         self.reports.read_line(&mut line).unwrap();
         serde_json::from_str(&line).unwrap()
+    }
+
+    /// The next report of tokens; waits for it.
+    pub(crate) fn token_report(&mut self) -> TokenCounts {
+        let mut line = String::new();
+        self.reports.read_line(&mut line).unwrap();
+        let TokenReport::Counted(counts) = serde_json::from_str(&line).unwrap();
+        counts
+    }
+
+    /// All tokens that it reports until it is asked to end.
+    pub(crate) fn counted(mut self) -> TokenCounts {
+        let (_, unused) = std::io::pipe().unwrap();
+        drop(std::mem::replace(&mut self.replies, unused));
+        let mut text = String::new();
+        self.reports.read_to_string(&mut text).unwrap();
+        assert!(self.child.wait().unwrap().success());
+        let mut sum = TokenCounts::default();
+        for line in text.lines() {
+            let TokenReport::Counted(counts) = serde_json::from_str(line).unwrap();
+            sum += counts;
+        }
+        sum
     }
 
     /// The reports that are left when it is killed.

@@ -12,6 +12,8 @@ use serde::de::IntoDeserializer;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::oauth::{self, RawOauth};
+use super::usage::{self, RawUsage};
 use super::{Declaration, Location, Manifest, ManifestError, ModelEntry, Position, units};
 use crate::check::{is_name, is_variable_name, split_model};
 use crate::digest::Digest;
@@ -24,13 +26,13 @@ const MIN_CALL_DEADLINE: Duration = Duration::from_millis(10);
 const MIN_COMPILE_DEADLINE: Duration = Duration::from_millis(1);
 
 /// A mistake and where it is, in bytes.
-struct Mistake {
+pub(super) struct Mistake {
     span: Range<usize>,
     problem: String,
 }
 
 impl Mistake {
-    fn new(span: Range<usize>, problem: impl Into<String>) -> Self {
+    pub(super) fn new(span: Range<usize>, problem: impl Into<String>) -> Self {
         Self {
             span,
             problem: problem.into(),
@@ -160,6 +162,10 @@ struct RawRuntime {
     turn_memory: Option<Spanned<String>>,
     options: Option<Spanned<toml::Table>>,
     #[serde(default)]
+    usage: RawUsage,
+    #[serde(default)]
+    oauth: RawOauth,
+    #[serde(default)]
     models: Vec<RawModel>,
 }
 
@@ -232,6 +238,8 @@ fn declaration(
             limits: raw.limits.map(limits).transpose()?.unwrap_or_default(),
             turn_memory: raw.turn_memory.map(turn_memory).transpose()?,
             options: raw.options.map_or(Ok("{}".to_owned()), options)?,
+            usage: usage::usage(raw.usage)?,
+            oauth: oauth::oauth(raw.oauth)?,
         },
         models: models(source, raw.models)?,
     })

@@ -271,6 +271,16 @@ fn every_key_is_documented() {
         ("install = { no-such-key = 1 }", "### `install`", 2),
         ("limits = { no-such-key = 1 }", "### `limits`", 3),
         (
+            "oauth = { 'a:b' = { token_url = 'https://a', client_id = 'c', no-such-key = 1 } }",
+            "### `[runtime.NAME.oauth.CREDENTIAL]`",
+            7,
+        ),
+        (
+            "usage = { p = { no-such-key = [] } }",
+            "### `[runtime.NAME.usage.PROVIDER]`",
+            6,
+        ),
+        (
             "[[runtime.a.models]]\nno-such-key = 1",
             "### `[[runtime.NAME.models]]`",
             3,

@@ -205,6 +205,7 @@ pub fn turn_end(session: Uuid, turn: u32, outcome: Outcome) -> TurnEnd {
         outcome,
         exit_code: Some(0),
         error: None,
+        provider_usage: None,
         usage: Usage {
             input_tokens: 10,
             output_tokens: 2,

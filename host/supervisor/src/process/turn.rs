@@ -6,7 +6,9 @@ use std::io::{self, Read as _};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use aod_launch::{CallReport, EgressServer, LimitExceeded, LimitPoller, Process, Status};
+use aod_launch::{
+    CallReport, EgressServer, LimitExceeded, LimitPoller, Process, Status, TokenReport,
+};
 use aod_log::{Batch, Kind, Meta, Pace, Writer};
 use aod_supervisor::{Exited, Interrupt, Reason, Redactor, Request, StartFailure};
 use rustix::event::{PollFd, PollFlags, Timespec};
@@ -33,6 +35,9 @@ const KEPT_BATCH: usize = 512 << 10;
 const LINGER_MS: u64 = 250;
 /// Once the CLI has ended, its pipes are read for at most so long.
 const DRAIN_MS: u64 = 2_000;
+/// Once the CLI has ended, what serves its network may say for so long what it has not said yet. It
+/// is less than [`LINGER_MS`], and so not swept up as an orphan meanwhile.
+const LAST_WORDS_MS: u64 = 200;
 /// How often orphans are killed meanwhile.
 const SWEEP_MS: u64 = 50;
 /// What was killed and has not ended after so long is killed again.
@@ -91,11 +96,13 @@ impl Turn {
                 self.kill();
             }
             self.poll_limits();
+            // What it tells was there before what the CLI made of it, and belongs to the turn that
+            // is being asked to end.
+            self.serve_network();
             let read = self.read();
             self.serve();
             // Before a reply tells of a turn's beginning or end, and before the CLI is told anything.
             self.open_gateways();
-            self.serve_network();
             self.keep_calls();
             self.append();
             self.sync();
@@ -116,6 +123,7 @@ impl Turn {
 
     fn is_over(&self) -> bool {
         self.ending.is_gone()
+            && self.egress.is_none()
             && (self.outputs.iter().all(|output| output.pipe.is_none())
                 || self.since_gone() >= DRAIN_MS)
     }
@@ -336,8 +344,7 @@ impl Turn {
         };
         if self.ending.is_gone() {
             // Nobody is left to connect, and its program is not to be swept up as an orphan.
-            self.egress = None;
-            return;
+            egress.finish();
         }
         let turn = self.requests.turn();
         let meta = Meta::new(Kind::Network, turn, now_micros());
@@ -350,6 +357,10 @@ impl Turn {
                     redactor: &self.redactor,
                 };
                 self.calls.take(report, takes_calls, &mut log);
+            } else if let Ok(report) = serde_json::from_slice::<TokenReport>(line) {
+                // Numbers of the host's own, which hide no secret.
+                let json = serde_json::to_vec(&report).unwrap_or_default();
+                let _ = self.batch.push(meta, &json);
             } else if self.network_reports < MAX_NETWORK_REPORTS {
                 self.network_reports += 1;
                 // A line is far shorter than the longest record.
@@ -358,6 +369,10 @@ impl Turn {
         };
         // What cannot be started now is tried again with the next connection.
         let _ = egress.advance(&mut record);
+        let has_ended = !egress.is_running() || self.since_gone() >= LAST_WORDS_MS;
+        if self.ending.is_gone() && has_ended {
+            self.egress = None;
+        }
     }
 
     /// Withdraws calls that nobody will answer, and stops the turn's clock while one waits.

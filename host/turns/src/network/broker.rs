@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::time::Duration;
 
-use aod_egress::{Credential, Gateway, Policy, Refusal, Sent, TOOLS_PATH, ToolServer, Upstream};
+use aod_egress::{
+    Credential, Gateway, Policy, Refusal, Sent, TOOLS_PATH, ToolServer, Upstream, UsageFields,
+};
 use aod_resources::{Agent, McpTransport, Resource};
 use aod_runtime::types::{AuthStyle, Description, Endpoint, EndpointSource, Provider};
 use aod_sandbox::SecretBytes;
@@ -146,6 +148,7 @@ impl Brokered {
                 credentials,
                 authorization,
                 tools: None,
+                usage: None,
             },
             variable: None,
             mcp: None,
@@ -158,13 +161,15 @@ impl Brokered {
 }
 
 /// Puts placeholders in the place of all credentials that a gateway can fill in, and says which
-/// gateways do. `endpoints` are the base URLs that are given for providers.
+/// gateways do. `endpoints` are the base URLs that are given for providers; `usage_fields` says
+/// where a provider's answers tell what was used.
 pub(crate) fn broker(
     secrets: &mut TurnSecrets,
     description: &Description,
     agent: &Agent,
     endpoints: &[Endpoint],
     policy: &Policy,
+    usage_fields: impl Fn(&str) -> UsageFields,
 ) -> Brokered {
     let mut brokered = Brokered::default();
     for provider in &description.providers {
@@ -184,10 +189,10 @@ pub(crate) fn broker(
         let Some(inside) = brokered.add(&url, base_path(&url), (credentials, None)) else {
             continue;
         };
-        if let (Some(route), Some(variable)) =
-            (brokered.routes.last_mut(), &provider.endpoint_variable)
-        {
-            route.variable = Some((variable.clone(), inside.clone()));
+        if let Some(route) = brokered.routes.last_mut() {
+            let variable = provider.endpoint_variable.as_ref();
+            route.variable = variable.map(|variable| (variable.clone(), inside.clone()));
+            route.gateway.usage = Some(usage_fields(&provider.id));
         }
         brokered.endpoints.push(Endpoint {
             provider: provider.id.clone(),

@@ -8,6 +8,7 @@ mod bound;
 mod broker;
 mod raw;
 mod tools;
+mod usage;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddrV4};
 
@@ -23,6 +24,7 @@ pub(crate) use self::bound::{Bound, bind, hosts as bound_hosts};
 pub(crate) use self::broker::{Brokered, broker};
 use self::broker::{Route, upstream};
 pub(crate) use self::raw::packets;
+pub(crate) use self::usage::usage_fields;
 use crate::config::EgressConfig;
 use crate::{Error, Result};
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use aod_resources::event::{StopKind, TurnResult};
-use aod_resources::{Outcome, ReachedLimit, Sizes, Timestamp, Usage};
+use aod_resources::{Outcome, ProviderUsage, ReachedLimit, Sizes, Timestamp, Usage};
 use aod_store::{StopRequest, TurnEnd, TurnRecord};
 use aod_supervisor::{Conclusion, ConclusionKind, Request};
 use uuid::Uuid;
@@ -23,6 +23,7 @@ const LAST_RETRY: Duration = Duration::from_secs(60);
 #[derive(Default)]
 pub(super) struct TurnSummary {
     usage: Usage,
+    provider_usage: Option<ProviderUsage>,
     rounds: u32,
     remember: Option<String>,
     result: Option<TurnResult>,
@@ -35,6 +36,7 @@ impl TurnSummary {
     pub(super) fn of(fold: &Fold) -> Self {
         Self {
             usage: fold.usage(),
+            provider_usage: fold.provider_usage(),
             rounds: fold.rounds(),
             remember: fold.remember.clone().map(Option::unwrap_or_default),
             result: fold.result.clone(),
@@ -183,6 +185,7 @@ async fn commit_to_store(
             exit_code: end.exit_code,
             error: end.error.clone(),
             usage: summary.usage,
+            provider_usage: summary.provider_usage,
             rounds: summary.rounds,
             result: result.map_err(Error::internal)?,
             terminal,

@@ -4,6 +4,7 @@
 mod again;
 mod begin;
 mod calls;
+mod counted;
 mod coverage;
 mod dialogue;
 mod form;
@@ -33,6 +34,7 @@ use aod_supervisor::{Exited, TurnEnded};
 
 use self::again::Again;
 use self::begin::notices_of;
+use self::counted::Counted;
 use self::coverage::{LineCoverage, unparsed};
 use self::dialogue::Dialogue;
 use self::ids::EventIdAllocator;
@@ -131,6 +133,8 @@ pub(crate) struct Fold {
     last: Last,
     dialogue: Dialogue,
     usage: TurnUsage,
+    /// What its providers said that it used.
+    counted: Counted,
     rounds: Rounds,
     /// The limits that hold in the turn.
     limits: TurnLimits,
@@ -192,6 +196,7 @@ impl Fold {
             last: Last::default(),
             dialogue: Dialogue::default(),
             usage: TurnUsage::default(),
+            counted: Counted::default(),
             rounds: Rounds::default(),
             limits: TurnLimits::default(),
             limit: None,
@@ -220,6 +225,11 @@ impl Fold {
     /// What the adapter says of its CLI.
     pub(crate) fn description(&self) -> &Description {
         self.adapter.description()
+    }
+
+    /// The credentials whose tokens can be renewed.
+    pub(crate) fn oauth(&self) -> impl Iterator<Item = &str> {
+        self.adapter.oauth().keys().map(String::as_str)
     }
 
     /// Whether the turn was given a secret of that name.
@@ -296,6 +306,7 @@ impl Fold {
         self.last = self.last.next_turn();
         self.dialogue = Dialogue::default();
         self.usage = TurnUsage::default();
+        self.counted = Counted::default();
         self.rounds = Rounds::default();
         self.limit = None;
         self.again = Again::No;
@@ -618,6 +629,7 @@ impl Fold {
                 if self.wants_answer_again(result) {
                     return Ok(());
                 }
+                self.compare_counted(result, step)?;
                 self.failure.clone_from(&result.failure);
                 self.result = Some(result.clone());
             }

@@ -17,8 +17,8 @@ use super::resting::{LiveProcess, Rested};
 use super::restore::rebuild;
 use super::task::{Failure, Task};
 use super::{measure, worker};
+use crate::Error;
 use crate::placement::ControlReply;
-use crate::{Error, secrets};
 
 /// How long a process that is closed may take to end before it is killed.
 const CLOSED_IN: Duration = Duration::from_secs(10);
@@ -139,10 +139,7 @@ impl Task<'_> {
         let Ok(chosen) = turns.adapters.choose(&self.session).await else {
             return Ok(None);
         };
-        let description = chosen.adapter.description();
-        let gathered =
-            secrets::gather(&turns.store, &turns.seals, &self.session, description).await;
-        let Ok(secrets) = gathered else {
+        let Ok(secrets) = self.gather(&chosen.adapter).await else {
             return Ok(None);
         };
         if self.fingerprint(&chosen, &secrets) != begin.fingerprint {
@@ -175,6 +172,7 @@ impl Task<'_> {
         self.session.session = session;
         self.crossing = None;
         self.begin = Some(begin);
+        let description = chosen.adapter.description();
         let prompt = prompt(&self.session, &self.turn.turn, &places, description);
         let mut derivation = derivation.next_turn(turns, (id, number), prompt).await?;
         derivation.fold.watch(self.watch().await?);

@@ -44,6 +44,7 @@ use crate::admission::{Admission, AdmissionPermit, Claim};
 use crate::checkpoints::Checkpoints;
 use crate::fence::Suspects;
 use crate::git::{Diffs, Mirrors};
+use crate::oauth::OauthTokens;
 use crate::packages::Packages;
 use crate::placement::{Placement, WorkerId};
 use crate::provision::{Installs, Sandboxes};
@@ -68,6 +69,7 @@ pub struct Shared {
     pub(crate) paths: Paths,
     pub(crate) store: Store,
     pub(crate) seals: Seals,
+    pub(crate) oauth: OauthTokens,
     pub(crate) adapters: Adapters,
     pub(crate) sandboxes: Sandboxes,
     pub(crate) installs: Installs,
@@ -187,6 +189,7 @@ impl Turns {
     pub fn new(parts: Parts) -> Self {
         let Parts { config, paths, .. } = parts;
         let bell = Bell::default();
+        let oauth = OauthTokens::new(parts.store.clone(), parts.seals.clone(), &config.egress);
         Self(Arc::new(Shared {
             installs: Installs::new(paths.runtimes(), parts.trash.clone()),
             mirrors: Mirrors::new(
@@ -219,6 +222,7 @@ impl Turns {
             admission: Admission::new(&config.admission),
             config,
             paths,
+            oauth,
             store: parts.store,
             seals: parts.seals,
             adapters: parts.adapters,

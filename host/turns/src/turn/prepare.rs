@@ -20,20 +20,24 @@ use super::context::{
 use super::fold::{Fold, FoldInput, TurnLimits};
 use super::launch;
 use super::task::Task;
-use crate::Error;
-use crate::Seals;
 use crate::adapters::Chosen;
 use crate::git::{self, Clones};
 use crate::hex::hex;
 use crate::journal::Journal;
-use crate::network::{Bound, Brokered, SandboxNetwork, bind, broker, packets, policy_of};
+use crate::network::{
+    Bound, Brokered, SandboxNetwork, bind, broker, packets, policy_of, usage_fields,
+};
 use crate::packages::{Layer, PackageSet};
 use crate::permissions::unkept_permission;
 use crate::provision::{
     self, Cancelled, Installation, Output, ProvisionError, Readers, Setup, Stage, StageError,
     Stages, program,
 };
-use crate::secrets::{self, TurnSecrets};
+use crate::secrets::{self, Renewal, TurnSecrets};
+use crate::{Error, Result, Seals};
+
+/// For so long after a turn's end an OAuth token is to be good, whatever clocks say.
+const TOKEN_MARGIN: Duration = Duration::from_secs(60);
 
 /// What is ready to be started.
 pub(super) struct Ready {
@@ -125,8 +129,7 @@ impl Task<'_> {
             Err(error) => return Err(ProvisionError::told(&error)),
         };
         let description = chosen.adapter.description();
-        let gathered =
-            secrets::gather(&turns.store, &turns.seals, &self.session, description).await;
+        let gathered = self.gather(&chosen.adapter).await;
         // A stage where there is something to tell; a later turn's failure is told by its end.
         let is_stage = !self.session.provisioned
             && gathered.as_ref().map_or(true, |secrets| {
@@ -144,7 +147,7 @@ impl Task<'_> {
             .await?;
         if has_set {
             // The setup script's own variables are among them now.
-            secrets = self.gather_anew(&mut stages, description).await?;
+            secrets = self.gather_anew(&mut stages, &chosen.adapter).await?;
             egress = self.broker(&chosen, &mut secrets)?;
         }
         let (brokered, network) = egress;
@@ -187,14 +190,25 @@ impl Task<'_> {
         })
     }
 
+    /// Opens the turn's secrets, with OAuth tokens that are good for as long as it may take.
+    pub(super) async fn gather(&self, adapter: &Adapter) -> Result<TurnSecrets> {
+        let turns = self.turns;
+        let renewal = Renewal {
+            tokens: &turns.oauth,
+            adapter,
+            life: Duration::from_secs(self.turn.turn.timeout.into()) + TOKEN_MARGIN,
+        };
+        let (store, seals) = (&turns.store, &turns.seals);
+        let description = adapter.description();
+        secrets::gather(store, seals, &self.session, description, Some(renewal)).await
+    }
+
     async fn gather_anew(
         &mut self,
         stages: &mut Stages<'_>,
-        description: &Description,
+        adapter: &Adapter,
     ) -> Result<TurnSecrets, ProvisionError> {
-        let turns = self.turns;
-        let gathered =
-            secrets::gather(&turns.store, &turns.seals, &self.session, description).await;
+        let gathered = self.gather(adapter).await;
         let secrets = gathered.map_err(|error| ProvisionError::told(&error))?;
         self.redactor = secrets.redactor();
         stages.redact(self.redactor.clone());
@@ -438,7 +452,14 @@ impl Task<'_> {
                     )));
                 }
                 let agent = &self.session.agent;
-                let mut brokered = broker(secrets, description, agent, &endpoints, &policy);
+                let mut brokered = broker(
+                    secrets,
+                    description,
+                    agent,
+                    &endpoints,
+                    &policy,
+                    |provider| usage_fields(&chosen.adapter, provider),
+                );
                 brokered.bound = bind(secrets, &self.turns.seals, self.session.owner)
                     .map_err(|error| ProvisionError::told(&error))?;
                 brokered

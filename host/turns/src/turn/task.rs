@@ -3,6 +3,7 @@
 
 use aod_log::Reader;
 use aod_metrics::metrics;
+use aod_resources::event::FailureKind;
 use aod_resources::{Actor, Outcome, Status, Timestamp};
 use aod_store::{SessionRecord, StopRequest, TurnRecord};
 use aod_supervisor::{Exited, Redactor};
@@ -407,7 +408,7 @@ impl Task<'_> {
         let mut derivation = rebuilt.await?;
         let description = derivation.fold.description();
         let gathered =
-            secrets::gather(&turns.store, &turns.seals, &self.session, description).await;
+            secrets::gather(&turns.store, &turns.seals, &self.session, description, None).await;
         let redactor = gathered.ok().map(|secrets| secrets.redactor());
         derivation.fold.watch(Watch {
             redactor,
@@ -467,6 +468,11 @@ impl Task<'_> {
     /// A turn that failed for want of a credential says which one, and how it is given.
     pub(super) fn advised(&self, mut end: End, fold: &Fold) -> End {
         let session = &self.session.session;
+        if fold.failure.as_ref().map(|it| it.kind) == Some(FailureKind::Auth) {
+            for credential in fold.oauth() {
+                self.turns.oauth.refused(self.session.owner, credential);
+            }
+        }
         let missing = || {
             missing_credential(
                 fold.description(),

@@ -6,6 +6,7 @@ mod bound;
 mod containers;
 mod internet;
 mod limited;
+mod oauth;
 mod raw;
 mod registry;
 mod table;

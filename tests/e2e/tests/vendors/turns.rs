@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use aod_e2e::Session;
+use aod_e2e::{Gate, Session};
 use serde_json::{Value, json};
 
 use crate::lab::{CLAUDE, CODEX, GEMINI, Lab, OPENCODE, Vendor, events, idle, said};
@@ -81,7 +81,62 @@ async fn usage_is_what_the_provider_counted(vendor: &'static Vendor) {
         assert!(turns.iter().all(|turn| of(turn) > 0), "{turns:#?}");
         let sum: u64 = turns.iter().map(of).sum();
         assert_eq!(usage[kind], sum, "{turns:#?}");
+        // The gateway has counted the same, and nobody is told of a difference.
+        let of = |turn: &Value| turn["provider_usage"][kind].as_u64().unwrap();
+        let sum: u64 = turns.iter().map(of).sum();
+        assert_eq!(usage[kind], sum, "{turns:#?}");
     }
+    let requests = turns.iter().map(|it| &it["provider_usage"]["requests"]);
+    let requests: u64 = requests.map(|it| it.as_u64().unwrap()).sum();
+    assert_eq!(requests, counted.replies, "{turns:#?}");
+    let path = format!("/sessions/{}/events?limit=1000", session.id);
+    let told = lab.client().get(&path).await.expect(200).to_string();
+    assert!(!told.contains("usage.differs"), "{told}");
+}
+
+/// What asks the model besides the CLI is seen, though the CLI says nothing of it.
+#[tokio::test]
+async fn a_difference_from_what_the_cli_says_is_told() {
+    let lab = Lab::new(&CLAUDE).await;
+    let request = r#"curl -s --noproxy '*' "$ANTHROPIC_BASE_URL/v1/messages" -H "x-api-key: $ANTHROPIC_API_KEY" -H "content-type: application/json" -d '{"model":"m","max_tokens":9,"messages":[{"role":"user","content":"hello"}]}'"#;
+    let prompt = format!("[[bash {request}]] [[say done]]");
+    let session = lab.session(&prompt).await;
+    let ended = session.ended().await.completed();
+    let turn = &ended.turn;
+    assert_eq!(turn["provider_usage"]["requests"], 3, "{turn:#}");
+    assert_eq!(turn["provider_usage"]["input_tokens"], 33, "{turn:#}");
+    assert_eq!(turn["usage"]["input_tokens"], 22, "{turn:#}");
+    let events = events(&session, &ended).await;
+    let differs = events.iter().find(|it| it["code"] == "usage.differs");
+    let text = differs.unwrap()["text"].as_str().unwrap();
+    assert!(
+        text.contains("33 tokens sent") && text.contains("said 22"),
+        "{text}"
+    );
+}
+
+/// Also where the host was not there to see it.
+#[tokio::test]
+async fn a_turn_that_is_stopped_has_what_its_provider_counted() {
+    let mut lab = Lab::new(&CLAUDE).await;
+    let gate = Gate::new("gate");
+    let session = lab.session(&format!("[[bash {}]]", gate.command())).await;
+    gate.reached(&lab.server, &session).await;
+    lab.server.kill_and_start_again().await;
+    let session = session.at(lab.server.client());
+    let path = format!("/sessions/{}/terminate", session.id);
+    lab.client().post_empty(&path).await.expect(200);
+    let ended = session.ended().await;
+    let turn = &ended.turn;
+    let counted =
+        json!({"requests": 1, "input_tokens": 11, "output_tokens": 7, "cached_tokens": 0});
+    assert_eq!(turn["provider_usage"], counted, "{turn:#}");
+    let used = (
+        &turn["usage"]["input_tokens"],
+        &turn["usage"]["output_tokens"],
+    );
+    assert_eq!(used, (&json!(11), &json!(7)), "{turn:#}");
+    assert_eq!(ended.session["usage"]["input_tokens"], 11);
 }
 
 async fn a_conversation_survives_a_restart_of_the_host(vendor: &'static Vendor) {

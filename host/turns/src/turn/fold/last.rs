@@ -73,6 +73,7 @@ impl Fold {
     pub(super) fn tell_last(&mut self, step: &mut Step<'_>) -> io::Result<()> {
         self.tell_held(step)?;
         self.tell_limit(step)?;
+        self.take_counted(step)?;
         if std::mem::replace(&mut self.last.is_over, true) {
             return Ok(());
         }

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use aod_egress::{Outcome, Report};
+use aod_egress::{Outcome, Report, TokenReport};
 use aod_log::Record;
 use aod_metrics::metrics;
 use aod_resources::event::Level;
@@ -16,6 +16,10 @@ impl Fold {
         record: &Record<'_>,
         step: &mut Step<'_>,
     ) -> io::Result<()> {
+        if let Ok(TokenReport::Counted(counts)) = serde_json::from_slice(record.payload) {
+            self.counted.add(counts);
+            return Ok(());
+        }
         let Ok(report) = serde_json::from_slice::<Report>(record.payload) else {
             return Ok(());
         };
