@@ -90,7 +90,6 @@ function SessionView({ id }: { id: string }) {
   if (log.error.value) {
     return <main class="session-main"><div class="page"><ErrorNote error={log.error.value} retry={() => log.retry()} /><p><a href="#/sessions">All sessions</a></p></div></main>;
   }
-  const asks = openAsks(log);
   const terminate = async () => {
     setConfirm(null);
     await attempt(async () => {
@@ -113,7 +112,7 @@ function SessionView({ id }: { id: string }) {
           <header class="session-head">
             <a class="button quiet icon-only narrow-only" href="#/sessions" aria-label="All sessions"><Icon name="left" /></a>
             {session ? <Title log={log} session={session} /> : <span class="grow" />}
-            {session ? <State session={session} questions={asks.length} /> : null}
+            {session ? <StateNow log={log} session={session} /> : null}
             {session ? <Figures log={log} session={session} /> : null}
             {running ? <button type="button" class="small wide-only" onClick={interrupt} title="Ctrl+."><Icon name="stop" />Interrupt</button> : null}
             <button type="button" class={`quiet icon-only ${sideOpen.value ? "on" : ""}`} aria-label="Changes, files, details" aria-pressed={sideOpen.value} title="Changes, files, details" onClick={() => (sideOpen.value = !sideOpen.value)}><Icon name="folder" /></button>
@@ -136,7 +135,7 @@ function SessionView({ id }: { id: string }) {
             <RowList log={log} handle={list} head={<Head log={log} />} foot={<Foot log={log} />} />
           ) : <div class="log-holder"><Loading what="Loading the session" /></div>}
           <Todo log={log} />
-          <Questions asks={asks} />
+          <Questions log={log} />
           <Composer log={log} runtime={runtimes.value.find((it) => it.name === session?.runtime)} />
         </div>
         {sideOpen.value && session ? <Side log={log} file={file} onFile={setFile} onClose={() => (sideOpen.value = false)} /> : null}
@@ -150,16 +149,16 @@ function SessionView({ id }: { id: string }) {
 }
 
 export function openAsks(log: SessionLog): AskRow[] {
-  void log.frame.value;
+  void log.fold.questions.changed.value;
   const session = log.session.value;
   if (session?.status !== "running") return [];
-  return [...log.fold.asks.values()].filter((row) => {
-    void row.changed.value;
-    return row.state === "open" && (row.turn === null || row.turn === session.current_turn);
-  });
+  return [...log.fold.asks.values()].filter((row) => row.state === "open" && (row.turn === null || row.turn === session.current_turn));
 }
 
-function Questions({ asks }: { asks: AskRow[] }) {
+const StateNow = ({ log, session }: { log: SessionLog; session: Session }) => <State session={session} questions={openAsks(log).length} />;
+
+function Questions({ log }: { log: SessionLog }) {
+  const asks = openAsks(log);
   const first = asks[0];
   const title = first?.request.title;
   useEffect(() => {
@@ -231,12 +230,13 @@ function Head({ log }: { log: SessionLog }) {
 /** What is going on at the end: the turn that is yet to begin, provisioning, and that something runs. */
 function Foot({ log }: { log: SessionLog }) {
   const session = log.session.value;
-  void log.frame.value;
+  const { root, begun: turns } = log.fold;
+  void root.changed.value;
   if (!session || log.next.value) return <div class="log-foot" />;
   const number = session.current_turn;
   const turn = number === null ? undefined : log.turns.value.get(number);
-  const begun = log.fold.root.rows.some((row) => row.turn === number);
-  const empty = log.fold.root.rows.length === 0;
+  const begun = number !== null && (turns.has(number) || root.rows.at(-1)?.turn === number);
+  const empty = root.rows.length === 0;
   return (
     <div class="log-foot">
       {turn && !begun ? <section class="turn pending"><div class="bubble"><PromptView text={turn.prompt} blocks={turn.blocks} /></div></section> : null}
@@ -274,9 +274,8 @@ function Stages({ stages }: { stages: Stage[] }) {
 
 /** The agent's list of things to do, in its latest form. */
 function Todo({ log }: { log: SessionLog }) {
-  void log.frame.value;
   const [open, setOpen] = useState(true);
-  const items = log.fold.todo;
+  const items = log.fold.todo.value;
   if (!items || items.length === 0 || !log.isRunning) return null;
   const done = items.filter((it) => it.status === "completed").length;
   const now = items.find((it) => it.status === "in_progress");
