@@ -19,9 +19,14 @@ import { SessionsPage } from "./pages/sessions";
 import { AgentsPage, EnvironmentsPage } from "./pages/templates";
 import { CredentialsPage } from "./pages/credentials";
 import { RuntimesPage } from "./pages/runtimes";
-import { WebhooksPage } from "./pages/webhooks";
-import { ServerPage } from "./pages/server";
+import { Later } from "./ui/later";
 import { titleOf } from "./ui/basics";
+
+const rare = () => import("./pages/rare");
+const WebhooksPage = Later(rare, (it) => it.WebhooksPage);
+const ServerPage = Later(rare, (it) => it.ServerPage);
+const UsersPage = Later(rare, (it) => it.UsersPage);
+const ReferencePage = Later(rare, (it) => it.ReferencePage);
 
 const PAGES: [string, string][] = [
   ["sessions", "Sessions"], ["agents", "Agents"], ["environments", "Environments"], ["credentials", "Credentials"],
@@ -40,6 +45,8 @@ function Page() {
     case "runtimes": return <RuntimesPage name={rest[0]} />;
     case "webhooks": return <WebhooksPage id={rest[0]} />;
     case "server": return <ServerPage />;
+    case "users": return <UsersPage />;
+    case "api": return <ReferencePage />;
     default: return <main class="page"><h1>Nothing here</h1><p>There is no page <code>{page}</code>. <a href="#/sessions">Go to the sessions</a>.</p></main>;
   }
 }
@@ -47,7 +54,7 @@ function Page() {
 function Nav() {
   const page = route.value.page;
   const asks = asking().length;
-  const at = page === "s" || page === "new" ? "sessions" : page;
+  const at = page === "s" || page === "new" ? "sessions" : page === "users" || page === "api" ? "server" : page;
   return (
     <header class="top">
       <button type="button" class="skip" onClick={() => {

@@ -55,8 +55,9 @@ export async function agent(runtime) {
   return agents.get(runtime);
 }
 
+/** A session of a runtime, or of the agent that is named besides. */
 export async function session(runtime, prompt, more = {}) {
-  return (await api("POST", "/sessions", { agent_id: await agent(runtime), ...(prompt === null ? {} : { prompt }), ...more })).id;
+  return (await api("POST", "/sessions", { ...(runtime === null ? {} : { agent_id: await agent(runtime) }), ...(prompt === null ? {} : { prompt }), ...more })).id;
 }
 
 export const ended = (id) =>

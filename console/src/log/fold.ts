@@ -52,6 +52,8 @@ export interface NoticeRow extends Base { kind: "notice"; level: "info" | "warni
 export interface AskRow extends Base {
   kind: "ask";
   request: PermissionRequest;
+  /** Whether it is a call of one of the agent's own tools, answered by a text of any kind. */
+  isTool: boolean;
   state: "open" | "answered" | "default" | "withdrawn";
   answer: string | null;
 }
@@ -317,8 +319,13 @@ export class Fold {
         this.touch(scope);
         break;
       }
-      case "permission.request": {
-        const row: AskRow = { ...this.#base(event, `q:${event.request_id}`), kind: "ask", request: event, state: "open", answer: null };
+      case "permission.request":
+      case "tool.request": {
+        const isTool = event.type === "tool.request";
+        const request: PermissionRequest = isTool
+          ? { request_id: event.request_id, kind: "question", title: event.name, detail: event.input, choices: [], editable: false, default: event.default.content, deadline_ms: event.deadline_ms }
+          : event;
+        const row: AskRow = { ...this.#base(event, `q:${event.request_id}`), kind: "ask", request, isTool, state: "open", answer: null };
         const early = this.answers.get(event.request_id);
         this.asks.set(event.request_id, row);
         // A question stands where all see it, whoever asks.
@@ -329,7 +336,9 @@ export class Fold {
         break;
       }
       case "permission.answer":
-      case "permission.withdrawn": {
+      case "permission.withdrawn":
+      case "tool.answer":
+      case "tool.withdrawn": {
         const row = this.asks.get(event.request_id);
         if (row) this.#answered(row, event);
         else this.answers.set(event.request_id, event);
@@ -422,10 +431,10 @@ export class Fold {
   }
 
   #answered(row: AskRow, event: Event): void {
-    if (event.type === "permission.withdrawn") row.state = "withdrawn";
-    else if (event.type === "permission.answer") {
+    if (event.type === "permission.withdrawn" || event.type === "tool.withdrawn") row.state = "withdrawn";
+    else if (event.type === "permission.answer" || event.type === "tool.answer") {
       row.state = event.by_default ? "default" : "answered";
-      row.answer = event.answer;
+      row.answer = event.type === "tool.answer" ? event.content : event.answer;
     }
     this.touch(row);
     this.touch(this.questions);

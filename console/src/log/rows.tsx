@@ -14,6 +14,7 @@ import { CopyButton, attempt } from "../ui/basics";
 import { Icon } from "../ui/icons";
 import { Counted, DiffView, Exact, Markdown, Output, countDiff, pretty } from "../ui/text";
 import { AskCard } from "./ask";
+import { goingBack } from "./fork";
 import { Picture } from "./picture";
 import { nameOf } from "./fold";
 import type { EndRow, FileRow, GroupRow, InputRow, NoticeRow, Row, Scope, TaskRow, TextRow, ToolRow, TurnRow, UnparsedRow } from "./fold";
@@ -110,9 +111,10 @@ function TurnHead({ row }: { row: TurnRow }) {
   const cause = row.cause === "background" ? "Work in the background went on" : null;
   return (
     <section class="turn" data-turn={row.number}>
-      <div class="turn-line"><span>Turn {row.number}</span><time dateTime={new Date(row.at).toISOString()} title={moment(new Date(row.at).toISOString())}>{new Date(row.at).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" })}</time></div>
+      <div class="turn-line"><span>Turn {row.number}</span>{turn?.undone ? <span class="badge" title="The session was taken back to a turn before it">undone</span> : null}<time dateTime={new Date(row.at).toISOString()} title={moment(new Date(row.at).toISOString())}>{new Date(row.at).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" })}</time></div>
       {turn && !cause ? <div class="bubble"><PromptView text={turn.prompt} blocks={turn.blocks} /></div> : null}
       {cause ? <p class="dim">{cause}.</p> : null}
+      {turn?.continues !== undefined ? <p class="note">It goes on from the end of turn {turn.continues}.</p> : null}
       {row.continuity === "fresh" && row.number > 1 ? <p class="note">The agent does not remember the turns before this one.</p> : null}
     </section>
   );
@@ -414,6 +416,12 @@ const FAILURES: Record<string, string> = {
   unsupported: "The runtime cannot do this.",
 };
 
+/** Whether there is something behind a turn that could be undone. */
+function canGoBack(log: SessionLog, turn: number): boolean {
+  const session = log.session.value;
+  return session !== null && session.resumable && !log.isRunning && turn < session.turn_count && turn !== session.restored_to && log.turns.value.get(turn)?.undone !== true;
+}
+
 function End({ row }: { row: EndRow }) {
   useRow(row);
   const { log, retry } = useView();
@@ -430,6 +438,8 @@ function End({ row }: { row: EndRow }) {
         {turn ? <TurnUsage turn={turn} /> : null}
         {result?.stop_reason && outcome !== "completed" ? <span class="dim">{revealed(result.stop_reason)}</span> : null}
         {result?.text ? <CopyButton text={result.text} label="Copy the answer" /> : null}
+        {turn?.ended_at ? <button type="button" class="quiet small" title={`A new session from the end of turn ${row.number}`} onClick={() => (goingBack.value = { how: "fork", turn: row.number })}><Icon name="fork" />Fork</button> : null}
+        {turn?.ended_at && canGoBack(log, row.number) ? <button type="button" class="quiet small" title={`Take this session back to the end of turn ${row.number}`} onClick={() => (goingBack.value = { how: "restore", turn: row.number })}><Icon name="back" />Go back here</button> : null}
       </div>
       {outcome === "failed" ? (
         <div class="note bad">

@@ -176,7 +176,7 @@ export class SessionLog {
       if (this.#last !== null && !follows(event.id, this.#last)) continue;
       this.#last = event.id;
       this.fold.event(event);
-      if (event.type === "turn.started" || event.type === "turn.result" || event.type === "turn.input" || event.type.startsWith("permission")) {
+      if (event.type === "turn.started" || event.type === "turn.result" || event.type === "turn.input" || event.type.startsWith("permission") || event.type === "tool.request" || event.type === "tool.answer") {
         this.#reread(event.type === "turn.result" ? 60 : 30);
         if (event.type === "turn.started") this.stages.value = [];
       }

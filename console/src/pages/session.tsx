@@ -11,6 +11,7 @@ import type { Session } from "../lib/types";
 import { AskCard } from "../log/ask";
 import { Composer, composing, readRuntimes, runtimes } from "../log/composer";
 import { FindBar, finding } from "../log/find";
+import { GoBack, goingBack } from "../log/fork";
 import type { AskRow, ToolRow } from "../log/fold";
 import { type ListHandle, RowList } from "../log/list";
 import { InnerRows, PromptView, type View, ViewContext } from "../log/rows";
@@ -55,6 +56,7 @@ function SessionView({ id }: { id: string }) {
     return () => {
       log.stop();
       current.value = null;
+      goingBack.value = null;
     };
   }, [log]);
   const session = log.session.value;
@@ -122,6 +124,7 @@ function SessionView({ id }: { id: string }) {
                   <button type="button" onClick={() => { close(); finding.value = true; }}><Icon name="search" />Find in the conversation</button>
                   <button type="button" onClick={() => { close(); setNative(true); }}><Icon name="terminal" />Native stream</button>
                   <button type="button" onClick={() => { close(); sideTab.value = "details"; sideOpen.value = true; }}><Icon name="read" />Details</button>
+                  {session && !running && session.turn_count > 0 ? <button type="button" onClick={() => { close(); goingBack.value = { how: "fork", turn: session.restored_to ?? session.turn_count }; }}><Icon name="fork" />Fork</button> : null}
                   {running ? <button type="button" onClick={() => { close(); interrupt(); }}><Icon name="stop" />Interrupt</button> : null}
                   {session && session.status !== "terminated" ? <button type="button" class="danger" onClick={() => { close(); setConfirm("terminate"); }}><Icon name="cross" />Terminate</button> : null}
                   {running ? null : <button type="button" class="danger" onClick={() => { close(); setConfirm("delete"); }}><Icon name="trash" />Delete</button>}
@@ -141,6 +144,7 @@ function SessionView({ id }: { id: string }) {
         {sideOpen.value && session ? <Side log={log} file={file} onFile={setFile} onClose={() => (sideOpen.value = false)} /> : null}
       </main>
       {inner ? <Dialog title={`Subagent: ${revealed((inner.title ?? inner.call?.name ?? "").slice(0, 80))}`} wide onClose={() => setInner(null)}><div class="dialog-body">{inner.inner ? <InnerRows scope={inner.inner} depth={1} most={500} /> : null}</div></Dialog> : null}
+      <GoBack log={log} />
       {native ? <Native path={log.path} onClose={() => setNative(false)} /> : null}
       {confirm === "terminate" ? <Confirm title="Terminate the session?" text="All of its processes end now, and it takes no more prompts. Its conversation and files stay." action="Terminate" onYes={() => void terminate()} onNo={() => setConfirm(null)} /> : null}
       {confirm === "delete" ? <Confirm title="Delete the session?" text="Its conversation, its log and its files are deleted for good." action="Delete" onYes={() => void remove()} onNo={() => setConfirm(null)} /> : null}
@@ -224,7 +228,7 @@ function Connection({ log }: { log: SessionLog }) {
 function Head({ log }: { log: SessionLog }) {
   if (log.prev.value) return <div class="log-head dim">{log.busy.value ? <><span class="spin" />Loading earlier</> : <button type="button" class="quiet small" onClick={() => void attempt(() => log.older())}>Load earlier</button>}</div>;
   const session = log.session.value;
-  return <div class="log-head dim">{session ? <span>{session.runtime}, {session.model}</span> : null}</div>;
+  return <div class="log-head dim">{session ? <span>{session.runtime}, {session.model}</span> : null}{session?.forked_from ? <span>a copy of <a href={`#/s/${session.forked_from.session_id}`}>another session</a> at the end of turn {session.forked_from.turn}</span> : null}</div>;
 }
 
 /** What is going on at the end: the turn that is yet to begin, provisioning, and that something runs. */

@@ -36,6 +36,7 @@ mod sessions;
 mod stream;
 mod text;
 mod tokens;
+mod users;
 mod webhooks;
 
 use std::collections::HashMap;
@@ -121,6 +122,7 @@ fn documented() -> OpenApiRouter<Api> {
         .merge(runtimes::routes())
         .merge(credentials::routes())
         .merge(tokens::routes())
+        .merge(users::routes())
         .merge(login::routes())
         .merge(webhooks::routes())
         .merge(health::routes())

@@ -12,7 +12,7 @@ use crate::agents::Agents;
 use crate::credentials::Credentials;
 use crate::environments::Environments;
 use crate::files::Files;
-use crate::health::Health;
+use crate::health::{Health, ServerLimits};
 use crate::machine::Machine;
 use crate::owner::Owner;
 use crate::runtimes::{Runtimes, Watcher};
@@ -89,6 +89,11 @@ impl Host {
         let trash = Trash::open(&paths.trash())?;
         let files = Files::new(store.clone(), paths.clone(), trash.clone(), config.uploads)?;
         let sweeper = Sweeper::start(trash.clone()).map_err(OpenError::Thread)?;
+        let limits = ServerLimits {
+            sessions_per_user: config.sessions_per_user,
+            running_turns: config.turns.admission.max_running,
+            turn_timeout: config.turns.turn.timeout,
+        };
         let turns = Turns::new(Parts {
             trash,
             watch: LogWatch::start().map_err(OpenError::Inotify)?,
@@ -142,6 +147,7 @@ impl Host {
                 machine: machine.clone(),
                 webhooks: webhooks.clone(),
                 checked: crate::health::Checked::default(),
+                limits,
             },
             webhooks,
             runtimes,
