@@ -9,7 +9,7 @@ import { asking, followSessions, forgetSessions } from "./lib/sessions";
 import { takeSlot } from "./lib/sse";
 import { forgetDrafts, readRuntimes } from "./log/composer";
 import { Palette, initKeys, keysShown, paletteShown, KeyList } from "./ui/keys";
-import { announced, toasts } from "./ui/basics";
+import { Menu, announced, toasts } from "./ui/basics";
 import { Icon } from "./ui/icons";
 import { theme, cycleTheme } from "./ui/theme";
 import { Login, Logo } from "./pages/login";
@@ -63,7 +63,13 @@ function Nav() {
         main?.focus();
       }}>Skip to the content</button>
       <a class="brand" href="#/sessions" aria-label="aod, sessions"><Logo /><span class="wide-only">aod</span></a>
-      <nav class="pages" aria-label="Pages">
+      <nav class="narrow-only" aria-label="Pages">
+        <Menu label={`Pages: ${PAGES.find(([name]) => name === at)?.[1] ?? page}`} icon="menu">
+          {(close) => PAGES.map(([name, label]) => <a key={name} class="button" href={`#/${name}`} aria-current={at === name ? "page" : undefined} onClick={close}>{label}{name === "sessions" && asks > 0 ? <span class="badge asks" aria-label={`${asks} need you`}>{asks}</span> : null}</a>)}
+        </Menu>
+        {asks > 0 ? <a class="button quiet" href="#/sessions" aria-label={`${asks} need you`}><span class="badge asks">{asks}</span></a> : null}
+      </nav>
+      <nav class="pages wide-only" aria-label="Pages">
         {PAGES.map(([name, label]) => (
           <a key={name} href={`#/${name}`} aria-current={at === name ? "page" : undefined}>
             {label}{name === "sessions" && asks > 0 ? <span class="badge asks" aria-label={`${asks} need you`}>{asks}</span> : null}

@@ -64,10 +64,10 @@ function One({ it, all, open: opened }: { it: Named; all: All; open: boolean }) 
   const [open, setOpen] = useState(opened);
   useEffect(() => { if (opened) setOpen(true); }, [opened]);
   const { operation } = it;
-  const about = operation.summary ?? operation.description ?? "";
+  const about = (operation.summary ?? operation.description ?? "").split("\n\n")[0];
   return (
     <details id={it.id} class="card operation" open={open} onToggle={(event) => setOpen(event.currentTarget.open)}>
-      <summary><code class={`method ${it.method.toLowerCase()}`}>{it.method}</code> <code class="path">{it.path.split("/").flatMap((part, n) => (n === 0 ? [part] : ["/", <wbr key={n} />, part]))}</code><span class="dim about">{about.split("\n")[0]}</span></summary>
+      <summary><code class={`method ${it.method.toLowerCase()}`}>{it.method}</code> <code class="path">{it.path.split("/").flatMap((part, n) => (n === 0 ? [part] : ["/", <wbr key={n} />, part]))}</code><span class="dim about">{about}</span></summary>
       {open ? <Body it={it} all={all} /> : null}
     </details>
   );

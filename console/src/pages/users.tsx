@@ -61,11 +61,11 @@ export function UsersPage() {
       {all ? (
         <div class="table-wrap" tabIndex={0} role="region" aria-label="Users">
           <table class="list">
-            <thead><tr><th>Name</th><th>May</th><th>Added</th><th><span class="sr-only">Actions</span></th></tr></thead>
+            <thead><tr><th>Name</th><th>Role</th><th>Added</th><th><span class="sr-only">Actions</span></th></tr></thead>
             <tbody>{all.map((it) => (
               <tr key={it.id}>
                 <td><Exact text={it.name} /></td>
-                <td>{it.admin ? "administer the server" : "use it"}</td>
+                <td>{it.admin ? "administrator" : "user"}</td>
                 <td title={moment(it.created_at)}>{ago(it.created_at)}</td>
                 <td><button type="button" class="small" onClick={() => void attempt(() => token(it))}>Make a token</button></td>
               </tr>
