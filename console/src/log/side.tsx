@@ -73,8 +73,40 @@ function Changes({ log }: { log: SessionLog }) {
           {it.truncated ? <p class="dim">The diff is too long and was cut: download the files to see all of it.</p> : null}
         </section>
       ))}
-      {(diffs ?? []).length === 0 ? <Told log={log} /> : null}
+      <TurnDiffs log={log} hasRepository={(diffs ?? []).length > 0} />
     </>
+  );
+}
+
+interface TurnChanges { turn: number; data: { path: string; kind: string; diff?: string }[]; truncated: boolean }
+
+/** What a turn changed in the workspace, whether its CLI told so or not; what was told where the
+    turn's checkpoints are not there. */
+function TurnDiffs({ log, hasRepository }: { log: SessionLog; hasRepository: boolean }) {
+  const ended = [...log.turns.value.values()].filter((it) => it.ended_at && it.outcome !== null).map((it) => it.turn_number);
+  const [chosen, setChosen] = useState<number | null>(null);
+  const turn = chosen ?? ended.at(-1);
+  const [found, setFound] = useState<TurnChanges | null>(null);
+  useEffect(() => {
+    let alive = true;
+    setFound(null);
+    // Where checkpoints are off or gone, that is no error to be shown.
+    if (turn !== undefined) get<TurnChanges>(`${log.path}/changes?turn=${turn}`).then((it) => alive && setFound(it), () => undefined);
+    return () => { alive = false; };
+  }, [log, turn]);
+  if (log.isRunning && chosen === null && log.fold.edits.length > 0 && !hasRepository) return <Told log={log} />;
+  const choose = ended.length > 1 ? (
+    <label class="row wrap"><span class="dim">What changed in</span><select value={turn} onChange={(event) => setChosen(Number(event.currentTarget.value))}>{ended.map((it) => <option key={it} value={it}>turn {it}</option>)}</select></label>
+  ) : null;
+  if (!found) return hasRepository ? choose : <>{choose}<Told log={log} /></>;
+  return (
+    <section>
+      <h2>Changed by turn {found.turn}</h2>
+      {choose}
+      {found.data.length === 0 ? <p class="dim">It changed no files.</p> : null}
+      {found.data.map((it) => it.diff ? <FileDiff key={it.path} path={it.path} unified={it.diff} /> : <p key={it.path}><Icon name="file" /> <Exact text={it.path} /> <span class="dim">{it.kind}</span></p>)}
+      {found.truncated ? <p class="dim">There is more than is shown.</p> : null}
+    </section>
   );
 }
 

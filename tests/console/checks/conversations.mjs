@@ -186,6 +186,19 @@ export const checks = {
     await lab.close(page);
   },
 
+  async "an edit is seen as a diff on a phone, and the page does not scroll sideways"(lab) {
+    const agent_id = await claude();
+    if (!agent_id) return "without Claude Code";
+    const id = await session(null, `[[write notes.txt ${"long ".repeat(60)}]]`, { agent_id });
+    await ended(id);
+    const page = await lab.page(`/s/${id}`, { viewport: { width: 360, height: 760 } });
+    await page.waitForSelector(".end-line:has-text('Done')");
+    await page.click("[aria-label='Changes, files, details']");
+    await page.waitForSelector(".side .file-diff:has-text('notes.txt') tr.add:has-text('long long')");
+    assert.equal(await page.evaluate(() => document.documentElement.scrollWidth - innerWidth), 0);
+    await lab.close(page);
+  },
+
   async "a session is forked from a turn, and taken back to one"(lab) {
     const id = await session("demo", "$ echo 1 >1.txt", { title: "The first way" });
     await ended(id);
