@@ -19,6 +19,7 @@ mod child;
 mod data;
 mod disk;
 mod egress;
+mod fairness;
 mod flag;
 mod held;
 pub mod init;

@@ -7,8 +7,9 @@ use std::fmt;
 
 use crate::PolledLimits;
 use crate::disk::DiskPoller;
+use crate::fairness::Fairness;
 use crate::process_bound::{self, Bound};
-use crate::usage::{Usage, measure, tree};
+use crate::usage::{Usage, memory, tree};
 
 /// When processes are measured first, in milliseconds.
 const FIRST_MS: u64 = 200;
@@ -28,6 +29,7 @@ pub struct LimitPoller {
     due: u64,
     /// The last measurement, and when it was.
     last: (u64, Usage),
+    fairness: Fairness,
     disk: Option<DiskPoller>,
 }
 
@@ -92,6 +94,7 @@ impl LimitPoller {
             seeks_bound,
             due: if seeks_bound { BOUND_MS } else { FIRST_MS },
             last: (0, Usage::default()),
+            fairness: Fairness::default(),
         }
     }
 
@@ -125,7 +128,13 @@ impl LimitPoller {
             return None;
         }
         let limits = &self.limits;
-        let used = measure(root, &limits.memory_mounts, limits.memory_bytes);
+        let (processes, tasks) = tree(root);
+        let memory_bytes = memory(&processes, &limits.memory_mounts, limits.memory_bytes);
+        let used = Usage {
+            memory_bytes,
+            tasks,
+        };
+        self.fairness.look(now, &processes);
         self.due = now.saturating_add(self.pause(now, used));
         self.last = (now, used);
         let over = |limit: Option<u64>, used: u64| limit.filter(|limit| used > *limit);

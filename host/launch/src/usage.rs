@@ -22,46 +22,36 @@ const TMPFS: i64 = 0x0102_1994;
 /// What a tree of processes uses.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Usage {
-    /// Memory in bytes. Below the `enough` of [`measure`] it may be more than is truly used.
+    /// Memory in bytes. Below the `enough` of [`memory`] it may be more than is truly used.
     pub(crate) memory_bytes: u64,
     /// Processes and threads.
     pub(crate) tasks: u64,
 }
 
-/// Measures a process and all below it. Processes that end meanwhile count for nothing.
+/// The memory of these processes, in bytes; 0 where nobody wants to know (`enough` is none).
+/// Processes that end meanwhile count for nothing.
 ///
-/// Memory is what would not be there without the tree: private memory, its share of memory that
+/// It is what would not be there without them: private memory, their share of memory that
 /// processes share (forks share most of theirs), what is swapped out, and files in memory, whether
 /// in one of `folders` or without a name. It is not pages of files on a disk, which the kernel
 /// drops when it needs room. Where a rough figure is at most `enough`, it is not looked at more
 /// closely, because that is costly for large processes.
-pub(crate) fn measure(root: u32, folders: &[PathBuf], enough: Option<u64>) -> Usage {
-    let (processes, tasks) = tree(root);
-    let Some(enough) = enough else {
-        return Usage {
-            memory_bytes: 0,
-            tasks,
-        };
-    };
-    let files = files_in_memory(&processes, folders);
+pub(crate) fn memory(processes: &[u32], folders: &[PathBuf], enough: Option<u64>) -> u64 {
+    let Some(enough) = enough else { return 0 };
+    let files = files_in_memory(processes, folders);
     let rough = processes.iter().map(|pid| resident(*pid)).sum::<u64>() + files;
-    let memory_bytes = if rough <= enough {
-        rough
-    } else {
-        let (mut own, mut shared) = (0, 0);
-        for pid in &processes {
-            let share = share_of(*pid);
-            own += share.private;
-            shared += share.in_files;
-        }
-        // Mapped files are in both figures, and nothing tells which. This is never more than all
-        // there is.
-        own + files.max(shared)
-    };
-    Usage {
-        memory_bytes,
-        tasks,
+    if rough <= enough {
+        return rough;
     }
+    let (mut own, mut shared) = (0, 0);
+    for pid in processes {
+        let share = share_of(*pid);
+        own += share.private;
+        shared += share.in_files;
+    }
+    // Mapped files are in both figures, and nothing tells which. This is never more than all there
+    // is.
+    own + files.max(shared)
 }
 
 /// All processes from `root` down, and the number of their threads.

@@ -201,6 +201,7 @@ impl Server {
             for stream in listener.incoming() {
                 let mut stream = stream.unwrap();
                 let head = read_head(&mut stream);
+                skip_body(&head, &mut stream);
                 heads.lock().unwrap().push(head);
                 let _ = stream.write_all(answer.as_bytes());
             }
@@ -222,6 +223,35 @@ pub(crate) fn read_head(stream: &mut impl std::io::Read) -> String {
         head.push(byte[0]);
     }
     String::from_utf8(head).unwrap()
+}
+
+/// Reads what follows a request's head, so that nothing of it is taken for the next request.
+pub(crate) fn skip_body(head: &str, stream: &mut impl std::io::Read) {
+    let head = head.to_ascii_lowercase();
+    if head.contains("transfer-encoding: chunked") {
+        while !["0\r\n\r\n", ""].contains(&read_chunk(stream).as_str()) {}
+        return;
+    }
+    let length = head
+        .lines()
+        .find_map(|line| line.strip_prefix("content-length: "));
+    let length = length.map_or(0, |value| value.parse::<u64>().unwrap());
+    std::io::copy(&mut stream.take(length), &mut std::io::sink()).unwrap();
+}
+
+/// A chunk of a body: its length, what is in it, and the end of the line.
+fn read_chunk(stream: &mut impl std::io::Read) -> String {
+    let mut chunk = Vec::new();
+    let mut byte = [0];
+    let mut end = None;
+    while end.is_none_or(|end| chunk.len() < end) && stream.read(&mut byte).unwrap_or(0) > 0 {
+        chunk.push(byte[0]);
+        if end.is_none() && chunk.ends_with(b"\r\n") {
+            let length = std::str::from_utf8(&chunk).unwrap().trim_end();
+            end = Some(chunk.len() + usize::from_str_radix(length, 16).unwrap() + 2);
+        }
+    }
+    String::from_utf8(chunk).unwrap()
 }
 
 /// A server with TLS, and the certificate of its authority.

@@ -1,6 +1,8 @@
 //! CLIs that do what no CLI should.
 
-use aod_e2e::{DEADLINE, Gate, Runtimes, Server, ServerOptions, Session, output, within};
+use aod_e2e::{
+    DEADLINE, Gate, Runtimes, Server, ServerOptions, Session, eventually, output, within,
+};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
@@ -107,4 +109,50 @@ async fn one_that_writes_faster_than_it_is_read_is_stopped() {
     assert!(matches!(reply.status.as_u16(), 200 | 503), "{}", reply.text);
     session.wait_within("terminated", DEADLINE * 2).await;
     assert!(server.supervisors().is_empty());
+}
+
+/// Whoever computes without end goes behind those who only want to answer, and no longer than that.
+#[tokio::test]
+async fn one_that_computes_without_end_goes_behind_the_others() {
+    if std::fs::read("/proc/self/autogroup").is_err() {
+        println!("skipped: this kernel has no autogroups");
+        return;
+    }
+    let server = server().await;
+    let gate = Gate::new("gate");
+    // Each of them in a session of its own, as an agent that wants more than its share would.
+    let spin = "for n in 1 2 3; do setsid timeout 3600 yes >/dev/null & done";
+    let script = format!("{spin}; {}; pkill -f yes; sleep 3600", gate.command());
+    let session = server.client().raw_session(&script).await;
+    gate.reached(&server, &session).await;
+    let busy = || {
+        let mut below = server.supervisor().below;
+        below.retain(|process| process.command().starts_with("yes"));
+        below
+    };
+    eventually("all who compute are behind", DEADLINE, async || {
+        let busy = busy();
+        let behind = busy.iter().all(|process| nice(*process) == Some(10));
+        (busy.len() == 3 && behind).then_some(())
+    })
+    .await;
+    assert_ne!(nice(server.supervisor().root), Some(10));
+    gate.open(&server, &session);
+    eventually("nobody is behind any more", DEADLINE, async || {
+        let tree = server.supervisor();
+        let behind = tree.below.iter().any(|it| nice(*it) == Some(10));
+        (busy().is_empty() && !behind).then_some(())
+    })
+    .await;
+    session
+        .client
+        .post_empty(&format!("/sessions/{}/terminate", session.id))
+        .await
+        .expect(200);
+}
+
+/// The nice value of a process's group in the kernel's sharing out of processor time.
+fn nice(process: aod_e2e::Process) -> Option<i32> {
+    let text = std::fs::read_to_string(format!("/proc/{}/autogroup", process.pid)).ok()?;
+    text.trim_end().rsplit_once(' ')?.1.parse().ok()
 }
