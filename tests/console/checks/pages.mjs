@@ -196,6 +196,23 @@ export const checks = {
     await lab.close(grace);
   },
 
+  async "a webhook is added, and its deliveries are seen"(lab) {
+    const page = await lab.page("/webhooks");
+    await page.click("button:has-text('New webhook')");
+    await page.fill(field("URL", "input"), "https://hooks.invalid/aod");
+    await page.click("button:has-text('Add it')");
+    await page.waitForSelector(".secret code:has-text('whsec_')");
+    const card = page.locator(".card:has-text('https://hooks.invalid/aod')");
+    await card.locator("button:has-text('Send a test')").click();
+    await page.waitForSelector(".toast:has-text('A test is on its way')");
+    await card.locator("summary:has-text('Deliveries')").click();
+    await card.locator("td:has-text('webhook.test')").waitFor();
+    await card.locator("button:has-text('Send again')").click();
+    await card.locator("button:has-text('Disable')").click();
+    await card.locator(".state:has-text('Disabled')").waitFor();
+    await lab.close(page);
+  },
+
   async "the API's reference has each operation, and loads when it is looked at"(lab) {
     const page = await lab.page("/sessions");
     await page.waitForSelector("h1:has-text('Sessions')");
