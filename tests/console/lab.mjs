@@ -15,7 +15,7 @@ export const MODEL = process.env.AOD_TEST_MODEL;
 export const MODEL_INSIDE = process.env.AOD_TEST_MODEL_INSIDE;
 
 /** Milliseconds that something may take on a busy machine. */
-export const DEADLINE = 60_000;
+export const DEADLINE = 120_000;
 
 const answers = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
 /** Has the test kill or start the server. */

@@ -278,8 +278,9 @@ export const checks = {
     await page.waitForSelector(".composer .chip img");
     await page.fill(".composer textarea", "[[say I see it]]");
     await page.keyboard.press("Enter");
-    await page.waitForSelector(".message:has-text('stand-in model')");
     await page.waitForSelector(".bubble .chip");
+    await page.waitForSelector("[data-turn='2']");
+    await page.waitForSelector(".end-line:has-text('Done') >> nth=1");
     const asked = await (await fetch(`${MODEL}/_requests`)).text();
     assert.ok(asked.includes("image/png"), "the model was sent an image");
     await lab.close(page);
