@@ -10,7 +10,7 @@ use utoipa::{PartialSchema, ToSchema};
 use uuid::Uuid;
 
 use crate::event::ToolAnswerContent;
-use crate::input::{CUSTOM_TOOL, MCP_SERVER, SKILL, schema};
+use crate::input::{CUSTOM_TOOL, MCP_SERVER, SKILL, TOOL_PERMISSIONS, schema};
 use crate::{GitIdentity, Limits, Timestamp};
 
 /// A reusable template: which runtime and model, and what it is told.
@@ -41,6 +41,10 @@ pub struct Agent {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schema(required = false)]
     pub tools: Vec<CustomTool>,
+    /// Which of the CLI's own tools may be called; absent where nothing was said: all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, nullable = false)]
+    pub permissions: Option<ToolPermissions>,
     /// The user's own labels.
     pub metadata: IndexMap<String, String>,
     /// Values of the runtime's options, by their ids; absent where there are none.
@@ -100,7 +104,7 @@ pub struct McpServer {
 /// The name that no MCP server may have: under it, agents are offered their own tools.
 pub const OWN_MCP_SERVER: &str = "aod";
 
-/// Which tools of an MCP server may be called.
+/// Which tools may be called, of an MCP server or of the CLI itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ToolPermissions {
     /// For all that are not named.
@@ -127,6 +131,16 @@ pub enum ToolPermission {
 impl ToolPermission {
     /// The words that requests use.
     pub const WORDS: &'static [&'static str] = &["allow", "ask", "deny"];
+
+    /// The word that requests use.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Allow => "allow",
+            Self::Ask => "ask",
+            Self::Deny => "deny",
+        }
+    }
 
     fn is_allow(&self) -> bool {
         *self == Self::Allow
@@ -249,17 +263,25 @@ macro_rules! schema_of_union {
     };
 }
 
-impl PartialSchema for CustomTool {
-    fn schema() -> RefOr<Schema> {
-        schema::object(&CUSTOM_TOOL).into()
-    }
+/// The schema of a type is that of its table.
+macro_rules! schema_of_object {
+    ($type:ty, $object:expr) => {
+        impl PartialSchema for $type {
+            fn schema() -> RefOr<Schema> {
+                schema::object(&$object).into()
+            }
+        }
+
+        impl ToSchema for $type {
+            fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
+                schema::parts(&$object, schemas);
+            }
+        }
+    };
 }
 
-impl ToSchema for CustomTool {
-    fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
-        schema::parts(&CUSTOM_TOOL, schemas);
-    }
-}
+schema_of_object!(CustomTool, CUSTOM_TOOL);
+schema_of_object!(ToolPermissions, TOOL_PERMISSIONS);
 
 schema_of_union!(McpServer, MCP_SERVER);
 schema_of_union!(Skill, SKILL);

@@ -21,7 +21,7 @@ use uuid::Uuid;
 
 use crate::{
     CredentialMode, CustomTool, GitIdentity, Limits, McpServer, Networking, PackageManager,
-    ProjectConfig, Resource, Skill,
+    ProjectConfig, Resource, Skill, ToolPermissions,
 };
 
 pub use self::fields::Input;
@@ -29,10 +29,10 @@ pub use self::mcp::{MASK, McpPart, mcp_secret_name};
 pub use self::parts::{CREDENTIAL_HOSTS, LABELS, NAME, NOT_BLANK};
 use self::parts::{
     CREDENTIAL_MODE, GIT_IDENTITY, JSON_SCHEMA, LIMITS, MCP_SERVERS, METADATA, NETWORKING,
-    OPEN_VARIABLES, PACKAGES, PROJECT_CONFIG, PROMPT, RESOURCES, SESSION_WEBHOOK, SETTINGS,
-    SETUP_TIMEOUT, SKILLS, TEXT, TIMEOUT, TOOLS, TURN, VARIABLES, VERSION, WORD,
+    OPEN_VARIABLES, PACKAGES, PERMISSIONS, PROJECT_CONFIG, PROMPT, RESOURCES, SESSION_WEBHOOK,
+    SETTINGS, SETUP_TIMEOUT, SKILLS, TEXT, TIMEOUT, TOOLS, TURN, VARIABLES, VERSION, WORD,
 };
-pub(crate) use self::parts::{CUSTOM_TOOL, MCP_SERVER, SKILL};
+pub(crate) use self::parts::{CUSTOM_TOOL, MCP_SERVER, SKILL, TOOL_PERMISSIONS};
 use self::shape::Shape;
 pub use self::webhooks::{NewSessionWebhook, NewWebhook, WebhookChanges, WebhookRotation};
 
@@ -67,6 +67,9 @@ input! {
         optional mcp_servers: Vec<McpServer> = MCP_SERVERS,
         /// Tools that whoever follows a turn answers. No two may have the same name.
         optional tools: Vec<CustomTool> = TOOLS,
+        /// Which of the CLI's own tools may be called; all where nothing is said. Only for runtimes
+        /// with the capability `tool_policies`.
+        optional permissions: Option<ToolPermissions> = PERMISSIONS,
         /// The user's own labels.
         optional metadata: IndexMap<String, String> = METADATA,
         /// Values of the runtime's options, by their ids, as `GET /runtimes/{name}` has them.
@@ -115,6 +118,8 @@ input! {
         optional mcp_servers: Option<Vec<McpServer>> = MCP_SERVERS,
         /// Replaces all tools.
         optional tools: Option<Vec<CustomTool>> = TOOLS,
+        /// Replaces all permissions of the CLI's own tools; `null` clears them.
+        nullable permissions: Option<Option<ToolPermissions>> = PERMISSIONS,
         /// Merged key by key; an empty value deletes its key.
         optional metadata: Option<IndexMap<String, String>> = METADATA,
         /// Replaces all settings.

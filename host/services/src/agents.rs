@@ -39,6 +39,9 @@ impl Agents {
         self.runtimes.check_settings(&new.runtime, &new.settings)?;
         check_masks(&new.mcp_servers, &new.mcp_secrets, &HashSet::new())?;
         check_tools(&new.tools, &new.mcp_servers)?;
+        if let Some(permissions) = &new.permissions {
+            self.runtimes.check_permissions(&new.runtime, permissions)?;
+        }
         let id = Uuid::new_v4();
         let secrets = self.seal(owner, id, &new.mcp_secrets)?;
         let now = Timestamp::now();
@@ -54,6 +57,7 @@ impl Agents {
             skills: new.skills,
             mcp_servers: new.mcp_servers,
             tools: new.tools,
+            permissions: new.permissions,
             metadata: new
                 .metadata
                 .into_iter()
@@ -135,6 +139,11 @@ impl Agents {
         agent.system = changes.system.unwrap_or(agent.system);
         agent.environment_id = changes.environment_id.unwrap_or(agent.environment_id);
         agent.skills = changes.skills.unwrap_or(agent.skills);
+        agent.permissions = changes.permissions.unwrap_or(agent.permissions);
+        if let Some(permissions) = &agent.permissions {
+            self.runtimes
+                .check_permissions(&agent.runtime, permissions)?;
+        }
         if let Some(identity) = changes.git_identity {
             agent.git_identity = identity;
         }

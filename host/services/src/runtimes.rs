@@ -13,7 +13,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use aod_resources::{RuntimeChange, RuntimeHealth};
+use aod_resources::{RuntimeChange, RuntimeHealth, ToolPermissions};
 use aod_runtime::{Change, Health, Registry, Runtime, Snapshot};
 use aod_turns::Build;
 use indexmap::IndexMap;
@@ -168,6 +168,28 @@ impl Runtimes {
             return Ok(());
         };
         settings::check(runtime, &adapter.description().options, settings)
+    }
+
+    /// Checks that a runtime's CLI can be told to keep these permissions of its own tools. While it
+    /// is being compiled that is not known, and its turns are refused.
+    pub(crate) fn check_permissions(
+        &self,
+        runtime: &str,
+        permissions: &ToolPermissions,
+    ) -> Result<()> {
+        let snapshot = self.registry.snapshot();
+        let unkept = snapshot
+            .adapter(runtime)
+            .and_then(|adapter| aod_turns::unkept_permission(adapter.description(), permissions));
+        let Some(unkept) = unkept else { return Ok(()) };
+        Err(Error::Tool {
+            field: "permissions".to_owned(),
+            problem: format!(
+                "the CLI of the runtime \"{runtime}\" cannot be told to {} tools of its own; \
+                 `tool_policies` among its capabilities has what it can",
+                unkept.word()
+            ),
+        })
     }
 
     /// What a session that begins now keeps of its runtime.

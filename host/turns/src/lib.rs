@@ -20,6 +20,7 @@ mod network;
 mod packages;
 mod paths;
 mod periodic;
+mod permissions;
 mod placement;
 mod provision;
 mod recover;
@@ -41,6 +42,7 @@ pub use git::GitConfig;
 pub use mcp::{mcp_key, mcp_names};
 pub use packages::PackagesConfig;
 pub use paths::{FolderError, Paths, SessionPaths};
+pub use permissions::unkept_permission;
 pub use placement::{
     ControlReply, LocalPlacement, PendingWorker, Placement, PlacementError, WorkerId,
 };

@@ -3,9 +3,10 @@
 use std::collections::HashSet;
 
 use aod_plugin_sdk::failure::unsupported;
+use aod_plugin_sdk::json::write_string;
 use aod_plugin_sdk::{
-    Context, Launch, Limit, Origin, Prompt, Refusal, Stdin, WorkspaceConfig, file, known_settings,
-    launch, mcp, text, variable,
+    Context, Launch, Limit, Origin, OwnPolicies, Policy, Prompt, Refusal, Stdin, WorkspaceConfig,
+    file, known_settings, launch, mcp, text, variable,
 };
 
 use crate::calls::normalized;
@@ -23,6 +24,41 @@ const MCP_KEYS: mcp::HttpKeys = mcp::HttpKeys {
     url: "url",
     kind: Some(("type", "http")),
 };
+
+/// The CLI's own tools. `Agent`, which starts subagents, was `Task` once.
+const OWN: &[&str] = &[
+    "Agent",
+    "AskUserQuestion",
+    "Bash",
+    "CronCreate",
+    "CronDelete",
+    "CronList",
+    "Edit",
+    "EnterPlanMode",
+    "EnterWorktree",
+    "ExitPlanMode",
+    "ExitWorktree",
+    "Glob",
+    "Grep",
+    "ListAgents",
+    "Monitor",
+    "NotebookEdit",
+    "Read",
+    "ReportFindings",
+    "ScheduleWakeup",
+    "SendMessage",
+    "Skill",
+    "TaskCreate",
+    "TaskGet",
+    "TaskList",
+    "TaskStop",
+    "TaskUpdate",
+    "ToolSearch",
+    "WebFetch",
+    "WebSearch",
+    "Workflow",
+    "Write",
+];
 
 /// Linux takes arguments of up to 128 KiB.
 const LONGEST_ARGUMENT: usize = 120 * 1024;
@@ -52,7 +88,8 @@ pub(crate) fn prepare(context: &Context, prompt: &Prompt) -> Result<Launch, Refu
         argv.push("--forward-subagent-text".to_owned());
     }
     let settings = Settings::of(prompt);
-    argv.extend(permissions(&settings));
+    let policies = context.own_policies(OWN)?;
+    argv.extend(permissions(&settings, policies.as_ref()));
     if let Some(effort) = settings.effort {
         argv.extend(["--effort".to_owned(), effort]);
     }
@@ -147,17 +184,52 @@ fn workspace(context: &Context) -> Vec<String> {
 
 /// How permissions are given. The CLI may be told to ask, or not to, in any later turn of the
 /// process, for which it must be started as if it were to do either.
-fn permissions(settings: &Settings) -> Vec<String> {
+fn permissions(settings: &Settings, policies: Option<&OwnPolicies>) -> Vec<String> {
     let mut words = vec!["--permission-prompt-tool", "stdio"];
+    let mut denied: Vec<&str> = Vec::new();
     if settings.asks_nothing() {
         words.push("--dangerously-skip-permissions");
         // Nobody is there whom the agent could ask.
-        words.extend(["--disallowed-tools", QUESTIONS]);
+        denied.push(QUESTIONS);
     } else {
         words.push("--allow-dangerously-skip-permissions");
         words.extend(["--permission-mode", &settings.permission_mode]);
     }
-    words.into_iter().map(str::to_owned).collect()
+    let mut words: Vec<String> = words.into_iter().map(str::to_owned).collect();
+    if let Some(policies) = policies {
+        denied.extend(policies.of(Policy::Deny).filter(|tool| *tool != QUESTIONS));
+        // It asks for these whatever the mode: a rule comes before that.
+        let mut rules = String::from("{\"permissions\":{\"ask\":");
+        write_strings(&mut rules, policies.of(Policy::Ask));
+        rules.push_str("}}");
+        words.extend(["--settings".to_owned(), rules]);
+        if policies.default == Policy::Deny {
+            // Those that a later version brings, too.
+            let others: Vec<&str> = policies
+                .each
+                .iter()
+                .filter(|(_, policy)| *policy != Policy::Deny)
+                .map(|(tool, _)| *tool)
+                .collect();
+            words.extend(["--tools".to_owned(), others.join(",")]);
+        }
+    }
+    if !denied.is_empty() {
+        words.extend(["--disallowed-tools".to_owned(), denied.join(",")]);
+    }
+    words
+}
+
+/// Writes a list of names.
+fn write_strings(json: &mut String, names: impl Iterator<Item = &'static str>) {
+    json.push('[');
+    for (index, name) in names.enumerate() {
+        if index > 0 {
+            json.push(',');
+        }
+        write_string(json, name);
+    }
+    json.push(']');
 }
 
 /// The limits that the CLI has for its process: the adapter holds the others.

@@ -27,7 +27,7 @@ mod wire;
 use aod_plugin_sdk::{
     Adapter, AuthHeader, AuthStyle, Capability, Cli, Context, Credential, Description, ForkPoint,
     InjectMode, InstallStep, Launch, LimitName, Model, NoOptions, OptionDeclaration, OptionScope,
-    Prompt, Provider, Refusal, ResumeStrategy, StopMethod, description,
+    Policy, Prompt, Provider, Refusal, ResumeStrategy, StopMethod, description,
 };
 
 /// The adapter.
@@ -131,6 +131,7 @@ fn capabilities() -> Vec<Capability> {
             LimitName::BackgroundWaitMs,
         ]),
         Capability::Fork(ForkPoint::End),
+        Capability::ToolPolicies(vec![Policy::Allow, Policy::Ask, Policy::Deny]),
     ]
 }
 

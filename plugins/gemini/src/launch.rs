@@ -7,6 +7,7 @@ use aod_plugin_sdk::{
 };
 
 use crate::companion::companion;
+use crate::policies::{self, policies};
 use crate::{EVERYTHING, FOLDER, Gemini, PERMISSION_MODE, prompt, settings};
 
 pub(crate) fn launch(context: &Context, prompt: &Prompt) -> Result<Launch, Refusal> {
@@ -24,6 +25,11 @@ pub(crate) fn launch(context: &Context, prompt: &Prompt) -> Result<Launch, Refus
     // A process that asks is told so before its first prompt, and until then does nothing.
     if mode(&prompt.settings) == EVERYTHING {
         argv.push("--yolo");
+    }
+    let policies = policies(context)?;
+    let rules = format!("{}/policies.toml", context.paths.private);
+    if policies.is_some() {
+        argv.extend(["--policy", &rules]);
     }
     argv.extend(["-m", context.model_id()]);
     if let Some(handover) = &handover {
@@ -54,6 +60,11 @@ pub(crate) fn launch(context: &Context, prompt: &Prompt) -> Result<Launch, Refus
     launch.withhold = companion.withhold;
     launch.files = settings.files;
     launch.files.push(companion.file);
+    if let Some(policies) = &policies {
+        launch
+            .files
+            .push(file(rules.clone(), text(policies::rules(policies))));
+    }
     let home = format!("{}/{FOLDER}", context.paths.home);
     launch
         .files
@@ -77,6 +88,12 @@ pub(crate) fn launch(context: &Context, prompt: &Prompt) -> Result<Launch, Refus
         None => Stdin::Open(text(aod_acp::initialize())),
     };
     Ok(launch)
+}
+
+/// Whether a tool of its own is to be asked for.
+pub(crate) fn has_questions(context: &Context) -> bool {
+    let policies = policies(context).ok().flatten();
+    policies.is_some_and(|policies| policies.asks())
 }
 
 /// What the agent may do without being asked.

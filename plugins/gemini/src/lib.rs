@@ -5,6 +5,7 @@ mod companion;
 mod launch;
 mod live;
 mod outcome;
+mod policies;
 mod print;
 mod prompt;
 mod settings;
@@ -14,8 +15,8 @@ mod wire;
 use aod_acp::{ConfigOption, Method, Modes, Process, Profile};
 use aod_plugin_sdk::{
     Adapter, AuthHeader, AuthStyle, Capability, Cli, Context, Credential, Description, InstallStep,
-    Launch, LimitName, Model, NoOptions, OptionDeclaration, OptionScope, Prompt, Provider, Refusal,
-    ResumeStrategy, Setting, StopMethod, description,
+    Launch, LimitName, Model, NoOptions, OptionDeclaration, OptionScope, Policy, Prompt, Provider,
+    Refusal, ResumeStrategy, Setting, StopMethod, description,
 };
 
 /// The adapter.
@@ -87,6 +88,7 @@ impl Adapter for Gemini {
                 Capability::Skills,
                 Capability::Images(prompt::IMAGES.iter().map(|&it| it.to_owned()).collect()),
                 Capability::Limits(vec![LimitName::MaxRounds]),
+                Capability::ToolPolicies(vec![Policy::Allow, Policy::Ask, Policy::Deny]),
             ],
             ..description("gemini", env!("CARGO_PKG_VERSION"), "gemini")
         })
@@ -107,7 +109,7 @@ impl Modes for Gemini {
 
     /// A CLI that may ask has to be spoken to.
     fn is_spoken_to(context: &Context, settings: &[Setting]) -> bool {
-        context.live || launch::mode(settings) != EVERYTHING
+        context.live || launch::mode(settings) != EVERYTHING || launch::has_questions(context)
     }
 
     fn print(context: &Context) -> print::PrintConversation {

@@ -1,6 +1,8 @@
 //! The CLI's configuration for one turn: a file in memory, so that secrets may stand in it.
 
-use aod_plugin_sdk::{Context, Fragment, McpServer, McpTransport, Template, WorkspaceConfig, mcp};
+use aod_plugin_sdk::{
+    Context, Fragment, McpServer, McpTransport, OwnPolicies, Policy, Template, WorkspaceConfig, mcp,
+};
 
 /// Files of the workspace that are read as instructions.
 const INSTRUCTIONS: &[&str] = &["AGENTS.md", "CLAUDE.md", "CONTEXT.md"];
@@ -12,6 +14,52 @@ pub(crate) struct Parts<'a> {
     pub(crate) plugin_path: &'a str,
     /// With a CLI that is spoken to: whether it asks before it changes anything.
     pub(crate) asks: Option<bool>,
+    /// What may be called of its own tools.
+    pub(crate) policies: Option<&'a OwnPolicies>,
+}
+
+/// What it asks for before it changes anything.
+const CHANGING: [&str; 4] = ["edit", "bash", "webfetch", "external_directory"];
+
+/// Of several rules for a tool the last one counts.
+fn write_permissions(
+    config: &mut Template,
+    context: &Context,
+    asks_before_changes: bool,
+    policies: &OwnPolicies,
+) {
+    config.text("\"permission\":{\"*\":\"");
+    config.text(word(policies.default)).text("\"");
+    // The rule for all is for its own tools, and not for those of servers, which are named after
+    // them: `aod` has the agent's own.
+    let servers = context
+        .mcp_servers
+        .iter()
+        .map(|server| server.name.as_str());
+    for server in servers.chain(["aod"]) {
+        config
+            .text(",")
+            .json_text(&format!("{server}_*"))
+            .text(":\"allow\"");
+    }
+    for (tool, policy) in &policies.each {
+        let policy = match policy {
+            Policy::Allow if asks_before_changes && CHANGING.contains(tool) => Policy::Ask,
+            other => *other,
+        };
+        if policy != policies.default {
+            config.text(&format!(",\"{tool}\":\"{}\"", word(policy)));
+        }
+    }
+    config.text("},");
+}
+
+const fn word(policy: Policy) -> &'static str {
+    match policy {
+        Policy::Allow => "allow",
+        Policy::Ask => "ask",
+        Policy::Deny => "deny",
+    }
 }
 
 pub(crate) fn config(context: &Context, parts: &Parts<'_>) -> Vec<Fragment> {
@@ -20,16 +68,21 @@ pub(crate) fn config(context: &Context, parts: &Parts<'_>) -> Vec<Fragment> {
         .text("{\"autoupdate\":false,\"share\":\"disabled\",\"plugin\":[")
         .json_text(&format!("file://{}", parts.plugin_path))
         .text("],");
-    match parts.asks {
-        None => {}
-        Some(false) => {
-            config.text("\"permission\":\"allow\",");
-        }
-        Some(true) => {
-            config.text(
-                "\"permission\":{\"*\":\"allow\",\"edit\":\"ask\",\"bash\":\"ask\",\
-                 \"webfetch\":\"ask\",\"external_directory\":\"ask\"},",
-            );
+    if let Some(policies) = parts.policies {
+        write_permissions(&mut config, context, parts.asks == Some(true), policies);
+    } else {
+        match parts.asks {
+            None => {}
+            Some(false) => {
+                config.text("\"permission\":\"allow\",");
+            }
+            Some(true) => {
+                config.text("\"permission\":{\"*\":\"allow\"");
+                for tool in CHANGING {
+                    config.text(&format!(",\"{tool}\":\"ask\""));
+                }
+                config.text("},");
+            }
         }
     }
     if parts.asks.is_some() {

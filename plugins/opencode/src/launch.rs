@@ -10,6 +10,25 @@ use aod_plugin_sdk::{
 use crate::config::{Parts, config};
 use crate::{ASK, EFFORT, GEMINI_KEY, IMAGES, Opencode, PERMISSION_MODE, WITHOUT_PLUGINS};
 
+/// The CLI's own tools, by the names that its permissions have: `edit` is for all that write files,
+/// and `external_directory` for files outside of the workspace.
+const OWN: &[&str] = &[
+    "bash",
+    "edit",
+    "external_directory",
+    "glob",
+    "grep",
+    "list",
+    "lsp",
+    "question",
+    "read",
+    "skill",
+    "task",
+    "todowrite",
+    "webfetch",
+    "websearch",
+];
+
 /// Tells what the CLI's own lines leave out.
 const EVENTS: &str = include_str!("events.js");
 
@@ -60,7 +79,9 @@ pub(crate) fn launch(context: &Context, prompt: &Prompt) -> Result<Launch, Refus
             value: secret(GEMINI_KEY),
         });
     }
+    let policies = context.own_policies(OWN)?;
     let parts = Parts {
+        policies: policies.as_ref(),
         system_path: &system_path,
         plugin_path: &plugin_path,
         asks: is_spoken_to.then(|| asks(&prompt.settings)),
@@ -107,6 +128,12 @@ fn print(context: &Context, prompt: &Prompt) -> Vec<String> {
         Origin::New => argv.extend(["--title", &context.session_id]),
     }
     argv.into_iter().map(str::to_owned).collect()
+}
+
+/// Whether a tool of its own is to be asked for.
+pub(crate) fn has_questions(context: &Context) -> bool {
+    let policies = context.own_policies(OWN).ok().flatten();
+    policies.is_some_and(|policies| policies.asks())
 }
 
 /// Whether the agent is to ask before it changes anything.

@@ -13,8 +13,8 @@ mod wire;
 use aod_acp::{ConfigOption, Method, Modes, Process, Profile};
 use aod_plugin_sdk::{
     Adapter, AuthHeader, AuthStyle, Capability, Cli, Context, Credential, Description, ForkPoint,
-    InstallStep, Launch, Model, NoOptions, OptionDeclaration, OptionScope, Prompt, Provider,
-    Refusal, ResumeStrategy, Setting, StopMethod, description,
+    InstallStep, Launch, Model, NoOptions, OptionDeclaration, OptionScope, Policy, Prompt,
+    Provider, Refusal, ResumeStrategy, Setting, StopMethod, description,
 };
 
 /// The adapter.
@@ -132,6 +132,7 @@ impl Adapter for Opencode {
                 Capability::Subagents,
                 Capability::Images(IMAGES.iter().map(|&it| it.to_owned()).collect()),
                 Capability::Fork(ForkPoint::End),
+                Capability::ToolPolicies(vec![Policy::Allow, Policy::Ask, Policy::Deny]),
             ],
             ..description("opencode", env!("CARGO_PKG_VERSION"), "opencode")
         })
@@ -152,7 +153,7 @@ impl Modes for Opencode {
 
     /// A CLI that may ask has to be spoken to.
     fn is_spoken_to(context: &Context, settings: &[Setting]) -> bool {
-        context.live || launch::asks(settings)
+        context.live || launch::asks(settings) || launch::has_questions(context)
     }
 
     fn print(context: &Context) -> print::PrintConversation {

@@ -80,6 +80,7 @@ pub mod json;
 pub mod mcp;
 mod out;
 mod plain;
+mod policies;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod title;
@@ -119,4 +120,5 @@ pub use export::Component;
 pub use fragments::{Template, attachment, secret, text};
 pub use out::{Out, dollars_between, tool_call, tool_result, tool_update, usage};
 pub use plain::plain;
+pub use policies::OwnPolicies;
 pub use title::title;

@@ -16,7 +16,9 @@ mod webhooks;
 
 use super::shape::{Field, Need, Pattern, Shape, Text};
 
-pub use self::agents::{CUSTOM_TOOL, MCP_SERVER, MCP_SERVERS, SKILL, SKILLS, TOOLS};
+pub use self::agents::{
+    CUSTOM_TOOL, MCP_SERVER, MCP_SERVERS, PERMISSIONS, SKILL, SKILLS, TOOL_PERMISSIONS, TOOLS,
+};
 pub use self::limits::LIMITS;
 pub use self::packages::PACKAGES;
 pub use self::prompts::PROMPT;

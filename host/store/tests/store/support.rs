@@ -163,6 +163,7 @@ pub fn agent() -> Agent {
         environment_id: None,
         skills: vec![],
         tools: Vec::new(),
+        permissions: None,
         mcp_servers: vec![],
         metadata: IndexMap::new(),
         settings: IndexMap::new(),

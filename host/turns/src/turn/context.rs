@@ -16,6 +16,7 @@ use uuid::Uuid;
 use super::attachments::blocks;
 use super::fold::TurnLimits;
 use crate::paths::SessionPaths;
+use crate::permissions;
 use crate::secrets;
 
 /// What the log's `Begin` keeps of a turn, so that a host that starts anew can tell a new adapter
@@ -218,7 +219,11 @@ pub(crate) fn context(session: &SessionRecord, begin: &BeginRecord, paths: Paths
         options: begin.options.clone(),
         live: begin.live || begin.is_spoken_to,
         workspace_config: workspace_config(session),
-        tool_policies: Vec::new(),
+        tool_policies: agent
+            .permissions
+            .as_ref()
+            .map(permissions::tool_policies)
+            .unwrap_or_default(),
     }
 }
 

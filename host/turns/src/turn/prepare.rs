@@ -28,6 +28,7 @@ use crate::hex::hex;
 use crate::journal::Journal;
 use crate::network::{Bound, Brokered, SandboxNetwork, bind, broker, policy_of};
 use crate::packages::{Layer, PackageSet};
+use crate::permissions::unkept_permission;
 use crate::provision::{
     self, Cancelled, Installation, Output, ProvisionError, Readers, Setup, Stage, StageError,
     Stages, program,
@@ -438,6 +439,16 @@ impl Task<'_> {
             false => Brokered::default(),
         };
         let agent = &self.session.agent;
+        // The runtime was not compiled yet when the agent was made, or is another one by now.
+        if let Some(permissions) = &agent.permissions
+            && let Some(unkept) = unkept_permission(description, permissions)
+        {
+            return Err(ProvisionError::Failed(format!(
+                "this runtime's CLI cannot be told to {} its own tools, as the agent's \
+                 `permissions` want it",
+                unkept.word()
+            )));
+        }
         let is_guarded = |server: &McpServer| server.permissions.is_some();
         let wants_tools = !agent.tools.is_empty() || agent.mcp_servers.iter().any(is_guarded);
         if wants_tools && egress.shares_host {

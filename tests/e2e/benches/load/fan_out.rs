@@ -2,9 +2,9 @@
 
 use std::time::Instant;
 
-use aod_e2e::{DEADLINE, Gate, Process, Session, Stream, check_ids};
+use aod_e2e::{DEADLINE, Gate, Session, Stream, check_ids};
 
-use crate::{row, server};
+use crate::{processor_time, row, server};
 
 /// What the session writes while all listen.
 const BYTES: usize = 1_000_000;
@@ -61,14 +61,4 @@ async fn whole(session: &Session) -> usize {
     let mut stream = session.stream().await;
     let first = stream.next().await.unwrap();
     read(stream, first).await
-}
-
-/// Seconds of processor time that a process has used so far.
-fn processor_time(process: Process) -> f64 {
-    let stat = std::fs::read_to_string(format!("/proc/{}/stat", process.pid)).unwrap();
-    let fields: Vec<_> = stat[stat.rfind(')').unwrap() + 1..]
-        .split_whitespace()
-        .collect();
-    let ticks = |at: usize| fields[at].parse::<f64>().unwrap();
-    (ticks(11) + ticks(12)) / rustix::param::clock_ticks_per_second() as f64
 }

@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::{row, server};
 
 /// Sessions that are created at a time.
-const AT_A_TIME: usize = 8;
+pub(crate) const AT_A_TIME: usize = 8;
 
 pub(crate) async fn measure(count: usize) {
     let server = server().await;
@@ -64,7 +64,7 @@ pub(crate) async fn measure(count: usize) {
 }
 
 /// Resident memory that is the process's own. Its maps are closed to others, its counts are not.
-fn private_kib(process: Process) -> u64 {
+pub(crate) fn private_kib(process: Process) -> u64 {
     let text = std::fs::read_to_string(format!("/proc/{}/statm", process.pid)).unwrap();
     let pages: Vec<u64> = text
         .split(' ')

@@ -11,15 +11,19 @@
     reason = "figures for people have few digits"
 )]
 
+mod at_rest;
+mod deltas;
+mod dialogue;
 mod fan_out;
 mod first_output;
 mod idle;
+mod latency;
 mod replay;
 mod warm;
 
 use std::time::Duration;
 
-use aod_e2e::{Runtimes, Server, ServerOptions};
+use aod_e2e::{Process, Runtimes, Server, ServerOptions};
 
 #[tokio::main]
 async fn main() {
@@ -35,6 +39,15 @@ async fn main() {
     }
     if wanted("warm") {
         warm::measure().await;
+    }
+    if wanted("deltas") {
+        deltas::measure().await;
+    }
+    if wanted("latency") {
+        latency::measure(500).await;
+    }
+    if wanted("at-rest") {
+        at_rest::measure(100).await;
     }
     if wanted("replay") {
         replay::measure(amount("AOD_BENCH_MIB", 1024)).await;
@@ -72,6 +85,16 @@ fn median(mut times: Vec<Duration>) -> Duration {
 
 fn milliseconds(time: Duration) -> String {
     format!("{:.1} ms", time.as_secs_f64() * 1000.0)
+}
+
+/// Seconds of processor time that a process has used so far.
+fn processor_time(process: Process) -> f64 {
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", process.pid)).unwrap();
+    let fields: Vec<_> = stat[stat.rfind(')').unwrap() + 1..]
+        .split_whitespace()
+        .collect();
+    let ticks = |at: usize| fields[at].parse::<f64>().unwrap();
+    (ticks(11) + ticks(12)) / rustix::param::clock_ticks_per_second() as f64
 }
 
 /// Thousands of connections need as many descriptors, here and in the server.

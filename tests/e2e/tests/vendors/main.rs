@@ -33,6 +33,7 @@ mod forms;
 mod lab;
 mod limits;
 mod live;
+mod permissions;
 mod stops;
 mod tools;
 mod turns;

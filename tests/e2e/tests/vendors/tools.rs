@@ -16,7 +16,7 @@ each_vendor!(
 const PATIENCE: Duration = Duration::from_secs(180);
 
 /// The event of this type, once it is told.
-async fn event(session: &Session, kind: &str) -> Value {
+pub(crate) async fn event(session: &Session, kind: &str) -> Value {
     eventually(&format!("{kind} is told"), PATIENCE, async || {
         let path = format!("/sessions/{}/events?limit=200", session.id);
         let page = session.client.get(&path).await.expect(200);

@@ -26,6 +26,9 @@ pub const MCP_SERVERS: Shape = Shape::List {
     }),
 };
 
+/// Which of the CLI's own tools may be called.
+pub const PERMISSIONS: Shape = Shape::Object(&TOOL_PERMISSIONS);
+
 /// Tools that whoever follows a turn answers, told apart by their names.
 pub const TOOLS: Shape = Shape::List {
     items: &Shape::Object(&CUSTOM_TOOL),
@@ -104,10 +107,11 @@ static TOOL_DEFAULT: Object = Object {
     ],
 };
 
-static TOOL_PERMISSIONS: Object = Object {
+/// Which tools may be called.
+pub static TOOL_PERMISSIONS: Object = Object {
     name: "ToolPermissions",
-    doc: "Which tools of an MCP server may be called: `allow`, `ask`, where a `permission.request` \
-          comes first, or `deny`.",
+    doc: "Which tools may be called, of an MCP server or of the CLI itself: `allow`, `ask`, where a \
+          `permission.request` comes first, or `deny`.",
     example: r#"{"default": "ask", "tools": {"search": "allow", "delete": "deny"}}"#,
     disjoint: None,
     fields: &[

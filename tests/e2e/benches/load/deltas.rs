@@ -1,0 +1,103 @@
+//! An answer of many pieces, as fast as the CLI prints them, with one subscriber: through the
+//! server, against the same CLI spoken to through a pipe.
+
+use std::time::{Duration, Instant};
+
+use aod_e2e::{Runtimes, Server, ServerOptions, Session, cli_if_installed};
+use aod_standin::{Options, Standin};
+use futures::StreamExt as _;
+
+use crate::dialogue::{DIALOGUES, Dialogue, Pipe, begin};
+use crate::{median, processor_time, row};
+
+const DELTAS: usize = 10_000;
+const ROUNDS: usize = 5;
+
+pub(crate) async fn measure() {
+    for dialogue in DIALOGUES {
+        match cli_if_installed(dialogue.runtime) {
+            Some(cli) => compare(dialogue, &cli).await,
+            None => eprintln!("{} is not installed: no row for it", dialogue.runtime),
+        }
+    }
+}
+
+async fn compare(dialogue: &Dialogue, cli: &std::path::Path) {
+    let model = Standin::start(Options::default()).await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let mut pipe = Pipe::start(dialogue, cli, &model, folder.path());
+    (dialogue.open)(&mut pipe);
+    let options = ServerOptions::new(Runtimes::vendor(dialogue.runtime));
+    let server = Server::start(options.set("AOD_LIVE__IDLE", "600s")).await;
+    let (session, mut last) = begin(&server, dialogue, &model).await;
+    let (mut through, mut bare, mut spent) = (Vec::new(), Vec::new(), Vec::new());
+    for _ in 0..ROUNDS {
+        bare.push(tokio::task::block_in_place(|| {
+            bare_turn(&mut pipe, dialogue)
+        }));
+        let before = processor_time(server.process());
+        let took;
+        (took, last) = turn(&session, last).await;
+        through.push(took);
+        spent.push(Duration::from_secs_f64(
+            processor_time(server.process()) - before,
+        ));
+    }
+    let rate = |took: Duration| DELTAS as f64 / took.as_secs_f64();
+    let (through, bare) = (rate(median(through)), rate(median(bare)));
+    row(
+        &format!("{DELTAS} deltas of `{}`, one subscriber", dialogue.runtime),
+        &format!("{through:.0} a second"),
+        &format!("the CLI itself, {bare:.0} a second"),
+        &format!("{:.2}", through / bare),
+        "≥ 0.8",
+    );
+    row(
+        "the same: the host's processor time",
+        &format!("{:.2} s", median(spent).as_secs_f64()),
+        "–",
+        "",
+        "≤ 0.2 s",
+    );
+}
+
+fn prompt() -> String {
+    format!("[[words {DELTAS}]]")
+}
+
+/// Asks the CLI itself, and returns how long it took from the first delta to the last.
+fn bare_turn(pipe: &mut Pipe, dialogue: &Dialogue) -> Duration {
+    let is_delta = |line: &str| line.contains("text_delta");
+    let (first, last) = pipe.ask(dialogue, &prompt(), is_delta);
+    last - first
+}
+
+/// Asks, and returns how long it took from the first delta to the last, and the last event's id.
+async fn turn(session: &Session, after: u64) -> (Duration, u64) {
+    session.prompt(&prompt()).await;
+    let client = &session.client;
+    let path = format!("/sessions/{}/events?after={after}", session.id);
+    let request = client.request(reqwest::Method::GET, &path);
+    let request = request.header("accept", "text/event-stream");
+    let mut body = request.send().await.unwrap().bytes_stream();
+    let (mut rest, mut id, mut deltas) = (Vec::new(), after, 0);
+    let mut times: Option<(Instant, Instant)> = None;
+    while let Some(chunk) = body.next().await {
+        rest.extend_from_slice(&chunk.unwrap());
+        while let Some(end) = memchr::memmem::find(&rest, b"\n\n") {
+            let frame: Vec<u8> = rest.drain(..end + 2).collect();
+            let frame = String::from_utf8(frame).unwrap();
+            if let Some(number) = frame.lines().find_map(|line| line.strip_prefix("id: ")) {
+                id = number.parse().unwrap();
+            }
+            if frame.contains("\"message.delta\"") {
+                let now = Instant::now();
+                times = Some((times.map_or(now, |(first, _)| first), now));
+                deltas += 1;
+            }
+        }
+    }
+    assert!(deltas >= DELTAS, "{deltas}");
+    let (first, last) = times.expect("there were deltas");
+    (last - first, id)
+}

@@ -1,0 +1,153 @@
+//! CLIs that can be spoken to: through a pipe, by hand, and as the runtime of a session.
+
+use std::io::{BufRead as _, BufReader, Lines, Write as _};
+use std::path::Path;
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::time::Instant;
+
+use aod_e2e::{MODEL_HOST, Server, Session};
+use aod_standin::Standin;
+use serde_json::json;
+
+/// A CLI that can be spoken to.
+pub(crate) struct Dialogue {
+    pub(crate) runtime: &'static str,
+    model: &'static str,
+    /// The variable of its key.
+    key: &'static str,
+    /// The variable of its model's address.
+    endpoint: &'static str,
+    /// Its arguments, and what must be in its environment besides.
+    args: &'static [&'static str],
+    env: &'static [(&'static str, &'static str)],
+    /// What is said before the first prompt; what it needs to remember is `Pipe::session`.
+    pub(crate) open: fn(&mut Pipe),
+    /// The line that asks.
+    ask: fn(&Pipe, &str) -> String,
+    /// Whether a line is the last one of a turn.
+    is_over: fn(&str) -> bool,
+}
+
+pub(crate) const DIALOGUES: &[Dialogue] = &[Dialogue {
+    runtime: "claude",
+    model: "anthropic/claude-sonnet-4-6",
+    key: "ANTHROPIC_API_KEY",
+    endpoint: "ANTHROPIC_BASE_URL",
+    args: &[
+        "--print",
+        "--input-format",
+        "stream-json",
+        "--output-format",
+        "stream-json",
+        "--verbose",
+        "--include-partial-messages",
+        "--dangerously-skip-permissions",
+        "--model",
+        "claude-sonnet-4-6",
+    ],
+    env: &[
+        ("IS_SANDBOX", "1"),
+        ("CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", "1"),
+        ("CLAUDE_CODE_EMIT_SESSION_STATE_EVENTS", "1"),
+        ("DISABLE_AUTOUPDATER", "1"),
+    ],
+    open: |_| {},
+    ask: |_, text| {
+        let message = json!({"role": "user", "content": text});
+        json!({"type": "user", "message": message, "parent_tool_use_id": null, "session_id": ""})
+            .to_string()
+    },
+    is_over: |line| line.contains("session_state_changed") && line.contains("\"idle\""),
+}];
+
+/// Starts a session and waits for its first turn's end. Returns the last event's id, too.
+pub(crate) async fn begin(server: &Server, dialogue: &Dialogue, model: &Standin) -> (Session, u64) {
+    let client = server.client();
+    let agent = json!({"name": "a", "runtime": dialogue.runtime, "model": dialogue.model});
+    let agent = client.create_agent(&agent).await;
+    let variables = json!({dialogue.key: "sk-bench", dialogue.endpoint: model.url_at(MODEL_HOST)});
+    let environment = json!({"name": "e", "env_vars": variables});
+    let environment = client.create_environment(&environment).await;
+    let body = json!({"agent_id": agent, "environment_id": environment, "prompt": "hello"});
+    let session = client.create_session(&body).await;
+    let ended = session.ended().await.completed();
+    let last = ended.last().id().unwrap();
+    (session, last)
+}
+
+/// A CLI on a pipe.
+pub(crate) struct Pipe {
+    child: Child,
+    stdin: ChildStdin,
+    lines: Lines<BufReader<ChildStdout>>,
+    /// What the opening has found out.
+    #[allow(dead_code, reason = "for CLIs whose session has a name")]
+    session: String,
+}
+
+impl Pipe {
+    pub(crate) fn start(dialogue: &Dialogue, cli: &Path, model: &Standin, folder: &Path) -> Self {
+        let (home, workspace) = (folder.join("home"), folder.join("workspace"));
+        for folder in [&home, &workspace] {
+            std::fs::create_dir_all(folder).unwrap();
+        }
+        let mut child = Command::new(cli)
+            .args(dialogue.args)
+            .env_clear()
+            .envs(dialogue.env.iter().copied())
+            .env("PATH", std::env::var_os("PATH").unwrap())
+            .env("HOME", home)
+            .env(dialogue.key, "sk-bench")
+            .env(dialogue.endpoint, model.url())
+            .current_dir(workspace)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let stdin = child.stdin.take().unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        Self {
+            child,
+            stdin,
+            lines,
+            session: String::new(),
+        }
+    }
+
+    fn write(&mut self, line: &str) {
+        self.stdin
+            .write_all(format!("{line}\n").as_bytes())
+            .unwrap();
+    }
+
+    /// Asks, and returns when the first line came that is `wanted`, and when the last.
+    pub(crate) fn ask(
+        &mut self,
+        dialogue: &Dialogue,
+        prompt: &str,
+        wanted: impl Fn(&str) -> bool,
+    ) -> (Instant, Instant) {
+        let line = (dialogue.ask)(self, prompt);
+        self.write(&line);
+        let mut seen = None;
+        for line in self.lines.by_ref().map(Result::unwrap) {
+            if wanted(&line) {
+                let now = Instant::now();
+                seen = Some((seen.map_or(now, |(first, _)| first), now));
+            }
+            if (dialogue.is_over)(&line) {
+                return seen.expect("the answer has what was waited for");
+            }
+        }
+        panic!("the CLI has ended");
+    }
+}
+
+impl Drop for Pipe {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
