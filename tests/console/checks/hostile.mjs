@@ -69,7 +69,8 @@ export const checks = {
     const id = await session("raw", `sleep 1; ${says({ demo: "tool", id: "t", name: "shell", input: { command: "cat big" } })}printf '{"demo":"tool-result","id":"t","code":1,"output":"'; head -c 5000000 /dev/zero | tr '\\0' x; printf '"}\\n'; sleep 1`);
     const page = await lab.page(`/s/${id}`);
     await page.waitForSelector(".tool.failed .output");
-    const [usual, slowest] = await page.evaluate(async () => {
+    const work = await processorTime(page);
+    const [usual, slowest, keys] = await page.evaluate(async () => {
       const field = document.querySelector(".composer textarea");
       field.focus();
       const all = [];
@@ -81,14 +82,15 @@ export const checks = {
         all.push(performance.now() - begun);
       }
       all.sort((a, b) => a - b);
-      return [all[Math.floor(all.length / 2)], all.at(-1)];
+      return [all[Math.floor(all.length / 2)], all.at(-1), all.length];
     });
+    const cost = ((await work()) * 1000) / keys;
     const count = await elements(page);
     assert.ok(count < 2000, `${count} elements`);
-    // Others may be using the machine; the page's own work is the same for each key.
-    assert.ok(usual < 100, `a key took ${usual} ms`);
+    // Others may be using the machine; the page's own work for a key is the same.
+    assert.ok(cost < 100, `a key takes ${cost} ms of work`);
     await lab.close(page);
-    return `a key ${Math.round(usual)} ms, slowest ${Math.round(slowest)} ms, ${count} elements`;
+    return `a key ${Math.round(usual)} ms (${cost.toFixed(1)} ms of work), slowest ${Math.round(slowest)} ms, ${count} elements`;
   },
 
   async "100,000 events begin at their end and scroll smoothly"(lab) {
@@ -102,19 +104,15 @@ export const checks = {
     await page.waitForSelector(".session-row");
     let bytes = 0;
     page.on("response", async (reply) => { bytes += Number((await reply.allHeaders())["content-length"] ?? 0); });
-    // Others may be using the machine: it is the quickest of a few that tells what the page takes.
-    let opened = Infinity;
-    for (let n = 0; n < 5 && opened >= 1500; n++) {
-      await page.evaluate(() => (location.hash = "/runtimes"));
-      await page.waitForSelector("h1:has-text('Runtimes')");
-      bytes = 0;
-      const begun = Date.now();
-      await page.evaluate((hash) => (location.hash = hash), `/s/${id}`);
-      await page.waitForSelector(".message:has-text('Message 33999')");
-      opened = Math.min(opened, Date.now() - begun);
-    }
-    assert.ok(opened < 1500, `at the end after ${opened} ms`);
+    // Others may be using the machine, so that it is the page's own work that is held to the bar.
+    const opening = await processorTime(page);
+    const begun = Date.now();
+    await page.evaluate((hash) => (location.hash = hash), `/s/${id}`);
+    await page.waitForSelector(".message:has-text('Message 33999')");
+    const opened = Date.now() - begun;
     await page.waitForSelector(".end-line");
+    const toOpen = (await opening()) * 1000;
+    assert.ok(toOpen < 1500, `at the end after ${toOpen} ms of work`);
     const work = await processorTime(page);
     // Upwards through what is loaded page by page.
     const { fps, worst, rows } = await page.evaluate(async () => {
@@ -140,6 +138,6 @@ export const checks = {
     await page.click(".to-end");
     await page.waitForSelector(".message:has-text('Message 33999')");
     await lab.close(page);
-    return `open after ${opened} ms, ${Math.round(bytes / 1000)} kB, ${Math.round(fps)} frames a second, ${cost.toFixed(1)} ms of work each, p99 ${Math.round(worst)} ms, ${rows} rows, ${count} elements`;
+    return `open after ${opened} ms (${Math.round(toOpen)} ms of work), ${Math.round(bytes / 1000)} kB, ${Math.round(fps)} frames a second, ${cost.toFixed(1)} ms of work each, p99 ${Math.round(worst)} ms, ${rows} rows, ${count} elements`;
   },
 };
