@@ -6,7 +6,7 @@ use serde_json::Value;
 use crate::server;
 
 /// The contract's routes.
-const ROUTES: [(&str, &str); 37] = [
+const ROUTES: [(&str, &str); 40] = [
     ("get", "/health"),
     ("get", "/health/live"),
     ("get", "/health/ready"),
