@@ -6,7 +6,7 @@
 
 import { createHash } from "node:crypto";
 import { mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
-import { dirname, join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { brotliCompressSync, brotliDecompressSync, constants, gunzipSync, gzipSync } from "node:zlib";
 import { build } from "esbuild";
@@ -58,15 +58,36 @@ async function bundle() {
   };
   const manifestPath = put("manifest.webmanifest", JSON.stringify(manifest));
   const worker = put("worker.js", await one("worker.ts"));
-  const main = put("main.js", await one("main.tsx", { define: { WORKER: JSON.stringify(`/${worker}`) } }));
+  // What the page is made of: its script, what that imports at once, and what it imports when it is
+  // looked at. Their names have hashes of their own, by which they name one another.
+  const { outputFiles, metafile } = await build({
+    ...options,
+    format: "esm",
+    splitting: true,
+    metafile: true,
+    outdir: join(HERE, "assets"),
+    entryNames: "[name].[hash]",
+    chunkNames: "part.[hash]",
+    entryPoints: [join("src", "main.tsx")],
+    define: { WORKER: JSON.stringify(`/${worker}`) },
+  });
+  for (const { path, contents } of outputFiles) files.set(`assets/${basename(path)}`, Buffer.from(contents));
+  const outputs = Object.entries(metafile.outputs);
+  const main = outputs.find(([, it]) => it.entryPoint === "src/main.tsx")[0];
+  const atOnce = new Set([main]);
+  for (const name of atOnce) {
+    for (const it of metafile.outputs[name].imports) if (it.kind === "import-statement") atOnce.add(it.path);
+  }
+  const preloads = [...atOnce].filter((it) => it !== main);
   const style = put("main.css", await one("styles/main.css"));
   const page = (await readFile(join(HERE, "src/index.html"), "utf8"))
     .replace("ICON", `/${icon}`)
     .replace("MANIFEST", `/${manifestPath}`)
     .replace("STYLE", `/${style}`)
+    .replace("PRELOADS\n", preloads.map((it) => `<link rel="modulepreload" href="/${it}">\n`).join(""))
     .replace("MAIN", `/${main}`);
   files.set("index.html", Buffer.from(page));
-  return { files, first: ["index.html", icon, manifestPath, main, style] };
+  return { files, first: ["index.html", icon, manifestPath, style, ...atOnce] };
 }
 
 const gzip = (bytes) => gzipSync(bytes, { level: 9 });

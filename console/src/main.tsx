@@ -9,7 +9,7 @@ import { asking, followSessions, forgetSessions } from "./lib/sessions";
 import { takeSlot } from "./lib/sse";
 import { forgetDrafts, readRuntimes } from "./log/composer";
 import { Palette, initKeys, keysShown, paletteShown, KeyList } from "./ui/keys";
-import { announced, toasts } from "./ui/basics";
+import { Menu, announced, toasts } from "./ui/basics";
 import { Icon } from "./ui/icons";
 import { theme, cycleTheme } from "./ui/theme";
 import { Login, Logo } from "./pages/login";
@@ -19,9 +19,14 @@ import { SessionsPage } from "./pages/sessions";
 import { AgentsPage, EnvironmentsPage } from "./pages/templates";
 import { CredentialsPage } from "./pages/credentials";
 import { RuntimesPage } from "./pages/runtimes";
-import { WebhooksPage } from "./pages/webhooks";
-import { ServerPage } from "./pages/server";
+import { Later } from "./ui/later";
 import { titleOf } from "./ui/basics";
+
+const rare = () => import("./pages/rare");
+const WebhooksPage = Later(rare, (it) => it.WebhooksPage);
+const ServerPage = Later(rare, (it) => it.ServerPage);
+const UsersPage = Later(rare, (it) => it.UsersPage);
+const ReferencePage = Later(rare, (it) => it.ReferencePage);
 
 const PAGES: [string, string][] = [
   ["sessions", "Sessions"], ["agents", "Agents"], ["environments", "Environments"], ["credentials", "Credentials"],
@@ -40,6 +45,8 @@ function Page() {
     case "runtimes": return <RuntimesPage name={rest[0]} />;
     case "webhooks": return <WebhooksPage id={rest[0]} />;
     case "server": return <ServerPage />;
+    case "users": return <UsersPage />;
+    case "api": return <ReferencePage />;
     default: return <main class="page"><h1>Nothing here</h1><p>There is no page <code>{page}</code>. <a href="#/sessions">Go to the sessions</a>.</p></main>;
   }
 }
@@ -47,7 +54,7 @@ function Page() {
 function Nav() {
   const page = route.value.page;
   const asks = asking().length;
-  const at = page === "s" || page === "new" ? "sessions" : page;
+  const at = page === "s" || page === "new" ? "sessions" : page === "users" || page === "api" ? "server" : page;
   return (
     <header class="top">
       <button type="button" class="skip" onClick={() => {
@@ -56,7 +63,13 @@ function Nav() {
         main?.focus();
       }}>Skip to the content</button>
       <a class="brand" href="#/sessions" aria-label="aod, sessions"><Logo /><span class="wide-only">aod</span></a>
-      <nav class="pages" aria-label="Pages">
+      <nav class="narrow-only" aria-label="Pages">
+        <Menu label={`Pages: ${PAGES.find(([name]) => name === at)?.[1] ?? page}`} icon="menu">
+          {(close) => PAGES.map(([name, label]) => <a key={name} class="button" href={`#/${name}`} aria-current={at === name ? "page" : undefined} onClick={close}>{label}{name === "sessions" && asks > 0 ? <span class="badge asks" aria-label={`${asks} need you`}>{asks}</span> : null}</a>)}
+        </Menu>
+        {asks > 0 ? <a class="button quiet" href="#/sessions" aria-label={`${asks} need you`}><span class="badge asks">{asks}</span></a> : null}
+      </nav>
+      <nav class="pages wide-only" aria-label="Pages">
         {PAGES.map(([name, label]) => (
           <a key={name} href={`#/${name}`} aria-current={at === name ? "page" : undefined}>
             {label}{name === "sessions" && asks > 0 ? <span class="badge asks" aria-label={`${asks} need you`}>{asks}</span> : null}

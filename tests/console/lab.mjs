@@ -15,7 +15,7 @@ export const MODEL = process.env.AOD_TEST_MODEL;
 export const MODEL_INSIDE = process.env.AOD_TEST_MODEL_INSIDE;
 
 /** Milliseconds that something may take on a busy machine. */
-export const DEADLINE = 60_000;
+export const DEADLINE = 120_000;
 
 const answers = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
 /** Has the test kill or start the server. */
@@ -55,8 +55,9 @@ export async function agent(runtime) {
   return agents.get(runtime);
 }
 
+/** A session of a runtime, or of the agent that is named besides. */
 export async function session(runtime, prompt, more = {}) {
-  return (await api("POST", "/sessions", { agent_id: await agent(runtime), ...(prompt === null ? {} : { prompt }), ...more })).id;
+  return (await api("POST", "/sessions", { ...(runtime === null ? {} : { agent_id: await agent(runtime) }), ...(prompt === null ? {} : { prompt }), ...more })).id;
 }
 
 export const ended = (id) =>

@@ -93,7 +93,7 @@ export interface Options {
 /** Makes a request and returns its reply, whatever its status. */
 export async function request(method: string, path: string, options: Options = {}): Promise<Response> {
   const headers: Record<string, string> = { accept: "application/json", ...options.headers };
-  if (token.value) headers.authorization = `Bearer ${token.value}`;
+  if (token.value && !headers.authorization) headers.authorization = `Bearer ${token.value}`;
   let body = options.raw;
   if (options.body !== undefined) {
     headers["content-type"] = "application/json";

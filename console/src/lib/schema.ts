@@ -12,14 +12,41 @@ export interface Schema {
   additionalProperties?: Schema | boolean;
   items?: Schema;
   oneOf?: Schema[];
+  anyOf?: Schema[];
+  allOf?: Schema[];
+  examples?: unknown[];
   maxLength?: number;
   minimum?: number;
   maximum?: number;
   writeOnly?: boolean;
 }
 
+export interface Content {
+  schema?: Schema;
+  example?: unknown;
+}
+
+export interface Parameter {
+  name: string;
+  in: string;
+  required?: boolean;
+  description?: string;
+  schema?: Schema;
+}
+
+export interface Operation {
+  operationId?: string;
+  summary?: string;
+  description?: string;
+  tags?: string[];
+  parameters?: Parameter[];
+  requestBody?: { content?: Record<string, Content> };
+  responses?: Record<string, { description?: string; content?: Record<string, Content> }>;
+}
+
 interface Document {
-  paths: Record<string, Record<string, { summary?: string; description?: string; tags?: string[]; responses?: Record<string, unknown> }>>;
+  tags?: { name: string; description?: string }[];
+  paths: Record<string, Record<string, Operation>>;
   components: { schemas: Record<string, Schema> };
 }
 

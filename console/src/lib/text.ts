@@ -84,12 +84,21 @@ class Style {
   }
 }
 
+/** Of each line that is written over, what was written last. */
+function overwritten(text: string): string {
+  if (!text.includes("\r")) return text;
+  return text.split("\n").map((line) => {
+    const end = line.replace(/\r+$/, "");
+    return end.slice(end.lastIndexOf("\r") + 1);
+  }).join("\n");
+}
+
 /** What a terminal would show of an output, in pieces. */
 export function terminal(text: string): Piece[] {
   const out: Piece[] = [];
   const style = new Style();
   // A line that is written over shows what was written last.
-  const lines = text.replace(/\r+\n/g, "\n").replace(/[^\n]*\r(?=[^\n])/g, "");
+  const lines = overwritten(text);
   let last = 0;
   for (const match of lines.matchAll(ESCAPES)) {
     reveal(lines.slice(last, match.index), out, style.classes);

@@ -46,12 +46,14 @@ export interface Session {
   agent_version: number | null;
   environment_version: number | null;
   queue_position?: number;
+  forked_from?: { session_id: string; turn: number };
+  restored_to?: number;
   sizes?: { home: number; workspace: number; log: number; partial: boolean };
 }
 
 export interface PendingQuestion {
   request_id: string;
-  kind: "permission" | "question";
+  kind: "permission" | "question" | "tool";
   title: string;
 }
 
@@ -92,6 +94,8 @@ export interface Turn {
   started_at: string | null;
   ended_at: string | null;
   error: string | null;
+  undone?: boolean;
+  continues?: number;
   result: TurnResult | null;
   usage: Usage;
 }
@@ -168,6 +172,12 @@ export interface Environment {
   [key: string]: unknown;
 }
 
+export interface Checkpoint {
+  turn: number;
+  state: "pending" | "ready" | "failed";
+  error: string | null;
+}
+
 export interface Listing<T> {
   data: T[];
   next?: string;
@@ -209,6 +219,15 @@ export interface PermissionRequest {
   deadline_ms: number;
 }
 
+/** A call of one of the agent's own tools, which waits for its user's answer. */
+export interface ToolRequest {
+  request_id: string;
+  name: string;
+  input: unknown;
+  default: { content: string; is_error?: boolean };
+  deadline_ms: number;
+}
+
 export type EventBody =
   | { type: "session.started"; native_session_id: string }
   | { type: "turn.started"; cause: string; continuity: string }
@@ -229,6 +248,9 @@ export type EventBody =
   | ({ type: "permission.request" } & PermissionRequest)
   | { type: "permission.answer"; request_id: string; answer: string; by_default: boolean }
   | { type: "permission.withdrawn"; request_id: string }
+  | ({ type: "tool.request" } & ToolRequest)
+  | { type: "tool.answer"; request_id: string; content: string; is_error: boolean; by_default: boolean }
+  | { type: "tool.withdrawn"; request_id: string }
   | { type: "turn.input"; input_id: string; state: string; text?: string; reason?: string }
   | ({ type: "turn.result" } & TurnResult)
   | { type: "unparsed"; data: string }

@@ -1,7 +1,7 @@
 // Finding in the conversation: the browser's own search does not see rows that are out of sight.
 
 import { signal } from "@preact/signals";
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { attempt } from "../ui/basics";
 import { Icon } from "../ui/icons";
 import type { Row } from "./fold";
@@ -38,9 +38,10 @@ export function FindBar({ log, list }: { log: SessionLog; list: { current: ListH
   const [at, setAt] = useState(0);
   const field = useRef<HTMLInputElement>(null);
   useEffect(() => field.current?.focus(), []);
-  void log.frame.value;
+  const { root } = log.fold;
   const words = text.toLowerCase();
-  const hits = words.length < 2 ? [] : log.fold.root.rows.filter((row) => textOf(row, log).toLowerCase().includes(words));
+  const rows = root.changed.value;
+  const hits = useMemo(() => (words.length < 2 ? [] : root.rows.filter((row) => textOf(row, log).toLowerCase().includes(words))), [words, root, rows]);
   const show = (n: number) => {
     if (hits.length === 0) return;
     const next = ((n % hits.length) + hits.length) % hits.length;

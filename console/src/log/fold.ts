@@ -1,7 +1,7 @@
 // The rows of a conversation, made from its events one by one. Rows are changed in place and told
 // of once a frame, so that a piece of text costs the row that it belongs to and nothing else.
 
-import { type Signal, signal } from "@preact/signals";
+import { type Signal, batch, signal } from "@preact/signals";
 import type { Diff, Event, Part, PermissionRequest, ToolCall } from "../lib/types";
 
 interface Base {
@@ -41,12 +41,19 @@ export interface ToolRow extends Base {
   /** What happened inside of it: a subagent's rows. */
   inner: Scope | null;
 }
-export interface GroupRow extends Base { kind: "group"; tools: ToolRow[] }
+export interface GroupRow extends Base {
+  kind: "group";
+  tools: ToolRow[];
+  /** How often each tool was called. */
+  names: Map<string, number>;
+}
 export interface FileRow extends Base { kind: "file"; path: string; change: string; from: string | null; diff: string | null }
 export interface NoticeRow extends Base { kind: "notice"; level: "info" | "warning" | "error"; items: { text: string; code?: string; count: number }[]; count: number }
 export interface AskRow extends Base {
   kind: "ask";
   request: PermissionRequest;
+  /** Whether it is a call of one of the agent's own tools, answered by a text of any kind. */
+  isTool: boolean;
   state: "open" | "answered" | "default" | "withdrawn";
   answer: string | null;
 }
@@ -88,6 +95,8 @@ const NOTHING: Omit<ToolRow, "key" | "turn" | "at" | "changed" | "callId"> = {
 
 /** What pages keep of an output that comes in pieces. */
 const OUTPUT = 256 * 1024;
+/** What pages keep of a text that came whole: its event can be read by its id. */
+const TEXT = 200_000;
 
 export class Fold {
   readonly root = new Scope(0);
@@ -97,13 +106,18 @@ export class Fold {
   readonly inputs = new Map<string, InputRow>();
   /** Answers whose question is in a page that is not there yet. */
   readonly answers = new Map<string, Event>();
-  todo: TodoItem[] | null = null;
+  /** The turns that have begun here. */
+  readonly begun = new Set<number>();
+  readonly todo = signal<TodoItem[] | null>(null);
+  /** Edits that were told, each once, in their order, and how many are known. */
+  edits: Diff[] = [];
+  readonly changedFiles = new Set<string>();
+  readonly changes = { changed: signal(0) };
+  /** Rises when a question is asked or answered. */
+  readonly questions = { changed: signal(0) };
   /** Rows and lists that have changed since the last frame. */
   readonly #dirty = new Set<{ changed: Signal<number> }>();
   #scheduled = false;
-  /** Called after each frame that changed something. */
-  onFlush: (() => void) | null = null;
-
   touch(what: { changed: Signal<number> }): void {
     this.#dirty.add(what);
     if (this.#scheduled) return;
@@ -113,8 +127,9 @@ export class Fold {
       this.#scheduled = false;
       const all = [...this.#dirty];
       this.#dirty.clear();
-      for (const it of all) it.changed.value++;
-      this.onFlush?.();
+      batch(() => {
+        for (const it of all) it.changed.value++;
+      });
     };
     // Pages that nobody looks at have no frames.
     if (document.hidden) setTimeout(flush, 250);
@@ -179,6 +194,7 @@ export class Fold {
           kind: "turn", number: event.turn ?? 0, cause: event.cause, continuity: event.continuity,
         };
         scope.push(row);
+        this.begun.add(row.number);
         this.touch(scope);
         break;
       }
@@ -194,10 +210,10 @@ export class Fold {
       case "message":
       case "reasoning": {
         const row = this.#text(event, event.type === "message" ? "text" : "thought", event.ordinal);
-        row.text = event.text;
+        row.text = short(event.text);
         row.done = true;
         row.until = Date.parse(event.at);
-        row.whole = event.truncated ? event.id : null;
+        row.whole = event.truncated || row.text !== event.text ? event.id : null;
         if (event.type === "message") {
           row.role = event.role;
           row.parts = event.parts ?? [];
@@ -244,12 +260,12 @@ export class Fold {
       }
       case "tool.result": {
         const row = this.#call(event, event.call_id);
-        row.output = event.output;
+        row.output = short(event.output);
         row.parts = event.parts ?? [];
-        row.diffs.push(...row.parts.flatMap((part) => (part.diff ? [part.diff] : [])));
+        for (const part of row.parts) if (part.diff) this.#edited(row, part.diff);
         row.state = event.is_error ? "failed" : "done";
         row.until = Date.parse(event.at);
-        row.whole = event.truncated ? event.id : null;
+        row.whole = event.truncated || row.output !== event.output ? event.id : null;
         this.touch(row);
         if (!event.is_error) this.#group(scope, row);
         break;
@@ -257,11 +273,14 @@ export class Fold {
       case "file.change": {
         const row = event.call_id === undefined ? undefined : this.calls.get(event.call_id);
         if (row) {
-          if (event.diff && !row.diffs.some((it) => it.path === event.path)) row.diffs.push({ path: event.path, unified: event.diff });
+          if (event.diff && !row.diffs.some((it) => it.path === event.path)) this.#edited(row, { path: event.path, unified: event.diff });
           row.changes.push({ path: event.path, kind: event.kind, from: event.moved_from });
+          this.#changed(event.path);
           this.touch(row);
           break;
         }
+        if (event.diff) this.#edited(null, { path: event.path, unified: event.diff });
+        this.#changed(event.path);
         scope.push({
           ...this.#base(event, `f:${event.id}`),
           kind: "file", path: event.path, change: event.kind, from: event.moved_from ?? null, diff: event.diff ?? null,
@@ -270,7 +289,7 @@ export class Fold {
         break;
       }
       case "todo":
-        if (event.inside === undefined) this.todo = event.items;
+        if (event.inside === undefined) this.todo.value = event.items;
         break;
       case "notice":
         this.#notice(event, scope, event.level, event.text, event.code);
@@ -300,18 +319,26 @@ export class Fold {
         this.touch(scope);
         break;
       }
-      case "permission.request": {
-        const row: AskRow = { ...this.#base(event, `q:${event.request_id}`), kind: "ask", request: event, state: "open", answer: null };
+      case "permission.request":
+      case "tool.request": {
+        const isTool = event.type === "tool.request";
+        const request: PermissionRequest = isTool
+          ? { request_id: event.request_id, kind: "question", title: event.name, detail: event.input, choices: [], editable: false, default: event.default.content, deadline_ms: event.deadline_ms }
+          : event;
+        const row: AskRow = { ...this.#base(event, `q:${event.request_id}`), kind: "ask", request, isTool, state: "open", answer: null };
         const early = this.answers.get(event.request_id);
         this.asks.set(event.request_id, row);
         // A question stands where all see it, whoever asks.
         this.root.push(row);
         if (early) this.#answered(row, early);
         this.touch(this.root);
+        this.touch(this.questions);
         break;
       }
       case "permission.answer":
-      case "permission.withdrawn": {
+      case "permission.withdrawn":
+      case "tool.answer":
+      case "tool.withdrawn": {
         const row = this.asks.get(event.request_id);
         if (row) this.#answered(row, event);
         else this.answers.set(event.request_id, event);
@@ -387,17 +414,30 @@ export class Fold {
       if (row.turn !== null && row.turn <= turn && row.state === "open") {
         row.state = "withdrawn";
         this.touch(row);
+        this.touch(this.questions);
       }
     }
   }
 
+  #edited(row: ToolRow | null, diff: Diff): void {
+    row?.diffs.push(diff);
+    this.edits.push(diff);
+    this.#changed(diff.path);
+  }
+
+  #changed(path: string): void {
+    this.changedFiles.add(path);
+    this.touch(this.changes);
+  }
+
   #answered(row: AskRow, event: Event): void {
-    if (event.type === "permission.withdrawn") row.state = "withdrawn";
-    else if (event.type === "permission.answer") {
+    if (event.type === "permission.withdrawn" || event.type === "tool.withdrawn") row.state = "withdrawn";
+    else if (event.type === "permission.answer" || event.type === "tool.answer") {
       row.state = event.by_default ? "default" : "answered";
-      row.answer = event.answer;
+      row.answer = event.type === "tool.answer" ? event.content : event.answer;
     }
     this.touch(row);
+    this.touch(this.questions);
   }
 
   #notice(event: Event, scope: Scope, level: NoticeRow["level"], text: string, code?: string): void {
@@ -429,12 +469,18 @@ export class Fold {
     joined.push(row);
     if (fits(after)) joined.push(after);
     if (joined.length === 1) return;
-    const tools = joined.flatMap((it) => (it.kind === "group" ? it.tools : [it]));
-    const first = tools[0] ?? row;
-    const known = joined.find((it) => it.kind === "group");
-    const group: GroupRow = known ?? { key: `g:${first.key}`, turn: row.turn, at: first.at, changed: signal(0), kind: "group", tools };
-    group.tools = tools;
-    rows.splice(rows.indexOf(joined[0] ?? row), joined.length, group);
+    const first = joined[0] ?? row;
+    // The first group grows in its place: calls that follow one another by thousands are not copied.
+    const group: GroupRow = first.kind === "group" ? first
+      : { key: `g:${first.key}`, turn: row.turn, at: first.at, changed: signal(0), kind: "group", tools: [], names: new Map() };
+    for (const it of first.kind === "group" ? joined.slice(1) : joined) {
+      for (const tool of it.kind === "group" ? it.tools : [it]) {
+        group.tools.push(tool);
+        const name = nameOf(tool);
+        group.names.set(name, (group.names.get(name) ?? 0) + 1);
+      }
+    }
+    rows.splice(first === before ? at - 1 : at, joined.length, group);
     this.touch(group);
     this.touch(scope);
   }
@@ -492,10 +538,25 @@ export class Fold {
       older.root.drop(row);
     }
     for (const [id, event] of older.answers) if (!this.answers.has(id)) this.answers.set(id, event);
-    this.todo ??= older.todo;
+    this.todo.value ??= older.todo.value;
+    for (const turn of older.begun) this.begun.add(turn);
+    this.edits = [...older.edits, ...this.edits];
+    for (const path of older.changedFiles) this.#changed(path);
     this.root.rows = [...older.root.rows, ...this.root.rows];
     this.touch(this.root);
   }
+}
+
+/** How a call's tool is called. */
+export function nameOf(row: ToolRow): string {
+  const call = row.call;
+  if (!call) return "An earlier call";
+  return call.server ? `${call.server}: ${call.name}` : call.name;
+}
+
+/** The beginning of a text: what is longer would be kept, compared and searched for nothing. */
+function short(text: string): string {
+  return text.length > TEXT ? text.slice(0, TEXT) : text;
 }
 
 /** Whether a call that went well may be one of several in a line: not one whose diff or images are

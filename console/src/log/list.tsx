@@ -24,8 +24,9 @@ export interface ListHandle {
 }
 
 export function RowList({ log, head, foot, handle }: { log: SessionLog; head: ComponentChildren; foot: ComponentChildren; handle: { current: ListHandle | null } }) {
-  void log.frame.value;
-  const rows = log.fold.root.rows;
+  const { root } = log.fold;
+  void root.changed.value;
+  const rows = root.rows;
   const scroller = useRef<HTMLDivElement>(null);
   const inner = useRef<HTMLDivElement>(null);
   const [, paint] = useState(0);

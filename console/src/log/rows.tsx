@@ -2,7 +2,7 @@
 
 import { signal } from "@preact/signals";
 import type { ComponentChildren } from "preact";
-import { useContext, useEffect, useState } from "preact/hooks";
+import { useContext, useEffect, useMemo, useState } from "preact/hooks";
 import { createContext } from "preact";
 import { get } from "../lib/api";
 import { bytes, cost, count, duration, moment, plural, second } from "../lib/format";
@@ -14,7 +14,9 @@ import { CopyButton, attempt } from "../ui/basics";
 import { Icon } from "../ui/icons";
 import { Counted, DiffView, Exact, Markdown, Output, countDiff, pretty } from "../ui/text";
 import { AskCard } from "./ask";
+import { goingBack } from "./fork";
 import { Picture } from "./picture";
+import { nameOf } from "./fold";
 import type { EndRow, FileRow, GroupRow, InputRow, NoticeRow, Row, Scope, TaskRow, TextRow, ToolRow, TurnRow, UnparsedRow } from "./fold";
 import type { SessionLog } from "./session";
 
@@ -50,6 +52,12 @@ export function useOpen(key: string, standard: boolean): [boolean, () => void] {
     toggled.set(key, !open);
     paint((n) => n + 1);
   }];
+}
+
+/** Has a view follow its row: rows change in place, and a view that reads any signal is not painted
+    again because of its parent alone. */
+function useRow(row: Row): void {
+  void row.changed.value;
 }
 
 export function RowView({ row, depth = 0 }: { row: Row; depth?: number }) {
@@ -97,20 +105,23 @@ export function PromptView({ text, blocks }: { text: string; blocks?: PromptBloc
 }
 
 function TurnHead({ row }: { row: TurnRow }) {
+  useRow(row);
   const { log } = useView();
   const turn = log.turns.value.get(row.number);
   const cause = row.cause === "background" ? "Work in the background went on" : null;
   return (
     <section class="turn" data-turn={row.number}>
-      <div class="turn-line"><span>Turn {row.number}</span><time dateTime={new Date(row.at).toISOString()} title={moment(new Date(row.at).toISOString())}>{new Date(row.at).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" })}</time></div>
+      <div class="turn-line"><span>Turn {row.number}</span>{turn?.undone ? <span class="badge" title="The session was taken back to a turn before it">undone</span> : null}<time dateTime={new Date(row.at).toISOString()} title={moment(new Date(row.at).toISOString())}>{new Date(row.at).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" })}</time></div>
       {turn && !cause ? <div class="bubble"><PromptView text={turn.prompt} blocks={turn.blocks} /></div> : null}
       {cause ? <p class="dim">{cause}.</p> : null}
+      {turn?.continues !== undefined ? <p class="note">It goes on from the end of turn {turn.continues}.</p> : null}
       {row.continuity === "fresh" && row.number > 1 ? <p class="note">The agent does not remember the turns before this one.</p> : null}
     </section>
   );
 }
 
 function Input({ row }: { row: InputRow }) {
+  useRow(row);
   const words: Record<string, string> = { sent: "Sent", queued: "Waits for the agent", delivered: "Told to the agent", cancelled: "Taken back", refused: "Not taken" };
   return (
     <div class="turn steer">
@@ -123,6 +134,7 @@ function Input({ row }: { row: InputRow }) {
 // --- texts ---
 
 function Text({ row }: { row: TextRow }) {
+  useRow(row);
   const { log } = useView();
   if (row.discarded) return <p class="dim">An answer that broke off was taken back: {row.discarded}</p>;
   const whole = row.whole;
@@ -148,6 +160,7 @@ async function load(log: SessionLog, id: string, row: TextRow | ToolRow): Promis
 }
 
 function Thought({ row }: { row: TextRow }) {
+  useRow(row);
   const [open, toggle] = useOpen(row.key, false);
   const took = row.until > row.at ? ` for ${duration(row.until - row.at)}` : "";
   if (!row.done) void second.value;
@@ -184,13 +197,8 @@ function about(row: ToolRow): string {
   return row.call?.locations?.[0]?.path ?? "";
 }
 
-const nameOf = (row: ToolRow): string => {
-  const call = row.call;
-  if (!call) return "An earlier call";
-  return call.server ? `${call.server}: ${call.name}` : call.name;
-};
-
 function Took({ row }: { row: ToolRow }) {
+  useRow(row);
   if (row.state === "running") {
     void second.value;
     const ms = serverNow() - row.at;
@@ -207,11 +215,12 @@ const MARKS: Record<ToolRow["state"], ComponentChildren> = {
 };
 
 function Tool({ row, depth }: { row: ToolRow; depth: number }) {
+  useRow(row);
   const agent = row.inner !== null || row.call?.kind === "agent";
   const edits = row.diffs.length > 0;
   const [open, toggle] = useOpen(row.key, row.state === "failed" || (edits && row.state !== "lost"));
-  const line = about(row).split("\n")[0] ?? "";
-  const counted = edits ? row.diffs.map((it) => countDiff(it.unified)).reduce((a, b) => ({ added: a.added + b.added, removed: a.removed + b.removed })) : null;
+  const line = about(row).slice(0, 1000).split("\n")[0] ?? "";
+  const counted = useMemo(() => (edits ? row.diffs.map((it) => countDiff(it.unified)).reduce((a, b) => ({ added: a.added + b.added, removed: a.removed + b.removed })) : null), [row, row.diffs.length]);
   return (
     <div class={`tool ${row.state} ${agent ? "agent" : ""}`} data-call={row.callId}>
       <Disclosure id={row.key} open={open} onToggle={toggle}>
@@ -232,6 +241,7 @@ function Tool({ row, depth }: { row: ToolRow; depth: number }) {
 }
 
 function ToolBody({ row }: { row: ToolRow }) {
+  useRow(row);
   const { log, openFile } = useView();
   const whole = row.whole;
   const images = row.parts.flatMap((part) => (part.image ? [part.image] : []));
@@ -253,8 +263,10 @@ function ToolBody({ row }: { row: ToolRow }) {
 }
 
 function ToolInput({ row }: { row: ToolRow }) {
+  useRow(row);
   const call = row.call;
   const input = call?.input;
+  const text = useMemo(() => (input === undefined || input === null ? "" : pretty(input)), [input]);
   const fields = input && typeof input === "object" && !Array.isArray(input) ? (input as Record<string, unknown>) : null;
   const before = fields?.old_string ?? fields?.oldString ?? fields?.oldText;
   const after = fields?.new_string ?? fields?.newString ?? fields?.newText;
@@ -263,7 +275,6 @@ function ToolInput({ row }: { row: ToolRow }) {
   if (input === undefined || input === null) return null;
   const command = fields?.command ?? fields?.cmd;
   if (call?.kind === "execute" && typeof command === "string") return <pre class="input" tabIndex={0} aria-label="Command"><span class="dim">$ </span><Exact text={command.slice(0, 20_000)} /></pre>;
-  const text = pretty(input);
   if (text === "{}" || text === '""') return null;
   return <pre class="input" tabIndex={0} aria-label="Input"><Exact text={text.length > 8000 ? `${text.slice(0, 8000)}\n… ${bytes(text.length - 8000)} left out` : text} /></pre>;
 }
@@ -278,6 +289,7 @@ function Compared({ before, after, path }: { before: string; after: string; path
 
 /** A subagent's last step, or all of its steps. */
 function Inner({ row, depth, open }: { row: ToolRow; depth: number; open: boolean }) {
+  useRow(row);
   const { openInner } = useView();
   const inner = row.inner;
   if (!inner) return null;
@@ -313,9 +325,11 @@ function brief(row: Row): string {
 }
 
 function Group({ row, depth }: { row: GroupRow; depth: number }) {
+  useRow(row);
   const [open, toggle] = useOpen(row.key, false);
-  const names = new Map<string, number>();
-  for (const tool of row.tools) names.set(nameOf(tool), (names.get(nameOf(tool)) ?? 0) + 1);
+  const [most, setMost] = useState(100);
+  const { names } = row;
+  const left = row.tools.length - most;
   const list = [...names].slice(0, 5).map(([name, n]) => (n > 1 ? `${name} ×${n}` : name)).join(", ");
   return (
     <div class="tool group">
@@ -325,12 +339,13 @@ function Group({ row, depth }: { row: GroupRow; depth: number }) {
         <span class="tool-about"><Exact text={names.size > 5 ? `${list}, …` : list} /></span>
         {MARKS.done}
       </Disclosure>
-      {open ? <div class="inner">{row.tools.map((tool) => <RowView key={tool.key} row={tool} depth={depth} />)}</div> : null}
+      {open ? <div class="inner">{left > 0 ? <button type="button" class="quiet small" onClick={() => setMost(most * 2)}>{plural(left, "earlier call")}</button> : null}{row.tools.slice(-most).map((tool) => <RowView key={tool.key} row={tool} depth={depth} />)}</div> : null}
     </div>
   );
 }
 
 function FileChange({ row }: { row: FileRow }) {
+  useRow(row);
   const { openFile } = useView();
   const [open, toggle] = useOpen(row.key, true);
   return (
@@ -349,6 +364,7 @@ function FileChange({ row }: { row: FileRow }) {
 // --- what happens around ---
 
 function Notices({ row }: { row: NoticeRow }) {
+  useRow(row);
   const [open, toggle] = useOpen(row.key, row.level === "error");
   const first = row.items[0];
   const one = row.items.length === 1 && first;
@@ -365,11 +381,13 @@ function Notices({ row }: { row: NoticeRow }) {
 }
 
 function Task({ row }: { row: TaskRow }) {
+  useRow(row);
   const words: Record<string, string> = { opened: "runs in the background", progressed: "runs in the background", completed: "has ended", failed: "has failed", stopped: "was stopped" };
   return <div class="notice info task-line"><Icon name={row.what === "subagent" ? "agent" : "terminal"} /><span class="tool-about"><Exact text={row.title || row.what} /></span><span class="dim">{words[row.state] ?? row.state}</span></div>;
 }
 
 function UnparsedView({ row }: { row: UnparsedRow }) {
+  useRow(row);
   const { openNative } = useView();
   const [open, toggle] = useOpen(row.key, false);
   return (
@@ -398,7 +416,14 @@ const FAILURES: Record<string, string> = {
   unsupported: "The runtime cannot do this.",
 };
 
+/** Whether there is something behind a turn that could be undone. */
+function canGoBack(log: SessionLog, turn: number): boolean {
+  const session = log.session.value;
+  return session !== null && session.resumable && !log.isRunning && turn < session.turn_count && turn !== session.restored_to && log.turns.value.get(turn)?.undone !== true;
+}
+
 function End({ row }: { row: EndRow }) {
+  useRow(row);
   const { log, retry } = useView();
   const turn = log.turns.value.get(row.number);
   const result = row.event ?? turn?.result ?? null;
@@ -413,6 +438,8 @@ function End({ row }: { row: EndRow }) {
         {turn ? <TurnUsage turn={turn} /> : null}
         {result?.stop_reason && outcome !== "completed" ? <span class="dim">{revealed(result.stop_reason)}</span> : null}
         {result?.text ? <CopyButton text={result.text} label="Copy the answer" /> : null}
+        {turn?.ended_at ? <button type="button" class="quiet small" title={`A new session from the end of turn ${row.number}`} onClick={() => (goingBack.value = { how: "fork", turn: row.number })}><Icon name="fork" />Fork</button> : null}
+        {turn?.ended_at && canGoBack(log, row.number) ? <button type="button" class="quiet small" title={`Take this session back to the end of turn ${row.number}`} onClick={() => (goingBack.value = { how: "restore", turn: row.number })}><Icon name="back" />Go back here</button> : null}
       </div>
       {outcome === "failed" ? (
         <div class="note bad">

@@ -27,14 +27,12 @@ export class SessionLog {
   readonly error = signal<ApiError | null>(null);
   readonly loaded = signal(false);
   readonly busy = signal(false);
-  /** Rises with each frame that changed rows. */
-  readonly frame = signal(0);
   /** Counts rows that came behind others, for "N new". */
   readonly appended = signal(0);
   readonly stream = signal<Stream | null>(null);
   readonly prev = signal<string | null>(null);
   readonly next = signal<string | null>(null);
-  fold = new Fold();
+  readonly #fold = signal(new Fold());
   #last: string | null = null;
   #stopped = false;
   #provisioning: AbortController | null = null;
@@ -42,7 +40,6 @@ export class SessionLog {
   #polling: ReturnType<typeof setInterval>;
 
   constructor(readonly id: string) {
-    this.#adopt(this.fold);
     void this.#start();
     // Without a stream of its own, the page asks.
     this.#polling = setInterval(() => {
@@ -59,9 +56,9 @@ export class SessionLog {
     this.stream.value = null;
   }
 
-  #adopt(fold: Fold): void {
-    this.fold = fold;
-    fold.onFlush = () => this.frame.value++;
+  /** What is shown: its lists and rows say themselves when they change. */
+  get fold(): Fold {
+    return this.#fold.value;
   }
 
   get path(): string {
@@ -106,12 +103,11 @@ export class SessionLog {
     const fold = new Fold();
     fold.apply(page.data);
     batch(() => {
-      this.#adopt(fold);
+      this.#fold.value = fold;
       this.#last = page.data.at(-1)?.id ?? null;
       this.prev.value = page.prev ?? null;
       this.next.value = null;
       this.#settle();
-      this.frame.value++;
     });
     for (let n = 0; this.prev.value && fold.root.rows.length < ENOUGH && n < 5; n++) await this.older();
   }
@@ -161,14 +157,13 @@ export class SessionLog {
     const fold = new Fold();
     fold.apply(page.data);
     batch(() => {
-      this.#adopt(fold);
+      this.#fold.value = fold;
       this.#last = page.data.at(-1)?.id ?? null;
       this.prev.value = page.prev ?? null;
       this.next.value = page.next ?? null;
       this.stream.value?.stop();
       this.stream.value = null;
       this.#settle();
-      this.frame.value++;
     });
     if (!page.next && this.isRunning) this.follow();
     return true;
@@ -181,7 +176,7 @@ export class SessionLog {
       if (this.#last !== null && !follows(event.id, this.#last)) continue;
       this.#last = event.id;
       this.fold.event(event);
-      if (event.type === "turn.started" || event.type === "turn.result" || event.type === "turn.input" || event.type.startsWith("permission")) {
+      if (event.type === "turn.started" || event.type === "turn.result" || event.type === "turn.input" || event.type.startsWith("permission") || event.type === "tool.request" || event.type === "tool.answer") {
         this.#reread(event.type === "turn.result" ? 60 : 30);
         if (event.type === "turn.started") this.stages.value = [];
       }

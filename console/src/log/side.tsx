@@ -1,7 +1,7 @@
 // Beside the conversation: changes, files, the list of things to do, details.
 
 import { signal } from "@preact/signals";
-import { useEffect, useState } from "preact/hooks";
+import { useEffect, useMemo, useState } from "preact/hooks";
 import { get } from "../lib/api";
 import { bytes, cost, count, duration, moment } from "../lib/format";
 import type { Listing } from "../lib/types";
@@ -53,47 +53,85 @@ export function splitDiff(diff: string): { path: string; unified: string }[] {
 function Changes({ log }: { log: SessionLog }) {
   const [diffs, setDiffs] = useState<RepositoryDiff[] | null>(null);
   const [error, setError] = useState<unknown>(null);
+  const split = useMemo(() => diffs?.map((it) => ({ ...it, files: splitDiff(it.diff) })), [diffs]);
   const turn = log.session.value?.updated_at;
   const load = () => {
     setError(null);
     get<Listing<RepositoryDiff>>(`${log.path}/diff`).then((it) => setDiffs(it.data)).catch(setError);
   };
   useEffect(load, [log, turn]);
-  void log.frame.value;
-  // Without a repository, what the agent told of its edits is all there is.
-  const told = log.fold.root.rows.flatMap((row) => row.kind === "tool" ? row.diffs : row.kind === "file" && row.diff ? [{ path: row.path, unified: row.diff }] : []);
-  const changed = new Set(log.fold.root.rows.flatMap((row) => row.kind === "file" ? [row.path] : row.kind === "tool" ? row.changes.map((it) => it.path) : row.kind === "group" ? row.tools.flatMap((it) => it.changes.map((one) => one.path)) : []));
   if (!diffs && !error) return <Loading />;
   return (
     <>
       <ErrorNote error={error} retry={load} />
-      {(diffs ?? []).map((it) => {
-        const files = splitDiff(it.diff);
-        return (
-          <section key={it.repository}>
-            <h2><Exact text={it.repository || it.url} /> {it.diff ? <Counted {...countDiff(it.diff)} /> : null}</h2>
-            {it.error ? <p class="problem">{it.error}</p> : null}
-            {!it.error && files.length === 0 ? <p class="dim">Nothing has changed since it was cloned.</p> : null}
-            {files.map((file) => <FileDiff key={file.path} path={file.path} unified={file.unified} />)}
-            {it.truncated ? <p class="dim">The diff is too long and was cut: download the files to see all of it.</p> : null}
-          </section>
-        );
-      })}
-      {(diffs ?? []).length === 0 ? (
-        told.length + changed.size === 0 ? <Empty title="No changes yet"><p class="dim">Edits of the agent are shown here. With a repository, it is the diff against what was cloned.</p></Empty> : (
-          <section>
-            <h2>Edits told by the agent</h2>
-            {told.map((file, n) => <FileDiff key={n} path={file.path} unified={file.unified} />)}
-            {[...changed].filter((path) => !told.some((it) => it.path === path)).map((path) => <p key={path}><Icon name="file" /> <Exact text={path} /></p>)}
-          </section>
-        )
-      ) : null}
+      {(split ?? []).map((it) => (
+        <section key={it.repository}>
+          <h2><Exact text={it.repository || it.url} /> {it.diff ? <Counted {...countDiff(it.diff)} /> : null}</h2>
+          {it.error ? <p class="problem">{it.error}</p> : null}
+          {!it.error && it.files.length === 0 ? <p class="dim">Nothing has changed since it was cloned.</p> : null}
+          {it.files.map((file) => <FileDiff key={file.path} path={file.path} unified={file.unified} />)}
+          {it.truncated ? <p class="dim">The diff is too long and was cut: download the files to see all of it.</p> : null}
+        </section>
+      ))}
+      <TurnDiffs log={log} hasRepository={(diffs ?? []).length > 0} />
     </>
   );
 }
 
+interface TurnChanges { turn: number; data: { path: string; kind: string; diff?: string }[]; truncated: boolean }
+
+/** What a turn changed in the workspace, whether its CLI told so or not; what was told where the
+    turn's checkpoints are not there. */
+function TurnDiffs({ log, hasRepository }: { log: SessionLog; hasRepository: boolean }) {
+  const ended = [...log.turns.value.values()].filter((it) => it.ended_at && it.outcome !== null).map((it) => it.turn_number);
+  const [chosen, setChosen] = useState<number | null>(null);
+  const turn = chosen ?? ended.at(-1);
+  const [found, setFound] = useState<TurnChanges | null>(null);
+  useEffect(() => {
+    let alive = true;
+    setFound(null);
+    // Where checkpoints are off or gone, that is no error to be shown.
+    if (turn !== undefined) get<TurnChanges>(`${log.path}/changes?turn=${turn}`).then((it) => alive && setFound(it), () => undefined);
+    return () => { alive = false; };
+  }, [log, turn]);
+  if (log.isRunning && chosen === null && log.fold.edits.length > 0 && !hasRepository) return <Told log={log} />;
+  const choose = ended.length > 1 ? (
+    <label class="row wrap"><span class="dim">What changed in</span><select value={turn} onChange={(event) => setChosen(Number(event.currentTarget.value))}>{ended.map((it) => <option key={it} value={it}>turn {it}</option>)}</select></label>
+  ) : null;
+  if (!found) return hasRepository ? choose : <>{choose}<Told log={log} /></>;
+  return (
+    <section>
+      <h2>Changed by turn {found.turn}</h2>
+      {choose}
+      {found.data.length === 0 ? <p class="dim">It changed no files.</p> : null}
+      {found.data.map((it) => it.diff ? <FileDiff key={it.path} path={it.path} unified={it.diff} /> : <p key={it.path}><Icon name="file" /> <Exact text={it.path} /> <span class="dim">{it.kind}</span></p>)}
+      {found.truncated ? <p class="dim">There is more than is shown.</p> : null}
+    </section>
+  );
+}
+
+/** The most edits that are shown at once. */
+const EDITS = 200;
+
+/** What the agent told of its edits: without a repository, that is all there is. */
+function Told({ log }: { log: SessionLog }) {
+  const { fold } = log;
+  void fold.changes.changed.value;
+  if (fold.changedFiles.size === 0) return <Empty title="No changes yet"><p class="dim">Edits of the agent are shown here. With a repository, it is the diff against what was cloned.</p></Empty>;
+  const edited = new Set(fold.edits.map((it) => it.path));
+  const left = fold.edits.length - EDITS;
+  return (
+    <section>
+      <h2>Edits told by the agent</h2>
+      {left > 0 ? <p class="dim">The last {EDITS} of {fold.edits.length}: earlier ones stand in the conversation.</p> : null}
+      {fold.edits.slice(-EDITS).map((file, n) => <FileDiff key={Math.max(left, 0) + n} path={file.path} unified={file.unified} />)}
+      {[...fold.changedFiles].filter((path) => !edited.has(path)).slice(-EDITS).map((path) => <p key={path}><Icon name="file" /> <Exact text={path} /></p>)}
+    </section>
+  );
+}
+
 function FileDiff({ path, unified }: { path: string; unified: string }) {
-  const lines = unified.split("\n").length;
+  const lines = useMemo(() => unified.split("\n").length, [unified]);
   const [split, setSplit] = useState(false);
   return (
     <details class="file-diff" open={lines < 400}>
@@ -144,8 +182,7 @@ function Split({ unified }: { unified: string }) {
 }
 
 function TodoTab({ log }: { log: SessionLog }) {
-  void log.frame.value;
-  const items = log.fold.todo;
+  const items = log.fold.todo.value;
   if (!items || items.length === 0) return <Empty title="No list of things to do"><p class="dim">Where the agent keeps one, its latest form is here.</p></Empty>;
   return <TodoItems items={items} />;
 }

@@ -1,7 +1,7 @@
 // The login: over the page where there was a token, so that nothing typed is lost.
 
 import { useEffect, useRef, useState } from "preact/hooks";
-import { ApiError, logIn, refused, request, failure, token } from "../lib/api";
+import { ApiError, logIn, refused, request, failure } from "../lib/api";
 import { ErrorNote } from "../ui/basics";
 
 /** Tries a token; what is wrong with it is an error. */
@@ -24,13 +24,10 @@ export function Login() {
     if (!trimmed || busy) return;
     setBusy(true);
     setError(null);
-    const before = token.value;
-    token.value = null;
     try {
       await check(trimmed);
       logIn(trimmed);
     } catch (failed) {
-      token.value = before;
       setError(failed instanceof ApiError && failed.status === 401 ? new ApiError(401, "This token is unknown, expired or revoked.", failed.requestId) : failed);
     } finally {
       setBusy(false);

@@ -1,14 +1,14 @@
-// The server: its health, what its sandboxes enforce, the caller's tokens, and its API.
+// The server: its health, what its sandboxes enforce, its limits and figures, and the caller's tokens.
 
 import { useEffect, useState } from "preact/hooks";
 import { ApiError, call, failure, get, post, request } from "../lib/api";
-import { ago, moment } from "../lib/format";
-import { description } from "../lib/schema";
+import { ago, duration, moment } from "../lib/format";
+import { sessions } from "../lib/sessions";
 import type { Listing } from "../lib/types";
 import { Confirm, CopyButton, ErrorNote, Field, Loading, PageHead, attempt } from "../ui/basics";
 import { Icon } from "../ui/icons";
 
-interface Health { status: string; sandbox?: { driver: string; checks: { name: string; state: string }[] } }
+interface Health { status: string; limits?: { sessions_per_user: number; running_turns: number; turn_timeout: number }; sandbox?: { driver: string; checks: { name: string; state: string }[] } }
 interface TokenInfo { id: string; name: string; created_at: string; last_used_at: string | null; expires_at: string | null; revoked_at: string | null }
 
 const ENFORCED: Record<string, [string, string]> = {
@@ -25,7 +25,10 @@ export function ServerPage() {
   useEffect(load, []);
   return (
     <main class="page">
-      <PageHead title="Server" hint={location.origin} />
+      <PageHead title="Server" hint={location.origin}>
+        <a class="button" href="#/users">Users</a>
+        <a class="button" href="#/api">API reference</a>
+      </PageHead>
       <ErrorNote error={error} retry={load} />
       <div class="grid two">
         <section class="card" aria-label="Health">
@@ -39,11 +42,31 @@ export function ServerPage() {
             </>
           ) : null}
         </section>
-        <Figures />
+        <div class="stack">
+          <LimitsCard limits={health?.limits} />
+          <Figures />
+        </div>
       </div>
       <Tokens />
-      <Operations />
     </main>
+  );
+}
+
+/** What the server allows, and what of it the caller uses. */
+function LimitsCard({ limits }: { limits: Health["limits"] }) {
+  if (!limits) return null;
+  const active = [...sessions.value.values()].filter(({ session }) => session.status === "running" || session.status === "pending").length;
+  const rows: [string, string][] = [
+    ["Your sessions at work", `${active} of ${limits.sessions_per_user}`],
+    ["Turns at once, of all users", String(limits.running_turns)],
+    ["Time of a turn, where nothing is said", duration(limits.turn_timeout * 1000)],
+  ];
+  return (
+    <section class="card" aria-label="Limits">
+      <h2>Limits</h2>
+      <dl class="facts">{rows.map(([name, value]) => <div key={name}><dt>{name}</dt><dd>{value}</dd></div>)}</dl>
+      <div class="dim tiny"><code>aod serve --print-config</code> on the server's machine shows all settings.</div>
+    </section>
   );
 }
 
@@ -116,31 +139,5 @@ function Tokens() {
       ) : null}
       {gone ? <Confirm title={`Revoke ${gone.name}?`} text="Who uses it is let in no more, for good. If it is the one of this page, you are asked to log in again." action="Revoke" onNo={() => setGone(null)} onYes={() => void attempt(async () => { await call("DELETE", `/tokens/${gone.id}`); setGone(null); load(); })} /> : null}
     </section>
-  );
-}
-
-/** The operations of the API, in a list: `/openapi.json` has all of each. */
-function Operations() {
-  const [all, setAll] = useState<[string, string, string][] | null>(null);
-  const [words, setWords] = useState("");
-  const [open, setOpen] = useState(false);
-  useEffect(() => {
-    if (!open || all) return;
-    void description().then((document) => setAll(Object.entries(document.paths).flatMap(([path, item]) => Object.entries(item).map(([method, it]): [string, string, string] => [method.toUpperCase(), path, it.summary ?? it.description?.split("\n")[0] ?? ""]))));
-  }, [open]);
-  const fits = (all ?? []).filter((it) => it.join(" ").toLowerCase().includes(words.toLowerCase()));
-  return (
-    <details class="card" onToggle={(event) => setOpen(event.currentTarget.open)}>
-      <summary><strong>The API</strong> <span class="dim">each operation; <code>GET /openapi.json</code> has all of it</span></summary>
-      {open && !all ? <Loading /> : null}
-      {all ? (
-        <>
-          <input type="search" aria-label="Search operations" placeholder="Search operations" value={words} onInput={(event) => setWords(event.currentTarget.value)} />
-          <div class="table-wrap" tabIndex={0} role="region" aria-label="Operations">
-            <table class="list"><tbody>{fits.map(([method, path, text]) => <tr key={method + path}><td><code>{method}</code></td><td><code>{path}</code></td><td>{text}</td></tr>)}</tbody></table>
-          </div>
-        </>
-      ) : null}
-    </details>
   );
 }

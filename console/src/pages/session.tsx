@@ -11,6 +11,7 @@ import type { Session } from "../lib/types";
 import { AskCard } from "../log/ask";
 import { Composer, composing, readRuntimes, runtimes } from "../log/composer";
 import { FindBar, finding } from "../log/find";
+import { GoBack, goingBack } from "../log/fork";
 import type { AskRow, ToolRow } from "../log/fold";
 import { type ListHandle, RowList } from "../log/list";
 import { InnerRows, PromptView, type View, ViewContext } from "../log/rows";
@@ -55,6 +56,7 @@ function SessionView({ id }: { id: string }) {
     return () => {
       log.stop();
       current.value = null;
+      goingBack.value = null;
     };
   }, [log]);
   const session = log.session.value;
@@ -90,7 +92,6 @@ function SessionView({ id }: { id: string }) {
   if (log.error.value) {
     return <main class="session-main"><div class="page"><ErrorNote error={log.error.value} retry={() => log.retry()} /><p><a href="#/sessions">All sessions</a></p></div></main>;
   }
-  const asks = openAsks(log);
   const terminate = async () => {
     setConfirm(null);
     await attempt(async () => {
@@ -113,7 +114,7 @@ function SessionView({ id }: { id: string }) {
           <header class="session-head">
             <a class="button quiet icon-only narrow-only" href="#/sessions" aria-label="All sessions"><Icon name="left" /></a>
             {session ? <Title log={log} session={session} /> : <span class="grow" />}
-            {session ? <State session={session} questions={asks.length} /> : null}
+            {session ? <StateNow log={log} session={session} /> : null}
             {session ? <Figures log={log} session={session} /> : null}
             {running ? <button type="button" class="small wide-only" onClick={interrupt} title="Ctrl+."><Icon name="stop" />Interrupt</button> : null}
             <button type="button" class={`quiet icon-only ${sideOpen.value ? "on" : ""}`} aria-label="Changes, files, details" aria-pressed={sideOpen.value} title="Changes, files, details" onClick={() => (sideOpen.value = !sideOpen.value)}><Icon name="folder" /></button>
@@ -123,6 +124,7 @@ function SessionView({ id }: { id: string }) {
                   <button type="button" onClick={() => { close(); finding.value = true; }}><Icon name="search" />Find in the conversation</button>
                   <button type="button" onClick={() => { close(); setNative(true); }}><Icon name="terminal" />Native stream</button>
                   <button type="button" onClick={() => { close(); sideTab.value = "details"; sideOpen.value = true; }}><Icon name="read" />Details</button>
+                  {session && !running && session.turn_count > 0 ? <button type="button" onClick={() => { close(); goingBack.value = { how: "fork", turn: session.restored_to ?? session.turn_count }; }}><Icon name="fork" />Fork</button> : null}
                   {running ? <button type="button" onClick={() => { close(); interrupt(); }}><Icon name="stop" />Interrupt</button> : null}
                   {session && session.status !== "terminated" ? <button type="button" class="danger" onClick={() => { close(); setConfirm("terminate"); }}><Icon name="cross" />Terminate</button> : null}
                   {running ? null : <button type="button" class="danger" onClick={() => { close(); setConfirm("delete"); }}><Icon name="trash" />Delete</button>}
@@ -136,12 +138,13 @@ function SessionView({ id }: { id: string }) {
             <RowList log={log} handle={list} head={<Head log={log} />} foot={<Foot log={log} />} />
           ) : <div class="log-holder"><Loading what="Loading the session" /></div>}
           <Todo log={log} />
-          <Questions asks={asks} />
+          <Questions log={log} />
           <Composer log={log} runtime={runtimes.value.find((it) => it.name === session?.runtime)} />
         </div>
         {sideOpen.value && session ? <Side log={log} file={file} onFile={setFile} onClose={() => (sideOpen.value = false)} /> : null}
       </main>
       {inner ? <Dialog title={`Subagent: ${revealed((inner.title ?? inner.call?.name ?? "").slice(0, 80))}`} wide onClose={() => setInner(null)}><div class="dialog-body">{inner.inner ? <InnerRows scope={inner.inner} depth={1} most={500} /> : null}</div></Dialog> : null}
+      <GoBack log={log} />
       {native ? <Native path={log.path} onClose={() => setNative(false)} /> : null}
       {confirm === "terminate" ? <Confirm title="Terminate the session?" text="All of its processes end now, and it takes no more prompts. Its conversation and files stay." action="Terminate" onYes={() => void terminate()} onNo={() => setConfirm(null)} /> : null}
       {confirm === "delete" ? <Confirm title="Delete the session?" text="Its conversation, its log and its files are deleted for good." action="Delete" onYes={() => void remove()} onNo={() => setConfirm(null)} /> : null}
@@ -150,16 +153,16 @@ function SessionView({ id }: { id: string }) {
 }
 
 export function openAsks(log: SessionLog): AskRow[] {
-  void log.frame.value;
+  void log.fold.questions.changed.value;
   const session = log.session.value;
   if (session?.status !== "running") return [];
-  return [...log.fold.asks.values()].filter((row) => {
-    void row.changed.value;
-    return row.state === "open" && (row.turn === null || row.turn === session.current_turn);
-  });
+  return [...log.fold.asks.values()].filter((row) => row.state === "open" && (row.turn === null || row.turn === session.current_turn));
 }
 
-function Questions({ asks }: { asks: AskRow[] }) {
+const StateNow = ({ log, session }: { log: SessionLog; session: Session }) => <State session={session} questions={openAsks(log).length} />;
+
+function Questions({ log }: { log: SessionLog }) {
+  const asks = openAsks(log);
   const first = asks[0];
   const title = first?.request.title;
   useEffect(() => {
@@ -225,18 +228,19 @@ function Connection({ log }: { log: SessionLog }) {
 function Head({ log }: { log: SessionLog }) {
   if (log.prev.value) return <div class="log-head dim">{log.busy.value ? <><span class="spin" />Loading earlier</> : <button type="button" class="quiet small" onClick={() => void attempt(() => log.older())}>Load earlier</button>}</div>;
   const session = log.session.value;
-  return <div class="log-head dim">{session ? <span>{session.runtime}, {session.model}</span> : null}</div>;
+  return <div class="log-head dim">{session ? <span>{session.runtime}, {session.model}</span> : null}{session?.forked_from ? <span>a copy of <a href={`#/s/${session.forked_from.session_id}`}>another session</a> at the end of turn {session.forked_from.turn}</span> : null}</div>;
 }
 
 /** What is going on at the end: the turn that is yet to begin, provisioning, and that something runs. */
 function Foot({ log }: { log: SessionLog }) {
   const session = log.session.value;
-  void log.frame.value;
+  const { root, begun: turns } = log.fold;
+  void root.changed.value;
   if (!session || log.next.value) return <div class="log-foot" />;
   const number = session.current_turn;
   const turn = number === null ? undefined : log.turns.value.get(number);
-  const begun = log.fold.root.rows.some((row) => row.turn === number);
-  const empty = log.fold.root.rows.length === 0;
+  const begun = number !== null && (turns.has(number) || root.rows.at(-1)?.turn === number);
+  const empty = root.rows.length === 0;
   return (
     <div class="log-foot">
       {turn && !begun ? <section class="turn pending"><div class="bubble"><PromptView text={turn.prompt} blocks={turn.blocks} /></div></section> : null}
@@ -274,9 +278,8 @@ function Stages({ stages }: { stages: Stage[] }) {
 
 /** The agent's list of things to do, in its latest form. */
 function Todo({ log }: { log: SessionLog }) {
-  void log.frame.value;
   const [open, setOpen] = useState(true);
-  const items = log.fold.todo;
+  const items = log.fold.todo.value;
   if (!items || items.length === 0 || !log.isRunning) return null;
   const done = items.filter((it) => it.status === "completed").length;
   const now = items.find((it) => it.status === "in_progress");

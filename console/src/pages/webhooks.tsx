@@ -11,7 +11,7 @@ import { Exact } from "../ui/text";
 interface Webhook { id: string; url: string; events: string[]; enabled: boolean; description: string | null; disabled_reason: string | null; session_id: string | null; created_at: string; secret?: string }
 interface Delivery { id: string; event: string; state: string; attempts: number; created_at: string; last_error: string | null; last_status: number | null; next_attempt_at: string | null; session_id: string | null }
 
-const EVENTS = ["turn.completed", "turn.failed", "turn.interrupted", "turn.terminated", "permission.requested", "session.failed", "session.terminated"];
+const EVENTS = ["turn.completed", "turn.failed", "turn.interrupted", "turn.terminated", "permission.requested", "tool.requested", "session.failed", "session.terminated", "session.expiring"];
 
 export function WebhooksPage({ id }: { id?: string }) {
   const [all, setAll] = useState<Webhook[] | null>(null);
@@ -62,7 +62,7 @@ export function WebhooksPage({ id }: { id?: string }) {
       {all?.length === 0 && !adding ? <Empty title="No webhooks yet"><p class="dim">A chat, a build or a script of yours can be told when an agent is done, or waits for you.</p></Empty> : null}
       <div class="cards">
         {(all ?? []).map((it) => (
-          <section class="card" key={it.id} aria-label={it.url}>
+          <div class="card" role="group" key={it.id} aria-label={it.url}>
             <header>
               <h2 class="grow"><Exact text={it.url} /></h2>
               <span class={`state ${it.enabled ? "completed" : "failed"}`}><span class="dot" />{it.enabled ? "Active" : "Disabled"}</span>
@@ -78,7 +78,7 @@ export function WebhooksPage({ id }: { id?: string }) {
               <button type="button" class="quiet icon-only" aria-label={`Delete ${it.url}`} onClick={() => setGone(it)}><Icon name="trash" /></button>
             </div>
             <Deliveries id={it.id} open={id === it.id} />
-          </section>
+          </div>
         ))}
       </div>
       {gone ? <Confirm title="Delete the webhook?" text={`${gone.url} is told of nothing more, and what waits to be sent is not sent.`} action="Delete" onNo={() => setGone(null)} onYes={() => void attempt(async () => { await call("DELETE", `/webhooks/${gone.id}`); setGone(null); load(); })} /> : null}
@@ -98,7 +98,7 @@ function Deliveries({ id, open }: { id: string; open: boolean }) {
       {all && all.length > 0 ? (
         <div class="table-wrap" tabIndex={0} role="region" aria-label="Deliveries">
           <table class="list">
-            <thead><tr><th>Event</th><th>State</th><th>When</th><th>Tries</th><th>Last answer</th><th /></tr></thead>
+            <thead><tr><th>Event</th><th>State</th><th>When</th><th>Tries</th><th>Last answer</th><th><span class="sr-only">Actions</span></th></tr></thead>
             <tbody>
               {all.map((it) => (
                 <tr key={it.id}>

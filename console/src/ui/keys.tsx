@@ -7,6 +7,7 @@ import { go } from "../lib/router";
 import { asking, sessions } from "../lib/sessions";
 import { revealed } from "../lib/text";
 import { finding } from "../log/find";
+import { goingBack } from "../log/fork";
 import { toggleAll } from "../log/rows";
 import { current, openAsks, sideOpen } from "../pages/session";
 import { Dialog, titleOf } from "./basics";
@@ -125,12 +126,13 @@ export function Palette({ pages }: { pages: [string, string][] }) {
     ...(shown ? [
       { label: "Find in the conversation", hint: "Ctrl+F", run: () => { finding.value = true; } },
       { label: "Changes, files, details", run: () => { sideOpen.value = !sideOpen.value; } },
+      ...(shown.log.isRunning || !shown.log.session.value?.turn_count ? [] : [{ label: "Fork from the last turn", run: () => { goingBack.value = { how: "fork" as const, turn: shown.log.session.value?.restored_to ?? shown.log.session.value?.turn_count ?? 0 }; } }]),
       { label: "To the end", run: () => shown.list.current?.toEnd() },
       { label: "Unfold or fold all", hint: "o", run: toggleAll },
       ...(shown.log.isRunning ? [{ label: "Interrupt", hint: "Ctrl+.", run: shown.interrupt }] : []),
     ] : []),
     ...(asking().length > 0 ? [{ label: "Next question", hint: "a", run: nextQuestion }] : []),
-    ...pages.map(([name, label]) => ({ label, hint: "page", run: () => go(`/${name}`) })),
+    ...[...pages, ["users", "Users"], ["api", "API reference"]].map(([name, label = ""]) => ({ label, hint: "page", run: () => go(`/${name}`) })),
     { label: "Change colours", run: cycleTheme },
     { label: "Keys", hint: "?", run: () => { keysShown.value = true; } },
     { label: "Log out", run: logOut },

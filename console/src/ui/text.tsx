@@ -1,7 +1,7 @@
 // Texts of agents as nodes: Markdown, code, terminals, diffs.
 
 import type { ComponentChildren, VNode } from "preact";
-import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
+import { useEffect, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
 import type { Node } from "../lib/nodes";
 import { type Piece, cut, plain, reveal, terminal } from "../lib/text";
 import { highlight, markdown } from "../lib/worker-client";
@@ -133,7 +133,7 @@ export function Markdown({ text, done, owner }: { text: string; done: boolean; o
 
 function LongText({ text, before }: { text: string; before: ComponentChildren }) {
   const { head, left, tail } = cut(text, 20_000, 2000);
-  return <>{before}<div class="plain-text">{pieces(reveal(head))}{left > 0 ? <em class="dim">{`\n… ${bytes(left)} left out …\n`}</em> : null}{pieces(reveal(tail))}</div></>;
+  return <>{before}<div class="plain-text">{pieces(reveal(head))}{left > 0 ? <em class="dim">{`\n… ${bytes(left)} left out …\n`}</em> : null}{pieces(reveal(tail))}</div>{left > 0 ? <SaveButton text={text} name="text.txt" /> : null}</>;
 }
 
 /** The output of a command: what a terminal would show, without what would harm. */
@@ -205,7 +205,7 @@ const HEAD = /^(diff --git |index |--- |\+\+\+ |new file|deleted file|similarity
 /** A unified diff, with the numbers of lines. */
 export function DiffView({ unified, most = 40 }: { unified: string; most?: number }) {
   const [limit, setLimit] = useState(most);
-  const all = unified.replace(/\n$/, "").split("\n");
+  const all = useMemo(() => unified.replace(/\n$/, "").split("\n"), [unified]);
   const rows: VNode[] = [];
   let before = 0;
   let after = 0;

@@ -41,6 +41,7 @@ use crate::problem::{Part, Problem};
         (name = "runtimes", description = "What agents can be made of."),
         (name = "credentials", description = "Registered credentials: values go in, never out."),
         (name = "tokens", description = "The caller's own API tokens."),
+        (name = "users", description = "The users of the server. For administrators."),
         (name = "webhooks", description = "Messages to other servers when something happens to sessions."),
         (name = "operation", description = "For those who run the server."),
     ),

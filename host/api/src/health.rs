@@ -1,6 +1,6 @@
 //! `/health`, its two halves for orchestrators, and `/metrics`.
 
-use aod_services::health::SandboxHealth;
+use aod_services::health::{SandboxHealth, ServerLimits};
 use axum::Json;
 use axum::extract::{FromRequestParts, State};
 use axum::http::header::{AUTHORIZATION, CONTENT_TYPE};
@@ -33,6 +33,10 @@ struct Health {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(required = false, nullable = false)]
     sandbox: Option<SandboxHealth>,
+    /// What the server allows at most. For users only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, nullable = false)]
+    limits: Option<ServerLimits>,
 }
 
 /// The status of a server that is well.
@@ -72,7 +76,12 @@ async fn health(State(api): State<Api>, IsUser(is_user): IsUser) -> Result<Json<
                 false => None,
             };
             let status = Well::Ok;
-            Ok(Json(Health { status, sandbox }))
+            let limits = is_user.then(|| api.health.limits());
+            Ok(Json(Health {
+                status,
+                sandbox,
+                limits,
+            }))
         }
         Err(broken) if is_user => Err(ApiError::unavailable(format!("{broken}: {}", broken.cause))),
         Err(broken) => Err(ApiError::unavailable(broken.to_string())),

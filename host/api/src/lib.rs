@@ -37,6 +37,7 @@ mod sessions;
 mod stream;
 mod text;
 mod tokens;
+mod users;
 mod webhooks;
 
 use std::collections::HashMap;
@@ -122,6 +123,7 @@ fn documented() -> OpenApiRouter<Api> {
         .merge(runtimes::routes())
         .merge(credentials::routes())
         .merge(tokens::routes())
+        .merge(users::routes())
         .merge(login::routes())
         .merge(webhooks::routes())
         .merge(health::routes())

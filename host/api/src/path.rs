@@ -3,7 +3,7 @@
 use std::marker::PhantomData;
 
 use aod_resources::{Agent, Environment, QueuedPrompt, Session, Webhook, WebhookDelivery};
-use aod_services::users::TokenInfo;
+use aod_services::users::{TokenInfo, UserInfo};
 use axum::extract::{FromRequestParts, Path, RawPathParams};
 use axum::http::request::Parts;
 use serde::Deserialize;
@@ -41,6 +41,10 @@ impl Named for TokenInfo {
     const NAME: &str = "Token";
 }
 
+impl Named for UserInfo {
+    const NAME: &str = "User";
+}
+
 impl Named for Webhook {
     const NAME: &str = "Webhook";
 }
@@ -49,7 +53,7 @@ impl Named for WebhookDelivery {
     const NAME: &str = "Delivery";
 }
 
-/// `{id}` of an agent, an environment, a session, a token or a webhook. What is no id names nothing:
+/// `{id}` of an agent, an environment, a session, a token, a user or a webhook. What is no id names nothing:
 /// 404, as for any id that is not there.
 #[derive(Debug)]
 pub(crate) struct Id<T> {

@@ -11,6 +11,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
+use uuid::Uuid;
 
 use crate::Api;
 use crate::auth::Caller;
@@ -40,7 +41,7 @@ aod_resources::input! {
 
 /// A token that was just made.
 #[derive(Serialize, ToSchema)]
-struct CreatedToken {
+pub(crate) struct CreatedToken {
     #[serde(flatten)]
     info: TokenInfo,
     /// The token itself. It is not kept and cannot be shown again.
@@ -65,7 +66,15 @@ async fn create(
     caller: Caller,
     Body { value, .. }: Body<NewToken>,
 ) -> Result<(StatusCode, Json<CreatedToken>), ApiError> {
-    let NewToken { name, expires_at } = value;
+    create_for(&api, caller.user, value).await
+}
+
+/// Makes a token for a user.
+pub(crate) async fn create_for(
+    api: &Api,
+    user: Uuid,
+    NewToken { name, expires_at }: NewToken,
+) -> Result<(StatusCode, Json<CreatedToken>), ApiError> {
     if expires_at.is_some_and(|at| at <= Timestamp::now()) {
         let problem = Problem::new(
             "value_error",
@@ -75,10 +84,7 @@ async fn create(
         );
         return Err(ApiError::invalid(vec![problem]));
     }
-    let (info, secret) = api
-        .users
-        .create_token(caller.user, name, expires_at)
-        .await?;
+    let (info, secret) = api.users.create_token(user, name, expires_at).await?;
     let token = secret.expose_secret().to_owned();
     Ok((StatusCode::CREATED, Json(CreatedToken { info, token })))
 }

@@ -28,6 +28,18 @@ pub struct Health {
     pub(crate) machine: Machine,
     pub(crate) webhooks: Webhooks,
     pub(crate) checked: Checked,
+    pub(crate) limits: ServerLimits,
+}
+
+/// What the server allows at most.
+#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
+pub struct ServerLimits {
+    /// How many sessions of one user may be pending or running.
+    pub sessions_per_user: u32,
+    /// How many turns of all users may run at once; the others wait.
+    pub running_turns: usize,
+    /// Seconds that a turn may take where its session says nothing.
+    pub turn_timeout: u32,
 }
 
 /// The sandbox driver, and what it enforces on this machine.
@@ -105,6 +117,11 @@ impl Health {
     /// waits until it is known; none if it cannot be found out.
     pub async fn sandbox(&self) -> Option<SandboxHealth> {
         self.machine.probe().await.map(|probe| told(&probe))
+    }
+
+    /// What the server allows at most.
+    pub const fn limits(&self) -> ServerLimits {
+        self.limits
     }
 
     /// Figures in the Prometheus text format.

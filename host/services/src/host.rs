@@ -13,7 +13,7 @@ use crate::agents::Agents;
 use crate::credentials::Credentials;
 use crate::environments::Environments;
 use crate::files::Files;
-use crate::health::Health;
+use crate::health::{Health, ServerLimits};
 use crate::machine::Machine;
 use crate::owner::Owner;
 use crate::runtimes::{Runtimes, Watcher};
@@ -102,6 +102,11 @@ impl Host {
             }
             None => (None, None),
         };
+        let limits = ServerLimits {
+            sessions_per_user: config.sessions_per_user,
+            running_turns: config.turns.admission.max_running,
+            turn_timeout: config.turns.turn.timeout,
+        };
         let turns = Turns::new(Parts {
             trash,
             watch: LogWatch::start().map_err(OpenError::Inotify)?,
@@ -156,6 +161,7 @@ impl Host {
                 machine: machine.clone(),
                 webhooks: webhooks.clone(),
                 checked: crate::health::Checked::default(),
+                limits,
             },
             webhooks,
             runtimes,

@@ -41,6 +41,30 @@ pub struct TokenInfo {
     pub revoked_at: Option<Timestamp>,
 }
 
+/// Somebody who owns agents, environments, sessions and credentials.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct UserInfo {
+    /// Their id.
+    pub id: Uuid,
+    /// Their name, unique.
+    pub name: String,
+    /// Whether they may reload runtimes, read metrics and add users.
+    pub admin: bool,
+    /// When they were added.
+    pub created_at: Timestamp,
+}
+
+impl From<User> for UserInfo {
+    fn from(user: User) -> Self {
+        Self {
+            id: user.id,
+            name: user.name,
+            admin: user.admin,
+            created_at: user.created_at,
+        }
+    }
+}
+
 /// Who was let in, and by what.
 #[derive(Clone, Debug)]
 pub struct Authenticated {
@@ -212,7 +236,15 @@ impl Users {
         Ok(self.store.create_user(user).await?)
     }
 
-    /// All users.
+    /// The user of that id.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`].
+    pub async fn by_id(&self, id: Uuid) -> Result<User> {
+        Ok(self.store.user(id).await?)
+    }
+
+    /// All users, oldest first.
     ///
     /// # Errors
     /// [`Error::Internal`].

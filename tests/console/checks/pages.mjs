@@ -155,13 +155,19 @@ export const checks = {
     await ended(id);
     const page = await lab.page(`/s/${id}`, { token });
     await page.fill(".composer textarea", "my long words");
+    await page.setInputFiles(".composer input[type=file]", { name: "notes.txt", mimeType: "text/plain", buffer: Buffer.from("notes") });
+    await page.waitForSelector(".composer .chip:has-text('notes.txt')");
     await api("DELETE", `/tokens/${tokenId}`);
     await page.click("[aria-label=Send]");
     await page.waitForSelector(".login-over input[name=token]");
+    await page.fill(".login-over input[name=token]", "aod_wrong");
+    await page.click(".login-over button:has-text('Log in')");
+    await page.waitForSelector(".login-over :text('unknown, expired or revoked')");
     await page.fill(".login-over input[name=token]", TOKEN);
     await page.click(".login-over button:has-text('Log in')");
     await page.waitForSelector(".login-over", { state: "detached" });
     assert.equal(await page.inputValue(".composer textarea"), "my long words");
+    assert.equal(await page.locator(".composer .chip:has-text('notes.txt')").count(), 1, "what was attached is kept, too");
     // Another tab needs no login of its own.
     const other = await lab.page("/sessions", { token: null, context: page.context() });
     await other.waitForSelector("h1:has-text('Sessions')");
@@ -169,6 +175,63 @@ export const checks = {
     await other.waitForSelector("h1:has-text('Log in')");
     assert.equal(await page.evaluate(() => sessionStorage.length), 0);
     await lab.close(other);
+  },
+
+  async "administrators add users, and others are told that they may not"(lab) {
+    const page = await lab.page("/users");
+    await page.fill(field("Name of a new one", "input"), "grace");
+    await page.click("button:has-text('Add the user')");
+    const token = await page.textContent(".secret code");
+    await page.waitForSelector("tr:has-text('grace')");
+    await page.fill(field("Name of a new one", "input"), "grace");
+    await page.click("button:has-text('Add the user')");
+    await page.waitForSelector("[role=alert]");
+    await lab.close(page);
+    const grace = await lab.page("/users", { token });
+    await grace.waitForSelector("text=Users are for administrators");
+    await grace.evaluate(() => (location.hash = "/server"));
+    await grace.waitForSelector("section[aria-label=Limits]:has-text('0 of ')");
+    await grace.waitForSelector("text=An administrator sees the server's figures here");
+    assert.equal(await grace.$(".login-over"), null);
+    await lab.close(grace);
+  },
+
+  async "a webhook is added, and its deliveries are seen"(lab) {
+    const page = await lab.page("/webhooks");
+    await page.click("button:has-text('New webhook')");
+    await page.fill(field("URL", "input"), "https://hooks.invalid/aod");
+    await page.click("button:has-text('Add it')");
+    await page.waitForSelector(".secret code:has-text('whsec_')");
+    const card = page.locator(".card:has-text('https://hooks.invalid/aod')");
+    await card.locator("button:has-text('Send a test')").click();
+    await page.waitForSelector(".toast:has-text('A test is on its way')");
+    await card.locator("summary:has-text('Deliveries')").click();
+    await card.locator("td:has-text('webhook.test')").waitFor();
+    await card.locator("button:has-text('Send again')").click();
+    await card.locator("button:has-text('Disable')").click();
+    await card.locator(".state:has-text('Disabled')").waitFor();
+    await lab.close(page);
+  },
+
+  async "the API's reference has each operation, and loads when it is looked at"(lab) {
+    const page = await lab.page("/sessions");
+    await page.waitForSelector("h1:has-text('Sessions')");
+    const before = lab.urls.length;
+    await page.evaluate(() => (location.hash = "/api"));
+    await page.waitForSelector("details.operation");
+    assert.ok(lab.urls.slice(before).some((it) => it.endsWith(".js")), "it is no part of the first load");
+    const document = await (await fetch(`${BASE}/openapi.json`)).json();
+    const operations = Object.values(document.paths).flatMap((it) => Object.keys(it).filter((method) => ["get", "post", "put", "patch", "delete"].includes(method)));
+    assert.equal(await page.locator("details.operation").count(), operations.length);
+    await page.fill("[aria-label='Search operations']", "fork");
+    await page.click("details.operation:has-text('/fork') > summary");
+    await page.waitForSelector(".operation-body dl.fields:has-text('Idempotency-Key')");
+    await page.waitForSelector(".operation-body dl.fields dt:has-text('turn')");
+    await page.waitForSelector(".operation-body pre:has-text('Try it the other way')");
+    await page.evaluate(() => (location.hash = "/api/sessions_restore"));
+    await page.fill("[aria-label='Search operations']", "");
+    await page.waitForSelector("#sessions_restore[open]");
+    await lab.close(page);
   },
 
   async "eight tabs load"(lab) {
@@ -193,7 +256,7 @@ export const checks = {
     const id = await session("raw", edited, { title: `A title that is ${"rather ".repeat(12)}long` });
     await ended(id);
     await api("POST", "/webhooks", { url: "https://example.com/hook" });
-    const places = ["/sessions", `/s/${id}`, "/new", "/agents", "/agents/new", "/environments/new", "/credentials", "/runtimes", "/webhooks", "/server"];
+    const places = ["/sessions", `/s/${id}`, "/new", "/agents", "/agents/new", "/environments/new", "/credentials", "/runtimes", "/webhooks", "/server", "/users", "/api"];
     const found = [];
     for (const [colorScheme, width] of [["light", 1280], ["dark", 360]]) {
       const page = await lab.page("/sessions", { colorScheme, viewport: { width, height: 760 }, reducedMotion: "reduce" });
@@ -203,6 +266,7 @@ export const checks = {
         await page.evaluate((hash) => (location.hash = hash), place);
         await page.waitForSelector(place.startsWith("/s/") ? ".end-line" : "main h1, main h2");
         await eventually("nothing is loading", async () => (await page.$(".loading")) === null);
+        if (place === "/api") await page.click("details.operation:has-text('/fork') > summary");
         if (place === "/runtimes") await page.click("details:has-text('More') summary >> nth=0");
         const { violations } = await page.evaluate(() => axe.run(document, { resultTypes: ["violations"], runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"] }));
         for (const it of violations) found.push(`${colorScheme} ${width} ${place}: ${it.id}: ${it.nodes.map((node) => node.html.slice(0, 160)).slice(0, 3).join(" | ")}`);

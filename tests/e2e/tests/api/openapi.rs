@@ -6,7 +6,7 @@ use serde_json::Value;
 use crate::server;
 
 /// The contract's routes.
-const ROUTES: [(&str, &str); 37] = [
+const ROUTES: [(&str, &str); 40] = [
     ("get", "/health"),
     ("get", "/health/live"),
     ("get", "/health/ready"),
@@ -39,6 +39,9 @@ const ROUTES: [(&str, &str); 37] = [
     ("get", "/tokens"),
     ("post", "/tokens"),
     ("delete", "/tokens/{id}"),
+    ("get", "/users"),
+    ("post", "/users"),
+    ("post", "/users/{id}/tokens"),
     ("get", "/metrics"),
     ("get", "/sessions/{id}/provisioning"),
     ("get", "/sessions/{id}/diff"),

@@ -21,6 +21,62 @@ async fn health_has_details_for_users_alone() {
     assert_eq!(health["sandbox"]["driver"], "bubblewrap");
     let checks = health["sandbox"]["checks"].as_array().unwrap();
     assert!(!checks.is_empty(), "{health}");
+    assert!(
+        health["limits"]["sessions_per_user"].as_u64() > Some(0)
+            && health["limits"]["running_turns"].as_u64() > Some(0)
+            && health["limits"]["turn_timeout"].as_u64() > Some(0),
+        "{health}"
+    );
+}
+
+#[tokio::test]
+async fn administrators_add_users_and_make_their_tokens() {
+    let server = server().await;
+    let admin = server.client();
+    let added = json!({"name": "grace of the users"});
+    let user = admin.post("/users", &added).await.expect(201);
+    assert_eq!(user["admin"], false);
+    let refusal = admin.post("/users", &added).await;
+    assert_eq!(refusal.status, 409, "{}", refusal.text);
+    let refusal = admin
+        .post("/users", &json!({"name": ""}))
+        .await
+        .refused(422);
+    assert_eq!(refusal[0]["loc"], json!(["body", "name"]));
+    let users = admin.get("/users").await.expect(200);
+    let users = users["data"].as_array().unwrap();
+    assert_eq!(users.last().unwrap(), &user);
+    assert_eq!(users[0]["admin"], true);
+
+    let tokens = format!("/users/{}/tokens", user["id"].as_str().unwrap());
+    let made = admin
+        .post(&tokens, &json!({"name": "first"}))
+        .await
+        .expect(201);
+    let grace = Client::new(admin.base(), made["token"].as_str());
+    let own = grace.get("/tokens").await.expect(200);
+    assert_eq!(own["data"][0]["id"], made["id"]);
+    assert!(
+        grace.get("/agents").await.expect(200)["data"]
+            .as_array()
+            .unwrap()
+            .is_empty()
+    );
+    // Who is no administrator sees and adds nobody.
+    grace.get("/users").await.refused(401);
+    grace
+        .post("/users", &json!({"name": "eve"}))
+        .await
+        .refused(401);
+    grace
+        .post(&tokens, &json!({"name": "more"}))
+        .await
+        .refused(401);
+    let nobody = format!("/users/{}/tokens", uuid::Uuid::new_v4());
+    admin
+        .post(&nobody, &json!({"name": "t"}))
+        .await
+        .refused(404);
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 //!
 //! The checks themselves are in `tests/console`, since the tool that drives browsers best is for
 //! Node.js. This starts what they need, and kills and starts the server when they ask for it:
-//! `cargo nextest run --workspace --features aod-e2e/clis -E 'binary(console)' --run-ignored all`.
+//! `cargo nextest run --workspace --features aod-e2e/clis -E 'binary(console)'`.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
@@ -103,19 +103,16 @@ async fn check(name: &str) {
 }
 
 #[tokio::test]
-#[ignore = "not yet run often enough on a quiet machine"]
 async fn logins_lists_forms_and_all_pages() {
     check("pages").await;
 }
 
 #[tokio::test]
-#[ignore = "not yet run often enough on a quiet machine"]
 async fn conversations_questions_prompts_and_lost_servers() {
     check("conversations").await;
 }
 
 #[tokio::test]
-#[ignore = "not yet run often enough on a quiet machine"]
 async fn hostile_and_huge_sessions() {
     check("hostile").await;
 }
