@@ -154,7 +154,7 @@ fn disk_bound(data: &Path, most: Option<u64>, check: aod_sandbox::Check) -> aod_
 fn raw_egress(settings: &Settings) -> Finding {
     use aod_turns::RawEgress;
     let finding = |state, detail: &str, fix: Option<&str>| Finding {
-        what: "raw egress".to_owned(),
+        what: "raw_egress".to_owned(),
         state,
         detail: detail.to_owned(),
         fix: fix.map(str::to_owned),

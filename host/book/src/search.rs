@@ -215,7 +215,7 @@ fn excerpt(text: &str, words: &HashSet<&str>) -> String {
             .iter()
             .any(|word| words.contains(word.as_str()))
     };
-    let first = pieces.iter().position(|piece| is_asked(piece)).unwrap_or(0);
+    let first = pieces.iter().position(is_asked).unwrap_or(0);
     let mut shown = String::new();
     let from = first.saturating_sub(8);
     if from > 0 {

@@ -16,9 +16,18 @@ fn words(line: &str) -> Vec<String> {
     let mut words = Vec::new();
     let mut word = String::new();
     let mut quote = None;
+    let mut in_substitution = false;
     for c in line.chars() {
         match (quote, c) {
             (Some(open), c) if c == open => quote = None,
+            (None, c) if in_substitution => {
+                in_substitution = c != ')';
+                word.push(c);
+            }
+            (None, '(') if word.ends_with('$') => {
+                in_substitution = true;
+                word.push(c);
+            }
             (None, '"' | '\'') => quote = Some(c),
             (None, '|' | '>' | '<' | '&' | ';' | '#' | ')') => break,
             (None, c) if c.is_whitespace() => {
@@ -55,8 +64,11 @@ fn commands(text: &str) -> Vec<Vec<String>> {
                 || before.ends_with(['(', ' ', '/'])
                     && !before.ends_with("-u ")
                     && !before.contains('"');
-            if is_command {
-                found.push(words(&rest[at..]));
+            // A picture of the program's parts names it, too, and so does a path.
+            let is_drawn = before.contains('│');
+            let given = words(&rest[at..]);
+            if is_command && !is_drawn && given.len() > 1 {
+                found.push(given);
             }
             rest = &rest[at + 4..];
         }

@@ -47,7 +47,7 @@ macro_rules! sdk {
 }
 
 /// The SDK's sources.
-const SDK: [(&str, &str); 21] = [
+const SDK: [(&str, &str); 22] = [
     sdk!("adapter.rs"),
     sdk!("bindings.rs"),
     sdk!("context.rs"),
@@ -62,6 +62,7 @@ const SDK: [(&str, &str); 21] = [
     sdk!("mcp.rs"),
     sdk!("out.rs"),
     sdk!("plain.rs"),
+    sdk!("policies.rs"),
     sdk!("testing/dialogue.rs"),
     sdk!("testing/launches.rs"),
     sdk!("testing/laws.rs"),

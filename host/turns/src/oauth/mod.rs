@@ -35,10 +35,13 @@ struct Shared {
     policy: Policy,
     authorities: Option<String>,
     /// Credentials that are being renewed, or were.
-    renewals: Mutex<HashMap<(Uuid, String), Arc<tokio::sync::Mutex<Option<Unsaved>>>>>,
+    renewals: Mutex<HashMap<(Uuid, String), Renewing>>,
     /// Credentials that a provider has refused, though they had not expired.
     refused: Mutex<HashSet<(Uuid, String)>>,
 }
+
+/// One credential's renewal at a time, and what an earlier one could not keep.
+type Renewing = Arc<tokio::sync::Mutex<Option<Unsaved>>>;
 
 /// What was renewed and could not be kept.
 struct Unsaved {

@@ -45,6 +45,7 @@ fn expected() -> Vec<(&'static str, &'static str)> {
         ("pids", if is_root { polled } else { "ok" }),
         ("files", "ok"),
         ("disk", "partly"),
+        ("raw_egress", "ok"),
         ("listen", "ok"),
     ]
 }
