@@ -4,12 +4,13 @@ use std::time::SystemTime;
 
 use aod_log::PurgePolicy;
 use aod_streams::LogWatch;
-use aod_streams::events::{Bell, purge_events};
+use aod_streams::events::{Bell, purge_events, stored_turns};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::config::RetentionConfig;
 use crate::periodic::{LONGEST, Periodic, SHORTEST};
+use crate::turn::forget_seen;
 use crate::{Error, Paths, Result};
 
 /// Deletes old history.
@@ -100,7 +101,11 @@ impl Retention {
         if let Some(first_id) = purged.first_id
             && !self.bell.is_heard(session)
         {
-            purge_events(&paths.events(), first_id).map_err(Error::internal)?;
+            let events = paths.events();
+            purge_events(&events, first_id).map_err(Error::internal)?;
+            if let Some(first) = stored_turns(&events).map_err(Error::internal)?.first() {
+                forget_seen(&events, *first).map_err(Error::internal)?;
+            }
         }
         Ok(purged.bytes)
     }

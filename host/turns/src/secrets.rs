@@ -17,6 +17,7 @@ use url::Url;
 
 use self::precedence::{Candidates, Source, winners};
 use crate::git::{self, Tokens};
+use crate::hex::hex;
 use crate::mcp::{mcp_key, mcp_names};
 use crate::network::bound_hosts;
 use crate::oauth::OauthTokens;
@@ -135,6 +136,21 @@ impl TurnSecrets {
                 .chain(tokens)
                 .map(|(name, value)| (name, value.expose_secret())),
         )
+    }
+
+    /// The same for the same secrets, and tells nothing of them.
+    pub(crate) fn mac(&self, seals: &Seals) -> String {
+        let tokens = self.tokens.iter();
+        let tokens = tokens.map(|(_, token)| ("authorization_token", token));
+        let mut values: Vec<(&str, &str)> = self
+            .given()
+            .chain(tokens)
+            .map(|(name, value)| (name, value.expose_secret()))
+            .collect();
+        values.sort_unstable();
+        // Overwritten when it is dropped: it holds the secrets.
+        let text = zeroize::Zeroizing::new(serde_json::json!(values).to_string());
+        hex(seals.vault().mac("secrets", text.as_bytes()).as_ref())
     }
 
     fn add_open(&mut self, name: String, value: &str) {

@@ -9,6 +9,7 @@ use crate::background::Background;
 use crate::control::Control;
 use crate::dialogue::Turn;
 use crate::injections::Injections;
+use crate::launch::asked_for;
 use crate::messages::Messages;
 use crate::notes;
 use crate::permission::Permission;
@@ -44,6 +45,8 @@ pub struct ClaudeConversation {
     pub(crate) control: Control,
     pub(crate) settings: Settings,
     pub(crate) permission: Permission,
+    /// Tools of its own that the agent's author wants to be asked for.
+    pub(crate) asked_for: Vec<&'static str>,
     pub(crate) injections: Injections,
 }
 
@@ -75,6 +78,7 @@ impl ClaudeConversation {
             control: Control::default(),
             settings: Settings::default(),
             permission: Permission::default(),
+            asked_for: asked_for(context),
             injections: Injections::default(),
         };
         if let Some(state) = state.and_then(State::read) {

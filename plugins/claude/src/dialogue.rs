@@ -162,7 +162,8 @@ impl ClaudeConversation {
             return;
         };
         let id = line.rest.request_id.0.as_deref().unwrap_or_default();
-        let asks_nothing = self.settings.asks_nothing();
+        let tool = request.tool();
+        let asks_nothing = self.settings.asks_nothing() && !self.asked_for.contains(&tool);
         self.permission
             .ask(self.turn.number, id, &request, asks_nothing, out);
     }

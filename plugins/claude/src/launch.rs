@@ -220,6 +220,12 @@ fn permissions(settings: &Settings, policies: Option<&OwnPolicies>) -> Vec<Strin
     words
 }
 
+/// Tools of its own that are to be asked for, whatever the mode.
+pub(crate) fn asked_for(context: &Context) -> Vec<&'static str> {
+    let policies = context.own_policies(OWN).ok().flatten();
+    policies.map_or_else(Vec::new, |policies| policies.of(Policy::Ask).collect())
+}
+
 /// Writes a list of names.
 fn write_strings(json: &mut String, names: impl Iterator<Item = &'static str>) {
     json.push('[');

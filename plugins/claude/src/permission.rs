@@ -91,8 +91,18 @@ struct AgentsQuestion<'a> {
     question: Text<'a>,
 }
 
+impl Request<'_> {
+    /// The tool that it is about, by the name that the model knows.
+    pub(crate) fn tool(&self) -> &str {
+        match &*self.tool_name {
+            "Task" => "Agent",
+            name => name,
+        }
+    }
+}
+
 impl Permission {
-    /// Takes a request of the CLI. `asks_nothing`: all is allowed, and nobody is to be asked.
+    /// Takes a request of the CLI. `asks_nothing`: this is allowed, and nobody is to be asked.
     pub(crate) fn ask(
         &mut self,
         turn: u32,

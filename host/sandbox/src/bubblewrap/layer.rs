@@ -27,6 +27,8 @@ const OWN: &[&str] = &[
     "sudoers",
     "sudoers.d",
 ];
+/// What the server shows to sandboxes stands below this name in `/opt`.
+const SERVERS: &str = "aod";
 /// The file by which it is seen whether there are layers.
 const MARK: &str = "share/aod-layer";
 /// A sandbox that looks for one file takes some milliseconds.
@@ -87,6 +89,10 @@ pub(super) fn rest(arguments: &mut Arguments, layer: &SystemLayer, shown: &mut V
         arguments.option(["--ro-bind".as_ref(), source.as_os_str(), inside.as_os_str()]);
     }
     for name in names(&layer.files.join("opt")) {
+        // The server's own, which a build may have had mounted there: it is no package's.
+        if name == SERVERS {
+            continue;
+        }
         let (source, inside) = (layer.files.join("opt").join(&name), format!("/opt/{name}"));
         arguments.option(["--ro-bind".as_ref(), source.as_os_str(), inside.as_ref()]);
     }

@@ -161,7 +161,7 @@ impl Task<'_> {
         if asked != ControlReply::Done {
             return Ok(None);
         }
-        self.redactor = secrets.redactor();
+        self.hide(&secrets);
         self.note_use(&secrets.credentials).await?;
         let places = sandbox_paths(&*turns.sandboxes.driver, &self.paths);
         let digest = begin.adapter.clone();

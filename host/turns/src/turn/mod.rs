@@ -56,6 +56,7 @@ pub use answers::{Refusal, UserAnswer};
 pub(crate) use ending::settle_left;
 pub use fold::json_schema;
 pub use input::SteerRefused;
+pub(crate) use seen::forget_seen;
 
 /// So many answers and the like wait for a turn to take them; whoever has more waits with them.
 const WAITING_INPUTS: usize = 16;

@@ -140,7 +140,7 @@ impl Task<'_> {
             false => gathered.map_err(|error| ProvisionError::told(&error))?,
         };
         let mut egress = self.broker(&chosen, &mut secrets)?;
-        self.redactor = secrets.redactor();
+        self.hide(&secrets);
         stages.redact(self.redactor.clone());
         let (installation, layer, has_set) = self
             .set_up(&mut stages, &chosen, &secrets, egress.0.bound.as_ref())
@@ -210,7 +210,7 @@ impl Task<'_> {
     ) -> Result<TurnSecrets, ProvisionError> {
         let gathered = self.gather(adapter).await;
         let secrets = gathered.map_err(|error| ProvisionError::told(&error))?;
-        self.redactor = secrets.redactor();
+        self.hide(&secrets);
         stages.redact(self.redactor.clone());
         Ok(secrets)
     }

@@ -192,6 +192,8 @@ pub(super) async fn rebuild(
         turn: number,
         before: None,
         redactor: None,
+        secrets: String::new(),
+        is_first: false,
         // Whoever knows that the turn still runs says so.
         may_look: false,
     });

@@ -32,6 +32,10 @@ pub(crate) struct Watch {
     pub(crate) before: Option<PathBuf>,
     /// Finds secrets in diffs; without one, no diff is told.
     pub(crate) redactor: Option<Redactor>,
+    /// What the turn's secrets are told from others by; empty where that is not known.
+    pub(crate) secrets: String,
+    /// Whether no agent has written to the workspace before it.
+    pub(crate) is_first: bool,
     /// Whether the workspace is still what this turn has left.
     pub(crate) may_look: bool,
 }
@@ -42,6 +46,9 @@ pub(super) struct Seen {
     pub(super) files: Vec<FileChange>,
     /// Whether more was changed than these and what the CLI told.
     pub(super) is_cut: bool,
+    /// What the turn's secrets are told from others by, where all turns before had the same ones.
+    #[serde(default)]
+    secrets: Option<String>,
     /// What the workspace takes of the disk, and whether that is all; where it was looked at.
     #[serde(skip)]
     pub(super) workspace: Option<(u64, bool)>,
@@ -61,15 +68,21 @@ impl Watch {
         if !self.may_look {
             return Seen::default();
         }
+        // What was a secret once, and is none of this turn's, may stand in any file.
+        let has_other_secrets = self.has_other_secrets();
+        let redactor = self.redactor.as_ref().filter(|_| !has_other_secrets);
         let looked = look(&Look {
             workspace: &self.paths.workspace(),
             before: self.before.as_deref(),
             began,
             told,
-            redactor: self.redactor.as_ref(),
+            redactor,
         });
         let seen = match looked {
-            Ok(seen) => seen,
+            Ok(seen) => Seen {
+                secrets: Some(self.secrets.clone()).filter(|_| !has_other_secrets),
+                ..seen
+            },
             Err(error) => {
                 tracing::warn!(%error, "a workspace cannot be searched for changes");
                 return Seen::default();
@@ -83,6 +96,24 @@ impl Watch {
                     workspace: seen.workspace,
                     ..Seen::default()
                 }
+            }
+        }
+    }
+
+    /// Whether an earlier turn may have had secrets that this one does not know.
+    fn has_other_secrets(&self) -> bool {
+        if self.secrets.is_empty() {
+            return true;
+        }
+        if self.is_first {
+            return false;
+        }
+        match newest_before(&self.paths.events(), self.turn) {
+            Ok(Some(earlier)) => earlier.secrets.as_ref() != Some(&self.secrets),
+            Ok(None) => true,
+            Err(error) => {
+                tracing::warn!(%error, "what an earlier turn has changed cannot be read");
+                true
             }
         }
     }
@@ -115,6 +146,34 @@ impl Watch {
         fs::rename(&draft, &place)?;
         File::open(self.paths.events())?.sync_all()
     }
+}
+
+/// Forgets what turns before this one were seen to change: their events are gone.
+pub(crate) fn forget_seen(events: &Path, before: u32) -> io::Result<()> {
+    for turn in kept_before(events, before)? {
+        fs::remove_file(place(events, turn))?;
+    }
+    Ok(())
+}
+
+/// What is kept of the newest turn before this one.
+fn newest_before(events: &Path, turn: u32) -> io::Result<Option<Seen>> {
+    let Some(newest) = kept_before(events, turn)?.into_iter().max() else {
+        return Ok(None);
+    };
+    Ok(serde_json::from_slice(&fs::read(place(events, newest))?)?)
+}
+
+/// The turns before this one of which something is kept.
+fn kept_before(events: &Path, before: u32) -> io::Result<Vec<u32>> {
+    let mut turns = Vec::new();
+    for entry in fs::read_dir(events)? {
+        let name = entry?.file_name();
+        let turn = name.to_str().and_then(|name| name.strip_suffix(".files"));
+        let turn = turn.and_then(|turn| turn.parse::<u32>().ok());
+        turns.extend(turn.filter(|turn| *turn < before));
+    }
+    Ok(turns)
 }
 
 /// Where it is kept what a turn was seen to change.

@@ -30,8 +30,8 @@ use crate::journal::Journal;
 use crate::paths::SessionPaths;
 use crate::placement::{PlacementError, WorkerId};
 use crate::provision::ProvisionError;
-use crate::secrets::missing_credential;
-use crate::{Error, Result, secrets};
+use crate::secrets::{TurnSecrets, missing_credential};
+use crate::{Error, Result};
 
 /// What users ask of a turn.
 pub(super) struct TurnCommands {
@@ -112,6 +112,8 @@ pub(super) struct Task<'a> {
     /// Finds the turn's secrets, as soon as they are open. What the supervisor has recorded is
     /// free of them, so a turn that is gone on with needs none.
     pub(super) redactor: Redactor,
+    /// What these secrets are told from others by; empty as long as they are not open.
+    pub(super) secrets: String,
     /// What its process was started with, once it runs.
     pub(super) begin: Option<BeginRecord>,
     /// What its user should know of when it begins.
@@ -136,6 +138,7 @@ impl<'a> Task<'a> {
             crossing: None,
             silent_since: None,
             redactor: Redactor::new([]),
+            secrets: String::new(),
             begin: None,
             notices: Vec::new(),
         })
@@ -406,16 +409,15 @@ impl Task<'_> {
         let entries = aod_log::tail(&log).map_err(Error::internal)?.last_id;
         let rebuilt = rebuild(turns, &self.session, &self.turn, begin.clone(), entries);
         let mut derivation = rebuilt.await?;
-        let description = derivation.fold.description();
-        let gathered =
-            secrets::gather(&turns.store, &turns.seals, &self.session, description, None).await;
-        let redactor = gathered.ok().map(|secrets| secrets.redactor());
-        derivation.fold.watch(Watch {
-            redactor,
-            ..self.watch().await?
-        });
+        derivation.fold.watch(self.watch().await?);
         self.begin = Some(begin);
         Ok(Some(derivation))
+    }
+
+    /// Has these secrets found in what is told of the turn.
+    pub(super) fn hide(&mut self, secrets: &TurnSecrets) {
+        self.redactor = secrets.redactor();
+        self.secrets = secrets.mac(&self.turns.seals);
     }
 
     /// How the turn's workspace is looked at when it is over.
@@ -428,7 +430,9 @@ impl Task<'_> {
             paths: self.paths.clone(),
             turn,
             before: before.map(|before| before.place),
-            redactor: Some(self.redactor.clone()),
+            redactor: Some(self.redactor.clone()).filter(|_| !self.secrets.is_empty()),
+            secrets: self.secrets.clone(),
+            is_first: turn == 1 && self.session.session.forked_from.is_none(),
             may_look: true,
         })
     }

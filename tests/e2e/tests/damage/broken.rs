@@ -91,6 +91,8 @@ async fn a_session_without_its_folder_goes_on_in_a_new_one() {
     for _ in 0..3 {
         let session = server.client().demo_session("hello").await;
         session.ended().await.completed();
+        // Nothing is written there any more.
+        session.checkpoint(1).await;
         fs::remove_dir_all(server.session_folder(&session.id)).unwrap();
         sessions.push(session);
     }

@@ -67,7 +67,7 @@ async fn a_session_keeps_so_many_bytes_and_resumes_from_what_there_is() {
     eventually("old history is purged", DEADLINE, async || {
         let files = event_files(&server, &session.id);
         let is_purged = log_bytes(&server, &session.id) <= 512 << 10;
-        (is_purged && files == ["2.jsonl", "3.jsonl"]).then_some(())
+        (is_purged && files == ["2.files", "2.jsonl", "3.files", "3.jsonl"]).then_some(())
     })
     .await;
     let replay = session.stream().await.rest().await;

@@ -158,12 +158,15 @@ async fn a_token_that_cannot_be_renewed_is_an_error_that_says_so() {
         assert!(error.contains(CREDENTIAL) && error.contains(why), "{error}");
         assert!(!error.contains("renews-the-login"), "{error}");
     }
-    // The session takes the next prompt, once the login's server has thought better of it.
-    let stopped = session(&server, &raw).await;
-    stopped.ended().await.failed();
+    // The next one begins, once the login's server has thought better of it.
+    session(&server, &raw).await.ended().await.failed();
     login.set("");
-    stopped.prompt(WHO).await;
-    let said = stopped.ended().await.completed().stdout();
+    let said = session(&server, &raw)
+        .await
+        .ended()
+        .await
+        .completed()
+        .stdout();
     assert!(said.contains(r#"{"newest": true}"#), "{said}");
     assert_eq!(login.renewals(), 4);
 }

@@ -60,15 +60,13 @@ async fn apt_that_was_killed_at_any_step_is_never_used() {
     let mut server = Server::demo().await;
     let environment = environment(server.client(), json!({"apt": ["hello"]})).await;
     let mut session = start(server.client(), &environment, "$ hello").await;
-    let last: &[&str] = match rustix::process::getuid().is_root() {
-        true => &[
-            "$ copying what packages",
-            "$ apt-get install --yes --no-remove --no-download",
-        ],
-        false => &["$ dpkg-deb --extract"],
+    let last = match rustix::process::getuid().is_root() {
+        true => "$ apt-get install --yes --no-remove --no-download",
+        false => "$ dpkg-deb --extract",
     };
-    let first = ["$ apt-get install --yes --no-remove --download-only"];
-    for step in first.iter().chain(last) {
+    // A session that the server has died with more often is not gone on with.
+    let first = "$ apt-get install --yes --no-remove --download-only";
+    for step in [first, last] {
         // No earlier start has come so far.
         eventually(step, Duration::from_secs(120), async || {
             printed(&session).await.contains(step).then_some(())

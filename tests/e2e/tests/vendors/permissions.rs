@@ -59,7 +59,9 @@ async fn own_tools_are_denied_or_asked_for(vendor: &'static Vendor) {
     let asked = event(&session, "permission.request").await;
     assert!(!is_there(&session.id, "asked.txt"));
     let path = format!("/sessions/{}/answers", session.id);
-    let answer = json!({"request_id": asked["request_id"], "answer": "allow"});
+    let choices = asked["choices"].as_array().unwrap();
+    let once = choices.iter().find(|it| it["meaning"] == "allow_once");
+    let answer = json!({"request_id": asked["request_id"], "answer": once.unwrap()["id"]});
     lab.client().post(&path, &answer).await.expect(202);
     session.ended().await.completed();
     assert!(is_there(&session.id, "asked.txt"));

@@ -89,7 +89,7 @@ async fn usage_is_what_the_provider_counted(vendor: &'static Vendor) {
     let requests = turns.iter().map(|it| &it["provider_usage"]["requests"]);
     let requests: u64 = requests.map(|it| it.as_u64().unwrap()).sum();
     assert_eq!(requests, counted.replies, "{turns:#?}");
-    let path = format!("/sessions/{}/events?limit=1000", session.id);
+    let path = format!("/sessions/{}/events?limit=200", session.id);
     let told = lab.client().get(&path).await.expect(200).to_string();
     assert!(!told.contains("usage.differs"), "{told}");
 }

@@ -82,6 +82,7 @@ pub(super) fn look(how: &Look<'_>) -> Result<Seen, Error> {
             files: Vec::new(),
             is_cut: true,
             workspace,
+            ..Seen::default()
         });
     }
     let until = Instant::now() + COMPARING;
@@ -111,6 +112,7 @@ pub(super) fn look(how: &Look<'_>) -> Result<Seen, Error> {
         files: found.files,
         is_cut: found.is_cut,
         workspace,
+        ..Seen::default()
     })
 }
 

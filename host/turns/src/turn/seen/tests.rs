@@ -51,6 +51,8 @@ impl Place {
             turn: 1,
             before: Some(self.before.clone()),
             redactor: Some(Redactor::new([])),
+            secrets: "these".to_owned(),
+            is_first: true,
             may_look: true,
         }
     }
@@ -173,6 +175,32 @@ fn no_more_is_told_than_fits_and_secrets_are_not() {
         .map(String::len)
         .sum();
     assert!(diffs <= 512 << 10, "{diffs}");
+}
+
+/// A file may hold what was a secret in an earlier turn.
+#[test]
+fn no_diff_is_told_once_the_secrets_have_changed() {
+    let place = Place::new();
+    let diffs = |turn, secrets: &str| {
+        let began = begin();
+        place.write("f", &format!("{turn}\n"));
+        let watch = Watch {
+            turn,
+            secrets: secrets.to_owned(),
+            is_first: turn == 1,
+            ..place.watch()
+        };
+        let seen = watch.seen(began, &ToldPaths::default());
+        assert_eq!(told(&seen), [("f", ChangeKind::Created)]);
+        seen.files[0].diff.is_some()
+    };
+    assert!(diffs(1, "these"));
+    // Of a turn whose agent never ran, nothing is kept.
+    assert!(diffs(3, "these"));
+    assert!(!diffs(4, "others"));
+    assert!(!diffs(5, "others"));
+    assert!(!diffs(6, "these"));
+    assert!(!diffs(7, ""));
 }
 
 #[test]
