@@ -9,14 +9,15 @@
 use std::collections::HashSet;
 use std::fs;
 
-/// Over how many milliseconds it is told how busy a sandbox is, at least.
-const WINDOW_MS: u64 = 2_000;
+/// Over how many milliseconds it is told how busy a sandbox is, at least: some CLIs compute for
+/// seconds as they start.
+const WINDOW_MS: u64 = 5_000;
 /// Who uses so many thousandths of one processor and more goes behind the others …
 const BUSY: u64 = 500;
 /// … until it uses no more than this.
 const QUIET: u64 = 100;
-/// The nice value of those behind: about a tenth of the weight of the others.
-const BEHIND: i32 = 10;
+/// The nice value of those behind: a third of the weight of the others.
+const BEHIND: i32 = 5;
 
 /// Whether a tree of processes goes behind others, by what it has used lately.
 #[derive(Debug, Default)]
@@ -106,14 +107,14 @@ mod tests {
         };
         assert!(!after(1_000, 500));
         // Much, but of too short a time to tell.
-        assert!(!after(2_000, 1_500));
-        assert!(after(3_000, 2_400));
-        assert!(after(5_000, 3_000));
-        assert!(after(6_000, 3_000));
-        assert!(!after(7_000, 3_100));
-        assert!(!after(9_000, 3_500));
+        assert!(!after(5_000, 4_500));
+        assert!(after(6_000, 4_900));
+        assert!(after(11_000, 6_000));
+        assert!(after(14_000, 6_000));
+        assert!(!after(16_000, 6_100));
+        assert!(!after(21_000, 7_500));
         // Somebody who has been counted is gone.
-        assert!(!after(11_000, 100));
+        assert!(!after(26_000, 100));
     }
 
     /// A process in a session of its own, killed when dropped.
