@@ -1,6 +1,6 @@
 //! An MCP server behind a gateway whose tools may not all be called.
 
-use std::io::{Read as _, Write as _};
+use std::io::Write as _;
 use std::net::TcpListener;
 use std::sync::{Arc, Mutex};
 
@@ -8,7 +8,7 @@ use aod_egress::{Gateway, Permission, Policy, Service, ToolPolicy};
 use aod_launch::HeldKind;
 use serde_json::{Value, json};
 
-use crate::support::{Egress, ask, config, get, open, read_head, upstream};
+use crate::support::{Egress, ask, config, get, open, read_body, read_head, upstream};
 use crate::tools::{answered, calling, message, post};
 
 /// An MCP server that records what it is asked, and answers as JSON or in a stream.
@@ -26,11 +26,8 @@ impl Mcp {
         std::thread::spawn(move || {
             for stream in listener.incoming() {
                 let mut stream = stream.unwrap();
-                let head = read_head(&mut stream).to_ascii_lowercase();
-                let length = head.split("content-length: ").nth(1).unwrap();
-                let length = length.lines().next().unwrap().trim().parse().unwrap();
-                let mut body = vec![0; length];
-                stream.read_exact(&mut body).unwrap();
+                let head = read_head(&mut stream);
+                let body = read_body(&head, &mut stream);
                 let asked: Value = serde_json::from_slice(&body).unwrap();
                 let result = match asked["method"].as_str() {
                     Some("tools/list") => json!({"tools": [

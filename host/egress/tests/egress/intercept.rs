@@ -12,7 +12,7 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
-use crate::support::{Egress, Server, ask, read_head, skip_body, tls};
+use crate::support::{Egress, Server, ask, read_body, read_head, tls};
 
 const KEY: &str = "true-key-1234567890";
 const PLACEHOLDER: &str = "aod-brokered-0123456789abcdef";
@@ -50,7 +50,7 @@ impl Lab {
                     if head.is_empty() {
                         return;
                     }
-                    skip_body(&head, &mut stream);
+                    read_body(&head, &mut stream);
                     let answer = answer(&head);
                     let is_last = head.contains("connection: close");
                     heads.lock().unwrap().push((name, head));

@@ -224,8 +224,10 @@ impl Server {
             for stream in listener.incoming() {
                 let mut stream = stream.unwrap();
                 let head = read_head(&mut stream);
-                skip_body(&head, &mut stream);
+                read_body(&head, &mut stream);
                 heads.lock().unwrap().push(head);
+                // Said, so that nobody sends the next request on a connection that ends.
+                let answer = answer.replacen("\r\n", "\r\nconnection: close\r\n", 1);
                 let _ = stream.write_all(answer.as_bytes());
             }
         });
@@ -248,18 +250,26 @@ pub(crate) fn read_head(stream: &mut impl std::io::Read) -> String {
     String::from_utf8(head).unwrap()
 }
 
-/// Reads what follows a request's head, so that nothing of it is taken for the next request.
-pub(crate) fn skip_body(head: &str, stream: &mut impl std::io::Read) {
+/// Reads what follows a request's head, as it is sent, so that nothing of it is taken for the next
+/// request.
+pub(crate) fn read_body(head: &str, stream: &mut impl std::io::Read) -> Vec<u8> {
     let head = head.to_ascii_lowercase();
+    let mut body = Vec::new();
     if head.contains("transfer-encoding: chunked") {
-        while !["0\r\n\r\n", ""].contains(&read_chunk(stream).as_str()) {}
-        return;
+        loop {
+            let chunk = read_chunk(stream);
+            body.extend_from_slice(chunk.as_bytes());
+            if ["0\r\n\r\n", ""].contains(&chunk.as_str()) {
+                return body;
+            }
+        }
     }
     let length = head
         .lines()
         .find_map(|line| line.strip_prefix("content-length: "));
     let length = length.map_or(0, |value| value.parse::<u64>().unwrap());
-    std::io::copy(&mut stream.take(length), &mut std::io::sink()).unwrap();
+    stream.take(length).read_to_end(&mut body).unwrap();
+    body
 }
 
 /// A chunk of a body: its length, what is in it, and the end of the line.
