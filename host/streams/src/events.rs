@@ -48,6 +48,14 @@ pub fn stored_turns(dir: &Path) -> io::Result<Vec<u32>> {
 
 /// The turns that have a file, in order.
 fn turns_in(dir: &Path) -> io::Result<Vec<u32>> {
+    turns_with(dir, ".jsonl")
+}
+
+/// The turns that have a file with this ending in `dir`, in order.
+///
+/// # Errors
+/// Where the folder cannot be read.
+pub fn turns_with(dir: &Path, ending: &str) -> io::Result<Vec<u32>> {
     let entries = match fs::read_dir(dir) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         entries => entries?,
@@ -55,7 +63,7 @@ fn turns_in(dir: &Path) -> io::Result<Vec<u32>> {
     let mut turns = Vec::new();
     for entry in entries {
         let name = entry?.file_name();
-        let turn = name.to_str().and_then(|name| name.strip_suffix(".jsonl"));
+        let turn = name.to_str().and_then(|name| name.strip_suffix(ending));
         turns.extend(turn.and_then(|turn| turn.parse::<u32>().ok()));
     }
     turns.sort_unstable();

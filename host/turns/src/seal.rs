@@ -7,6 +7,7 @@ use aod_vault::{Binding, Vault};
 use secrecy::SecretString;
 use uuid::Uuid;
 
+use crate::hex::hex;
 use crate::{Error, Result};
 
 /// Seals and opens what the store keeps.
@@ -32,6 +33,14 @@ impl Seals {
     /// The vault itself.
     pub fn vault(&self) -> &Vault {
         &self.0
+    }
+
+    /// A keyed hash of facts that may hold secrets, for one purpose: the same for the same facts, and
+    /// tells nothing of them.
+    pub(crate) fn hash(&self, purpose: &str, facts: &serde_json::Value) -> String {
+        // Overwritten when it is dropped.
+        let text = zeroize::Zeroizing::new(facts.to_string());
+        hex(self.0.mac(purpose, text.as_bytes()).as_ref())
     }
 
     /// Seals each of the secrets to its place.

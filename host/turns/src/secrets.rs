@@ -17,7 +17,6 @@ use url::Url;
 
 use self::precedence::{Candidates, Source, winners};
 use crate::git::{self, Tokens};
-use crate::hex::hex;
 use crate::mcp::{mcp_key, mcp_names};
 use crate::network::bound_hosts;
 use crate::oauth::OauthTokens;
@@ -129,28 +128,32 @@ impl TurnSecrets {
 
     /// Finds them in what is about to be written.
     pub(crate) fn redactor(&self) -> Redactor {
-        let tokens = self.tokens.iter();
-        let tokens = tokens.map(|(_, token)| ("authorization_token", token));
         Redactor::new(
             self.hidden()
-                .chain(tokens)
+                .chain(self.authorization_tokens())
                 .map(|(name, value)| (name, value.expose_secret())),
         )
     }
 
     /// The same for the same secrets, and tells nothing of them.
     pub(crate) fn mac(&self, seals: &Seals) -> String {
-        let tokens = self.tokens.iter();
-        let tokens = tokens.map(|(_, token)| ("authorization_token", token));
-        let mut values: Vec<(&str, &str)> = self
+        seals.hash("secrets", &serde_json::json!(self.values()))
+    }
+
+    /// All of them with their names, as the user gave them, in an order of their own.
+    pub(crate) fn values(&self) -> Vec<(&str, &str)> {
+        let mut values: Vec<_> = self
             .given()
-            .chain(tokens)
+            .chain(self.authorization_tokens())
             .map(|(name, value)| (name, value.expose_secret()))
             .collect();
         values.sort_unstable();
-        // Overwritten when it is dropped: it holds the secrets.
-        let text = zeroize::Zeroizing::new(serde_json::json!(values).to_string());
-        hex(seals.vault().mac("secrets", text.as_bytes()).as_ref())
+        values
+    }
+
+    fn authorization_tokens(&self) -> impl Iterator<Item = (&str, &SecretString)> {
+        let tokens = self.tokens.iter();
+        tokens.map(|(_, token)| ("authorization_token", token))
     }
 
     fn add_open(&mut self, name: String, value: &str) {

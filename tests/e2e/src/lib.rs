@@ -30,7 +30,7 @@ pub use fixture::{extend, place_mcp_server};
 pub use gate::Gate;
 pub use git::{GIT_HOST, GitServer, Repository, lfs_pointer};
 pub use process::{Process, Tree, raise_open_files};
-pub use program::{CLIS, cli, cli_if_installed, plugin, program, repository, target};
+pub use program::{CLIS, cli, cli_if_installed, plugin, program, repository, start, target};
 pub use python::{python_with, run};
 pub use receiver::{Receiver, ReceiverOptions, free_port};
 pub use registry::Registry;

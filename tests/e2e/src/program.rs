@@ -1,6 +1,8 @@
-//! Where the things under test lie.
+//! Where the things under test lie, and what runs beside them.
 
+use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
 
 /// The vendors' CLIs that the tests run, as npm knows them.
 pub const CLIS: [(&str, &str); 5] = [
@@ -104,5 +106,25 @@ pub fn cli(name: &str) -> PathBuf {
                 folder = folder.display()
             )
         }
+    }
+}
+
+/// Starts a program, and waits for the first line that it writes: what its users have to know, once
+/// it is ready. Returns that without its end.
+///
+/// # Panics
+/// When it cannot be started.
+#[must_use]
+pub fn start(mut command: Command) -> (Child, String) {
+    let what = format!("{:?}", command.get_program());
+    let mut child = match command.stdout(Stdio::piped()).spawn() {
+        Ok(child) => child,
+        Err(error) => panic!("cannot start {what}: {error}"),
+    };
+    let mut line = String::new();
+    let output = child.stdout.take().map(BufReader::new);
+    match output.map(|mut output| output.read_line(&mut line)) {
+        Some(Ok(_)) => (child, line.trim_end().to_owned()),
+        other => panic!("{what} says nothing: {other:?}"),
     }
 }

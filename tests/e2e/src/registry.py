@@ -69,11 +69,16 @@ def tarball(name):
         "cli.js": "#!/usr/bin/env node\nconsole.log(require('./index.js'));\n",
         "probe.js": PROBE,
     }
+    return gzip.compress(tar("package", files, 0o755))
+
+
+def tar(folder, files, mode):
+    """An archive of texts in a folder."""
     whole = io.BytesIO()
-    with tarfile.open(fileobj=whole, mode="w:gz") as archive:
+    with tarfile.open(fileobj=whole, mode="w") as archive:
         for path, text in files.items():
-            member = tarfile.TarInfo(f"package/{path}")
-            member.size, member.mode = len(text), 0o755
+            member = tarfile.TarInfo(f"{folder}/{path}")
+            member.size, member.mode = len(text), mode
             archive.addfile(member, io.BytesIO(text.encode()))
     return whole.getvalue()
 
@@ -98,14 +103,8 @@ def crate(name):
         "Cargo.lock": f'version = 3\n\n[[package]]\nname = "{name}"\nversion = "1.0.0"\n',
         "src/main.rs": f'fn main() {{\n    println!("rust {name}");\n}}\n',
     }
-    whole = io.BytesIO()
-    with tarfile.open(fileobj=whole, mode="w") as archive:
-        for path, text in files.items():
-            member = tarfile.TarInfo(f"{name}-1.0.0/{path}")
-            member.size, member.mode = len(text), 0o644
-            archive.addfile(member, io.BytesIO(text.encode()))
     # Its hash is in the index.
-    return gzip.compress(whole.getvalue(), mtime=0)
+    return gzip.compress(tar(f"{name}-1.0.0", files, 0o644), mtime=0)
 
 
 def gem_file(path):

@@ -52,11 +52,28 @@ pub(crate) struct Packages {
     root: PathBuf,
     trash: Trash,
     config: PackagesConfig,
-    /// Says what works on this machine.
-    driver: Arc<dyn SandboxDriver>,
+    scripts: AptScripts,
     known: Mutex<HashMap<String, Arc<Known>>>,
     /// Held by who finds a layer until that counts as used, and by who removes one.
     finding: Mutex<()>,
+}
+
+/// Whether the scripts of apt's packages are run.
+#[derive(Clone)]
+struct AptScripts {
+    /// By the operator.
+    are_wanted: bool,
+    /// Says what works on this machine.
+    driver: Arc<dyn SandboxDriver>,
+    /// Where that is tried.
+    root: PathBuf,
+}
+
+impl AptScripts {
+    /// The first call may block for some tens of milliseconds.
+    fn are_run(&self) -> bool {
+        self.are_wanted && self.driver.check_system_change(&self.root).is_ok()
+    }
 }
 
 /// What this process knows of a layer.
@@ -85,11 +102,16 @@ impl Packages {
         config: PackagesConfig,
         driver: Arc<dyn SandboxDriver>,
     ) -> Self {
+        let scripts = AptScripts {
+            are_wanted: config.apt_scripts,
+            driver,
+            root: root.clone(),
+        };
         let packages = Self {
             root,
             trash,
             config,
-            driver,
+            scripts,
             known: Mutex::default(),
             finding: Mutex::default(),
         };
@@ -126,15 +148,9 @@ impl Packages {
         known.entry(key.to_owned()).or_default().clone()
     }
 
-    /// Whether the scripts of apt's packages are run. The first call may block for some tens of
-    /// milliseconds.
-    fn runs_scripts(&self) -> bool {
-        self.config.apt_scripts && self.driver.check_system_change(&self.root).is_ok()
-    }
-
     /// What packages are installed with here, and the name of their layer.
     fn locate(&self, wanted: &PackageSet) -> Result<(Tools, String), MissingTool> {
-        wanted.locate(|| self.runs_scripts())
+        wanted.locate(|| self.scripts.are_run())
     }
 
     fn open(&self, key: &str) -> Option<Layer> {
@@ -159,9 +175,8 @@ impl Packages {
         cancelled: &Cancelled<'_>,
     ) -> Result<Layer, StageError> {
         let asked = Instant::now();
-        let (driver, root, located) = (self.driver.clone(), self.root.clone(), wanted.clone());
-        let may = self.config.apt_scripts;
-        let locate = move || located.locate(|| may && driver.check_system_change(&root).is_ok());
+        let (scripts, located) = (self.scripts.clone(), wanted.clone());
+        let locate = move || located.locate(|| scripts.are_run());
         let located = tokio::task::spawn_blocking(locate).await;
         let located = located.map_err(Error::internal)?;
         let (tools, key) = located.map_err(|error| StageError::Failed(error.to_string()))?;
@@ -230,7 +245,7 @@ impl Packages {
         let build = Build {
             sandboxes,
             folder: &staging,
-            runs_scripts: needs_apt && self.runs_scripts(),
+            runs_scripts: needs_apt && self.scripts.are_run(),
         };
         build.install(wanted, tools, output, cancelled).await?;
         let (folder, target) = (staging.clone(), self.root.join(key));

@@ -10,7 +10,6 @@ use aod_runtime::types::{
     Capability, Description, Endpoint, EndpointSource, LimitName, OptionScope,
 };
 use aod_store::SealedKind;
-use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
 
 use super::attachments::{self, Attachments};
@@ -22,7 +21,6 @@ use super::launch;
 use super::task::Task;
 use crate::adapters::Chosen;
 use crate::git::{self, Clones};
-use crate::hex::hex;
 use crate::journal::Journal;
 use crate::network::{
     Bound, Brokered, SandboxNetwork, bind, broker, packets, policy_of, usage_fields,
@@ -597,13 +595,6 @@ fn given_endpoints(chosen: &Chosen, secrets: &TurnSecrets) -> Vec<Endpoint> {
 /// secrets, the adapter, the CLI, the operator's settings, and what is `asked` of the turn that
 /// only a start can change. All else of a session stays as it is.
 fn fingerprint(seals: &Seals, chosen: &Chosen, secrets: &TurnSecrets, asked: &Value) -> String {
-    let mut values: Vec<(&str, &str)> = secrets
-        .given()
-        .map(|(name, value)| (name, value.expose_secret()))
-        .collect();
-    let tokens = secrets.tokens.iter();
-    values.extend(tokens.map(|(_, token)| ("authorization_token", token.expose_secret())));
-    values.sort_unstable();
     let hosts = &secrets.bound;
     let cli = &chosen.cli;
     let facts = json!([
@@ -612,12 +603,9 @@ fn fingerprint(seals: &Seals, chosen: &Chosen, secrets: &TurnSecrets, asked: &Va
         chosen.install_key,
         cli.command,
         cli.env,
-        values,
+        secrets.values(),
         hosts,
         asked,
     ]);
-    // Overwritten when it is dropped: it holds the secrets.
-    let text = zeroize::Zeroizing::new(facts.to_string());
-    let mac = seals.vault().mac("process", text.as_bytes());
-    hex(mac.as_ref())
+    seals.hash("process", &facts)
 }

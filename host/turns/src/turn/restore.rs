@@ -4,6 +4,7 @@ use aod_log::{Kind, Reader};
 use aod_resources::event::{Event, EventId, Level};
 use aod_store::{SessionRecord, TurnRecord};
 use aod_streams::events::{EventWriter, stored_turns};
+use aod_supervisor::Redactor;
 use uuid::Uuid;
 
 use super::Turns;
@@ -191,7 +192,7 @@ pub(super) async fn rebuild(
         paths,
         turn: number,
         before: None,
-        redactor: None,
+        redactor: Redactor::new([]),
         secrets: String::new(),
         is_first: false,
         // Whoever knows that the turn still runs says so.

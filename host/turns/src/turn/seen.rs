@@ -15,12 +15,15 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Component, Path, PathBuf};
 
 use aod_resources::event::FileChange;
+use aod_streams::events::turns_with;
 use aod_supervisor::Redactor;
 use serde::{Deserialize, Serialize};
 
 use self::look::{Look, look};
 use crate::paths::SessionPaths;
 
+/// How the name of the file ends that is kept of a turn.
+const ENDING: &str = ".files";
 /// What was told of more files is not remembered, and nothing is looked for then.
 const MOST_TOLD: usize = 10_000;
 
@@ -30,9 +33,10 @@ pub(crate) struct Watch {
     pub(crate) turn: u32,
     /// The workspace as the turn found it, where that was kept.
     pub(crate) before: Option<PathBuf>,
-    /// Finds secrets in diffs; without one, no diff is told.
-    pub(crate) redactor: Option<Redactor>,
-    /// What the turn's secrets are told from others by; empty where that is not known.
+    /// Finds the turn's secrets in diffs.
+    pub(crate) redactor: Redactor,
+    /// What the turn's secrets are told from others by; empty where that is not known, and no diff
+    /// is told then.
     pub(crate) secrets: String,
     /// Whether no agent has written to the workspace before it.
     pub(crate) is_first: bool,
@@ -70,7 +74,7 @@ impl Watch {
         }
         // What was a secret once, and is none of this turn's, may stand in any file.
         let has_other_secrets = self.has_other_secrets();
-        let redactor = self.redactor.as_ref().filter(|_| !has_other_secrets);
+        let redactor = (!has_other_secrets).then_some(&self.redactor);
         let looked = look(&Look {
             workspace: &self.paths.workspace(),
             before: self.before.as_deref(),
@@ -150,7 +154,8 @@ impl Watch {
 
 /// Forgets what turns before this one were seen to change: their events are gone.
 pub(crate) fn forget_seen(events: &Path, before: u32) -> io::Result<()> {
-    for turn in kept_before(events, before)? {
+    let turns = turns_with(events, ENDING)?;
+    for turn in turns.into_iter().filter(|turn| *turn < before) {
         fs::remove_file(place(events, turn))?;
     }
     Ok(())
@@ -158,27 +163,16 @@ pub(crate) fn forget_seen(events: &Path, before: u32) -> io::Result<()> {
 
 /// What is kept of the newest turn before this one.
 fn newest_before(events: &Path, turn: u32) -> io::Result<Option<Seen>> {
-    let Some(newest) = kept_before(events, turn)?.into_iter().max() else {
+    let mut turns = turns_with(events, ENDING)?.into_iter();
+    let Some(newest) = turns.rfind(|earlier| *earlier < turn) else {
         return Ok(None);
     };
     Ok(serde_json::from_slice(&fs::read(place(events, newest))?)?)
 }
 
-/// The turns before this one of which something is kept.
-fn kept_before(events: &Path, before: u32) -> io::Result<Vec<u32>> {
-    let mut turns = Vec::new();
-    for entry in fs::read_dir(events)? {
-        let name = entry?.file_name();
-        let turn = name.to_str().and_then(|name| name.strip_suffix(".files"));
-        let turn = turn.and_then(|turn| turn.parse::<u32>().ok());
-        turns.extend(turn.filter(|turn| *turn < before));
-    }
-    Ok(turns)
-}
-
 /// Where it is kept what a turn was seen to change.
 fn place(events: &Path, turn: u32) -> PathBuf {
-    events.join(format!("{turn}.files"))
+    events.join(format!("{turn}{ENDING}"))
 }
 
 /// The files of which a CLI has told, by their paths in the workspace.

@@ -430,7 +430,7 @@ impl Task<'_> {
             paths: self.paths.clone(),
             turn,
             before: before.map(|before| before.place),
-            redactor: Some(self.redactor.clone()).filter(|_| !self.secrets.is_empty()),
+            redactor: self.redactor.clone(),
             secrets: self.secrets.clone(),
             is_first: turn == 1 && self.session.session.forked_from.is_none(),
             may_look: true,

@@ -3,44 +3,34 @@
 
 use std::time::{Duration, Instant};
 
-use aod_e2e::{Runtimes, Server, ServerOptions, Session, cli_if_installed};
-use aod_standin::{Options, Standin};
+use aod_e2e::Session;
 use futures::StreamExt as _;
 
-use crate::dialogue::{DIALOGUES, Dialogue, Pipe, begin};
+use crate::dialogue::{Dialogue, Pair, Pipe, installed};
 use crate::{median, processor_time, row};
 
 const DELTAS: usize = 10_000;
 const ROUNDS: usize = 5;
 
 pub(crate) async fn measure() {
-    for dialogue in DIALOGUES {
-        match cli_if_installed(dialogue.runtime) {
-            Some(cli) => compare(dialogue, &cli).await,
-            None => eprintln!("{} is not installed: no row for it", dialogue.runtime),
-        }
+    for (dialogue, cli) in installed() {
+        compare(dialogue, &cli).await;
     }
 }
 
 async fn compare(dialogue: &Dialogue, cli: &std::path::Path) {
-    let model = Standin::start(Options::default()).await.unwrap();
-    let folder = tempfile::tempdir().unwrap();
-    let mut pipe = Pipe::start(dialogue, cli, &model, folder.path());
-    (dialogue.open)(&mut pipe);
-    let options = ServerOptions::new(Runtimes::vendor(dialogue.runtime));
-    let server = Server::start(options.set("AOD_LIVE__IDLE", "600s")).await;
-    let (session, mut last) = begin(&server, dialogue, &model).await;
+    let mut pair = Pair::start(dialogue, cli).await;
     let (mut through, mut bare, mut spent) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
         bare.push(tokio::task::block_in_place(|| {
-            bare_turn(&mut pipe, dialogue)
+            bare_turn(&mut pair.pipe, dialogue)
         }));
-        let before = processor_time(server.process());
+        let before = processor_time(pair.server.process());
         let took;
-        (took, last) = turn(&session, last).await;
+        (took, pair.last) = turn(&pair.session, pair.last).await;
         through.push(took);
         spent.push(Duration::from_secs_f64(
-            processor_time(server.process()) - before,
+            processor_time(pair.server.process()) - before,
         ));
     }
     let rate = |took: Duration| DELTAS as f64 / took.as_secs_f64();

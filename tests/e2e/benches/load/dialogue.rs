@@ -1,12 +1,12 @@
 //! CLIs that can be spoken to: through a pipe, by hand, and as the runtime of a session.
 
 use std::io::{BufRead as _, BufReader, Lines, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::Instant;
 
-use aod_e2e::{MODEL_HOST, Server, Session};
-use aod_standin::Standin;
+use aod_e2e::{MODEL_HOST, Runtimes, Server, ServerOptions, Session, cli_if_installed};
+use aod_standin::{Options, Standin};
 use serde_json::json;
 
 /// A CLI that can be spoken to.
@@ -21,14 +21,14 @@ pub(crate) struct Dialogue {
     args: &'static [&'static str],
     env: &'static [(&'static str, &'static str)],
     /// What is said before the first prompt; what it needs to remember is `Pipe::session`.
-    pub(crate) open: fn(&mut Pipe),
+    open: fn(&mut Pipe),
     /// The line that asks.
     ask: fn(&Pipe, &str) -> String,
     /// Whether a line is the last one of a turn.
     is_over: fn(&str) -> bool,
 }
 
-pub(crate) const DIALOGUES: &[Dialogue] = &[Dialogue {
+const DIALOGUES: &[Dialogue] = &[Dialogue {
     runtime: "claude",
     model: "anthropic/claude-sonnet-4-6",
     key: "ANTHROPIC_API_KEY",
@@ -60,8 +60,50 @@ pub(crate) const DIALOGUES: &[Dialogue] = &[Dialogue {
     is_over: |line| line.contains("session_state_changed") && line.contains("\"idle\""),
 }];
 
+/// The dialogues whose CLIs are installed, with these.
+pub(crate) fn installed() -> impl Iterator<Item = (&'static Dialogue, PathBuf)> {
+    DIALOGUES.iter().filter_map(|dialogue| {
+        let cli = cli_if_installed(dialogue.runtime);
+        if cli.is_none() {
+            eprintln!("{} is not installed: no row for it", dialogue.runtime);
+        }
+        Some((dialogue, cli?))
+    })
+}
+
+/// The same CLI twice: as a session's runtime, and spoken to by hand.
+pub(crate) struct Pair {
+    pub(crate) server: Server,
+    pub(crate) session: Session,
+    /// The id of the session's last event.
+    pub(crate) last: u64,
+    pub(crate) pipe: Pipe,
+    _model: Standin,
+    _folder: tempfile::TempDir,
+}
+
+impl Pair {
+    pub(crate) async fn start(dialogue: &Dialogue, cli: &Path) -> Self {
+        let model = Standin::start(Options::default()).await.unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let mut pipe = Pipe::start(dialogue, cli, &model, folder.path());
+        (dialogue.open)(&mut pipe);
+        let options = ServerOptions::new(Runtimes::vendor(dialogue.runtime));
+        let server = Server::start(options.set("AOD_LIVE__IDLE", "600s")).await;
+        let (session, last) = begin(&server, dialogue, &model).await;
+        Self {
+            server,
+            session,
+            last,
+            pipe,
+            _model: model,
+            _folder: folder,
+        }
+    }
+}
+
 /// Starts a session and waits for its first turn's end. Returns the last event's id, too.
-pub(crate) async fn begin(server: &Server, dialogue: &Dialogue, model: &Standin) -> (Session, u64) {
+async fn begin(server: &Server, dialogue: &Dialogue, model: &Standin) -> (Session, u64) {
     let client = server.client();
     let agent = json!({"name": "a", "runtime": dialogue.runtime, "model": dialogue.model});
     let agent = client.create_agent(&agent).await;
@@ -86,7 +128,7 @@ pub(crate) struct Pipe {
 }
 
 impl Pipe {
-    pub(crate) fn start(dialogue: &Dialogue, cli: &Path, model: &Standin, folder: &Path) -> Self {
+    fn start(dialogue: &Dialogue, cli: &Path, model: &Standin, folder: &Path) -> Self {
         let (home, workspace) = (folder.join("home"), folder.join("workspace"));
         for folder in [&home, &workspace] {
             std::fs::create_dir_all(folder).unwrap();

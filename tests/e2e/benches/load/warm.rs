@@ -5,10 +5,9 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use aod_e2e::{Runtimes, Server, ServerOptions, Session, cli_if_installed};
-use aod_standin::{Options, Standin};
+use aod_e2e::Session;
 
-use crate::dialogue::{DIALOGUES, Dialogue, Pipe, begin};
+use crate::dialogue::{Dialogue, Pair, Pipe, installed};
 use crate::{median, milliseconds, row};
 
 const ROUNDS: usize = 20;
@@ -17,33 +16,24 @@ const PROMPT: &str = "[[words 3]]";
 const FIRST: &str = "word1 ";
 
 pub(crate) async fn measure() {
-    for dialogue in DIALOGUES {
-        match cli_if_installed(dialogue.runtime) {
-            Some(cli) => compare(dialogue, &cli).await,
-            None => eprintln!("{} is not installed: no row for it", dialogue.runtime),
-        }
+    for (dialogue, cli) in installed() {
+        compare(dialogue, &cli).await;
     }
 }
 
 async fn compare(dialogue: &Dialogue, cli: &Path) {
-    let model = Standin::start(Options::default()).await.unwrap();
-    let folder = tempfile::tempdir().unwrap();
-    let mut pipe = Pipe::start(dialogue, cli, &model, folder.path());
-    (dialogue.open)(&mut pipe);
-    tokio::task::block_in_place(|| bare_turn(&mut pipe, dialogue));
-    let options = ServerOptions::new(Runtimes::vendor(dialogue.runtime));
-    let server = Server::start(options.set("AOD_LIVE__IDLE", "600s")).await;
-    let (session, mut last) = begin(&server, dialogue, &model).await;
+    let mut pair = Pair::start(dialogue, cli).await;
+    tokio::task::block_in_place(|| bare_turn(&mut pair.pipe, dialogue));
     let (mut through, mut bare) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
         bare.push(tokio::task::block_in_place(|| {
-            bare_turn(&mut pipe, dialogue)
+            bare_turn(&mut pair.pipe, dialogue)
         }));
         let took;
-        (took, last) = turn(&session, last).await;
+        (took, pair.last) = turn(&pair.session, pair.last).await;
         through.push(took);
     }
-    assert_eq!(server.supervisors().len(), 1, "it was one process");
+    assert_eq!(pair.server.supervisors().len(), 1, "it was one process");
     let (through, bare) = (median(through), median(bare));
     row(
         &format!(

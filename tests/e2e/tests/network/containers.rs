@@ -1,10 +1,9 @@
 //! Images of a private registry, pushed and pulled with a password that the sandbox does not have.
 
 use std::fs;
-use std::io::{BufRead as _, BufReader};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command};
 
-use aod_e2e::{Runtimes, Server, ServerOptions, files_with};
+use aod_e2e::{Runtimes, Server, ServerOptions, files_with, start};
 use serde_json::json;
 
 /// `docker-registry` and the server of its tokens; killed when dropped.
@@ -34,17 +33,13 @@ impl Images {
         fs::write(path("server.key"), own.signing_key.serialize_pem()).unwrap();
         let password = format!("registry-password-{}", uuid::Uuid::new_v4());
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/network/containers.py");
-        let mut process = Command::new("python3")
+        let mut command = Command::new("python3");
+        command
             .arg(script)
             .arg(folder.path())
-            .env("REGISTRY_TOKEN", &password)
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut ports = String::new();
-        let output = BufReader::new(process.stdout.take().unwrap());
-        { output }.read_line(&mut ports).unwrap();
-        let (registry, tokens) = ports.trim().split_once(' ').unwrap();
+            .env("REGISTRY_TOKEN", &password);
+        let (process, ports) = start(command);
+        let (registry, tokens) = ports.split_once(' ').unwrap();
         Some(Self {
             registry: registry.to_owned(),
             tokens: tokens.to_owned(),

@@ -1,7 +1,8 @@
 //! A machine and an internet of a test's own, in network namespaces.
 
-use std::io::{BufRead as _, BufReader};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command};
+
+use aod_e2e::start;
 
 use rustix::thread::UnshareFlags;
 
@@ -67,7 +68,8 @@ impl Internet {
         let resolv = resolv.to_str().unwrap();
         run(&["mount", "--bind", resolv, "/etc/resolv.conf"]);
         let mut others = Command::new("unshare");
-        let others = serve(others.args(["--net", "python3"]), OTHERS);
+        others.args(["--net", "python3"]);
+        let others = serve(others, OTHERS);
         let pid = others.id().to_string();
         let inside = |command: &str| {
             let ip: Vec<&str> = command.split(' ').collect();
@@ -98,7 +100,7 @@ impl Internet {
         // Who is no administrator may send questions for an echo.
         let groups = "/proc/sys/net/ipv4/ping_group_range";
         std::fs::write(groups, "0 2147483647").unwrap();
-        let machine = serve(&mut Command::new("python3"), OWN);
+        let machine = serve(Command::new("python3"), OWN);
         Some(Self {
             children: vec![others, machine],
             // Sandboxes that share the network are shown the file in it.
@@ -117,17 +119,13 @@ impl Drop for Internet {
 }
 
 /// Starts the servers at these addresses, and waits until they listen.
-fn serve(command: &mut Command, addresses: &[&str]) -> Child {
+fn serve(mut command: Command, addresses: &[&str]) -> Child {
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/network/internet.py");
     let addresses = addresses.iter().chain(LOCAL);
     let addresses = addresses.map(|address| address.split('/').next().unwrap());
-    let command = command.arg(script).args(NAMES).args(addresses);
-    let command = command.stdout(Stdio::piped());
-    let mut child = command.spawn().unwrap();
-    let mut line = String::new();
-    let mut output = BufReader::new(child.stdout.take().unwrap());
-    output.read_line(&mut line).unwrap();
-    assert_eq!(line, "ready\n");
+    command.arg(script).args(NAMES).args(addresses);
+    let (child, line) = start(command);
+    assert_eq!(line, "ready");
     child
 }
 

@@ -1,10 +1,9 @@
 //! OAuth tokens that expire: renewed by the host alone, and never in a sandbox.
 
 use std::fs;
-use std::io::{BufRead as _, BufReader};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command};
 
-use aod_e2e::{Runtimes, Server, ServerOptions, Session, files_with};
+use aod_e2e::{Runtimes, Server, ServerOptions, Session, files_with, start};
 use serde_json::{Value, json};
 
 const CREDENTIAL: &str = "env:ACME_TOKEN";
@@ -27,20 +26,16 @@ impl Login {
         fs::write(path("server.pem"), own.cert.pem()).unwrap();
         fs::write(path("server.key"), own.signing_key.serialize_pem()).unwrap();
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/network/login.py");
-        let mut process = Command::new("python3")
+        let mut command = Command::new("python3");
+        command
             .arg(script)
             .args([path("server.pem"), path("server.key")])
-            .arg(folder.path())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut port = String::new();
-        let output = BufReader::new(process.stdout.take().unwrap());
-        { output }.read_line(&mut port).unwrap();
+            .arg(folder.path());
+        let (process, port) = start(command);
         Self {
             folder,
             process,
-            port: port.trim().to_owned(),
+            port,
         }
     }
 
@@ -102,6 +97,12 @@ async fn session(server: &Server, agent: &str) -> Session {
     server.client().create_session(&body).await
 }
 
+/// What a session's agent is told by the login's server, and its environment.
+async fn told(server: &Server, agent: &str) -> String {
+    let ended = session(server, agent).await.ended().await;
+    ended.completed().stdout()
+}
+
 /// In an hour, or an hour ago.
 fn in_hours(hours: i64) -> u64 {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
@@ -161,12 +162,7 @@ async fn a_token_that_cannot_be_renewed_is_an_error_that_says_so() {
     // The next one begins, once the login's server has thought better of it.
     session(&server, &raw).await.ended().await.failed();
     login.set("");
-    let said = session(&server, &raw)
-        .await
-        .ended()
-        .await
-        .completed()
-        .stdout();
+    let said = told(&server, &raw).await;
     assert!(said.contains(r#"{"newest": true}"#), "{said}");
     assert_eq!(login.renewals(), 4);
 }
@@ -177,12 +173,7 @@ async fn a_token_that_is_good_is_used_as_it_is() {
     let login = Login::start();
     let server = login.server(in_hours(2)).await;
     let raw = agent(&server).await;
-    let said = session(&server, &raw)
-        .await
-        .ended()
-        .await
-        .completed()
-        .stdout();
+    let said = told(&server, &raw).await;
     assert!(said.contains(r#"{"newest": true}"#), "{said}");
     assert_eq!(login.renewals(), 0);
     // In five minutes: too soon for a turn of ten.
@@ -191,12 +182,7 @@ async fn a_token_that_is_good_is_used_as_it_is() {
     let body = json!({"value": soon.to_string()});
     let path = format!("/credentials/{CREDENTIAL}");
     server.client().put(&path, &body).await.expect(200);
-    let said = session(&server, &raw)
-        .await
-        .ended()
-        .await
-        .completed()
-        .stdout();
+    let said = told(&server, &raw).await;
     assert!(said.contains(r#"{"newest": true}"#), "{said}");
     assert_eq!(login.renewals(), 1);
 }

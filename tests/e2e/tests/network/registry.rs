@@ -1,9 +1,10 @@
 //! Package registries of the test's own, behind TLS.
 
 use std::fs;
-use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command};
+
+use aod_e2e::start;
 
 /// `registry.test`, and `other.test` at the same address.
 pub(crate) struct Registry {
@@ -30,22 +31,18 @@ impl Registry {
         let token = || format!("registry-token-{}", uuid::Uuid::new_v4());
         let (npm, pypi, cargo) = (token(), token(), token());
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/network/registry.py");
-        let mut process = Command::new("python3")
+        let mut command = Command::new("python3");
+        command
             .arg(script)
             .args([path("server.pem"), path("server.key"), path("requests")])
             .env("NPM_TOKEN", &npm)
             .env("PYPI_TOKEN", &pypi)
-            .env("CARGO_TOKEN", &cargo)
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut port = String::new();
-        let output = BufReader::new(process.stdout.take().unwrap());
-        { output }.read_line(&mut port).unwrap();
+            .env("CARGO_TOKEN", &cargo);
+        let (process, port) = start(command);
         Self {
             folder,
             process,
-            port: port.trim().to_owned(),
+            port,
             npm,
             pypi,
             cargo,

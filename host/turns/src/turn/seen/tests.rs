@@ -50,7 +50,7 @@ impl Place {
             paths: self.paths.clone(),
             turn: 1,
             before: Some(self.before.clone()),
-            redactor: Some(Redactor::new([])),
+            redactor: Redactor::new([]),
             secrets: "these".to_owned(),
             is_first: true,
             may_look: true,
@@ -161,7 +161,7 @@ fn no_more_is_told_than_fits_and_secrets_are_not() {
     }
     place.write("own", "the key is sesame-open-4711\n");
     let mut watch = place.watch();
-    watch.redactor = Some(Redactor::new([("KEY", "sesame-open-4711")]));
+    watch.redactor = Redactor::new([("KEY", "sesame-open-4711")]);
     let seen = watch.seen(began, &ToldPaths::default());
     // A busy machine compares fewer in the time that it has, and the nearest first.
     assert!(seen.is_cut && seen.files.len() <= 200);
