@@ -65,7 +65,12 @@ function Nav() {
       <a class="brand" href="#/sessions" aria-label="aod, sessions"><Logo /><span class="wide-only">aod</span></a>
       <nav class="narrow-only" aria-label="Pages">
         <Menu label={`Pages: ${PAGES.find(([name]) => name === at)?.[1] ?? page}`} icon="menu">
-          {(close) => PAGES.map(([name, label]) => <a key={name} class="button" href={`#/${name}`} aria-current={at === name ? "page" : undefined} onClick={close}>{label}{name === "sessions" && asks > 0 ? <span class="badge asks" aria-label={`${asks} need you`}>{asks}</span> : null}</a>)}
+          {(close) => (
+            <>
+              {PAGES.map(([name, label]) => <a key={name} class="button" href={`#/${name}`} aria-current={at === name ? "page" : undefined} onClick={close}>{label}{name === "sessions" && asks > 0 ? <span class="badge asks" aria-label={`${asks} need you`}>{asks}</span> : null}</a>)}
+              <a class="button" href="/docs" target="_blank" rel="noopener" onClick={close}>Docs</a>
+            </>
+          )}
         </Menu>
         {asks > 0 ? <a class="button quiet" href="#/sessions" aria-label={`${asks} need you`}><span class="badge asks">{asks}</span></a> : null}
       </nav>
@@ -75,6 +80,7 @@ function Nav() {
             {label}{name === "sessions" && asks > 0 ? <span class="badge asks" aria-label={`${asks} need you`}>{asks}</span> : null}
           </a>
         ))}
+        <a href="/docs" target="_blank" rel="noopener">Docs</a>
       </nav>
       <span class="grow" />
       <button type="button" class="quiet icon-only" aria-label="Commands" title="Commands (Ctrl+K)" onClick={() => (paletteShown.value = true)}><Icon name="search" /></button>

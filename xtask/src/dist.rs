@@ -79,8 +79,9 @@ impl Dist {
         let folder = out.join(&name);
         fill(root, &programs, adapters, &folder)?;
         checksums(&folder)?;
-        let mut made = vec![archive(&out, &name, self.level, epoch(root))?];
-        made.extend(debian::package(root, &folder, &out)?);
+        let time = epoch(root);
+        let mut made = vec![archive(&out, &name, self.level, &time)?];
+        made.extend(debian::package(root, &folder, &out, self.level, &time)?);
         checksums(&out)?;
         println!("{}", folder.display());
         for path in made {
@@ -272,7 +273,7 @@ impl std::io::Write for Hashing<'_> {
 }
 
 /// Packs the folder, so that the same files give the same archive.
-fn archive(out: &Path, name: &str, level: u8, time: String) -> Result<PathBuf> {
+fn archive(out: &Path, name: &str, level: u8, time: &str) -> Result<PathBuf> {
     let path = out.join(format!("{name}.tar.zst"));
     let mut tar = Command::new("tar");
     tar.args(["--sort=name", "--owner=0", "--group=0", "--numeric-owner"])

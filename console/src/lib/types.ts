@@ -98,7 +98,11 @@ export interface Turn {
   continues?: number;
   result: TurnResult | null;
   usage: Usage;
+  /** What the model's providers said themselves. */
+  provider_usage?: ProviderUsage;
 }
+
+export type ProviderUsage = Omit<Usage, "cost_usd"> & { requests: number };
 
 export interface QueuedPrompt {
   id: string;
@@ -238,7 +242,7 @@ export type EventBody =
   | ({ type: "tool.call" } & ToolCall)
   | { type: "tool.update"; call_id: string; output?: string; title?: string; locations?: { path: string }[] }
   | { type: "tool.result"; call_id: string; output: string; is_error: boolean; parts?: Part[] }
-  | { type: "file.change"; path: string; kind: string; call_id?: string; diff?: string; moved_from?: string }
+  | { type: "file.change"; path: string; kind: string; call_id?: string; diff?: string; moved_from?: string; seen_by_host?: boolean }
   | { type: "todo"; items: { text: string; status: "pending" | "in_progress" | "completed" }[] }
   | { type: "usage"; input_tokens: number; output_tokens: number; cached_tokens: number; cost_usd?: number; model?: string }
   | { type: "notice"; level: "info" | "warning" | "error"; text: string; code?: string }

@@ -28,6 +28,8 @@ function textOf(row: Row, log: SessionLog): string {
       return row.request.title;
     case "file":
       return row.path;
+    case "seen":
+      return row.files.map((it) => it.path).join(" ");
     default:
       return "";
   }

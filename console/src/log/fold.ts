@@ -48,6 +48,8 @@ export interface GroupRow extends Base {
   names: Map<string, number>;
 }
 export interface FileRow extends Base { kind: "file"; path: string; change: string; from: string | null; diff: string | null }
+/** Changes that the server has seen at a turn's end, and that the agent did not tell of. */
+export interface SeenRow extends Base { kind: "seen"; files: FileRow[] }
 export interface NoticeRow extends Base { kind: "notice"; level: "info" | "warning" | "error"; items: { text: string; code?: string; count: number }[]; count: number }
 export interface AskRow extends Base {
   kind: "ask";
@@ -62,7 +64,7 @@ export interface InputRow extends Base { kind: "input"; id: string; text: string
 export interface EndRow extends Base { kind: "end"; number: number; event: Extract<Event, { type: "turn.result" }> | null }
 export interface UnparsedRow extends Base { kind: "unparsed"; count: number; sample: string }
 
-export type Row = TurnRow | TextRow | ToolRow | GroupRow | FileRow | NoticeRow | AskRow | TaskRow | InputRow | EndRow | UnparsedRow;
+export type Row = TurnRow | TextRow | ToolRow | GroupRow | FileRow | SeenRow | NoticeRow | AskRow | TaskRow | InputRow | EndRow | UnparsedRow;
 
 /** Rows that follow one another: the conversation's, or those of a subagent. */
 export class Scope {
@@ -281,10 +283,17 @@ export class Fold {
         }
         if (event.diff) this.#edited(null, { path: event.path, unified: event.diff });
         this.#changed(event.path);
-        scope.push({
+        const file: FileRow = {
           ...this.#base(event, `f:${event.id}`),
           kind: "file", path: event.path, change: event.kind, from: event.moved_from ?? null, diff: event.diff ?? null,
-        });
+        };
+        const last = scope.rows.at(-1);
+        if (event.seen_by_host && last?.kind === "seen") {
+          last.files.push(file);
+          this.touch(last);
+          break;
+        }
+        scope.push(event.seen_by_host ? { ...this.#base(event, `h:${event.id}`), kind: "seen", files: [file] } : file);
         this.touch(scope);
         break;
       }

@@ -14,7 +14,7 @@ import type { SessionLog } from "./session";
 const NEAR = 32;
 
 const ESTIMATES: Record<Row["kind"], number> = {
-  turn: 96, text: 90, thought: 34, tool: 38, group: 38, file: 60, notice: 34, ask: 48, task: 34, input: 70, end: 40, unparsed: 34,
+  turn: 96, text: 90, thought: 34, tool: 38, group: 38, file: 60, seen: 38, notice: 34, ask: 48, task: 34, input: 70, end: 40, unparsed: 34,
 };
 
 export interface ListHandle {
@@ -86,7 +86,9 @@ export function RowList({ log, head, foot, handle }: { log: SessionLog; head: Co
       if (scrollTop < clientHeight * 2 && log.prev.value) void log.older().catch(() => undefined);
       if (distance < clientHeight * 2 && log.next.value) void log.newer().catch(() => undefined);
     };
-    element.addEventListener("scroll", onScroll, { passive: true });
+    // Before the list changes its rows, so that what is read here lays nothing out once more.
+    const how = { passive: true, capture: true };
+    element.addEventListener("scroll", onScroll, how);
     const observer = new ResizeObserver(() => {
       if (stick.current && !log.next.value) {
         element.scrollTop = element.scrollHeight;
@@ -98,7 +100,7 @@ export function RowList({ log, head, foot, handle }: { log: SessionLog; head: Co
     observer.observe(element);
     element.scrollTop = element.scrollHeight;
     return () => {
-      element.removeEventListener("scroll", onScroll);
+      element.removeEventListener("scroll", onScroll, how);
       observer.disconnect();
     };
   }, [log]);

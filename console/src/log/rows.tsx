@@ -17,7 +17,7 @@ import { AskCard } from "./ask";
 import { goingBack } from "./fork";
 import { Picture } from "./picture";
 import { nameOf } from "./fold";
-import type { EndRow, FileRow, GroupRow, InputRow, NoticeRow, Row, Scope, TaskRow, TextRow, ToolRow, TurnRow, UnparsedRow } from "./fold";
+import type { EndRow, FileRow, GroupRow, InputRow, NoticeRow, Row, Scope, SeenRow, TaskRow, TextRow, ToolRow, TurnRow, UnparsedRow } from "./fold";
 import type { SessionLog } from "./session";
 
 export interface View {
@@ -69,6 +69,7 @@ export function RowView({ row, depth = 0 }: { row: Row; depth?: number }) {
     case "tool": return <Tool row={row} depth={depth} />;
     case "group": return <Group row={row} depth={depth} />;
     case "file": return <FileChange row={row} />;
+    case "seen": return <Seen row={row} />;
     case "notice": return <Notices row={row} />;
     case "ask": return <AskCard row={row} place="log" />;
     case "task": return <Task row={row} />;
@@ -361,6 +362,34 @@ function FileChange({ row }: { row: FileRow }) {
   );
 }
 
+/** Of what the server has seen, so many files are shown at first. */
+const SEEN = 50;
+
+function Seen({ row }: { row: SeenRow }) {
+  useRow(row);
+  const { files } = row;
+  const counted = files.map((it) => countDiff(it.diff ?? "")).reduce((a, b) => ({ added: a.added + b.added, removed: a.removed + b.removed }));
+  const [open, toggle] = useOpen(row.key, files.length < 4 && counted.added + counted.removed <= 40);
+  const [most, setMost] = useState(SEEN);
+  return (
+    <div class="tool seen">
+      <Disclosure id={row.key} open={open} onToggle={toggle}>
+        <Icon name="file" />
+        <span class="tool-name">{plural(files.length, "file")} changed besides</span>
+        <span class="tool-about"><Exact text={files.slice(0, 5).map((it) => it.path).join(", ").slice(0, 300)} /></span>
+        {counted.added + counted.removed > 0 ? <Counted {...counted} /> : null}
+      </Disclosure>
+      {open ? (
+        <div class="inner">
+          <p class="dim tiny">The agent did not tell of {files.length === 1 ? "this" : "these"}: the server saw it in the workspace when the turn was over.</p>
+          {files.slice(0, most).map((it) => <FileChange key={it.key} row={it} />)}
+          {files.length > most ? <button type="button" class="quiet small" onClick={() => setMost(most * 2)}>{plural(files.length - most, "more file", "more files")}</button> : null}
+        </div>
+      ) : null}
+    </div>
+  );
+}
+
 // --- what happens around ---
 
 function Notices({ row }: { row: NoticeRow }) {
@@ -472,6 +501,20 @@ export function TurnUsage({ turn }: { turn: Turn }) {
     <>
       <span title={`${input_tokens} in, ${cached_tokens} of the cache, ${output_tokens} out`}>{count(input_tokens + cached_tokens)} in, {count(output_tokens)} out</span>
       <span>{cost(cost_usd)}</span>
+      <SaidByProvider turn={turn} />
     </>
   );
+}
+
+/** Whether two figures differ by more than a hundredth. */
+const differ = (a: number, b: number): boolean => Math.abs(a - b) * 100 > Math.max(a, b);
+
+/** What the providers say that a turn used, where that is not what the CLI says. */
+function SaidByProvider({ turn }: { turn: Turn }) {
+  const said = turn.provider_usage;
+  if (!said) return null;
+  const sent = said.input_tokens + said.cached_tokens;
+  const { usage } = turn;
+  if (!differ(sent, usage.input_tokens + usage.cached_tokens) && !differ(said.output_tokens, usage.output_tokens)) return null;
+  return <span class="differs" title={`${plural(said.requests, "answer")} of the provider: ${said.input_tokens} in, ${said.cached_tokens} of the cache, ${said.output_tokens} out. Something in the sandbox has asked the model besides, or the CLI does not say all.`}>the provider counts {count(sent)} in, {count(said.output_tokens)} out</span>;
 }

@@ -45,7 +45,7 @@ export function Login() {
         </label>
         <ErrorNote error={error} />
         <button class="primary" disabled={busy || !value.trim()}>{busy ? "Checking…" : "Log in"}</button>
-        <p class="dim">On the server's machine, <code>aod token create NAME</code> makes a token, and <code>aod login</code> prints a link that logs in without one. A token is kept in this tab alone, until it is closed.</p>
+        <p class="dim">On the server's machine, <code>aod token create NAME</code> makes a token, and <code>aod login</code> prints a link that logs in without one. A token is kept in this tab alone, until it is closed. <a href="/docs">The documents</a> need none.</p>
       </form>
     </main>
   );

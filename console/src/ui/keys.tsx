@@ -142,6 +142,7 @@ export function Palette({ pages }: { pages: [string, string][] }) {
   ];
   const words = text.toLowerCase().split(/\s+/).filter(Boolean);
   const fits = commands.filter((it) => words.every((word) => it.label.toLowerCase().includes(word))).slice(0, 40);
+  if (words.length > 0) fits.push({ label: `Search the documents for “${text.trim()}”`, hint: "docs", run: () => void open(`/docs/search?q=${encodeURIComponent(text)}`, "_blank", "noopener") });
   const chosen = Math.min(at, fits.length - 1);
   const run = (command: Command | undefined) => {
     if (!command) return;
@@ -171,7 +172,6 @@ export function Palette({ pages }: { pages: [string, string][] }) {
             </li>
           ))}
         </ul>
-        {fits.length === 0 ? <p class="dim pad">Nothing fits.</p> : null}
       </div>
     </Dialog>
   );

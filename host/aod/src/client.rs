@@ -1,6 +1,7 @@
 //! A client of a server, for the commands that ask one.
 
 mod error;
+mod named;
 mod replies;
 mod requests;
 mod stream;
@@ -18,6 +19,7 @@ use uuid::Uuid;
 
 pub(crate) use self::error::ClientError;
 use self::error::Refusal;
+pub(crate) use self::named::{AGENT, ENVIRONMENT, Named, SESSION};
 pub(crate) use self::replies::{
     EventPage, Listing, PromptAck, RuntimeSummary, SessionAck, StopAck,
 };
@@ -154,41 +156,6 @@ impl Client {
             pause *= 2;
         }
     }
-
-    /// The session of an id, or of the beginning of one, as lists show it.
-    pub(crate) async fn session_id(&self, text: &str) -> Result<Uuid> {
-        if let Ok(id) = Uuid::parse_str(text) {
-            return Ok(id);
-        }
-        let is_beginning = (4..36).contains(&text.len())
-            && text
-                .bytes()
-                .all(|byte| byte.is_ascii_hexdigit() || byte == b'-');
-        if !is_beginning {
-            bail!(
-                "{text:?} is no session's id: give the id, or its first 4 characters or more \
-                 (`aod session ls` lists them)"
-            );
-        }
-        let listed: Listing<Identified> = self.get("/sessions").await?;
-        let start = text.to_ascii_lowercase();
-        let all = listed.data.iter().map(|session| session.id);
-        let mut found = all.filter(|id| id.to_string().starts_with(&start));
-        match (found.next(), found.next()) {
-            (Some(id), None) => Ok(id),
-            (Some(_), Some(_)) => bail!("more than one session's id begins with {text}"),
-            (None, _) => Err(ClientError::Refused(Refusal::not_found(format!(
-                "no session's id begins with {text}: see `aod session ls`"
-            )))
-            .into()),
-        }
-    }
-}
-
-/// Anything with an id.
-#[derive(serde::Deserialize)]
-struct Identified {
-    id: Uuid,
 }
 
 async fn read<T: DeserializeOwned>(path: &str, response: Response) -> Result<T> {

@@ -44,12 +44,7 @@ pub(crate) fn run(settings: &Settings, json: bool) -> Result<ExitCode> {
     sandbox(settings, &mut findings);
     findings.push(raw_egress(settings));
     listening(settings, &mut findings);
-    findings.push(program(
-        "node",
-        &["--version"],
-        "the CLIs that run on Node.js need it",
-        "apt install nodejs npm",
-    ));
+    findings.push(node());
     findings.push(program(
         "npm",
         &["--version"],
@@ -232,6 +227,29 @@ fn listening(settings: &Settings, findings: &mut Vec<Finding>) {
             ),
             fix: Some("start the server by a systemd socket unit (`ListenStream=`)".to_owned()),
         });
+    }
+}
+
+/// The oldest Node.js that the CLIs of the release's runtimes run on.
+const NODE: u32 = 20;
+
+fn node() -> Finding {
+    let why = "the CLIs that run on Node.js need it";
+    let found = program("node", &["--version"], why, "apt install nodejs npm");
+    let major = found.detail.strip_prefix('v').and_then(|version| {
+        let (major, _) = version.split_once('.')?;
+        major.parse::<u32>().ok()
+    });
+    match major {
+        Some(major) if major < NODE => Finding {
+            state: State::Partly,
+            detail: format!("{}: CLIs need {NODE} or later", found.detail),
+            fix: Some(format!(
+                "install Node.js {NODE} or later: https://nodejs.org"
+            )),
+            ..found
+        },
+        _ => found,
     }
 }
 

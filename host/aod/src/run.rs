@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use self::choose::{at_hand, first_model};
 use crate::ask::{Ask, pairs};
-use crate::client::{Client, Repository, SessionAck, SessionRequest};
+use crate::client::{AGENT, Client, ENVIRONMENT, Repository, SessionAck, SessionRequest};
 use crate::complete;
 use crate::output::outln;
 use crate::signals::{Stop, Stops};
@@ -26,13 +26,13 @@ use crate::watch::Watch;
 pub(crate) struct Run {
     #[command(flatten)]
     ask: Ask,
-    /// The agent, by its id. Where none is named, one is made for this session alone.
-    #[arg(long, value_name = "ID", conflicts_with_all = ["runtime", "model", "system"],
+    /// The agent, by its name or id. Where none is named, one is made for this session alone.
+    #[arg(long, value_name = "AGENT", conflicts_with_all = ["runtime", "model", "system"],
         add = ArgValueCandidates::new(complete::agents))]
-    agent: Option<Uuid>,
-    /// The environment, by its id.
-    #[arg(long, value_name = "ID", add = ArgValueCandidates::new(complete::environments))]
-    environment: Option<Uuid>,
+    agent: Option<String>,
+    /// The environment, by its name or id.
+    #[arg(long, value_name = "ENVIRONMENT", add = ArgValueCandidates::new(complete::environments))]
+    environment: Option<String>,
     /// The runtime, as declared in runtimes.toml. Where nothing is said: the first one that has a
     /// credential in this command's environment, which the session is then given, else `demo`.
     #[arg(long, value_name = "NAME", add = ArgValueCandidates::new(complete::runtimes))]
@@ -57,7 +57,7 @@ pub(crate) struct Run {
     /// Give the session a variable that is no secret. Can be given several times.
     #[arg(long = "var", value_name = "NAME=VALUE")]
     vars: Vec<String>,
-    /// A name for the session.
+    /// A name for the session; the prompt's first words where nothing is said.
     #[arg(long)]
     title: Option<String>,
     /// A label for the session. Can be given several times.
@@ -80,8 +80,12 @@ impl Run {
         let mut stops = Stops::listen()?;
         let first = self.ask.request(&mut stops).await?;
         let mut variables = self.env.clone();
-        let (agent, made) = match self.agent {
-            Some(agent) => (agent, None),
+        let environment = match &self.environment {
+            Some(environment) => Some(client.id_of(ENVIRONMENT, environment).await?),
+            None => None,
+        };
+        let (agent, made) = match &self.agent {
+            Some(agent) => (client.id_of(AGENT, agent).await?, None),
             None => {
                 let made = self.agent(&client, &mut variables);
                 let agent = stops.before(made).await??;
@@ -90,8 +94,8 @@ impl Run {
         };
         let request = SessionRequest {
             agent_id: Some(agent),
-            environment_id: self.environment,
-            title: self.title.clone(),
+            environment_id: environment,
+            title: self.title.clone().or_else(|| first.prompt.title()),
             metadata: pairs("--label", &self.labels)?,
             secret_env_vars: secrets(&variables)?,
             vars: pairs("--var", &self.vars)?,

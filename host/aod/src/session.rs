@@ -16,7 +16,7 @@ use clap::Subcommand;
 use clap_complete::engine::ArgValueCandidates;
 use uuid::Uuid;
 
-use crate::client::Client;
+use crate::client::{Client, SESSION};
 use crate::complete;
 use crate::files::FilesCommand;
 
@@ -31,7 +31,7 @@ pub(crate) struct Target {
 impl Target {
     /// Its id.
     pub(crate) async fn id(&self, client: &Client) -> Result<Uuid> {
-        client.session_id(&self.session).await
+        client.id_of(SESSION, &self.session).await
     }
 }
 

@@ -8,14 +8,13 @@ use anyhow::{Context as _, Result};
 use reqwest::Method;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
-use uuid::Uuid;
 
 use self::definition::{changes, set};
 
 pub(crate) use self::agents::AgentCommand;
 pub(crate) use self::environments::EnvironmentCommand;
 
-use crate::client::{Client, Listing};
+use crate::client::{AGENT, Client, ENVIRONMENT, Listing, Named};
 use crate::output::outln;
 
 /// The fields of a definition.
@@ -26,11 +25,17 @@ type Fields = Map<String, Value>;
 struct Collection {
     /// Its path in the API.
     path: &'static str,
+    /// How one of it is named.
+    named: Named,
 }
 
-const AGENTS: Collection = Collection { path: "/agents" };
+const AGENTS: Collection = Collection {
+    path: "/agents",
+    named: AGENT,
+};
 const ENVIRONMENTS: Collection = Collection {
     path: "/environments",
+    named: ENVIRONMENT,
 };
 
 impl Collection {
@@ -52,13 +57,15 @@ impl Collection {
         Ok(())
     }
 
-    async fn show(self, client: &Client, id: Uuid) -> Result<()> {
+    async fn show(self, client: &Client, text: &str) -> Result<()> {
+        let id = client.id_of(self.named, text).await?;
         let path = format!("{}/{id}", self.path);
         let shown = client.json(Method::GET, &path, None).await?;
         Ok(outln!("{shown:#}")?)
     }
 
-    async fn versions(self, client: &Client, id: Uuid) -> Result<()> {
+    async fn versions(self, client: &Client, text: &str) -> Result<()> {
+        let id = client.id_of(self.named, text).await?;
         let path = format!("{}/{id}/versions", self.path);
         let listed = client.json(Method::GET, &path, None).await?;
         Ok(outln!("{:#}", listed["data"])?)
@@ -75,11 +82,12 @@ impl Collection {
     async fn update(
         self,
         client: &Client,
-        id: Uuid,
+        text: &str,
         fields: Fields,
         version: Option<i64>,
         json: bool,
     ) -> Result<()> {
+        let id = client.id_of(self.named, text).await?;
         let mut fields = changes(fields)?;
         set(&mut fields, "version", version)?;
         let path = format!("{}/{id}", self.path);
@@ -93,7 +101,8 @@ impl Collection {
         print(&changed, json)
     }
 
-    async fn archive(self, client: &Client, id: Uuid) -> Result<()> {
+    async fn archive(self, client: &Client, text: &str) -> Result<()> {
+        let id = client.id_of(self.named, text).await?;
         let path = format!("{}/{id}/archive", self.path);
         client.send(Method::POST, &path, None).await?;
         eprintln!("archived {id}");

@@ -41,27 +41,71 @@ const EMPTY: &[&str] = &[
 
 /// Words that people use for what has another one here.
 const SAME: &[(&str, &str)] = &[
-    ("apikey", "credential"),
+    ("allowlist", "allow"),
     ("alternatives", "comparison"),
+    ("apikey", "credential"),
+    ("approval", "approve"),
+    ("auth", "token"),
+    ("authentication", "token"),
     ("autocomplete", "completion"),
+    ("back", "backup"),
+    ("budget", "limit"),
     ("cancel", "interrupt"),
+    ("changelog", "changes"),
+    ("codes", "status"),
     ("compared", "comparison"),
+    ("config", "setting"),
+    ("configuration", "setting"),
     ("container", "docker"),
-    ("delete", "remove"),
+    ("continue", "resume"),
+    ("conversation", "session"),
+    ("cursor", "acp"),
     ("deb", "debian"),
+    ("delete", "remove"),
+    ("enospc", "disk"),
     ("env", "environment"),
+    ("extension", "runtime"),
+    ("fast", "performance"),
+    ("firewall", "network"),
+    ("gdpr", "delete"),
+    ("helm", "docker"),
     ("kubernetes", "docker"),
+    ("lost", "losing"),
     ("monitor", "metric"),
     ("monitoring", "metric"),
+    ("notification", "webhook"),
     ("password", "secret"),
+    ("plugin", "adapter"),
+    ("price", "cost"),
     ("quota", "limit"),
     ("repo", "repository"),
     ("reverse", "proxy"),
+    ("share", "users"),
+    ("space", "disk"),
+    ("speed", "performance"),
+    ("spending", "cost"),
+    ("sso", "token"),
+    ("stop", "interrupt"),
+    ("stuck", "pending"),
+    ("team", "users"),
     ("telemetry", "opentelemetry"),
+    ("throttling", "429"),
     ("tracing", "trace"),
     ("uninstall", "purge"),
+    ("unit", "systemd"),
+    ("vllm", "ollama"),
     ("vscode", "editor"),
+    ("wipe", "delete"),
 ];
+
+/// What the pages of a part of the book count for: who asks uses or operates a server, far more often
+/// than to build on it.
+fn weight_of(page: &Page) -> f64 {
+    match page.part {
+        "Extend" => 0.55,
+        _ => 1.0,
+    }
+}
 
 struct Indexed {
     page: &'static Page,
@@ -126,25 +170,38 @@ fn words_of(text: &str) -> Vec<String> {
 
 fn stem(word: &str) -> String {
     let mut word = word.to_owned();
-    for (ending, instead) in [
-        ("ies", "y"),
-        ("sses", "ss"),
-        ("ing", ""),
-        ("ed", ""),
-        ("s", ""),
+    // `settings` is `setting` is `set`.
+    for endings in [
+        [("ies", "y"), ("sses", "ss"), ("s", "")].as_slice(),
+        &[("ing", ""), ("ed", "")],
     ] {
-        let Some(rest) = word.strip_suffix(ending) else {
-            continue;
-        };
-        if rest.chars().count() >= 3 && !rest.ends_with('s') {
-            word = format!("{rest}{instead}");
-            break;
+        for (ending, instead) in endings {
+            let Some(rest) = word.strip_suffix(ending) else {
+                continue;
+            };
+            if rest.chars().count() >= 3 && !rest.ends_with('s') {
+                word = once(&format!("{rest}{instead}"), ending);
+                break;
+            }
         }
     }
     // `upgrade`, `upgrading`.
     match word.strip_suffix('e') {
         Some(rest) if rest.chars().count() >= 3 => rest.to_owned(),
         _ => word,
+    }
+}
+
+/// A word whose last letter was doubled for its ending: `running`, `stopped`.
+fn once(word: &str, ending: &str) -> String {
+    let mut letters = word.chars().rev();
+    let (last, before) = (letters.next(), letters.next());
+    let was_doubled = last == before && !matches!(last, Some('l' | 's' | 'z' | 'e' | 'o'));
+    match (ending, last) {
+        ("ing" | "ed", Some(last)) if was_doubled => {
+            word[..word.len() - last.len_utf8()].to_owned()
+        }
+        _ => word.to_owned(),
     }
 }
 
@@ -162,7 +219,7 @@ pub fn search(query: &str) -> Vec<Hit> {
             continue;
         }
         asked.push((stem(&word), 1.0));
-        let same = SAME.iter().find(|(other, _)| *other == word);
+        let same = SAME.iter().filter(|(other, _)| *other == word);
         asked.extend(same.map(|(_, ours)| (stem(ours), 0.8)));
     }
     let mut found: Vec<(f64, &Indexed)> = index
@@ -204,7 +261,7 @@ fn score(index: &Index, section: &Indexed, asked: &[(String, f64)]) -> f64 {
         met += 1.0;
     }
     // One that has all of the words comes before one that has a single word often.
-    sum * (1.0 + met)
+    sum * (1.0 + met) * weight_of(section.page)
 }
 
 /// The piece of a text around the first word that was asked for.

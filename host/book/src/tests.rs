@@ -35,6 +35,80 @@ const LOOKED_FOR: [(&str, &str); 25] = [
     ("compared with other tools", "comparison"),
 ];
 
+/// The same, in other words and of other things, with the sections that answer it.
+const ASKED: [(&str, &[&str]); 25] = [
+    (
+        "resume a conversation",
+        &["howto#resume-a-session-the-next-prompt"],
+    ),
+    ("how to upgrade", &["backup#upgrades", "operations#upgrade"]),
+    ("back up the server", &["backup", "backup#taking-one"]),
+    ("rotate keys", &["operations#secrets-and-rotation"]),
+    (
+        "use my own model with a custom base url",
+        &["howto#use-a-model-or-an-endpoint-of-my-own-base-url-ollama-litellm"],
+    ),
+    ("add an MCP server", &["howto#add-an-mcp-server"]),
+    ("private repo", &["howto#work-on-a-private-repository"]),
+    ("verify webhook signature", &["webhooks#signatures"]),
+    (
+        "spending limit",
+        &["howto#limit-cost-tokens-and-time", "operations#limits"],
+    ),
+    (
+        "sse stream reconnect Last-Event-ID",
+        &[
+            "howto#reconnect-to-a-stream-without-losing-events",
+            "stream#the-native-stream",
+        ],
+    ),
+    (
+        "approve tool permissions",
+        &["howto#approve-what-an-agent-wants-to-do"],
+    ),
+    (
+        "network allowlist",
+        &[
+            "howto#allow-only-some-hosts-a-network-allow-list",
+            "vault-and-sandbox#the-network",
+        ],
+    ),
+    (
+        "nginx sse buffering",
+        &["operations#behind-a-proxy-tls-and-nginx"],
+    ),
+    ("no space left on device", &["operations#the-disk-is-full"]),
+    ("delete my data", &["howto#delete-my-data"]),
+    (
+        "multiple users",
+        &[
+            "howto#give-other-people-access-users-and-tokens",
+            "operations#address-port-users-and-access",
+        ],
+    ),
+    ("run as a systemd unit", &["operations#install"]),
+    ("kubernetes or docker compose", &["operations#install"]),
+    ("grafana dashboard", &["metrics#metrics"]),
+    (
+        "write a plugin for another cli",
+        &["plugins", "plugins#your-own-in-ten-minutes"],
+    ),
+    (
+        "which secrets can the agent see",
+        &["howto#know-which-secrets-an-agent-can-see"],
+    ),
+    ("error codes", &["http-api#errors-and-status-codes"]),
+    (
+        "429 too many requests rate limit",
+        &["http-api#errors-and-status-codes"],
+    ),
+    ("session stuck pending", &["operations#anything-else"]),
+    (
+        "change the port",
+        &["operations#address-port-users-and-access"],
+    ),
+];
+
 #[test]
 fn newcomers_find_what_they_look_for() {
     let missed: Vec<String> = LOOKED_FOR
@@ -46,6 +120,30 @@ fn newcomers_find_what_they_look_for() {
             (!is_found).then(|| format!("{query:?} should find {page}, and finds {first:?}"))
         })
         .collect();
+    assert!(missed.len() <= 2, "{missed:#?}");
+}
+
+#[test]
+fn questions_lead_to_the_sections_that_answer_them() {
+    let place = |hit: &Hit| match hit.anchor {
+        "" => hit.page.slug.to_owned(),
+        anchor => format!("{}#{anchor}", hit.page.slug),
+    };
+    let mut missed = Vec::new();
+    for (query, wanted) in ASKED {
+        for place in wanted {
+            let (slug, anchor) = place.split_once('#').unwrap_or((place, ""));
+            let page = page(slug).unwrap();
+            let mut sections = page.sections.iter();
+            assert!(sections.any(|it| it.anchor == anchor), "no {place}");
+        }
+        let first: Vec<String> = search(query).iter().take(3).map(place).collect();
+        if !first.iter().any(|it| wanted.contains(&it.as_str())) {
+            missed.push(format!(
+                "{query:?} should find {wanted:?}, and finds {first:?}"
+            ));
+        }
+    }
     assert!(missed.len() <= 2, "{missed:#?}");
 }
 

@@ -189,6 +189,18 @@ export const checks = {
     await lab.close(page);
   },
 
+  async "what the agent does not tell of is shown: files, and requests to the model"(lab) {
+    const agent_id = await claude();
+    if (!agent_id) return "without Claude Code";
+    const request = `curl -s --noproxy '*' "$ANTHROPIC_BASE_URL/v1/messages" -H "x-api-key: $ANTHROPIC_API_KEY" -H "content-type: application/json" -d '{"model":"m","max_tokens":9,"messages":[{"role":"user","content":"hello"}]}'`;
+    const id = await session(null, `[[bash echo made >made.txt; ${request}]] [[say done]]`, { agent_id });
+    await ended(id);
+    const page = await lab.page(`/s/${id}`);
+    await page.waitForSelector(".tool.seen:has-text('1 file changed besides'):has-text('made.txt') tr.add:has-text('made')");
+    await page.waitForSelector(".end-line .differs:text-is('the provider counts 33 in, 21 out')");
+    await lab.close(page);
+  },
+
   async "an edit is seen as a diff on a phone, and the page does not scroll sideways"(lab) {
     const agent_id = await claude();
     if (!agent_id) return "without Claude Code";

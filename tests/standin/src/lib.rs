@@ -43,6 +43,9 @@ use crate::server::Shared;
 pub struct Options {
     /// Address to listen at; port 0 takes a free one.
     pub listen: SocketAddr,
+    /// Texts in requests, and what they are taken for: prompts that people would write, and the
+    /// same with directives.
+    pub instead: Vec<(String, String)>,
 }
 
 impl Default for Options {
@@ -50,6 +53,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             listen: (Ipv4Addr::LOCALHOST, 0).into(),
+            instead: Vec::new(),
         }
     }
 }
@@ -96,7 +100,7 @@ impl Standin {
         let listener = TcpListener::bind(options.listen).map_err(listen)?;
         listener.set_nonblocking(true).map_err(listen)?;
         let address = listener.local_addr().map_err(listen)?;
-        let shared = Arc::new(Shared::new(seed()));
+        let shared = Arc::new(Shared::new(seed(), &options.instead));
         let router = server::router(Arc::clone(&shared));
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()

@@ -20,6 +20,7 @@ async fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     let standin = Standin::start(Options {
         listen: arguments.listen,
+        ..Options::default()
     })
     .await?;
     println!("{}", standin.url());

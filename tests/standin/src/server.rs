@@ -1,9 +1,10 @@
 //! The routes: recording, checking the key, answering.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use axum::body::{Body, to_bytes};
+use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::{Request as HttpRequest, State};
 use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -33,14 +34,41 @@ pub(crate) struct Shared {
     /// Makes ids differ from those of another stand-in that the same conversation met.
     seed: u64,
     next: AtomicU64,
+    /// As they stand in JSON: what is replaced by what.
+    instead: Vec<(String, String)>,
 }
 
 impl Shared {
-    pub(crate) fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64, instead: &[(String, String)]) -> Self {
+        let in_json = |text: &str| {
+            let quoted = Value::from(text).to_string();
+            quoted[1..quoted.len() - 1].to_owned()
+        };
         Self {
             records: Records::default(),
             seed,
             next: AtomicU64::new(1),
+            instead: instead
+                .iter()
+                .map(|(text, other)| (in_json(text), in_json(other)))
+                .collect(),
+        }
+    }
+
+    /// A body as it is taken.
+    fn reworded(&self, body: Bytes) -> Bytes {
+        let Ok(text) = std::str::from_utf8(&body) else {
+            return body;
+        };
+        let mut text = Cow::Borrowed(text);
+        for (asked, other) in &self.instead {
+            if text.contains(asked.as_str()) {
+                text = text.replace(asked.as_str(), other).into();
+            }
+        }
+        match text {
+            Cow::Borrowed(_) => body,
+            Cow::Owned(text) => text.into(),
         }
     }
 
@@ -78,6 +106,7 @@ async fn provider(State(shared): State<Arc<Shared>>, request: HttpRequest) -> Re
     let Ok(body) = to_bytes(body, MAX_BODY).await else {
         return StatusCode::PAYLOAD_TOO_LARGE.into_response();
     };
+    let body = shared.reworded(body);
     let request = Request::new(&parts, &body);
     let slot = shared.records.add(request.clone());
     let response = route(&shared, &parts.method, &request);

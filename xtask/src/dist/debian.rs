@@ -13,8 +13,15 @@ use crate::run_command;
 /// Where the programs and what belongs to them are.
 const LIBRARY: &str = "usr/lib/aod";
 
-/// Makes the package of a release folder; none where this machine has no `dpkg-deb`.
-pub(crate) fn package(root: &Path, release: &Path, out: &Path) -> Result<Option<PathBuf>> {
+/// Makes the package of a release folder; none where this machine has no `dpkg-deb`. `level` is how
+/// hard to compress, 1 to 19, and `time` that of the commit.
+pub(crate) fn package(
+    root: &Path,
+    release: &Path,
+    out: &Path,
+    level: u8,
+    time: &str,
+) -> Result<Option<PathBuf>> {
     let Ok(asked) = Command::new("dpkg").arg("--print-architecture").output() else {
         eprintln!("no Debian package: this machine has no dpkg");
         return Ok(None);
@@ -27,6 +34,8 @@ pub(crate) fn package(root: &Path, release: &Path, out: &Path) -> Result<Option<
     let version = super::version();
     let tree = out.join("aod-debian");
     lay_out(root, release, &tree)?;
+    write_changelog(&tree, version, time)?;
+    compress(&tree.join("usr/share/man/man1"))?;
     let size = size_of(&tree)?.div_ceil(1024).to_string();
     let control = fs::read_to_string(root.join("packaging/debian/control.in"))?
         .replace("@VERSION@", version)
@@ -44,9 +53,16 @@ pub(crate) fn package(root: &Path, release: &Path, out: &Path) -> Result<Option<
         copy(&from, &debian.join(script), 0o755)?;
     }
     let package = out.join(format!("aod_{version}_{architecture}.deb"));
+    // What every dpkg can read; the one is small, and the other quick.
+    let how = match level {
+        0..10 => ["-Zgzip", "-z1"],
+        _ => ["-Zxz", "-z6"],
+    };
     run_command(
         Command::new("dpkg-deb")
-            .args(["--root-owner-group", "-Zzstd", "-z3", "--build"])
+            .arg("--root-owner-group")
+            .args(how)
+            .arg("--build")
             .arg(&tree)
             .arg(&package)
             .stdout(std::process::Stdio::null()),
@@ -83,7 +99,6 @@ fn lay_out(root: &Path, release: &Path, tree: &Path) -> Result<()> {
             "systemd/user/aod.service",
             "usr/lib/systemd/user/aod.service",
         ),
-        ("LICENSE", "usr/share/doc/aod/copyright"),
         ("README.md", "usr/share/doc/aod/README.md"),
         ("CHANGELOG.md", "usr/share/doc/aod/CHANGELOG.md"),
         ("sbom.cdx.json", "usr/share/doc/aod/sbom.cdx.json"),
@@ -100,6 +115,12 @@ fn lay_out(root: &Path, release: &Path, tree: &Path) -> Result<()> {
     ] {
         copy(&release.join(from), &at(to), 0o644)?;
     }
+    for (from, to) in [
+        ("copyright", "usr/share/doc/aod/copyright"),
+        ("lintian-overrides", "usr/share/lintian/overrides/aod"),
+    ] {
+        copy(&root.join("packaging/debian").join(from), &at(to), 0o644)?;
+    }
     for entry in fs::read_dir(release.join("man"))? {
         let path = entry?.path();
         let name = path.file_name().context("a page without a name")?;
@@ -107,6 +128,35 @@ fn lay_out(root: &Path, release: &Path, tree: &Path) -> Result<()> {
     }
     fs::create_dir_all(at("usr/bin"))?;
     Ok(symlink("../lib/aod/aod", at("usr/bin/aod"))?)
+}
+
+/// Debian's own list of changes, which leads to the project's.
+fn write_changelog(tree: &Path, version: &str, time: &str) -> Result<()> {
+    let output = Command::new("date")
+        .args(["--utc", "--rfc-email", "--date", &format!("@{time}")])
+        .output()?;
+    ensure!(output.status.success(), "date does not know {time}");
+    let date = String::from_utf8(output.stdout)?;
+    let text = format!(
+        "aod ({version}) stable; urgency=medium\n\n  * What has changed is in CHANGELOG.md beside \
+         this file.\n\n -- The aod authors <aod@localhost>  {}\n",
+        date.trim()
+    );
+    let folder = tree.join("usr/share/doc/aod");
+    fs::write(folder.join("changelog"), text)?;
+    run_command(
+        Command::new("gzip")
+            .args(["-9", "--no-name"])
+            .arg(folder.join("changelog")),
+    )
+}
+
+/// Compresses the files of a folder, as Debian wants manual pages.
+fn compress(folder: &Path) -> Result<()> {
+    let files: Vec<PathBuf> = fs::read_dir(folder)?
+        .map(|entry| Ok(entry?.path()))
+        .collect::<Result<_>>()?;
+    run_command(Command::new("gzip").args(["-9", "--no-name"]).args(files))
 }
 
 /// What the files take, in bytes.

@@ -76,6 +76,37 @@ fn commands(text: &str) -> Vec<Vec<String>> {
     found
 }
 
+/// The commands of this program that stand in a document's text, such as `aod doctor`, or
+/// `aod session ls / show`, which are two.
+fn mentioned(text: &str) -> Vec<Vec<String>> {
+    let mut found = Vec::new();
+    let outside = text.split("```").step_by(2);
+    let spans = outside.flat_map(|text| text.split('`').skip(1).step_by(2));
+    for span in spans.filter(|span| span.starts_with("aod ")) {
+        let mut alternatives = span.split(" / ");
+        let first = words(alternatives.next().unwrap_or_default());
+        let above = &first[..first.len().saturating_sub(1)];
+        for last in alternatives.filter(|last| *last != "…") {
+            found.push([above, &words(last)].concat());
+        }
+        found.push(first);
+    }
+    found
+}
+
+/// Whether an error is for want of what the reader is to fill in: words such as ID stand for that.
+fn is_unfinished(error: &clap::Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::ValueValidation
+            | ErrorKind::DisplayHelp
+            | ErrorKind::DisplayVersion
+            | ErrorKind::MissingRequiredArgument
+            | ErrorKind::MissingSubcommand
+            | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
+    )
+}
+
 /// A document that tells people to type what this program does not take helps nobody.
 #[test]
 fn commands_of_the_documents_are_commands() {
@@ -91,6 +122,15 @@ fn commands_of_the_documents_are_commands() {
     let mut wrong = Vec::new();
     for page in pages {
         let text = fs::read_to_string(&page).unwrap();
+        for words in mentioned(&text) {
+            let words = words.into_iter().filter(|word| word != "…");
+            let Err(error) = Cli::try_parse_from(words) else {
+                continue;
+            };
+            if !is_unfinished(&error) {
+                wrong.push(format!("{}: {error}", page.display()));
+            }
+        }
         for words in commands(&text) {
             count += 1;
             let Err(error) = Cli::try_parse_from(&words) else {

@@ -64,6 +64,25 @@ pub(crate) enum Prompt {
     Blocks(Vec<Block>),
 }
 
+/// So long is what a session is called by its prompt, in characters.
+const TITLE: usize = 80;
+
+impl Prompt {
+    /// A name for a session that was given none: the prompt's first words.
+    pub(crate) fn title(&self) -> Option<String> {
+        let text = match self {
+            Self::Text(text) => text,
+            Self::Blocks(blocks) => blocks.iter().find_map(|block| match block {
+                Block::Text { text } => Some(text),
+                _ => None,
+            })?,
+        };
+        let line = text.lines().map(str::trim).find(|line| !line.is_empty())?;
+        let shown = line.chars().filter(|c| !c.is_control());
+        Some(shown.take(TITLE).collect::<String>().trim_end().to_owned())
+    }
+}
+
 impl Default for Prompt {
     fn default() -> Self {
         Self::Text(String::new())

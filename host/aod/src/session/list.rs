@@ -7,7 +7,7 @@ use reqwest::Method;
 use serde_json::Value;
 
 use crate::ask::pairs;
-use crate::client::{Client, Listing, segment};
+use crate::client::{AGENT, Client, Listing, segment};
 use crate::complete;
 use crate::output::outln;
 use crate::terminal::{Sink, Table, age, size};
@@ -22,7 +22,7 @@ pub(crate) struct List {
     #[arg(long, value_parser = clap::builder::PossibleValuesParser::new(Status::WORDS))]
     status: Option<String>,
     /// Only those made from this agent.
-    #[arg(long, value_name = "ID", add = ArgValueCandidates::new(complete::agents))]
+    #[arg(long, value_name = "AGENT", add = ArgValueCandidates::new(complete::agents))]
     agent: Option<String>,
     /// Only those of this runtime.
     #[arg(long, value_name = "NAME", add = ArgValueCandidates::new(complete::runtimes))]
@@ -59,9 +59,13 @@ impl List {
     /// As the server has them, and whether there are more.
     async fn sessions(&self, client: &Client) -> Result<(Vec<Value>, bool)> {
         let mut filter = String::new();
+        let agent = match &self.agent {
+            Some(agent) => Some(client.id_of(AGENT, agent).await?.to_string()),
+            None => None,
+        };
         let single = [
             ("status", &self.status),
-            ("agent_id", &self.agent),
+            ("agent_id", &agent),
             ("runtime", &self.runtime),
             ("q", &self.search),
         ];

@@ -5,7 +5,7 @@ use aod_resources::Session;
 use reqwest::Method;
 
 use super::Target;
-use crate::client::Client;
+use crate::client::{Client, SESSION};
 use crate::watch::stop_once;
 
 /// Which session's turn.
@@ -55,7 +55,7 @@ impl Terminate {
 impl Remove {
     pub(super) async fn run(self, client: &Client) -> Result<()> {
         for session in &self.sessions {
-            let id = client.session_id(session).await?;
+            let id = client.id_of(SESSION, session).await?;
             if self.force {
                 let now: Session = client.get(&format!("/sessions/{id}")).await?;
                 if now.status.is_active() {

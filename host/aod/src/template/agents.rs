@@ -7,12 +7,11 @@ use anyhow::{Result, ensure};
 use aod_resources::Agent;
 use clap::Subcommand;
 use clap_complete::engine::ArgValueCandidates;
-use uuid::Uuid;
 
 use super::definition::{Source, merge, read, set};
 use super::{AGENTS, Fields};
 use crate::ask::{pairs, scalar};
-use crate::client::Client;
+use crate::client::{Client, ENVIRONMENT};
 use crate::complete;
 use crate::terminal::{Sink, Table};
 
@@ -66,11 +65,11 @@ pub(crate) enum AgentCommand {
 }
 
 /// Which agent.
-#[derive(Clone, Copy, Debug, clap::Args)]
+#[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Target {
-    /// The agent's id.
+    /// The agent: its name, its id, or the beginning of that.
     #[arg(add = ArgValueCandidates::new(complete::agents))]
-    agent: Uuid,
+    agent: String,
 }
 
 /// What an agent is.
@@ -97,9 +96,9 @@ pub(crate) struct Definition {
     /// What it is for.
     #[arg(long, value_name = "TEXT")]
     description: Option<String>,
-    /// The environment of its sessions, by its id.
-    #[arg(long, value_name = "ID", add = ArgValueCandidates::new(complete::environments))]
-    environment: Option<Uuid>,
+    /// The environment of its sessions, by its name or id.
+    #[arg(long, value_name = "ENVIRONMENT", add = ArgValueCandidates::new(complete::environments))]
+    environment: Option<String>,
     /// A label; without a value, it is taken away. Can be given several times.
     #[arg(long = "label", value_name = "KEY=VALUE")]
     labels: Vec<String>,
@@ -113,7 +112,7 @@ pub(crate) struct Definition {
 }
 
 impl Definition {
-    fn fields(&self) -> Result<Fields> {
+    async fn fields(&self, client: &Client) -> Result<Fields> {
         let mut fields = self.source.fields()?;
         set(&mut fields, "name", self.name.as_ref())?;
         set(&mut fields, "runtime", self.runtime.as_ref())?;
@@ -123,7 +122,10 @@ impl Definition {
             set(&mut fields, "system", Some(read(file)?))?;
         }
         set(&mut fields, "description", self.description.as_ref())?;
-        set(&mut fields, "environment_id", self.environment)?;
+        if let Some(environment) = &self.environment {
+            let id = client.id_of(ENVIRONMENT, environment).await?;
+            set(&mut fields, "environment_id", Some(id))?;
+        }
         let labels = pairs("--label", &self.labels)?;
         let labels = labels.into_iter().map(|(key, value)| (key, value.into()));
         merge(&mut fields, "metadata", labels.collect())?;
@@ -149,9 +151,9 @@ impl AgentCommand {
     async fn carry_out(self, client: &Client) -> Result<()> {
         match self {
             Self::Ls { json } => AGENTS.list(client, json, table).await,
-            Self::Show { target } => AGENTS.show(client, target.agent).await,
+            Self::Show { target } => AGENTS.show(client, &target.agent).await,
             Self::Create { definition, json } => {
-                let mut fields = definition.fields()?;
+                let mut fields = definition.fields(client).await?;
                 // What was shown of another agent has a version.
                 fields.remove("version");
                 for (name, flag) in [
@@ -173,13 +175,13 @@ impl AgentCommand {
                 version,
                 json,
             } => {
-                let fields = definition.fields()?;
+                let fields = definition.fields(client).await?;
                 AGENTS
-                    .update(client, target.agent, fields, version, json)
+                    .update(client, &target.agent, fields, version, json)
                     .await
             }
-            Self::Versions { target } => AGENTS.versions(client, target.agent).await,
-            Self::Archive { target } => AGENTS.archive(client, target.agent).await,
+            Self::Versions { target } => AGENTS.versions(client, &target.agent).await,
+            Self::Archive { target } => AGENTS.archive(client, &target.agent).await,
         }
     }
 }

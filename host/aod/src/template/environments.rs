@@ -9,7 +9,6 @@ use clap::Subcommand;
 use clap_complete::engine::ArgValueCandidates;
 use reqwest::Method;
 use serde_json::{Value, json};
-use uuid::Uuid;
 
 use super::definition::{Source, merge, read, set};
 use super::{ENVIRONMENTS, Fields};
@@ -73,11 +72,11 @@ pub(crate) enum EnvironmentCommand {
 }
 
 /// Which environment.
-#[derive(Clone, Copy, Debug, clap::Args)]
+#[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Target {
-    /// The environment's id.
+    /// The environment: its name, its id, or the beginning of that.
     #[arg(add = ArgValueCandidates::new(complete::environments))]
-    environment: Uuid,
+    environment: String,
 }
 
 /// What an environment is.
@@ -162,7 +161,7 @@ impl EnvironmentCommand {
     async fn carry_out(self, client: &Client) -> Result<()> {
         match self {
             Self::Ls { json } => ENVIRONMENTS.list(client, json, table).await,
-            Self::Show { target } => ENVIRONMENTS.show(client, target.environment).await,
+            Self::Show { target } => ENVIRONMENTS.show(client, &target.environment).await,
             Self::Create { definition, json } => {
                 let mut fields = definition.fields()?;
                 // What was shown of another environment has a version.
@@ -181,15 +180,18 @@ impl EnvironmentCommand {
             } => {
                 let fields = definition.fields()?;
                 ENVIRONMENTS
-                    .update(client, target.environment, fields, version, json)
+                    .update(client, &target.environment, fields, version, json)
                     .await
             }
-            Self::Versions { target } => ENVIRONMENTS.versions(client, target.environment).await,
-            Self::Archive { target } => ENVIRONMENTS.archive(client, target.environment).await,
+            Self::Versions { target } => ENVIRONMENTS.versions(client, &target.environment).await,
+            Self::Archive { target } => ENVIRONMENTS.archive(client, &target.environment).await,
             Self::Rm { target } => {
-                let path = format!("{}/{}/delete", ENVIRONMENTS.path, target.environment);
+                let id = client
+                    .id_of(ENVIRONMENTS.named, &target.environment)
+                    .await?;
+                let path = format!("{}/{id}/delete", ENVIRONMENTS.path);
                 client.send(Method::DELETE, &path, None).await?;
-                eprintln!("deleted {}", target.environment);
+                eprintln!("deleted {id}");
                 Ok(())
             }
         }

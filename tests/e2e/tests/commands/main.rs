@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
 mod backups;
+mod documents;
 mod refusals;
 mod release;
 mod runs;
@@ -11,7 +12,7 @@ mod sessions;
 mod shells;
 mod stops;
 mod templates;
-mod tutorial;
+mod tour;
 
 use std::io::Write as _;
 use std::process::{Child, Command, Output, Stdio};

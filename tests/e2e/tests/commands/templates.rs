@@ -33,6 +33,11 @@ async fn agents_are_made_of_flags_and_files_changed_and_archived() {
     assert_eq!(shown["metadata"], json!({"team": "fruit"}));
     assert_eq!(shown["limits"], json!({"max_rounds": 7}));
     assert!(ask(&["ls"]).good().contains("reviewer"));
+    for named in ["reviewer", &id[..8]] {
+        assert_eq!(ask(&["show", named]).json()["id"], id, "{named}");
+    }
+    let nobody = ask(&["show", "reviewers"]).failed(66);
+    assert!(nobody.contains("aod agent ls"), "{nobody}");
 
     // What was shown makes another, and changes this one, with what flags say on top.
     let text = shown.to_string();
@@ -60,12 +65,14 @@ async fn agents_are_made_of_flags_and_files_changed_and_archived() {
     let unknown = aod_with(&server, &update, br#"{"nmae": "x"}"#).failed(65);
     assert!(unknown.contains("name"), "{unknown}");
 
-    let run = aod(&server, &["run", "hello", "--agent", id, "--detach"]).good();
+    let run = aod(&server, &["run", "hello", "--agent", "better", "--detach"]).good();
     let session = aod(&server, &["session", "show", run.trim(), "--json"]).json();
     assert_eq!(
         (&session["agent_id"], &session["agent_version"]),
         (&json!(id), &json!(2))
     );
+    let listed = aod(&server, &["session", "ls", "--agent", "better", "--json"]).json();
+    assert_eq!(listed[0]["title"], "hello");
     ask(&["archive", id]).good();
     let listed = ask(&["ls", "--json"]).json();
     let names: Vec<&Value> = listed

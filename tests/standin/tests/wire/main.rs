@@ -327,6 +327,7 @@ async fn an_address_in_use_is_named() {
     let standin = standin().await;
     let again = Standin::start(Options {
         listen: standin.address(),
+        ..Options::default()
     })
     .await;
     let error = again.expect_err("the port is taken").to_string();
