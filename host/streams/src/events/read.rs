@@ -4,10 +4,12 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use aod_resources::event::EventId;
 
 use super::run::{self, is_run};
+use super::tail::{Follows, Tail};
 use super::{ID_PREFIX, file_of, id_of, turns_in};
 
 /// So much is read at once, and more where a line is longer.
@@ -23,6 +25,8 @@ pub(crate) struct EventReader {
     offset: Option<ReadOffset>,
     /// Behind this nothing is read: a turn and an offset in its file.
     until: Option<(u32, u64)>,
+    /// What was written last.
+    tail: Option<Tail>,
 }
 
 #[derive(Debug)]
@@ -42,6 +46,7 @@ impl EventReader {
             after,
             offset: None,
             until: None,
+            tail: None,
         };
         // Newest first, since that is where most resume. A file whose first event is yet to come
         // says nothing: what we look for is then in it or before it.
@@ -89,6 +94,7 @@ impl EventReader {
             after: EventId::START,
             offset,
             until: None,
+            tail: None,
         })
     }
 
@@ -103,6 +109,11 @@ impl EventReader {
         };
         self.until = Some(last);
         Ok(())
+    }
+
+    /// Has it look at what was written last before it looks at the files.
+    pub(super) fn follow(&mut self, tail: Tail) {
+        self.tail = Some(tail);
     }
 
     fn is_at_end(&self) -> bool {
@@ -121,7 +132,7 @@ impl EventReader {
         let mut given = 0;
         while given < bytes {
             let Some(chunk) = self.chunk()? else { break };
-            for line in chunk.split_inclusive(|byte| *byte == b'\n') {
+            for line in chunk.lines().split_inclusive(|byte| *byte == b'\n') {
                 if given >= bytes || self.is_at_end() {
                     return Ok(given > 0);
                 }
@@ -161,12 +172,19 @@ impl EventReader {
     }
 
     /// The lines that follow; none at the end of what is there. The offset is not moved.
-    fn chunk(&mut self) -> io::Result<Option<Vec<u8>>> {
+    fn chunk(&mut self) -> io::Result<Option<Chunk>> {
+        if let (Some(tail), Some(offset)) = (&self.tail, &self.offset) {
+            match tail.behind(offset.turn, offset.bytes) {
+                Follows::Lines(lines, from) => return Ok(Some(Chunk::Shared(lines, from))),
+                Follows::Nothing => return Ok(None),
+                Follows::Unknown => {}
+            }
+        }
         loop {
             if let Some(offset) = &self.offset
                 && let Some(lines) = lines_at(&offset.file, offset.bytes)?
             {
-                return Ok(Some(lines));
+                return Ok(Some(Chunk::Read(lines)));
             }
             let current = self.offset.as_ref().map_or(0, |offset| offset.turn);
             let Some(next) = turns_in(&self.dir)?
@@ -180,7 +198,7 @@ impl EventReader {
             if let Some(offset) = &self.offset
                 && let Some(lines) = lines_at(&offset.file, offset.bytes)?
             {
-                return Ok(Some(lines));
+                return Ok(Some(Chunk::Read(lines)));
             }
             if let Some(file) = open(&self.dir, next)? {
                 self.offset = Some(ReadOffset {
@@ -189,6 +207,23 @@ impl EventReader {
                     bytes: 0,
                 });
             }
+        }
+    }
+}
+
+/// Lines that are to be given.
+enum Chunk {
+    /// Read from a file.
+    Read(Vec<u8>),
+    /// Shared with the others who follow, from the index on.
+    Shared(Arc<[u8]>, usize),
+}
+
+impl Chunk {
+    fn lines(&self) -> &[u8] {
+        match self {
+            Self::Read(lines) => lines,
+            Self::Shared(lines, from) => &lines[*from..],
         }
     }
 }

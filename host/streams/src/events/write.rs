@@ -9,6 +9,7 @@ use aod_resources::event::{Event, EventId};
 use serde::de::IgnoredAny;
 
 use super::run::{self, Run};
+use super::tail::Written;
 use super::{file_of, id_of};
 
 /// Events are written in batches of about this many bytes.
@@ -19,13 +20,16 @@ const KEPT: usize = 4 << 10;
 
 /// Stores the events of one turn. The turn's task is the only one that has it.
 pub struct EventWriter {
+    turn: u32,
     file: File,
+    /// The file's length.
+    length: u64,
     /// The id of the last event that was taken.
     last: Option<EventId>,
     /// What is taken and not in the buffer yet.
     run: Option<Run>,
     buffer: Vec<u8>,
-    written: Box<dyn FnMut() + Send>,
+    written: Box<dyn FnMut(Written<'_>) + Send>,
 }
 
 impl std::fmt::Debug for EventWriter {
@@ -39,7 +43,7 @@ impl std::fmt::Debug for EventWriter {
 impl EventWriter {
     /// Opens the events of `turn` in `dir`, and keeps what an earlier host has stored of them as
     /// far as it is whole and comes from the first `entries` entries of the log: a power loss may
-    /// have taken the others from the log. `written` is called whenever there is more to read.
+    /// have taken the others from the log. `written` is told of all that is stored, once it can be read.
     ///
     /// # Errors
     /// Where they cannot be read or cut.
@@ -47,7 +51,7 @@ impl EventWriter {
         dir: &Path,
         turn: u32,
         entries: u64,
-        written: impl FnMut() + Send + 'static,
+        written: impl FnMut(Written<'_>) + Send + 'static,
     ) -> io::Result<Self> {
         DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
         let file = OpenOptions::new()
@@ -59,7 +63,9 @@ impl EventWriter {
         let (length, last) = whole(&file, entries)?;
         file.set_len(length)?;
         Ok(Self {
+            turn,
             file,
+            length,
             last,
             run: None,
             buffer: Vec::new(),
@@ -112,10 +118,15 @@ impl EventWriter {
             return Ok(());
         }
         self.file.write_all(&self.buffer)?;
+        (self.written)(Written {
+            turn: self.turn,
+            start: self.length,
+            lines: &self.buffer,
+        });
+        self.length += self.buffer.len() as u64;
         self.buffer.clear();
         // There may be a thousand of these that have nothing to say for now.
         self.buffer.shrink_to(KEPT);
-        (self.written)();
         Ok(())
     }
 
@@ -176,7 +187,7 @@ mod tests {
     }
 
     fn store(dir: &Path, entries: u64, events: &[Event]) -> String {
-        let mut writer = EventWriter::open(dir, 1, entries, || {}).unwrap();
+        let mut writer = EventWriter::open(dir, 1, entries, |_| {}).unwrap();
         for event in events {
             writer.push(event).unwrap();
         }

@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use aod_e2e::Session;
 
-use crate::dialogue::{Dialogue, Pair, Pipe, installed};
+use crate::clis::{Dialogue, installed};
+use crate::dialogue::{Pair, Pipe};
 use crate::{median, milliseconds, row};
 
 const ROUNDS: usize = 20;
