@@ -326,9 +326,13 @@ mod tests {
     use std::fmt::Write as _;
     use std::fs;
 
+    use aod_resources::Timestamp;
+    use aod_resources::event::{Event, EventBody, MessageDelta};
     use proptest::prelude::*;
+    use uuid::Uuid;
 
     use super::*;
+    use crate::events::{Bell, EventWriter, Written};
 
     fn ids(reader: &mut EventReader, bytes: usize) -> Vec<String> {
         let mut ids = Vec::new();
@@ -381,6 +385,86 @@ mod tests {
                 prop_assert_eq!(ids(&mut reader, 1), rest, "after {}", after);
             }
         }
+    }
+
+    proptest! {
+        /// Whoever follows is given the same from memory and from the files, wherever they begin
+        /// and whenever they look.
+        #[test]
+        fn what_was_written_last_is_what_the_files_have(
+            batches in prop::collection::vec((1..5u32, any::<bool>(), any::<bool>()), 1..30),
+            bytes in prop_oneof![Just(1usize), Just(100), Just(1 << 20)],
+        ) {
+            let folder = tempfile::tempdir().unwrap();
+            let dir = folder.path();
+            let session = Uuid::new_v4();
+            let bell = Bell::default();
+            let listener = bell.listen(session);
+            let mut follower = EventReader::open(dir, EventId::START).unwrap();
+            follower.follow(listener.tail().clone());
+            let (mut turn, mut entry, mut seen) = (0, 0, Vec::new());
+            let mut writer: Option<EventWriter> = None;
+            for (count, begins, looks) in batches {
+                if begins || writer.is_none() {
+                    turn += 1;
+                    let bell = bell.clone();
+                    let written = move |written: Written<'_>| bell.written(session, written);
+                    writer = Some(EventWriter::open(dir, turn, u64::MAX, written).unwrap());
+                }
+                let writer = writer.as_mut().unwrap();
+                for _ in 0..count {
+                    entry += 1;
+                    writer.push(&delta(turn, entry)).unwrap();
+                }
+                writer.flush().unwrap();
+                if looks {
+                    seen.extend(ids(&mut follower, bytes));
+                }
+            }
+            seen.extend(ids(&mut follower, bytes));
+            let all: Vec<_> = (1..=entry).map(|entry| format!("{entry}.0")).collect();
+            prop_assert_eq!(seen, all);
+        }
+    }
+
+    /// As all are alike but for their text, they are stored as runs.
+    fn delta(turn: u32, entry: u64) -> Event {
+        Event {
+            id: EventId { entry, index: 0 },
+            turn: Some(turn),
+            ordinal: u32::try_from(entry).unwrap(),
+            inside: None,
+            at: Timestamp::from_micros(0),
+            truncated: Vec::new(),
+            body: EventBody::MessageDelta(MessageDelta {
+                message: 1,
+                text: entry.to_string(),
+            }),
+        }
+    }
+
+    #[test]
+    fn nothing_is_asked_of_the_disk_for_what_was_written_last() {
+        let folder = tempfile::tempdir().unwrap();
+        let dir = folder.path();
+        fs::write(file_of(dir, 1), "{\"id\":\"1.0\"}\n").unwrap();
+        let tail = Tail::default();
+        let mut reader = EventReader::open(dir, EventId::START).unwrap();
+        reader.follow(tail.clone());
+        assert_eq!(ids(&mut reader, 100), ["1.0"]);
+        let start = fs::metadata(file_of(dir, 1)).unwrap().len();
+        tail.set(Written {
+            turn: 1,
+            start,
+            lines: b"{\"id\":\"2.0\"}\n{\"id\":\"3.0\"}\n",
+        });
+        // What the file does not have can only be from memory.
+        assert_eq!(ids(&mut reader, 1), ["2.0", "3.0"]);
+        // A turn without a word to the tail is seen once that is cleared.
+        fs::write(file_of(dir, 2), "{\"id\":\"4.0\"}\n").unwrap();
+        assert!(ids(&mut reader, 100).is_empty());
+        tail.clear();
+        assert_eq!(ids(&mut reader, 100), ["4.0"]);
     }
 
     #[test]

@@ -29,6 +29,8 @@ pub struct EventWriter {
     /// What is taken and not in the buffer yet.
     run: Option<Run>,
     buffer: Vec<u8>,
+    /// Whether something was written that was not forced to the disk.
+    is_dirty: bool,
     written: Box<dyn FnMut(Written<'_>) + Send>,
 }
 
@@ -69,6 +71,8 @@ impl EventWriter {
             last,
             run: None,
             buffer: Vec::new(),
+            // What an earlier host has written may not be there yet.
+            is_dirty: true,
             written: Box::new(written),
         })
     }
@@ -117,6 +121,7 @@ impl EventWriter {
         if self.buffer.is_empty() {
             return Ok(());
         }
+        self.is_dirty = true;
         self.file.write_all(&self.buffer)?;
         (self.written)(Written {
             turn: self.turn,
@@ -136,7 +141,12 @@ impl EventWriter {
     /// Where it cannot be written.
     pub fn sync(&mut self) -> io::Result<()> {
         self.flush()?;
-        self.file.sync_data()
+        if std::mem::replace(&mut self.is_dirty, false) {
+            self.file
+                .sync_data()
+                .inspect_err(|_| self.is_dirty = true)?;
+        }
+        Ok(())
     }
 }
 
