@@ -103,8 +103,8 @@ fn frame(title: &str, current: Option<&str>, query: &str, body: &str) -> String 
          <body><header><a href=\"/docs\">aod</a>\
          <form action=\"/docs/search\" role=\"search\"><input type=\"search\" name=\"q\" \
          value=\"{query}\" placeholder=\"Search\" aria-label=\"Search the documents\"></form>\
-         <a href=\"/\">Console</a></header>\
-         <div class=\"book\"><nav class=\"contents\" aria-label=\"Contents\">\
+         <a class=\"to-contents\" href=\"#contents\">Contents</a><a href=\"/\">Console</a></header>\
+         <div class=\"book\"><nav class=\"contents\" id=\"contents\" aria-label=\"Contents\">\
          <details open><summary>Contents</summary>{contents}</details></nav>\
          <main>{body}</main></div></body></html>\n"
     )

@@ -19,10 +19,10 @@ const LOOKED_FOR: [(&str, &str); 25] = [
     ("create a token for a user", "vault-and-sandbox"),
     ("which models can I use", "runtimes-toml"),
     ("write my own runtime adapter", "plugins"),
-    ("ACP agent", "plugins"),
+    ("ACP agent", "runtimes"),
     ("clone a private git repository", "vault-and-sandbox"),
     ("reconnect to the stream without losing events", "stream"),
-    ("answer permission questions", "http-api"),
+    ("answer permission questions", "howto"),
     ("limit cost per turn", "vault-and-sandbox"),
     ("allow only certain hosts network", "vault-and-sandbox"),
     (
