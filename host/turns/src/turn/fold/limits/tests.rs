@@ -165,6 +165,19 @@ fn a_turn_that_is_done_reaches_no_limit() {
 }
 
 #[test]
+fn what_was_refused_another_request_has_reached_its_limit() {
+    let mut rounds = rounds(&["delta", "text", "tokens"]);
+    let reached = |rounds: &Rounds| {
+        let limit = rounds.reached(&TurnLimits::default(), &Usage::default(), true);
+        limit.map(|limit| limit.to_string())
+    };
+    assert_eq!(reached(&rounds), None);
+    rounds.refuse(3);
+    let text = "max_rounds: 3 requests to the model of at most 3";
+    assert_eq!(reached(&rounds).as_deref(), Some(text));
+}
+
+#[test]
 fn what_comes_to_nothing_again_and_again_has_an_end() {
     let reached = |told: &[&str], asked: Option<u32>, holds_rounds| {
         let limits = TurnLimits {
