@@ -47,23 +47,36 @@ impl Allowance {
         self.write(most.unwrap_or(0), 0)
     }
 
+    /// Whether all requests were made that may be.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn is_spent(&self) -> io::Result<bool> {
+        let (most, spent) = self.read()?;
+        Ok(most > 0 && spent >= most)
+    }
+
     /// Counts a request, unless all were made that may be: then it says how many those are.
     ///
     /// # Errors
     /// When it cannot be read or written.
     pub fn spend(&self) -> io::Result<Result<(), u32>> {
-        let mut numbers = [0; SIZE];
-        if rustix::io::pread(&self.0, &mut numbers, 0)? != SIZE {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-        let [a, b, c, d, e, f, g, h] = numbers;
-        let most = u32::from_le_bytes([a, b, c, d]);
-        let spent = u32::from_le_bytes([e, f, g, h]);
+        let (most, spent) = self.read()?;
         if most > 0 && spent >= most {
             return Ok(Err(most));
         }
         self.write(most, spent.saturating_add(1))?;
         Ok(Ok(()))
+    }
+
+    fn read(&self) -> io::Result<(u32, u32)> {
+        let mut numbers = [0; SIZE];
+        if rustix::io::pread(&self.0, &mut numbers, 0)? != SIZE {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        let [a, b, c, d, e, f, g, h] = numbers;
+        let number = u32::from_le_bytes;
+        Ok((number([a, b, c, d]), number([e, f, g, h])))
     }
 
     fn write(&self, most: u32, spent: u32) -> io::Result<()> {
@@ -103,10 +116,12 @@ mod tests {
         starter.begin(Some(2)).unwrap();
         let counts: Vec<_> = (0..4).map(|_| server().spend().unwrap()).collect();
         assert_eq!(counts, [Ok(()), Ok(()), Err(2), Err(2)]);
+        assert!(server().is_spent().unwrap());
         starter.begin(Some(1)).unwrap();
         let counts: Vec<_> = (0..2).map(|_| server().spend().unwrap()).collect();
         assert_eq!(counts, [Ok(()), Err(1)]);
         starter.begin(None).unwrap();
+        assert!(!server().is_spent().unwrap());
         assert_eq!(server().spend().unwrap(), Ok(()));
     }
 }

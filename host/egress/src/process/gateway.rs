@@ -122,10 +122,10 @@ impl GatewayServer {
         let Some(rounds) = &self.rounds else {
             return self.client.request(request).await.map_err(not_reached);
         };
-        let (request, stopped) = rounds.watch(request);
+        let (request, stopped) = rounds.watch(request).await?;
         tokio::select! {
             biased;
-            Ok(most) = stopped => Err(rounds::refused(most)),
+            Ok(most) = stopped => Err(rounds::refused_after(most)),
             answer = self.client.request(request) => answer.map_err(not_reached),
         }
     }

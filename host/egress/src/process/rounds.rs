@@ -3,6 +3,7 @@
 //! What counts is a request that offers the model tools, as each step of an agent's work does. What
 //! CLIs ask besides, such as a title for the conversation or how many tokens a text has, offers none.
 
+use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -27,6 +28,9 @@ const TOOLS: &[u8] = b"tools";
 #[derive(Clone)]
 pub(super) struct Rounds(Arc<Allowance>);
 
+/// So much of a request is read before anything of it is sent, at most.
+const MOST_AHEAD: usize = 8 << 20;
+
 /// Says how many requests the turn may make, where one was not let through.
 pub(super) type Stopped = oneshot::Receiver<u32>;
 
@@ -35,26 +39,75 @@ impl Rounds {
         Self(Arc::new(allowance))
     }
 
-    /// The same request. Where it counts, and all were made that may be, its upstream never gets the
-    /// whole of it.
-    pub(super) fn watch(&self, request: Request<Body>) -> (Request<Body>, Stopped) {
+    /// The same request. Where it counts, and another one was the last that may be made meanwhile, its
+    /// upstream never gets the whole of it.
+    ///
+    /// # Errors
+    /// Where it counts, and all were made that may be: its upstream gets nothing of it.
+    pub(super) async fn watch(
+        &self,
+        request: Request<Body>,
+    ) -> Result<(Request<Body>, Stopped), Refused> {
         let (sender, stopped) = oneshot::channel();
         if counts_tokens(request.uri().path()) {
-            return (request, stopped);
+            return Ok((request, stopped));
         }
-        let (head, body) = request.into_parts();
+        let (head, mut body) = request.into_parts();
+        let begin = match is_encoded(&head.headers) {
+            // What cannot be read counts.
+            true => Scan::Found,
+            false => Scan::default(),
+        };
+        if self.0.is_spent().unwrap_or_default() {
+            body = self.look_ahead(body, begin).await?;
+        }
         let watched = Watched {
             body,
-            scan: match is_encoded(&head.headers) {
-                // What cannot be read counts.
-                true => Scan::Found,
-                false => Scan::default(),
-            },
+            scan: begin,
             rounds: self.clone(),
             passes: Passes::Unknown,
             sender: Some(sender),
         };
-        (Request::from_parts(head, watched.boxed()), stopped)
+        Ok((Request::from_parts(head, watched.boxed()), stopped))
+    }
+
+    /// Reads a body before anything of it is sent, as all requests are made that may be; gives the same
+    /// body where there are no tools in it, or not among the first of its bytes.
+    async fn look_ahead(&self, mut body: Body, mut scan: Scan) -> Result<Body, Refused> {
+        let mut ahead = VecDeque::new();
+        let mut length = 0;
+        let mut refused = None;
+        while let Some(frame) = body.frame().await {
+            let Some(data) = frame.map_err(broken_off)?.into_data().ok() else {
+                continue;
+            };
+            if refused.is_some() {
+                // Read to its end: whoever still sends would not hear the answer.
+                continue;
+            }
+            if scan.take(&data) {
+                refused = self
+                    .0
+                    .is_spent()
+                    .unwrap_or_default()
+                    .then(|| self.spend())
+                    .flatten();
+            }
+            if refused.is_some() {
+                ahead.clear();
+                continue;
+            }
+            length += data.len();
+            ahead.push_back(data);
+            // Or the next turn has begun.
+            if length > MOST_AHEAD || scan == Scan::Found {
+                break;
+            }
+        }
+        match refused {
+            Some(most) => Err(refused_after(most)),
+            None => Ok(Ahead { ahead, body }.boxed()),
+        }
     }
 
     /// Counts a request; says how many there may be where it is one too many, and has told so.
@@ -67,12 +120,43 @@ impl Rounds {
 }
 
 /// What is said to whoever asks once more. Clients take this status for an end.
-pub(super) fn refused(most: u32) -> Refused {
+pub(super) fn refused_after(most: u32) -> Refused {
     Refused(
         StatusCode::BAD_REQUEST,
         "limit",
         format!("the turn has made the {most} requests to its model that it may (max_rounds)"),
     )
+}
+
+fn broken_off(_: hyper::Error) -> Refused {
+    let message = "the request broke off".to_owned();
+    Refused(StatusCode::BAD_REQUEST, "request", message)
+}
+
+/// A body of which the beginning was read ahead.
+struct Ahead {
+    ahead: VecDeque<Bytes>,
+    body: Body,
+}
+
+impl HttpBody for Ahead {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let this = self.get_mut();
+        match this.ahead.pop_front() {
+            Some(piece) => Poll::Ready(Some(Ok(Frame::data(piece)))),
+            None => Pin::new(&mut this.body).poll_frame(context),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.ahead.is_empty() && self.body.is_end_stream()
+    }
 }
 
 /// Whether a path is one that counts the tokens of a request, rather than making it.

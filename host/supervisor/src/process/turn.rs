@@ -47,6 +47,8 @@ const KILL_AGAIN_MS: u64 = 2_000;
 const LAST_SWEEP: Duration = Duration::from_secs(1);
 /// So many reports of connections that were refused are recorded for a process.
 const MAX_NETWORK_REPORTS: u32 = 300;
+/// So many requests to the model that were refused are recorded for a turn: its CLI may go on trying.
+const MAX_REFUSALS: u32 = 3;
 /// So long after the last event, buffers are freed.
 const REST_MS: u64 = 1_000;
 
@@ -64,8 +66,8 @@ pub struct Turn {
     network_reports: u32,
     /// The last turn whose requests to the model are counted.
     allowed: Option<u32>,
-    /// The last turn that is on record as one that has made all its requests.
-    spent: Option<u32>,
+    /// The last turn of which requests to the model were refused, and how often that is on record.
+    refused: (u32, u32),
     /// Calls of tools that wait for somebody's answer.
     calls: Calls,
     status: Option<Status>,
@@ -376,8 +378,10 @@ impl Turn {
                 let json = serde_json::to_vec(&report).unwrap_or_default();
                 let _ = self.batch.push(meta, &json);
             } else if let Ok(report) = serde_json::from_slice::<AllowanceReport>(line) {
-                // Once a turn: its CLI may go on trying.
-                if self.spent.replace(turn) != Some(turn) {
+                let (last, times) = self.refused;
+                let times = if last == turn { times } else { 0 };
+                if times < MAX_REFUSALS {
+                    self.refused = (turn, times + 1);
                     let json = serde_json::to_vec(&report).unwrap_or_default();
                     let _ = self.batch.push(meta, &json);
                 }

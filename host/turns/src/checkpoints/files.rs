@@ -147,7 +147,7 @@ pub(super) fn make(
     wanted: &dyn Fn() -> bool,
 ) -> Result<(u64, u64), MakeError> {
     if how.earlier.is_none() {
-        look_for_room(paths, how.bytes, how.max_bytes)?;
+        look_for_room(paths, how)?;
     }
     let turn = how.turn;
     // What provisioning left, if it was kept, is as good to share files with.
@@ -205,14 +205,12 @@ pub(super) fn keep_provisioned(
 
 /// Refuses at once what is far too much, rather than after each turn when all that may be kept was
 /// copied. A file with several names is measured for each, so that only twice as much is certain to
-/// be more.
-fn look_for_room(
-    paths: &SessionPaths,
-    known: Option<AtLeast>,
-    max_bytes: u64,
-) -> Result<(), Error> {
-    let most = max_bytes.saturating_mul(2);
-    let bytes = match known {
+/// be more; what is compressed may be a small part of what it was.
+fn look_for_room(paths: &SessionPaths, how: &Make) -> Result<(), Error> {
+    let most = how
+        .max_bytes
+        .saturating_mul(if how.compress { 8 } else { 2 });
+    let bytes = match how.bytes {
         Some(known) if known.is_all || known.bytes > most => known.bytes,
         _ => {
             let mut bytes = 0u64;
@@ -224,7 +222,7 @@ fn look_for_room(
         }
     };
     match bytes > most {
-        true => Err(Error::Bound(Bound::Total(max_bytes))),
+        true => Err(Error::Bound(Bound::Total(how.max_bytes))),
         false => Ok(()),
     }
 }

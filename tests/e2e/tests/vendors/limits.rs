@@ -101,7 +101,7 @@ async fn dead_provider(lab: Lab) {
     let asked = steps(&lab, "[[cut]]");
     assert!(asked <= MOST, "{asked} requests: {failure}");
     // Who has made them all was not to make another.
-    assert_eq!(kind == "limit", asked == MOST, "{asked}: {failure}");
+    assert!(kind == "limit" || asked < MOST, "{asked}: {failure}");
     if kind == "limit" {
         assert!(
             failure["message"].as_str().unwrap().contains("max_rounds"),

@@ -117,7 +117,7 @@ impl Turn {
             egress: pipes.egress,
             network_reports: 0,
             allowed: None,
-            spent: None,
+            refused: (0, 0),
             calls: Calls::default(),
             status: None,
             gone_at: 0,

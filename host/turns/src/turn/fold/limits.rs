@@ -18,6 +18,9 @@ use super::{Fold, Step};
 /// A request may be made so often in a row to no avail where the turn has no limit of rounds.
 const MOST_REPEATS: u32 = 200;
 
+/// A CLI that is refused a request takes that for its turn's end. One that has tried so often does not.
+const MOST_REFUSALS: u32 = 3;
+
 /// So many calls without an answer are told apart.
 const MOST_CALLS: usize = 1024;
 
@@ -46,6 +49,8 @@ pub(super) struct Rounds {
     goes_on: bool,
     /// The turn has made so many, all that it may, and was refused another one.
     refused: Option<u32>,
+    /// How often.
+    refusals: u32,
 }
 
 /// What is known of the last request.
@@ -83,6 +88,7 @@ impl Rounds {
     /// The turn wanted to make another request than the `most` that it may, and all of them it has made.
     pub(super) fn refuse(&mut self, most: u32) {
         self.refused = Some(most);
+        self.refusals += 1;
     }
 
     /// Takes what is told. `is_difference`: tokens are those of one request, rather than a total.
@@ -218,8 +224,8 @@ impl Rounds {
         usage: &Usage,
         holds_rounds: bool,
     ) -> Option<ReachedLimit> {
-        if let Some(refused) = self.refused() {
-            return Some(refused);
+        if self.refusals >= MOST_REFUSALS {
+            return self.refused();
         }
         let spent = Spent::of(self.over()?, usage);
         let mut asked = limits.asked;

@@ -174,6 +174,12 @@ fn what_was_refused_another_request_has_reached_its_limit() {
     assert_eq!(reached(&rounds), None);
     rounds.refuse(3);
     let text = "max_rounds: 3 requests to the model of at most 3";
+    let met = rounds.refused().map(|limit| limit.to_string());
+    assert_eq!(met.as_deref(), Some(text));
+    // It may end by itself.
+    assert_eq!(reached(&rounds), None);
+    rounds.refuse(3);
+    rounds.refuse(3);
     assert_eq!(reached(&rounds).as_deref(), Some(text));
 }
 
