@@ -230,10 +230,12 @@ impl Rounds {
         let spent = Spent::of(self.over()?, usage);
         let mut asked = limits.asked;
         let most_repeats = asked.max_rounds.unwrap_or(MOST_REPEATS);
-        if holds_rounds {
+        // What is refused another request ends by itself.
+        let is_ending = self.refusals > 0;
+        if holds_rounds || is_ending {
             asked.max_rounds = None;
         }
-        let repeats = (self.repeats >= most_repeats).then(|| ReachedLimit {
+        let repeats = (self.repeats >= most_repeats && !is_ending).then(|| ReachedLimit {
             name: LimitName::MaxRounds,
             most: f64::from(most_repeats),
             used: f64::from(self.repeats),

@@ -166,9 +166,16 @@ fn a_turn_that_is_done_reaches_no_limit() {
 
 #[test]
 fn what_was_refused_another_request_has_reached_its_limit() {
-    let mut rounds = rounds(&["delta", "text", "tokens"]);
+    let mut rounds = rounds(&["retry", "retry", "retry"]);
+    let limits = TurnLimits {
+        asked: Limits {
+            max_rounds: Some(4),
+            ..Limits::default()
+        },
+        ..TurnLimits::default()
+    };
     let reached = |rounds: &Rounds| {
-        let limit = rounds.reached(&TurnLimits::default(), &Usage::default(), true);
+        let limit = rounds.reached(&limits, &Usage::default(), false);
         limit.map(|limit| limit.to_string())
     };
     assert_eq!(reached(&rounds), None);
@@ -176,7 +183,8 @@ fn what_was_refused_another_request_has_reached_its_limit() {
     let text = "max_rounds: 3 requests to the model of at most 3";
     let met = rounds.refused().map(|limit| limit.to_string());
     assert_eq!(met.as_deref(), Some(text));
-    // It may end by itself.
+    // It may end by itself, and say that it has failed.
+    rounds.take(&event(body("retry")), true);
     assert_eq!(reached(&rounds), None);
     rounds.refuse(3);
     rounds.refuse(3);
