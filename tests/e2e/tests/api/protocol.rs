@@ -263,4 +263,23 @@ async fn browsers_may_use_the_api_from_named_origins_alone() {
         let reply = ask(client, method, "https://evil.example.com").await;
         assert_eq!(allowed(&reply), None);
     }
+    // What a page may send: whatever the API reads.
+    let reply = ask(client, Method::OPTIONS, origin).await;
+    let headers = reply.headers["access-control-allow-headers"]
+        .to_str()
+        .unwrap();
+    for name in [
+        "authorization",
+        "content-type",
+        "idempotency-key",
+        "last-event-id",
+        "if-modified-since",
+        "if-none-match",
+        "range",
+    ] {
+        assert!(
+            headers.split(',').any(|it| it.trim() == name),
+            "{name}: {headers}"
+        );
+    }
 }
