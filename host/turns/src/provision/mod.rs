@@ -150,8 +150,9 @@ fn skill_file(name: &str, description: &str, content: &str) -> String {
     if content.trim_start().starts_with("---") {
         return content.to_owned();
     }
-    // JSON strings are YAML strings.
-    let description = Value::from(description);
+    // JSON strings are YAML strings. Without the quotes, a name such as `2024` or `true` would be
+    // none.
+    let (name, description) = (Value::from(name), Value::from(description));
     format!("---\nname: {name}\ndescription: {description}\n---\n\n{content}")
 }
 
@@ -163,7 +164,7 @@ mod tests {
     fn a_skill_has_front_matter_once() {
         assert_eq!(
             skill_file("a", "says \"hi\": often", "Do it."),
-            "---\nname: a\ndescription: \"says \\\"hi\\\": often\"\n---\n\nDo it."
+            "---\nname: \"a\"\ndescription: \"says \\\"hi\\\": often\"\n---\n\nDo it."
         );
         let own = "---\nname: b\n---\nx";
         assert_eq!(skill_file("a", "d", own), own);
