@@ -262,14 +262,13 @@ impl Conversation for ClaudeConversation {
             Some("no prompt runs")
         } else if starts_another && !self.stays {
             Some("this process serves one turn")
-        } else if injection.mode != InjectMode::Queue && !self.turn.is_told_of() {
-            Some("the CLI does not say what becomes of it")
         } else {
             None
         };
         match (refused, injection.mode) {
             (Some(why), _) => out.injected(injection.id, InjectionState::Refused, Some(why)),
             (None, InjectMode::Queue) => self.injections.queue(injection, out),
+            (None, _) if !self.turn.is_told_of() => self.injections.hold(injection, out),
             (None, _) => self.injections.give(&self.turn.id, injection, out),
         }
     }

@@ -146,6 +146,7 @@ impl ClaudeConversation {
                 "cancelled" => PromptState::Cancelled,
                 _ => PromptState::Started,
             };
+            self.injections.give_early(&self.turn.id, out);
         } else if !self.injections.told(uuid, state, out) {
             return;
         }
@@ -225,6 +226,7 @@ impl ClaudeConversation {
         self.wait.end();
         self.messages.break_off(out);
         self.permission.end(out);
+        self.injections.refuse_early(out);
         if !self.stays {
             self.injections.end("the process has ended", out);
             if self.is_live {

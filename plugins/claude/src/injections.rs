@@ -16,6 +16,8 @@ use crate::requests;
 pub(crate) struct Injections {
     /// How many the CLI was given in this turn.
     given: u64,
+    /// Those for a turn of which the CLI has not said a word.
+    early: Vec<Injection>,
     /// Those that the CLI has.
     open: Vec<SentInjection>,
     /// Those that wait for the turn's end.
@@ -63,6 +65,31 @@ impl Injections {
         });
     }
 
+    /// Keeps more until the CLI has the prompt.
+    pub(crate) fn hold(&mut self, injection: Injection, out: &mut Out) {
+        out.injected(&*injection.id, InjectionState::Queued, None);
+        self.early.push(injection);
+    }
+
+    /// Gives the CLI what was said before it had the prompt.
+    pub(crate) fn give_early(&mut self, turn: &str, out: &mut Out) {
+        for injection in std::mem::take(&mut self.early) {
+            self.give(turn, injection, out);
+            if let Some(given) = self.open.last_mut() {
+                // That it waits was told.
+                given.state = SentState::Queued;
+            }
+        }
+    }
+
+    /// The turn ends, and the CLI has not said a word of it.
+    pub(crate) fn refuse_early(&mut self, out: &mut Out) {
+        let why = "the CLI does not say what becomes of it";
+        for injection in self.early.drain(..) {
+            out.injected(injection.id, InjectionState::Refused, Some(why));
+        }
+    }
+
     fn write(&mut self, turn: &str, blocks: &[Block], breaks_off: bool, out: &mut Out) -> String {
         self.given += 1;
         let uuid = uuid(turn, self.given);
@@ -101,6 +128,10 @@ impl Injections {
 
     /// It is no longer wanted.
     pub(crate) fn cancel(&mut self, id: &str, control: &mut Control, out: &mut Out) {
+        if let Some(at) = self.early.iter().position(|early| early.id == id) {
+            self.early.remove(at);
+            out.injected(id, InjectionState::Cancelled, None);
+        }
         if let Some(at) = self.queue.iter().position(|queued| queued.id == id) {
             self.queue.remove(at);
             out.injected(id, InjectionState::Cancelled, None);
@@ -113,6 +144,9 @@ impl Injections {
 
     /// The user stops the turn: what waits would go on with it.
     pub(crate) fn take_back(&mut self, control: &mut Control, out: &mut Out) {
+        for early in self.early.drain(..) {
+            out.injected(early.id, InjectionState::Cancelled, None);
+        }
         for given in self.open.iter().filter(|it| it.state != SentState::Started) {
             control.take_back(&given.uuid, out);
         }
@@ -164,8 +198,9 @@ impl Injections {
                 out.injected(given.id, InjectionState::Refused, Some(why));
             }
         }
-        for queued in self.queue.drain(..) {
-            out.injected(queued.id, InjectionState::Refused, Some(why));
+        let early = self.early.drain(..).map(|early| early.id);
+        for id in early.chain(self.queue.drain(..).map(|queued| queued.id)) {
+            out.injected(id, InjectionState::Refused, Some(why));
         }
     }
 }

@@ -378,6 +378,46 @@ fn a_turn_is_steered_while_it_runs() {
 }
 
 #[test]
+fn what_steers_a_turn_that_has_not_begun_is_kept_for_it() {
+    let more = |id: &str| {
+        Input::Inject(Injection {
+            id: id.to_owned(),
+            blocks: vec![Block::Text("rather blue".to_owned())],
+            mode: InjectMode::Steer,
+        })
+    };
+    let states = |reaction: &Reaction| {
+        let outcomes = reaction.actions.iter().filter_map(|action| match action {
+            Action::Injected(outcome) => Some((outcome.id.clone(), outcome.state)),
+            _ => None,
+        });
+        outcomes.collect::<Vec<_>>()
+    };
+    let queued = |id: &str| vec![(id.to_owned(), InjectionState::Queued)];
+    let refused = |id: &str| vec![(id.to_owned(), InjectionState::Refused)];
+    let mut driver = at_work("never");
+    feed(&mut driver, &over("u1", "completed"));
+    driver.receive(Input::Prompt(later(2)));
+    assert_eq!(states(&driver.receive(more("a"))), queued("a"));
+    let lines = said(&feed(
+        &mut driver,
+        r#"{"id":3,"result":{"turn":{"id":"u2"}}}"#,
+    ));
+    assert!(lines[0].contains("turn/steer") && lines[0].contains("\"expectedTurnId\":\"u2\""));
+    feed(&mut driver, &over("u2", "completed"));
+    // A turn that is stopped before it begins, and one that does not begin.
+    driver.receive(Input::Prompt(later(3)));
+    assert_eq!(states(&driver.receive(more("b"))), queued("b"));
+    driver.receive(Input::Interrupt);
+    let reaction = feed(&mut driver, r#"{"id":5,"result":{"turn":{"id":"u3"}}}"#);
+    assert_eq!(states(&reaction), refused("b"));
+    feed(&mut driver, &over("u3", "interrupted"));
+    driver.receive(Input::Prompt(later(4)));
+    assert_eq!(states(&driver.receive(more("c"))), queued("c"));
+    assert_eq!(states(&driver.finish(exit(1))), refused("c"));
+}
+
+#[test]
 fn a_conversation_is_copied_as_it_is_or_was() {
     let mut driver = at_work("never");
     feed(&mut driver, &over("u1", "completed"));

@@ -9,6 +9,9 @@ use aod_plugin_sdk::{
 use super::{Aside, Server, Step, request};
 use crate::{EFFORT, launch};
 
+/// Why a turn cannot be steered.
+const NO_TURN: &str = "there is no turn that takes it";
+
 impl Server {
     pub(crate) fn prompt(&mut self, prompt: Prompt, out: &mut Out) {
         self.turn = prompt.turn;
@@ -38,17 +41,28 @@ impl Server {
     }
 
     pub(crate) fn inject(&mut self, injection: Injection, out: &mut Out) {
-        let running = self.running.clone().filter(|_| self.step == Step::Turn);
-        let (Some(turn), InjectMode::Steer, false) = (running, injection.mode, self.stopping)
-        else {
-            let why = "there is no turn that takes it";
-            out.injected(injection.id, InjectionState::Refused, Some(why));
-            return;
-        };
-        let id = self.number();
-        let thread = &self.resume.thread;
-        out.write_stdin(request::steer(id, thread, &turn, &injection.blocks));
-        self.asides.insert(id, Aside::Steer(injection.id));
+        let steers = injection.mode == InjectMode::Steer && !self.stopping;
+        let is_asked_for = self.step == Step::Start || self.prompt.is_some();
+        match self.running.clone() {
+            Some(turn) if steers && self.step == Step::Turn => {
+                let id = self.number();
+                let thread = &self.resume.thread;
+                out.write_stdin(request::steer(id, thread, &turn, &injection.blocks));
+                self.asides.insert(id, Aside::Steer(injection.id));
+            }
+            None if steers && is_asked_for => {
+                out.injected(&*injection.id, InjectionState::Queued, None);
+                self.early.push(injection);
+            }
+            _ => out.injected(injection.id, InjectionState::Refused, Some(NO_TURN)),
+        }
+    }
+
+    /// The turn that it was for has not begun, or is over.
+    pub(super) fn refuse_early(&mut self, out: &mut Out) {
+        for injection in self.early.drain(..) {
+            out.injected(injection.id, InjectionState::Refused, Some(NO_TURN));
+        }
     }
 
     pub(crate) fn interrupt(&mut self, out: &mut Out) {
@@ -57,6 +71,7 @@ impl Server {
             Step::Initialize | Step::Login | Step::Open => {
                 // The model has not been asked anything yet.
                 if self.prompt.take().is_some() {
+                    self.refuse_early(out);
                     let result = stopped(StopKind::Interrupted, "cancelled");
                     self.ending.tell(out, result);
                 }

@@ -135,6 +135,7 @@ impl Server {
             // Before the end of the turn, with which the process would stay.
             out.close();
         }
+        self.refuse_early(out);
         self.ending.tell(out, failed(failure));
     }
 

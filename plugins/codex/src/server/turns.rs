@@ -31,6 +31,9 @@ impl Server {
         if self.stopping {
             self.stop_work(out);
         }
+        for injection in std::mem::take(&mut self.early) {
+            self.inject(injection, out);
+        }
     }
 
     /// The user stops the turn, and the subagents that it has started.
@@ -173,6 +176,7 @@ impl Server {
         out.inside(None::<String>);
         out.of_turn(TurnReference::Current);
         self.questions.withdraw(out);
+        self.refuse_early(out);
         self.calls.leave(out);
         self.remember(out);
         self.ending.tell(out, result);

@@ -45,6 +45,36 @@ mod steered {
     async fn codex() {
         a_steered_prompt_reaches_the_turn_that_runs(&CODEX).await;
     }
+
+    #[tokio::test]
+    async fn claude_as_it_starts() {
+        a_steered_prompt_waits_for_the_turn_that_begins(&CLAUDE).await;
+    }
+
+    #[tokio::test]
+    async fn codex_as_it_starts() {
+        a_steered_prompt_waits_for_the_turn_that_begins(&CODEX).await;
+    }
+}
+
+/// The CLI has the prompt only some time after its turn runs.
+async fn a_steered_prompt_waits_for_the_turn_that_begins(vendor: &'static Vendor) {
+    let lab = Lab::where_processes_stay(vendor, "60s").await;
+    let session = lab.session("[[slow 50]] [[words 20]]").await;
+    session.wait_for("running").await;
+    let steer = json!({"prompt": "look left as well", "when_busy": "steer"});
+    let path = format!("/sessions/{}/prompt", session.id);
+    lab.client().post(&path, &steer).await.expect(202);
+    let ended = session.ended().await.completed();
+    assert!(!lab.asked("look left as well").is_empty());
+    assert_eq!(session.turns().await.len(), 1);
+    let events = events(&session, &ended).await;
+    let states: Vec<_> = events
+        .iter()
+        .filter(|it| it["type"] == "turn.input")
+        .map(|it| &it["state"])
+        .collect();
+    assert_eq!(states.last(), Some(&&json!("delivered")), "{states:?}");
 }
 
 async fn a_steered_prompt_reaches_the_turn_that_runs(vendor: &'static Vendor) {
