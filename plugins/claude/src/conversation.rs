@@ -7,7 +7,7 @@ use aod_plugin_sdk::{
 
 use crate::background::Background;
 use crate::control::Control;
-use crate::dialogue::Turn;
+use crate::dialogue::{Turn, UNTOLD};
 use crate::injections::Injections;
 use crate::launch::asked_for;
 use crate::messages::Messages;
@@ -262,13 +262,18 @@ impl Conversation for ClaudeConversation {
             Some("no prompt runs")
         } else if starts_another && !self.stays {
             Some("this process serves one turn")
+        } else if injection.mode != InjectMode::Queue && !self.turn.is_told_of() {
+            if self.turn.is_starting() {
+                self.injections.await_prompt(injection, out);
+                return;
+            }
+            Some(UNTOLD)
         } else {
             None
         };
         match (refused, injection.mode) {
             (Some(why), _) => out.injected(injection.id, InjectionState::Refused, Some(why)),
             (None, InjectMode::Queue) => self.injections.queue(injection, out),
-            (None, _) if !self.turn.is_told_of() => self.injections.hold(injection, out),
             (None, _) => self.injections.give(&self.turn.id, injection, out),
         }
     }

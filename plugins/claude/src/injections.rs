@@ -16,10 +16,10 @@ use crate::requests;
 pub(crate) struct Injections {
     /// How many the CLI was given in this turn.
     given: u64,
-    /// Those for a turn of which the CLI has not said a word.
-    early: Vec<Injection>,
     /// Those that the CLI has.
     open: Vec<SentInjection>,
+    /// Those that wait for a word of the turn's prompt.
+    early: Vec<Injection>,
     /// Those that wait for the turn's end.
     queue: VecDeque<QueuedInjection>,
 }
@@ -65,26 +65,29 @@ impl Injections {
         });
     }
 
-    /// Keeps more until the CLI has the prompt.
-    pub(crate) fn hold(&mut self, injection: Injection, out: &mut Out) {
+    /// Keeps more until the CLI has said a word of the turn's prompt: it is still starting.
+    pub(crate) fn await_prompt(&mut self, injection: Injection, out: &mut Out) {
         out.injected(&*injection.id, InjectionState::Queued, None);
         self.early.push(injection);
     }
 
-    /// Gives the CLI what was said before it had the prompt.
-    pub(crate) fn give_early(&mut self, turn: &str, out: &mut Out) {
+    /// Gives the CLI what has waited for the turn's prompt.
+    pub(crate) fn prompt_is_taken(&mut self, turn: &str, out: &mut Out) {
         for injection in std::mem::take(&mut self.early) {
-            self.give(turn, injection, out);
-            if let Some(given) = self.open.last_mut() {
+            let breaks_off = injection.mode == InjectMode::Now;
+            let uuid = self.write(turn, &injection.blocks, breaks_off, out);
+            self.open.push(SentInjection {
+                id: injection.id,
+                uuid,
+                breaks_off,
                 // That it waits was told.
-                given.state = SentState::Queued;
-            }
+                state: SentState::Queued,
+            });
         }
     }
 
-    /// The turn ends, and the CLI has not said a word of it.
-    pub(crate) fn refuse_early(&mut self, out: &mut Out) {
-        let why = "the CLI does not say what becomes of it";
+    /// Nobody will take what has waited for the turn's prompt.
+    pub(crate) fn refuse_early(&mut self, why: &str, out: &mut Out) {
         for injection in self.early.drain(..) {
             out.injected(injection.id, InjectionState::Refused, Some(why));
         }
@@ -128,12 +131,12 @@ impl Injections {
 
     /// It is no longer wanted.
     pub(crate) fn cancel(&mut self, id: &str, control: &mut Control, out: &mut Out) {
-        if let Some(at) = self.early.iter().position(|early| early.id == id) {
-            self.early.remove(at);
-            out.injected(id, InjectionState::Cancelled, None);
-        }
         if let Some(at) = self.queue.iter().position(|queued| queued.id == id) {
             self.queue.remove(at);
+            out.injected(id, InjectionState::Cancelled, None);
+        }
+        if let Some(at) = self.early.iter().position(|early| early.id == id) {
+            self.early.remove(at);
             out.injected(id, InjectionState::Cancelled, None);
         }
         let waits = |given: &&SentInjection| given.id == id && given.state != SentState::Started;
@@ -144,8 +147,8 @@ impl Injections {
 
     /// The user stops the turn: what waits would go on with it.
     pub(crate) fn take_back(&mut self, control: &mut Control, out: &mut Out) {
-        for early in self.early.drain(..) {
-            out.injected(early.id, InjectionState::Cancelled, None);
+        for injection in self.early.drain(..) {
+            out.injected(injection.id, InjectionState::Cancelled, None);
         }
         for given in self.open.iter().filter(|it| it.state != SentState::Started) {
             control.take_back(&given.uuid, out);
@@ -193,14 +196,14 @@ impl Injections {
 
     /// The process ends, or has nothing more to do.
     pub(crate) fn end(&mut self, why: &str, out: &mut Out) {
+        self.refuse_early(why, out);
         for given in self.open.drain(..) {
             if given.state != SentState::Started {
                 out.injected(given.id, InjectionState::Refused, Some(why));
             }
         }
-        let early = self.early.drain(..).map(|early| early.id);
-        for id in early.chain(self.queue.drain(..).map(|queued| queued.id)) {
-            out.injected(id, InjectionState::Refused, Some(why));
+        for queued in self.queue.drain(..) {
+            out.injected(queued.id, InjectionState::Refused, Some(why));
         }
     }
 }

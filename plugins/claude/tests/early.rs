@@ -1,4 +1,6 @@
-//! What is said to a turn of which the CLI has not said a word.
+//! What is said to a turn whose prompt the CLI has not come to yet.
+
+#![allow(clippy::unwrap_used, reason = "a test may fail")]
 
 use aod_plugin_claude::Claude;
 use aod_plugin_sdk::testing::{context, exit, prompt, written};
@@ -6,21 +8,10 @@ use aod_plugin_sdk::{
     Action, Block, Driver, InjectMode, Injection, InjectionState, Input, OutputSource, Reaction,
 };
 
-fn begun() -> Driver<Claude> {
-    let mut context = context("anthropic/claude-sonnet-4-6");
-    context.live = true;
-    let mut driver = Driver::<Claude>::new(context, None);
-    driver.receive(Input::Prompt(prompt("x")));
-    driver
-}
-
-fn steer(driver: &mut Driver<Claude>) -> Reaction {
-    driver.receive(Input::Inject(Injection {
-        id: "i".to_owned(),
-        blocks: vec![Block::Text("rather blue".to_owned())],
-        mode: InjectMode::Steer,
-    }))
-}
+const ROUND: &str = concat!(
+    r#"{"type":"stream_event","event":{"type":"message_start","message":{"id":"m"}}}"#,
+    "\n"
+);
 
 fn states(reaction: &Reaction) -> Vec<InjectionState> {
     let outcomes = reaction.actions.iter().filter_map(|action| match action {
@@ -31,41 +22,56 @@ fn states(reaction: &Reaction) -> Vec<InjectionState> {
 }
 
 fn said(reaction: &Reaction) -> String {
-    let lines = reaction.actions.iter().filter_map(|action| match action {
+    let writes = reaction.actions.iter().filter_map(|action| match action {
         Action::WriteStdin(fragments) => Some(written(fragments)),
         _ => None,
     });
-    lines.collect()
+    writes.collect()
 }
 
-fn lifecycle(uuid: &str, state: &str) -> String {
-    format!(
-        "{{\"type\":\"system\",\"subtype\":\"x\"}}\n\
-         {{\"type\":\"command_lifecycle\",\"command_uuid\":\"{uuid}\",\"state\":\"{state}\"}}\n"
-    )
-}
-
-#[test]
-fn it_is_given_once_the_cli_has_the_prompt() {
-    let mut driver = begun();
-    let turn = prompt("x").turn_id;
-    let reaction = steer(&mut driver);
-    assert_eq!(states(&reaction), [InjectionState::Queued]);
-    assert_eq!(said(&reaction), "");
-    let reaction = driver.feed(OutputSource::Stdout, &lifecycle(&turn, "started"));
-    assert!(said(&reaction).contains("rather blue"), "{reaction:#?}");
-    // Nothing waits any more.
-    let reaction = driver.feed(OutputSource::Stdout, &lifecycle(&turn, "started"));
-    assert_eq!(said(&reaction), "");
+/// A process that was given its first prompt, and then more, before it has said a word.
+fn steered_early() -> (Driver<Claude>, String) {
+    let mut context = context("anthropic/claude-sonnet-4-6");
+    context.live = true;
+    let mut driver = Driver::<Claude>::new(context, None);
+    let first = prompt("hello");
+    let id = first.turn_id.clone();
+    driver.receive(Input::Prompt(first));
+    let early = driver.receive(Input::Inject(Injection {
+        id: "i".to_owned(),
+        blocks: vec![Block::Text("rather blue".to_owned())],
+        mode: InjectMode::Steer,
+    }));
+    assert_eq!(states(&early), [InjectionState::Queued]);
+    assert_eq!(said(&early), "");
+    (driver, id)
 }
 
 #[test]
-fn it_goes_with_a_turn_that_is_stopped_or_dies() {
-    let mut driver = begun();
-    steer(&mut driver);
-    let reaction = driver.receive(Input::Interrupt);
-    assert_eq!(states(&reaction), [InjectionState::Cancelled]);
-    let mut driver = begun();
-    steer(&mut driver);
+fn it_waits_for_the_prompt() {
+    let (mut driver, id) = steered_early();
+    let line = format!(
+        "{{\"type\":\"command_lifecycle\",\"command_uuid\":\"{id}\",\"state\":\"started\"}}\n"
+    );
+    let begun = driver.feed(OutputSource::Stdout, &line);
+    assert!(said(&begun).contains("rather blue"), "{begun:#?}");
+    assert!(states(&begun).is_empty());
+}
+
+#[test]
+fn it_is_refused_where_the_cli_does_not_tell() {
+    let (mut driver, _) = steered_early();
+    let asked = driver.feed(OutputSource::Stdout, ROUND);
+    assert_eq!(states(&asked), [InjectionState::Refused]);
+}
+
+#[test]
+fn it_goes_with_the_turn() {
+    let (mut driver, _) = steered_early();
+    assert_eq!(
+        states(&driver.receive(Input::Interrupt)),
+        [InjectionState::Cancelled]
+    );
+    let (mut driver, _) = steered_early();
     assert_eq!(states(&driver.finish(exit(1))), [InjectionState::Refused]);
 }

@@ -378,46 +378,6 @@ fn a_turn_is_steered_while_it_runs() {
 }
 
 #[test]
-fn what_steers_a_turn_that_has_not_begun_is_kept_for_it() {
-    let more = |id: &str| {
-        Input::Inject(Injection {
-            id: id.to_owned(),
-            blocks: vec![Block::Text("rather blue".to_owned())],
-            mode: InjectMode::Steer,
-        })
-    };
-    let states = |reaction: &Reaction| {
-        let outcomes = reaction.actions.iter().filter_map(|action| match action {
-            Action::Injected(outcome) => Some((outcome.id.clone(), outcome.state)),
-            _ => None,
-        });
-        outcomes.collect::<Vec<_>>()
-    };
-    let queued = |id: &str| vec![(id.to_owned(), InjectionState::Queued)];
-    let refused = |id: &str| vec![(id.to_owned(), InjectionState::Refused)];
-    let mut driver = at_work("never");
-    feed(&mut driver, &over("u1", "completed"));
-    driver.receive(Input::Prompt(later(2)));
-    assert_eq!(states(&driver.receive(more("a"))), queued("a"));
-    let lines = said(&feed(
-        &mut driver,
-        r#"{"id":3,"result":{"turn":{"id":"u2"}}}"#,
-    ));
-    assert!(lines[0].contains("turn/steer") && lines[0].contains("\"expectedTurnId\":\"u2\""));
-    feed(&mut driver, &over("u2", "completed"));
-    // A turn that is stopped before it begins, and one that does not begin.
-    driver.receive(Input::Prompt(later(3)));
-    assert_eq!(states(&driver.receive(more("b"))), queued("b"));
-    driver.receive(Input::Interrupt);
-    let reaction = feed(&mut driver, r#"{"id":5,"result":{"turn":{"id":"u3"}}}"#);
-    assert_eq!(states(&reaction), refused("b"));
-    feed(&mut driver, &over("u3", "interrupted"));
-    driver.receive(Input::Prompt(later(4)));
-    assert_eq!(states(&driver.receive(more("c"))), queued("c"));
-    assert_eq!(states(&driver.finish(exit(1))), refused("c"));
-}
-
-#[test]
 fn a_conversation_is_copied_as_it_is_or_was() {
     let mut driver = at_work("never");
     feed(&mut driver, &over("u1", "completed"));
@@ -613,4 +573,49 @@ fn a_server_that_fails_before_the_thread_is_open_is_told() {
         )),
         "{reaction:#?}"
     );
+}
+
+#[test]
+fn what_is_said_before_the_turn_runs_waits_for_that() {
+    let more = || {
+        Input::Inject(Injection {
+            id: "i".to_owned(),
+            blocks: vec![Block::Text("rather blue".to_owned())],
+            mode: InjectMode::Steer,
+        })
+    };
+    let states = |reaction: &Reaction| -> Vec<InjectionState> {
+        let outcomes = reaction.actions.iter().filter_map(|action| match action {
+            Action::Injected(outcome) => Some(outcome.state),
+            _ => None,
+        });
+        outcomes.collect()
+    };
+    let mut driver = opened(Origin::New, prompt("hello"));
+    let early = driver.receive(more());
+    assert_eq!(states(&early), [InjectionState::Queued]);
+    assert!(said(&early).is_empty());
+    let begun = feed(&mut driver, r#"{"id":2,"result":{"turn":{"id":"u1"}}}"#);
+    let lines = said(&begun);
+    assert!(lines[0].contains("turn/steer") && lines[0].contains("rather blue"));
+    let taken = feed(&mut driver, r#"{"id":3,"result":{"turnId":"u1"}}"#);
+    assert_eq!(states(&taken), [InjectionState::Delivered]);
+
+    // A turn that never runs takes nothing.
+    let mut driver = opened(Origin::New, prompt("hello"));
+    driver.receive(more());
+    let refused = feed(
+        &mut driver,
+        r#"{"id":2,"error":{"code":-1,"message":"no"}}"#,
+    );
+    assert_eq!(states(&refused), [InjectionState::Refused]);
+    let mut driver = opened(Origin::New, prompt("hello"));
+    driver.receive(more());
+    assert_eq!(
+        states(&driver.receive(Input::Interrupt)),
+        [InjectionState::Refused]
+    );
+    let mut driver = opened(Origin::New, prompt("hello"));
+    driver.receive(more());
+    assert_eq!(states(&driver.finish(exit(1))), [InjectionState::Refused]);
 }

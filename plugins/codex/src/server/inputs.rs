@@ -9,9 +9,6 @@ use aod_plugin_sdk::{
 use super::{Aside, Server, Step, request};
 use crate::{EFFORT, launch};
 
-/// Why a turn cannot be steered.
-const NO_TURN: &str = "there is no turn that takes it";
-
 impl Server {
     pub(crate) fn prompt(&mut self, prompt: Prompt, out: &mut Out) {
         self.turn = prompt.turn;
@@ -41,37 +38,53 @@ impl Server {
     }
 
     pub(crate) fn inject(&mut self, injection: Injection, out: &mut Out) {
-        let steers = injection.mode == InjectMode::Steer && !self.stopping;
-        let is_asked_for = self.step == Step::Start || self.prompt.is_some();
-        match self.running.clone() {
-            Some(turn) if steers && self.step == Step::Turn => {
-                let id = self.number();
-                let thread = &self.resume.thread;
-                out.write_stdin(request::steer(id, thread, &turn, &injection.blocks));
-                self.asides.insert(id, Aside::Steer(injection.id));
-            }
-            None if steers && is_asked_for => {
+        let begins = match self.step {
+            Step::Initialize | Step::Login | Step::Open => self.prompt.is_some(),
+            step => step == Step::Start,
+        };
+        let can_steer = injection.mode == InjectMode::Steer && !self.stopping;
+        match self.running.clone().filter(|_| self.step == Step::Turn) {
+            Some(turn) if can_steer => self.steer(&turn, injection, out),
+            None if can_steer && begins => {
                 out.injected(&*injection.id, InjectionState::Queued, None);
                 self.early.push(injection);
             }
-            _ => out.injected(injection.id, InjectionState::Refused, Some(NO_TURN)),
+            _ => {
+                let why = "there is no turn that takes it";
+                out.injected(injection.id, InjectionState::Refused, Some(why));
+            }
         }
     }
 
-    /// The turn that it was for has not begun, or is over.
+    /// The turn runs: it is given what was said since its prompt.
+    pub(super) fn steer_early(&mut self, turn: &str, out: &mut Out) {
+        for injection in std::mem::take(&mut self.early) {
+            self.steer(turn, injection, out);
+        }
+    }
+
+    /// The turn is over before it ran.
     pub(super) fn refuse_early(&mut self, out: &mut Out) {
         for injection in self.early.drain(..) {
-            out.injected(injection.id, InjectionState::Refused, Some(NO_TURN));
+            let why = "the turn has ended before it began";
+            out.injected(injection.id, InjectionState::Refused, Some(why));
         }
+    }
+
+    fn steer(&mut self, turn: &str, injection: Injection, out: &mut Out) {
+        let id = self.number();
+        let thread = &self.resume.thread;
+        out.write_stdin(request::steer(id, thread, turn, &injection.blocks));
+        self.asides.insert(id, Aside::Steer(injection.id));
     }
 
     pub(crate) fn interrupt(&mut self, out: &mut Out) {
         self.questions.withdraw(out);
+        self.refuse_early(out);
         match self.step {
             Step::Initialize | Step::Login | Step::Open => {
                 // The model has not been asked anything yet.
                 if self.prompt.take().is_some() {
-                    self.refuse_early(out);
                     let result = stopped(StopKind::Interrupted, "cancelled");
                     self.ending.tell(out, result);
                 }

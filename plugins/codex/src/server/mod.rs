@@ -47,7 +47,7 @@ pub(crate) struct Server {
     asides: BTreeMap<u64, Aside>,
     /// A prompt that waits for the thread.
     prompt: Option<Prompt>,
-    /// What is to steer a turn that has not begun yet.
+    /// What was said to the turn before it ran.
     early: Vec<Injection>,
     /// The number of the turn that runs, or ran last.
     turn: u32,
@@ -272,6 +272,7 @@ impl Server {
     }
 
     pub(crate) fn finish(&mut self, exit: &Exit, out: &mut Out) {
+        self.refuse_early(out);
         let said = self.texts.break_off(out).or(self.last_message.take());
         let mut ended = self.calls.stop(out);
         ended.extend(self.children.stop(out));
@@ -279,7 +280,6 @@ impl Server {
             let text = format!("stopped in the background: {}", ended.join(", "));
             out.coded_notice(Level::Warning, "background.stopped", text);
         }
-        self.refuse_early(out);
         if let Some(over) = self.over.take() {
             self.ending.tell(out, over);
         }

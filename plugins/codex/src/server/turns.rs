@@ -31,9 +31,7 @@ impl Server {
         if self.stopping {
             self.stop_work(out);
         }
-        for injection in std::mem::take(&mut self.early) {
-            self.inject(injection, out);
-        }
+        self.steer_early(id, out);
     }
 
     /// The user stops the turn, and the subagents that it has started.
