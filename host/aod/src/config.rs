@@ -131,6 +131,7 @@ impl Settings {
         if self.admission.max_running == 0 || self.limits.sessions_per_user == 0 {
             bail!("admission.max_running and limits.sessions_per_user should be 1 or more");
         }
+        self.log.check()?;
         self.retention.check()?;
         self.checkpoints.check()?;
         self.webhooks.check()?;
@@ -162,6 +163,36 @@ impl Settings {
     pub(crate) fn raw_egress(&self) -> aod_turns::RawEgress {
         self.egress.raw()
     }
+}
+
+/// Variables that the program knows besides settings, without `AOD_`.
+const OTHERS: [&str; 8] = [
+    "API_TOKEN",
+    "API_URL",
+    "COMPLETE",
+    "CONFIG",
+    "SUPERVISOR",
+    "EGRESS_PROGRAM",
+    "VAULT_IDENTITY_FILE",
+    "VAULT_PASSPHRASE_FILE",
+];
+
+/// Variables that look like settings and are none, such as `AOD_DATA`: whoever has set one believes
+/// in it. Those with `__` are held against the sections as settings are.
+pub(crate) fn unknown_variables(names: impl Iterator<Item = String>) -> Vec<String> {
+    let is_unknown = |name: &String| {
+        name.strip_prefix("AOD_").is_some_and(|rest| {
+            let is_plain = PLAIN.iter().any(|plain| rest.eq_ignore_ascii_case(plain));
+            !rest.contains("__") && !is_plain && !OTHERS.contains(&rest) && !is_for_tests(rest)
+        })
+    };
+    let mut unknown: Vec<String> = names.filter(is_unknown).collect();
+    unknown.sort_unstable();
+    unknown
+}
+
+fn is_for_tests(rest: &str) -> bool {
+    rest.starts_with("TEST_") || rest == "FAILPOINT"
 }
 
 /// A file of the release folder, in which the program stands.

@@ -11,7 +11,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{LogFormat, Settings};
+use crate::config::{LogFormat, Settings, unknown_variables};
 use crate::{listener, report};
 
 /// How long work that cannot be broken off may go on when the server stops.
@@ -70,6 +70,13 @@ async fn run(settings: Settings, given: Option<std::net::TcpListener>) -> Result
     let signals = tokio::spawn(signals(stop.clone(), host.services.runtimes.clone()));
     let connections = Connections::new(settings.connections());
     let router = aod_api::router(host.services.clone(), settings.http()?, connections.clone());
+    let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+    for name in unknown_variables(names) {
+        tracing::warn!(
+            "{name} is no setting, and says nothing: settings are AOD_LISTEN, AOD_DATA_DIR, \
+             AOD_RUNTIMES and AOD_<SECTION>__<KEY>; --print-config shows them"
+        );
+    }
     tracing::info!("listening on http://{address}");
     let reports = tokio::spawn(report::start(
         host.machine.clone(),

@@ -3,7 +3,7 @@
 use aod_resources::Input;
 use axum::body::HttpBody as _;
 use axum::extract::{FromRequest, Request};
-use axum::http::header::EXPECT;
+use axum::http::header::{CONTENT_ENCODING, EXPECT};
 use bytes::{Bytes, BytesMut};
 use futures::StreamExt as _;
 use tokio::time::timeout;
@@ -11,6 +11,7 @@ use tokio::time::timeout;
 use crate::Limits;
 use crate::check;
 use crate::error::ApiError;
+use crate::json;
 
 /// A body that fits its table.
 #[derive(Debug)]
@@ -51,8 +52,12 @@ impl<S: Send + Sync, T: Input> FromRequest<S> for OptionalBody<T> {
 /// Reads a body that fits its table.
 fn fit<T: Input>(bytes: &[u8]) -> Result<T, ApiError> {
     // The parser's own message would quote the position only, but nothing more is promised.
-    let value = serde_json::from_slice(bytes).map_err(|_| ApiError::bad_request("Invalid JSON"))?;
-    let fields = check::body(T::table(), value).map_err(ApiError::invalid)?;
+    let (value, twice) = json::read(bytes).map_err(|_| ApiError::bad_request("Invalid JSON"))?;
+    let fields = match check::body(T::table(), value) {
+        Ok(fields) if twice.is_empty() => fields,
+        Ok(_) => return Err(ApiError::invalid(twice)),
+        Err(problems) => return Err(ApiError::invalid([twice, problems].concat())),
+    };
     // The cause would quote what was given, which may be a secret.
     T::build(fields).map_err(|_| ApiError::internal(&"a body fits its table and not its type"))
 }
@@ -69,6 +74,10 @@ async fn read(request: Request) -> Result<Bytes, ApiError> {
     let (limit, patience) = limits.map_or((DEFAULT_LIMIT, None), |limits| {
         (limits.body, limits.body_timeout)
     });
+    let encoding = request.headers().get(CONTENT_ENCODING);
+    if encoding.is_some_and(|it| !matches!(it.as_bytes(), b"" | b"identity")) {
+        return Err(ApiError::encoded_body());
+    }
     // Such a client waits for leave before it writes, and is refused instead.
     let waits = request.headers().contains_key(EXPECT);
     let announced = request.body().size_hint().lower();

@@ -10,7 +10,7 @@ use aod_resources::shape::{Field, JSON_DEPTH, Need, Object, Pattern, Shape, Text
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use crate::problem::{Loc, Problem};
+use crate::problem::{Loc, MOST_PROBLEMS, Problem};
 
 /// Holds a body against its table.
 ///
@@ -71,7 +71,9 @@ impl Check {
         msg: impl Into<String>,
         given: Option<&Value>,
     ) {
-        self.problems.push(Problem::new(kind, loc, msg, given));
+        if self.problems.len() < MOST_PROBLEMS {
+            self.problems.push(Problem::new(kind, loc, msg, given));
+        }
     }
 
     /// A value as its shape has it. Where it is wrong, that is noted and there is none.
@@ -140,7 +142,8 @@ impl Check {
         if let Some(maps) = table.disjoint {
             self.disjoint(maps, &fields, loc);
         }
-        for name in given.keys() {
+        let room = MOST_PROBLEMS.saturating_sub(self.problems.len());
+        for name in given.keys().take(room) {
             let known = table.fields.iter().map(|field| field.name);
             let known = known.chain(tag.map(|_| "type"));
             let problem = Problem::unknown_field(&Loc::Key(loc, name), name, known);

@@ -9,8 +9,8 @@ use aod_metrics::metrics;
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, MatchedPath};
 use axum::http::header::{
-    AUTHORIZATION, CONTENT_DISPOSITION, CONTENT_RANGE, CONTENT_TYPE, ETAG, IF_MATCH, IF_NONE_MATCH,
-    IF_RANGE, RANGE, RETRY_AFTER,
+    AUTHORIZATION, CONTENT_DISPOSITION, CONTENT_RANGE, CONTENT_TYPE, ETAG, IF_MATCH,
+    IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, RANGE, RETRY_AFTER,
 };
 use axum::http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri};
 use axum::response::IntoResponse;
@@ -80,7 +80,14 @@ pub(crate) fn apply(router: Router, settings: HttpSettings) -> Router {
 /// Lets pages of these origins use the API from a browser; `None` where there are none.
 fn cors(origins: &[HeaderValue]) -> Option<CorsLayer> {
     let headers = ["idempotency-key", "last-event-id"].map(HeaderName::from_static);
-    let conditions = [IF_MATCH, IF_NONE_MATCH, IF_RANGE, RANGE];
+    let conditions = [
+        IF_MATCH,
+        IF_MODIFIED_SINCE,
+        IF_NONE_MATCH,
+        IF_RANGE,
+        IF_UNMODIFIED_SINCE,
+        RANGE,
+    ];
     (!origins.is_empty()).then(|| {
         CorsLayer::new()
             .allow_origin(origins.to_vec())

@@ -21,6 +21,7 @@ mod files;
 mod forks;
 mod health;
 mod hosts;
+mod json;
 mod layers;
 mod login;
 mod native;

@@ -4,6 +4,9 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use utoipa::ToSchema;
 
+/// The most problems of a request that are told: a body may have a hundred thousand.
+pub(crate) const MOST_PROBLEMS: usize = 1000;
+
 /// One thing wrong with a request.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct Problem {

@@ -10,6 +10,7 @@
 //! away at once. So is whoever comes when no descriptor is left, and that does not stop the server.
 
 mod connections;
+mod linger;
 mod shortage;
 
 use std::convert::Infallible;
@@ -101,8 +102,9 @@ async fn converse(
         request.map(Body::new)
     });
     let connection = http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
-    if let Err(error) = connection.await {
-        tracing::debug!(%peer, %error, "a connection broke off");
+    match connection.without_shutdown().await {
+        Ok(served) => linger::close(served.io.into_inner()).await,
+        Err(error) => tracing::debug!(%peer, %error, "a connection broke off"),
     }
     drop(admitted);
 }

@@ -29,7 +29,8 @@
 //!
 //! What it refuses it reports to its starter, a [`Report`] a line on stdout. A gateway with
 //! [`UsageFields`] counts the tokens that answers say were used, and reports them
-//! ([`TokenReport`]).
+//! ([`TokenReport`]), and lets no more requests to a model through than the turn may make
+//! ([`AllowanceReport`]).
 
 mod address;
 mod config;
@@ -42,7 +43,7 @@ mod tools;
 mod usage;
 
 pub use address::{is_own, is_public};
-pub use aod_launch::{TokenCounts, TokenReport};
+pub use aod_launch::{AllowanceReport, TokenCounts, TokenReport};
 pub use config::{Config, Credential, Gateway, MappedHost, Packets, Sent, Service, Upstream};
 pub use interception::{BoundCredential, HostError, HostPort, Interception};
 pub use policy::{Policy, Refusal, Target, host_name};

@@ -13,8 +13,8 @@ use serde::{Deserialize, Serialize};
 use crate::data::ABOVE;
 use crate::start::start_with;
 use crate::{
-    Flag, Input, KillRoute, Launch, Output, PolledLimits, Process, SecretBytes, SignalRoute,
-    StartOptions, Tunnel,
+    Allowance, Flag, Input, KillRoute, Launch, Output, PolledLimits, Process, SecretBytes,
+    SignalRoute, StartOptions, Tunnel,
 };
 
 /// The descriptor under which the server finds the [`Flag`] that says whether the command may use
@@ -22,9 +22,11 @@ use crate::{
 pub const IN_USE_FLAG: i32 = 3;
 /// The descriptor of the pipe from which the server reads what its starter tells it.
 pub const REPLIES: i32 = 4;
+/// The descriptor under which the server finds the [`Allowance`] of requests to the model.
+pub const ALLOWANCE: i32 = 5;
 /// The first descriptor under which the server finds the listening sockets, in the order of
 /// [`Egress::listen`].
-pub const FIRST_SOCKET: i32 = 5;
+pub const FIRST_SOCKET: i32 = 6;
 /// A server that dies so often is not started again: connections wait in vain then.
 const MAX_FAILURES: u32 = 20;
 /// The longest line of a server's report; what is longer is dropped. A call of a tool is the
@@ -40,8 +42,9 @@ const MAX_REPLIES: usize = 64 << 20;
 /// started the command, and ends when nobody has been connected for a while, or its starter closes
 /// the pipe to it, so that a command without network traffic costs nothing.
 /// It reads its configuration from stdin, has the sockets as descriptors from [`FIRST_SOCKET`] on,
-/// the flag as [`IN_USE_FLAG`] and a pipe of what its starter tells it as [`REPLIES`], and may write
-/// lines to stdout, which are for the starter.
+/// the flag as [`IN_USE_FLAG`], a pipe of what its starter tells it as [`REPLIES`] and the requests
+/// that the command may make as [`ALLOWANCE`], and may write lines to stdout, which are for the
+/// starter.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Egress {
     /// Descriptor under which the launcher writes which process is in the namespace, as JSON with
@@ -70,6 +73,7 @@ pub struct EgressServer {
     program: PathBuf,
     config: SecretBytes,
     in_use: Flag,
+    allowance: Allowance,
     running: Option<Running>,
     failures: u32,
     /// Whether the command has ended, so that nobody will connect any more.
@@ -95,6 +99,7 @@ impl EgressServer {
             program: egress.program.clone(),
             config: egress.config.clone(),
             in_use: Flag::new(true)?,
+            allowance: Allowance::new()?,
             running: None,
             failures: 0,
             is_over: false,
@@ -111,6 +116,15 @@ impl EgressServer {
             true => Ok(()),
             false => self.in_use.set(in_use),
         }
+    }
+
+    /// A turn of the command begins, which may make so many requests to its model; none: as many as it
+    /// likes.
+    ///
+    /// # Errors
+    /// When that cannot be said.
+    pub fn allow(&self, most: Option<u32>) -> io::Result<()> {
+        self.allowance.begin(most)
     }
 
     /// What to wait for, until one is readable, before the next [`EgressServer::advance`].
@@ -220,8 +234,9 @@ impl EgressServer {
             output: Output::Joined,
             umask: None,
         };
-        let mut given = Vec::with_capacity(self.sockets.len() + 2);
+        let mut given = Vec::with_capacity(self.sockets.len() + 3);
         given.push((crate::data::lift(&self.in_use)?, IN_USE_FLAG));
+        given.push((crate::data::lift(&self.allowance)?, ALLOWANCE));
         for (socket, number) in self.sockets.iter().zip(FIRST_SOCKET..ABOVE) {
             given.push((crate::data::lift(socket)?, number));
         }

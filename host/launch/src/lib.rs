@@ -15,6 +15,7 @@
 //!
 //! This crate is small on purpose: the supervisor, one process for each running turn, links it.
 
+mod allowance;
 mod child;
 mod data;
 mod disk;
@@ -37,7 +38,8 @@ mod tokens;
 mod tunnel;
 mod usage;
 
-pub use egress::{Egress, EgressServer, FIRST_SOCKET, IN_USE_FLAG, REPLIES};
+pub use allowance::{Allowance, AllowanceReport};
+pub use egress::{ALLOWANCE, Egress, EgressServer, FIRST_SOCKET, IN_USE_FLAG, REPLIES};
 pub use flag::Flag;
 pub use held::{CallAnswer, CallReply, CallReport, HeldCall, HeldKind};
 pub use launch::{DataFd, DiskLimit, EnvVar, KillRoute, Launch, PolledLimits, SignalRoute};

@@ -229,12 +229,15 @@ impl Skill {
             | Self::Github {
                 name: Some(name), ..
             } => name.into(),
-            Self::Github { source, .. } => {
-                let repository = source.rsplit('/').next().unwrap_or_default();
-                repository.to_ascii_lowercase().into()
-            }
+            Self::Github { source, .. } => repository_name(source).into(),
         }
     }
+}
+
+/// The folder's name of a skill that is its repository's.
+pub(crate) fn repository_name(source: &str) -> String {
+    let repository = source.rsplit('/').next().unwrap_or_default();
+    repository.to_ascii_lowercase()
 }
 
 /// The `type` of a skill that has one.

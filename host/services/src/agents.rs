@@ -210,16 +210,23 @@ fn check_tools(tools: &[CustomTool], servers: &[McpServer]) -> Result<()> {
         }
     }
     for (index, server) in servers.iter().enumerate() {
-        if let (Some(_), McpTransport::Url { url, .. }) = (&server.permissions, &server.transport)
-            && !aod_turns::is_plain_url(url)
-        {
-            return Err(Error::Tool {
-                field: format!("mcp_servers[{index}].url"),
-                problem: "with permissions, it should be an http or https URL of a host, without \
-                          user information"
-                    .to_owned(),
-            });
-        }
+        let McpTransport::Url { url, headers } = &server.transport else {
+            continue;
+        };
+        // Only what is read in one way is reached by a gateway, which keeps headers to itself.
+        let is_guarded = server.permissions.is_some() || !headers.is_empty();
+        let problem = if !aod_turns::is_server_url(url) {
+            "it should be an http or https URL of a host"
+        } else if is_guarded && !aod_turns::is_plain_url(url) {
+            "with permissions or headers, it should be an http or https URL of a host, without \
+             user information"
+        } else {
+            continue;
+        };
+        return Err(Error::Tool {
+            field: format!("mcp_servers[{index}].url"),
+            problem: problem.to_owned(),
+        });
     }
     Ok(())
 }

@@ -83,7 +83,10 @@ pub enum Error {
     #[error("{0} not found")]
     NotFound(Kind),
     /// No such runtime is declared.
-    #[error("runtime {runtime:?} is not known: there are {}", .known.join(", "))]
+    #[error("runtime {runtime:?} is not known: there {}", match .known[..] {
+        [] => "are none".to_owned(),
+        _ => format!("are {}", .known.join(", ")),
+    })]
     RuntimeUnknown {
         /// What was asked for.
         runtime: String,

@@ -63,6 +63,10 @@ impl Asked {
             BlockInput::Image { media_type, data } => {
                 let name = format!("image.{}", media_type.trim_start_matches("image/"));
                 let attachment = self.attachment(name, media_type, &data)?;
+                let bytes = self.bytes.last().map_or(&[][..], |(_, bytes)| bytes);
+                if kind_of_image(bytes) != Some(&attachment.media_type) {
+                    return Err(not_that_kind(kind_of_image(bytes)));
+                }
                 PromptBlock::Image { attachment }
             }
             BlockInput::File {
@@ -147,6 +151,47 @@ fn write(folder: &std::path::Path, bytes: &[(Uuid, Vec<u8>)]) -> io::Result<()> 
     Ok(())
 }
 
+/// What kind of image bytes are, by how they begin.
+///
+/// A provider refuses an image that is not what it is called, and refuses every later turn of the
+/// conversation with it.
+fn kind_of_image(bytes: &[u8]) -> Option<&'static str> {
+    match bytes {
+        [0x89, b'P', b'N', b'G', b'\r', b'\n', 0x1a, b'\n', ..] => Some("image/png"),
+        [0xff, 0xd8, 0xff, ..] => Some("image/jpeg"),
+        [b'G', b'I', b'F', b'8', b'7' | b'9', b'a', ..] => Some("image/gif"),
+        [
+            b'R',
+            b'I',
+            b'F',
+            b'F',
+            _,
+            _,
+            _,
+            _,
+            b'W',
+            b'E',
+            b'B',
+            b'P',
+            ..,
+        ] => Some("image/webp"),
+        _ => None,
+    }
+}
+
+/// What is said of an image of another kind than `media_type` says.
+fn not_that_kind(kind: Option<&str>) -> &'static str {
+    match kind {
+        Some("image/png") => "media_type should be image/png, which the data are",
+        Some("image/jpeg") => "media_type should be image/jpeg, which the data are",
+        Some("image/gif") => "media_type should be image/gif, which the data are",
+        Some("image/webp") => "media_type should be image/webp, which the data are",
+        _ => {
+            "data should be an image of the kind that media_type says: send anything else as a file"
+        }
+    }
+}
+
 /// A block in a text for people.
 fn shown(block: &PromptBlock) -> String {
     match block {
@@ -177,18 +222,18 @@ mod tests {
     fn blocks_are_kept_with_their_bytes_apart() {
         let asked = read(json!([
             {"type": "text", "text": "What is this?"},
-            {"type": "image", "media_type": "image/png", "data": "AAEC"},
+            {"type": "image", "media_type": "image/gif", "data": "R0lGODlh"},
             {"type": "file", "name": "a.txt", "data": "aGk="},
             {"type": "file", "path": "src/main.rs"},
         ]))
         .unwrap();
         assert_eq!(
             asked.text,
-            "What is this?\n\n[image: image/png, 3 bytes]\n\n[file: a.txt, 2 bytes]\n\n[file: src/main.rs]"
+            "What is this?\n\n[image: image/gif, 6 bytes]\n\n[file: a.txt, 2 bytes]\n\n[file: src/main.rs]"
         );
         assert_eq!(asked.blocks.unwrap().len(), 4);
         let bytes: Vec<_> = asked.bytes.iter().map(|(_, bytes)| &bytes[..]).collect();
-        assert_eq!(bytes, [&[0, 1, 2][..], b"hi"]);
+        assert_eq!(bytes, [&b"GIF89a"[..], b"hi"]);
     }
 
     #[test]
@@ -203,6 +248,39 @@ mod tests {
         ] {
             let refused = read(json!([{"type": "text", "text": "x"}, block])).unwrap_err();
             assert!(refused.starts_with("prompt.1: "), "{refused}");
+        }
+    }
+
+    #[test]
+    fn an_image_is_what_it_is_called() {
+        const IMAGES: [(&str, &[u8]); 4] = [
+            ("image/png", b"\x89PNG\r\n\x1a\n"),
+            ("image/jpeg", b"\xff\xd8\xff\xe0"),
+            ("image/gif", b"GIF87a"),
+            ("image/webp", b"RIFF\x00\x00\x00\x00WEBPVP8 "),
+        ];
+        let image = |media_type: &str, bytes: &[u8]| {
+            let data = STANDARD.encode(bytes);
+            read(json!([{"type": "image", "media_type": media_type, "data": data}]))
+        };
+        for (called, _) in IMAGES {
+            for (is, bytes) in IMAGES {
+                match image(called, bytes) {
+                    Ok(_) => assert_eq!(called, is),
+                    Err(refused) => {
+                        assert_ne!(called, is);
+                        assert!(refused.contains(&format!("should be {is}")), "{refused}");
+                    }
+                }
+            }
+            for bytes in [
+                &b"<svg xmlns=''/>"[..],
+                b"RIFF\x00\x00\x00\x00WAVE",
+                b"\x89PN",
+            ] {
+                let refused = image(called, bytes).unwrap_err();
+                assert!(refused.contains("as a file"), "{refused}");
+            }
         }
     }
 }

@@ -126,6 +126,7 @@ fn to_log(script: &str, dir: &Path, secrets: usize, size: u64) -> (Duration, u64
             rest_ms: 0,
         },
         interrupt: Interrupt::default(),
+        max_requests: None,
     };
     let started = spawn(Path::new(env!("CARGO_BIN_EXE_aod-supervisor")), &spec).unwrap();
     let mut peak = 0;

@@ -92,6 +92,11 @@ pub struct NextTurn {
     pub begin: serde_json::Value,
     /// How long the turn may take, in milliseconds; 0: as long as it likes.
     pub timeout_ms: u64,
+    /// The most requests to its model that it may make, as a [`TurnSpec`] has it.
+    ///
+    /// [`TurnSpec`]: crate::TurnSpec
+    #[serde(default)]
+    pub max_requests: Option<u32>,
 }
 
 impl std::fmt::Debug for NextTurn {

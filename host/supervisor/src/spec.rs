@@ -40,6 +40,10 @@ pub struct TurnSpec {
     pub clock: Clock,
     /// How it is asked to stop.
     pub interrupt: Interrupt,
+    /// The most requests to its model that the turn may make, where what serves the sandbox's network
+    /// passes them on; none: as many as it likes.
+    #[serde(default)]
+    pub max_requests: Option<u32>,
 }
 
 /// What the command reads from its stdin. The supervisor fills in the secrets that it names.

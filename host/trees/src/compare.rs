@@ -218,7 +218,7 @@ impl Work {
         name: &OsString,
     ) -> Result<bool> {
         let path = Path::new(name);
-        let (Ok(before), Ok(after)) = (before.file(path), after.file(path)) else {
+        let (Ok(before), Ok(after)) = (before.content(path), after.content(path)) else {
             // What cannot be read counts as changed.
             return Ok(false);
         };

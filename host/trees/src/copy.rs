@@ -3,11 +3,12 @@
 //! A file's content is shared where the file system can (`FICLONE`), and copied otherwise, with its
 //! holes left out. Where an earlier copy of the same tree is at hand, a file that has not changed
 //! since becomes another name of the one that is there: the copies are read-only by convention, so
-//! that each costs what has changed.
+//! that each costs what has changed. Where it is asked for, content that is not shared is compressed.
 
 mod attributes;
 mod content;
 mod known;
+mod packed;
 mod trail;
 
 use std::collections::HashSet;
@@ -30,8 +31,10 @@ use crate::limits::Limits;
 use crate::status::Status;
 use crate::walk::{Found, Step, walk_chosen};
 
-use self::content::Content;
+use self::content::{Content, Written};
 pub use self::known::Known;
+pub use self::packed::Unpacked;
+pub(crate) use self::packed::{MARK, is_packed};
 use self::trail::Trail;
 
 /// A file that was changed so shortly before it was copied may change again without another time,
@@ -52,6 +55,9 @@ pub struct Copy<'a> {
     pub names: &'a Folder,
     /// An earlier copy of the tree.
     pub earlier: Option<Earlier<'a>>,
+    /// Whether content is compressed that the file system cannot share: the copy is then to be read as
+    /// one ([`Folder::open_copy`]).
+    pub compress: bool,
     /// What has this name is left out, with all that is in it.
     pub without: Option<&'a OsStr>,
     /// Asked now and then whether to go on.
@@ -127,7 +133,8 @@ impl TreeState {
 /// Copies what is in a folder into another one, which is empty and nobody else's: files, folders,
 /// symbolic links and FIFOs, with their permissions and times, extended attributes of files and folders
 /// where both file systems have them, and files with several names as one.
-/// What vanishes meanwhile is left out, and so are sockets and devices.
+/// What vanishes meanwhile is left out, and so are sockets and devices. What is compressed in `from`
+/// is not in the new copy, where `from` was opened as one.
 ///
 /// # Errors
 /// As [`walk`](crate::walk()); [`Error::Bound`] where more would be written than may be;
@@ -144,6 +151,7 @@ pub fn copy(from: &Folder, to: &Folder, how: &Copy<'_>) -> Result<Copied> {
         folders: Vec::new(),
         names: HashSet::new(),
         can_clone: true,
+        unpacks: from.is_copy(),
         settled: SystemTime::now() - COARSE,
         copied: Copied::default(),
     };
@@ -173,6 +181,8 @@ struct Work<'a> {
     /// Files with several names that were copied: by device and number.
     names: HashSet<(u64, u64)>,
     can_clone: bool,
+    /// Whether what is copied is a copy, which may have packed files.
+    unpacks: bool,
     /// What was changed before this is settled.
     settled: SystemTime,
     copied: Copied,
@@ -309,10 +319,11 @@ impl Work<'_> {
         let Some(earlier) = trail.there() else {
             return Ok(false);
         };
-        let stat = match statat(earlier, found.name, AtFlags::SYMLINK_NOFOLLOW) {
-            Ok(stat) => Status::new(&stat),
-            Err(_) => return Ok(false),
+        let Ok(stat) = statat(earlier, found.name, AtFlags::SYMLINK_NOFOLLOW) else {
+            return Ok(false);
         };
+        let taken = allocated(&stat);
+        let stat = Status::new(&stat);
         let is_same = stat.kind == FileType::RegularFile
             && (stat.size, stat.mode, stat.modified)
                 == (found.stat.size, found.stat.mode, found.stat.modified);
@@ -321,7 +332,7 @@ impl Work<'_> {
             return Ok(false);
         }
         self.copied.known.add(identity);
-        self.count(found.allocated, false);
+        self.count(taken, false);
         Ok(true)
     }
 
@@ -339,15 +350,18 @@ impl Work<'_> {
             from: file,
             to: made.into(),
             can_clone: self.can_clone,
+            unpacks: false,
+            packs: self.how.compress,
             room: self.how.bytes.saturating_sub(self.copied.new_bytes),
             wanted: self.how.wanted,
         };
         let look = |file: &std::fs::File| {
-            let stat = fstat(file).map_err(|error| Error::io("look at", found.name, error))?;
-            Result::Ok(Status::new(&stat))
+            fstat(file).map_err(|error| Error::io("look at", found.name, error))
         };
-        let mut status = look(&content.from)?;
-        let mut written = 0;
+        let stat = look(&content.from)?;
+        content.unpacks = self.unpacks && is_packed(&stat);
+        let mut status = Status::new(&stat);
+        let mut written = Written::default();
         let mut is_settled = false;
         for _ in 0..ATTEMPTS {
             written = match content.copy(status.size) {
@@ -356,7 +370,7 @@ impl Work<'_> {
                 }
                 written => written?,
             };
-            let after = look(&content.from)?;
+            let after = Status::new(&look(&content.from)?);
             is_settled = after == status;
             status = after;
             if is_settled {
@@ -366,14 +380,20 @@ impl Work<'_> {
         self.can_clone = content.can_clone;
         attributes::copy(&content.from, &content.to);
         rustix::fs::futimens(&content.to, &times(&status)).map_err(error)?;
-        fchmod(&content.to, Mode::from_raw_mode(status.mode)).map_err(error)?;
-        self.count(written, true);
+        let mark = if written.is_packed { MARK } else { 0 };
+        fchmod(&content.to, Mode::from_raw_mode(status.mode | mark)).map_err(error)?;
+        self.count(written.bytes, true);
         if is_settled && status.changed_at() < self.settled {
             let identity = known::identity(self.path(found.name), &status);
             self.copied.known.add(identity);
         }
         Ok(true)
     }
+}
+
+/// What a file takes of the disk, in bytes.
+pub(crate) fn allocated(stat: &rustix::fs::Stat) -> u64 {
+    u64::try_from(stat.st_blocks).map_or(0, |blocks| blocks.saturating_mul(512))
 }
 
 /// Opens a file for reading, also one that its owner closed; none where it is gone, or something

@@ -2,7 +2,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{DirBuilder, File};
-use std::io::Write as _;
+use std::io::{self, Read, Write as _};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::DirBuilderExt as _;
@@ -16,6 +16,7 @@ use rustix::io::Errno;
 use uuid::Uuid;
 
 use crate::access::{FILE, FOLDER, INSIDE, open_folder, open_root, with_access};
+use crate::copy::{Unpacked, is_packed};
 use crate::error::{Bound, Error, Result};
 use crate::limits::Limits;
 use crate::regular::{not_regular, read_at_most};
@@ -26,7 +27,30 @@ const ATTEMPTS: u32 = 8;
 
 /// A folder that is held open. Everything in it may be an agent's work.
 #[derive(Debug)]
-pub struct Folder(OwnedFd);
+pub struct Folder {
+    fd: OwnedFd,
+    /// Whether it is, or is in, what [`copy`](crate::copy()) has made.
+    is_copy: bool,
+}
+
+/// What is in a file.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Content {
+    /// It is there as it is.
+    File(File),
+    /// It is compressed.
+    Packed(Unpacked),
+}
+
+impl Read for Content {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::File(file) => file.read(into),
+            Self::Packed(unpacked) => unpacked.read(into),
+        }
+    }
+}
 
 /// An entry of a folder.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,7 +63,7 @@ pub struct Listed {
 
 impl AsFd for Folder {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
+        self.fd.as_fd()
     }
 }
 
@@ -51,7 +75,19 @@ impl Folder {
     pub fn open(path: &Path) -> Result<Self> {
         let opened = open_root(path);
         let folder = opened.map_err(|error| Error::io("open", path.as_os_str(), error))?;
-        Ok(Self(folder))
+        Ok(Self::new(folder))
+    }
+
+    /// Opens what [`copy`](crate::copy()) has made, which may have compressed what is in files:
+    /// [`Folder::content`] and [`Folder::read`] read what they stand for.
+    ///
+    /// # Errors
+    /// As [`Folder::open`].
+    pub fn open_copy(path: &Path) -> Result<Self> {
+        Ok(Self {
+            is_copy: true,
+            ..Self::open(path)?
+        })
     }
 
     /// Opens a folder of the host's own, and makes it for its owner alone where it is missing.
@@ -65,12 +101,16 @@ impl Folder {
         Self::open(path)
     }
 
-    pub(crate) const fn new(folder: OwnedFd) -> Self {
-        Self(folder)
+    pub(crate) const fn new(fd: OwnedFd) -> Self {
+        Self { fd, is_copy: false }
+    }
+
+    pub(crate) const fn is_copy(&self) -> bool {
+        self.is_copy
     }
 
     pub(crate) fn try_clone(&self, name: &OsStr) -> Result<OwnedFd> {
-        self.0.try_clone().map_err(|source| Error::Io {
+        self.fd.try_clone().map_err(|source| Error::Io {
             doing: "open",
             name: name.into(),
             source,
@@ -125,12 +165,33 @@ impl Folder {
         }
     }
 
+    /// What is in a regular file, also where that is compressed.
+    ///
+    /// # Errors
+    /// As [`Folder::file`].
+    pub fn content(&self, path: &Path) -> Result<Content> {
+        let error = |source| Error::Io {
+            doing: "read",
+            name: path.to_owned(),
+            source,
+        };
+        let file = self.file(path)?;
+        let is_packed = self.is_copy && {
+            let stat = fstat(&file).map_err(|errno| error(errno.into()))?;
+            is_packed(&stat)
+        };
+        match is_packed {
+            true => Ok(Content::Packed(Unpacked::new(file).map_err(error)?)),
+            false => Ok(Content::File(file)),
+        }
+    }
+
     /// Reads a regular file of at most `max` bytes whole.
     ///
     /// # Errors
     /// As [`Folder::file`]; [`Error::Bound`] where it is longer.
     pub fn read(&self, path: &Path, max: u64) -> Result<Vec<u8>> {
-        read_at_most(self.file(path)?, max).map_err(|source| match source.kind() {
+        read_at_most(self.content(path)?, max).map_err(|source| match source.kind() {
             std::io::ErrorKind::FileTooLarge => Error::Bound(Bound::Bytes(max)),
             _ => Error::Io {
                 doing: "read",
@@ -200,7 +261,7 @@ impl Folder {
     pub fn list(&self, max: usize) -> Result<Vec<Listed>> {
         let name = OsStr::new(".");
         let error = |error| Error::io("read", name, error);
-        let folder = with_access(&self.0, |folder| {
+        let folder = with_access(&self.fd, |folder| {
             openat(folder, c".", FOLDER, Mode::empty())
         });
         let mut dir = Dir::new(folder.map_err(error)?).map_err(error)?;
@@ -247,7 +308,10 @@ impl Folder {
             let opened = open_folder(folder.as_fd(), part);
             (folder, _) = opened.map_err(|error| Error::io("open", at, error))?;
         }
-        Ok(Self(folder))
+        Ok(Self {
+            fd: folder,
+            is_copy: self.is_copy,
+        })
     }
 }
 

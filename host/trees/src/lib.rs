@@ -37,9 +37,9 @@ mod walk;
 
 pub use beneath::{Node, link_target};
 pub use compare::{Compared, Difference, compare};
-pub use copy::{Copied, Copy, Earlier, Known, TreeState, copy};
+pub use copy::{Copied, Copy, Earlier, Known, TreeState, Unpacked, copy};
 pub use error::{Bound, Error, Result};
-pub use folder::{Folder, Listed};
+pub use folder::{Content, Folder, Listed};
 pub use limits::Limits;
 pub use regular::{open_regular, read_regular};
 pub use remove::{Removed, remove};

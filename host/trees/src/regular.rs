@@ -1,7 +1,7 @@
 //! Reading files where somebody may have put something else.
 
 use std::fs::File;
-use std::io::{self, Read as _};
+use std::io::{self, Read};
 use std::path::Path;
 
 use rustix::fs::{CWD, FileType, Mode, OFlags, fstat, openat};
@@ -29,7 +29,7 @@ pub fn read_regular(path: &Path, max: u64) -> io::Result<Vec<u8>> {
     read_at_most(open_regular(path)?, max)
 }
 
-pub(crate) fn read_at_most(file: File, max: u64) -> io::Result<Vec<u8>> {
+pub(crate) fn read_at_most(file: impl Read, max: u64) -> io::Result<Vec<u8>> {
     let mut content = Vec::new();
     file.take(max.saturating_add(1)).read_to_end(&mut content)?;
     if content.len() as u64 > max {

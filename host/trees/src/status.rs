@@ -4,6 +4,8 @@ use std::time::{Duration, SystemTime};
 
 use rustix::fs::{FileType, Stat};
 
+use crate::copy::MARK;
+
 /// What the file system says of an entry, its name apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -12,7 +14,8 @@ pub struct Status {
     pub kind: FileType,
     /// Its length, for a regular file or a link.
     pub size: u64,
-    /// Its permissions, `0o7777` at most.
+    /// Its permissions, `0o7777` at most; without the sticky bit where that means nothing, which is for
+    /// files.
     pub mode: u32,
     /// When its content was changed last, as whoever wrote it wants it to be known.
     pub modified: SystemTime,
@@ -34,10 +37,15 @@ impl Status {
     )]
     pub(crate) fn new(stat: &Stat) -> Self {
         let nanos = |nanos: i128| i128::clamp(nanos, 0, 999_999_999);
+        let kind = FileType::from_raw_mode(stat.st_mode);
+        let left_out = match kind {
+            FileType::RegularFile => MARK,
+            _ => 0,
+        };
         Self {
-            kind: FileType::from_raw_mode(stat.st_mode),
+            kind,
             size: u64::try_from(stat.st_size).unwrap_or(0),
-            mode: stat.st_mode & 0o7777,
+            mode: stat.st_mode & 0o7777 & !left_out,
             modified: moment(
                 stat.st_mtime.into(),
                 u32::try_from(nanos(i128::from(stat.st_mtime_nsec))).unwrap_or(0),

@@ -10,6 +10,7 @@ use rustix::fs::{AtFlags, Dir, FileType, Mode, Stat, fchmod, fstat, openat, open
 use rustix::io::Errno;
 
 use crate::access::{FILE, FOLDER, INSIDE, open_folder, open_up, with_access};
+use crate::copy::allocated;
 use crate::error::{Error, Result};
 use crate::folder::Folder;
 use crate::limits::{Budget, Limits};
@@ -181,7 +182,7 @@ fn found<'a>(folder: BorrowedFd<'a>, name: &'a OsStr, depth: usize, stat: &Stat)
         _ => 0,
     };
     // Blocks are of 512 bytes whatever the file system's own are.
-    let allocated = u64::try_from(stat.st_blocks).map_or(0, |blocks| blocks.saturating_mul(512));
+    let allocated = allocated(stat);
     Found {
         name,
         kind,

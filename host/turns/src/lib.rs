@@ -52,5 +52,5 @@ pub use provision::{installed_version, missing_program};
 pub use recover::recover;
 pub use removal::Removal;
 pub use seal::{Seals, binding};
-pub use secrets::{PLAIN, is_plain_url};
+pub use secrets::{PLAIN, is_plain_url, is_server_url};
 pub use turn::{Parts, Refusal, SteerRefused, TurnObserver, Turns, UserAnswer, json_schema};

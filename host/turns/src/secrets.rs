@@ -183,17 +183,26 @@ impl TurnSecrets {
 
 /// The URL of a server, where it is one and holds no user information, which would be a secret.
 pub(crate) fn plain_url(text: &str) -> Option<Url> {
-    let url = Url::parse(text).ok()?;
-    let is_plain = matches!(url.scheme(), "http" | "https")
-        && url.username().is_empty()
-        && url.password().is_none();
+    let url = url_of_server(text)?;
+    let is_plain = url.username().is_empty() && url.password().is_none();
     is_plain.then_some(url)
+}
+
+fn url_of_server(text: &str) -> Option<Url> {
+    let url = Url::parse(text).ok()?;
+    // Either scheme has a host.
+    matches!(url.scheme(), "http" | "https").then_some(url)
+}
+
+/// Whether a text is the URL of a server as it stands.
+pub fn is_server_url(text: &str) -> bool {
+    // The parser takes white space out of what it reads; the adapter would get it as it stands.
+    !text.contains(char::is_whitespace) && url_of_server(text).is_some()
 }
 
 /// Whether a text is the URL of a server as it stands, without user information.
 pub fn is_plain_url(text: &str) -> bool {
-    // The parser takes white space out of what it reads; the adapter would get it as it stands.
-    !text.contains(char::is_whitespace) && plain_url(text).is_some()
+    is_server_url(text) && plain_url(text).is_some()
 }
 
 /// How OAuth tokens among a turn's credentials are renewed.

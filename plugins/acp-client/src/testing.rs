@@ -198,6 +198,8 @@ pub fn play<A: Adapter>(
     let mut player = Player::<A>::new(context, settings.to_vec(), restarts);
     for line in dialogue.read().lines() {
         let mut record: Value = serde_json::from_str(line).unwrap();
+        // Whether keys keep their order depends on what else is built.
+        record.sort_all_objects();
         let line = record["line"].take();
         match record["dir"].as_str() {
             Some("in") => player.said(&line, requests),

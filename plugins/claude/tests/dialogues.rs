@@ -202,11 +202,18 @@ impl Player {
     }
 }
 
+/// Whether keys keep their order depends on what else is built.
+fn sorted(mut record: Value) -> Value {
+    record.sort_all_objects();
+    record
+}
+
 fn play(dialogue: &Dialogue, restarts: bool) -> String {
     let recording = dialogue.read();
     let mut records = recording
         .lines()
-        .map(|line| serde_json::from_str::<Value>(line).unwrap());
+        .map(|line| serde_json::from_str::<Value>(line).unwrap())
+        .map(sorted);
     let mut player = Player::new(&records.next().unwrap()["argv"], restarts);
     for mut record in records {
         match record["dir"].as_str().unwrap() {

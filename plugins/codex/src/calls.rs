@@ -200,6 +200,11 @@ fn answer(result: McpResult<'_>) -> (String, Vec<Part>) {
             Said::Unknown => texts.push(format!("[{kind}]")),
         }
     }
+    if let (true, true, Some(structured)) = (texts.is_empty(), parts.is_empty(), result.structured)
+    {
+        // All that the model was given.
+        texts.push(structured.get().to_owned());
+    }
     (texts.join("\n"), parts)
 }
 
@@ -209,7 +214,13 @@ enum Said {
     Unknown,
 }
 
-fn part(content: Content<'_>) -> Said {
+fn part(mut content: Content<'_>) -> Said {
+    if let Some(resource) = content.resource.take() {
+        content.text = resource.text;
+        content.data = resource.blob;
+        content.mime_type = resource.mime_type;
+        content.uri = resource.uri;
+    }
     if let Some(text) = content.text.0 {
         return Said::Text(text.into());
     }
@@ -303,6 +314,28 @@ mod tests {
             unified(ChangeKind::Moved, "@@ -1 +1 @@\n-a\n+b\n\n\nMoved to: /w/y"),
             "@@ -1 +1 @@\n-a\n+b\n"
         );
+    }
+
+    #[test]
+    fn an_answer_has_what_the_server_embeds_and_structures() {
+        let read = |json: &str| answer(serde_json::from_str(json).unwrap());
+        let embedded = r#"{"content":[
+            {"type":"resource","resource":{"uri":"file:///x","text":"all of it"}},
+            {"type":"resource","resource":{"uri":"file:///y","mimeType":"image/png","blob":"AA=="}},
+            {"type":"resource","resource":{"uri":"file:///z","blob":"AA=="}}
+        ],"structuredContent":{"n":1}}"#;
+        let (text, parts) = read(embedded);
+        assert_eq!(text, "all of it");
+        assert!(
+            matches!(&parts[..], [Part::Image(_), Part::Link(link)] if link.uri == "file:///z"),
+            "{parts:?}"
+        );
+        for key in ["structuredContent", "structured_content"] {
+            let (text, parts) = read(&format!(r#"{{"content":[],"{key}":{{"n":[1]}}}}"#));
+            assert_eq!((&*text, parts.len()), (r#"{"n":[1]}"#, 0));
+        }
+        let (text, _) = read(r#"{"content":[],"structuredContent":null}"#);
+        assert_eq!(text, "");
     }
 
     #[test]

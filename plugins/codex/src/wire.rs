@@ -202,6 +202,8 @@ impl<'a> Change<'a> {
 #[serde(default, bound(deserialize = "'de: 'a"))]
 pub(crate) struct McpResult<'a> {
     pub(crate) content: Vec<Content<'a>>,
+    #[serde(rename = "structuredContent", alias = "structured_content", borrow)]
+    pub(crate) structured: Option<&'a RawValue>,
 }
 
 /// A block of an MCP server's answer.
@@ -218,6 +220,20 @@ pub(crate) struct Content<'a> {
     // `resource_link`
     pub(crate) uri: MaybeText<'a>,
     pub(crate) name: MaybeText<'a>,
+    // `resource`
+    #[serde(borrow)]
+    pub(crate) resource: Option<Embedded<'a>>,
+}
+
+/// A resource that an MCP server answers with: a text, or bytes.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, bound(deserialize = "'de: 'a"))]
+pub(crate) struct Embedded<'a> {
+    pub(crate) uri: MaybeText<'a>,
+    #[serde(rename = "mimeType")]
+    pub(crate) mime_type: MaybeText<'a>,
+    pub(crate) text: MaybeText<'a>,
+    pub(crate) blob: MaybeText<'a>,
 }
 
 /// Where a subagent stands.

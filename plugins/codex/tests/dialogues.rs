@@ -194,6 +194,12 @@ impl Player {
     }
 }
 
+/// Whether keys keep their order depends on what else is built.
+fn sorted(mut record: Value) -> Value {
+    record.sort_all_objects();
+    record
+}
+
 /// The first recorded prompt is given before the server has said anything, as a host does; where
 /// none was recorded, any.
 fn play(dialogue: &Dialogue, restarts: bool) -> String {
@@ -201,6 +207,7 @@ fn play(dialogue: &Dialogue, restarts: bool) -> String {
     let records: Vec<Value> = recorded
         .lines()
         .map(|line| serde_json::from_str(line).unwrap())
+        .map(sorted)
         .collect();
     let said = |method: &str| {
         let mut said = records.iter().filter(|record| record["dir"] == "in");

@@ -1,9 +1,10 @@
 //! How the requests of a turn go, by what the companion tells.
 
-use aod_plugin_sdk::failure::from_api;
-use aod_plugin_sdk::{Ending, Failure, FailureKind, Usage, usage};
+use aod_plugin_sdk::failure::{failure, from_api};
+use aod_plugin_sdk::{Ending, Failure, FailureKind, Level, Out, TurnResult, Usage, failed, usage};
 
 use crate::companion::{Counted, Report};
+use crate::outcome::is_blocked;
 
 /// The requests of a turn.
 #[derive(Debug, Default)]
@@ -14,6 +15,8 @@ pub(crate) struct Attempts {
     answers: bool,
     /// Why the last reply came to nothing.
     broken: Option<String>,
+    /// Why the last reply ended, in the provider's word.
+    finish: Option<String>,
     /// Why the last request failed.
     failure: Option<Failure>,
 }
@@ -42,6 +45,9 @@ impl Attempts {
             true => self.why_broken(told),
             false => None,
         };
+        if told.is_stream {
+            self.finish = told.finish.as_deref().map(str::to_owned);
+        }
         if let Some(why) = &self.broken {
             ending.trouble(crate::outcome::broken_off(why));
         }
@@ -58,6 +64,9 @@ impl Attempts {
             }
             (Some(reason @ ("MALFORMED_FUNCTION_CALL" | "UNEXPECTED_TOOL_CALL")), _)
             | (Some(reason @ ("MAX_TOKENS" | "SAFETY" | "RECITATION" | "OTHER")), false) => {
+                Some(format!("the model's reply ended with {reason}"))
+            }
+            (Some(reason), false) if is_blocked(reason) => {
                 Some(format!("the model's reply ended with {reason}"))
             }
             (_, true) => None,
@@ -82,6 +91,29 @@ impl Attempts {
     /// Why the last request failed.
     pub(crate) fn take_failure(&mut self) -> Option<Failure> {
         self.failure.take()
+    }
+
+    /// What a turn comes to whose last reply is not all that the model had to say: to nothing that
+    /// could be trusted, where the provider has blocked it.
+    pub(crate) fn cut_off(&mut self, out: &mut Out) -> Option<TurnResult> {
+        let reason = self.finish.take()?;
+        match &*reason {
+            "STOP" | "FINISH_REASON_UNSPECIFIED" => None,
+            "MAX_TOKENS" => {
+                let text = "the reply is cut: it reached the length that the model may write";
+                out.coded_notice(Level::Warning, "max_tokens", text);
+                None
+            }
+            _ if is_blocked(&reason) => {
+                let message = format!("the provider blocked the reply: {reason}");
+                Some(failed(failure(FailureKind::Refused, message)))
+            }
+            _ => {
+                let text = format!("the model's reply ended with {reason}");
+                out.coded_notice(Level::Warning, "cut_off", text);
+                None
+            }
+        }
     }
 
     /// Why the last reply came to nothing.

@@ -221,10 +221,13 @@ impl Dialect for Live {
 
     /// A reply that came to nothing is no end, though the CLI says that it is one.
     fn ends(&mut self, turn: &mut Turn, out: &mut Out) -> Option<TurnResult> {
-        let why = self.attempts.take_broken()?;
+        let why = self.attempts.take_broken();
         if turn.is_stopping() {
             return None;
         }
+        let Some(why) = why else {
+            return self.attempts.cut_off(out);
+        };
         turn.texts.discard(&why, out);
         Some(failed(broken_off(&why)))
     }

@@ -55,14 +55,25 @@ fn of_api(message: &str) -> Failure {
 
 /// From an error in the stream, after which nothing of the reply counts.
 pub(crate) fn broken_off(why: &str) -> Failure {
-    let is_refusal = ["safety", "recitation", "blocked"]
-        .iter()
-        .any(|word| why.to_ascii_lowercase().contains(word));
-    let kind = match is_refusal {
+    let kind = match is_blocked(why) {
         true => FailureKind::Refused,
         false => FailureKind::Provider,
     };
     failure(kind, why)
+}
+
+/// Whether a reply ended so since the provider does not want it to be read.
+pub(crate) fn is_blocked(why: &str) -> bool {
+    let why = why.to_ascii_lowercase();
+    let words = [
+        "safety",
+        "recitation",
+        "blocked",
+        "blocklist",
+        "prohibited",
+        "spii",
+    ];
+    words.iter().any(|word| why.contains(word))
 }
 
 #[derive(Deserialize)]

@@ -215,10 +215,18 @@ impl PrintConversation {
             _ if &*line.status == "success" => {
                 self.flush(out);
                 self.acknowledged(out);
-                if self.last_message.is_none() {
-                    out.no_text();
+                match self.attempts.cut_off(out) {
+                    Some(result) => TurnResult {
+                        text: self.last_message.take(),
+                        ..result
+                    },
+                    None => {
+                        if self.last_message.is_none() {
+                            out.no_text();
+                        }
+                        completed(self.last_message.take())
+                    }
                 }
-                completed(self.last_message.take())
             }
             Some(error) => {
                 self.break_off(out);

@@ -59,6 +59,8 @@ pub enum Directive {
         /// How often; `None` for always.
         times: Option<u32>,
     },
+    /// `[[finish WORD]]`: end the reply as if the model had not wanted to, with the API's own word.
+    Finish(String),
     /// `[[empty]]`: answer with nothing at all.
     Empty,
     /// `[[slow MS]]`: wait this long before each delta from here on.
@@ -155,6 +157,7 @@ fn read(inside: &str) -> Directive {
             .parse()
             .ok()
             .map(|times| Directive::Cut { times: Some(times) }),
+        "finish" if !argument.is_empty() => Some(Directive::Finish(argument.to_owned())),
         "empty" => Some(Directive::Empty),
         "slow" => argument
             .parse()
@@ -262,10 +265,11 @@ mod tests {
     fn reads_every_kind() {
         assert_eq!(
             parse(
-                "[[told so]][[think hm]][[words 3]][[write a.txt b  c]][[mcp ping]][[status 429]]\
+                "[[finish SAFETY]][[told so]][[think hm]][[words 3]][[write a.txt b  c]][[mcp ping]][[status 429]]\
                  [[status 500 2]][[slow 20]][[drop]]"
             ),
             [
+                Directive::Finish("SAFETY".into()),
                 Directive::Told("so".into()),
                 Directive::Think("hm".into()),
                 Directive::Words(3),

@@ -20,6 +20,8 @@ pub struct Reply {
     pub pace: Duration,
     /// How the reply ends.
     pub end: End,
+    /// Why it ends, in the API's own word, where it is not as it should be.
+    pub finish: Option<String>,
 }
 
 /// A piece of a reply.
@@ -142,6 +144,7 @@ pub fn answer(call: &Call, mut spend: impl FnMut(&str, u32) -> bool) -> Outcome 
                     return Outcome::Reply(reply);
                 }
             }
+            Directive::Finish(word) => reply.finish = Some(word.clone()),
             Directive::Empty => return Outcome::Reply(reply),
             Directive::Hang => {
                 reply.end = End::Hang;

@@ -62,6 +62,9 @@ impl Default for Stream {
 impl Settings {
     /// Settings of the HTTP layer.
     pub(crate) fn http(&self) -> Result<aod_api::HttpSettings> {
+        if self.http.max_connections == 0 || self.http.max_connections_per_address == 0 {
+            bail!("http.max_connections and .max_connections_per_address should be 1 or more");
+        }
         let origins = self.http.allowed_origins.iter().map(|text| origin(text));
         Ok(aod_api::HttpSettings {
             limits: aod_api::Limits {

@@ -35,6 +35,8 @@ pub(super) struct Checkpoints {
     keep: u32,
     /// What it may take of the disk, for each session. A session that has more has none.
     max_bytes: ByteSize,
+    /// Whether content is compressed that the file system cannot share with the workspace.
+    compress: bool,
 }
 
 impl Default for Retention {
@@ -54,11 +56,13 @@ impl Default for Checkpoints {
             enabled,
             keep,
             max_bytes,
+            compress,
         } = aod_turns::CheckpointConfig::default();
         Self {
             enabled,
             keep,
             max_bytes: ByteSize::b(max_bytes),
+            compress,
         }
     }
 }
@@ -99,6 +103,7 @@ impl Checkpoints {
             enabled: self.enabled,
             keep: self.keep,
             max_bytes: self.max_bytes.as_u64(),
+            compress: self.compress,
         }
     }
 }

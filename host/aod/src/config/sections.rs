@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use anyhow::{Result, bail};
 use bytesize::ByteSize;
 use serde::{Deserialize, Serialize};
 
@@ -151,6 +152,24 @@ pub(super) struct Live {
 pub(super) struct Compat {
     /// Whether the stage `create_sandbox` is named as in the public API.
     pub(super) stage_names: bool,
+}
+
+impl Log {
+    /// A word that is no level would be taken for a part of the program, of which alone there would
+    /// be a log.
+    pub(super) fn check(&self) -> Result<()> {
+        const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
+        let is_level = |word: &str| LEVELS.iter().any(|it| word.trim().eq_ignore_ascii_case(it));
+        let mut parts = self.level.split(',');
+        match parts.find(|part| !part.contains(['=', '[']) && !is_level(part)) {
+            None => Ok(()),
+            Some(wrong) => bail!(
+                "log.level: {wrong:?} should be one of {}, or say for which part of the program it \
+                 is, as in \"info,aod_turns=debug\"",
+                LEVELS.join(", ")
+            ),
+        }
+    }
 }
 
 impl Default for Limits {

@@ -115,3 +115,45 @@ fn unknown_keys_and_wrong_values_are_errors_that_name_them() {
         assert!(error.contains(named), "{text}: {error}");
     }
 }
+
+#[test]
+fn a_level_that_is_none_does_not_silence_the_log() {
+    let with = |level: &str| load(&format!("[log]\nlevel = '{level}'\n"));
+    for good in [
+        "info",
+        "DEBUG",
+        "off",
+        "info,aod_turns=debug",
+        "warn,[request]=trace",
+    ] {
+        with(good).unwrap();
+    }
+    for wrong in ["loud", "", "info,quiet", "aod_turns"] {
+        let error = format!("{:#}", with(wrong).unwrap_err());
+        assert!(error.contains("log.level"), "{wrong}: {error}");
+    }
+}
+
+#[test]
+fn nobody_is_served_by_no_connections() {
+    for key in ["max_connections", "max_connections_per_address"] {
+        let error = format!("{:#}", load(&format!("[http]\n{key} = 0\n")).unwrap_err());
+        assert!(error.contains(key), "{error}");
+    }
+}
+
+#[test]
+fn a_variable_that_is_no_setting_is_found() {
+    let names = [
+        "AOD_DATA",
+        "AOD_DATA_DIR",
+        "AOD_LISTENN",
+        "AOD_listen",
+        "AOD_LIMITS__BODY",
+        "AOD_API_URL",
+        "AOD_TEST_CLIS",
+        "PATH",
+    ];
+    let unknown = unknown_variables(names.into_iter().map(str::to_owned));
+    assert_eq!(unknown, ["AOD_DATA", "AOD_LISTENN"]);
+}

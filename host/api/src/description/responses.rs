@@ -23,7 +23,7 @@ pub(super) fn complete(path: &str, operation: &mut Operation) {
         statuses.extend(["401", "422", "429", "507"]);
     }
     if takes_body {
-        statuses.extend(["400", "408", "413"]);
+        statuses.extend(["400", "408", "413", "415"]);
     }
     if NEEDS_MORE_THAN_THE_STORE
         .iter()
@@ -103,6 +103,7 @@ fn default_description(status: &str) -> &'static str {
         "409" => "It is not in the state that this needs; `detail` says which one it is in.",
         "413" => "The body is larger than the server takes.",
         "412" => "It is not what the client has seen.",
+        "415" => "The body has a content encoding.",
         "421" => "The `Host` is not one that the server answers for.",
         "422" => {
             "The body or the query is not as described. `detail` lists every problem, or says in a sentence what the rest of the server does not take."

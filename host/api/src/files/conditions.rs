@@ -17,6 +17,8 @@ pub(super) struct Conditions {
     modified_since: Option<IfModifiedSince>,
     unmodified_since: Option<IfUnmodifiedSince>,
     range: Option<IfRange>,
+    /// The date of `If-Range`, where it has one.
+    range_date: Option<LastModified>,
     pub(super) wanted: Option<String>,
 }
 
@@ -69,6 +71,9 @@ impl Conditions {
             modified_since: headers.typed_get(),
             unmodified_since: headers.typed_get(),
             range: headers.typed_get(),
+            range_date: headers
+                .get(axum::http::header::IF_RANGE)
+                .and_then(|date| LastModified::decode(&mut std::iter::once(date)).ok()),
             wanted: wanted.and_then(|it| it.to_str().ok()).map(str::to_owned),
         })
     }
@@ -96,8 +101,12 @@ impl Conditions {
         if !new {
             return Verdict::NotModified;
         }
-        match &self.range {
-            Some(range) if range.is_modified(etag.as_ref(), Some(&modified)) => Verdict::SendWhole,
+        match (&self.range, self.range_date) {
+            // The very one (RFC 9110, section 13.1.5): an older file may have taken its place.
+            (_, Some(date)) if date != modified => Verdict::SendWhole,
+            (Some(range), None) if range.is_modified(etag.as_ref(), Some(&modified)) => {
+                Verdict::SendWhole
+            }
             _ => Verdict::Send,
         }
     }

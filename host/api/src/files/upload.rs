@@ -5,7 +5,7 @@ use std::pin::Pin;
 use aod_services::files::Interrupted;
 use axum::body::HttpBody as _;
 use axum::extract::Request;
-use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE, EXPECT};
+use axum::http::header::{CONTENT_ENCODING, CONTENT_RANGE, CONTENT_TYPE, EXPECT};
 use axum::http::{HeaderMap, StatusCode};
 use bytes::Bytes;
 use futures::{Stream, StreamExt as _, stream};
@@ -25,8 +25,14 @@ const DRAINED: u64 = 64 << 20;
 /// Whether a body is an archive to be unpacked, by its type where the client does not say so.
 ///
 /// # Errors
-/// 415: it is encoded in a way that would be stored as it is.
+/// 415: it is encoded in a way that would be stored as it is. 400: it is a part of a file, which
+/// would take the place of the whole (RFC 9110, section 14.5).
 pub(super) fn is_archive(headers: &HeaderMap, asked: Option<bool>) -> Result<bool, ApiError> {
+    if headers.contains_key(CONTENT_RANGE) {
+        return Err(ApiError::bad_request(
+            "Content-Range: a file is uploaded as a whole; send all of it",
+        ));
+    }
     let text = |name| headers.get(name).map(|it| it.to_str().unwrap_or("?"));
     let kind = text(CONTENT_TYPE).unwrap_or_default();
     let kind = kind.split(';').next().unwrap_or_default().trim();

@@ -10,6 +10,7 @@ use hyper::body::Incoming;
 use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use hyper::http::uri::{Authority, Scheme};
 use hyper::{Request, Response, StatusCode};
+use hyper_util::client::legacy::Error;
 use percent_encoding::percent_decode_str;
 
 use super::answers::Counter;
@@ -17,6 +18,7 @@ use super::calls::Calls;
 use super::fill::{Filled, fill_query};
 use super::guarded::Guarded;
 use super::http::{Body, HttpClient, failure, lead_to, pass_on, reply, strip};
+use super::rounds::{self, Rounds};
 use super::tokens::Tokens;
 
 /// What is said to whoever asks between turns.
@@ -38,6 +40,8 @@ pub(super) struct GatewayServer {
     guarded: Option<Guarded>,
     /// Where tokens are counted.
     counter: Option<Counter>,
+    /// Where a model is behind it: so many requests are passed on.
+    rounds: Option<Rounds>,
 }
 
 /// Why a request is not passed on.
@@ -54,6 +58,7 @@ impl GatewayServer {
         in_use: Arc<Flag>,
         calls: Calls,
         tokens: &Tokens,
+        rounds: &Rounds,
     ) -> io::Result<Self> {
         let Upstream {
             tls,
@@ -75,6 +80,7 @@ impl GatewayServer {
             authorization: authorization.transpose()?,
             client,
             in_use,
+            rounds: gateway.usage.is_some().then(|| rounds.clone()),
             guarded: gateway.tools.map(|policy| Guarded::new(policy, calls)),
             counter: gateway
                 .usage
@@ -113,10 +119,15 @@ impl GatewayServer {
     /// Passes a request on.
     pub(super) async fn send(&self, request: Request<Body>) -> Result<Response<Incoming>, Refused> {
         let request = self.translate(request)?;
-        self.client.request(request).await.map_err(|error| {
-            let (status, reason) = failure(&error);
-            Refused(status, "upstream", reason)
-        })
+        let Some(rounds) = &self.rounds else {
+            return self.client.request(request).await.map_err(not_reached);
+        };
+        let (request, stopped) = rounds.watch(request).await?;
+        tokio::select! {
+            biased;
+            Ok(most) = stopped => Err(rounds::refused_after(most)),
+            answer = self.client.request(request) => answer.map_err(not_reached),
+        }
     }
 
     /// The request as the upstream gets it.
@@ -208,6 +219,11 @@ impl GatewayServer {
         });
         (Some(query), filled == Filled::Done)
     }
+}
+
+fn not_reached(error: Error) -> Refused {
+    let (status, reason) = failure(&error);
+    Refused(status, "upstream", reason)
 }
 
 /// A header's value with the credential instead of its placeholder, if it is that.

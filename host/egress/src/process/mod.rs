@@ -17,6 +17,7 @@ mod packets;
 mod proxy;
 mod reporter;
 mod resolver;
+mod rounds;
 mod serve;
 mod tokens;
 mod tools;
@@ -26,7 +27,7 @@ use std::os::fd::{FromRawFd as _, OwnedFd, RawFd};
 use std::sync::Arc;
 
 use aod_egress::{Config, Service};
-use aod_launch::{FIRST_SOCKET, Flag, IN_USE_FLAG, REPLIES};
+use aod_launch::{ALLOWANCE, Allowance, FIRST_SOCKET, Flag, IN_USE_FLAG, REPLIES};
 
 use self::calls::Calls;
 use self::connect::Connector;
@@ -36,6 +37,7 @@ use self::intercept::Interceptor;
 use self::packets::{Gate, Known, Switch};
 use self::reporter::Reporter;
 use self::resolver::Resolver;
+use self::rounds::Rounds;
 use self::serve::{Activity, Handler, accept};
 use self::tokens::Tokens;
 use self::tools::ToolService;
@@ -89,6 +91,7 @@ async fn serve(config: Config) -> io::Result<()> {
     };
     let calls = Calls::default();
     let tokens = Tokens::default();
+    let rounds = Rounds::new(Allowance::from(given(ALLOWANCE)?));
     let replies = calls.clone().take_replies(given(REPLIES)?);
     let known = Known::default();
     for (number, service) in (FIRST_SOCKET..).zip(services) {
@@ -116,7 +119,7 @@ async fn serve(config: Config) -> io::Result<()> {
             Service::Gateway(gateway) => {
                 let client = client(connector.declared(), tls.clone());
                 let (in_use, calls) = (in_use.clone(), calls.clone());
-                let server = GatewayServer::new(gateway, client, in_use, calls, &tokens)?;
+                let server = GatewayServer::new(gateway, client, in_use, calls, &tokens, &rounds)?;
                 Handler::Gateway(Arc::new(server))
             }
             Service::Tools(server) => {

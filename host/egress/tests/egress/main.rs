@@ -7,6 +7,7 @@ mod gateway;
 mod guarded;
 mod intercept;
 mod proxy;
+mod rounds;
 mod support;
 mod tools;
 mod usage;

@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use aod_egress::{Config, MappedHost, Policy, Report, Service, TokenCounts, TokenReport, Upstream};
 use aod_launch::{
-    CallAnswer, CallReply, CallReport, FIRST_SOCKET, Flag, HeldCall, IN_USE_FLAG, REPLIES,
+    ALLOWANCE, Allowance, AllowanceReport, CallAnswer, CallReply, CallReport, FIRST_SOCKET, Flag,
+    HeldCall, IN_USE_FLAG, REPLIES,
 };
 
 /// The running program; killed when dropped.
@@ -22,6 +23,8 @@ pub(crate) struct Egress {
     pub(crate) at: Vec<SocketAddr>,
     /// Whether a turn runs.
     pub(crate) in_use: Flag,
+    /// How many requests to the model it may make.
+    pub(crate) allowance: Allowance,
 }
 
 impl Egress {
@@ -34,14 +37,17 @@ impl Egress {
         let at = sockets.iter().map(|it| it.local_addr().unwrap()).collect();
         let in_use = Flag::new(true).unwrap();
         let flag = in_use.as_fd().as_raw_fd();
+        let allowance = Allowance::new().unwrap();
+        let allowed = allowance.as_fd().as_raw_fd();
         let (reader, replies) = std::io::pipe().unwrap();
-        let given = sockets
-            .iter()
-            .map(AsRawFd::as_raw_fd)
-            .chain([reader.as_raw_fd(), flag]);
+        let given =
+            sockets
+                .iter()
+                .map(AsRawFd::as_raw_fd)
+                .chain([reader.as_raw_fd(), flag, allowed]);
         let numbers: Vec<i32> = given.collect();
         let last = FIRST_SOCKET + i32::try_from(sockets.len()).unwrap();
-        let targets = (FIRST_SOCKET..last).chain([REPLIES, IN_USE_FLAG]);
+        let targets = (FIRST_SOCKET..last).chain([REPLIES, IN_USE_FLAG, ALLOWANCE]);
         let targets: Vec<i32> = targets.collect();
         let mut command = Command::new(env!("CARGO_BIN_EXE_aod-egress"));
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
@@ -71,6 +77,7 @@ impl Egress {
             replies,
             at,
             in_use,
+            allowance,
         }
     }
 
@@ -122,6 +129,14 @@ impl Egress {
         self.reports.read_line(&mut line).unwrap();
         let TokenReport::Counted(counts) = serde_json::from_str(&line).unwrap();
         counts
+    }
+
+    /// The next report, that a turn has made all its requests.
+    pub(crate) fn spent(&mut self) -> u32 {
+        let mut line = String::new();
+        self.reports.read_line(&mut line).unwrap();
+        let AllowanceReport::RequestsSpent { most } = serde_json::from_str(&line).unwrap();
+        most
     }
 
     /// All tokens that it reports until it is asked to end.

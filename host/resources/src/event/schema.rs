@@ -49,7 +49,9 @@ mod tests {
     #[test]
     fn the_schema_in_the_documentation_is_that_of_the_types() {
         let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/events.schema.json");
-        let schema = format!("{:#}\n", json_schema());
+        let mut schema = json_schema();
+        schema.sort_all_objects();
+        let schema = format!("{schema:#}\n");
         if std::env::var_os("UPDATE_SCHEMA").is_some() {
             std::fs::write(file, &schema).unwrap();
         }

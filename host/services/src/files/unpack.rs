@@ -25,6 +25,14 @@ use crate::{Error, Result};
 /// The most bytes that describe one entry: long names, and what else an archive says of it.
 const DESCRIPTION: u64 = 64 << 10;
 
+/// What other archives begin with, and no tar archive.
+const OTHERS: [(&[u8], &str); 4] = [
+    (b"\x1f\x8b\x08", "compressed with gzip"),
+    (b"\xfd7zXZ\0", "compressed with xz"),
+    (b"BZh91AY&SY", "compressed with bzip2"),
+    (b"PK\x03\x04", "a zip archive"),
+];
+
 /// What was unpacked.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Unpacked {
@@ -60,6 +68,11 @@ impl Files {
             let mut body = BufReader::new(body);
             let begin = body.fill_buf().map_err(|error| failed(error, &limits))?;
             let is_compressed = begin.starts_with(&MAGIC);
+            if let Some((_, other)) = OTHERS.iter().find(|(magic, _)| begin.starts_with(magic)) {
+                return Err(refused(format!(
+                    "it is {other}: send a tar archive as it is, or compressed with Zstandard"
+                )));
+            }
             let mut work = Work {
                 folder,
                 staging,

@@ -45,8 +45,14 @@ fn unknown(runtime: &str, options: &[OptionDeclaration]) -> String {
 fn refused(option: &OptionDeclaration, value: &Value) -> Option<String> {
     let schema: Value = serde_json::from_str(&option.schema).ok()?;
     let validator = aod_turns::json_schema(&schema).ok()?;
-    let problem = validator.validate(value).err()?;
-    Some(problem.to_string())
+    let problem = validator.validate(value).err()?.to_string();
+    // The problem itself names two at most, and a type where there is one.
+    let choices = schema["enum"].as_array().into_iter().flatten();
+    let choices: Vec<String> = choices.map(Value::to_string).collect();
+    Some(match choices.is_empty() {
+        true => problem,
+        false => format!("{value} should be one of {}", choices.join(", ")),
+    })
 }
 
 #[cfg(test)]
@@ -61,7 +67,7 @@ mod tests {
             id: "effort".to_owned(),
             label: String::new(),
             description: String::new(),
-            schema: r#"{"enum": ["low", "high"]}"#.to_owned(),
+            schema: r#"{"enum": ["low", "medium", "high", "max"], "type": "string"}"#.to_owned(),
             default: "null".to_owned(),
             scope: OptionScope::Turn,
         }];
@@ -76,7 +82,11 @@ mod tests {
         let unknown = checked(json!({"effrot": "low"})).unwrap_err();
         assert!(unknown.starts_with("settings.effrot: "), "{unknown}");
         assert!(unknown.contains("effort"), "{unknown}");
-        let wrong = checked(json!({"effort": 3})).unwrap_err();
-        assert!(wrong.contains("low") && wrong.contains("high"), "{wrong}");
+        for value in [json!(3), json!("HIGH"), json!(null)] {
+            let wrong = checked(json!({"effort": value})).unwrap_err();
+            for choice in ["low", "medium", "high", "max"] {
+                assert!(wrong.contains(choice), "{wrong}");
+            }
+        }
     }
 }

@@ -37,6 +37,8 @@ pub struct RequestHandler {
     interrupted: bool,
     /// Whether the event that ends the turn for those who follow it is on record.
     concluded: bool,
+    /// The most requests to its model that the turn may make.
+    max_requests: Option<u32>,
 }
 
 /// The parts of a turn that a request may use or change.
@@ -67,7 +69,7 @@ impl HandlerContext<'_> {
 }
 
 impl RequestHandler {
-    pub fn new(turn: u32, secrets: Vec<Secret>) -> Self {
+    pub fn new(turn: u32, secrets: Vec<Secret>, max_requests: Option<u32>) -> Self {
         Self {
             turn,
             secrets,
@@ -77,12 +79,18 @@ impl RequestHandler {
             inputs: HashSet::new(),
             interrupted: false,
             concluded: false,
+            max_requests,
         }
     }
 
     /// The number of the turn that runs, or ran last.
     pub const fn turn(&self) -> u32 {
         self.turn
+    }
+
+    /// The most requests to its model that this turn may make.
+    pub const fn max_requests(&self) -> Option<u32> {
+        self.max_requests
     }
 
     /// Carries out a request, and answers the reply.
@@ -167,6 +175,7 @@ impl RequestHandler {
             turn,
             begin,
             timeout_ms,
+            max_requests,
         } = next;
         if !context.ending.is_resting() {
             // Whoever has no reply asks again.
@@ -181,7 +190,7 @@ impl RequestHandler {
         // It knows no secrets but those that it has; the record may not show them either.
         let begin = context.redactor.redact_str(&begin.to_string()).into_owned();
         let secrets = std::mem::take(&mut self.secrets);
-        *self = Self::new(turn, secrets);
+        *self = Self::new(turn, secrets, max_requests);
         *context.begun = false;
         self.record(Kind::Begin, begin.as_bytes(), context);
         context.happens(Event::Turn { timeout_ms });

@@ -7,7 +7,8 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use aod_launch::{
-    CallReport, EgressServer, LimitExceeded, LimitPoller, Process, Status, TokenReport,
+    AllowanceReport, CallReport, EgressServer, LimitExceeded, LimitPoller, Process, Status,
+    TokenReport,
 };
 use aod_log::{Batch, Kind, Meta, Pace, Writer};
 use aod_supervisor::{Exited, Interrupt, Reason, Redactor, Request, StartFailure};
@@ -46,6 +47,8 @@ const KILL_AGAIN_MS: u64 = 2_000;
 const LAST_SWEEP: Duration = Duration::from_secs(1);
 /// So many reports of connections that were refused are recorded for a process.
 const MAX_NETWORK_REPORTS: u32 = 300;
+/// So many requests to the model that were refused are recorded for a turn: its CLI may go on trying.
+const MAX_REFUSALS: u32 = 3;
 /// So long after the last event, buffers are freed.
 const REST_MS: u64 = 1_000;
 
@@ -61,6 +64,10 @@ pub struct Turn {
     egress: Option<EgressServer>,
     /// How many of its reports are on record.
     network_reports: u32,
+    /// The last turn whose requests to the model are counted.
+    allowed: Option<u32>,
+    /// The last turn of which requests to the model were refused, and how often that is on record.
+    refused: (u32, u32),
     /// Calls of tools that wait for somebody's answer.
     calls: Calls,
     status: Option<Status>,
@@ -327,10 +334,19 @@ impl Turn {
         }
     }
 
-    /// Lets the sandbox use its credentials in turns, and not between them.
+    /// Lets the sandbox use its credentials in turns, and not between them, and each turn make as many
+    /// requests as it may.
     fn open_gateways(&mut self) {
         let in_turn = self.ending.is_in_turn();
-        let told = self.egress.as_ref().map(|it| it.set_in_use(in_turn));
+        let turn = self.requests.turn();
+        let most = self.requests.max_requests();
+        let is_next = self.allowed.replace(turn) != Some(turn);
+        let told = self.egress.as_ref().map(|egress| {
+            if is_next {
+                egress.allow(most)?;
+            }
+            egress.set_in_use(in_turn)
+        });
         if matches!(told, Some(Err(_))) {
             // Rather no network than one that is open at the wrong time.
             self.egress = None;
@@ -361,6 +377,14 @@ impl Turn {
                 // Numbers of the host's own, which hide no secret.
                 let json = serde_json::to_vec(&report).unwrap_or_default();
                 let _ = self.batch.push(meta, &json);
+            } else if let Ok(report) = serde_json::from_slice::<AllowanceReport>(line) {
+                let (last, times) = self.refused;
+                let times = if last == turn { times } else { 0 };
+                if times < MAX_REFUSALS {
+                    self.refused = (turn, times + 1);
+                    let json = serde_json::to_vec(&report).unwrap_or_default();
+                    let _ = self.batch.push(meta, &json);
+                }
             } else if self.network_reports < MAX_NETWORK_REPORTS {
                 self.network_reports += 1;
                 // A line is far shorter than the longest record.

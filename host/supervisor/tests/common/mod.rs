@@ -69,6 +69,7 @@ impl Case {
                 rest_ms: 0,
             },
             interrupt: Interrupt::default(),
+            max_requests: None,
         };
         Self { folder, spec }
     }

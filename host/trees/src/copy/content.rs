@@ -9,6 +9,8 @@ use rustix::io::Errno;
 
 use crate::error::{Bound, Error, Result};
 
+use super::packed::{PIECE as PACKED_PIECE, Packer, SHORTEST, Unpacked};
+
 /// So much is copied between two looks at whether to go on.
 const PIECE: u64 = 8 << 20;
 
@@ -19,15 +21,33 @@ pub(super) struct Content<'a> {
     pub(super) to: File,
     /// Whether the file system is known to share content, or not known not to.
     pub(super) can_clone: bool,
+    /// Whether the file is packed, and to be what it stands for.
+    pub(super) unpacks: bool,
+    /// Whether content that cannot be shared is packed.
+    pub(super) packs: bool,
     /// So many bytes may be written.
     pub(super) room: u64,
     pub(super) wanted: &'a dyn Fn() -> bool,
 }
 
+/// What was written of a file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Written {
+    /// So many bytes, without holes.
+    pub(super) bytes: u64,
+    pub(super) is_packed: bool,
+}
+
 impl Content<'_> {
-    /// Copies the first `size` bytes in the place of what was copied before; says how many of them
-    /// are no holes.
-    pub(super) fn copy(&mut self, size: u64) -> Result<u64> {
+    /// Copies the first `size` bytes in the place of what was copied before.
+    pub(super) fn copy(&mut self, size: u64) -> Result<Written> {
+        let plain = |bytes| Written {
+            bytes,
+            is_packed: false,
+        };
+        if self.unpacks {
+            return self.unpack(size).map(plain);
+        }
         let error = |error| Error::io("copy", self.name, error);
         if size > 0 && self.can_clone {
             match ioctl_ficlone(&self.to, &self.from) {
@@ -36,7 +56,7 @@ impl Content<'_> {
                     let taken = u64::try_from(stat.st_blocks)
                         .unwrap_or(0)
                         .saturating_mul(512);
-                    return self.within(taken).map(|()| taken);
+                    return self.within(taken).map(|()| plain(taken));
                 }
                 Err(Errno::NOSPC | Errno::DQUOT) => return Err(error(Errno::NOSPC)),
                 Err(Errno::INTR) => {}
@@ -45,8 +65,32 @@ impl Content<'_> {
         }
         // Whatever an earlier attempt wrote is no part of it.
         ftruncate(&self.to, 0).map_err(error)?;
+        if self.packs && size > SHORTEST {
+            if let Some(bytes) = self.pack(size)? {
+                return Ok(Written {
+                    bytes,
+                    is_packed: true,
+                });
+            }
+            ftruncate(&self.to, 0).map_err(error)?;
+        }
         ftruncate(&self.to, size).map_err(error)?;
-        let (mut at, mut written) = (0, 0u64);
+        let mut written = 0u64;
+        self.segments(size, &mut |content, data, end| {
+            written = written.saturating_add(end - data);
+            content.within(written)?;
+            content.segment(data, end)
+        })?;
+        Ok(plain(written))
+    }
+
+    /// Takes each part of the file that is no hole, until `take` says that there is no more.
+    fn segments(
+        &self,
+        size: u64,
+        take: &mut dyn FnMut(&Self, u64, u64) -> Result<bool>,
+    ) -> Result<()> {
+        let mut at = 0;
         while at < size {
             let data = match seek(&self.from, SeekFrom::Data(at)) {
                 Ok(data) => data.min(size),
@@ -59,14 +103,81 @@ impl Content<'_> {
                 Ok(end) if end > data => end.min(size),
                 _ => size,
             };
-            written = written.saturating_add(end - data);
-            self.within(written)?;
-            if !self.segment(data, end)? {
+            if !take(self, data, end)? {
                 break;
             }
             at = end;
         }
+        Ok(())
+    }
+
+    /// Packs the file into an empty one; says what that takes, where it is worth it.
+    fn pack(&self, size: u64) -> Result<Option<u64>> {
+        let error = |source| self.failed(source);
+        let mut packer = Packer::new(&self.to, size);
+        let mut piece = Vec::new();
+        let mut is_worth_it = true;
+        let mut content = 0u64;
+        self.segments(size, &mut |file, data, end| {
+            let mut at = data;
+            while at < end {
+                if !(file.wanted)() {
+                    return Err(Error::Unwanted);
+                }
+                let length = usize::try_from(end - at).unwrap_or(usize::MAX);
+                piece.resize(length.min(PACKED_PIECE), 0);
+                let read = file.from.read_at(&mut piece, at).map_err(error)?;
+                if read == 0 {
+                    // It has become shorter.
+                    return Ok(false);
+                }
+                is_worth_it = packer.add(at, &piece[..read]).map_err(error)?;
+                if !is_worth_it {
+                    return Ok(false);
+                }
+                file.within(packer.taken())?;
+                at += read as u64;
+                content += read as u64;
+            }
+            Ok(true)
+        })?;
+        let taken = packer.taken();
+        let blocks = |bytes: u64| bytes.div_ceil(SHORTEST);
+        if !is_worth_it || blocks(taken) >= blocks(content) {
+            return Ok(None);
+        }
+        packer.finish().map_err(error)?;
+        Ok(Some(taken))
+    }
+
+    /// Writes what a packed file stands for.
+    fn unpack(&self, size: u64) -> Result<u64> {
+        let error = |source| self.failed(source);
+        ftruncate(&self.to, 0)
+            .and_then(|()| ftruncate(&self.to, size))
+            .map_err(|error| Error::io("copy", self.name, error))?;
+        let from = self.from.try_clone().map_err(error)?;
+        let mut unpacked = Unpacked::new(from).map_err(error)?;
+        let mut written = 0u64;
+        while let Some(piece) = unpacked.piece().map_err(error)? {
+            if !(self.wanted)() {
+                return Err(Error::Unwanted);
+            }
+            written = written.saturating_add(piece.content.len() as u64);
+            self.within(written)?;
+            let to = &self.to;
+            to.write_all_at(&piece.content, piece.offset)
+                .map_err(error)?;
+        }
         Ok(written)
+    }
+
+    fn failed(&self, source: std::io::Error) -> Error {
+        Error::Io {
+            doing: "copy",
+            name: self.name.into(),
+            source,
+        }
     }
 
     fn within(&self, written: u64) -> Result<()> {
@@ -116,11 +227,7 @@ impl Content<'_> {
     }
 
     fn by_hand(&self, at: u64, length: u64, buffer: &mut Vec<u8>) -> Result<u64> {
-        let error = |source| Error::Io {
-            doing: "copy",
-            name: self.name.into(),
-            source,
-        };
+        let error = |source| self.failed(source);
         buffer.resize(256 << 10, 0);
         let length = usize::try_from(length).map_or(buffer.len(), |it| it.min(buffer.len()));
         let read = self

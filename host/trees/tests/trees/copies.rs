@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::ops::ControlFlow;
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::{FileExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
@@ -89,6 +89,7 @@ fn assert_same(is: &Folder, was: &HashMap<Vec<OsString>, Entry>) {
 /// A folder for copies, and one for names.
 struct Copies {
     root: tempfile::TempDir,
+    compress: bool,
 }
 
 impl Copies {
@@ -97,7 +98,10 @@ impl Copies {
             Ok(root) => root,
             Err(_) => tempfile::tempdir().unwrap(),
         };
-        Self { root }
+        Self {
+            root,
+            compress: false,
+        }
     }
 
     fn folder(&self, name: &str) -> Folder {
@@ -126,6 +130,7 @@ impl Copies {
         let names = self.folder(&format!("{name}-names"));
         let how = Copy {
             without: None,
+            compress: self.compress,
             limits: Limits::default(),
             bytes,
             names: &names,
@@ -198,6 +203,7 @@ fn what_has_not_changed_is_shared_with_the_earlier_copy() {
     grow_old(&own.join("a/twin"));
     let to = Copies {
         root: tempfile::tempdir().unwrap(),
+        compress: false,
     };
     let first = to.copy(&place.folder(), "1", None).unwrap();
     let all = first.bytes;
@@ -248,6 +254,7 @@ fn holes_stay_holes_and_cost_nothing() {
     file.write_all(b"in the middle").unwrap();
     let to = Copies {
         root: tempfile::tempdir().unwrap(),
+        compress: false,
     };
     let copied = to
         .bounded(&place.folder(), "1", None, 1 << 20, &|| true)
@@ -259,6 +266,84 @@ fn holes_stay_holes_and_cost_nothing() {
     let mut middle = [0; 16];
     copy.read_exact(&mut middle).unwrap();
     assert_eq!(&middle, b"in the middle\0\0\0");
+}
+
+#[test]
+fn a_compressed_copy_takes_less_and_stands_for_the_same() {
+    let place = TestFolder::in_memory();
+    let own = place.own();
+    fs::create_dir_all(own.join("a/b")).unwrap();
+    let text = "some words ".repeat(300_000);
+    for name in ["text", "a/b/text", "a/twin"] {
+        fs::write(own.join(name), &text).unwrap();
+        grow_old(&own.join(name));
+    }
+    fs::hard_link(own.join("a/twin"), own.join("a/other-twin")).unwrap();
+    let noise: Vec<u8> = (0..40_000u32)
+        .flat_map(|n| {
+            n.wrapping_mul(2_654_435_761)
+                .rotate_left(n % 31)
+                .to_le_bytes()
+        })
+        .collect();
+    fs::write(own.join("noise"), &noise).unwrap();
+    fs::write(own.join("little"), "little").unwrap();
+    fs::write(own.join("empty"), "").unwrap();
+    let sparse = File::create(own.join("sparse")).unwrap();
+    sparse.set_len(64 << 20).unwrap();
+    sparse.write_all_at(text.as_bytes(), 32 << 20).unwrap();
+    // It means nothing for a file, and here it would be taken for something.
+    let marked = fs::Permissions::from_mode(0o1640);
+    fs::set_permissions(own.join("little"), marked.clone()).unwrap();
+    fs::set_permissions(own.join("text"), marked).unwrap();
+
+    let mut to = Copies::new();
+    to.compress = true;
+    let before = read(&place.folder());
+    let first = to.copy(&place.folder(), "1", None).unwrap();
+    assert_same(&place.folder(), &before);
+    let at = |name: &str| to.root.path().join(name);
+    let taken = fs::metadata(at("1/text")).unwrap().blocks() * 512;
+    assert!(taken < text.len() as u64 / 10, "{taken}");
+    assert_eq!(fs::metadata(at("1/text")).unwrap().len(), text.len() as u64);
+    assert!(first.bytes < 1 << 20, "{first:?}");
+    // What is shared counts as what it takes.
+    let second = to
+        .copy(&place.folder(), "2", Some(("1", &first.known)))
+        .unwrap();
+    assert!(
+        second.bytes < 1 << 20 && second.new_bytes < 1 << 19,
+        "{second:?}"
+    );
+    let inode = |path: &str| fs::metadata(at(path)).unwrap().ino();
+    assert_eq!(inode("1/a/b/text"), inode("2/a/b/text"));
+    let packed = Folder::open_copy(&at("2")).unwrap();
+    let mut content = String::new();
+    let mut file = packed.content("a/b/text".as_ref()).unwrap();
+    file.read_to_string(&mut content).unwrap();
+    assert!(content == text);
+    assert_eq!(packed.read("noise".as_ref(), 1 << 20).unwrap(), noise);
+    let differences = |before: &Folder, after: &Folder| {
+        let mut paths = Vec::new();
+        aod_trees::compare(Some(before), after, &Limits::default(), &mut |it| {
+            paths.push(it.path.to_owned());
+            ControlFlow::Continue(())
+        })
+        .unwrap();
+        paths
+    };
+    assert!(differences(&packed, &place.folder()).is_empty());
+    fs::write(own.join("a/b/text"), text.replacen("words", "WORDS", 1)).unwrap();
+    let wanted = [Path::new("a/b/text")];
+    assert_eq!(differences(&packed, &place.folder()), wanted);
+
+    // And back.
+    to.compress = false;
+    to.copy(&packed, "back", None).unwrap();
+    assert_same(&to.folder("back"), &before);
+    assert!(fs::metadata(at("back/sparse")).unwrap().blocks() * 512 < 8 << 20);
+    let mode = fs::metadata(at("back/text")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o7777, 0o640);
 }
 
 #[test]
@@ -283,6 +368,7 @@ fn extended_attributes_are_kept() {
     }
     let to = Copies {
         root: tempfile::tempdir().unwrap(),
+        compress: false,
     };
     to.bounded(&place.folder(), "1", None, 1 << 20, &|| true)
         .unwrap();
@@ -304,6 +390,7 @@ fn a_copy_has_bounds() {
     }
     let to = Copies {
         root: tempfile::tempdir().unwrap(),
+        compress: false,
     };
     let bounded = to.bounded(&place.folder(), "1", None, 2 << 20, &|| true);
     assert!(matches!(bounded, Err(Error::Bound(Bound::Total(most))) if most == 2 << 20));

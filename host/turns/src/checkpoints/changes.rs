@@ -39,9 +39,9 @@ pub(super) struct Trees {
 
 /// What is different, and whether that is not all.
 pub(super) fn changes(trees: &Trees) -> Result<(Vec<ChangedFile>, bool), Error> {
-    let before = trees.before.as_deref().map(Folder::open).transpose()?;
+    let before = trees.before.as_deref().map(Folder::open_copy).transpose()?;
     let before = before.as_ref();
-    let after = Folder::open(&trees.after)?;
+    let after = Folder::open_copy(&trees.after)?;
     let mut found = Vec::new();
     let mut is_cut = false;
     let compared = compare(before, &after, &LIMITS, &mut |difference| {

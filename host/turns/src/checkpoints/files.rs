@@ -1,6 +1,9 @@
 //! Checkpoints on the disk: `checkpoints/<turn>/` in the session's folder, made aside and renamed
 //! when they are whole.
 
+mod note;
+mod replacement;
+
 use std::ffi::{OsStr, OsString};
 use std::fs::{DirBuilder, File};
 use std::io;
@@ -15,6 +18,9 @@ use aod_trees::{
 };
 use uuid::Uuid;
 
+pub(super) use self::note::copied;
+use self::note::note_copied;
+pub(super) use self::replacement::{copy_out, replace, replacement_name};
 use crate::paths::SessionPaths;
 
 /// What is kept of a session's files.
@@ -23,15 +29,11 @@ const TREES: [&str; 2] = ["home", WORKSPACE];
 pub(super) const WORKSPACE: &str = "workspace";
 /// What files with several names are kept by while a tree is copied.
 const NAMES: &str = "names";
-/// What says in a checkpoint that it is whole.
-const NOTE: &str = "copied";
 /// Why there is no checkpoint where the machine went off before it was on the disk.
 pub(super) const LOST: &str =
     "the server's machine went off before the copy was on its disk, and a later turn had begun";
 /// What is being made has a name that begins so.
 const DRAFT: &str = ".making-";
-/// What is to take the place of a session's files has a name that begins so.
-const REPLACEMENT: &str = "replacement-";
 
 /// A tree is copied so often, where something writes to it meanwhile.
 const ATTEMPTS: u32 = 3;
@@ -132,6 +134,8 @@ pub(super) struct Make {
     pub(super) max_bytes: u64,
     /// Whether something may still write to the files.
     pub(super) may_change: bool,
+    /// Whether content is compressed that the file system cannot share.
+    pub(super) compress: bool,
 }
 
 /// Makes the checkpoint of a turn, from what the session's files are now. Says what it takes of the
@@ -143,7 +147,7 @@ pub(super) fn make(
     wanted: &dyn Fn() -> bool,
 ) -> Result<(u64, u64), MakeError> {
     if how.earlier.is_none() {
-        look_for_room(paths, how.bytes, how.max_bytes)?;
+        look_for_room(paths, how)?;
     }
     let turn = how.turn;
     // What provisioning left, if it was kept, is as good to share files with.
@@ -182,6 +186,8 @@ pub(super) fn keep_provisioned(
             bytes: PROVISIONED_BYTES,
             names: &names,
             earlier: None,
+            // It is little, and compared at once.
+            compress: false,
             without: Some(GIT.as_ref()),
             wanted,
         };
@@ -199,14 +205,12 @@ pub(super) fn keep_provisioned(
 
 /// Refuses at once what is far too much, rather than after each turn when all that may be kept was
 /// copied. A file with several names is measured for each, so that only twice as much is certain to
-/// be more.
-fn look_for_room(
-    paths: &SessionPaths,
-    known: Option<AtLeast>,
-    max_bytes: u64,
-) -> Result<(), Error> {
-    let most = max_bytes.saturating_mul(2);
-    let bytes = match known {
+/// be more; what is compressed may be a small part of what it was.
+fn look_for_room(paths: &SessionPaths, how: &Make) -> Result<(), Error> {
+    let most = how
+        .max_bytes
+        .saturating_mul(if how.compress { 8 } else { 2 });
+    let bytes = match how.bytes {
         Some(known) if known.is_all || known.bytes > most => known.bytes,
         _ => {
             let mut bytes = 0u64;
@@ -218,7 +222,7 @@ fn look_for_room(
         }
     };
     match bytes > most {
-        true => Err(Error::Bound(Bound::Total(max_bytes))),
+        true => Err(Error::Bound(Bound::Total(how.max_bytes))),
         false => Ok(()),
     }
 }
@@ -266,6 +270,7 @@ fn attempt_at(
                 bytes: how.max_bytes.saturating_sub(new_bytes),
                 names: &names,
                 earlier: before.as_ref().map(Before::earlier),
+                compress: how.compress,
                 without: None,
                 wanted,
             },
@@ -282,42 +287,6 @@ fn attempt_at(
         is_still &= TreeState::of(&from, &LIMITS)? == state;
     }
     Ok(((bytes, new_bytes), is_still))
-}
-
-/// What is noted of a checkpoint that was copied whole, until it is known to be on the disk.
-#[derive(serde::Serialize, serde::Deserialize)]
-struct CopyNote {
-    /// Since when the machine has not been switched off: what was not on the disk by then may be half
-    /// of what it was.
-    boot: String,
-    bytes: u64,
-    new_bytes: u64,
-}
-
-/// What tells one start of the machine from another.
-fn boot() -> io::Result<String> {
-    std::fs::read_to_string("/proc/sys/kernel/random/boot_id")
-}
-
-fn note_copied(draft: &Path, (bytes, new_bytes): (u64, u64)) -> Result<(), Error> {
-    let path = draft.join(NOTE);
-    let written = boot().and_then(|boot| {
-        let note = CopyNote {
-            boot,
-            bytes,
-            new_bytes,
-        };
-        std::fs::write(&path, serde_json::to_vec(&note)?)
-    });
-    written.map_err(|source| failed("write", &path, source))
-}
-
-/// What the checkpoint of a turn takes of the disk, and what of that is new, where it was copied whole
-/// since the machine was started.
-pub(super) fn copied(paths: &SessionPaths, turn: u32) -> Option<(u64, u64)> {
-    let note = paths.checkpoints().join(turn.to_string()).join(NOTE);
-    let note: CopyNote = serde_json::from_slice(&std::fs::read(note).ok()?).ok()?;
-    (note.boot == boot().ok()?).then_some((note.bytes, note.new_bytes))
 }
 
 /// Waits until all checkpoints of a session are on the disk. One call for the whole file system is
@@ -363,71 +332,6 @@ fn keep_known(draft: &Path, tree: &str, copied: &Copied) -> Result<(), Error> {
     written.map_err(|source| failed("write", &path, source))
 }
 
-/// Copies a checkpoint's trees into a folder.
-pub(super) fn copy_out(
-    paths: &SessionPaths,
-    trash: &Trash,
-    turn: u32,
-    to: &Path,
-    wanted: &dyn Fn() -> bool,
-) -> Result<(), Error> {
-    let checkpoint = paths.checkpoints().join(turn.to_string());
-    let names = folder(&to.join(NAMES))?;
-    for tree in TREES {
-        let how = Copy {
-            limits: Limits::default(),
-            bytes: u64::MAX,
-            names: &names,
-            // Whoever has it changes it.
-            earlier: None,
-            without: None,
-            wanted,
-        };
-        copy(
-            &Folder::open(&checkpoint.join(tree))?,
-            &folder(&to.join(tree))?,
-            &how,
-        )?;
-        failpoint("copy.half");
-    }
-    trash.discard_path(&to.join(NAMES), &Limits::default())
-}
-
-/// The name of a folder with what is to take the place of a session's files.
-pub(super) fn replacement_name() -> String {
-    format!("{REPLACEMENT}{}", Uuid::new_v4().simple())
-}
-
-/// Puts a folder's trees in the place of a session's. What is not in the folder is in its place
-/// already, as an earlier host may have begun.
-pub(super) fn replace(paths: &SessionPaths, trash: &Trash, name: &str) -> Result<(), Error> {
-    let session = Folder::open(paths.root())?;
-    let from = paths.root().join(name);
-    match Folder::open(&from) {
-        Err(error) if error.kind() == Some(io::ErrorKind::NotFound) => {}
-        opened => {
-            let replacement = opened?;
-            for tree in TREES.map(OsStr::new) {
-                if replacement.status(tree)?.is_some() {
-                    put(&replacement, tree, &session, tree, trash)?;
-                    failpoint("replacement.half");
-                }
-            }
-        }
-    }
-    for listed in session.list(1000)? {
-        // Those of earlier attempts, too, of which nobody knows any more.
-        if listed
-            .name
-            .as_encoded_bytes()
-            .starts_with(REPLACEMENT.as_bytes())
-        {
-            trash.discard(&session, &listed.name, &Limits::default())?;
-        }
-    }
-    Ok(())
-}
-
 /// Gives something its name in the place of whatever has it.
 fn put(from: &Folder, old: &OsStr, to: &Folder, new: &OsStr, trash: &Trash) -> Result<(), Error> {
     trash.discard(to, new, &Limits::default())?;
@@ -468,141 +372,4 @@ pub(super) fn failpoint(step: &str) {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::fs;
-
-    use super::*;
-    use crate::Paths;
-
-    struct TestSession {
-        _folder: tempfile::TempDir,
-        paths: SessionPaths,
-        trash: Trash,
-    }
-
-    impl TestSession {
-        fn new() -> Self {
-            let folder = tempfile::tempdir().unwrap();
-            let paths = Paths::create(&folder.path().join("data")).unwrap();
-            let trash = Trash::open(&paths.trash()).unwrap();
-            let paths = paths.session(Uuid::new_v4());
-            paths.create().unwrap();
-            paths.create_sandbox().unwrap();
-            Self {
-                _folder: folder,
-                paths,
-                trash,
-            }
-        }
-
-        fn write(&self, text: &str) {
-            fs::write(self.paths.home().join("memory"), text).unwrap();
-            fs::write(self.paths.workspace().join("work"), text).unwrap();
-        }
-
-        fn read(&self) -> [String; 2] {
-            let read = |path: &Path| fs::read_to_string(path).unwrap_or_default();
-            [
-                read(&self.paths.home().join("memory")),
-                read(&self.paths.workspace().join("work")),
-            ]
-        }
-
-        fn make(&self, turn: u32, earlier: Option<u32>) -> Result<(u64, u64), MakeError> {
-            let how = Make {
-                turn,
-                earlier,
-                bytes: None,
-                may_change: true,
-                max_bytes: 1 << 20,
-            };
-            make(&self.paths, &self.trash, &how, &|| true)
-        }
-
-        fn prepare(&self, turn: u32) -> String {
-            let name = replacement_name();
-            let place = self.paths.root().join(&name);
-            private_folder(&place).unwrap();
-            copy_out(&self.paths, &self.trash, turn, &place, &|| true).unwrap();
-            name
-        }
-    }
-
-    #[test]
-    fn what_was_is_put_back() {
-        let place = TestSession::new();
-        for turn in 1..=3 {
-            place.write(&turn.to_string());
-            place.make(turn, (turn > 1).then(|| turn - 1)).unwrap();
-        }
-        keep_only(&place.paths, &place.trash, &[2, 3]).unwrap();
-        assert!(!place.paths.checkpoints().join("1").exists());
-        let name = place.prepare(2);
-        replace(&place.paths, &place.trash, &name).unwrap();
-        assert_eq!(place.read(), ["2", "2"]);
-        // It was done already.
-        replace(&place.paths, &place.trash, &name).unwrap();
-        assert_eq!(place.read(), ["2", "2"]);
-        // What is changed then is not the checkpoint's.
-        place.write("other");
-        let name = place.prepare(2);
-        replace(&place.paths, &place.trash, &name).unwrap();
-        assert_eq!(place.read(), ["2", "2"]);
-    }
-
-    #[test]
-    fn a_replacement_that_was_broken_off_is_gone_on_with() {
-        let place = TestSession::new();
-        place.write("before");
-        place.make(1, None).unwrap();
-        place.write("after");
-        let name = place.prepare(1);
-        // The first half of it.
-        let from = place.paths.root().join(&name);
-        fs::remove_dir_all(place.paths.home()).unwrap();
-        fs::rename(from.join("home"), place.paths.home()).unwrap();
-        replace(&place.paths, &place.trash, &name).unwrap();
-        assert_eq!(place.read(), ["before", "before"]);
-        assert!(!from.exists());
-    }
-
-    #[test]
-    fn what_is_half_made_is_no_checkpoint_and_is_removed() {
-        let place = TestSession::new();
-        for mib in [1, 3] {
-            fs::write(
-                place.paths.workspace().join("large"),
-                vec![1; (mib << 20) + 1],
-            )
-            .unwrap();
-            let made = place.make(1, None);
-            assert!(matches!(made, Err(MakeError::TooMuch(_))), "{made:?}");
-        }
-        assert_eq!(fs::read_dir(place.paths.checkpoints()).unwrap().count(), 0);
-        fs::write(place.paths.workspace().join("large"), "").unwrap();
-        let how = Make {
-            turn: 1,
-            earlier: None,
-            bytes: None,
-            may_change: true,
-            max_bytes: u64::MAX,
-        };
-        let stopped = make(&place.paths, &place.trash, &how, &|| false);
-        assert!(matches!(stopped, Err(MakeError::Unwanted)), "{stopped:?}");
-        // What a host that died has left.
-        let left = place.paths.checkpoints().join(format!("{DRAFT}x"));
-        fs::create_dir_all(left.join("home")).unwrap();
-        keep_only(&place.paths, &place.trash, &[1]).unwrap();
-        assert!(!left.exists());
-    }
-
-    #[test]
-    fn a_full_disk_is_told() {
-        let full = Error::Io {
-            doing: "write",
-            name: "x".into(),
-            source: io::ErrorKind::StorageFull.into(),
-        };
-        assert!(MakeError::from(full).told().contains("disk is full"));
-    }
-}
+mod tests;

@@ -37,6 +37,8 @@ pub struct CheckpointConfig {
     pub keep: u32,
     /// They may take so many bytes of the disk together.
     pub max_bytes: u64,
+    /// Whether content is compressed that the file system cannot share.
+    pub compress: bool,
 }
 
 impl Default for CheckpointConfig {
@@ -45,6 +47,7 @@ impl Default for CheckpointConfig {
             enabled: true,
             keep: 10,
             max_bytes: 2 << 30,
+            compress: true,
         }
     }
 }
@@ -183,6 +186,7 @@ impl Turns {
                         bytes,
                         max_bytes: self.config().checkpoints.max_bytes,
                         may_change: true,
+                        compress: self.config().checkpoints.compress,
                     };
                     match self.copied(session, turn).await? {
                         Some(_) if is_last && until == Until::Copied => return Ok(Settled::Done),

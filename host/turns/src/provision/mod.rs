@@ -9,6 +9,7 @@ mod stages;
 mod step;
 mod variables;
 
+use std::ops::Range;
 use std::time::Duration;
 
 use aod_resources::{NetworkingKind, Secrets, Skill};
@@ -145,14 +146,50 @@ pub(crate) fn not_placed(path: &str, error: &aod_trees::Error) -> StageError {
     StageError::Failed(format!("cannot place {path:?} in the sandbox: {error}"))
 }
 
-/// The text of a `SKILL.md`: with the front matter that CLIs look for, unless it has its own.
+/// The text of a `SKILL.md`: with the front matter that CLIs look for, without which, or without a
+/// description in it, they pass a skill over.
 fn skill_file(name: &str, description: &str, content: &str) -> String {
-    if content.trim_start().starts_with("---") {
-        return content.to_owned();
+    // JSON strings are YAML strings. Without the quotes, a name such as `2024` or `true` would be
+    // none.
+    let (name, description) = (Value::from(name), Value::from(description));
+    let Some(place) = front_matter(content) else {
+        return format!("---\nname: {name}\ndescription: {description}\n---\n\n{content}");
+    };
+    let own = &content[place.clone()];
+    let mut more = String::new();
+    if !has_key(own, "description") {
+        if !has_key(own, "name") {
+            more = format!("name: {name}\n");
+        }
+        more += &format!("description: {description}\n");
     }
-    // JSON strings are YAML strings.
-    let description = Value::from(description);
-    format!("---\nname: {name}\ndescription: {description}\n---\n\n{content}")
+    let (before, after) = content.split_at(place.start);
+    format!("{before}{more}{after}")
+}
+
+/// Where a text's front matter is: between two lines of `---` at its beginning.
+fn front_matter(content: &str) -> Option<Range<usize>> {
+    let (first, rest) = content.trim_start().split_once('\n')?;
+    let start = content.len() - rest.len();
+    let mut end = start;
+    for line in rest.split_inclusive('\n') {
+        if line.trim_end() == "---" {
+            return (first.trim_end() == "---").then_some(start..end);
+        }
+        end += line.len();
+    }
+    None
+}
+
+/// Whether a mapping of YAML has this key.
+fn has_key(yaml: &str, key: &str) -> bool {
+    let value = |line: &str| {
+        line.strip_prefix(key)?
+            .trim_start()
+            .strip_prefix(':')
+            .map(drop)
+    };
+    yaml.lines().any(|line| value(line).is_some())
 }
 
 #[cfg(test)]
@@ -163,9 +200,40 @@ mod tests {
     fn a_skill_has_front_matter_once() {
         assert_eq!(
             skill_file("a", "says \"hi\": often", "Do it."),
-            "---\nname: a\ndescription: \"says \\\"hi\\\": often\"\n---\n\nDo it."
+            "---\nname: \"a\"\ndescription: \"says \\\"hi\\\": often\"\n---\n\nDo it."
         );
-        let own = "---\nname: b\n---\nx";
-        assert_eq!(skill_file("a", "d", own), own);
+        for own in [
+            "---\nname: b\ndescription: e\n---\nx",
+            "\n---\r\ndescription : |\r\n  e\r\n---\r\nx",
+            "---\ndescription: e\n---",
+        ] {
+            assert_eq!(skill_file("a", "d", own), own);
+        }
+    }
+
+    #[test]
+    fn a_skill_has_a_description_whatever_its_text_begins_with() {
+        for (content, expected) in [
+            (
+                "---\nname: b\n---\n---\nx",
+                "---\ndescription: \"d\"\nname: b\n---\n---\nx",
+            ),
+            (
+                "---\nlicense: MIT\n---\nx",
+                "---\nname: \"7\"\ndescription: \"d\"\nlicense: MIT\n---\nx",
+            ),
+            (
+                "---\n---\nx",
+                "---\nname: \"7\"\ndescription: \"d\"\n---\nx",
+            ),
+            // A rule, and no front matter.
+            (
+                "---\nDo it.",
+                "---\nname: \"7\"\ndescription: \"d\"\n---\n\n---\nDo it.",
+            ),
+            ("", "---\nname: \"7\"\ndescription: \"d\"\n---\n\n"),
+        ] {
+            assert_eq!(skill_file("7", "d", content), expected);
+        }
     }
 }

@@ -619,8 +619,8 @@ impl Fold {
                 result.duration_ms.get_or_insert(self.ids.elapsed());
                 // What the CLI has done to its end was not stopped, though that was asked for.
                 let is_done = result.stop == StopKind::Completed && !result.is_error;
-                match self.limit.as_ref().filter(|_| !is_done) {
-                    Some(limit) => stop_by(result, limit),
+                match self.limit_met().filter(|_| !is_done) {
+                    Some(limit) => stop_by(result, &limit),
                     None => {
                         form::hold(result, self.prompt.output_schema.as_deref());
                         limits::name(result, &self.limits.asked);

@@ -185,6 +185,8 @@ pub(crate) struct SpecInput<'a> {
     pub(crate) begin: Value,
     /// Whether the process may rest after its turn.
     pub(crate) is_live: bool,
+    /// The most requests to its model that it may make.
+    pub(crate) max_requests: Option<u32>,
 }
 
 /// Everything a supervisor needs.
@@ -241,6 +243,7 @@ pub(crate) fn turn_spec(
             to,
             by_dialogue,
         },
+        max_requests: input.max_requests,
         launch,
     })
 }

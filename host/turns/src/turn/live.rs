@@ -156,6 +156,7 @@ impl Task<'_> {
             turn: self.number(),
             begin: serde_json::to_value(&begin).map_err(Error::internal)?,
             timeout_ms: u64::from(self.turn.turn.timeout) * 1000,
+            max_requests: begin.limits.asked.max_rounds,
         };
         let asked = worker::ask(&turns.placement, self.worker(), Request::Turn(next)).await?;
         if asked != ControlReply::Done {

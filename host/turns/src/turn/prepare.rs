@@ -401,6 +401,7 @@ impl Task<'_> {
         network.apply(&mut spec);
         let launch = sandboxes.driver.launch(&spec)?;
         let (start, is_live) = (begin.start, begin.live);
+        let max_requests = begin.limits.asked.max_rounds;
         let kept = begin.clone();
         let begin = serde_json::to_value(&begin).map_err(Error::internal)?;
         let input = launch::SpecInput {
@@ -409,6 +410,7 @@ impl Task<'_> {
             requested: &requested,
             begin,
             is_live,
+            max_requests,
         };
         let spec = launch::turn_spec(self.turns, &self.paths, launch, input, &secrets)?;
         Ok(Ready {

@@ -5,6 +5,7 @@
 
 mod claude;
 mod crashes;
+mod forks;
 mod permissions;
 mod stops;
 mod told;

@@ -347,3 +347,31 @@ async fn agents_are_listed_newest_first_and_in_pages_on_request() {
         );
     }
 }
+
+/// Models write a structured answer in the order of its schema: what they think first, and then what
+/// follows from that.
+#[tokio::test]
+async fn what_is_given_keeps_its_order() {
+    let server = server().await;
+    let client = server.client();
+    let schema = r#"{"type":"object","properties":{"thoughts":{},"answer":{}}}"#;
+    let in_order = |text: &str| {
+        let place = |name: &str| text.find(&format!("\"{name}\":"));
+        assert!(place("thoughts") < place("answer"), "{text}");
+        assert!(place("thoughts").is_some(), "{text}");
+    };
+    let tool = format!(r#"{{"name":"t","description":"d","input_schema":{schema}}}"#);
+    let body = format!(r#"{{"name":"x","runtime":"demo","model":"demo/echo","tools":[{tool}]}}"#);
+    let request = client.request(reqwest::Method::POST, "/agents").body(body);
+    let reply = client.send(request).await;
+    reply.expect(201);
+    in_order(&reply.text);
+    let agent = client.demo_agent().await;
+    let body = format!(r#"{{"agent_id":"{agent}","prompt":"x","output_schema":{schema}}}"#);
+    let request = client
+        .request(reqwest::Method::POST, "/sessions")
+        .body(body);
+    let session = client.send(request).await.expect(202)["id"].clone();
+    let path = format!("/sessions/{}/turns", session.as_str().unwrap());
+    in_order(&client.get(&path).await.text);
+}

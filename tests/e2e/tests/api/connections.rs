@@ -161,3 +161,41 @@ async fn a_server_that_is_full_says_so_at_once() {
     assert!(reply.starts_with("HTTP/1.1 503"), "{reply}");
     assert!(reply.contains("\r\n\r\n{\"detail\":\""), "{reply}");
 }
+
+/// Most clients send all of a body before they read: whatever refuses it, they are to see why.
+#[tokio::test]
+async fn who_sends_all_of_a_long_body_first_reads_the_refusal() {
+    use std::io::{Read as _, Write as _};
+    let server = server_with(&[]).await;
+    let to = address(&server);
+    let token = server.token().to_owned();
+    let id = uuid::Uuid::new_v4();
+    let sent = tokio::task::spawn_blocking(move || {
+        let file = format!("/sessions/{id}/files/large");
+        for (status, method, path, token) in [
+            (413, "POST", "/agents", token.as_str()),
+            (401, "POST", "/agents", "aod_nobodys"),
+            (404, "POST", "/nowhere", token.as_str()),
+            (405, "PUT", "/sessions", token.as_str()),
+            (404, "PUT", file.as_str(), token.as_str()),
+        ] {
+            let mut stream = std::net::TcpStream::connect(to).unwrap();
+            let length = 100 << 20;
+            write!(
+                stream,
+                "{method} {path} HTTP/1.1\r\nhost: {to}\r\nauthorization: Bearer {token}\r\n\
+                 content-type: application/octet-stream\r\ncontent-length: {length}\r\n\r\n"
+            )
+            .unwrap();
+            let piece = vec![b' '; 1 << 20];
+            for _ in 0..length / piece.len() {
+                stream.write_all(&piece).unwrap();
+            }
+            let mut reply = String::new();
+            stream.read_to_string(&mut reply).unwrap();
+            let wanted = format!("HTTP/1.1 {status} ");
+            assert!(reply.starts_with(&wanted), "{method} {path}: {reply}");
+        }
+    });
+    sent.await.unwrap();
+}

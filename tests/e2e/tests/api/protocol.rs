@@ -16,6 +16,7 @@ async fn every_error_is_in_the_envelope_with_a_request_id() {
     let mut request_ids = HashSet::new();
     let big = "x".repeat(3 << 20);
     let text = |path: &str, body: &str| client.request(Method::POST, path).body(body.to_owned());
+    let packed = text("/agents", "{}").header("Content-Encoding", "gzip");
     for (status, reply) in [
         (404, client.get("/nowhere").await),
         (404, client.get("/assets/nowhere").await),
@@ -46,6 +47,7 @@ async fn every_error_is_in_the_envelope_with_a_request_id() {
                 .post("/sessions", &json!({"agent_id": id, "prompt": big}))
                 .await,
         ),
+        (415, client.send(packed).await),
         (422, client.post("/agents", &json!([])).await),
         (422, client.post("/agents", &json!(null)).await),
         (422, client.post("/agents", &json!("text")).await),
@@ -78,6 +80,50 @@ async fn a_deeply_nested_body_is_refused() {
     let request = client.request(Method::POST, "/agents").body(deep);
     assert_eq!(client.send(request).await.refusal(400), "Invalid JSON");
     client.get("/health").await.expect(200);
+}
+
+#[tokio::test]
+async fn a_field_that_is_given_twice_is_refused() {
+    let server = server().await;
+    let client = server.client();
+    let id = client.create_agent(&agent()).await;
+    let body = format!(
+        r#"{{"agent_id": "{id}", "limits": {{"max_rounds": 1, "max_rounds": 900}}, "nam": 1}}"#
+    );
+    let reply = client
+        .send(client.request(Method::POST, "/sessions").body(body))
+        .await;
+    let problems = reply.refused(422);
+    assert_eq!(
+        problems[0]["loc"],
+        json!(["body", "limits", "max_rounds"]),
+        "{problems}"
+    );
+    assert_eq!(problems[1]["loc"], json!(["body", "nam"]), "{problems}");
+    let labels = r#"{"metadata": {"a": "1", "a": "1"}}"#;
+    let path = format!("/agents/{id}");
+    let reply = client
+        .send(client.request(Method::PUT, &path).body(labels))
+        .await;
+    reply.refused(422);
+}
+
+/// Each name in a body of two megabytes may be a problem of its own.
+#[tokio::test]
+async fn problems_without_end_are_not_all_told() {
+    let server = server().await;
+    let client = server.client();
+    for twice in [true, false] {
+        let fields: Vec<String> = (0..100_000)
+            .map(|n| format!("\"{}\":0", if twice { 0 } else { n }))
+            .collect();
+        let body = format!("{{{}}}", fields.join(","));
+        let reply = client
+            .send(client.request(Method::POST, "/agents").body(body))
+            .await;
+        let told = reply.refused(422).as_array().unwrap().len();
+        assert!((1000..2000).contains(&told), "{told}");
+    }
 }
 
 #[tokio::test]
@@ -262,5 +308,24 @@ async fn browsers_may_use_the_api_from_named_origins_alone() {
         assert_eq!(allowed(&reply).as_deref(), Some(origin), "{method}");
         let reply = ask(client, method, "https://evil.example.com").await;
         assert_eq!(allowed(&reply), None);
+    }
+    // What a page may send: whatever the API reads.
+    let reply = ask(client, Method::OPTIONS, origin).await;
+    let headers = reply.headers["access-control-allow-headers"]
+        .to_str()
+        .unwrap();
+    for name in [
+        "authorization",
+        "content-type",
+        "idempotency-key",
+        "last-event-id",
+        "if-modified-since",
+        "if-none-match",
+        "range",
+    ] {
+        assert!(
+            headers.split(',').any(|it| it.trim() == name),
+            "{name}: {headers}"
+        );
     }
 }

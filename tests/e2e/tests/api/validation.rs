@@ -126,6 +126,14 @@ async fn rules_of_agents() {
             json!({"skills": [{"type": "web"}]}),
             json!(["skills", 0, "type"]),
         ),
+        (
+            // One folder for both.
+            json!({"skills": [
+                skill(json!({"name": "pdf"})),
+                {"type": "github", "source": "owner/PDF"},
+            ]}),
+            json!(["skills"]),
+        ),
         (json!({"mcp_servers": servers(21)}), json!(["mcp_servers"])),
         (
             json!({"mcp_servers": [mcp(json!({})), mcp(json!({}))]}),
@@ -151,6 +159,21 @@ async fn rules_of_agents() {
         let mut full = vec![json!("body")];
         full.extend(loc.as_array().unwrap().clone());
         refuses(client, "/agents", with(agent(), more), json!(full)).await;
+    }
+    // A gateway keeps headers out of the sandbox, for which its URL has to be one.
+    let headers = json!({"Authorization": "Bearer secret-value"});
+    for url in [
+        "https://",
+        "http://a b/",
+        "http://[::1/mcp",
+        "https://x:99999/",
+        "https://user:password@x/mcp",
+    ] {
+        let server = json!({"name": "m", "type": "url", "url": url, "headers": headers});
+        let body = with(agent(), json!({"mcp_servers": [server]}));
+        let refusal = client.post("/agents", &body).await.refusal(422);
+        assert!(refusal.starts_with("mcp_servers[0].url"), "{refusal}");
+        assert!(!refusal.contains("secret"), "{refusal}");
     }
     for more in [
         json!({"name": long(200)}),
@@ -268,6 +291,11 @@ async fn rules_of_sessions() {
         (
             json!({"prompt": "ä".repeat((1 << 19) + 1)}),
             json!(["prompt"]),
+        ),
+        // File systems count a name's bytes.
+        (
+            json!({"prompt": [{"type": "file", "name": "日".repeat(86), "data": "aGk="}]}),
+            json!(["prompt", 0, "name"]),
         ),
         (json!({"timeout": 9}), json!(["timeout"])),
         (json!({"timeout": 3601}), json!(["timeout"])),

@@ -205,6 +205,7 @@ async fn archives_have_bounds() {
             "frame",
             [&[0x28, 0xb5, 0x2f, 0xfd][..], &[0xff; 100]].concat(),
         ),
+        ("gzip", [&[0x1f, 0x8b, 0x08][..], &[0; 600]].concat()),
         (
             // 3.75 TiB, by its own word.
             "window",
@@ -216,6 +217,7 @@ async fn archives_have_bounds() {
             .await
             .refusal(422);
         assert!(refusal.contains("cannot be unpacked"), "{name}: {refusal}");
+        assert_eq!(name == "gzip", refusal.contains("gzip"), "{refusal}");
     }
     let empty = lab
         .unpack("empty", "application/x-tar", Vec::new())

@@ -82,6 +82,15 @@ async fn what_is_in_the_way_is_named() {
         .await
         .refusal(415);
     assert!(refusal.contains("Content-Encoding"), "{refusal}");
+    // A part would take the place of the whole.
+    lab.write("whole", "whole");
+    let part = lab
+        .request(Method::PUT, "whole")
+        .header("content-range", "bytes 0-1/5");
+    let refusal = lab.session.client.send(part.body("wh")).await.refusal(400);
+    assert!(refusal.contains("Content-Range"), "{refusal}");
+    let kept = std::fs::read_to_string(lab.workspace.join("whole")).unwrap();
+    assert_eq!(kept, "whole");
     lab.session
         .client
         .put(&lab.at(""), &json!({}))

@@ -204,17 +204,17 @@ async fn an_image_comes_with_the_first_prompt_and_with_later_ones() {
             {"type": "image", "media_type": "image/png", "data": image},
         ])
     };
-    let session = session(&server, json!({"prompt": says("AAEC")})).await;
-    assert_eq!(last_text(&server, &session).await, "AAEC");
-    let next = json!({"prompt": says("AwQF")});
+    let session = session(&server, json!({"prompt": says("iVBORw0KGgo=")})).await;
+    assert_eq!(last_text(&server, &session).await, "iVBORw0KGgo=");
+    let next = json!({"prompt": says("iVBORw0KGgoA")});
     prompt(&server, &session, next).await.expect(202);
-    assert_eq!(last_text(&server, &session).await, "AwQF");
+    assert_eq!(last_text(&server, &session).await, "iVBORw0KGgoA");
     let turns = session.turns().await;
     assert_eq!(
         turns[1]["blocks"][1]["attachment"]["media_type"],
         "image/png"
     );
-    assert_eq!(turns[1]["blocks"][1]["attachment"]["size"], 3);
+    assert_eq!(turns[1]["blocks"][1]["attachment"]["size"], 9);
 }
 
 #[tokio::test]
@@ -246,6 +246,10 @@ async fn a_runtime_without_images_is_told_where_it_lies() {
         (
             json!({"type": "image", "media_type": "image/png", "data": "AAECA"}),
             "prompt.0",
+        ),
+        (
+            json!({"type": "image", "media_type": "image/png", "data": "/9j/4AAQ"}),
+            "prompt.0: media_type should be image/jpeg",
         ),
         (json!({"type": "sound", "data": "AAEC"}), "type"),
     ] {

@@ -34,8 +34,31 @@ mod of_gemini {
         a_reply_that_breaks_off_is_discarded_and_tried_again,
         a_reply_that_breaks_off_again_and_again_is_the_error,
         a_quota_names_its_time,
+        a_reply_that_the_provider_has_cut_off_is_told,
         settings_of_the_workspace_are_not_obeyed,
     );
+
+    async fn a_reply_that_the_provider_has_cut_off_is_told(lab: Lab) {
+        let session = lab.session("[[say half]] [[finish SAFETY]]").await;
+        let ended = session.ended().await;
+        let error = ended.failed();
+        assert!(error.contains("SAFETY"), "{error}");
+        let result = result(&session, &ended).await;
+        assert_eq!(result["failure"]["kind"], "refused", "{result}");
+        for (word, code) in [("MAX_TOKENS", "max_tokens"), ("LANGUAGE", "cut_off")] {
+            session
+                .prompt(&format!("[[say half]] [[finish {word}]]"))
+                .await;
+            let ended = session.ended().await.completed();
+            assert_eq!(said(&session, &ended).await, "half");
+            assert_eq!(noticed(&session, &ended, code).await, 1, "{word}");
+        }
+        session.prompt("[[say whole]]").await;
+        let ended = session.ended().await.completed();
+        for code in ["max_tokens", "cut_off"] {
+            assert_eq!(noticed(&session, &ended, code).await, 0, "{code}");
+        }
+    }
 
     async fn settings_of_the_workspace_are_not_obeyed(lab: Lab) {
         let server = json!({"command": "sh", "args": ["-c", "echo x >>/workspace/started"]});

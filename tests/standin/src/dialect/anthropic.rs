@@ -162,11 +162,11 @@ fn usage() -> Value {
     })
 }
 
-fn stop_reason(reply: &Reply) -> &'static str {
-    if reply.calls_tool() {
-        "tool_use"
-    } else {
-        "end_turn"
+fn stop_reason(reply: &Reply) -> &str {
+    match &reply.finish {
+        Some(word) => word,
+        None if reply.calls_tool() => "tool_use",
+        None => "end_turn",
     }
 }
 

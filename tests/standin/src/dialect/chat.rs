@@ -118,11 +118,11 @@ fn tool_call(part: &Part, ids: &Ids<'_>) -> Value {
     })
 }
 
-fn finish_reason(reply: &Reply) -> &'static str {
-    if reply.calls_tool() {
-        "tool_calls"
-    } else {
-        "stop"
+fn finish_reason(reply: &Reply) -> &str {
+    match &reply.finish {
+        Some(word) => word,
+        None if reply.calls_tool() => "tool_calls",
+        None => "stop",
     }
 }
 

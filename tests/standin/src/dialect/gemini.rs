@@ -66,7 +66,12 @@ impl Dialect for Gemini {
         }
         if reply.end == End::Whole {
             let nothing = json!({"text": ""});
-            events.push(Event::plain(&response(&id, call, &[nothing], Some("STOP"))));
+            events.push(Event::plain(&response(
+                &id,
+                call,
+                &[nothing],
+                Some(finish(reply)),
+            )));
         }
         events
     }
@@ -77,7 +82,7 @@ impl Dialect for Gemini {
             .iter()
             .map(|part| whole_part(part, ids))
             .collect();
-        response(&ids(""), call, &parts, Some("STOP"))
+        response(&ids(""), call, &parts, Some(finish(reply)))
     }
 
     fn error(self, status: StatusCode, message: &str, retry_after: u32) -> Value {
@@ -100,6 +105,10 @@ impl Dialect for Gemini {
         let code = status.as_u16();
         json!({"error": {"code": code, "message": message, "status": name, "details": details}})
     }
+}
+
+fn finish(reply: &Reply) -> &str {
+    reply.finish.as_deref().unwrap_or("STOP")
 }
 
 fn tool(declaration: &Value) -> Tool {

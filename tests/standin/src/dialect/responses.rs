@@ -48,15 +48,16 @@ impl Dialect for Responses {
             .map(|(index, part)| stream.push_item(index, part, ids))
             .collect();
         if reply.end == End::Whole {
-            let done = response(&id, call, "completed", &items);
-            stream.push(json!({"type": "response.completed", "response": done}));
+            let done = ended(&id, call, reply, &items);
+            let kind = format!("response.{}", done["status"].as_str().unwrap_or_default());
+            stream.push(json!({"type": kind, "response": done}));
         }
         stream.events
     }
 
     fn whole(self, call: &Call, reply: &Reply, ids: &Ids<'_>) -> Value {
         let items: Vec<Value> = reply.parts.iter().map(|part| item(part, ids)).collect();
-        response(&ids("resp_"), call, "completed", &items)
+        ended(&ids("resp_"), call, reply, &items)
     }
 
     fn error(self, status: StatusCode, message: &str, _: u32) -> Value {
@@ -100,8 +101,18 @@ fn read_item(call: &mut Call, item: &Value) {
     }
 }
 
+/// A reply that is over.
+fn ended(id: &str, call: &Call, reply: &Reply, output: &[Value]) -> Value {
+    let Some(word) = &reply.finish else {
+        return response(id, call, "completed", output);
+    };
+    let mut ended = response(id, call, "incomplete", output);
+    ended["incomplete_details"] = json!({"reason": word});
+    ended
+}
+
 fn response(id: &str, call: &Call, status: &str, output: &[Value]) -> Value {
-    let usage = (status == "completed").then(|| {
+    let usage = (status != "in_progress").then(|| {
         json!({
             "input_tokens": INPUT_TOKENS, "input_tokens_details": {"cached_tokens": 0},
             "output_tokens": OUTPUT_TOKENS, "output_tokens_details": {"reasoning_tokens": 0},

@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::{VARIABLE, optional, required};
 use crate::ToolPermission;
+use crate::agent::repository_name;
 use crate::input::shape::{Field, Object, Pattern, Shape, Text, Union, Unique};
 
 /// Skills, told apart by their names.
@@ -11,7 +12,7 @@ pub const SKILLS: Shape = Shape::List {
     items: &Shape::Union(&SKILL),
     max: 20,
     unique: Some(Unique {
-        key: name,
+        key: skill_name,
         message: "Two skills are named",
     }),
 };
@@ -296,10 +297,28 @@ fn name(item: &Value) -> Option<String> {
     item["name"].as_str().map(str::to_owned)
 }
 
+/// The name of a skill's folder, whether it is given or its repository's.
+fn skill_name(item: &Value) -> Option<String> {
+    name(item).or_else(|| item["source"].as_str().map(repository_name))
+}
+
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
     use crate::input::parts::tests::takes;
+
+    #[test]
+    fn skills_share_no_folder() {
+        let folder = |skill| skill_name(&skill);
+        let own = json!({"name": "pdf-tools", "description": "", "content": ""});
+        let named = json!({"type": "github", "source": "o/x", "name": "pdf-tools"});
+        let unnamed = json!({"type": "github", "source": "o/PDF-Tools"});
+        for skill in [own, named, unnamed] {
+            assert_eq!(folder(skill).as_deref(), Some("pdf-tools"));
+        }
+    }
 
     #[test]
     fn names() {

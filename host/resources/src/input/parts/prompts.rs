@@ -69,7 +69,8 @@ static FILE: Object = Object {
         optional(
             "name",
             "The name of a new one.",
-            Text::new(1, 200).like(&FILE_NAME).shape(),
+            // What file systems take.
+            Text::new(1, 255).in_bytes().like(&FILE_NAME).shape(),
         ),
         optional("data", "What is in a new one, as base64.", DATA),
     ],

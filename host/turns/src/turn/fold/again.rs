@@ -32,7 +32,7 @@ impl Fold {
             .failure
             .as_ref()
             .is_some_and(|failure| failure.kind == FailureKind::Output);
-        let can_ask = self.start.is_dialogue && self.context.live && self.limit.is_none();
+        let can_ask = self.start.is_dialogue && self.context.live && self.limit_met().is_none();
         let wants = is_misfit
             && can_ask
             && self.prompt.output_schema.is_some()

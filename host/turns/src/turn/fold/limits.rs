@@ -18,6 +18,9 @@ use super::{Fold, Step};
 /// A request may be made so often in a row to no avail where the turn has no limit of rounds.
 const MOST_REPEATS: u32 = 200;
 
+/// A CLI that is refused a request takes that for its turn's end. One that has tried so often does not.
+const MOST_REFUSALS: u32 = 3;
+
 /// So many calls without an answer are told apart.
 const MOST_CALLS: usize = 1024;
 
@@ -44,6 +47,10 @@ pub(super) struct Rounds {
     calls: HashSet<String>,
     /// Whether another request is certain to follow.
     goes_on: bool,
+    /// The turn has made so many, all that it may, and was refused another one.
+    refused: Option<u32>,
+    /// How often.
+    refusals: u32,
 }
 
 /// What is known of the last request.
@@ -76,6 +83,12 @@ impl Rounds {
     /// Requests to the model.
     pub(super) const fn count(&self) -> u32 {
         self.count
+    }
+
+    /// The turn wanted to make another request than the `most` that it may, and all of them it has made.
+    pub(super) fn refuse(&mut self, most: u32) {
+        self.refused = Some(most);
+        self.refusals += 1;
     }
 
     /// Takes what is told. `is_difference`: tokens are those of one request, rather than a total.
@@ -192,6 +205,17 @@ impl Rounds {
         }
     }
 
+    /// The limit that has kept the turn from another request.
+    fn refused(&self) -> Option<ReachedLimit> {
+        let most = f64::from(self.refused?);
+        Some(ReachedLimit {
+            name: LimitName::MaxRounds,
+            most,
+            used: most,
+            is_of_day: false,
+        })
+    }
+
     /// The limit that the turn has reached, where it would go on. `holds_rounds`: the CLI itself
     /// holds the limit of rounds that was asked for.
     pub(super) fn reached(
@@ -200,13 +224,18 @@ impl Rounds {
         usage: &Usage,
         holds_rounds: bool,
     ) -> Option<ReachedLimit> {
+        if self.refusals >= MOST_REFUSALS {
+            return self.refused();
+        }
         let spent = Spent::of(self.over()?, usage);
         let mut asked = limits.asked;
         let most_repeats = asked.max_rounds.unwrap_or(MOST_REPEATS);
-        if holds_rounds {
+        // What is refused another request ends by itself.
+        let is_ending = self.refusals > 0;
+        if holds_rounds || is_ending {
             asked.max_rounds = None;
         }
-        let repeats = (self.repeats >= most_repeats).then(|| ReachedLimit {
+        let repeats = (self.repeats >= most_repeats && !is_ending).then(|| ReachedLimit {
             name: LimitName::MaxRounds,
             most: f64::from(most_repeats),
             used: f64::from(self.repeats),
@@ -234,6 +263,11 @@ impl Fold {
             .reached(&self.limits, &self.usage.sum, holds_rounds)
     }
 
+    /// The limit that has ended the turn, or has kept it from another request.
+    pub(super) fn limit_met(&self) -> Option<ReachedLimit> {
+        self.limit.or_else(|| self.rounds.refused())
+    }
+
     /// Requests to the model in the turn.
     pub(in crate::turn) fn rounds(&self) -> u32 {
         self.rounds.count()
@@ -241,7 +275,7 @@ impl Fold {
 
     /// Tells that a limit has ended the turn, where the adapter tells no result.
     pub(super) fn tell_limit(&mut self, step: &mut Step<'_>) -> io::Result<()> {
-        let Some(limit) = self.limit.filter(|_| self.result.is_none()) else {
+        let Some(limit) = self.limit_met().filter(|_| self.result.is_none()) else {
             return Ok(());
         };
         let mut result = TurnResult {

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use aod_egress::{Outcome, Report, TokenReport};
+use aod_egress::{AllowanceReport, Outcome, Report, TokenReport};
 use aod_log::Record;
 use aod_metrics::metrics;
 use aod_resources::event::Level;
@@ -18,6 +18,11 @@ impl Fold {
     ) -> io::Result<()> {
         if let Ok(TokenReport::Counted(counts)) = serde_json::from_slice(record.payload) {
             self.counted.add(counts);
+            return Ok(());
+        }
+        if let Ok(AllowanceReport::RequestsSpent { most }) = serde_json::from_slice(record.payload)
+        {
+            self.rounds.refuse(most);
             return Ok(());
         }
         let Ok(report) = serde_json::from_slice::<Report>(record.payload) else {

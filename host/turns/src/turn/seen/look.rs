@@ -9,7 +9,7 @@ use std::time::{Duration, Instant, SystemTime};
 use aod_resources::event::{ChangeKind, FileChange};
 use aod_supervisor::Redactor;
 use aod_trees::{
-    Difference, Error, Folder, Found, Kind, Limits, Status, Step, link_target, walk_chosen,
+    Content, Difference, Error, Folder, Found, Kind, Limits, Status, Step, link_target, walk_chosen,
 };
 
 use super::{Seen, ToldPaths};
@@ -54,7 +54,7 @@ pub(super) struct Look<'a> {
 /// the turn began is not looked at: whoever changed it between two turns was not the turn.
 pub(super) fn look(how: &Look<'_>) -> Result<Seen, Error> {
     let after = Folder::open(how.workspace)?;
-    let before = how.before.and_then(|path| Folder::open(path).ok());
+    let before = how.before.and_then(|path| Folder::open_copy(path).ok());
     let mut search = Search {
         how,
         before: before.as_ref(),
@@ -365,7 +365,7 @@ impl Comparison<'_> {
             }
             Kind::RegularFile if was.size != is.size || is.size > LONGEST_READ => Ok(false),
             Kind::RegularFile => {
-                let (Ok(was), Ok(is)) = (before.file(path), self.after.file(path)) else {
+                let (Ok(was), Ok(is)) = (before.content(path), self.after.content(path)) else {
                     return Ok(false);
                 };
                 Ok(has_same_content(was, is).unwrap_or(false))
@@ -386,8 +386,8 @@ fn file_in(root: &Folder, path: &Path) -> Option<Status> {
 }
 
 /// Both are of one length, which is not much.
-fn has_same_content(was: std::fs::File, is: std::fs::File) -> IoResult<bool> {
-    let read = |file: std::fs::File| {
+fn has_same_content(was: Content, is: Content) -> IoResult<bool> {
+    let read = |file: Content| {
         let mut content = Vec::new();
         file.take(LONGEST_READ).read_to_end(&mut content)?;
         IoResult::Ok(content)

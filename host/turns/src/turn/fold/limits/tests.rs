@@ -165,6 +165,33 @@ fn a_turn_that_is_done_reaches_no_limit() {
 }
 
 #[test]
+fn what_was_refused_another_request_has_reached_its_limit() {
+    let mut rounds = rounds(&["retry", "retry", "retry"]);
+    let limits = TurnLimits {
+        asked: Limits {
+            max_rounds: Some(4),
+            ..Limits::default()
+        },
+        ..TurnLimits::default()
+    };
+    let reached = |rounds: &Rounds| {
+        let limit = rounds.reached(&limits, &Usage::default(), false);
+        limit.map(|limit| limit.to_string())
+    };
+    assert_eq!(reached(&rounds), None);
+    rounds.refuse(3);
+    let text = "max_rounds: 3 requests to the model of at most 3";
+    let met = rounds.refused().map(|limit| limit.to_string());
+    assert_eq!(met.as_deref(), Some(text));
+    // It may end by itself, and say that it has failed.
+    rounds.take(&event(body("retry")), true);
+    assert_eq!(reached(&rounds), None);
+    rounds.refuse(3);
+    rounds.refuse(3);
+    assert_eq!(reached(&rounds).as_deref(), Some(text));
+}
+
+#[test]
 fn what_comes_to_nothing_again_and_again_has_an_end() {
     let reached = |told: &[&str], asked: Option<u32>, holds_rounds| {
         let limits = TurnLimits {

@@ -1,0 +1,183 @@
+//! What a session waits for where its files are copied: its next prompt for a checkpoint, a restore
+//! and a fork for the way back.
+//!
+//! `AOD_BENCH_FILES` and `AOD_BENCH_TREE_MIB` set the size of the tree, and `TMPDIR` where it is: what
+//! its file system can decides which rows there are.
+
+#![allow(clippy::unwrap_used, reason = "a benchmark may panic")]
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use aod_trees::{Copied, Copy, Earlier, Folder, Known, Limits, copy};
+
+/// Files in a folder.
+const IN_A_FOLDER: usize = 50;
+/// So many are changed by a turn.
+const CHANGED: usize = 100;
+
+fn set(name: &str, default: usize) -> usize {
+    let value = std::env::var(name).ok();
+    value
+        .and_then(|value| value.parse().ok())
+        .unwrap_or(default)
+}
+
+/// Something like a program's text: lines of words, of which some are used more than others.
+fn text(seed: u32, length: usize) -> Vec<u8> {
+    let mut state = u64::from(seed).wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state
+    };
+    let mut text = Vec::with_capacity(length + 64);
+    while text.len() < length {
+        let indent = next() % 4 * 4;
+        text.extend((0..indent).map(|_| b' '));
+        for _ in 0..next() % 9 + 2 {
+            // The lower one of two numbers: lower ones are more frequent.
+            let word = (next() % 5_000).min(next() % 5_000);
+            text.extend(
+                format!(
+                    "{:x}{} ",
+                    word.wrapping_mul(2_654_435),
+                    "et_".repeat(word as usize % 3)
+                )
+                .bytes(),
+            );
+        }
+        text.push(b'\n');
+    }
+    text.truncate(length);
+    text
+}
+
+fn make(root: &Path, files: usize, bytes: usize) {
+    let average = bytes / files;
+    for number in 0..files {
+        let folder = root.join(format!(
+            "f{}/g{}",
+            number / IN_A_FOLDER / 20,
+            number / IN_A_FOLDER
+        ));
+        fs::create_dir_all(&folder).unwrap();
+        // Most are small, and few are large.
+        let length = match number % 20 {
+            0 => average * 10,
+            _ => average * 10 / 19,
+        };
+        fs::write(
+            folder.join(format!("{number}.rs")),
+            text(number as u32, length),
+        )
+        .unwrap();
+    }
+    // What is to be shared has to have been there for a while.
+    std::thread::sleep(Duration::from_millis(1_500));
+}
+
+fn timed<T>(work: impl FnOnce() -> T) -> (f64, T) {
+    let begun = Instant::now();
+    let done = work();
+    (begun.elapsed().as_secs_f64(), done)
+}
+
+struct Place<'a>(&'a Path);
+
+impl Place<'_> {
+    fn folder(&self, name: &str) -> Folder {
+        fs::create_dir_all(self.0.join(name)).unwrap();
+        Folder::open_copy(&self.0.join(name)).unwrap()
+    }
+
+    fn copy(
+        &self,
+        from: &Folder,
+        to: &str,
+        earlier: Option<(&str, &Known)>,
+        compress: bool,
+    ) -> Copied {
+        let names = self.folder("names");
+        let earlier = earlier.map(|(name, known)| (self.folder(name), known));
+        let how = Copy {
+            limits: Limits::default(),
+            bytes: u64::MAX,
+            names: &names,
+            earlier: earlier
+                .as_ref()
+                .map(|(tree, known)| Earlier { tree, known }),
+            compress,
+            without: None,
+            wanted: &|| true,
+        };
+        copy(from, &self.folder(to), &how).unwrap()
+    }
+
+    fn remove(&self, name: &str) {
+        fs::remove_dir_all(self.0.join(name)).unwrap();
+    }
+}
+
+fn main() {
+    let files = set("AOD_BENCH_FILES", 50_000);
+    let mib = set("AOD_BENCH_TREE_MIB", 1024);
+    let root = tempfile::tempdir().unwrap();
+    let place = Place(root.path());
+    let own = root.path().join("own");
+    make(&own, files, mib << 20);
+    let from = Folder::open(&own).unwrap();
+    let (with_cp, _) = timed(|| {
+        let copied = Command::new("cp")
+            .arg("-a")
+            .arg(&own)
+            .arg(root.path().join("cp"))
+            .status();
+        assert!(copied.unwrap().success());
+    });
+    place.remove("cp");
+    let what = format!("a checkpoint of {files} files, {mib} MiB");
+    let disk = |copied: &Copied| copied.new_bytes >> 20;
+    let row = |what: &str, took: f64, more: &str| {
+        println!(
+            "| {what} | {took:.2} s{more} | `cp -a` of the whole, {with_cp:.2} s | {:.2}× | – |",
+            took / with_cp
+        );
+    };
+    for compress in [false, true] {
+        let how = match compress {
+            true => "compressed",
+            false => "as they are, or shared where the file system can",
+        };
+        let (took, first) = timed(|| place.copy(&from, "1", None, compress));
+        row(
+            &format!("{what}: the first, {how}"),
+            took,
+            &format!(", {} MiB of the disk", disk(&first)),
+        );
+        for number in 0..CHANGED.min(files) {
+            let at = number * (files / CHANGED.min(files));
+            let folder = own.join(format!("f{}/g{}", at / IN_A_FOLDER / 20, at / IN_A_FOLDER));
+            fs::write(
+                folder.join(format!("{at}.rs")),
+                text(u32::from(compress), 20_000),
+            )
+            .unwrap();
+        }
+        let earlier = Some(("1", &first.known));
+        let (took, next) = timed(|| place.copy(&from, "2", earlier, compress));
+        row(
+            &format!("{what}: the next, with {CHANGED} files changed, {how}"),
+            took,
+            &format!(", {} MiB of the disk", disk(&next)),
+        );
+        let (took, _) = timed(|| place.copy(&place.folder("2"), "back", None, false));
+        row(&format!("{what}: the way back, {how}"), took, "");
+        for name in ["1", "2", "back"] {
+            place.remove(name);
+        }
+    }
+}

@@ -1,0 +1,211 @@
+//! Checkpoints that are made, kept and gone back to.
+
+use std::fs;
+
+use super::*;
+use crate::Paths;
+
+struct TestSession {
+    _folder: tempfile::TempDir,
+    paths: SessionPaths,
+    trash: Trash,
+    compress: bool,
+}
+
+impl TestSession {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let paths = Paths::create(&folder.path().join("data")).unwrap();
+        let trash = Trash::open(&paths.trash()).unwrap();
+        let paths = paths.session(Uuid::new_v4());
+        paths.create().unwrap();
+        paths.create_sandbox().unwrap();
+        Self {
+            _folder: folder,
+            paths,
+            trash,
+            compress: false,
+        }
+    }
+
+    fn write(&self, text: &str) {
+        fs::write(self.paths.home().join("memory"), text).unwrap();
+        fs::write(self.paths.workspace().join("work"), text).unwrap();
+    }
+
+    fn read(&self) -> [String; 2] {
+        let read = |path: &Path| fs::read_to_string(path).unwrap_or_default();
+        [
+            read(&self.paths.home().join("memory")),
+            read(&self.paths.workspace().join("work")),
+        ]
+    }
+
+    fn make(&self, turn: u32, earlier: Option<u32>) -> Result<(u64, u64), MakeError> {
+        let how = Make {
+            turn,
+            earlier,
+            bytes: None,
+            may_change: true,
+            max_bytes: 1 << 20,
+            compress: self.compress,
+        };
+        make(&self.paths, &self.trash, &how, &|| true)
+    }
+
+    fn prepare(&self, turn: u32) -> String {
+        let name = replacement_name();
+        let place = self.paths.root().join(&name);
+        private_folder(&place).unwrap();
+        copy_out(&self.paths, &self.trash, turn, &place, &|| true).unwrap();
+        name
+    }
+}
+
+#[test]
+fn what_was_is_put_back() {
+    let place = TestSession::new();
+    for turn in 1..=3 {
+        place.write(&turn.to_string());
+        place.make(turn, (turn > 1).then(|| turn - 1)).unwrap();
+    }
+    keep_only(&place.paths, &place.trash, &[2, 3]).unwrap();
+    assert!(!place.paths.checkpoints().join("1").exists());
+    let name = place.prepare(2);
+    replace(&place.paths, &place.trash, &name).unwrap();
+    assert_eq!(place.read(), ["2", "2"]);
+    // It was done already.
+    replace(&place.paths, &place.trash, &name).unwrap();
+    assert_eq!(place.read(), ["2", "2"]);
+    // What is changed then is not the checkpoint's.
+    place.write("other");
+    let name = place.prepare(2);
+    replace(&place.paths, &place.trash, &name).unwrap();
+    assert_eq!(place.read(), ["2", "2"]);
+}
+
+#[test]
+fn a_replacement_that_was_broken_off_is_gone_on_with() {
+    let place = TestSession::new();
+    place.write("before");
+    place.make(1, None).unwrap();
+    place.write("after");
+    let name = place.prepare(1);
+    // The first half of it.
+    let from = place.paths.root().join(&name);
+    fs::remove_dir_all(place.paths.home()).unwrap();
+    fs::rename(from.join("home"), place.paths.home()).unwrap();
+    replace(&place.paths, &place.trash, &name).unwrap();
+    assert_eq!(place.read(), ["before", "before"]);
+    assert!(!from.exists());
+}
+
+#[test]
+fn what_is_half_made_is_no_checkpoint_and_is_removed() {
+    let place = TestSession::new();
+    for mib in [1, 3] {
+        fs::write(
+            place.paths.workspace().join("large"),
+            vec![1; (mib << 20) + 1],
+        )
+        .unwrap();
+        let made = place.make(1, None);
+        assert!(matches!(made, Err(MakeError::TooMuch(_))), "{made:?}");
+    }
+    assert_eq!(fs::read_dir(place.paths.checkpoints()).unwrap().count(), 0);
+    fs::write(place.paths.workspace().join("large"), "").unwrap();
+    let how = Make {
+        turn: 1,
+        earlier: None,
+        bytes: None,
+        may_change: true,
+        max_bytes: u64::MAX,
+        compress: false,
+    };
+    let stopped = make(&place.paths, &place.trash, &how, &|| false);
+    assert!(matches!(stopped, Err(MakeError::Unwanted)), "{stopped:?}");
+    // What a host that died has left.
+    let left = place.paths.checkpoints().join(format!("{DRAFT}x"));
+    fs::create_dir_all(left.join("home")).unwrap();
+    keep_only(&place.paths, &place.trash, &[1]).unwrap();
+    assert!(!left.exists());
+}
+
+#[test]
+fn what_is_compressed_takes_little_and_is_put_back_as_it_was() {
+    let mut place = TestSession::new();
+    place.compress = true;
+    let folder = tempfile::tempdir_in("/dev/shm").unwrap();
+    // It shares no content, whatever the other file system does.
+    let paths = Paths::create(&folder.path().join("data")).unwrap();
+    place.trash = Trash::open(&paths.trash()).unwrap();
+    place.paths = paths.session(Uuid::new_v4());
+    place.paths.create().unwrap();
+    place.paths.create_sandbox().unwrap();
+    let text = "what is said again and again\n".repeat(100_000);
+    let file = place.paths.workspace().join("text");
+    fs::write(&file, &text).unwrap();
+    let old = std::time::SystemTime::now() - Duration::from_secs(100);
+    File::options()
+        .write(true)
+        .open(&file)
+        .and_then(|file| file.set_modified(old))
+        .unwrap();
+    place.write("little");
+    // Far more than may be kept, as it is.
+    let (bytes, new_bytes) = place.make(1, None).unwrap();
+    assert!(bytes < 200_000 && bytes == new_bytes, "{bytes} {new_bytes}");
+    let kept = place.paths.checkpoints().join("1/workspace/text");
+    assert_eq!(kept.metadata().unwrap().len(), text.len() as u64);
+    // What is changed by then is not told of what was not.
+    let trees = |before: u32, after: u32| {
+        let at = |turn: u32| place.paths.checkpoints().join(format!("{turn}/workspace"));
+        let trees = crate::checkpoints::changes::Trees {
+            before: Some(at(before)),
+            after: at(after),
+            left_out: Vec::new(),
+        };
+        let (files, _) = crate::checkpoints::changes::changes(&trees).unwrap();
+        files
+            .into_iter()
+            .map(|file| (file.path, file.diff.unwrap_or_default()))
+            .collect::<Vec<_>>()
+    };
+    fs::write(
+        place.paths.workspace().join("lines"),
+        "line\n".repeat(3_000),
+    )
+    .unwrap();
+    place.make(2, Some(1)).unwrap();
+    assert_eq!(
+        trees(1, 2)
+            .iter()
+            .map(|it| it.0.as_str())
+            .collect::<Vec<_>>(),
+        ["lines"]
+    );
+    let changed = format!("{}end\n", "line\n".repeat(3_000));
+    fs::write(place.paths.workspace().join("lines"), changed).unwrap();
+    place.make(3, Some(2)).unwrap();
+    let told = trees(2, 3);
+    assert!(told[0].1.ends_with("\n+end\n"), "{told:?}");
+    assert_eq!(told.len(), 1);
+    let name = place.prepare(2);
+    replace(&place.paths, &place.trash, &name).unwrap();
+    assert!(fs::read_to_string(&file).unwrap() == text);
+    assert_eq!(file.metadata().unwrap().modified().unwrap(), old);
+    use std::os::unix::fs::PermissionsExt as _;
+    assert_eq!(file.metadata().unwrap().permissions().mode() & 0o1000, 0);
+    let lines = fs::read_to_string(place.paths.workspace().join("lines")).unwrap();
+    assert_eq!(lines, "line\n".repeat(3_000));
+}
+
+#[test]
+fn a_full_disk_is_told() {
+    let full = Error::Io {
+        doing: "write",
+        name: "x".into(),
+        source: io::ErrorKind::StorageFull.into(),
+    };
+    assert!(MakeError::from(full).told().contains("disk is full"));
+}
