@@ -64,6 +64,13 @@ impl PrintConversation {
         }
     }
 
+    /// A CLI without a whole answer has taken the prompt back, and with it all that there was.
+    fn forget_unanswered(&mut self, out: &mut Out) {
+        if !self.is_sound && std::mem::take(&mut self.remembered) {
+            out.forget();
+        }
+    }
+
     /// Messages come in pieces only; one is whole when something else follows.
     fn flush(&mut self, out: &mut Out) {
         if !self.saying.is_empty() {
@@ -229,6 +236,7 @@ impl PrintConversation {
                 }
             }
             Some(error) => {
+                self.forget_unanswered(out);
                 self.break_off(out);
                 let mut result = told(&error, &line.timestamp);
                 // The companion has seen when to try again.
@@ -248,10 +256,7 @@ impl PrintConversation {
             None => {
                 let why = self.error.take();
                 let why = why.as_deref().unwrap_or("the CLI told no reason");
-                // It has taken the prompt back, and with it all that there was.
-                if !self.is_sound && std::mem::take(&mut self.remembered) {
-                    out.forget();
-                }
+                self.forget_unanswered(out);
                 if !std::mem::take(&mut self.saying).is_empty() {
                     out.discard(self.item, why);
                     self.item += 1;

@@ -93,6 +93,8 @@ pub struct Turn {
 impl Turn {
     /// Runs the CLI to its last record.
     pub fn run(mut self) {
+        // Before anybody is served.
+        self.open_gateways();
         self.feed.advance();
         while !self.is_over() {
             let quiet = !self.wait();

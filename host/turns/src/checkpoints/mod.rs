@@ -47,7 +47,7 @@ impl Default for CheckpointConfig {
             enabled: true,
             keep: 10,
             max_bytes: 2 << 30,
-            compress: true,
+            compress: false,
         }
     }
 }
