@@ -21,6 +21,15 @@ fuzz_target!(|bytes: &[u8]| {
             "it is an error, and no request"
         );
     }
+    if let Some(packet) = packet::read_any(bytes) {
+        assert!(bytes.starts_with(packet.bytes));
+        let refusal = packet::refusal(&packet);
+        assert!(!refusal.is_empty() && refusal.len() <= 1280);
+        assert!(
+            packet::read_any(&refusal).is_none(),
+            "what refuses is not refused"
+        );
+    }
     if let Some(question) = Question::read(bytes) {
         let answer = question.answer(Code::Done, &[IpAddr::from([1, 2, 3, 4])]);
         assert!(answer.len() <= 1232 && answer[..2] == bytes[..2]);

@@ -80,6 +80,10 @@ fn in_short(check: &Check) -> String {
         ("network" | "loopback" | "abstract_sockets", State::NotEnforced) => {
             "agents share this host's network; protect its loopback services by passwords"
         }
+        ("direct", State::Partial) => {
+            "what agents try without the proxy is refused, and not told; let the server's user open \
+             /dev/net/tun"
+        }
         ("host_paths", State::Partial) => "agents can read where their folders are on the host",
         ("identity", State::Partial) => {
             "who breaks out of a sandbox is root; run the server as an ordinary user"

@@ -48,6 +48,12 @@ pub enum Service {
     Resolver,
     /// Not a socket but a network device: packets to where the policy allows them are passed on.
     Packets(Packets),
+    /// As [`Service::Resolver`], where programs are to use the proxy alone: every question is
+    /// refused.
+    NoNames,
+    /// As [`Service::Packets`], where programs are to use the proxy alone: every packet is refused,
+    /// and none ever passed on.
+    NoPackets,
 }
 
 /// How packets are passed on.

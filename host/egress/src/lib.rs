@@ -26,6 +26,8 @@
 //!   [`Service::Resolver`] resolves names for them. Each packet is looked at ([`packet`]): those to
 //!   addresses that the [`Policy`] allows go to `passt`, which makes connections of them, and all
 //!   others are refused.
+//! - [`Service::NoPackets`] and [`Service::NoNames`] are these where programs have to use the proxy:
+//!   they refuse everything at once, and are there so that it is known what was tried.
 //!
 //! What it refuses it reports to its starter, a [`Report`] a line on stdout. A gateway with
 //! [`UsageFields`] counts the tokens that answers say were used, and reports them

@@ -12,6 +12,9 @@ const TCP: u8 = 6;
 const UDP: u8 = 17;
 const ICMP: u8 = 1;
 const ICMPV6: u8 = 58;
+const IGMP: u8 = 2;
+/// Options of IPv6 that stand in front of what a packet holds.
+const HOP_BY_HOP: u8 = 0;
 /// So much of a refused packet the refusal of IPv6 has at most (RFC 4443, section 3.1).
 const MAX_QUOTED: usize = 1232;
 
@@ -54,6 +57,50 @@ pub fn read(bytes: &[u8]) -> Option<Packet<'_>> {
         port,
         begins,
         bytes,
+    })
+}
+
+/// Reads whatever the sandbox's programs send, for an answer that refuses it: plain packets as
+/// [`read`] has them, and others as what has no port and begins something. None where it is nothing
+/// of theirs: what the kernel says of its own accord, to its neighbours or of an error.
+#[must_use]
+pub fn read_any(bytes: &[u8]) -> Option<Packet<'_>> {
+    if let Some(packet) = read(bytes) {
+        return Some(packet);
+    }
+    let (length, from, to, protocol, kind) = match bytes.first()? >> 4 {
+        4 if bytes.len() >= V4_HEADER => {
+            let header = 4 * usize::from(bytes[0] & 0x0f);
+            let (from, to) = (v4(bytes, 12), v4(bytes, 16));
+            let length = usize::from(word(bytes, 2));
+            let kind = bytes.get(header);
+            (length, from.into(), to.into(), bytes[9], kind)
+        }
+        6 if bytes.len() >= V6_HEADER => {
+            let (from, to) = (v6(bytes, 8), v6(bytes, 24));
+            let length = V6_HEADER + usize::from(word(bytes, 4));
+            // Groups are joined by a message behind an option.
+            let (protocol, at) = match bytes[6] {
+                HOP_BY_HOP => (*bytes.get(V6_HEADER)?, V6_HEADER + 8),
+                protocol => (protocol, V6_HEADER),
+            };
+            (length, from.into(), to.into(), protocol, bytes.get(at))
+        }
+        _ => return None,
+    };
+    let is_kernels = match (protocol, kind) {
+        (IGMP, _) => true,
+        // Of both, errors and answers; of ICMPv6, what is between neighbours.
+        (ICMP, kind) => kind != Some(&8),
+        (ICMPV6, kind) => kind != Some(&128),
+        _ => false,
+    };
+    (!is_kernels).then_some(Packet {
+        from,
+        to,
+        port: 0,
+        begins: true,
+        bytes: &bytes[..length.clamp(V4_HEADER, bytes.len())],
     })
 }
 
@@ -241,6 +288,50 @@ mod tests {
     }
 
     #[test]
+    fn what_is_not_plain_is_read_to_be_refused_unless_it_is_the_kernels() {
+        let good = udp_v4([1, 1, 1, 1]);
+        let with = |at: usize, value: u8| {
+            let mut other = good.clone();
+            other[at] = value;
+            other
+        };
+        assert_eq!(read_any(&good), read(&good));
+        for (what, other) in [
+            ("options", with(0, 0x46)),
+            ("a first fragment", with(6, 0x20)),
+            ("a later fragment", with(7, 1)),
+            ("another protocol", with(9, 132)),
+        ] {
+            let packet = read_any(&other).unwrap();
+            assert_eq!((packet.port, packet.begins), (0, true), "{what}");
+            assert_eq!(packet.to, IpAddr::from([1, 1, 1, 1]), "{what}");
+            assert!(!refusal(&packet).is_empty(), "{what}");
+        }
+        let mut routed = syn_v6("2001:db8::1".parse().unwrap());
+        routed[6] = 43;
+        assert_eq!(read_any(&routed).unwrap().port, 0);
+        // Questions for routers, and reports of groups.
+        let mut routers = routed.clone();
+        routers[6] = ICMPV6;
+        routers[40] = 133;
+        let mut groups = routed.clone();
+        groups[6] = HOP_BY_HOP;
+        groups[40] = ICMPV6;
+        groups[48] = 143;
+        for (what, other) in [
+            ("IGMP", with(9, IGMP)),
+            ("an answer to an echo", with(9, ICMP)),
+            ("another version", with(0, 0x55)),
+            ("questions for routers", routers),
+            ("reports of groups", groups),
+            ("half of a header", good[..19].to_vec()),
+            ("nothing", Vec::new()),
+        ] {
+            assert_eq!(read_any(&other), None, "{what}");
+        }
+    }
+
+    #[test]
     fn what_stands_behind_a_packet_is_not_its() {
         let mut bytes = udp_v4([1, 1, 1, 1]);
         let length = bytes.len();
@@ -276,7 +367,7 @@ mod tests {
             if let (Some(first), 1..) = (bytes.first_mut(), version) {
                 *first = [0x45, 0x60][usize::from(version) - 1];
             }
-            if let Some(packet) = read(&bytes) {
+            if let Some(packet) = read_any(&bytes) {
                 prop_assert!(packet.bytes.len() <= bytes.len());
                 prop_assert_eq!(packet.from.is_ipv4(), packet.to.is_ipv4());
                 prop_assert!(!refusal(&packet).is_empty());

@@ -57,6 +57,12 @@ pub enum Refusal {
         /// The name.
         host: String,
     },
+    /// It was tried without the proxy, which is the one way there is.
+    #[error(
+        "programs reach the network by the proxy alone (https_proxy, http_proxy): have this one use \
+         it, or add networking.raw to the environment for programs that know no proxy"
+    )]
+    Direct,
     /// It leads to an address that is not public.
     #[error(
         "{host} leads to {address}, which is not an address of the public internet; an operator \

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 pub struct Report {
     /// What became of it.
     pub outcome: Outcome,
-    /// The host that was asked for, with its port.
+    /// The host that was asked for, with its port where it has one.
     pub target: String,
     /// Why, for people.
     pub reason: String,

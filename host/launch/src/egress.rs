@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::data::ABOVE;
 use crate::start::start_with;
+use crate::tunnel::DESCRIPTORS;
 use crate::{
     Allowance, Flag, Input, KillRoute, Launch, Output, PolledLimits, Process, SecretBytes,
     SignalRoute, StartOptions, Tunnel,
@@ -27,7 +28,10 @@ pub const ALLOWANCE: i32 = 5;
 /// The first descriptor under which the server finds the listening sockets, in the order of
 /// [`Egress::listen`].
 pub const FIRST_SOCKET: i32 = 6;
-/// A server that dies so often is not started again: connections wait in vain then.
+/// What a server is told, as its one argument, whose [`Tunnel`] has no device.
+pub const WITHOUT_DEVICE: &str = "--without-device";
+/// A server that dies so often is not started again. Its sockets are closed, so that nobody waits
+/// in vain.
 const MAX_FAILURES: u32 = 20;
 /// The longest line of a server's report; what is longer is dropped. A call of a tool is the
 /// longest.
@@ -56,7 +60,8 @@ pub struct Egress {
     /// Where it listens, inside.
     pub listen: Vec<SocketAddrV4>,
     /// A device for programs that know no proxy. Its descriptors stand behind those of
-    /// [`Egress::listen`]: first the resolver's, then the device's.
+    /// [`Egress::listen`]: first the resolver's, then the device's, which is missing where there can
+    /// be none ([`WITHOUT_DEVICE`]).
     #[serde(default)]
     pub tunnel: Option<Tunnel>,
     /// The program that serves the sockets: absolute.
@@ -70,6 +75,7 @@ pub struct Egress {
 #[derive(Debug)]
 pub struct EgressServer {
     sockets: Vec<OwnedFd>,
+    lacks_device: bool,
     program: PathBuf,
     config: SecretBytes,
     in_use: Flag,
@@ -94,7 +100,9 @@ struct Running {
 
 impl EgressServer {
     pub(crate) fn new(egress: &Egress, sockets: Vec<OwnedFd>) -> io::Result<Self> {
+        let behind = egress.tunnel.as_ref().map_or(0, |_| DESCRIPTORS);
         Ok(Self {
+            lacks_device: sockets.len() < egress.listen.len() + behind,
             sockets,
             program: egress.program.clone(),
             config: egress.config.clone(),
@@ -183,10 +191,18 @@ impl EgressServer {
             }
             self.running = None;
         }
-        if self.may_start() && self.has_connection()? {
+        if self.failures >= MAX_FAILURES {
+            self.sockets.clear();
+        } else if self.may_start() && self.has_connection()? {
             self.running = Some(self.run().inspect_err(|_| self.failures += 1)?);
         }
         Ok(())
+    }
+
+    /// Ends the program, where it runs, and answers what is left to be closed. It may take the
+    /// kernel some milliseconds to close a device: whoever has nothing left to do waits for that.
+    pub fn end(self) -> Vec<OwnedFd> {
+        self.sockets
     }
 
     /// The command has ended: a program that runs says what it has not said yet, and ends. It is
@@ -219,7 +235,10 @@ impl EgressServer {
     fn run(&self) -> io::Result<Running> {
         let launch = Launch {
             program: self.program.clone(),
-            args: Vec::new(),
+            args: match self.lacks_device {
+                true => vec![WITHOUT_DEVICE.to_owned()],
+                false => Vec::new(),
+            },
             env: Vec::new(),
             cwd: "/".into(),
             data_fds: Vec::new(),

@@ -39,7 +39,9 @@ mod tunnel;
 mod usage;
 
 pub use allowance::{Allowance, AllowanceReport};
-pub use egress::{ALLOWANCE, Egress, EgressServer, FIRST_SOCKET, IN_USE_FLAG, REPLIES};
+pub use egress::{
+    ALLOWANCE, Egress, EgressServer, FIRST_SOCKET, IN_USE_FLAG, REPLIES, WITHOUT_DEVICE,
+};
 pub use flag::Flag;
 pub use held::{CallAnswer, CallReply, CallReport, HeldCall, HeldKind};
 pub use launch::{DataFd, DiskLimit, EnvVar, KillRoute, Launch, PolledLimits, SignalRoute};

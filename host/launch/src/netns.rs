@@ -36,8 +36,8 @@ pub(crate) struct Handshake {
 
 impl Handshake {
     /// Opens sockets that listen at `addresses` in the namespace, in their order, and those of a
-    /// tunnel behind them, and lets the launcher go on. `launcher` is the id of the process that was
-    /// started.
+    /// tunnel behind them, and lets the launcher go on. The last one, a tunnel's device, is missing
+    /// where it cannot be had and need not be. `launcher` is the id of the process that was started.
     pub(crate) fn listen(
         mut self,
         launcher: u32,
@@ -162,8 +162,11 @@ fn open_inside(
         .collect();
     let mut sockets = Vec::with_capacity(wanted);
     let mut failure = None;
+    let mut lacks_device = false;
     for (at, number) in numbers.into_iter().enumerate() {
-        if number < 0 {
+        if number < 0 && at + 1 == wanted && tunnel.is_some_and(|tunnel| !tunnel.is_required) {
+            lacks_device = true;
+        } else if number < 0 {
             let error = io::Error::from_raw_os_error(-number);
             failure = Some(match at < addresses.len() {
                 true => error,
@@ -176,7 +179,7 @@ fn open_inside(
     }
     match failure {
         Some(error) => Err(error),
-        None if sockets.len() == wanted => Ok(sockets),
+        None if sockets.len() + usize::from(lacks_device) == wanted => Ok(sockets),
         None => Err(io::Error::other("the helper in the sandbox's network died")),
     }
 }

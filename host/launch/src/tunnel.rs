@@ -5,7 +5,7 @@
 //! of the namespace does: a command may bind its sockets to the device (`SO_BINDTODEVICE`), and the
 //! kernel then sends whatever routes say, those that prohibit among them.
 
-use std::ffi::{CStr, c_int};
+use std::ffi::{CStr, CString, c_int};
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
 
@@ -17,6 +17,10 @@ use crate::netns::internet;
 const NAME: &CStr = c"aod0";
 /// Where the kernel gives such devices away.
 const CLONE: &CStr = c"/dev/net/tun";
+/// Where the kernel is told who may send questions for an echo: nobody, in a new namespace.
+const PINGERS: &CStr = c"/proc/sys/net/ipv4/ping_group_range";
+/// How often that is tried, in steps of two milliseconds.
+const PING_TRIES: u32 = 250;
 /// The longest packet, in bytes: a multiple of 4 that leaves room for the headers of a link.
 pub const MTU: u16 = 65_520;
 /// How many descriptors a tunnel has.
@@ -32,6 +36,24 @@ pub struct Tunnel {
     pub v6: Ipv6Addr,
     /// Where questions for names are taken, over UDP.
     pub resolver: SocketAddrV4,
+    /// Whether the command is not started where it can have no device. Otherwise it is started
+    /// without one then.
+    pub is_required: bool,
+}
+
+impl Tunnel {
+    /// The tunnel of a command. Its addresses are the same for all of them, and nobody's elsewhere:
+    /// of the block for what ends at a host (RFC 7335), and of one for local use (RFC 4193). Its
+    /// resolver is where C libraries look for one.
+    #[must_use]
+    pub const fn new(is_required: bool) -> Self {
+        Self {
+            v4: Ipv4Addr::new(192, 0, 0, 2),
+            v6: Ipv6Addr::new(0xfd61, 0, 0, 0, 0, 0, 0, 2),
+            resolver: SocketAddrV4::new(Ipv4Addr::LOCALHOST, 53),
+            is_required,
+        }
+    }
 }
 
 /// What failed, said so that somebody can mend it.
@@ -53,6 +75,9 @@ pub(crate) struct Device {
     interface: libc::ifreq,
     v4: libc::sockaddr_in,
     v6: libc::in6_addr,
+    /// What the command's group may be, for the owner of its namespace, where it may send questions
+    /// for an echo. The kernel takes the one that is.
+    groups: Vec<CString>,
 }
 
 impl Device {
@@ -68,6 +93,11 @@ impl Device {
             v4: internet(&SocketAddrV4::new(tunnel.v4, 0)),
             v6: libc::in6_addr {
                 s6_addr: tunnel.v6.octets(),
+            },
+            // Where the device leads nowhere, so would an echo.
+            groups: match tunnel.is_required {
+                true => groups(),
+                false => Vec::new(),
             },
         }
     }
@@ -124,6 +154,7 @@ impl Device {
                 libc::close(device);
                 return error;
             }
+            self.let_ping();
             // Where the kernel knows no IPv6, there is none.
             let socket = libc::socket(libc::AF_INET6, libc::SOCK_DGRAM | libc::SOCK_CLOEXEC, 0);
             if socket >= 0 {
@@ -131,6 +162,43 @@ impl Device {
                 libc::close(socket);
             }
             device
+        }
+    }
+
+    /// Lets the command send questions for an echo. Where the kernel's settings cannot be written, it
+    /// may not.
+    unsafe fn let_ping(&self) {
+        if self.groups.is_empty() {
+            return;
+        }
+        for _ in 0..PING_TRIES {
+            for group in &self.groups {
+                // SAFETY: plain calls on what is prepared here.
+                let error = unsafe {
+                    let setting = libc::open(PINGERS.as_ptr(), libc::O_WRONLY | libc::O_CLOEXEC);
+                    if setting < 0 {
+                        return;
+                    }
+                    let text = group.to_bytes();
+                    let written = libc::write(setting, text.as_ptr().cast(), text.len());
+                    let error = last_error();
+                    libc::close(setting);
+                    if written > 0 {
+                        return;
+                    }
+                    error
+                };
+                if error != -libc::EINVAL {
+                    return;
+                }
+            }
+            // The launcher may not have said yet what groups there are in its namespace.
+            let pause = libc::timespec {
+                tv_sec: 0,
+                tv_nsec: 2_000_000,
+            };
+            // SAFETY: the time lives until the call returns.
+            unsafe { libc::nanosleep(&raw const pause, std::ptr::null_mut()) };
         }
     }
 
@@ -157,6 +225,7 @@ impl Device {
             if libc::ioctl(socket, libc::SIOCSIFNETMASK, &raw const request) < 0 {
                 return false;
             }
+            self.keep_quiet(socket);
             // Without the flag for groups: nothing is to be told to any.
             let flags = libc::IFF_UP | libc::IFF_POINTOPOINT | libc::IFF_NOARP;
             request.ifr_ifru.ifru_flags = flags as libc::c_short;
@@ -171,6 +240,28 @@ impl Device {
             route.rt_flags = libc::RTF_UP;
             route.rt_dev = NAME.as_ptr().cast_mut();
             libc::ioctl(socket, libc::SIOCADDRT, &raw const route) == 0
+        }
+    }
+
+    /// Keeps the kernel from giving the device a link-local address: with one it would look for
+    /// routers again and again, by packets for which a program would have to be started.
+    unsafe fn keep_quiet(&self, socket: c_int) {
+        // SAFETY: plain calls on what is prepared here; sizes are those of what is pointed to.
+        unsafe {
+            let mut request = self.interface;
+            if libc::ioctl(socket, libc::SIOCGIFINDEX, &raw mut request) < 0 {
+                return;
+            }
+            let kind = libc::SOCK_RAW | libc::SOCK_CLOEXEC;
+            let netlink = libc::socket(libc::AF_NETLINK, kind, libc::NETLINK_ROUTE);
+            if netlink < 0 {
+                return;
+            }
+            let message = NoLinkLocal::of(request.ifr_ifru.ifru_ifindex);
+            let length = size_of::<NoLinkLocal>();
+            // It is done when it is sent. Where the kernel knows no IPv6, there is nothing to do.
+            libc::send(netlink, (&raw const message).cast(), length, 0);
+            libc::close(netlink);
         }
     }
 
@@ -200,6 +291,57 @@ impl Device {
         }
     }
 }
+
+/// Ranges of one group: this process's, and what it may be called in a user namespace.
+fn groups() -> Vec<CString> {
+    let own = rustix::process::getegid().as_raw();
+    let ranges = [own, 1000, 0].map(|group| CString::new(format!("{group} {group}")));
+    ranges.into_iter().flatten().collect()
+}
+
+/// Tells the kernel that a device is to have no addresses of its own making (`rtnetlink(7)`).
+#[repr(C)]
+struct NoLinkLocal {
+    length: u32,
+    kind: u16,
+    flags: u16,
+    sequence: u32,
+    port: u32,
+    family: u16,
+    device_kind: u16,
+    index: c_int,
+    device_flags: u32,
+    change: u32,
+    /// Attributes within each other: a length and a kind each, and the last one's value.
+    attributes: [u16; 6],
+    mode: u8,
+    padding: [u8; 3],
+}
+
+impl NoLinkLocal {
+    const fn of(index: c_int) -> Self {
+        const OF_FAMILY: u16 = 26; // IFLA_AF_SPEC
+        const ADDRESSES: u16 = 8; // IFLA_INET6_ADDR_GEN_MODE
+        const NONE: u8 = 1; // IN6_ADDR_GEN_MODE_NONE
+        Self {
+            length: size_of::<Self>() as u32,
+            kind: libc::RTM_NEWLINK,
+            flags: libc::NLM_F_REQUEST as u16,
+            sequence: 0,
+            port: 0,
+            family: libc::AF_UNSPEC as u16,
+            device_kind: 0,
+            index,
+            device_flags: 0,
+            change: 0,
+            attributes: [16, OF_FAMILY, 12, libc::AF_INET6 as u16, 5, ADDRESSES],
+            mode: NONE,
+            padding: [0; 3],
+        }
+    }
+}
+
+const _: () = assert!(size_of::<NoLinkLocal>() == 48);
 
 /// The system's `in6_rtmsg`, whose fields are private in `libc`. All zeros is the way to everywhere.
 #[repr(C)]

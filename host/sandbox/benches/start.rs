@@ -1,13 +1,15 @@
 //! What a network of its own costs a sandbox's start: the whole life of a command that does
-//! nothing, with the host's network, without any, and with a way out that nobody uses.
+//! nothing, with the host's network, without any, and with a way out that nobody uses, without and
+//! with a device for what is tried without the proxy.
 //!
-//! `cargo bench -p aod-sandbox`. The three take turns, so that they have the same machine.
+//! `cargo bench -p aod-sandbox`. The four take turns, so that they have the same machine.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use aod_sandbox::{
-    Bubblewrap, BubblewrapConfig, Egress, Network, RunOptions, SandboxDriver as _, SandboxSpec, run,
+    Bubblewrap, BubblewrapConfig, Egress, Network, RunOptions, SandboxDriver as _, SandboxSpec,
+    Tunnel, run,
 };
 
 const ROUNDS: u32 = 100;
@@ -24,18 +26,22 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         init: Some(init),
         ..BubblewrapConfig::default()
     });
-    let egress = Egress {
-        listen: vec!["127.0.0.1:61080".parse()?],
-        tunnel: None,
-        program: "/nobody/connects".into(),
-        config: Vec::new().into(),
+    let egress = |tunnel| {
+        let listen = vec!["127.0.0.1:61080".parse()?];
+        Ok::<_, std::net::AddrParseError>(Network::Egress(Egress {
+            listen,
+            tunnel,
+            program: "/nobody/connects".into(),
+            config: Vec::new().into(),
+        }))
     };
     let mut rows = [
         ("the host's network", Network::Host, Duration::ZERO),
         ("no network", Network::None, Duration::ZERO),
+        ("a network of its own", egress(None)?, Duration::ZERO),
         (
-            "a network of its own",
-            Network::Egress(egress),
+            "and a device",
+            egress(Some(Tunnel::new(true)))?,
             Duration::ZERO,
         ),
     ];

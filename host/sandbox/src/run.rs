@@ -111,8 +111,13 @@ pub fn run(
         on_output,
     );
     // Before the process is waited for: nothing of its network outlives it.
-    pipes.egress = None;
+    let network = pipes.egress.take().map(EgressServer::end);
     let status = process.end(DRAIN);
+    if let Some(network) = network.filter(|sockets| !sockets.is_empty()) {
+        // The kernel takes a while to take a device down, which nobody has to wait for. Where there
+        // can be no thread, it is waited for.
+        let _ = std::thread::Builder::new().spawn(move || drop(network));
+    }
     let cut = result?;
     let status = status.map_err(|source| SandboxError::io("wait for a command", source))?;
     Ok(cut.unwrap_or_else(|| match status.code {

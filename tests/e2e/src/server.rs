@@ -42,10 +42,15 @@ impl Server {
             Ok(folder) => folder,
             Err(error) => panic!("no temporary folder: {error}"),
         };
-        write(
-            &folder.path().join("runtimes.toml"),
-            options.runtimes.text(),
-        );
+        let stranger = options.stranger.clone();
+        let runtimes = options.runtimes.text();
+        let runtimes = match &stranger {
+            Some(stranger) => stranger.translate(runtimes),
+            None => runtimes.to_owned(),
+        };
+        write(&folder.path().join("runtimes.toml"), &runtimes);
+        let own = |folder: &Path| stranger.iter().for_each(|stranger| stranger.own(folder));
+        own(folder.path());
         let mut server = Self {
             options,
             folder,
@@ -58,6 +63,7 @@ impl Server {
         let shares = server.options.disk.is_none() && !server.options.is_cold;
         if shares {
             compiled::lend(&server.data());
+            own(&server.data());
         }
         server.launch().await;
         if shares {

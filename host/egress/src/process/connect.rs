@@ -1,7 +1,7 @@
 //! Connecting to where the policy lets it.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -12,6 +12,7 @@ use hyper::Uri;
 use hyper_util::rt::TokioIo;
 use thiserror::Error;
 use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tower_service::Service;
 
@@ -19,6 +20,9 @@ use super::reporter::Reporter;
 
 /// How long an address may take to take a connection.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// So many names of the sandbox's choice are looked up at once, by fewer threads than there are:
+/// however many it asks for, and however slowly they are answered, providers' names are found.
+const MAX_LOOKUPS: usize = 3;
 /// Of a name's addresses so many are tried.
 const MAX_ADDRESSES: usize = 6;
 
@@ -42,6 +46,8 @@ pub(super) enum ConnectError {
 pub(super) struct Connector {
     policy: Arc<Policy>,
     reporter: Arc<Reporter>,
+    /// Who may have names looked up that are not declared.
+    lookups: Arc<Semaphore>,
     /// Whether where it connects to is the configuration's choice and not the sandbox's.
     is_declared: bool,
 }
@@ -51,6 +57,7 @@ impl Connector {
         Self {
             policy,
             reporter,
+            lookups: Arc::new(Semaphore::new(MAX_LOOKUPS)),
             is_declared: false,
         }
     }
@@ -148,7 +155,7 @@ impl Connector {
     /// The addresses of a name that may be connected to. It is these that are connected to: what the
     /// name is resolved to the next time does not matter.
     async fn resolve(&self, name: &str, port: u16) -> Result<Vec<SocketAddr>, ConnectError> {
-        let resolved = timeout(PATIENCE, tokio::net::lookup_host((name, port))).await;
+        let resolved = timeout(PATIENCE, self.ask(name, port)).await;
         let resolved = match resolved {
             Ok(resolved) => resolved,
             Err(_) => Err(io::ErrorKind::TimedOut.into()),
@@ -170,6 +177,27 @@ impl Connector {
             (true, Some(refusal)) => Err(refusal.into()),
             _ => Ok(allowed),
         }
+    }
+
+    /// What a name is resolved to, whatever that is.
+    async fn ask(&self, name: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+        let permit = match self.is_declared {
+            true => None,
+            false => {
+                let permit = self.lookups.clone().acquire_owned().await;
+                Some(permit.map_err(io::Error::other)?)
+            }
+        };
+        let name = name.to_owned();
+        let asked = tokio::task::spawn_blocking(move || {
+            let found = (name.as_str(), port)
+                .to_socket_addrs()
+                .map(Iterator::collect);
+            // It takes a thread for so long, whether or not somebody still waits.
+            drop(permit);
+            found
+        });
+        asked.await.map_err(io::Error::other)?
     }
 }
 

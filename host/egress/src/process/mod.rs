@@ -1,8 +1,10 @@
 //! The program: a thread that serves all sockets, and ends when nobody is connected.
 
 mod answers;
+mod both_ways;
 mod calls;
 mod connect;
+mod direct;
 mod events;
 mod figures;
 mod fill;
@@ -31,6 +33,7 @@ use aod_launch::{ALLOWANCE, Allowance, FIRST_SOCKET, Flag, IN_USE_FLAG, REPLIES}
 
 use self::calls::Calls;
 use self::connect::Connector;
+use self::direct::Direct;
 use self::gateway::GatewayServer;
 use self::http::{client, plain_client, trust};
 use self::intercept::Interceptor;
@@ -46,6 +49,7 @@ use self::tools::ToolService;
 pub fn protect() {
     aod_launch::protect_memory();
     let _ = rustix::thread::set_no_new_privs(true);
+    serve::raise_descriptors();
     // SAFETY: ignoring a signal installs no handler. A connection that breaks is an error of its
     // own.
     unsafe { libc::signal(libc::SIGPIPE, libc::SIG_IGN) };
@@ -94,12 +98,24 @@ async fn serve(config: Config) -> io::Result<()> {
     let rounds = Rounds::new(Allowance::from(given(ALLOWANCE)?));
     let replies = calls.clone().take_replies(given(REPLIES)?);
     let known = Known::default();
+    // One of its own: however much is tried there, what the proxy refuses is told.
+    let direct = Arc::new(Reporter::default());
     for (number, service) in (FIRST_SOCKET..).zip(services) {
         let handler = match service {
+            Service::NoNames => {
+                let refusing = Direct::new(direct.clone(), activity.clone());
+                tokio::spawn(refusing.names(questions(number)?));
+                continue;
+            }
+            Service::NoPackets => {
+                if direct::has_device() {
+                    let refusing = Direct::new(direct.clone(), activity.clone());
+                    tokio::spawn(refusing.packets(direct::device(given(number)?)?));
+                }
+                continue;
+            }
             Service::Resolver => {
-                let socket = std::net::UdpSocket::from(given(number)?);
-                socket.set_nonblocking(true)?;
-                let socket = tokio::net::UdpSocket::from_std(socket)?;
+                let socket = questions(number)?;
                 let resolver = Resolver::new(connector.clone(), known.clone(), activity.clone());
                 tokio::spawn(resolver.answer(socket));
                 continue;
@@ -142,6 +158,13 @@ fn listener(number: RawFd) -> io::Result<tokio::net::TcpListener> {
     let listener = std::net::TcpListener::from(given(number)?);
     listener.set_nonblocking(true)?;
     tokio::net::TcpListener::from_std(listener)
+}
+
+/// The socket for questions for names that the starter has put under this number.
+fn questions(number: RawFd) -> io::Result<tokio::net::UdpSocket> {
+    let socket = std::net::UdpSocket::from(given(number)?);
+    socket.set_nonblocking(true)?;
+    tokio::net::UdpSocket::from_std(socket)
 }
 
 /// The descriptor that the starter has put under this number.

@@ -195,10 +195,8 @@ impl Switch {
         gate: Gate,
         activity: Activity,
     ) -> io::Result<Self> {
-        // SAFETY: the device owns its descriptor, and nobody takes it out before both end.
-        let device = unsafe { AsyncFd::register(device) }?;
         Ok(Self {
-            device: Arc::new(device),
+            device: Arc::new(super::direct::device(device)?),
             packets,
             gate,
             activity,

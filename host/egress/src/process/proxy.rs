@@ -3,11 +3,13 @@
 use std::convert::Infallible;
 use std::sync::Arc;
 
+use aod_egress::Outcome;
 use hyper::body::Incoming;
 use hyper::http::uri::{Authority, Scheme};
 use hyper::{Method, Request, Response, StatusCode, Version, header};
 use hyper_util::rt::TokioIo;
 
+use super::both_ways::pass_both_ways;
 use super::connect::Connector;
 use super::http::{Body, PlainClient, connect_failure, empty, failure, pass_on, refused, strip};
 use super::intercept::Interceptor;
@@ -21,6 +23,14 @@ pub(super) async fn handle(
     interceptor: Option<Arc<Interceptor>>,
     connected: Arc<Connected>,
 ) -> Result<Response<Body>, Infallible> {
+    if let Some(authority) = request.uri().authority()
+        && authority.as_str().contains('@')
+    {
+        let reason = "user information in front of a host is not taken: send it in a header";
+        let port = authority.port_u16().unwrap_or(80);
+        connector.tell(Outcome::Refused, authority.host(), port, reason);
+        return Ok(refused(StatusCode::BAD_REQUEST, reason));
+    }
     Ok(match *request.method() {
         Method::CONNECT => tunnel(request, connector, interceptor, connected).await,
         _ => forward(request, client).await,
@@ -58,7 +68,7 @@ async fn tunnel(
         });
         return empty();
     }
-    let mut outside = match connector.connect(&host, port).await {
+    let outside = match connector.connect(&host, port).await {
         Ok(stream) => stream,
         Err(error) => {
             let (status, reason) = connect_failure(&error);
@@ -68,8 +78,7 @@ async fn tunnel(
     let upgrade = hyper::upgrade::on(&mut request);
     tokio::spawn(async move {
         if let Ok(inside) = upgrade.await {
-            let mut inside = TokioIo::new(inside);
-            let _ = tokio::io::copy_bidirectional(&mut inside, &mut outside).await;
+            pass_both_ways(TokioIo::new(inside), outside).await;
         }
         drop(connected);
     });
@@ -102,8 +111,8 @@ async fn forward(mut request: Request<Incoming>, client: PlainClient) -> Respons
     }
 }
 
-/// The host, where there is no user information in front of it.
+/// The host, where there is one.
 fn host_of(authority: &Authority) -> Option<String> {
-    let has_user = authority.as_str().contains('@');
-    (!has_user && !authority.host().is_empty()).then(|| authority.host().to_owned())
+    let host = authority.host();
+    (!host.is_empty()).then(|| host.to_owned())
 }

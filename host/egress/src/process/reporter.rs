@@ -7,7 +7,8 @@ use std::sync::Mutex;
 use aod_egress::{Outcome, Report};
 use serde::Serialize;
 
-/// So many different reports are told, and no more: the sandbox chooses the names in them.
+/// So many different reports are told, and that there were more: the sandbox chooses the names in
+/// them.
 const MAX_REPORTS: usize = 100;
 /// The longest text in a report, in characters.
 const MAX_TEXT: usize = 400;
@@ -19,15 +20,30 @@ pub(super) struct Reporter(Mutex<HashSet<Report>>);
 impl Reporter {
     pub(super) fn tell(&self, outcome: Outcome, host: &str, port: u16, reason: &str) {
         let short = |text: &str| text.chars().take(MAX_TEXT).collect::<String>();
-        let report = Report {
+        let mut report = Report {
             outcome,
-            target: short(&format!("{host}:{port}")),
+            target: match port {
+                0 => short(host),
+                _ => short(&format!("{host}:{port}")),
+            },
             reason: short(reason),
         };
         let Ok(mut told) = self.0.lock() else { return };
-        if told.len() >= MAX_REPORTS || !told.insert(report.clone()) {
+        if told.contains(&report) {
             return;
         }
+        match told.len() {
+            ..MAX_REPORTS => {}
+            MAX_REPORTS => {
+                report.target = "others".to_owned();
+                report.reason = format!(
+                    "{MAX_REPORTS} of them have been told of; no more are, until there has been \
+                     no connection for a while"
+                );
+            }
+            _ => return,
+        }
+        told.insert(report.clone());
         // All reports together fit into the pipe, so that this never waits.
         tell_starter(&report);
     }

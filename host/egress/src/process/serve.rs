@@ -7,8 +7,9 @@ use std::time::Duration;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
 use super::connect::Connector;
@@ -22,12 +23,17 @@ use super::{forward, proxy};
 const QUIET: Duration = Duration::from_secs(30);
 /// How often it looks.
 const LOOK: Duration = Duration::from_secs(10);
-/// Connections at the same time; others wait to be accepted.
+/// Connections to one service at the same time, tunnels among them; others wait to be accepted. What
+/// uses up the proxy's leaves the gateways theirs.
 const MAX_CONNECTIONS: usize = 512;
+/// When most of so many have gone, their memory is given back.
+const MANY: usize = 32;
+/// Descriptors that this may take: two for each connection, and some.
+const MAX_DESCRIPTORS: u64 = 4096;
 /// How long a client may take to send a request's head.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
 /// The longest head of a request, in bytes.
-const MAX_HEAD: usize = 256 << 10;
+const MAX_HEAD: usize = 64 << 10;
 /// After an error that is no connection's own, such as a lack of descriptors.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -46,7 +52,8 @@ pub(super) struct Activity(Arc<Count>);
 
 struct Count {
     connections: AtomicUsize,
-    permits: Arc<Semaphore>,
+    /// How many there were at most since memory was given back.
+    most: AtomicUsize,
     last: std::sync::Mutex<Instant>,
 }
 
@@ -54,15 +61,23 @@ impl Activity {
     pub(super) fn new() -> Self {
         Self(Arc::new(Count {
             connections: AtomicUsize::new(0),
-            permits: Arc::new(Semaphore::new(MAX_CONNECTIONS)),
+            most: AtomicUsize::new(0),
             last: std::sync::Mutex::new(Instant::now()),
         }))
     }
 
     /// Counts a connection until the answer is dropped.
     pub(super) fn begin(&self) -> Connected {
-        self.0.connections.fetch_add(1, Ordering::Relaxed);
-        Connected(self.clone())
+        self.count(None)
+    }
+
+    fn count(&self, permit: Option<OwnedSemaphorePermit>) -> Connected {
+        let connections = self.0.connections.fetch_add(1, Ordering::Relaxed) + 1;
+        self.0.most.fetch_max(connections, Ordering::Relaxed);
+        Connected {
+            activity: self.clone(),
+            _permit: permit,
+        }
     }
 
     /// Ends when nobody has been connected for a while.
@@ -82,32 +97,66 @@ impl Activity {
 }
 
 /// A connection that counts.
-pub(super) struct Connected(Activity);
+pub(super) struct Connected {
+    activity: Activity,
+    /// Its share of what its service may have at once.
+    _permit: Option<OwnedSemaphorePermit>,
+}
 
 impl Drop for Connected {
     fn drop(&mut self) {
-        self.0.0.connections.fetch_sub(1, Ordering::Relaxed);
-        if let Ok(mut last) = self.0.0.last.lock() {
+        let Activity(count) = &self.activity;
+        let left = count.connections.fetch_sub(1, Ordering::Relaxed) - 1;
+        let most = count.most.load(Ordering::Relaxed);
+        if most >= MANY && left <= most / 4 {
+            count.most.store(left, Ordering::Relaxed);
+            trim_heap();
+        }
+        if let Ok(mut last) = count.last.lock() {
             *last = Instant::now();
         }
     }
 }
 
+/// Gives the system back what is free between what is not.
+fn trim_heap() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: touches nothing but the allocator's own.
+    unsafe {
+        libc::malloc_trim(0);
+    }
+}
+
+/// Takes as many descriptors as its connections may need. Where it may not have so many, connections
+/// beyond wait.
+pub(super) fn raise_descriptors() {
+    let limit = getrlimit(Resource::Nofile);
+    let most = limit
+        .maximum
+        .unwrap_or(MAX_DESCRIPTORS)
+        .min(MAX_DESCRIPTORS);
+    if limit.current.is_some_and(|current| current < most) {
+        let raised = Rlimit {
+            current: Some(most),
+            maximum: limit.maximum,
+        };
+        let _ = setrlimit(Resource::Nofile, raised);
+    }
+}
+
 /// Accepts connections for ever.
 pub(super) async fn accept(listener: TcpListener, handler: Handler, activity: Activity) {
+    let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     loop {
         // Never closed.
-        let Ok(permit) = activity.0.permits.clone().acquire_owned().await else {
+        let Ok(permit) = permits.clone().acquire_owned().await else {
             return;
         };
         match listener.accept().await {
             Ok((stream, _)) => {
-                let connected = activity.begin();
-                let handler = handler.clone();
-                tokio::spawn(async move {
-                    serve(stream, handler, Arc::new(connected)).await;
-                    drop(permit);
-                });
+                // A tunnel goes on when its connection is handed over, and keeps this.
+                let connected = activity.count(Some(permit));
+                tokio::spawn(serve(stream, handler.clone(), Arc::new(connected)));
             }
             Err(_) => tokio::time::sleep(PAUSE).await,
         }

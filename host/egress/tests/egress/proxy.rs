@@ -160,11 +160,8 @@ fn an_offer_of_http_2_is_not_taken() {
 
 #[test]
 fn where_nobody_listens_the_answer_says_so() {
-    let free = std::net::TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port();
+    // Bound, so that nobody else has the port meanwhile, and not listening.
+    let (_bound, free) = crate::support::bound();
     let egress = proxy(open(&["model.test"]));
     let answer = ask(
         egress.at[0],

@@ -1,8 +1,8 @@
 //! The program, servers behind it, and a plain client.
 
 use std::io::{BufRead as _, BufReader, PipeWriter, Read as _, Write as _};
-use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::os::fd::{AsFd as _, AsRawFd};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener, TcpStream, UdpSocket};
+use std::os::fd::{AsFd as _, AsRawFd, OwnedFd};
 use std::os::unix::process::CommandExt as _;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::{Arc, Mutex};
@@ -29,12 +29,8 @@ pub(crate) struct Egress {
 
 impl Egress {
     pub(crate) fn start(config: &Config) -> Self {
-        let sockets: Vec<TcpListener> = config
-            .services
-            .iter()
-            .map(|_| TcpListener::bind("127.0.0.1:0").unwrap())
-            .collect();
-        let at = sockets.iter().map(|it| it.local_addr().unwrap()).collect();
+        let (sockets, at): (Vec<OwnedFd>, Vec<SocketAddr>) =
+            config.services.iter().map(listen).unzip();
         let in_use = Flag::new(true).unwrap();
         let flag = in_use.as_fd().as_raw_fd();
         let allowance = Allowance::new().unwrap();
@@ -107,6 +103,12 @@ impl Egress {
         self.replies.write_all(&line).unwrap();
     }
 
+    /// How many descriptors the program has.
+    pub(crate) fn descriptors(&self) -> usize {
+        let path = format!("/proc/{}/fd", self.child.id());
+        std::fs::read_dir(path).unwrap().count()
+    }
+
     /// The private memory of the program, in KiB.
     pub(crate) fn private_kib(&self) -> u64 {
         let path = format!("/proc/{}/smaps_rollup", self.child.id());
@@ -170,6 +172,28 @@ impl Drop for Egress {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// A socket for a service, and where it listens.
+fn listen(service: &Service) -> (OwnedFd, SocketAddr) {
+    if matches!(service, Service::Resolver | Service::NoNames) {
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let at = socket.local_addr().unwrap();
+        return (socket.into(), at);
+    }
+    let socket = TcpListener::bind("127.0.0.1:0").unwrap();
+    let at = socket.local_addr().unwrap();
+    (socket.into(), at)
+}
+
+/// A socket that has a port of the machine's to itself, and at which nobody listens.
+pub(crate) fn bound() -> (OwnedFd, u16) {
+    use rustix::net::{AddressFamily, SocketType};
+    let socket = rustix::net::socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
+    rustix::net::bind(&socket, &SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let at = rustix::net::getsockname(&socket).unwrap();
+    let at = SocketAddr::try_from(at).unwrap();
+    (socket, at.port())
 }
 
 /// A policy that lets everything public through, and these names to the machine's own ports.

@@ -8,7 +8,8 @@ use std::time::Duration;
 use super::{Bubblewrap, INIT, NAME, proc};
 use crate::probe::{Check, Probe, State};
 use crate::{
-    Egress, HOME, Network, RunOptions, SandboxDriver as _, SandboxSpec, WORKSPACE, limits, run,
+    Egress, HOME, Network, RunOptions, SandboxDriver as _, SandboxSpec, Tunnel, WORKSPACE, limits,
+    run,
 };
 
 /// A sandbox that does nothing but print its status takes some milliseconds.
@@ -44,14 +45,16 @@ pub(super) fn probe(driver: &Bubblewrap) -> Probe {
 
 /// What a command in a sandbox sees.
 struct Seen {
-    /// Its `/proc/self/status` and `/proc/self/mountinfo`, one after the other.
+    /// Its `/proc/self/status`, `/proc/self/mountinfo` and `/proc/self/net/dev`, one after the
+    /// other.
     text: String,
     /// Whether it has the host's network.
     shares_network: bool,
 }
 
 /// Shows what the kernel says of the command, and where it is, in its last line.
-const LOOK: &str = "cat /proc/self/status /proc/self/mountinfo && readlink /proc/self/ns/net";
+const LOOK: &str = "cat /proc/self/status /proc/self/mountinfo /proc/self/net/dev && \
+    readlink /proc/self/ns/net";
 
 /// Runs a command in a sandbox, as turns have it, or answers why that does not work.
 fn try_out(driver: &Bubblewrap) -> Result<Seen, String> {
@@ -64,7 +67,7 @@ fn try_out(driver: &Bubblewrap) -> Result<Seen, String> {
         // Nobody connects, so that it is never started.
         false => Network::Egress(Egress {
             listen: vec![SocketAddrV4::new(Ipv4Addr::LOCALHOST, 61_080)],
-            tunnel: None,
+            tunnel: Some(Tunnel::new(false)),
             program: PathBuf::new(),
             config: Vec::new().into(),
         }),
@@ -151,6 +154,7 @@ impl Seen {
                 ),
                 Check::enforced("loopback", "this host's loopback is out of reach"),
                 Check::enforced("abstract_sockets", "the host's are out of reach"),
+                self.direct(),
             ];
         }
         let shared = |name, detail, fix| Check::lacking(name, State::NotEnforced, detail, fix);
@@ -173,6 +177,21 @@ impl Seen {
                 None,
             ),
         ]
+    }
+
+    /// Whether what programs try without the proxy is seen.
+    fn direct(&self) -> Check {
+        let mut lines = self.text.lines().map(str::trim_start);
+        if lines.any(|line| line.starts_with("aod0:")) {
+            let detail = "what programs try without the proxy is refused, and told";
+            return Check::enforced("direct", detail);
+        }
+        let detail = "what programs try without the proxy is refused, and none of it told but names \
+                      that they look up: this machine has no /dev/net/tun, or the server's user may \
+                      not open it";
+        let fix = "modprobe tun; chmod 666 /dev/net/tun; in a container, start it with `--device \
+                   /dev/net/tun`";
+        Check::lacking("direct", State::Partial, detail, Some(fix))
     }
 
     fn proc(&self) -> Check {

@@ -54,11 +54,17 @@ fn works_for_an_ordinary_user() {
         return;
     }
     let copy = tempfile::tempdir().unwrap();
-    let program = copy.path().join("tests");
+    // As Cargo places them.
+    let (tests, examples) = (copy.path().join("deps"), copy.path().join("examples"));
+    let (program, init) = (tests.join("tests"), examples.join("init"));
+    let greeter = examples.join("greeter");
+    for folder in [&tests, &examples] {
+        std::fs::create_dir(folder).unwrap();
+    }
     std::fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
-    let init = copy.path().join("init");
     std::fs::copy(crate::init(), &init).unwrap();
-    for path in [copy.path(), &program, &init] {
+    std::fs::copy(crate::network::greeter(), &greeter).unwrap();
+    for path in [copy.path(), &tests, &examples, &program, &init, &greeter] {
         std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o755))
             .unwrap();
     }
@@ -72,6 +78,8 @@ fn works_for_an_ordinary_user() {
         .arg(&program)
         .args([
             "sight::",
+            "filter::",
+            "network::",
             "layers::",
             "life::",
             "ends::",

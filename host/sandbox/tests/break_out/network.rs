@@ -12,7 +12,7 @@ use crate::Session;
 const PORT: u16 = 61_080;
 
 /// What serves the sandbox: an example of this crate, which Cargo builds for tests.
-fn greeter() -> PathBuf {
+pub(crate) fn greeter() -> PathBuf {
     let tests = std::env::current_exe().unwrap();
     tests.parent().unwrap().with_file_name("examples/greeter")
 }
@@ -57,6 +57,22 @@ fn a_program_that_ends_is_started_anew_and_one_that_nobody_wants_is_not() {
     assert!(output.matches("started as").count() >= 2, "{output}");
     let (_, output) = session.run_with("echo done", served);
     assert_eq!(output, "done\n");
+}
+
+#[test]
+fn what_never_serves_is_given_up_and_nobody_waits_for_it() {
+    let session = Session::new();
+    let script = format!(
+        "timeout 50 bash -c 'exec 3<>/dev/tcp/127.0.0.1/{PORT} && cat <&3' 2>/dev/null
+         [ $? = 124 ] || echo over"
+    );
+    let (_, output) = session.run_with(&script, |spec| {
+        served(spec);
+        if let Network::Egress(egress) = &mut spec.network {
+            egress.program = "/bin/false".into();
+        }
+    });
+    assert_eq!(output, "over\n");
 }
 
 #[test]

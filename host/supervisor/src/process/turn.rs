@@ -3,6 +3,7 @@
 mod begin;
 
 use std::io::{self, Read as _};
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -62,6 +63,8 @@ pub struct Turn {
     process: Process,
     /// The way out of the sandbox's network namespace.
     egress: Option<EgressServer>,
+    /// What of it is closed last of all, since nobody is to wait for it.
+    network_left: Option<Vec<OwnedFd>>,
     /// How many of its reports are on record.
     network_reports: u32,
     /// The last turn whose requests to the model are counted.
@@ -397,7 +400,7 @@ impl Turn {
         let _ = egress.advance(&mut record);
         let has_ended = !egress.is_running() || self.since_gone() >= LAST_WORDS_MS;
         if self.ending.is_gone() && has_ended {
-            self.egress = None;
+            self.network_left = self.egress.take().map(EgressServer::end);
         }
     }
 
@@ -472,7 +475,6 @@ impl Turn {
     }
 
     fn finish(mut self) {
-        self.egress = None;
         self.drain();
         for output in &mut self.outputs {
             output.pipe = None;
@@ -503,7 +505,10 @@ impl Turn {
         };
         record_exited(&mut self.log, self.requests.turn(), &exited);
         let _ = std::fs::remove_file(&self.socket);
+        let network_left = self.network_left.take();
         // The log's lock is released with the writer, here.
+        drop(self);
+        drop(network_left);
     }
 
     fn now(&self) -> u64 {

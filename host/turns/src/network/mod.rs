@@ -153,10 +153,8 @@ impl SandboxNetwork {
             listen.push(TOOLS);
             services.push(Service::Tools(tools));
         }
-        let tunnel = packets.as_ref().map(raw::tunnel);
-        if let Some(packets) = packets {
-            services.extend([Service::Resolver, Service::Packets(packets)]);
-        }
+        let (tunnel, behind) = raw::device(packets);
+        services.extend(behind);
         let told = Config {
             services,
             policy,
@@ -167,7 +165,7 @@ impl SandboxNetwork {
         Ok(Self {
             network: Network::Egress(aod_sandbox::Egress {
                 listen,
-                tunnel,
+                tunnel: Some(tunnel),
                 program: config.program.clone(),
                 config: Zeroizing::new(told).into(),
             }),

@@ -1,19 +1,10 @@
 //! A network device for programs that know no proxy.
 
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
-
-use aod_egress::Packets;
+use aod_egress::{Packets, Service};
 use aod_sandbox::Tunnel;
 use aod_store::SessionRecord;
 
 use crate::config::{EgressConfig, RawEgress};
-
-/// Addresses of sandboxes, the same in all of them, that are nobody's elsewhere: of the block for
-/// what ends at a host (RFC 7335), and of one for local use (RFC 4193).
-const V4: Ipv4Addr = Ipv4Addr::new(192, 0, 0, 2);
-const V6: Ipv6Addr = Ipv6Addr::new(0xfd61, 0, 0, 0, 0, 0, 0, 2);
-/// Where C libraries look for a resolver.
-const RESOLVER: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 53);
 
 /// How packets of a session's sandboxes are passed on; none where its environment does not ask for
 /// it, or where all that is theirs is the host's network anyhow.
@@ -30,11 +21,11 @@ pub(crate) fn packets(
         return Ok(None);
     }
     match &config.raw {
-        RawEgress::Passt(program) => Ok(Some(Packets {
-            program: program.clone(),
-            v4: V4,
-            v6: V6,
-        })),
+        RawEgress::Passt(program) => {
+            let Tunnel { v4, v6, .. } = Tunnel::new(true);
+            let program = program.clone();
+            Ok(Some(Packets { program, v4, v6 }))
+        }
         RawEgress::Off => Err(
             "the environment asks for networking.raw, which this server does not have: leave it \
              out, so that programs use the proxy, or have its operator set `egress.raw = true`"
@@ -48,11 +39,14 @@ pub(crate) fn packets(
     }
 }
 
-/// The device in the sandbox that the packets come from.
-pub(super) fn tunnel(packets: &Packets) -> Tunnel {
-    Tunnel {
-        v4: packets.v4,
-        v6: packets.v6,
-        resolver: RESOLVER,
-    }
+/// The device in the sandbox that packets come from, and what serves it. Where none may be passed
+/// on, the device and the resolver are there to refuse at once, and to tell, what is tried without
+/// the proxy; a machine that has no such devices refuses all the same, and tells less.
+pub(super) fn device(packets: Option<Packets>) -> (Tunnel, [Service; 2]) {
+    let tunnel = Tunnel::new(packets.is_some());
+    let services = match packets {
+        Some(packets) => [Service::Resolver, Service::Packets(packets)],
+        None => [Service::NoNames, Service::NoPackets],
+    };
+    (tunnel, services)
 }

@@ -10,6 +10,7 @@ use crate::disk::Disk;
 use crate::git::GIT_HOST;
 use crate::program::program;
 use crate::runtimes::Runtimes;
+use crate::stranger::Stranger;
 
 /// How a server is started.
 #[derive(Clone, Debug, Default)]
@@ -19,6 +20,7 @@ pub struct ServerOptions {
     pub(super) disk: Option<Disk>,
     pub(super) is_cold: bool,
     pub(super) listener: Option<Arc<TcpListener>>,
+    pub(super) stranger: Option<Stranger>,
 }
 
 impl ServerOptions {
@@ -31,7 +33,15 @@ impl ServerOptions {
             disk: None,
             is_cold: false,
             listener: None,
+            stranger: None,
         }
+    }
+
+    /// Run by an ordinary user instead of by root, who runs the test.
+    #[must_use]
+    pub fn by(mut self, stranger: &Stranger) -> Self {
+        self.stranger = Some(stranger.clone());
+        self
     }
 
     /// With its data on a disk of its own of that `size`, as a mount option of tmpfs; none where
@@ -73,7 +83,11 @@ pub const MODEL_HOST: &str = "model.test";
 
 /// The program, free of the settings of whoever runs the tests.
 pub(super) fn command(options: &ServerOptions) -> Command {
-    let mut command = Command::new(program("aod"));
+    let program = program("aod");
+    let mut command = match &options.stranger {
+        Some(stranger) => stranger.command(&program),
+        None => Command::new(program),
+    };
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("AOD_") {
             command.env_remove(name);

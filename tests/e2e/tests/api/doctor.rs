@@ -31,12 +31,15 @@ fn expected() -> Vec<(&'static str, &'static str)> {
     let is_root = rustix::process::getuid().is_root();
     let has_groups = has_groups();
     let polled = if has_groups { "ok" } else { "partly" };
+    let mut device = fs::OpenOptions::new();
+    let device = device.read(true).write(true).open("/dev/net/tun");
     vec![
         ("isolation", "ok"),
         ("seccomp", "ok"),
         ("network", "ok"),
         ("loopback", "ok"),
         ("abstract_sockets", "ok"),
+        ("direct", if device.is_ok() { "ok" } else { "partly" }),
         ("proc", "ok"),
         ("host_paths", "partly"),
         ("identity", if is_root { "partly" } else { "ok" }),

@@ -129,7 +129,8 @@ def answer(message):
         at += 1 + message[at]
     question = message[12 : at + 5]
     kind = struct.unpack("!H", message[at + 1 : at + 3])[0]
-    addresses = NAMES.get(".".join(labels))
+    # What is below a name leads to where the name leads, unless it is known itself.
+    addresses = NAMES.get(".".join(labels)) or NAMES.get(".".join(labels[-2:]))
     family = {1: socket.AF_INET, 28: socket.AF_INET6}.get(kind)
     records = b""
     count = 0

@@ -41,7 +41,7 @@ const NAMES: &[&str] = &[
 /// The servers; killed when dropped.
 pub(crate) struct Internet {
     children: Vec<Child>,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 impl Internet {
@@ -104,8 +104,30 @@ impl Internet {
         Some(Self {
             children: vec![others, machine],
             // Sandboxes that share the network are shown the file in it.
-            _folder: folder,
+            folder,
         })
+    }
+
+    /// Lets every user of the machine have network devices, as most machines do.
+    pub(crate) fn open_devices(&self) {
+        self.devices("666");
+    }
+
+    /// Lets root alone have network devices.
+    pub(crate) fn close_devices(&self) {
+        self.devices("600");
+    }
+
+    fn devices(&self, mode: &str) {
+        let folder = self.folder.path().join("dev");
+        std::fs::create_dir(&folder).unwrap();
+        let (folder, device) = (folder.to_str().unwrap(), folder.join("tun"));
+        let device = device.to_str().unwrap();
+        // Temporary folders' own file systems may take no devices.
+        run(&["mount", "-t", "tmpfs", "-o", "mode=755", "none", folder]);
+        run(&["mknod", "-m", mode, device, "c", "10", "200"]);
+        run(&["mount", "--bind", device, "/dev/net/tun"]);
+        run(&["umount", "-l", folder]);
     }
 }
 

@@ -1,6 +1,6 @@
 //! Programs that know no proxy (`networking.raw`).
 
-use aod_e2e::{DEADLINE, Ended, Runtimes, Server, ServerOptions, Session, eventually};
+use aod_e2e::{DEADLINE, Ended, Runtimes, Server, ServerOptions, Session, Stranger, eventually};
 use serde_json::{Value, json};
 
 use crate::internet::Internet;
@@ -27,6 +27,7 @@ const ATTEMPTS: &[(&str, &str, &str, Reach)] = &[
     ("bound to the device", "bound", "203.0.113.80", Good),
     ("UDP", "udp", "203.0.113.80", Good),
     ("UDP of IPv6", "udp", "2001:db8:80::80", Good),
+    ("an echo", "icmp", "203.0.113.80", Good),
     ("much", "large", "good.test", Good),
     ("another name", "tcp", "bad.test", Open),
     ("another address", "tcp", "203.0.113.81", Open),
@@ -59,6 +60,7 @@ const ATTEMPTS: &[(&str, &str, &str, Reach)] = &[
     ("link-local of IPv6", "tcp", "fe80::1%DEVICE", Never),
     ("private", "tcp", "10.9.9.9", Never),
     ("private, bound", "bound", "10.9.9.9", Never),
+    ("a private echo", "icmp", "10.9.9.9", Never),
     ("UDP to private, bound", "boundudp", "10.9.9.9", Never),
     ("private of the second block", "bound", "172.16.5.5", Never),
     ("private of the third block", "bound", "192.168.7.7", Never),
@@ -74,6 +76,12 @@ const CLIENT: &str = r#"
 import socket
 device = next(name for _, name in socket.if_nameindex() if name in ("aod0", "v0"))
 def tried(kind, host, expected):
+    if kind == "icmp":
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM, socket.IPPROTO_ICMP) as s:
+            s.settimeout(5 if expected == "Never" else 20)
+            s.connect((host, 0))
+            s.send(b"\x08\0\0\0\0\0\0\0")
+            return "reached" if s.recv(100)[0] == 0 else "?"
     udp = kind in ("udp", "boundudp", "dns")
     port = {"udp": 7000, "boundudp": 7000, "dns": 53}.get(kind, 80)
     family, _, _, _, address = socket.getaddrinfo(host.replace("DEVICE", device), port, type=socket.SOCK_STREAM)[0]
@@ -122,12 +130,16 @@ async fn session(server: &Server, networking: Value, prompt: &str) -> Session {
     client.create_session(&body).await
 }
 
-async fn server(settings: &[(&str, &str)]) -> Server {
+fn options(settings: &[(&str, &str)]) -> ServerOptions {
     let mut options = ServerOptions::new(Runtimes::demo().with_raw()).set("AOD_EGRESS__HOSTS", "");
     for (name, value) in settings {
         options = options.set(name, *value);
     }
-    Server::start(options).await
+    options
+}
+
+async fn server(settings: &[(&str, &str)]) -> Server {
+    Server::start(options(settings)).await
 }
 
 const RAW: &[(&str, &str)] = &[("AOD_EGRESS__RAW", "true")];
@@ -143,6 +155,35 @@ fn check(ended: &Ended, is_reached: impl Fn(&str, Reach) -> bool) {
             is_reached(name, *reach),
             "{name}: {output}"
         );
+    }
+}
+
+/// Some of the targets that are told of where the whole internet may be reached, and where one name
+/// may.
+const TOLD: &[&str] = &[
+    "198.51.100.2:80",
+    "198.51.100.2:7000",
+    "203.0.113.99:80",
+    "[2001:db8:1::2]:80",
+    "169.254.169.254:80",
+    "10.9.9.9:80",
+    "10.9.9.9:7000",
+    "10.9.9.9 was",
+    "[fd00:9::9]:80",
+    "inside.test:",
+    "own.test:",
+];
+const TOLD_OF_LIMITED: &[&str] = &[
+    "203.0.113.80:80",
+    "203.0.113.81:7000",
+    "198.51.100.1:53",
+    "bad.test:",
+];
+
+fn check_told(told: &[String], targets: &[&str]) {
+    for target in targets {
+        let is_told = told.iter().any(|text| text.contains(&format!(" {target}")));
+        assert!(is_told, "{target}: {told:#?}");
     }
 }
 
@@ -168,21 +209,7 @@ async fn programs_without_a_proxy_reach_the_internet_and_nothing_else() {
     let ended = session(&server, networking, &script()).await.ended().await;
     check(&ended, |_, reach| reach != Never);
     let told = refused(&server, &ended).await;
-    for target in [
-        "198.51.100.2:80",
-        "198.51.100.2:7000",
-        "203.0.113.99:80",
-        "[2001:db8:1::2]:80",
-        "169.254.169.254:80",
-        "10.9.9.9:80",
-        "10.9.9.9:7000",
-        "[fd00:9::9]:80",
-        "inside.test:",
-        "own.test:",
-    ] {
-        let is_told = told.iter().any(|text| text.contains(&format!(" {target}")));
-        assert!(is_told, "{target}: {told:#?}");
-    }
+    check_told(&told, TOLD);
 }
 
 #[tokio::test]
@@ -195,15 +222,26 @@ async fn an_allow_list_holds_without_a_proxy() {
     let ended = session(&server, networking, &script()).await.ended().await;
     check(&ended, |_, reach| reach == Good);
     let told = refused(&server, &ended).await;
-    for target in [
-        "203.0.113.80:80",
-        "203.0.113.81:7000",
-        "198.51.100.1:53",
-        "bad.test:",
-    ] {
-        let is_told = told.iter().any(|text| text.contains(&format!(" {target}")));
-        assert!(is_told, "{target}: {told:#?}");
-    }
+    check_told(&told, TOLD_OF_LIMITED);
+}
+
+#[tokio::test]
+async fn so_it_is_where_an_ordinary_user_runs_the_server() {
+    let Some(internet) = Internet::start() else {
+        return;
+    };
+    internet.open_devices();
+    let server = Server::start(options(RAW).by(&Stranger::new())).await;
+    let open = json!({"type": "unrestricted", "raw": true});
+    let limited = json!({"type": "limited", "allowed_hosts": ["good.test"], "raw": true});
+    let (open, limited) = tokio::join!(
+        async { session(&server, open, &script()).await.ended().await },
+        async { session(&server, limited, &script()).await.ended().await },
+    );
+    check(&open, |_, reach| reach != Never);
+    check_told(&refused(&server, &open).await, TOLD);
+    check(&limited, |_, reach| reach == Good);
+    check_told(&refused(&server, &limited).await, TOLD_OF_LIMITED);
 }
 
 /// The attempts themselves work: with the machine's own network they reach what they are after.

@@ -1,7 +1,9 @@
 //! An environment's allow-list, tried with all kinds of programs, on a machine and an internet of
 //! the test's own, where each attempt is shown to reach what it is after without the policy.
 
-use aod_e2e::{Ended, Runtimes, Server, ServerOptions};
+use std::collections::BTreeSet;
+
+use aod_e2e::{Ended, Runtimes, Server, ServerOptions, Stranger};
 use serde_json::json;
 
 use crate::internet::Internet;
@@ -11,12 +13,15 @@ use crate::internet::Internet;
 enum Is {
     /// It gets through.
     Allowed,
-    /// It is refused, and that is told of this target.
+    /// The proxy refuses it, and that is told of this target.
     Refused(&'static str),
-    /// There is no way, and nobody who could tell of it.
-    Unreachable,
+    /// It goes around the proxy, where there is no way, and that is told of this target.
+    Direct(&'static str),
+    /// It meets what is the sandbox's own, where nobody is, or the kernel lets no such thing begin:
+    /// nothing comes out that could be refused.
+    Within,
 }
-use Is::{Allowed, Refused, Unreachable};
+use Is::{Allowed, Direct, Refused, Within};
 
 /// Attempts: a name, a command whose output has `reached` where it got through, and what is to come
 /// of it with `good.test`, and two names that lead inside, allowed.
@@ -55,53 +60,53 @@ const ATTEMPTS: &[(&str, &str, Is)] = &[
     // Other names, by the proxy.
     (
         "curl to another",
-        "curl -s http://bad.test/",
-        Refused("bad.test:80"),
+        "curl -s http://curl.bad.test/",
+        Refused("curl.bad.test:80"),
     ),
     (
         "curl, a tunnel to another",
-        "curl -sp http://bad.test:80/",
-        Refused("bad.test:80"),
+        "curl -sp http://tunnel.bad.test:80/",
+        Refused("tunnel.bad.test:80"),
     ),
     (
         "curl, another by Host",
-        "curl -s -H 'Host: good.test' http://bad.test/",
-        Refused("bad.test:80"),
+        "curl -s -H 'Host: good.test' http://host.bad.test/",
+        Refused("host.bad.test:80"),
     ),
     (
         "wget to another",
-        "wget -qO- http://bad.test/",
-        Refused("bad.test:80"),
+        "wget -qO- http://wget.bad.test/",
+        Refused("wget.bad.test:80"),
     ),
     (
         "git to another",
-        "git ls-remote http://bad.test/r",
-        Refused("bad.test:80"),
+        "git ls-remote http://git.bad.test/r",
+        Refused("git.bad.test:80"),
     ),
     (
         "npm to another",
-        "npm view --fetch-retries 0 --registry http://bad.test/ reached name",
-        Refused("bad.test:80"),
+        "npm view --fetch-retries 0 --registry http://npm.bad.test/ reached name",
+        Refused("npm.bad.test:80"),
     ),
     (
         "pip to another",
-        "pip index versions reached --retries 0 --index-url http://bad.test/simple --trusted-host bad.test",
-        Refused("bad.test:80"),
+        "pip index versions reached --retries 0 --index-url http://pip.bad.test/simple --trusted-host pip.bad.test",
+        Refused("pip.bad.test:80"),
     ),
     (
         "node to another",
-        "node /tmp/by-proxy.js bad.test:80",
-        Refused("bad.test:80"),
+        "node /tmp/by-proxy.js node.bad.test:80",
+        Refused("node.bad.test:80"),
     ),
     (
         "python to another",
-        "python3 -c 'import urllib.request as r; print(r.urlopen(\"http://bad.test/\").read())'",
-        Refused("bad.test:80"),
+        "python3 -c 'import urllib.request as r; print(r.urlopen(\"http://python.bad.test/\").read())'",
+        Refused("python.bad.test:80"),
     ),
     (
         "redirect to another",
-        "curl -sL 'http://good.test/to?http://bad.test/'",
-        Refused("bad.test:80"),
+        "curl -sL 'http://good.test/to?http://redirect.bad.test/'",
+        Refused("redirect.bad.test:80"),
     ),
     (
         "redirect to metadata",
@@ -125,13 +130,13 @@ const ATTEMPTS: &[(&str, &str, Is)] = &[
     ),
     (
         "user information",
-        "printf 'GET http://good.test:80@bad.test/ HTTP/1.0\\r\\n\\r\\n' | say",
-        Unreachable,
+        "printf 'GET http://good.test:80@user.bad.test/ HTTP/1.0\\r\\n\\r\\n' | say",
+        Refused("user.bad.test:80"),
     ),
     (
         "CONNECT by hand",
-        "printf 'CONNECT bad.test:80 HTTP/1.0\\r\\n\\r\\nGET / HTTP/1.0\\r\\n\\r\\n' | say",
-        Refused("bad.test:80"),
+        "printf 'CONNECT hand.bad.test:80 HTTP/1.0\\r\\n\\r\\nGET / HTTP/1.0\\r\\n\\r\\n' | say",
+        Refused("hand.bad.test:80"),
     ),
     // Allowed names that lead inside.
     (
@@ -181,6 +186,16 @@ const ATTEMPTS: &[(&str, &str, Is)] = &[
         Refused("[::ffff:127.0.0.1]:80"),
     ),
     (
+        "CONNECT to another loopback",
+        "curl -sp --noproxy '' http://127.9.9.9:80/",
+        Refused("127.9.9.9:80"),
+    ),
+    (
+        "CONNECT to an octal one",
+        "printf 'CONNECT 0177.0.0.1:80 HTTP/1.0\\r\\n\\r\\nGET / HTTP/1.0\\r\\n\\r\\n' | say",
+        Refused("0177.0.0.1:80"),
+    ),
+    (
         "CONNECT to localhost",
         "curl -sp --noproxy '' http://localhost:80/",
         Refused("localhost:80"),
@@ -220,93 +235,97 @@ const ATTEMPTS: &[(&str, &str, Is)] = &[
         "curl -sp http://198.51.100.2:80/",
         Refused("198.51.100.2:80"),
     ),
-    // Without the proxy there is no way.
+    // Without the proxy there is no way, but one who tells of it.
     (
         "curl --proxy ''",
-        "curl -s --proxy '' http://bad.test/",
-        Unreachable,
+        "curl -s --proxy '' http://curl-proxy.bad.test/",
+        Direct("curl-proxy.bad.test:53"),
     ),
     (
         "curl --noproxy",
-        "curl -s --noproxy '*' http://bad.test/",
-        Unreachable,
+        "curl -s --noproxy '*' http://curl-noproxy.bad.test/",
+        Direct("curl-noproxy.bad.test:53"),
     ),
     (
         "curl without variables",
-        "env -i /usr/bin/curl -s http://bad.test/",
-        Unreachable,
+        "env -i /usr/bin/curl -s http://curl-env.bad.test/",
+        Direct("curl-env.bad.test:53"),
     ),
     (
         "git without a proxy",
-        "git -c http.proxy= ls-remote http://bad.test/r",
-        Unreachable,
+        "git -c http.proxy= ls-remote http://git-proxy.bad.test/r",
+        Direct("git-proxy.bad.test:53"),
     ),
     (
         "node without a proxy",
-        "node -e 'require(\"http\").get(\"http://203.0.113.81/\", r => r.pipe(process.stdout))'",
-        Unreachable,
+        "node -e 'require(\"http\").get(\"http://100.64.1.1/\", r => r.pipe(process.stdout))'",
+        Direct("100.64.1.1:80"),
     ),
     (
         "a raw socket",
         "python3 /tmp/raw.py tcp 203.0.113.81",
-        Unreachable,
+        Direct("203.0.113.81:80"),
     ),
     (
         "a raw socket to the good address",
         "python3 /tmp/raw.py tcp 203.0.113.80",
-        Unreachable,
+        Direct("203.0.113.80:80"),
     ),
     (
         "a raw socket to loopback",
         "python3 /tmp/raw.py tcp 127.0.0.1",
-        Unreachable,
+        Within,
     ),
     (
         "a raw socket to metadata",
         "python3 /tmp/raw.py tcp 169.254.169.254",
-        Unreachable,
+        Direct("169.254.169.254:80"),
     ),
     (
         "a raw socket to the machine",
         "python3 /tmp/raw.py tcp 198.51.100.2",
-        Unreachable,
+        Direct("198.51.100.2:80"),
     ),
     (
         "IPv6",
         "python3 /tmp/raw.py tcp 2001:db8:80::81",
-        Unreachable,
+        Direct("[2001:db8:80::81]:80"),
     ),
     (
         "link-local of IPv6",
-        "python3 /tmp/raw.py tcp fe80::1%v0",
-        Unreachable,
+        "python3 /tmp/raw.py tcp fe80::1%DEVICE",
+        Direct("[fe80::1]:80"),
     ),
-    ("UDP", "python3 /tmp/raw.py udp 203.0.113.81", Unreachable),
+    (
+        "UDP",
+        "python3 /tmp/raw.py udp 203.0.113.81",
+        Direct("203.0.113.81:7000"),
+    ),
     (
         "UDP of IPv6",
         "python3 /tmp/raw.py udp 2001:db8:80::81",
-        Unreachable,
+        Direct("[2001:db8:80::81]:7000"),
     ),
-    ("ICMP", "python3 /tmp/raw.py icmp 203.0.113.81", Unreachable),
+    ("ICMP", "python3 /tmp/raw.py icmp 203.0.113.81", Within),
     (
         "DNS",
-        "getent ahosts bad.test >/dev/null && echo reached",
-        Unreachable,
+        "getent ahosts dns.bad.test >/dev/null && echo reached",
+        Direct("dns.bad.test:53"),
     ),
     (
         "DNS by hand",
         "python3 /tmp/raw.py dns 198.51.100.1",
-        Unreachable,
+        Direct("198.51.100.1:53"),
     ),
     (
         "DNS of the machine",
         "python3 /tmp/raw.py dns 127.0.0.53",
-        Unreachable,
+        Within,
     ),
     (
         "an abstract socket",
         "python3 /tmp/raw.py abstract x",
-        Unreachable,
+        Within,
     ),
 ];
 
@@ -324,6 +343,9 @@ END
 cat >/tmp/raw.py <<'END'
 import socket, sys
 kind, host = sys.argv[1:]
+# The device that the program has, without the policy and with it.
+device = [name for _, name in socket.if_nameindex() if name in ("v0", "aod0")]
+host = host.replace("DEVICE", (device or ["lo"])[0])
 if kind == "abstract":
     s = socket.socket(socket.AF_UNIX)
     s.connect("\0aod-test-internet")
@@ -371,31 +393,34 @@ try() {
 const FREE: &str = "for name in http_proxy https_proxy HTTP_PROXY HTTPS_PROXY; do \
     export $name=http://127.0.0.1:3128; done; export no_proxy=\n";
 
-async fn run(
-    settings: &[(&str, &str)],
-    networking: serde_json::Value,
-    before: &str,
-) -> (Server, Ended) {
-    let mut options = ServerOptions::new(Runtimes::demo().with_raw()).set("AOD_EGRESS__HOSTS", "");
-    for (name, value) in settings {
-        options = options.set(name, *value);
-    }
-    let server = Server::start(options).await;
-    let client = server.client();
+fn options() -> ServerOptions {
+    ServerOptions::new(Runtimes::demo().with_raw()).set("AOD_EGRESS__HOSTS", "")
+}
+
+fn limited() -> serde_json::Value {
+    json!({"type": "limited", "allowed_hosts": ["good.test", "inside.test", "own.test"]})
+}
+
+/// Makes all attempts, in a turn.
+async fn attempts(server: &Server, networking: serde_json::Value, before: &str) -> Ended {
     let mut script = format!("exec bash <<'ALL'\n{before}{PRELUDE}");
     for (name, command, _) in ATTEMPTS {
         let name = name.replace('\'', "'\\''");
         script.push_str(&format!("try '{name}' <<'END'\n{command}\nEND\n"));
     }
     script.push_str("ALL\n");
+    turn(server, networking, &script).await
+}
+
+async fn turn(server: &Server, networking: serde_json::Value, script: &str) -> Ended {
+    let client = server.client();
     let environment = client
         .create_environment(&json!({"name": "e", "networking": networking}))
         .await;
     let body = json!({"name": "raw", "runtime": "raw", "model": aod_e2e::DEMO_MODEL});
     let agent = client.create_agent(&body).await;
     let body = json!({"agent_id": agent, "environment_id": environment, "prompt": script});
-    let ended = client.create_session(&body).await.ended().await;
-    (server, ended)
+    client.create_session(&body).await.ended().await
 }
 
 fn is_reached(output: &str, name: &str) -> bool {
@@ -409,30 +434,76 @@ async fn each_attempt_is_allowed_or_refused_as_it_should_be_and_refusals_are_tol
     let Some(_internet) = Internet::start() else {
         return;
     };
-    let networking = json!({
-        "type": "limited", "allowed_hosts": ["good.test", "inside.test", "own.test"],
-    });
-    let (server, ended) = run(&[], networking, "").await;
-    let id = ended.session["id"].as_str().unwrap();
-    let path = format!("/sessions/{id}/events?limit=200");
-    let events = server.client().get(&path).await.expect(200);
-    let told: Vec<&str> = events["data"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .filter(|event| event["code"] == "network.refused")
-        .map(|event| event["text"].as_str().unwrap())
-        .collect();
+    let server = Server::start(options()).await;
+    check(&server, &attempts(&server, limited(), "").await).await;
+}
+
+#[tokio::test]
+async fn so_it_is_where_an_ordinary_user_runs_the_server() {
+    let Some(internet) = Internet::start() else {
+        return;
+    };
+    internet.open_devices();
+    let server = Server::start(options().by(&Stranger::new())).await;
+    check(&server, &attempts(&server, limited(), "").await).await;
+}
+
+#[tokio::test]
+async fn where_there_can_be_no_device_attempts_fail_all_the_same() {
+    let Some(internet) = Internet::start() else {
+        return;
+    };
+    internet.close_devices();
+    let server = Server::start(options().by(&Stranger::new())).await;
+    let script = "cd /tmp; try() { timeout 30 \"$@\" >/dev/null 2>&1 && echo reached || echo $?; }
+        try curl -s --noproxy '*' http://203.0.113.81/
+        try curl -s --noproxy '*' 'http://[2001:db8:80::81]/'
+        try curl -s --noproxy '*' http://good.test/";
+    let ended = turn(&server, json!({"type": "unrestricted"}), script).await;
+    // It is not reached, not reached, and not known by name.
     let output = ended.stdout();
+    assert!(output.starts_with("7\n7\n6\n"), "{output}");
+    let told = told(&server, &ended).await;
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(told[0].contains(" good.test:53 "), "{told:?}");
+    ended.completed();
+}
+
+/// Each attempt came to what it should, what was refused was told, and nothing else was.
+async fn check(server: &Server, ended: &Ended) {
+    let output = ended.stdout();
+    let told = told(server, ended).await;
+    let mut expected = BTreeSet::new();
     for (name, _, wanted) in ATTEMPTS {
         let is_allowed = matches!(wanted, Allowed);
         assert_eq!(is_reached(&output, name), is_allowed, "{name}: {output}");
-        if let Refused(target) = wanted {
-            let begin = format!("a connection to {target} was refused");
-            let is_told = told.iter().any(|text| text.starts_with(&begin));
-            assert!(is_told, "{name}: {told:#?}");
-        }
+        let (target, is_direct) = match wanted {
+            Refused(target) => (target, false),
+            Direct(target) => (target, true),
+            Allowed | Within => continue,
+        };
+        let begin = format!("a connection to {target} was refused: ");
+        let is_it = |text: &&String| {
+            text.starts_with(&begin) && text.contains("by the proxy alone") == is_direct
+        };
+        let found: Vec<&String> = told.iter().filter(is_it).collect();
+        assert!(!found.is_empty(), "{name}: {told:#?}");
+        expected.extend(found);
     }
+    let others: Vec<&String> = told.iter().filter(|it| !expected.contains(it)).collect();
+    assert!(others.is_empty(), "{others:#?}");
+}
+
+/// What was told of refused connections.
+async fn told(server: &Server, ended: &Ended) -> Vec<String> {
+    let id = ended.session["id"].as_str().unwrap();
+    let path = format!("/sessions/{id}/events?limit=200");
+    let events = server.client().get(&path).await.expect(200);
+    let events = events["data"].as_array().unwrap().iter();
+    events
+        .filter(|event| event["code"] == "network.refused")
+        .map(|event| event["text"].as_str().unwrap().to_owned())
+        .collect()
 }
 
 #[tokio::test]
@@ -440,8 +511,8 @@ async fn without_the_policy_each_attempt_gets_through() {
     let Some(_internet) = Internet::start() else {
         return;
     };
-    let settings = [("AOD_SANDBOX__NETWORK", "host")];
-    let (_server, ended) = run(&settings, json!({"type": "unrestricted"}), FREE).await;
+    let server = Server::start(options().set("AOD_SANDBOX__NETWORK", "host")).await;
+    let ended = attempts(&server, json!({"type": "unrestricted"}), FREE).await;
     let output = ended.stdout();
     for (name, _, _) in ATTEMPTS {
         assert!(is_reached(&output, name), "{name}: {output}");

@@ -115,6 +115,7 @@ impl Turn {
             begun: false,
             process,
             egress: pipes.egress,
+            network_left: None,
             network_reports: 0,
             allowed: None,
             refused: (0, 0),
