@@ -321,5 +321,8 @@ fn answered(input: &str, asking: &[PendingQuestion]) -> String {
         _ => serde_json::Map::new(),
     };
     whole.insert("answers".to_owned(), answers.into());
-    serde_json::Value::from(whole).to_string()
+    let mut whole = serde_json::Value::from(whole);
+    // Whether keys keep their order depends on what else is built.
+    whole.sort_all_objects();
+    whole.to_string()
 }

@@ -23,13 +23,14 @@ pub(super) fn cut(event: &[u8]) -> Option<Vec<u8>> {
     for (name, value) in &mut fields {
         let mut left = FIELD;
         if shorten(value, &mut left) {
-            truncated.push(Value::String(name.clone()));
+            truncated.push(name.clone());
         }
     }
     if truncated.is_empty() {
         return None;
     }
-    fields.insert("truncated".to_owned(), Value::Array(truncated));
+    truncated.sort_unstable();
+    fields.insert("truncated".to_owned(), truncated.into());
     serde_json::to_vec(&fields).ok()
 }
 
