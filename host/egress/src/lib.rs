@@ -27,6 +27,10 @@
 //!   addresses that the [`Policy`] allows go to `passt`, which makes connections of them, and all
 //!   others are refused.
 //!
+//! Its starter may know of a new value of a credential: it is told it ([`RenewedCredential`]), also
+//! when it asks, because a server refuses the one that it has ([`CredentialReport`]). The request is
+//! then sent once more.
+//!
 //! What it refuses it reports to its starter, a [`Report`] a line on stdout. A gateway with
 //! [`UsageFields`] counts the tokens that answers say were used, and reports them
 //! ([`TokenReport`]).
@@ -42,7 +46,7 @@ mod tools;
 mod usage;
 
 pub use address::{is_own, is_public};
-pub use aod_launch::{TokenCounts, TokenReport};
+pub use aod_launch::{CredentialReport, RenewedCredential, TokenCounts, TokenReport};
 pub use config::{Config, Credential, Gateway, MappedHost, Packets, Sent, Service, Upstream};
 pub use interception::{BoundCredential, HostError, HostPort, Interception};
 pub use policy::{Policy, Refusal, Target, host_name};

@@ -5,8 +5,10 @@
 mod conformance;
 mod gateway;
 mod guarded;
+mod hostile;
 mod intercept;
 mod proxy;
+mod renewal;
 mod support;
 mod tools;
 mod usage;

@@ -17,7 +17,7 @@ mod network;
 mod tests;
 mod usage;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::sync::Arc;
 
@@ -135,6 +135,9 @@ pub(crate) struct Fold {
     usage: TurnUsage,
     /// What its providers said that it used.
     counted: Counted,
+    /// Tokens that servers refuse, with the entries that say so, until the host has said what they
+    /// are by now.
+    refused_tokens: BTreeMap<String, u64>,
     rounds: Rounds,
     /// The limits that hold in the turn.
     limits: TurnLimits,
@@ -197,6 +200,7 @@ impl Fold {
             dialogue: Dialogue::default(),
             usage: TurnUsage::default(),
             counted: Counted::default(),
+            refused_tokens: BTreeMap::new(),
             rounds: Rounds::default(),
             limits: TurnLimits::default(),
             limit: None,
@@ -225,6 +229,17 @@ impl Fold {
     /// What the adapter says of its CLI.
     pub(crate) fn description(&self) -> &Description {
         self.adapter.description()
+    }
+
+    /// What speaks for the CLI.
+    pub(crate) fn adapter(&self) -> &Adapter {
+        &self.adapter
+    }
+
+    /// Tokens that servers refuse, by their variables, with the entries of the log that say so.
+    pub(crate) fn refused_tokens(&self) -> impl Iterator<Item = (&str, u64)> {
+        let tokens = self.refused_tokens.iter();
+        tokens.map(|(variable, entry)| (variable.as_str(), *entry))
     }
 
     /// The credentials whose tokens can be renewed.
@@ -307,6 +322,7 @@ impl Fold {
         self.dialogue = Dialogue::default();
         self.usage = TurnUsage::default();
         self.counted = Counted::default();
+        self.refused_tokens.clear();
         self.rounds = Rounds::default();
         self.limit = None;
         self.again = Again::No;

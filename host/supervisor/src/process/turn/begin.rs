@@ -116,6 +116,8 @@ impl Turn {
             process,
             egress: pipes.egress,
             network_reports: 0,
+            credentials: Vec::new(),
+            refused_credentials: 0,
             calls: Calls::default(),
             status: None,
             gone_at: 0,
