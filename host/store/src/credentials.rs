@@ -191,39 +191,41 @@ impl Store {
         .await
     }
 
-    /// Notes that a turn was given a credential, in its row and in its trail. Where it was deleted
-    /// since the turn opened it, the trail alone tells of it.
+    /// Notes that a turn was given credentials, in their rows and in their trail. Where one was
+    /// deleted since the turn opened it, the trail alone tells of it. A power cut at this moment may
+    /// take the note, and then takes the turn with it.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
-    pub async fn use_credential(
+    pub async fn use_credentials(
         &self,
         owner: Uuid,
-        name: String,
+        names: Vec<String>,
         actor: Actor,
         session: Uuid,
         turn: u32,
         at: Timestamp,
     ) -> Result<()> {
-        self.write(move |db| {
-            db.prepare_cached(
-                "UPDATE credentials SET last_used_at = ?3 WHERE owner = ?1 AND name = ?2",
-            )?
-            .execute((Id(owner), &name, At(at)))?;
-            audit::append(
-                db,
-                &NewAuditEntry {
+        let note = move |db: &rusqlite::Connection| {
+            for name in names {
+                db.prepare_cached(
+                    "UPDATE credentials SET last_used_at = ?3 WHERE owner = ?1 AND name = ?2",
+                )?
+                .execute((Id(owner), &name, At(at)))?;
+                let entry = NewAuditEntry {
                     at,
                     owner,
-                    actor,
+                    actor: actor.clone(),
                     credential: name,
                     action: CredentialAction::Use,
                     session: Some(session),
                     turn: Some(turn),
-                },
-            )
-        })
-        .await
+                };
+                audit::append(db, &entry)?;
+            }
+            Ok(())
+        };
+        self.write_soon(note, |()| ()).await
     }
 
     /// Puts the sealed value of a renewed credential where `old` is; false, with nothing changed,

@@ -60,7 +60,7 @@ pub use webhooks::{NewWebhook, WEBHOOK_SECRET, WEBHOOK_SECRET_BEFORE, WebhookUpd
 
 use readers::Readers;
 use reserve::Reserve;
-use writer::Writer;
+use writer::{Durability, Writer};
 
 /// A part of a list, newest first.
 #[derive(Clone, Copy, Debug, Default)]
@@ -146,7 +146,20 @@ impl Store {
         F: FnOnce(&Connection) -> Result<T> + Send + 'static,
         A: FnOnce(&T) + Send + 'static,
     {
-        self.inner.writer.run_then(body, after).await
+        let writer = &self.inner.writer;
+        writer.run_then(Durability::Now, body, after).await
+    }
+
+    /// Writes what a power cut may take again, as long as nothing later was forced to the disk:
+    /// what can be told from the session's log, or is worth nothing without what comes later.
+    async fn write_soon<T, F, A>(&self, body: F, after: A) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> Result<T> + Send + 'static,
+        A: FnOnce(&T) + Send + 'static,
+    {
+        let writer = &self.inner.writer;
+        writer.run_then(Durability::Soon, body, after).await
     }
 
     async fn write<T, F>(&self, body: F) -> Result<T>

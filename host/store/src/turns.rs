@@ -251,7 +251,8 @@ impl Store {
             Ok((row.owner, session))
         };
         let after = move |(owner, _): &(Uuid, Session)| told.session(*owner, session);
-        let (_, session) = self.write_then(start, after).await?;
+        // After a power cut the session's log says whether it had begun.
+        let (_, session) = self.write_soon(start, after).await?;
         Ok(session)
     }
 

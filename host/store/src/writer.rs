@@ -3,7 +3,11 @@
 //! Operations come as closures through a channel. What is waiting when the thread is free is
 //! committed together: each operation in a savepoint of its own, so that one that fails takes
 //! nothing of the others with it, and one `fsync` for all. An operation is answered after the
-//! commit, so an answer is always durable.
+//! commit, so an answer is durable.
+//!
+//! Operations that say so ([`Durability::Soon`]) do not wait for the disk: what they did outlives
+//! every process, and a power cut may take it as long as no later commit was forced to the disk.
+//! SQLite's log is written in order, so nothing later is ever there without them.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -25,6 +29,15 @@ pub(crate) struct Writer {
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
+/// When what an operation did survives a power cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Durability {
+    /// Once a later commit was forced to the disk.
+    Soon,
+    /// Once it is answered.
+    Now,
+}
+
 enum Message {
     /// Runs inside a group's transaction.
     Grouped(Box<dyn Job>),
@@ -36,6 +49,8 @@ enum Message {
 trait Job: Send {
     /// Runs it; false when it failed and its changes must go.
     fn run(&mut self, connection: &Connection) -> bool;
+    /// What is asked of the commit.
+    fn durability(&self) -> Durability;
     /// Answers: with its own result when the group was committed, else with the group's error.
     fn answer(self: Box<Self>, committed: Result<()>);
 }
@@ -43,6 +58,7 @@ trait Job: Send {
 struct Operation<T, F, A> {
     body: Option<F>,
     result: Result<T>,
+    durability: Durability,
     after: A,
     reply: oneshot::Sender<Result<T>>,
 }
@@ -61,6 +77,10 @@ where
         self.result =
             catch_unwind(AssertUnwindSafe(|| body(connection))).unwrap_or(Err(Error::Panicked));
         self.result.is_ok()
+    }
+
+    fn durability(&self) -> Durability {
+        self.durability
     }
 
     fn answer(self: Box<Self>, committed: Result<()>) {
@@ -97,12 +117,17 @@ impl Writer {
         T: Send + 'static,
         F: FnOnce(&Connection) -> Result<T> + Send + 'static,
     {
-        self.run_then(body, |_| ()).await
+        self.run_then(Durability::Now, body, |_| ()).await
     }
 
-    /// The same, and calls `after` once that is durable, whether the caller still waits or not.
-    /// `after` must not block.
-    pub(crate) async fn run_then<T, F, A>(&self, body: F, after: A) -> Result<T>
+    /// Runs `body` in a transaction, and returns once that is committed. Calls `after` then, whether
+    /// the caller still waits or not. `after` must not block.
+    pub(crate) async fn run_then<T, F, A>(
+        &self,
+        durability: Durability,
+        body: F,
+        after: A,
+    ) -> Result<T>
     where
         T: Send + 'static,
         F: FnOnce(&Connection) -> Result<T> + Send + 'static,
@@ -112,6 +137,7 @@ impl Writer {
         self.send(Message::Grouped(Box::new(Operation {
             body: Some(body),
             result: Err(Error::Closed),
+            durability,
             after,
             reply,
         })))?;
@@ -198,6 +224,17 @@ fn commit(connection: &mut Connection, mut group: Vec<Box<dyn Job>>) {
 }
 
 fn run_group(connection: &mut Connection, group: &mut [Box<dyn Job>]) -> Result<()> {
+    let durability = group.iter().map(|job| job.durability()).max();
+    if durability == Some(Durability::Soon) {
+        connection.pragma_update(None, "synchronous", "NORMAL")?;
+        let committed = run_transaction(connection, group);
+        connection.pragma_update(None, "synchronous", "FULL")?;
+        return committed;
+    }
+    run_transaction(connection, group)
+}
+
+fn run_transaction(connection: &mut Connection, group: &mut [Box<dyn Job>]) -> Result<()> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     for job in group {
         transaction.execute_batch("SAVEPOINT operation")?;
@@ -254,6 +291,32 @@ mod tests {
         assert!(matches!(panicked, Err(Error::Panicked)));
         insert(&writer, 2).await.unwrap();
         assert_eq!(writer.run(|db| Ok(count(db))).await.unwrap(), 1);
+    }
+
+    #[tokio::test]
+    async fn only_what_may_be_late_is_not_forced_to_the_disk() {
+        let db = Connection::open_in_memory().unwrap();
+        let writer = Writer::start(db).unwrap();
+        let level = |db: &Connection| {
+            let level = db.query_row("PRAGMA synchronous", [], |row| row.get::<_, i64>(0));
+            Ok(level?)
+        };
+        let (normal, full) = (1, 2);
+        let soon = || writer.run_then(Durability::Soon, level, |_| ());
+        assert_eq!(soon().await.unwrap(), normal);
+        assert_eq!(writer.run(level).await.unwrap(), full);
+        // In one group with another that may not be late.
+        let (release, held) = mpsc::channel::<()>();
+        let hold = writer.run_alone(move |_| {
+            let _ = held.recv();
+            Ok(())
+        });
+        let release = async move {
+            release.send(()).unwrap();
+            Ok::<_, Error>(())
+        };
+        let (_, late, now, _) = tokio::join!(biased; hold, soon(), writer.run(level), release);
+        assert_eq!((late.unwrap(), now.unwrap()), (full, full));
     }
 
     #[tokio::test]

@@ -15,6 +15,7 @@ mod page;
 mod purge;
 mod read;
 mod run;
+mod tail;
 mod whole;
 mod write;
 
@@ -29,6 +30,7 @@ pub use follow::EventFollower;
 pub use page::{EventPage, PageRequest, PageStart, read_event, read_turn};
 pub use purge::purge_events;
 pub(crate) use read::EventReader;
+pub use tail::Written;
 pub use write::EventWriter;
 
 /// The longest beginning of a line in which its id ends.

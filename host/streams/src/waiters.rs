@@ -27,7 +27,7 @@ struct Entry<Extra> {
     /// For each waiter, the number of the last record that it has read.
     read: Vec<Arc<AtomicU64>>,
     /// Kept for as long as the entry.
-    _extra: Extra,
+    extra: Extra,
 }
 
 /// One who waits. Dropping it ends that.
@@ -80,7 +80,7 @@ impl<Extra> Waiters<Extra> {
                 let entry = Entry {
                     wake: sender,
                     read: vec![read.clone()],
-                    _extra: make()?,
+                    extra: make()?,
                 };
                 entries.insert(session, entry);
                 receiver
@@ -99,6 +99,11 @@ impl<Extra> Waiters<Extra> {
     /// Whether anybody waits for a session.
     pub(crate) fn has(&self, session: Uuid) -> bool {
         self.entries().contains_key(&session)
+    }
+
+    /// Looks at what comes with a session's entry, if anybody waits for that.
+    pub(crate) fn extra<T>(&self, session: Uuid, look: impl FnOnce(&Extra) -> T) -> Option<T> {
+        self.entries().get(&session).map(|entry| look(&entry.extra))
     }
 
     /// Wakes those who wait for a session.

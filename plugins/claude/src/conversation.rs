@@ -7,7 +7,7 @@ use aod_plugin_sdk::{
 
 use crate::background::Background;
 use crate::control::Control;
-use crate::dialogue::Turn;
+use crate::dialogue::{Turn, UNTOLD};
 use crate::injections::Injections;
 use crate::launch::asked_for;
 use crate::messages::Messages;
@@ -263,7 +263,11 @@ impl Conversation for ClaudeConversation {
         } else if starts_another && !self.stays {
             Some("this process serves one turn")
         } else if injection.mode != InjectMode::Queue && !self.turn.is_told_of() {
-            Some("the CLI does not say what becomes of it")
+            if self.turn.is_starting() {
+                self.injections.await_prompt(injection, out);
+                return;
+            }
+            Some(UNTOLD)
         } else {
             None
         };

@@ -12,6 +12,9 @@ use crate::settings::Settings;
 use crate::wait::{self, Wait, WaitReason};
 use crate::wire::Line;
 
+/// Why something is refused that is said while a turn runs.
+pub(crate) const UNTOLD: &str = "the CLI does not say what becomes of it";
+
 /// The turn that runs, or ran last.
 #[derive(Debug, Default)]
 pub(crate) struct Turn {
@@ -44,6 +47,11 @@ impl Turn {
     /// Whether the prompt waits for something older.
     pub(crate) fn is_waiting(&self) -> bool {
         self.prompt == PromptState::Queued
+    }
+
+    /// Whether the CLI has not come to the prompt yet.
+    pub(crate) fn is_starting(&self) -> bool {
+        self.prompt == PromptState::Nothing && self.rounds == 0
     }
 
     /// Whether the CLI tells what becomes of what it is told.
@@ -112,6 +120,9 @@ impl ClaudeConversation {
     /// The model is asked.
     pub(crate) fn round(&mut self, out: &mut Out) {
         self.turn.rounds += 1;
+        if !self.turn.is_told_of() {
+            self.injections.refuse_early(UNTOLD, out);
+        }
         if let Some(most) = self.turn.most_rounds
             && self.turn.rounds > most
             && self.results.broken_off().is_none()
@@ -146,6 +157,9 @@ impl ClaudeConversation {
                 "cancelled" => PromptState::Cancelled,
                 _ => PromptState::Started,
             };
+            if self.turn.prompt != PromptState::Cancelled {
+                self.injections.prompt_is_taken(&self.turn.id, out);
+            }
         } else if !self.injections.told(uuid, state, out) {
             return;
         }
@@ -223,6 +237,7 @@ impl ClaudeConversation {
     /// The turn is over.
     pub(crate) fn end(&mut self, out: &mut Out) {
         self.wait.end();
+        self.injections.refuse_early("the turn has ended", out);
         self.messages.break_off(out);
         self.permission.end(out);
         if !self.stays {

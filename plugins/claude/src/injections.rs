@@ -18,6 +18,8 @@ pub(crate) struct Injections {
     given: u64,
     /// Those that the CLI has.
     open: Vec<SentInjection>,
+    /// Those that wait for a word of the turn's prompt.
+    early: Vec<Injection>,
     /// Those that wait for the turn's end.
     queue: VecDeque<QueuedInjection>,
 }
@@ -63,6 +65,34 @@ impl Injections {
         });
     }
 
+    /// Keeps more until the CLI has said a word of the turn's prompt: it is still starting.
+    pub(crate) fn await_prompt(&mut self, injection: Injection, out: &mut Out) {
+        out.injected(&*injection.id, InjectionState::Queued, None);
+        self.early.push(injection);
+    }
+
+    /// Gives the CLI what has waited for the turn's prompt.
+    pub(crate) fn prompt_is_taken(&mut self, turn: &str, out: &mut Out) {
+        for injection in std::mem::take(&mut self.early) {
+            let breaks_off = injection.mode == InjectMode::Now;
+            let uuid = self.write(turn, &injection.blocks, breaks_off, out);
+            self.open.push(SentInjection {
+                id: injection.id,
+                uuid,
+                breaks_off,
+                // That it waits was told.
+                state: SentState::Queued,
+            });
+        }
+    }
+
+    /// Nobody will take what has waited for the turn's prompt.
+    pub(crate) fn refuse_early(&mut self, why: &str, out: &mut Out) {
+        for injection in self.early.drain(..) {
+            out.injected(injection.id, InjectionState::Refused, Some(why));
+        }
+    }
+
     fn write(&mut self, turn: &str, blocks: &[Block], breaks_off: bool, out: &mut Out) -> String {
         self.given += 1;
         let uuid = uuid(turn, self.given);
@@ -105,6 +135,10 @@ impl Injections {
             self.queue.remove(at);
             out.injected(id, InjectionState::Cancelled, None);
         }
+        if let Some(at) = self.early.iter().position(|early| early.id == id) {
+            self.early.remove(at);
+            out.injected(id, InjectionState::Cancelled, None);
+        }
         let waits = |given: &&SentInjection| given.id == id && given.state != SentState::Started;
         if let Some(given) = self.open.iter().find(waits) {
             control.take_back(&given.uuid, out);
@@ -113,6 +147,9 @@ impl Injections {
 
     /// The user stops the turn: what waits would go on with it.
     pub(crate) fn take_back(&mut self, control: &mut Control, out: &mut Out) {
+        for injection in self.early.drain(..) {
+            out.injected(injection.id, InjectionState::Cancelled, None);
+        }
         for given in self.open.iter().filter(|it| it.state != SentState::Started) {
             control.take_back(&given.uuid, out);
         }
@@ -159,6 +196,7 @@ impl Injections {
 
     /// The process ends, or has nothing more to do.
     pub(crate) fn end(&mut self, why: &str, out: &mut Out) {
+        self.refuse_early(why, out);
         for given in self.open.drain(..) {
             if given.state != SentState::Started {
                 out.injected(given.id, InjectionState::Refused, Some(why));

@@ -59,6 +59,10 @@ pub(crate) fn config(
     writer
         .toml
         .push_str("\n[features]\nshell_snapshot = false\n");
+    if context.workspace_config != WorkspaceConfig::All {
+        // Else each new home fetches a market place of them from GitHub and from the vendor.
+        writer.toml.push_str("plugins = false\n");
+    }
     if !context.has_secret(LOG_VARIABLE) {
         // How the CLI logs is not how the agent's own programs should.
         writer.toml.push_str("\n[shell_environment_policy]\n");

@@ -574,3 +574,48 @@ fn a_server_that_fails_before_the_thread_is_open_is_told() {
         "{reaction:#?}"
     );
 }
+
+#[test]
+fn what_is_said_before_the_turn_runs_waits_for_that() {
+    let more = || {
+        Input::Inject(Injection {
+            id: "i".to_owned(),
+            blocks: vec![Block::Text("rather blue".to_owned())],
+            mode: InjectMode::Steer,
+        })
+    };
+    let states = |reaction: &Reaction| -> Vec<InjectionState> {
+        let outcomes = reaction.actions.iter().filter_map(|action| match action {
+            Action::Injected(outcome) => Some(outcome.state),
+            _ => None,
+        });
+        outcomes.collect()
+    };
+    let mut driver = opened(Origin::New, prompt("hello"));
+    let early = driver.receive(more());
+    assert_eq!(states(&early), [InjectionState::Queued]);
+    assert!(said(&early).is_empty());
+    let begun = feed(&mut driver, r#"{"id":2,"result":{"turn":{"id":"u1"}}}"#);
+    let lines = said(&begun);
+    assert!(lines[0].contains("turn/steer") && lines[0].contains("rather blue"));
+    let taken = feed(&mut driver, r#"{"id":3,"result":{"turnId":"u1"}}"#);
+    assert_eq!(states(&taken), [InjectionState::Delivered]);
+
+    // A turn that never runs takes nothing.
+    let mut driver = opened(Origin::New, prompt("hello"));
+    driver.receive(more());
+    let refused = feed(
+        &mut driver,
+        r#"{"id":2,"error":{"code":-1,"message":"no"}}"#,
+    );
+    assert_eq!(states(&refused), [InjectionState::Refused]);
+    let mut driver = opened(Origin::New, prompt("hello"));
+    driver.receive(more());
+    assert_eq!(
+        states(&driver.receive(Input::Interrupt)),
+        [InjectionState::Refused]
+    );
+    let mut driver = opened(Origin::New, prompt("hello"));
+    driver.receive(more());
+    assert_eq!(states(&driver.finish(exit(1))), [InjectionState::Refused]);
+}

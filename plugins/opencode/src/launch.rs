@@ -29,6 +29,12 @@ const OWN: &[&str] = &[
     "websearch",
 ];
 
+/// What says that the package is installed which it installs beside its settings, for the code of
+/// plugins and tools in them. With a plugin in its configuration, such as the adapter's, it asks
+/// nothing of the model before that has ended: for seconds and 96 MB of each session's home where
+/// the registry is reached, and for up to three minutes where it is not.
+const INSTALLED: &str = r#"{"packages":{"":{"dependencies":{"@opencode-ai/plugin":"*"}}}}"#;
+
 /// Tells what the CLI's own lines leave out.
 const EVENTS: &str = include_str!("events.js");
 
@@ -90,6 +96,14 @@ pub(crate) fn launch(context: &Context, prompt: &Prompt) -> Result<Launch, Refus
         file(config_path, config(context, &parts)),
         file(plugin_path, text(EVENTS)),
     ];
+    // Such code is obeyed with the workspace's own only.
+    if context.workspace_config != WorkspaceConfig::All {
+        let settings = format!("{}/.config/opencode", context.paths.home);
+        launch.files.extend([
+            file(format!("{settings}/package-lock.json"), text(INSTALLED)),
+            file(format!("{settings}/node_modules/.keep"), text("")),
+        ]);
+    }
     if let Some(system) = &context.system {
         launch.files.push(file(system_path, text(system)));
     }

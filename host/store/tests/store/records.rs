@@ -349,7 +349,7 @@ async fn a_credential_leaves_a_trail_that_nothing_can_change() {
     store.put_credential(new(b"2", at(3)), by()).await.unwrap();
     let session = Uuid::new_v4();
     store
-        .use_credential(owner, "key".to_owned(), by(), session, 4, at(10))
+        .use_credentials(owner, vec!["key".to_owned()], by(), session, 4, at(10))
         .await
         .unwrap();
     let credential = store.credential(owner, "key".to_owned()).await.unwrap();
@@ -377,7 +377,7 @@ async fn a_credential_leaves_a_trail_that_nothing_can_change() {
     assert_eq!(store.sealed(key.clone()).await.unwrap(), None);
     // A turn that had opened it by then has used it nevertheless.
     store
-        .use_credential(owner, "key".to_owned(), by(), session, 5, at(12))
+        .use_credentials(owner, vec!["key".to_owned()], by(), session, 5, at(12))
         .await
         .unwrap();
     let again = store

@@ -4,20 +4,29 @@ use std::convert::Infallible;
 
 use uuid::Uuid;
 
+use super::tail::{Tail, Written};
 use crate::waiters::{Waiter, Waiters};
 
 /// Wakes those who listen for a session. Clones share their listeners.
 #[derive(Clone, Debug, Default)]
-pub struct Bell(Waiters<()>);
+pub struct Bell(Waiters<Tail>);
 
 /// A wish to be woken when there are new events. Dropping it ends it.
-pub type Listener = Waiter<()>;
+#[derive(Debug)]
+pub struct Listener {
+    waiter: Waiter<Tail>,
+    tail: Tail,
+}
 
 impl Bell {
     /// Listens from now on.
     pub fn listen(&self, session: Uuid) -> Listener {
-        let Ok(listener) = self.0.join(session, || Ok::<_, Infallible>(()));
-        listener
+        let Ok(waiter) = self
+            .0
+            .join(session, || Ok::<_, Infallible>(Tail::default()));
+        // Where the session is forgotten meanwhile, there is nothing to come.
+        let tail = self.0.extra(session, Tail::clone).unwrap_or_default();
+        Listener { waiter, tail }
     }
 
     /// Whether anybody listens for a session.
@@ -30,14 +39,40 @@ impl Bell {
         self.0.wake(session);
     }
 
+    /// Says that these events have been stored.
+    pub fn written(&self, session: Uuid, written: Written<'_>) {
+        self.0.extra(session, |tail| tail.set(written));
+        self.0.wake(session);
+    }
+
     /// Says that a turn's end has been committed.
     pub fn turn_ended(&self, session: Uuid) {
+        self.0.extra(session, Tail::clear);
         self.0.turn_ended(session);
     }
 
     /// Sends everybody away who listens for a session that is being deleted.
     pub fn forget(&self, session: Uuid) {
         self.0.forget(session);
+    }
+}
+
+impl Listener {
+    /// What was written last.
+    pub(super) fn tail(&self) -> &Tail {
+        &self.tail
+    }
+
+    /// Takes note of all that was announced so far, and returns whether a turn has ended since
+    /// the last look. Look at what there is after this and before waiting.
+    pub(crate) fn look(&mut self) -> bool {
+        self.waiter.look()
+    }
+
+    /// Waits until there may be something new since the last call or look; false when the session
+    /// was deleted. Cancel-safe.
+    pub async fn changed(&mut self) -> bool {
+        self.waiter.changed().await
     }
 }
 

@@ -38,8 +38,9 @@ impl EventFollower {
         start: StreamStart<EventId>,
     ) -> io::Result<Self> {
         let mut reader = EventReader::open(dir, start.after)?;
-        if !start.follow {
-            reader.end_here()?;
+        match start.follow {
+            true => reader.follow(listener.tail().clone()),
+            false => reader.end_here()?,
         }
         Ok(Self {
             store,

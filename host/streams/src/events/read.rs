@@ -4,10 +4,12 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use aod_resources::event::EventId;
 
 use super::run::{self, is_run};
+use super::tail::{Follows, Tail};
 use super::{ID_PREFIX, file_of, id_of, turns_in};
 
 /// So much is read at once, and more where a line is longer.
@@ -23,6 +25,8 @@ pub(crate) struct EventReader {
     offset: Option<ReadOffset>,
     /// Behind this nothing is read: a turn and an offset in its file.
     until: Option<(u32, u64)>,
+    /// What was written last.
+    tail: Option<Tail>,
 }
 
 #[derive(Debug)]
@@ -42,6 +46,7 @@ impl EventReader {
             after,
             offset: None,
             until: None,
+            tail: None,
         };
         // Newest first, since that is where most resume. A file whose first event is yet to come
         // says nothing: what we look for is then in it or before it.
@@ -89,6 +94,7 @@ impl EventReader {
             after: EventId::START,
             offset,
             until: None,
+            tail: None,
         })
     }
 
@@ -103,6 +109,11 @@ impl EventReader {
         };
         self.until = Some(last);
         Ok(())
+    }
+
+    /// Has it look at what was written last before it looks at the files.
+    pub(super) fn follow(&mut self, tail: Tail) {
+        self.tail = Some(tail);
     }
 
     fn is_at_end(&self) -> bool {
@@ -121,7 +132,7 @@ impl EventReader {
         let mut given = 0;
         while given < bytes {
             let Some(chunk) = self.chunk()? else { break };
-            for line in chunk.split_inclusive(|byte| *byte == b'\n') {
+            for line in chunk.lines().split_inclusive(|byte| *byte == b'\n') {
                 if given >= bytes || self.is_at_end() {
                     return Ok(given > 0);
                 }
@@ -161,12 +172,19 @@ impl EventReader {
     }
 
     /// The lines that follow; none at the end of what is there. The offset is not moved.
-    fn chunk(&mut self) -> io::Result<Option<Vec<u8>>> {
+    fn chunk(&mut self) -> io::Result<Option<Chunk>> {
+        if let (Some(tail), Some(offset)) = (&self.tail, &self.offset) {
+            match tail.behind(offset.turn, offset.bytes) {
+                Follows::Lines(lines, from) => return Ok(Some(Chunk::Shared(lines, from))),
+                Follows::Nothing => return Ok(None),
+                Follows::Unknown => {}
+            }
+        }
         loop {
             if let Some(offset) = &self.offset
                 && let Some(lines) = lines_at(&offset.file, offset.bytes)?
             {
-                return Ok(Some(lines));
+                return Ok(Some(Chunk::Read(lines)));
             }
             let current = self.offset.as_ref().map_or(0, |offset| offset.turn);
             let Some(next) = turns_in(&self.dir)?
@@ -180,7 +198,7 @@ impl EventReader {
             if let Some(offset) = &self.offset
                 && let Some(lines) = lines_at(&offset.file, offset.bytes)?
             {
-                return Ok(Some(lines));
+                return Ok(Some(Chunk::Read(lines)));
             }
             if let Some(file) = open(&self.dir, next)? {
                 self.offset = Some(ReadOffset {
@@ -189,6 +207,23 @@ impl EventReader {
                     bytes: 0,
                 });
             }
+        }
+    }
+}
+
+/// Lines that are to be given.
+enum Chunk {
+    /// Read from a file.
+    Read(Vec<u8>),
+    /// Shared with the others who follow, from the index on.
+    Shared(Arc<[u8]>, usize),
+}
+
+impl Chunk {
+    fn lines(&self) -> &[u8] {
+        match self {
+            Self::Read(lines) => lines,
+            Self::Shared(lines, from) => &lines[*from..],
         }
     }
 }
@@ -291,9 +326,13 @@ mod tests {
     use std::fmt::Write as _;
     use std::fs;
 
+    use aod_resources::Timestamp;
+    use aod_resources::event::{Event, EventBody, MessageDelta};
     use proptest::prelude::*;
+    use uuid::Uuid;
 
     use super::*;
+    use crate::events::{Bell, EventWriter, Written};
 
     fn ids(reader: &mut EventReader, bytes: usize) -> Vec<String> {
         let mut ids = Vec::new();
@@ -346,6 +385,86 @@ mod tests {
                 prop_assert_eq!(ids(&mut reader, 1), rest, "after {}", after);
             }
         }
+    }
+
+    proptest! {
+        /// Whoever follows is given the same from memory and from the files, wherever they begin
+        /// and whenever they look.
+        #[test]
+        fn what_was_written_last_is_what_the_files_have(
+            batches in prop::collection::vec((1..5u32, any::<bool>(), any::<bool>()), 1..30),
+            bytes in prop_oneof![Just(1usize), Just(100), Just(1 << 20)],
+        ) {
+            let folder = tempfile::tempdir().unwrap();
+            let dir = folder.path();
+            let session = Uuid::new_v4();
+            let bell = Bell::default();
+            let listener = bell.listen(session);
+            let mut follower = EventReader::open(dir, EventId::START).unwrap();
+            follower.follow(listener.tail().clone());
+            let (mut turn, mut entry, mut seen) = (0, 0, Vec::new());
+            let mut writer: Option<EventWriter> = None;
+            for (count, begins, looks) in batches {
+                if begins || writer.is_none() {
+                    turn += 1;
+                    let bell = bell.clone();
+                    let written = move |written: Written<'_>| bell.written(session, written);
+                    writer = Some(EventWriter::open(dir, turn, u64::MAX, written).unwrap());
+                }
+                let writer = writer.as_mut().unwrap();
+                for _ in 0..count {
+                    entry += 1;
+                    writer.push(&delta(turn, entry)).unwrap();
+                }
+                writer.flush().unwrap();
+                if looks {
+                    seen.extend(ids(&mut follower, bytes));
+                }
+            }
+            seen.extend(ids(&mut follower, bytes));
+            let all: Vec<_> = (1..=entry).map(|entry| format!("{entry}.0")).collect();
+            prop_assert_eq!(seen, all);
+        }
+    }
+
+    /// As all are alike but for their text, they are stored as runs.
+    fn delta(turn: u32, entry: u64) -> Event {
+        Event {
+            id: EventId { entry, index: 0 },
+            turn: Some(turn),
+            ordinal: u32::try_from(entry).unwrap(),
+            inside: None,
+            at: Timestamp::from_micros(0),
+            truncated: Vec::new(),
+            body: EventBody::MessageDelta(MessageDelta {
+                message: 1,
+                text: entry.to_string(),
+            }),
+        }
+    }
+
+    #[test]
+    fn nothing_is_asked_of_the_disk_for_what_was_written_last() {
+        let folder = tempfile::tempdir().unwrap();
+        let dir = folder.path();
+        fs::write(file_of(dir, 1), "{\"id\":\"1.0\"}\n").unwrap();
+        let tail = Tail::default();
+        let mut reader = EventReader::open(dir, EventId::START).unwrap();
+        reader.follow(tail.clone());
+        assert_eq!(ids(&mut reader, 100), ["1.0"]);
+        let start = fs::metadata(file_of(dir, 1)).unwrap().len();
+        tail.set(Written {
+            turn: 1,
+            start,
+            lines: b"{\"id\":\"2.0\"}\n{\"id\":\"3.0\"}\n",
+        });
+        // What the file does not have can only be from memory.
+        assert_eq!(ids(&mut reader, 1), ["2.0", "3.0"]);
+        // A turn without a word to the tail is seen once that is cleared.
+        fs::write(file_of(dir, 2), "{\"id\":\"4.0\"}\n").unwrap();
+        assert!(ids(&mut reader, 100).is_empty());
+        tail.clear();
+        assert_eq!(ids(&mut reader, 100), ["4.0"]);
     }
 
     #[test]

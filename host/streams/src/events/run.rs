@@ -258,7 +258,7 @@ mod tests {
     }
 
     fn store(dir: &Path, events: &[Event], flushes: u64) {
-        let mut writer = EventWriter::open(dir, 1, 1 << 40, || {}).unwrap();
+        let mut writer = EventWriter::open(dir, 1, 1 << 40, |_| {}).unwrap();
         for (at, event) in events.iter().enumerate() {
             writer.push(event).unwrap();
             if flushes >> (at % 64) & 1 == 1 {
@@ -326,7 +326,7 @@ mod tests {
             .map(|entry| event((u64::from(entry), 0), entry, 0, unparsed("y")))
             .collect();
         store(folder.path(), &events, 1 << 3);
-        drop(EventWriter::open(folder.path(), 1, 8, || {}).unwrap());
+        drop(EventWriter::open(folder.path(), 1, 8, |_| {}).unwrap());
         assert_eq!(read(folder.path(), EventId::START, 1), lines(&events[..4]));
         store(folder.path(), &events, 0);
         assert_eq!(read(folder.path(), EventId::START, 1), lines(&events));

@@ -9,6 +9,7 @@ use aod_resources::event::{Event, EventId};
 use serde::de::IgnoredAny;
 
 use super::run::{self, Run};
+use super::tail::Written;
 use super::{file_of, id_of};
 
 /// Events are written in batches of about this many bytes.
@@ -19,13 +20,18 @@ const KEPT: usize = 4 << 10;
 
 /// Stores the events of one turn. The turn's task is the only one that has it.
 pub struct EventWriter {
+    turn: u32,
     file: File,
+    /// The file's length.
+    length: u64,
     /// The id of the last event that was taken.
     last: Option<EventId>,
     /// What is taken and not in the buffer yet.
     run: Option<Run>,
     buffer: Vec<u8>,
-    written: Box<dyn FnMut() + Send>,
+    /// Whether something was written that was not forced to the disk.
+    is_dirty: bool,
+    written: Box<dyn FnMut(Written<'_>) + Send>,
 }
 
 impl std::fmt::Debug for EventWriter {
@@ -39,7 +45,7 @@ impl std::fmt::Debug for EventWriter {
 impl EventWriter {
     /// Opens the events of `turn` in `dir`, and keeps what an earlier host has stored of them as
     /// far as it is whole and comes from the first `entries` entries of the log: a power loss may
-    /// have taken the others from the log. `written` is called whenever there is more to read.
+    /// have taken the others from the log. `written` is told of all that is stored, once it can be read.
     ///
     /// # Errors
     /// Where they cannot be read or cut.
@@ -47,7 +53,7 @@ impl EventWriter {
         dir: &Path,
         turn: u32,
         entries: u64,
-        written: impl FnMut() + Send + 'static,
+        written: impl FnMut(Written<'_>) + Send + 'static,
     ) -> io::Result<Self> {
         DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
         let file = OpenOptions::new()
@@ -59,10 +65,14 @@ impl EventWriter {
         let (length, last) = whole(&file, entries)?;
         file.set_len(length)?;
         Ok(Self {
+            turn,
             file,
+            length,
             last,
             run: None,
             buffer: Vec::new(),
+            // What an earlier host has written may not be there yet.
+            is_dirty: true,
             written: Box::new(written),
         })
     }
@@ -111,11 +121,17 @@ impl EventWriter {
         if self.buffer.is_empty() {
             return Ok(());
         }
+        self.is_dirty = true;
         self.file.write_all(&self.buffer)?;
+        (self.written)(Written {
+            turn: self.turn,
+            start: self.length,
+            lines: &self.buffer,
+        });
+        self.length += self.buffer.len() as u64;
         self.buffer.clear();
         // There may be a thousand of these that have nothing to say for now.
         self.buffer.shrink_to(KEPT);
-        (self.written)();
         Ok(())
     }
 
@@ -125,7 +141,12 @@ impl EventWriter {
     /// Where it cannot be written.
     pub fn sync(&mut self) -> io::Result<()> {
         self.flush()?;
-        self.file.sync_data()
+        if std::mem::replace(&mut self.is_dirty, false) {
+            self.file
+                .sync_data()
+                .inspect_err(|_| self.is_dirty = true)?;
+        }
+        Ok(())
     }
 }
 
@@ -176,7 +197,7 @@ mod tests {
     }
 
     fn store(dir: &Path, entries: u64, events: &[Event]) -> String {
-        let mut writer = EventWriter::open(dir, 1, entries, || {}).unwrap();
+        let mut writer = EventWriter::open(dir, 1, entries, |_| {}).unwrap();
         for event in events {
             writer.push(event).unwrap();
         }

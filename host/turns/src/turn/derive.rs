@@ -2,7 +2,7 @@
 
 use aod_log::Reader;
 use aod_runtime::types::Prompt;
-use aod_streams::events::EventWriter;
+use aod_streams::events::{EventWriter, Written};
 use aod_supervisor::Exited;
 use uuid::Uuid;
 
@@ -35,7 +35,8 @@ impl Derivation {
         let dir = turns.paths().session(session).events();
         let bell = turns.bell().clone();
         blocking(move || {
-            let events = EventWriter::open(&dir, turn, entries, move || bell.ring(session));
+            let written = move |written: Written<'_>| bell.written(session, written);
+            let events = EventWriter::open(&dir, turn, entries, written);
             Ok(Self {
                 reader,
                 fold: Box::new(fold),
@@ -68,7 +69,8 @@ impl Derivation {
         blocking(move || {
             self.events.sync().map_err(Error::internal)?;
             let entries = self.last_id();
-            let events = EventWriter::open(&dir, turn, entries, move || bell.ring(session));
+            let written = move |written: Written<'_>| bell.written(session, written);
+            let events = EventWriter::open(&dir, turn, entries, written);
             self.events = events.map_err(Error::internal)?;
             self.fold.expect(prompt);
             Ok(self)

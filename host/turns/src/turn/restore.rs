@@ -105,7 +105,7 @@ impl Turns {
             body: notice(Level::Warning, "events.lost", text),
         };
         blocking(move || {
-            let mut events = EventWriter::open(&dir, number, 0, || {}).map_err(Error::internal)?;
+            let mut events = EventWriter::open(&dir, number, 0, |_| {}).map_err(Error::internal)?;
             events.push(&event).map_err(Error::internal)?;
             events.sync().map_err(Error::internal)
         })

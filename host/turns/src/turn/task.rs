@@ -391,15 +391,13 @@ impl Task<'_> {
 
     /// Notes which of the user's credentials the turn is given.
     pub(super) async fn note_use(&self, credentials: &[String]) -> Result<()> {
-        let (id, number, at) = (self.id(), self.number(), Timestamp::now());
-        for name in credentials {
-            let (owner, name) = (self.session.owner, name.clone());
-            self.turns
-                .store
-                .use_credential(owner, name, Actor::Session, id, number, at)
-                .await?;
+        if credentials.is_empty() {
+            return Ok(());
         }
-        Ok(())
+        let (id, number, at) = (self.id(), self.number(), Timestamp::now());
+        let (owner, names) = (self.session.owner, credentials.to_vec());
+        let note = (self.turns.store).use_credentials(owner, names, Actor::Session, id, number, at);
+        Ok(note.await?)
     }
 
     /// Goes on with a turn whose supervisor an earlier host started.

@@ -38,21 +38,49 @@ impl Server {
     }
 
     pub(crate) fn inject(&mut self, injection: Injection, out: &mut Out) {
-        let running = self.running.clone().filter(|_| self.step == Step::Turn);
-        let (Some(turn), InjectMode::Steer, false) = (running, injection.mode, self.stopping)
-        else {
-            let why = "there is no turn that takes it";
-            out.injected(injection.id, InjectionState::Refused, Some(why));
-            return;
+        let begins = match self.step {
+            Step::Initialize | Step::Login | Step::Open => self.prompt.is_some(),
+            step => step == Step::Start,
         };
+        let can_steer = injection.mode == InjectMode::Steer && !self.stopping;
+        match self.running.clone().filter(|_| self.step == Step::Turn) {
+            Some(turn) if can_steer => self.steer(&turn, injection, out),
+            None if can_steer && begins => {
+                out.injected(&*injection.id, InjectionState::Queued, None);
+                self.early.push(injection);
+            }
+            _ => {
+                let why = "there is no turn that takes it";
+                out.injected(injection.id, InjectionState::Refused, Some(why));
+            }
+        }
+    }
+
+    /// The turn runs: it is given what was said since its prompt.
+    pub(super) fn steer_early(&mut self, turn: &str, out: &mut Out) {
+        for injection in std::mem::take(&mut self.early) {
+            self.steer(turn, injection, out);
+        }
+    }
+
+    /// The turn is over before it ran.
+    pub(super) fn refuse_early(&mut self, out: &mut Out) {
+        for injection in self.early.drain(..) {
+            let why = "the turn has ended before it began";
+            out.injected(injection.id, InjectionState::Refused, Some(why));
+        }
+    }
+
+    fn steer(&mut self, turn: &str, injection: Injection, out: &mut Out) {
         let id = self.number();
         let thread = &self.resume.thread;
-        out.write_stdin(request::steer(id, thread, &turn, &injection.blocks));
+        out.write_stdin(request::steer(id, thread, turn, &injection.blocks));
         self.asides.insert(id, Aside::Steer(injection.id));
     }
 
     pub(crate) fn interrupt(&mut self, out: &mut Out) {
         self.questions.withdraw(out);
+        self.refuse_early(out);
         match self.step {
             Step::Initialize | Step::Login | Step::Open => {
                 // The model has not been asked anything yet.

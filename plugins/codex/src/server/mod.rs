@@ -16,8 +16,8 @@ mod wire;
 use std::collections::{BTreeMap, BTreeSet};
 
 use aod_plugin_sdk::{
-    Context, Ending, Exit, Level, Origin, Out, OutputSource, Prompt, TurnReference, TurnResult,
-    crashed,
+    Context, Ending, Exit, Injection, Level, Origin, Out, OutputSource, Prompt, TurnReference,
+    TurnResult, crashed,
 };
 use serde::{Deserialize, Serialize};
 
@@ -47,6 +47,8 @@ pub(crate) struct Server {
     asides: BTreeMap<u64, Aside>,
     /// A prompt that waits for the thread.
     prompt: Option<Prompt>,
+    /// What was said to the turn before it ran.
+    early: Vec<Injection>,
     /// The number of the turn that runs, or ran last.
     turn: u32,
     /// The server's id of the turn that runs.
@@ -135,6 +137,7 @@ impl Server {
             last: request::INITIALIZE,
             asides: BTreeMap::new(),
             prompt: None,
+            early: Vec::new(),
             turn: 1,
             running: None,
             turns: BTreeMap::new(),
@@ -269,6 +272,7 @@ impl Server {
     }
 
     pub(crate) fn finish(&mut self, exit: &Exit, out: &mut Out) {
+        self.refuse_early(out);
         let said = self.texts.break_off(out).or(self.last_message.take());
         let mut ended = self.calls.stop(out);
         ended.extend(self.children.stop(out));

@@ -130,6 +130,7 @@ impl Server {
     /// The thread cannot be opened, so that the process is of no use.
     fn fail(&mut self, failure: Failure, out: &mut Out) {
         self.prompt = None;
+        self.refuse_early(out);
         self.step = Step::Over;
         if self.context.live {
             // Before the end of the turn, with which the process would stay.

@@ -31,6 +31,7 @@ impl Server {
         if self.stopping {
             self.stop_work(out);
         }
+        self.steer_early(id, out);
     }
 
     /// The user stops the turn, and the subagents that it has started.
@@ -173,6 +174,7 @@ impl Server {
         out.inside(None::<String>);
         out.of_turn(TurnReference::Current);
         self.questions.withdraw(out);
+        self.refuse_early(out);
         self.calls.leave(out);
         self.remember(out);
         self.ending.tell(out, result);

@@ -1,75 +1,15 @@
-//! CLIs that can be spoken to: through a pipe, by hand, and as the runtime of a session.
+//! A CLI that can be spoken to: through a pipe, by hand, and as the runtime of a session.
 
 use std::io::{BufRead as _, BufReader, Lines, Write as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::Instant;
 
-use aod_e2e::{MODEL_HOST, Runtimes, Server, ServerOptions, Session, cli_if_installed};
+use aod_e2e::{MODEL_HOST, Runtimes, Server, ServerOptions, Session};
 use aod_standin::{Options, Standin};
 use serde_json::json;
 
-/// A CLI that can be spoken to.
-pub(crate) struct Dialogue {
-    pub(crate) runtime: &'static str,
-    model: &'static str,
-    /// The variable of its key.
-    key: &'static str,
-    /// The variable of its model's address.
-    endpoint: &'static str,
-    /// Its arguments, and what must be in its environment besides.
-    args: &'static [&'static str],
-    env: &'static [(&'static str, &'static str)],
-    /// What is said before the first prompt; what it needs to remember is `Pipe::session`.
-    open: fn(&mut Pipe),
-    /// The line that asks.
-    ask: fn(&Pipe, &str) -> String,
-    /// Whether a line is the last one of a turn.
-    is_over: fn(&str) -> bool,
-}
-
-const DIALOGUES: &[Dialogue] = &[Dialogue {
-    runtime: "claude",
-    model: "anthropic/claude-sonnet-4-6",
-    key: "ANTHROPIC_API_KEY",
-    endpoint: "ANTHROPIC_BASE_URL",
-    args: &[
-        "--print",
-        "--input-format",
-        "stream-json",
-        "--output-format",
-        "stream-json",
-        "--verbose",
-        "--include-partial-messages",
-        "--dangerously-skip-permissions",
-        "--model",
-        "claude-sonnet-4-6",
-    ],
-    env: &[
-        ("IS_SANDBOX", "1"),
-        ("CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", "1"),
-        ("CLAUDE_CODE_EMIT_SESSION_STATE_EVENTS", "1"),
-        ("DISABLE_AUTOUPDATER", "1"),
-    ],
-    open: |_| {},
-    ask: |_, text| {
-        let message = json!({"role": "user", "content": text});
-        json!({"type": "user", "message": message, "parent_tool_use_id": null, "session_id": ""})
-            .to_string()
-    },
-    is_over: |line| line.contains("session_state_changed") && line.contains("\"idle\""),
-}];
-
-/// The dialogues whose CLIs are installed, with these.
-pub(crate) fn installed() -> impl Iterator<Item = (&'static Dialogue, PathBuf)> {
-    DIALOGUES.iter().filter_map(|dialogue| {
-        let cli = cli_if_installed(dialogue.runtime);
-        if cli.is_none() {
-            eprintln!("{} is not installed: no row for it", dialogue.runtime);
-        }
-        Some((dialogue, cli?))
-    })
-}
+use crate::clis::Dialogue;
 
 /// The same CLI twice: as a session's runtime, and spoken to by hand.
 pub(crate) struct Pair {
@@ -122,9 +62,10 @@ pub(crate) struct Pipe {
     child: Child,
     stdin: ChildStdin,
     lines: Lines<BufReader<ChildStdout>>,
-    /// What the opening has found out.
-    #[allow(dead_code, reason = "for CLIs whose session has a name")]
-    session: String,
+    /// The name that the CLI gave to the session, where one is to be named with each prompt.
+    pub(crate) session: String,
+    /// Where the CLI works.
+    pub(crate) workspace: String,
 }
 
 impl Pipe {
@@ -133,12 +74,19 @@ impl Pipe {
         for folder in [&home, &workspace] {
             std::fs::create_dir_all(folder).unwrap();
         }
+        for (path, text) in dialogue.files {
+            let path = home.join(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text.replace("{url}", &model.url())).unwrap();
+        }
+        let workspace_path = workspace.to_str().unwrap().to_owned();
         let mut child = Command::new(cli)
             .args(dialogue.args)
             .env_clear()
             .envs(dialogue.env.iter().copied())
             .env("PATH", std::env::var_os("PATH").unwrap())
-            .env("HOME", home)
+            .env("HOME", &home)
+            .env("OPENCODE_CONFIG", home.join("opencode.json"))
             .env(dialogue.key, "sk-bench")
             .env(dialogue.endpoint, model.url())
             .current_dir(workspace)
@@ -154,13 +102,29 @@ impl Pipe {
             stdin,
             lines,
             session: String::new(),
+            workspace: workspace_path,
         }
     }
 
-    fn write(&mut self, line: &str) {
+    pub(crate) fn write(&mut self, line: &str) {
         self.stdin
             .write_all(format!("{line}\n").as_bytes())
             .unwrap();
+    }
+
+    /// Writes a request, and returns the reply to it.
+    pub(crate) fn request(&mut self, request: &serde_json::Value) -> serde_json::Value {
+        self.write(&request.to_string());
+        for line in self.lines.by_ref().map(Result::unwrap) {
+            let Ok(reply) = serde_json::from_str::<serde_json::Value>(&line) else {
+                continue;
+            };
+            if reply["id"] == request["id"] && reply["method"].is_null() {
+                assert!(reply["error"].is_null(), "{request}: {reply}");
+                return reply["result"].clone();
+            }
+        }
+        panic!("the CLI has ended");
     }
 
     /// Asks, and returns when the first line came that is `wanted`, and when the last.

@@ -12,6 +12,7 @@
 )]
 
 mod at_rest;
+mod clis;
 mod deltas;
 mod dialogue;
 mod fan_out;
@@ -44,7 +45,7 @@ async fn main() {
         deltas::measure().await;
     }
     if wanted("latency") {
-        latency::measure(500).await;
+        latency::measure().await;
     }
     if wanted("at-rest") {
         at_rest::measure(100).await;

@@ -7,10 +7,12 @@ use std::time::{Duration, Instant};
 
 use aod_e2e::Session;
 
-use crate::dialogue::{Dialogue, Pair, Pipe, installed};
+use crate::clis::{Dialogue, installed};
+use crate::dialogue::{Pair, Pipe};
 use crate::{median, milliseconds, row};
 
 const ROUNDS: usize = 20;
+const PAUSE: Duration = Duration::from_millis(250);
 const PROMPT: &str = "[[words 3]]";
 /// What the first piece of the answer says, and nothing before it.
 const FIRST: &str = "word1 ";
@@ -26,6 +28,8 @@ async fn compare(dialogue: &Dialogue, cli: &Path) {
     tokio::task::block_in_place(|| bare_turn(&mut pair.pipe, dialogue));
     let (mut through, mut bare) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
+        // As a person would: what follows the end of a turn is not what is measured.
+        tokio::time::sleep(PAUSE).await;
         bare.push(tokio::task::block_in_place(|| {
             bare_turn(&mut pair.pipe, dialogue)
         }));

@@ -20,6 +20,8 @@ async fn a_failure_says_which_it_is_and_of_what() {
         resource
     };
     let nowhere = json!({"type": "git_repository", "url": "https://127.0.0.1:1/o/r"});
+    // Together: what looks like a failure of the network is tried again for a while.
+    let mut started = Vec::new();
     for (resource, parts) in [
         (
             bad("none.git", json!({})),
@@ -55,6 +57,9 @@ async fn a_failure_says_which_it_is_and_of_what() {
         (nowhere, vec!["network failure", "https://127.0.0.1:1/o/r"]),
     ] {
         let session = start(client, json!([good, resource]), "hello").await;
+        started.push((session, parts));
+    }
+    for (session, parts) in started {
         let ended = session.ended().await;
         let error = ended.failed();
         for part in parts {

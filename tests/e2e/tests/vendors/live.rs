@@ -45,6 +45,16 @@ mod steered {
     async fn codex() {
         a_steered_prompt_reaches_the_turn_that_runs(&CODEX).await;
     }
+
+    #[tokio::test]
+    async fn claude_at_once() {
+        a_turn_is_steered_from_its_first_moment(&CLAUDE).await;
+    }
+
+    #[tokio::test]
+    async fn codex_at_once() {
+        a_turn_is_steered_from_its_first_moment(&CODEX).await;
+    }
 }
 
 async fn a_steered_prompt_reaches_the_turn_that_runs(vendor: &'static Vendor) {
@@ -61,6 +71,27 @@ async fn a_steered_prompt_reaches_the_turn_that_runs(vendor: &'static Vendor) {
     session.ended().await.completed();
     assert!(!lab.asked("look left as well").is_empty());
     assert_eq!(session.turns().await.len(), 1);
+}
+
+/// The CLI is still starting, or has not come to the prompt yet.
+async fn a_turn_is_steered_from_its_first_moment(vendor: &'static Vendor) {
+    let lab = Lab::where_processes_stay(vendor, "60s").await;
+    let session = lab.session("[[bash sleep 1]] [[say first]]").await;
+    session.wait_for("running").await;
+    let path = format!("/sessions/{}/prompt", session.id);
+    let steer = |text: &str| json!({"prompt": text, "when_busy": "steer"});
+    let told = lab.client().post(&path, &steer("look left")).await;
+    assert_eq!(told.expect(202)["current_turn"], 1);
+    session.ended().await.completed();
+    session.prompt("[[bash sleep 1]] [[say second]]").await;
+    session.wait_for("running").await;
+    let told = lab.client().post(&path, &steer("look right")).await;
+    assert_eq!(told.expect(202)["current_turn"], 2);
+    session.ended().await.completed();
+    for text in ["look left", "look right"] {
+        assert!(!lab.asked(text).is_empty());
+    }
+    assert_eq!(session.turns().await.len(), 2);
 }
 
 async fn interrupt(lab: &Lab, session: &Session) {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use aod_e2e::{Gate, Session};
+use aod_e2e::{Gate, MODEL_HOST, Session};
 use serde_json::{Value, json};
 
 use crate::lab::{CLAUDE, CODEX, GEMINI, Lab, OPENCODE, Vendor, events, idle, said};
@@ -12,6 +12,7 @@ each_vendor!(
     a_tool_changes_a_file,
     usage_is_what_the_provider_counted,
     a_conversation_survives_a_restart_of_the_host,
+    nothing_but_the_model_is_asked_for,
 );
 
 async fn two_turns_remember(vendor: &'static Vendor) {
@@ -52,6 +53,28 @@ async fn a_tool_changes_a_file(vendor: &'static Vendor) {
         .await;
     let ended = session.ended().await.completed();
     assert_eq!(said(&session, &ended).await, "none");
+}
+
+/// Where nothing but the model is allowed, nothing else is tried: no news, no updates, no packages.
+async fn nothing_but_the_model_is_asked_for(vendor: &'static Vendor) {
+    let lab = Lab::new(vendor).await;
+    let networking = json!({"type": "limited", "allowed_hosts": [MODEL_HOST]});
+    let environment = json!({"name": "e", "networking": networking});
+    let environment = lab.client().create_environment(&environment).await;
+    let begin = json!({"environment_id": environment, "prompt": "hello [[say hello]]"});
+    let session = lab.session_with(begin).await;
+    let ended = session.ended().await.completed();
+    let mut told = events(&session, &ended).await;
+    session.prompt("again [[say again]]").await;
+    let ended = session.ended().await.completed();
+    told.extend(events(&session, &ended).await);
+    let refused: Vec<_> = told
+        .iter()
+        .filter(|event| event["code"] == "network.refused")
+        .collect();
+    assert!(refused.is_empty(), "{refused:#?}");
+    let home = ended.session["sizes"]["home"].as_u64().unwrap();
+    assert!(home < 8 << 20, "its home has {home} bytes");
 }
 
 fn the<'a>(events: &'a [Value], kind: &str) -> &'a Value {

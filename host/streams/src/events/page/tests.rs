@@ -56,7 +56,10 @@ fn store(dir: &Path, events: &[Event], flushes: u64) {
             if let Some((_, mut last)) = writer.take() {
                 last.sync().unwrap();
             }
-            writer = Some((turn, EventWriter::open(dir, turn, u64::MAX, || {}).unwrap()));
+            writer = Some((
+                turn,
+                EventWriter::open(dir, turn, u64::MAX, |_| {}).unwrap(),
+            ));
         }
         let (_, writer) = writer.as_mut().unwrap();
         writer.push(event).unwrap();

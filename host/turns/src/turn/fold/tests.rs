@@ -155,7 +155,7 @@ impl Bench {
     }
 
     fn events(&self, dir: &str) -> EventWriter {
-        EventWriter::open(&self.folder.path().join(dir), 1, u64::MAX, || {}).unwrap()
+        EventWriter::open(&self.folder.path().join(dir), 1, u64::MAX, |_| {}).unwrap()
     }
 
     fn stored(&self, dir: &str) -> String {
