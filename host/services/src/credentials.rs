@@ -40,13 +40,16 @@ pub struct CredentialInfo {
     pub last_used_at: Option<Timestamp>,
     /// Since when it is a login that cannot be renewed: it has to be set anew.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, nullable = false)]
     pub expired_at: Option<Timestamp>,
     /// Why it cannot be renewed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, nullable = false)]
     pub expired_reason: Option<String>,
     /// When its renewal was asked for, where that has no answer yet. One that stays was lost when
     /// the server stopped: the next turn tries it again, and says what came of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, nullable = false)]
     pub renewing_since: Option<Timestamp>,
 }
 

@@ -1,8 +1,8 @@
 //! Turns that run with a token: they are told what it is when it is another.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use aod_supervisor::{CredentialUpdate, RenewedCredential, Request};
@@ -19,12 +19,15 @@ const RETRY: Duration = Duration::from_secs(1);
 /// A user's credential: whose, and its name.
 pub(super) type Id = (Uuid, String);
 
+/// Workers with the variables of their sandboxes' placeholders, by numbers of their own.
+type Numbered = BTreeMap<u64, (WorkerId, String)>;
+
 /// The turns that run with each credential, by numbers of their own, each with the variable that its
 /// sandbox has a placeholder in.
 #[derive(Default)]
 pub(super) struct RunningTurns {
     next: AtomicU64,
-    turns: std::sync::Mutex<HashMap<Id, BTreeMap<u64, (WorkerId, String)>>>,
+    turns: Mutex<HashMap<Id, Numbered>>,
 }
 
 impl RunningTurns {

@@ -135,9 +135,11 @@ pub(crate) struct Fold {
     usage: TurnUsage,
     /// What its providers said that it used.
     counted: Counted,
-    /// Tokens that servers refuse, with the entries that say so, until the host has said what they
-    /// are by now.
+    /// Tokens that servers refuse, each with which refusal of the process's it is, until the host has
+    /// said what they are by now.
     refused_tokens: BTreeMap<String, u64>,
+    /// How many refusals of tokens are on record.
+    refusals: u64,
     rounds: Rounds,
     /// The limits that hold in the turn.
     limits: TurnLimits,
@@ -201,6 +203,7 @@ impl Fold {
             usage: TurnUsage::default(),
             counted: Counted::default(),
             refused_tokens: BTreeMap::new(),
+            refusals: 0,
             rounds: Rounds::default(),
             limits: TurnLimits::default(),
             limit: None,
@@ -236,10 +239,15 @@ impl Fold {
         &self.adapter
     }
 
-    /// Tokens that servers refuse, by their variables, with the entries of the log that say so.
+    /// How many refusals of tokens are on record.
+    pub(crate) const fn refusals(&self) -> u64 {
+        self.refusals
+    }
+
+    /// Tokens that servers refuse, by their variables, with which refusal that is, from 1.
     pub(crate) fn refused_tokens(&self) -> impl Iterator<Item = (&str, u64)> {
         let tokens = self.refused_tokens.iter();
-        tokens.map(|(variable, entry)| (variable.as_str(), *entry))
+        tokens.map(|(variable, number)| (variable.as_str(), *number))
     }
 
     /// The credentials whose tokens can be renewed.

@@ -115,7 +115,7 @@ impl Task<'_> {
                         self.renew(variable, derivation.fold.adapter());
                     }
                 }
-                renewed = derivation.last_id();
+                renewed = derivation.fold.refusals();
             }
             let (next, read) = (derivation.fold.next_due(), derivation.last_id());
             // What it waits for may be among what was not read yet.

@@ -247,12 +247,16 @@ async fn a_turn_that_runs_has_the_token_that_another_had_renewed() {
     let mut server = login.server(in_hours(2)).await;
     let raw = agent(&server).await;
     let [here, there] = [Gate::new("here"), Gate::new("there")];
-    let script = format!("{ASK}{}; {ASK}{}; {ASK}", here.command(), there.command());
+    let script = format!(
+        "{ASK}{}; {ASK}{}; {ASK}echo",
+        here.command(),
+        there.command()
+    );
     let first = session_of(&server, &raw, &script).await;
     here.reached(&server, &first).await;
     server.kill_and_start_again().await;
     let first = first.at(server.client());
-    let other = session_of(&server, &raw, &format!("{REVOKE}{ASK}")).await;
+    let other = session_of(&server, &raw, &format!("{REVOKE}{ASK}echo")).await;
     other.ended().await.completed();
     assert_eq!((login.renewals(), login.refusals()), (1, 1));
     here.open(&server, &first);
@@ -284,7 +288,7 @@ async fn a_login_that_its_provider_renews_no_more_has_expired() {
     let hook = server.client().post("/webhooks", &hook).await.expect(201);
     let deliveries = format!("/webhooks/{}/deliveries", hook["id"].as_str().unwrap());
     login.set("refuse");
-    let session = session_of(&server, &raw, &format!("{REVOKE}{ASK}")).await;
+    let session = session_of(&server, &raw, &format!("{REVOKE}{ASK}echo")).await;
     let ended = session.ended().await.completed();
     // As its provider has said it.
     assert!(
@@ -292,7 +296,7 @@ async fn a_login_that_its_provider_renews_no_more_has_expired() {
         "{}",
         ended.stdout()
     );
-    let path = format!("/sessions/{}/events?limit=500", session.id);
+    let path = format!("/sessions/{}/events?limit=200", session.id);
     let events = server.client().get(&path).await.expect(200).to_string();
     assert!(events.contains("credential.refused"), "{events}");
     assert!(
@@ -307,7 +311,7 @@ async fn a_login_that_its_provider_renews_no_more_has_expired() {
         "{read}"
     );
     // It is told once, however many turns meet it.
-    session_of(&server, &raw, &format!("{REVOKE}{ASK}"))
+    session_of(&server, &raw, &format!("{REVOKE}{ASK}echo"))
         .await
         .ended()
         .await

@@ -18,7 +18,7 @@ impl Fold {
         step: &mut Step<'_>,
     ) -> io::Result<()> {
         if let Ok(told) = serde_json::from_slice(record.payload) {
-            return self.take_credential(told, record.id, step);
+            return self.take_credential(told, step);
         }
         if let Ok(TokenReport::Counted(counts)) = serde_json::from_slice(record.payload) {
             self.counted.add(counts);
@@ -45,15 +45,11 @@ impl Fold {
     }
 
     /// Takes what is on record of a credential that the turn's gateways have.
-    fn take_credential(
-        &mut self,
-        told: CredentialRecord,
-        entry: u64,
-        step: &mut Step<'_>,
-    ) -> io::Result<()> {
+    fn take_credential(&mut self, told: CredentialRecord, step: &mut Step<'_>) -> io::Result<()> {
         let (credential, problem) = match told {
             CredentialRecord::CredentialRefused(credential) => {
-                self.refused_tokens.insert(credential, entry);
+                self.refusals += 1;
+                self.refused_tokens.insert(credential, self.refusals);
                 return Ok(());
             }
             CredentialRecord::CredentialTold {
