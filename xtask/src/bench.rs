@@ -19,7 +19,7 @@ pub(crate) struct Bench {
 }
 
 /// The targets that print rows of the table, in its order.
-const TARGETS: [&str; 5] = ["adapter", "ingest", "scale", "copies", "load"];
+const TARGETS: [&str; 6] = ["adapter", "ingest", "scale", "gateway", "copies", "load"];
 /// Everything behind this line is written anew.
 const TABLE: &str =
     "| what | measured | against | ratio | bar | met |\n|---|---|---|---|---|---|\n";

@@ -121,6 +121,11 @@ pub struct Credential {
     pub value: Zeroizing<String>,
     /// Where requests carry it.
     pub sent: Vec<Sent>,
+    /// The name under which its starter may have another value of it
+    /// ([`aod_launch::RenewedCredential`]): where the upstream refuses the one that there is, the
+    /// starter is asked. None: it stays what it is.
+    #[serde(default)]
+    pub renewed_as: Option<String>,
 }
 
 impl fmt::Debug for Credential {

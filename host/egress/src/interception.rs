@@ -37,6 +37,9 @@ pub struct BoundCredential {
     pub value: Zeroizing<String>,
     /// Who may be sent it.
     pub hosts: Vec<HostPort>,
+    /// As [`Credential::renewed_as`](crate::Credential::renewed_as).
+    #[serde(default)]
+    pub renewed_as: Option<String>,
 }
 
 impl fmt::Debug for BoundCredential {

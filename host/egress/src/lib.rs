@@ -29,6 +29,10 @@
 //! - [`Service::NoPackets`] and [`Service::NoNames`] are these where programs have to use the proxy:
 //!   they refuse everything at once, and are there so that it is known what was tried.
 //!
+//! Its starter may know of a new value of a credential: it is told it ([`RenewedCredential`]), also
+//! when it asks, because a server refuses the one that it has ([`CredentialReport`]). The request is
+//! then sent once more.
+//!
 //! What it refuses it reports to its starter, a [`Report`] a line on stdout. A gateway with
 //! [`UsageFields`] counts the tokens that answers say were used, and reports them
 //! ([`TokenReport`]), and lets no more requests to a model through than the turn may make
@@ -45,7 +49,9 @@ mod tools;
 mod usage;
 
 pub use address::{is_own, is_public};
-pub use aod_launch::{AllowanceReport, TokenCounts, TokenReport};
+pub use aod_launch::{
+    AllowanceReport, CredentialReport, RenewedCredential, TokenCounts, TokenReport,
+};
 pub use config::{Config, Credential, Gateway, MappedHost, Packets, Sent, Service, Upstream};
 pub use interception::{BoundCredential, HostError, HostPort, Interception};
 pub use policy::{Policy, Refusal, Target, host_name};

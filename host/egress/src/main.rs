@@ -6,7 +6,8 @@ mod process;
 use std::io::Read as _;
 use std::process::ExitCode;
 
-use aod_egress::Config;
+use aod_egress::{Config, RenewedCredential};
+use serde::Deserialize as _;
 use zeroize::Zeroizing;
 
 const ABOUT: &str = "aod-egress is a sandbox's way to the network and is started by aod itself. It \
@@ -23,14 +24,11 @@ fn main() -> ExitCode {
     // Before it reads secrets.
     process::protect();
     let mut json = Zeroizing::new(Vec::new());
-    let config: Option<Config> = std::io::stdin()
-        .lock()
-        .read_to_end(&mut json)
-        .ok()
-        .and_then(|_| serde_json::from_slice(&json).ok());
+    let read = std::io::stdin().lock().read_to_end(&mut json);
+    let told = read.ok().and_then(|_| read_told(&json));
     drop(json);
     // What is wrong with it is not quoted: it may hold secrets.
-    match config.map(process::run) {
+    match told.map(|(config, renewed)| process::run(config, renewed)) {
         Some(Ok(())) => ExitCode::SUCCESS,
         Some(Err(error)) => {
             eprintln!("aod-egress: {error}");
@@ -41,4 +39,12 @@ fn main() -> ExitCode {
             ExitCode::from(2)
         }
     }
+}
+
+/// The configuration, and the credentials that have another value by now, a line each.
+fn read_told(json: &[u8]) -> Option<(Config, Vec<RenewedCredential>)> {
+    let mut reader = serde_json::Deserializer::from_slice(json);
+    let config = Config::deserialize(&mut reader).ok()?;
+    let renewed: Result<_, _> = reader.into_iter().collect();
+    Some((config, renewed.ok()?))
 }

@@ -1,5 +1,6 @@
 //! What serves the sockets that listen in a command's own network namespace.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};
 use std::net::SocketAddrV4;
@@ -9,13 +10,14 @@ use std::path::PathBuf;
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::pipe::PipeFlags;
 use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
 
 use crate::data::ABOVE;
 use crate::start::start_with;
 use crate::tunnel::DESCRIPTORS;
 use crate::{
-    Allowance, Flag, Input, KillRoute, Launch, Output, PolledLimits, Process, SecretBytes,
-    SignalRoute, StartOptions, Tunnel,
+    Allowance, Flag, Input, KillRoute, Launch, Output, PolledLimits, Process, RenewedCredential,
+    SecretBytes, SignalRoute, StartOptions, Tunnel,
 };
 
 /// The descriptor under which the server finds the [`Flag`] that says whether the command may use
@@ -66,7 +68,8 @@ pub struct Egress {
     pub tunnel: Option<Tunnel>,
     /// The program that serves the sockets: absolute.
     pub program: PathBuf,
-    /// What it reads from stdin. It may hold secrets.
+    /// What it reads from stdin, before a line for each [`RenewedCredential`] that it was told. It
+    /// may hold secrets.
     pub config: SecretBytes,
 }
 
@@ -78,6 +81,8 @@ pub struct EgressServer {
     lacks_device: bool,
     program: PathBuf,
     config: SecretBytes,
+    /// What credentials are by now, by their names, each a line of JSON.
+    renewed: BTreeMap<String, Zeroizing<Vec<u8>>>,
     in_use: Flag,
     allowance: Allowance,
     running: Option<Running>,
@@ -94,8 +99,8 @@ struct Running {
     line: Vec<u8>,
     /// What the program is told goes there.
     told: Option<File>,
-    /// What of it waits.
-    waiting: Vec<u8>,
+    /// What of it waits. It may hold secrets.
+    waiting: Zeroizing<Vec<u8>>,
 }
 
 impl EgressServer {
@@ -106,6 +111,7 @@ impl EgressServer {
             sockets,
             program: egress.program.clone(),
             config: egress.config.clone(),
+            renewed: BTreeMap::new(),
             in_use: Flag::new(true)?,
             allowance: Allowance::new()?,
             running: None,
@@ -165,6 +171,18 @@ impl EgressServer {
         {
             running.waiting.extend_from_slice(line);
             running.waiting.push(b'\n');
+        }
+    }
+
+    /// Has the program told what has become of a credential: the one that runs, with the next
+    /// [`EgressServer::flush`], and, where there is a new value, those that follow.
+    pub fn renew(&mut self, credential: &RenewedCredential) {
+        let Ok(line) = serde_json::to_vec(credential).map(Zeroizing::new) else {
+            return;
+        };
+        self.tell(&line);
+        if credential.value.is_some() {
+            self.renewed.insert(credential.credential.clone(), line);
         }
     }
 
@@ -248,8 +266,13 @@ impl EgressServer {
             polled_limits: PolledLimits::default(),
             egress: None,
         };
+        let mut told = Zeroizing::new(self.config.expose().to_vec());
+        for line in self.renewed.values() {
+            told.push(b'\n');
+            told.extend_from_slice(line);
+        }
         let options = StartOptions {
-            input: Input::Content(self.config.expose()),
+            input: Input::Content(&told),
             output: Output::Joined,
             umask: None,
         };
@@ -259,15 +282,15 @@ impl EgressServer {
         for (socket, number) in self.sockets.iter().zip(FIRST_SOCKET..ABOVE) {
             given.push((crate::data::lift(socket)?, number));
         }
-        let (reader, told) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC)?;
+        let (reader, replies) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC)?;
         given.push((crate::data::lift(&reader)?, REPLIES));
         let (process, pipes) = start_with(&launch, options, given).map_err(io::Error::other)?;
         Ok(Running {
             process,
             report: pipes.stdout,
             line: Vec::new(),
-            told: Some(crate::start::non_blocking(told)?),
-            waiting: Vec::new(),
+            told: Some(crate::start::non_blocking(replies)?),
+            waiting: Zeroizing::default(),
         })
     }
 }
@@ -284,7 +307,7 @@ impl Running {
                 Err(_) => self.waiting.clear(),
             }
         }
-        self.waiting = Vec::new();
+        self.waiting = Zeroizing::default();
     }
 
     /// Reads what there is; false at the end.

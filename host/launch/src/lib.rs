@@ -32,6 +32,7 @@ mod netns;
 pub mod overlay;
 mod process;
 mod process_bound;
+mod renewal;
 mod secret_bytes;
 mod start;
 mod tokens;
@@ -48,6 +49,7 @@ pub use launch::{DataFd, DiskLimit, EnvVar, KillRoute, Launch, PolledLimits, Sig
 pub use limits::{LimitExceeded, LimitPoller};
 pub use memory::protect_memory;
 pub use process::{Process, SignalTarget, Status};
+pub use renewal::{CredentialReport, RenewedCredential};
 pub use secret_bytes::SecretBytes;
 pub use start::{Input, Output, Pipes, StartError, StartOptions, start};
 pub use tokens::{TokenCounts, TokenReport};

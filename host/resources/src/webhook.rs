@@ -38,11 +38,14 @@ pub enum WebhookEvent {
     /// The files of a session that nobody has used for long will be removed.
     #[serde(rename = "session.expiring")]
     SessionExpiring,
+    /// A login that is a credential cannot be renewed any more: it has to be registered anew.
+    #[serde(rename = "credential.expired")]
+    CredentialExpired,
 }
 
 impl WebhookEvent {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::TurnCompleted,
         Self::TurnFailed,
         Self::TurnInterrupted,
@@ -52,6 +55,7 @@ impl WebhookEvent {
         Self::SessionFailed,
         Self::SessionTerminated,
         Self::SessionExpiring,
+        Self::CredentialExpired,
     ];
 
     /// Their words.
@@ -69,6 +73,7 @@ impl WebhookEvent {
             Self::SessionFailed => "session.failed",
             Self::SessionTerminated => "session.terminated",
             Self::SessionExpiring => "session.expiring",
+            Self::CredentialExpired => "credential.expired",
         }
     }
 }

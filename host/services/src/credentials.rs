@@ -38,6 +38,19 @@ pub struct CredentialInfo {
     pub updated_at: Timestamp,
     /// When a turn was last given it.
     pub last_used_at: Option<Timestamp>,
+    /// Since when it is a login that cannot be renewed: it has to be set anew.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, nullable = false)]
+    pub expired_at: Option<Timestamp>,
+    /// Why it cannot be renewed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, nullable = false)]
+    pub expired_reason: Option<String>,
+    /// When its renewal was asked for, where that has no answer yet. One that stays was lost when
+    /// the server stopped: the next turn tries it again, and says what came of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, nullable = false)]
+    pub renewing_since: Option<Timestamp>,
 }
 
 /// A credential that was just set.
@@ -204,6 +217,9 @@ fn info(credential: Credential, declared: &[Declared]) -> CredentialInfo {
         created_at: credential.created_at,
         updated_at: credential.updated_at,
         last_used_at: credential.last_used_at,
+        expired_at: credential.expired.as_ref().map(|expired| expired.at),
+        expired_reason: credential.expired.map(|expired| expired.reason),
+        renewing_since: credential.renewing_since,
     }
 }
 

@@ -1,11 +1,14 @@
 //! Users' registered credentials. Their values are sealed under [`SealedKind::Credential`].
 
-use aod_resources::{Actor, CredentialAction, CredentialKind, Timestamp};
-use rusqlite::{OptionalExtension, Row, named_params};
+use aod_resources::{Actor, CredentialAction, CredentialKind, Timestamp, WebhookEvent};
+use rusqlite::{Connection, OptionalExtension, Row, named_params};
+use serde_json::json;
 use uuid::Uuid;
 
 use crate::{
-    Error, NewAuditEntry, Result, SealedKey, SealedKind, Store, audit, sealed,
+    Error, NewAuditEntry, Result, SealedKey, SealedKind, Store, audit,
+    outbox::{self, NewMessage},
+    sealed,
     sql::{self, At, Id, Json},
 };
 
@@ -26,6 +29,19 @@ pub struct Credential {
     pub updated_at: Timestamp,
     /// When a turn was last given it.
     pub last_used_at: Option<Timestamp>,
+    /// Since when it is a login that cannot be renewed, and why.
+    pub expired: Option<Expired>,
+    /// When a renewal was asked for whose answer is not kept yet.
+    pub renewing_since: Option<Timestamp>,
+}
+
+/// That a login cannot be renewed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Expired {
+    /// Since when that is known.
+    pub at: Timestamp,
+    /// Why, for people.
+    pub reason: String,
 }
 
 /// A credential to set.
@@ -82,6 +98,15 @@ impl Credential {
             created_at: sql::at(row, "created_at")?,
             updated_at: sql::at(row, "updated_at")?,
             last_used_at: sql::at_opt(row, "last_used_at")?,
+            expired: match sql::at_opt(row, "expired_at")? {
+                Some(at) => {
+                    let reason: Option<String> = row.get("expired_reason")?;
+                    let reason = reason.unwrap_or_default();
+                    Some(Expired { at, reason })
+                }
+                None => None,
+            },
+            renewing_since: sql::at_opt(row, "renewing_since")?,
         })
     }
 }
@@ -103,7 +128,8 @@ impl Store {
                     "INSERT INTO credentials (owner, name, kind, hosts, created_at, updated_at)
                      VALUES (:owner, :name, :kind, coalesce(:hosts, '[]'), :at, :at)
                      ON CONFLICT (owner, name) DO UPDATE SET
-                        kind = :kind, hosts = coalesce(:hosts, hosts), updated_at = :at
+                        kind = :kind, hosts = coalesce(:hosts, hosts), updated_at = :at,
+                        expired_at = NULL, expired_reason = NULL, renewing_since = NULL
                      RETURNING *",
                 )?
                 .query_row(
@@ -214,7 +240,7 @@ impl Store {
         new: Vec<u8>,
         at: Timestamp,
     ) -> Result<bool> {
-        self.write(move |db| {
+        let renew = move |db: &Connection| {
             let found: Option<Vec<u8>> = db
                 .prepare_cached(
                     "SELECT blob FROM sealed
@@ -230,7 +256,9 @@ impl Store {
             }
             sealed::put(db, &key, &new, at)?;
             db.prepare_cached(
-                "UPDATE credentials SET updated_at = ? WHERE owner = ? AND name = ?",
+                "UPDATE credentials SET updated_at = ?, expired_at = NULL, expired_reason = NULL,
+                     renewing_since = NULL
+                 WHERE owner = ? AND name = ?",
             )?
             .execute((At(at), Id(key.owner), &key.name))?;
             audit::append(
@@ -246,8 +274,113 @@ impl Store {
                 },
             )?;
             Ok(true)
+        };
+        // Its provider may take the old one no more.
+        self.write_at_all_costs(renew, |_| ()).await
+    }
+
+    /// Notes that a renewal of a credential is asked for, or that its answer has come and gives no
+    /// other value (`None`).
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn note_renewal(
+        &self,
+        owner: Uuid,
+        name: String,
+        since: Option<Timestamp>,
+    ) -> Result<()> {
+        self.write(move |db| {
+            db.prepare_cached(
+                "UPDATE credentials SET renewing_since = ?3 WHERE owner = ?1 AND name = ?2",
+            )?
+            .execute((Id(owner), &name, since.map(At)))?;
+            Ok(())
         })
         .await
+    }
+
+    /// Renewals that were asked for and whose answers are not kept: whose, of which credential, and
+    /// since when.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn lost_renewals(&self) -> Result<Vec<(Uuid, String, Timestamp)>> {
+        self.read(|db| {
+            let mut query = db.prepare_cached(
+                "SELECT owner, name, renewing_since FROM credentials
+                 WHERE renewing_since IS NOT NULL",
+            )?;
+            let rows = query.query_map([], |row| {
+                let since = sql::at(row, "renewing_since")?;
+                Ok((sql::id(row, "owner")?, row.get("name")?, since))
+            })?;
+            Ok(rows.collect::<rusqlite::Result<_>>()?)
+        })
+        .await
+    }
+
+    /// Notes that a login cannot be renewed, and tells webhooks, once until it can or is set anew;
+    /// whether it was not known before. `session` and `turn` have met it.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn expire_credential(
+        &self,
+        owner: Uuid,
+        name: String,
+        reason: String,
+        (session, turn): (Uuid, u32),
+        at: Timestamp,
+    ) -> Result<bool> {
+        let told = self.told();
+        let expire = move |db: &Connection| {
+            let is_new = db
+                .prepare_cached(
+                    "UPDATE credentials
+                     SET expired_at = coalesce(expired_at, :at), expired_reason = :reason,
+                         renewing_since = NULL
+                     WHERE owner = :owner AND name = :name
+                     RETURNING expired_at = :at",
+                )?
+                .query_row(
+                    named_params! {
+                        ":owner": Id(owner), ":name": name, ":reason": reason, ":at": At(at),
+                    },
+                    |row| row.get(0),
+                )
+                .optional()?;
+            // One that was deleted meanwhile is nobody's any more.
+            if is_new != Some(true) {
+                return Ok(false);
+            }
+            let message = NewMessage {
+                owner,
+                session,
+                turn,
+                event: WebhookEvent::CredentialExpired,
+                // One that is set anew may expire again.
+                name: &format!("{name}/{}", at.as_micros()),
+                at,
+            };
+            outbox::tell(db, &message, || {
+                Ok(json!({
+                    "credential": name,
+                    "reason": reason,
+                    "expired_at": at,
+                    "session_id": session,
+                    "turn": turn,
+                    "truncated": false,
+                }))
+            })?;
+            Ok(true)
+        };
+        let after = move |is_new: &bool| {
+            if *is_new {
+                told.outbox();
+            }
+        };
+        self.write_then(expire, after).await
     }
 
     /// Deletes a credential with its sealed value, and says so in its trail.

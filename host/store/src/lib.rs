@@ -43,7 +43,7 @@ pub use audit::{AuditEntry, NewAuditEntry};
 pub use backup::{CopiedSession, Database};
 pub use changes::SessionChange;
 pub use checkpoints::{AtLeast, CheckpointRecord, CheckpointState, CheckpointWork, Made, Retained};
-pub use credentials::{Credential, NewCredential};
+pub use credentials::{Credential, Expired, NewCredential};
 pub use deliveries::{AttemptEnd, DeliveryCounts, DeliveryFilter, DueDelivery};
 pub use error::{Error, Result};
 pub use idempotency::{Idempotency, Submitted};

@@ -7,7 +7,7 @@ use rusqlite::{Connection, TransactionBehavior};
 use crate::{Error, Result};
 
 /// Migration `n` (from 1) takes a file from version `n - 1` to `n`. Published ones never change.
-const MIGRATIONS: [&str; 14] = [
+const MIGRATIONS: [&str; 15] = [
     include_str!("migrations/0001_core.sql"),
     include_str!("migrations/0002_credentials.sql"),
     include_str!("migrations/0003_answers.sql"),
@@ -22,6 +22,7 @@ const MIGRATIONS: [&str; 14] = [
     include_str!("migrations/0014_checkpoints.sql"),
     include_str!("migrations/0016_credential_hosts.sql"),
     include_str!("migrations/0017_provider_usage.sql"),
+    include_str!("migrations/0018_credential_state.sql"),
 ];
 
 /// Marks the file as ours, so that another program's database is not taken for an empty one.

@@ -5,6 +5,7 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use aod_launch::RenewedCredential;
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::process::{PidfdFlags, Signal};
 use serde::{Deserialize, Serialize};
@@ -42,6 +43,9 @@ pub enum Request {
     Answer(Answer),
     /// Record what a user tells the turn that runs, unless it was recorded before.
     Input(TurnInput),
+    /// What a credential is by now, for the gateways outside of the sandbox. An answer is recorded
+    /// ([`CredentialRecord`](crate::CredentialRecord)), and nothing of its value.
+    Credential(CredentialUpdate),
     /// Record that time has passed, unless the CLI wrote more than the host has read or this tick
     /// was recorded before.
     Tick {
@@ -60,6 +64,16 @@ pub enum Request {
     Close,
     /// Do nothing; the reply shows that the supervisor lives.
     Ping,
+}
+
+/// What a credential is by now.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CredentialUpdate {
+    /// What the gateways are told.
+    pub credential: RenewedCredential,
+    /// Why there is no other value, for people.
+    #[serde(default)]
+    pub problem: Option<String>,
 }
 
 /// The event that ends a turn for those who follow it.
@@ -116,6 +130,9 @@ impl std::fmt::Debug for Request {
             Self::Effect { seq, effect } => write!(f, "Effect({seq}, {effect:?})"),
             Self::Answer(answer) => write!(f, "Answer({:?})", answer.question),
             Self::Input(input) => write!(f, "{input:?}"),
+            Self::Credential(update) => {
+                write!(f, "Credential({:?})", update.credential.credential)
+            }
             Self::Tick { seq, after } => write!(f, "Tick({seq}, after {after})"),
             Self::Conclude(conclusion) => {
                 write!(f, "Conclude({}, {:?})", conclusion.turn, conclusion.kind)

@@ -99,6 +99,23 @@ pub enum CallRecord {
     },
 }
 
+/// The payload of a `Network` record that tells of a credential, by the name under which it is
+/// renewed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CredentialRecord {
+    /// A server refuses its value, and requests wait for another.
+    CredentialRefused(String),
+    /// The host has said what it is by now, because it was refused.
+    CredentialTold {
+        /// The credential.
+        credential: String,
+        /// Why there is no other value, where there is none.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        problem: Option<String>,
+    },
+}
+
 /// A call of a tool that waits for somebody's answer.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct AskedCall {

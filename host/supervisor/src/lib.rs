@@ -17,12 +17,12 @@ mod socket;
 mod spec;
 mod start;
 
-pub use aod_launch::{CallAnswer, HeldKind, Launch, SignalTarget};
+pub use aod_launch::{CallAnswer, HeldKind, Launch, RenewedCredential, SecretBytes, SignalTarget};
 pub use control::{
-    Conclusion, ConclusionKind, Control, ControlError, MAX_REQUEST, NextTurn, Reply, Request,
-    kill_supervisor,
+    Conclusion, ConclusionKind, Control, ControlError, CredentialUpdate, MAX_REQUEST, NextTurn,
+    Reply, Request, kill_supervisor,
 };
-pub use effect::{Answer, AskedCall, CallRecord, Effect, Note, TurnInput};
+pub use effect::{Answer, AskedCall, CallRecord, CredentialRecord, Effect, Note, TurnInput};
 pub use exited::{Exited, Reason, TurnEnded};
 pub use fragment::{Filled, Fragment};
 pub use redact::{LinePosition, Redactor, Stream};

@@ -50,14 +50,35 @@ struct Form {
 #[derive(Clone, Default)]
 pub struct LinePosition(JsonLine);
 
+/// The forms of a secret, with what stands in their place.
+fn named_forms(name: &str, value: &str) -> Vec<(Vec<u8>, String)> {
+    let forms = forms::of(value).into_iter();
+    forms
+        .map(|form| (form, format!("[redacted:{name}]")))
+        .collect()
+}
+
 impl Redactor {
     /// Takes names and values. Where two names have one value, the first stands in its place. Names
     /// hold nothing that JSON would escape.
     pub fn new<'s>(secrets: impl IntoIterator<Item = (&'s str, &'s str)>) -> Self {
-        let mut named: Vec<(Vec<u8>, &str)> = Vec::new();
+        let mut named: Vec<(Vec<u8>, String)> = Vec::new();
         for (name, value) in secrets {
-            named.extend(forms::of(value).into_iter().map(|form| (form, name)));
+            named.extend(named_forms(name, value));
         }
+        Self::of_forms(named)
+    }
+
+    /// The same, which also finds a further secret.
+    #[must_use]
+    pub fn and(&self, name: &str, value: &str) -> Self {
+        let known = self.0.iter().flat_map(|searcher| &searcher.forms);
+        let known = known.map(|form| (form.bytes.clone(), form.replacement.clone()));
+        Self::of_forms(known.chain(named_forms(name, value)).collect())
+    }
+
+    /// Takes forms with what stands in their place.
+    fn of_forms(mut named: Vec<(Vec<u8>, String)>) -> Self {
         // Stable, so that of two names the first is kept.
         named.sort_by(|a, b| a.0.cmp(&b.0));
         named.dedup_by(|later, first| later.0 == first.0);
@@ -69,8 +90,8 @@ impl Redactor {
             return Self(None);
         };
         let longest = bytes.iter().map(Vec::len).max().unwrap_or(0);
-        let forms = named.into_iter().map(|(bytes, name)| Form {
-            replacement: format!("[redacted:{name}]"),
+        let forms = named.into_iter().map(|(bytes, replacement)| Form {
+            replacement,
             is_word: protocol::is_word(&bytes),
             is_name: protocol::is_name(&bytes),
             bytes,

@@ -17,6 +17,13 @@ use crate::{Error, Result};
 /// Where the store does not answer.
 pub async fn recover(turns: &Turns) -> Result<()> {
     crate::removal::resume(turns).await?;
+    for (owner, credential, since) in turns.store.lost_renewals().await? {
+        tracing::warn!(
+            %owner, credential, %since,
+            "the server stopped while this login was renewed; its next renewal says whether it \
+             still can be"
+        );
+    }
     // Those that run have room already, and take it before the others queue up for the rest.
     let (running, others): (Vec<_>, Vec<_>) = turns
         .store

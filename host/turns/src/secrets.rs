@@ -20,6 +20,7 @@ use crate::git::{self, Tokens};
 use crate::mcp::{mcp_key, mcp_names};
 use crate::network::bound_hosts;
 use crate::oauth::OauthTokens;
+use crate::placement::WorkerId;
 use crate::seal::Seals;
 use crate::{Error, Result};
 
@@ -41,6 +42,8 @@ pub(crate) struct TurnSecrets {
     pub(crate) bound: BTreeMap<String, Vec<HostPort>>,
     /// The names of the user's credentials that were taken.
     pub(crate) credentials: Vec<String>,
+    /// Those variables that hold tokens of logins, each with its credential's name.
+    pub(crate) logins: BTreeMap<String, String>,
 }
 
 impl TurnSecrets {
@@ -124,6 +127,20 @@ impl TurnSecrets {
         }
         let shown = self.get(name)?.expose_secret().to_owned();
         Some((shown, self.brokered.get(name)?))
+    }
+
+    /// The name under which a value may be another one while a turn runs, if it may.
+    pub(crate) fn renewed_as(&self, name: &str) -> Option<String> {
+        self.logins.contains_key(name).then(|| name.to_owned())
+    }
+
+    /// Of the logins, those that stay outside of the sandbox.
+    pub(crate) fn brokered_logins(&self) -> BTreeMap<String, String> {
+        let logins = self.logins.iter();
+        logins
+            .filter(|(variable, _)| self.brokered.contains_key(*variable))
+            .map(|(variable, credential)| (variable.clone(), credential.clone()))
+            .collect()
     }
 
     /// Finds them in what is about to be written.
@@ -211,6 +228,8 @@ pub(crate) struct Renewal<'a> {
     pub(crate) adapter: &'a Adapter,
     /// How long they have to be good.
     pub(crate) life: Duration,
+    /// For which turn.
+    pub(crate) worker: WorkerId,
 }
 
 /// Opens the secrets of a session's next turn; without a `renewal`, logins stay as they are kept.
@@ -281,8 +300,13 @@ pub(crate) async fn gather(
             if let Some(renewal) = &renewal
                 && let Some(endpoint) = renewal.adapter.oauth().get(&name)
             {
-                let tokens = renewal.tokens;
-                value = tokens.token(&sealed, value, endpoint, renewal.life).await?;
+                let Renewal { life, worker, .. } = *renewal;
+                let token = renewal.tokens.token(&sealed, value, endpoint, life, worker);
+                let token = token.await?;
+                value = token.value;
+                if token.is_renewed {
+                    secrets.logins.insert(variable.clone(), name.clone());
+                }
             }
             secrets.credentials.push(name);
         }

@@ -11,7 +11,9 @@ use serde_json::value::RawValue;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::net::unix::pipe;
 use tokio::sync::oneshot;
+use zeroize::Zeroizing;
 
+use super::renewals::Renewals;
 use super::reporter::tell_starter;
 
 /// So many may wait at once.
@@ -97,10 +99,14 @@ impl Calls {
         }
     }
 
-    /// Passes answers on, as the starter gives them, until it ends.
-    pub(super) async fn take_replies(self, replies: OwnedFd) -> io::Result<()> {
+    /// Passes answers on, as the starter gives them, and credentials to `renewals`, until it ends.
+    pub(super) async fn take_replies(self, replies: OwnedFd, renewals: Renewals) -> io::Result<()> {
         let mut lines = BufReader::new(pipe::Receiver::from_owned_fd(replies)?).lines();
-        while let Some(line) = lines.next_line().await? {
+        while let Some(line) = lines.next_line().await?.map(Zeroizing::new) {
+            if let Ok(credential) = serde_json::from_str(&line) {
+                renewals.take(credential);
+                continue;
+            }
             let Ok(reply) = serde_json::from_str::<CallReply>(&line) else {
                 continue;
             };

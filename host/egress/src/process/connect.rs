@@ -39,6 +39,8 @@ pub(super) enum ConnectError {
         port: u16,
         source: io::Error,
     },
+    #[error("cannot speak to {host} over TLS: {source}")]
+    Tls { host: String, source: io::Error },
 }
 
 /// Makes connections, and reports those that it refuses.
@@ -77,6 +79,12 @@ impl Connector {
         connected
     }
 
+    /// Connects to where a URL leads.
+    pub(super) async fn connect_to(&self, uri: &Uri) -> Result<TcpStream, ConnectError> {
+        let (host, port) = target_of(uri);
+        self.connect(host, port).await
+    }
+
     /// Whether a host may be connected to, without connecting to it.
     pub(super) async fn admit(&self, host: &str, port: u16) -> Result<(), ConnectError> {
         self.look_up(host, port).await.map(drop)
@@ -103,7 +111,7 @@ impl Connector {
         self.reporter.tell(outcome, host, port, reason);
     }
 
-    fn report<T>(&self, host: &str, port: u16, outcome: &Result<T, ConnectError>) {
+    pub(super) fn report<T>(&self, host: &str, port: u16, outcome: &Result<T, ConnectError>) {
         match outcome {
             Err(error @ ConnectError::Refused(_)) => {
                 self.tell(Outcome::Refused, host, port, &error.to_string());
@@ -213,15 +221,16 @@ impl Service<Uri> for Connector {
 
     fn call(&mut self, uri: Uri) -> Self::Future {
         let connector = self.clone();
-        Box::pin(async move {
-            let host = uri.host().unwrap_or_default();
-            let default = if uri.scheme_str() == Some("https") {
-                443
-            } else {
-                80
-            };
-            let port = uri.port_u16().unwrap_or(default);
-            connector.connect(host, port).await.map(TokioIo::new)
-        })
+        Box::pin(async move { connector.connect_to(&uri).await.map(TokioIo::new) })
     }
+}
+
+/// The host and the port of a URL.
+pub(super) fn target_of(uri: &Uri) -> (&str, u16) {
+    let default = match uri.scheme_str() {
+        Some("https") => 443,
+        _ => 80,
+    };
+    let port = uri.port_u16().unwrap_or(default);
+    (uri.host().unwrap_or_default(), port)
 }

@@ -1,6 +1,5 @@
 //! Finding placeholders in headers and queries.
 
-use aod_egress::BoundCredential;
 use base64::Engine as _;
 use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
@@ -26,9 +25,16 @@ pub(super) enum Filled {
     Invalid,
 }
 
+/// What stands for a credential, and the credential.
+#[derive(Clone, Copy)]
+pub(super) struct Placeholder<'a> {
+    pub(super) placeholder: &'a str,
+    pub(super) value: &'a str,
+}
+
 /// Replaces placeholders wherever they stand in headers' values, also in the pair of a name and a
 /// password (RFC 7617).
-pub(super) fn fill_headers(headers: &mut HeaderMap, credentials: &[&BoundCredential]) -> Filled {
+pub(super) fn fill_headers(headers: &mut HeaderMap, credentials: &[Placeholder<'_>]) -> Filled {
     let mut found = Filled::Nothing;
     for (name, value) in headers.iter_mut() {
         let plain = replaced(value.as_bytes(), credentials);
@@ -53,7 +59,7 @@ pub(super) fn fill_headers(headers: &mut HeaderMap, credentials: &[&BoundCredent
 /// value, has for them.
 pub(super) fn fill_query<'a>(
     query: &str,
-    find: impl Fn(&str, &str) -> Option<&'a str>,
+    mut find: impl FnMut(&str, &str) -> Option<&'a str>,
 ) -> (String, Filled) {
     let mut found = Filled::Nothing;
     let parts: Vec<String> = query
@@ -75,16 +81,16 @@ pub(super) fn fill_query<'a>(
 
 /// What stands for a credential, whatever the parameter's name.
 pub(super) fn by_placeholder<'a>(
-    credentials: &[&'a BoundCredential],
+    credentials: &[Placeholder<'a>],
 ) -> impl Fn(&str, &str) -> Option<&'a str> {
     move |_, value| {
         let found = credentials.iter().find(|it| it.placeholder == value);
-        found.map(|it| it.value.as_str())
+        found.map(|it| it.value)
     }
 }
 
 /// The credentials of a `Basic` authorization, with placeholders in them replaced.
-fn in_basic(value: &[u8], credentials: &[&BoundCredential]) -> Option<Zeroizing<Vec<u8>>> {
+fn in_basic(value: &[u8], credentials: &[Placeholder<'_>]) -> Option<Zeroizing<Vec<u8>>> {
     let (scheme, rest) = value.split_at_checked("Basic ".len())?;
     if !scheme.eq_ignore_ascii_case(b"Basic ") {
         return None;
@@ -96,7 +102,7 @@ fn in_basic(value: &[u8], credentials: &[&BoundCredential]) -> Option<Zeroizing<
 }
 
 /// Bytes with all placeholders in them replaced; none where there are none.
-fn replaced(bytes: &[u8], credentials: &[&BoundCredential]) -> Option<Zeroizing<Vec<u8>>> {
+fn replaced(bytes: &[u8], credentials: &[Placeholder<'_>]) -> Option<Zeroizing<Vec<u8>>> {
     let mut filled: Option<Zeroizing<Vec<u8>>> = None;
     for credential in credentials {
         let current = filled.as_deref().map_or(bytes, Vec::as_slice);
@@ -127,15 +133,11 @@ mod tests {
 
     use super::*;
 
-    fn credential(placeholder: &str, value: &str) -> BoundCredential {
-        BoundCredential {
-            placeholder: placeholder.to_owned(),
-            value: value.to_owned().into(),
-            hosts: Vec::new(),
-        }
+    const fn credential<'a>(placeholder: &'a str, value: &'a str) -> Placeholder<'a> {
+        Placeholder { placeholder, value }
     }
 
-    fn header(name: &'static str, value: &str, credentials: &[&BoundCredential]) -> String {
+    fn header(name: &'static str, value: &str, credentials: &[Placeholder<'_>]) -> String {
         let mut headers = HeaderMap::new();
         headers.insert(name, value.parse().unwrap());
         let filled = fill_headers(&mut headers, credentials);
@@ -147,7 +149,7 @@ mod tests {
     #[test]
     fn placeholders_are_replaced_wherever_a_header_has_them() {
         let (one, two) = (credential("aod-1", "first key"), credential("aod-2", "x"));
-        let both = [&one, &two];
+        let both = [one, two];
         for (name, value, wanted) in [
             ("authorization", "Bearer aod-1", "Bearer first key"),
             ("authorization", "token aod-2", "token x"),
@@ -194,7 +196,7 @@ mod tests {
         let odd = credential("aod-1", "a\r\nx-injected: b");
         let mut headers = HeaderMap::new();
         headers.insert("x-api-key", "aod-1".parse().unwrap());
-        assert_eq!(fill_headers(&mut headers, &[&odd]), Filled::Invalid);
+        assert_eq!(fill_headers(&mut headers, &[odd]), Filled::Invalid);
     }
 
     #[test]
@@ -207,7 +209,7 @@ mod tests {
             ("", "", Filled::Nothing),
         ] {
             assert_eq!(
-                fill_query(query, by_placeholder(&[&one])),
+                fill_query(query, by_placeholder(&[one])),
                 (wanted.to_owned(), filled)
             );
         }
@@ -218,7 +220,7 @@ mod tests {
         fn all_else_of_a_header_stays(front in "[ -~]{0,20}", back in "[ -~]{0,20}") {
             prop_assume!(!front.contains("aod-") && !back.contains("aod-"));
             let one = credential("aod-1", "value");
-            let filled = replaced(format!("{front}aod-1{back}").as_bytes(), &[&one]);
+            let filled = replaced(format!("{front}aod-1{back}").as_bytes(), &[one]);
             let wanted = format!("{front}value{back}");
             prop_assert_eq!(filled.as_deref().map(Vec::as_slice), Some(wanted.as_bytes()));
         }

@@ -3,21 +3,23 @@
 use std::io;
 use std::sync::Arc;
 
-use aod_egress::{Credential, Gateway, Sent, Upstream};
+use aod_egress::{Credential, Gateway, Sent as SentAs, Upstream};
 use aod_launch::Flag;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use hyper::http::uri::{Authority, Scheme};
-use hyper::{Request, Response, StatusCode};
+use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::client::legacy::Error;
 use percent_encoding::percent_decode_str;
 
 use super::answers::Counter;
+use super::bodies::{Bodies, KeptBody, KeptHead};
 use super::calls::Calls;
-use super::fill::{Filled, fill_query};
+use super::fill::fill_query;
 use super::guarded::Guarded;
 use super::http::{Body, HttpClient, failure, lead_to, pass_on, reply, strip};
+use super::renewals::{Given, Renewable, Renewals, Sent};
 use super::rounds::{self, Rounds};
 use super::tokens::Tokens;
 
@@ -31,17 +33,34 @@ pub(super) struct GatewayServer {
     authority: Authority,
     /// What every path begins with.
     path: String,
-    credentials: Vec<Credential>,
+    credentials: Vec<Held>,
     authorization: Option<HeaderValue>,
     client: HttpClient,
-    /// Whether a turn runs: credentials are for turns.
-    in_use: Arc<Flag>,
+    shared: Shared,
     /// Where an MCP server is behind it whose tools may not all be called.
     guarded: Option<Guarded>,
     /// Where tokens are counted.
     counter: Option<Counter>,
     /// Where a model is behind it: so many requests are passed on.
     rounds: Option<Rounds>,
+}
+
+/// What all that fills in credentials has in common.
+#[derive(Clone)]
+pub(super) struct Shared {
+    /// Whether a turn runs: credentials are for turns.
+    pub(super) in_use: Arc<Flag>,
+    pub(super) renewals: Renewals,
+    pub(super) bodies: Bodies,
+}
+
+/// A credential, and where requests carry it.
+struct Held {
+    placeholder: String,
+    value: Renewable,
+    /// Headers, each with what stands in front of the credential.
+    headers: Vec<(HeaderName, String)>,
+    parameters: Vec<String>,
 }
 
 /// Why a request is not passed on.
@@ -55,7 +74,7 @@ impl GatewayServer {
     pub(super) fn new(
         gateway: Gateway,
         client: HttpClient,
-        in_use: Arc<Flag>,
+        shared: Shared,
         calls: Calls,
         tokens: &Tokens,
         rounds: &Rounds,
@@ -72,14 +91,17 @@ impl GatewayServer {
             value.set_sensitive(true);
             Ok::<_, io::Error>(value)
         });
+        let credentials = gateway.credentials.into_iter();
         Ok(Self {
             scheme: if tls { Scheme::HTTPS } else { Scheme::HTTP },
             authority: authority.parse().map_err(io::Error::other)?,
             path: path.trim_end_matches('/').to_owned(),
-            credentials: gateway.credentials,
+            credentials: credentials
+                .map(|credential| Held::new(credential, &shared.renewals))
+                .collect(),
             authorization: authorization.transpose()?,
             client,
-            in_use,
+            shared,
             rounds: gateway.usage.is_some().then(|| rounds.clone()),
             guarded: gateway.tools.map(|policy| Guarded::new(policy, calls)),
             counter: gateway
@@ -116,23 +138,55 @@ impl GatewayServer {
         }
     }
 
-    /// Passes a request on.
+    /// Passes a request on, and once more where the upstream refuses a credential of which there is
+    /// another value by then.
     pub(super) async fn send(&self, request: Request<Body>) -> Result<Response<Incoming>, Refused> {
-        let request = self.translate(request)?;
+        let is_renewed = self.credentials.iter().any(|it| it.value.is_renewed());
+        let head = is_renewed.then(|| KeptHead::of(&request));
+        let (request, sent) = self.translate(request)?;
+        let is_kept = head.is_some() && !sent.is_empty();
+        let (request, body) = self.shared.gather(request, is_kept).await?;
+        let answer = self.ask_within_allowance(request).await?;
+        if answer.status() != StatusCode::UNAUTHORIZED {
+            return Ok(answer);
+        }
+        if !self.shared.renewals.is_renewed(sent, &body).await {
+            return Ok(answer);
+        }
+        match head.and_then(|head| head.with(&body)) {
+            // The turn may be over by now.
+            Some(request) => match self.translate(request) {
+                Ok((request, _)) => self.ask(request).await,
+                Err(_) => Ok(answer),
+            },
+            None => Ok(answer),
+        }
+    }
+
+    /// The same, as one of the requests to a model that the turn may make. One that is sent once more
+    /// is no other.
+    async fn ask_within_allowance(
+        &self,
+        request: Request<Body>,
+    ) -> Result<Response<Incoming>, Refused> {
         let Some(rounds) = &self.rounds else {
-            return self.client.request(request).await.map_err(not_reached);
+            return self.ask(request).await;
         };
         let (request, stopped) = rounds.watch(request).await?;
         tokio::select! {
             biased;
             Ok(most) = stopped => Err(rounds::refused_after(most)),
-            answer = self.client.request(request) => answer.map_err(not_reached),
+            answer = self.ask(request) => answer,
         }
     }
 
-    /// The request as the upstream gets it.
-    fn translate(&self, mut request: Request<Body>) -> Result<Request<Body>, Refused> {
-        if !self.in_use.is_set() {
+    async fn ask(&self, request: Request<Body>) -> Result<Response<Incoming>, Refused> {
+        self.client.request(request).await.map_err(not_reached)
+    }
+
+    /// The request as the upstream gets it, and what in it may be refused for another value.
+    fn translate(&self, mut request: Request<Body>) -> Result<(Request<Body>, Vec<Sent>), Refused> {
+        if !self.shared.in_use.is_set() {
             return Err(Refused(
                 StatusCode::UNAUTHORIZED,
                 "turn",
@@ -150,9 +204,17 @@ impl GatewayServer {
             let message = format!("this gateway has no path {path:?}");
             return Err(Refused(StatusCode::FORBIDDEN, "path", message));
         }
+        if matches!(*request.method(), Method::TRACE | Method::CONNECT) {
+            // The answer to the one would have the credential (RFC 9110, section 9.3.8), and the
+            // other is no request of this upstream's.
+            let message = format!("this gateway takes no {}", request.method());
+            return Err(Refused(StatusCode::METHOD_NOT_ALLOWED, "method", message));
+        }
         strip(request.headers_mut());
-        let (query, in_query) = self.fill_query(query.as_deref());
-        let in_headers = self.fill_headers(request.headers_mut());
+        let values: Vec<Given> = self.credentials.iter().map(|it| it.value.given()).collect();
+        let mut used = vec![false; values.len()];
+        let query = query.map(|query| self.fill_query(&query, &values, &mut used));
+        self.fill_headers(request.headers_mut(), &values, &mut used);
         if let Some(authorization) = &self.authorization {
             let headers = request.headers_mut();
             headers.insert(header::AUTHORIZATION, authorization.clone());
@@ -164,8 +226,7 @@ impl GatewayServer {
                 .headers_mut()
                 .insert(header::ACCEPT_ENCODING, identity);
         }
-        let is_required = !self.credentials.is_empty();
-        if is_required && !in_query && !in_headers {
+        if !used.is_empty() && !used.contains(&true) {
             let message = "the request has no credential of this sandbox".to_owned();
             return Err(Refused(StatusCode::UNAUTHORIZED, "credential", message));
         }
@@ -177,47 +238,81 @@ impl GatewayServer {
                 "the URL is invalid".to_owned(),
             )
         })?;
-        Ok(request)
+        let sent = values.iter().zip(used).filter(|(_, is_used)| *is_used);
+        Ok((
+            request,
+            sent.filter_map(|(value, _)| value.sent()).collect(),
+        ))
     }
 
-    /// Whether a header had a placeholder.
-    fn fill_headers(&self, headers: &mut HeaderMap) -> bool {
-        let mut has_filled = false;
-        for credential in &self.credentials {
-            for sent in &credential.sent {
-                let Sent::Header { name, prefix } = sent else {
-                    continue;
-                };
-                let Ok(name) = name.parse::<HeaderName>() else {
-                    continue;
-                };
-                let Some(filled) = headers
-                    .get(&name)
-                    .and_then(|value| value.to_str().ok())
-                    .and_then(|value| replaced(value, prefix, credential))
-                else {
-                    continue;
-                };
-                headers.insert(name, filled);
-                has_filled = true;
+    /// Puts credentials in the place of their placeholders, and notes which.
+    fn fill_headers(&self, headers: &mut HeaderMap, values: &[Given], used: &mut [bool]) {
+        for ((held, value), used) in self.credentials.iter().zip(values).zip(used) {
+            for (name, prefix) in &held.headers {
+                let filled = headers
+                    .get(name)
+                    .and_then(|given| given.to_str().ok())
+                    .and_then(|given| replaced(given, prefix, &held.placeholder, &value.value));
+                if let Some(filled) = filled {
+                    headers.insert(name, filled);
+                    *used = true;
+                }
             }
         }
-        has_filled
     }
 
-    /// The query, and whether it had a placeholder.
-    fn fill_query(&self, query: Option<&str>) -> (Option<String>, bool) {
-        let Some(query) = query else {
-            return (None, false);
-        };
-        let (query, filled) = fill_query(query, |name, value| {
-            let credential = self.credentials.iter().find(|credential| {
-                credential.placeholder == value
-                    && credential.sent.contains(&Sent::Query(name.to_owned()))
-            });
-            credential.map(|credential| credential.value.as_str())
+    /// The query with credentials in it, and notes which.
+    fn fill_query(&self, query: &str, values: &[Given], used: &mut [bool]) -> String {
+        let (query, _) = fill_query(query, |name, value| {
+            let held = self.credentials.iter().position(|held| {
+                held.placeholder == value && held.parameters.iter().any(|it| it == name)
+            })?;
+            used[held] = true;
+            Some(values[held].value.as_str())
         });
-        (Some(query), filled == Filled::Done)
+        query
+    }
+}
+
+impl Held {
+    fn new(credential: Credential, renewals: &Renewals) -> Self {
+        let Credential {
+            placeholder,
+            value,
+            sent,
+            renewed_as,
+        } = credential;
+        let (mut headers, mut parameters) = (Vec::new(), Vec::new());
+        for sent in sent {
+            match sent {
+                // One that is no name of a header is in no request.
+                SentAs::Header { name, prefix } => {
+                    headers.extend(name.parse().ok().map(|name| (name, prefix)));
+                }
+                SentAs::Query(name) => parameters.push(name),
+            }
+        }
+        Self {
+            placeholder,
+            value: renewals.credential(value, renewed_as),
+            headers,
+            parameters,
+        }
+    }
+}
+
+impl Shared {
+    /// A request that goes out in as few pieces as can be, and its body, where that is to be kept.
+    async fn gather(
+        &self,
+        request: Request<Body>,
+        is_kept: bool,
+    ) -> Result<(Request<Body>, KeptBody), Refused> {
+        let gathered = self.bodies.gather(request, is_kept).await;
+        gathered.map_err(|error| {
+            let message = format!("the request's body: {error}");
+            Refused(StatusCode::BAD_REQUEST, "request", message)
+        })
     }
 }
 
@@ -227,13 +322,13 @@ fn not_reached(error: Error) -> Refused {
 }
 
 /// A header's value with the credential instead of its placeholder, if it is that.
-fn replaced(value: &str, prefix: &str, credential: &Credential) -> Option<HeaderValue> {
-    let (front, rest) = value.split_at_checked(prefix.len())?;
+fn replaced(given: &str, prefix: &str, placeholder: &str, value: &str) -> Option<HeaderValue> {
+    let (front, rest) = given.split_at_checked(prefix.len())?;
     // Schemes of authentication are written in any case (RFC 9110, section 11.1).
-    if !front.eq_ignore_ascii_case(prefix) || rest.trim() != credential.placeholder {
+    if !front.eq_ignore_ascii_case(prefix) || rest.trim() != placeholder {
         return None;
     }
-    let filled = zeroize::Zeroizing::new(format!("{prefix}{}", *credential.value));
+    let filled = zeroize::Zeroizing::new(format!("{prefix}{value}"));
     let mut filled = HeaderValue::from_str(&filled).ok()?;
     filled.set_sensitive(true);
     Some(filled)
@@ -288,13 +383,8 @@ mod tests {
 
     #[test]
     fn a_placeholder_is_replaced_where_the_credential_is_sent() {
-        let credential = Credential {
-            placeholder: "aod-brokered-1".to_owned(),
-            value: "true-key".to_owned().into(),
-            sent: Vec::new(),
-        };
-        let filled = |value, prefix| {
-            let value = replaced(value, prefix, &credential)?;
+        let filled = |given, prefix| {
+            let value = replaced(given, prefix, "aod-brokered-1", "true-key")?;
             assert!(value.is_sensitive());
             Some(value.to_str().unwrap().to_owned())
         };

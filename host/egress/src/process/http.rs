@@ -2,8 +2,6 @@
 //! connection alone.
 
 use std::error::Error as _;
-use std::io;
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -13,17 +11,17 @@ use hyper::body::Incoming;
 use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use hyper::http::uri::{Authority, Parts, PathAndQuery, Scheme};
 use hyper::{Request, Response, StatusCode, Uri, Version};
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::{Builder, Client, Error};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject as _;
-use rustls::{ClientConfig, RootCertStore};
 
 use super::connect::{ConnectError, Connector};
+use super::trust::{TlsConnector, Trust};
 
-/// How long a connection that nobody uses is kept.
-const IDLE: Duration = Duration::from_secs(20);
+/// How long a connection that nobody uses is kept: an agent's next request comes when its tool has
+/// run, and should not wait for another handshake.
+const IDLE: Duration = Duration::from_secs(90);
+/// So many of them are kept to one server.
+const MAX_IDLE: usize = 8;
 /// Headers that are about one connection (RFC 9110, section 7.6.1), besides those that `Connection`
 /// names.
 const HOP_BY_HOP: [&str; 9] = [
@@ -47,7 +45,7 @@ pub(super) type Body = BoxBody<Bytes, hyper::Error>;
 /// Sends requests without TLS, and keeps connections for the next ones.
 pub(super) type PlainClient = Client<Connector, Incoming>;
 /// As [`PlainClient`], over TLS where the URL wants it.
-pub(super) type HttpClient = Client<HttpsConnector<Connector>, Body>;
+pub(super) type HttpClient = Client<TlsConnector, Body>;
 
 /// A client for requests without TLS.
 pub(super) fn plain_client(connector: Connector) -> PlainClient {
@@ -55,43 +53,17 @@ pub(super) fn plain_client(connector: Connector) -> PlainClient {
 }
 
 /// A client for requests with and without TLS.
-pub(super) fn client(connector: Connector, tls: ClientConfig) -> HttpClient {
-    let connector = HttpsConnectorBuilder::new()
-        .with_tls_config(tls)
-        .https_or_http()
-        .enable_http1()
-        .wrap_connector(connector);
-    builder().build(connector)
+pub(super) fn client(connector: Connector, trust: Trust) -> HttpClient {
+    builder().build(TlsConnector::new(connector, trust))
 }
 
 fn builder() -> Builder {
     let mut builder = Client::builder(TokioExecutor::new());
     builder
         .pool_timer(TokioTimer::new())
-        .pool_idle_timeout(IDLE);
+        .pool_idle_timeout(IDLE)
+        .pool_max_idle_per_host(MAX_IDLE);
     builder
-}
-
-/// What is trusted: the certificates in this PEM text, and the system's authorities, which take
-/// some milliseconds to read and are left out where no upstream wants TLS.
-pub(super) fn trust(uses_tls: bool, authorities: Option<&str>) -> io::Result<ClientConfig> {
-    let mut roots = RootCertStore::empty();
-    if uses_tls {
-        // What of them cannot be read is as good as not there.
-        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    }
-    let authorities = authorities.unwrap_or_default().as_bytes();
-    for certificate in CertificateDer::pem_slice_iter(authorities) {
-        let certificate = certificate.map_err(io::Error::other)?;
-        roots.add(certificate).map_err(io::Error::other)?;
-    }
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let tls = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(io::Error::other)?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    Ok(tls)
 }
 
 /// Takes out what is meant for this connection alone.

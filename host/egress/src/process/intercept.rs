@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aod_egress::{BoundCredential, HostPort, Interception, Outcome, host_name};
-use aod_launch::Flag;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper::header::{self, HeaderValue};
@@ -21,10 +20,12 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
+use super::bodies::KeptHead;
 use super::connect::Connector;
-use super::fill::{Filled, by_placeholder, fill_headers, fill_query};
-use super::gateway::AT_REST;
+use super::fill::{Filled, Placeholder, by_placeholder, fill_headers, fill_query};
+use super::gateway::{AT_REST, Shared};
 use super::http::{Body, HttpClient, failure, lead_to, pass_on, refused, strip};
+use super::renewals::{Given, Renewable, Sent};
 use super::serve::{Connected, http};
 
 /// How long a client may take for the handshake.
@@ -33,13 +34,19 @@ const HANDSHAKE: Duration = Duration::from_secs(60);
 /// Reads tunnels to the hosts that credentials are for.
 pub(super) struct Interceptor {
     acceptor: TlsAcceptor,
-    credentials: Vec<BoundCredential>,
+    credentials: Vec<Held>,
     hosts: HashSet<HostPort>,
     /// To the hosts: it verifies who they are.
     client: HttpClient,
     connector: Connector,
-    /// Whether a turn runs: credentials are for turns.
-    in_use: Arc<Flag>,
+    shared: Shared,
+}
+
+/// A credential, and whose it is.
+struct Held {
+    placeholder: String,
+    value: Renewable,
+    hosts: Vec<HostPort>,
 }
 
 impl Interceptor {
@@ -47,7 +54,7 @@ impl Interceptor {
         interception: Interception,
         client: HttpClient,
         connector: Connector,
-        in_use: Arc<Flag>,
+        shared: Shared,
     ) -> io::Result<Self> {
         let Interception {
             certificate,
@@ -68,13 +75,21 @@ impl Interceptor {
             .map_err(io::Error::other)?;
         tls.alpn_protocols = vec![b"http/1.1".to_vec()];
         let hosts = credentials.iter().flat_map(|it| it.hosts.iter().cloned());
+        let hosts = hosts.collect();
+        let held = |credential: BoundCredential| Held {
+            placeholder: credential.placeholder,
+            value: shared
+                .renewals
+                .credential(credential.value, credential.renewed_as),
+            hosts: credential.hosts,
+        };
         Ok(Self {
             acceptor: Arc::new(tls).into(),
-            hosts: hosts.collect(),
-            credentials,
+            hosts,
+            credentials: credentials.into_iter().map(held).collect(),
             client,
             connector,
-            in_use,
+            shared,
         })
     }
 
@@ -98,6 +113,7 @@ impl Interceptor {
             Err(_) => return,
         };
         let target = Arc::new(target);
+        let http = http(connected.count());
         let service = service_fn(move |request| {
             let (interceptor, target) = (self.clone(), target.clone());
             let connected = connected.clone();
@@ -106,7 +122,7 @@ impl Interceptor {
                 Ok::<_, std::convert::Infallible>(answer)
             }
         });
-        let connection = http().serve_connection(TokioIo::new(stream), service);
+        let connection = http.serve_connection(TokioIo::new(stream), service);
         let _ = connection.with_upgrades().await;
     }
 
@@ -136,16 +152,10 @@ impl Interceptor {
             (protocol, upgrade)
         });
         let protocol = inside.as_ref().map(|(protocol, _)| protocol);
-        let request = match self.translate(request, target, protocol) {
-            Ok(request) => request,
-            Err((status, reason)) => return refused(status, &reason),
-        };
-        let mut answer = match self.client.request(request.map(BodyExt::boxed)).await {
+        let request = request.map(BodyExt::boxed);
+        let mut answer = match self.send(request, target, protocol).await {
             Ok(answer) => answer,
-            Err(error) => {
-                let (status, reason) = failure(&error);
-                return refused(status, &reason);
-            }
+            Err((status, reason)) => return refused(status, &reason),
         };
         if answer.status() != StatusCode::SWITCHING_PROTOCOLS {
             return pass_on(answer);
@@ -167,15 +177,59 @@ impl Interceptor {
         answer
     }
 
-    /// The request as the host gets it.
-    fn translate(
+    /// Passes a request on, and once more where the host refuses a credential of which there is
+    /// another value by then.
+    async fn send(
         &self,
-        mut request: Request<Incoming>,
+        request: Request<Body>,
         target: &HostPort,
         protocol: Option<&HeaderValue>,
-    ) -> Result<Request<Incoming>, (StatusCode, String)> {
+    ) -> Result<Response<Incoming>, Refused> {
+        let is_renewed = self.credentials.iter().any(|it| it.value.is_renewed());
+        let head = is_renewed.then(|| KeptHead::of(&request));
+        let (request, sent) = self.translate(request, target, protocol)?;
+        // What goes on as another protocol has no body.
+        let Some(head) = head.filter(|_| protocol.is_none() && !sent.is_empty()) else {
+            return self.ask(request).await;
+        };
+        let gathered = self.shared.bodies.gather(request, true).await;
+        let (request, body) = gathered.map_err(|error| {
+            let reason = format!("the request's body: {error}");
+            (StatusCode::BAD_REQUEST, reason)
+        })?;
+        let answer = self.ask(request).await?;
+        if answer.status() != StatusCode::UNAUTHORIZED
+            || !self.shared.renewals.is_renewed(sent, &body).await
+        {
+            return Ok(answer);
+        }
+        let request = head.with(&body);
+        // The turn may be over by now.
+        match request.map(|request| self.translate(request, target, protocol)) {
+            Some(Ok((request, _))) => self.ask(request).await,
+            _ => Ok(answer),
+        }
+    }
+
+    async fn ask(&self, request: Request<Body>) -> Result<Response<Incoming>, Refused> {
+        let answer = self.client.request(request).await;
+        answer.map_err(|error| failure(&error))
+    }
+
+    /// The request as the host gets it, and what in it may be refused for another value.
+    fn translate(
+        &self,
+        mut request: Request<Body>,
+        target: &HostPort,
+        protocol: Option<&HeaderValue>,
+    ) -> Result<(Request<Body>, Vec<Sent>), Refused> {
         if *request.method() == Method::CONNECT {
             let reason = "this is a tunnel already".to_owned();
+            return Err((StatusCode::METHOD_NOT_ALLOWED, reason));
+        }
+        if *request.method() == Method::TRACE {
+            // Its answer would have the credential (RFC 9110, section 9.3.8).
+            let reason = "TRACE is not passed on where credentials are filled in".to_owned();
             return Err((StatusCode::METHOD_NOT_ALLOWED, reason));
         }
         if !names_host(&request, target) {
@@ -186,8 +240,18 @@ impl Interceptor {
         strip(request.headers_mut());
         set_upgrade(request.headers_mut(), protocol);
         let credentials = self.credentials.iter();
-        let credentials: Vec<_> = credentials
+        let credentials: Vec<(&str, Given)> = credentials
             .filter(|credential| credential.hosts.contains(target))
+            .map(|credential| (&*credential.placeholder, credential.value.given()))
+            .collect();
+        let sent = credentials.iter().filter_map(|(_, value)| value.sent());
+        let sent = sent.collect();
+        let credentials: Vec<_> = credentials
+            .iter()
+            .map(|(placeholder, given)| Placeholder {
+                placeholder,
+                value: &given.value,
+            })
             .collect();
         let in_headers = fill_headers(request.headers_mut(), &credentials);
         let (query, in_query) = match request.uri().query() {
@@ -200,7 +264,7 @@ impl Interceptor {
         for filled in [in_headers, in_query] {
             match filled {
                 Filled::Nothing => {}
-                Filled::Done if self.in_use.is_set() => {}
+                Filled::Done if self.shared.in_use.is_set() => {}
                 Filled::Done => return Err((StatusCode::UNAUTHORIZED, AT_REST.to_owned())),
                 Filled::Invalid => {
                     let reason = "the credential holds what no header can hold, such as the end \
@@ -214,12 +278,16 @@ impl Interceptor {
         authority
             .and_then(|it| lead_to(&mut request, Scheme::HTTPS, it, query.as_deref()))
             .ok_or_else(|| (StatusCode::BAD_REQUEST, "the URL is invalid".to_owned()))?;
-        Ok(request)
+        let is_filled = in_headers == Filled::Done || in_query == Filled::Done;
+        Ok((request, if is_filled { sent } else { Vec::new() }))
     }
 }
 
+/// Why a request is not passed on.
+type Refused = (StatusCode, String);
+
 /// Whether all that a request says of its host is the host that its tunnel leads to.
-fn names_host(request: &Request<Incoming>, target: &HostPort) -> bool {
+fn names_host<B>(request: &Request<B>, target: &HostPort) -> bool {
     let is_target = |authority: &Authority| {
         let same = host_name(authority.host()).is_ok_and(|host| host == target.host);
         let port = authority.port_u16();
@@ -238,7 +306,7 @@ fn names_host(request: &Request<Incoming>, target: &HostPort) -> bool {
 }
 
 /// The protocol that a request would go on with.
-fn wants_upgrade(request: &Request<Incoming>) -> Option<HeaderValue> {
+fn wants_upgrade<B>(request: &Request<B>) -> Option<HeaderValue> {
     let headers = request.headers();
     let mut named = headers
         .get_all(header::CONNECTION)

@@ -1,6 +1,7 @@
 //! The program: a thread that serves all sockets, and ends when nobody is connected.
 
 mod answers;
+mod bodies;
 mod both_ways;
 mod calls;
 mod connect;
@@ -17,37 +18,44 @@ mod intercept;
 mod listing;
 mod packets;
 mod proxy;
+mod renewals;
 mod reporter;
 mod resolver;
 mod rounds;
 mod serve;
 mod tokens;
 mod tools;
+mod trust;
 
 use std::io;
 use std::os::fd::{FromRawFd as _, OwnedFd, RawFd};
 use std::sync::Arc;
 
-use aod_egress::{Config, Service};
+use aod_egress::{Config, Interception, RenewedCredential, Service};
 use aod_launch::{ALLOWANCE, Allowance, FIRST_SOCKET, Flag, IN_USE_FLAG, REPLIES};
+use zeroize::Zeroizing;
 
+use self::bodies::Bodies;
 use self::calls::Calls;
 use self::connect::Connector;
 use self::direct::Direct;
-use self::gateway::GatewayServer;
-use self::http::{client, plain_client, trust};
+use self::gateway::{GatewayServer, Shared};
+use self::http::{client, plain_client};
 use self::intercept::Interceptor;
 use self::packets::{Gate, Known, Switch};
+use self::renewals::Renewals;
 use self::reporter::Reporter;
 use self::resolver::Resolver;
 use self::rounds::Rounds;
 use self::serve::{Activity, Handler, accept};
 use self::tokens::Tokens;
 use self::tools::ToolService;
+use self::trust::Trust;
 
 /// Nobody else reads its memory, and it gains no privileges.
 pub fn protect() {
     aod_launch::protect_memory();
+    limit_heap();
     let _ = rustix::thread::set_no_new_privs(true);
     serve::raise_descriptors();
     // SAFETY: ignoring a signal installs no handler. A connection that breaks is an error of its
@@ -55,20 +63,33 @@ pub fn protect() {
     unsafe { libc::signal(libc::SIGPIPE, libc::SIG_IGN) };
 }
 
-/// Serves until nobody has been connected for a while.
-pub fn run(config: Config) -> io::Result<()> {
+/// Memory is the whole process's, and what is freed is given back: threads that do one thing, and
+/// connections that are gone, keep none.
+fn limit_heap() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: plain parameters of the allocator.
+    unsafe {
+        libc::mallopt(libc::M_ARENA_MAX, 1);
+        libc::mallopt(libc::M_MMAP_THRESHOLD, 128 << 10);
+        libc::mallopt(libc::M_TRIM_THRESHOLD, 128 << 10);
+    }
+}
+
+/// Serves until nobody has been connected for a while. `renewed` are credentials that have another
+/// value by now than in the configuration.
+pub fn run(config: Config, renewed: Vec<RenewedCredential>) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
-        // Names are resolved there.
+        // Names are resolved there, and authorities read.
         .max_blocking_threads(4)
         .build()?;
-    let served = runtime.block_on(serve(config));
+    let served = runtime.block_on(serve(config, renewed));
     // Names that are being looked up are not waited for.
     runtime.shutdown_background();
     served
 }
 
-async fn serve(config: Config) -> io::Result<()> {
+async fn serve(config: Config, renewed: Vec<RenewedCredential>) -> io::Result<()> {
     let Config {
         services,
         policy,
@@ -81,14 +102,21 @@ async fn serve(config: Config) -> io::Result<()> {
             .iter()
             .any(|service| matches!(service, Service::Gateway(gateway) if gateway.upstream.tls));
     // Read once, for all gateways.
-    let tls = trust(uses_tls, authorities.as_deref())?;
+    let trust = Trust::new(authorities);
+    if uses_tls {
+        trust.begin();
+    }
     let activity = Activity::new();
-    let in_use = Arc::new(Flag::from(given(IN_USE_FLAG)?));
+    let shared = Shared {
+        in_use: Arc::new(Flag::from(given(IN_USE_FLAG)?)),
+        renewals: Renewals::new(renewable(&services, interception.as_ref()), renewed),
+        bodies: Bodies::new(),
+    };
     let interceptor = match interception {
         Some(interception) => {
-            let client = client(connector.clone(), tls.clone());
-            let in_use = in_use.clone();
-            let new = Interceptor::new(interception, client, connector.clone(), in_use)?;
+            let client = client(connector.clone(), trust.clone());
+            let (connector, shared) = (connector.clone(), shared.clone());
+            let new = Interceptor::new(interception, client, connector, shared)?;
             Some(Arc::new(new))
         }
         None => None,
@@ -96,7 +124,9 @@ async fn serve(config: Config) -> io::Result<()> {
     let calls = Calls::default();
     let tokens = Tokens::default();
     let rounds = Rounds::new(Allowance::from(given(ALLOWANCE)?));
-    let replies = calls.clone().take_replies(given(REPLIES)?);
+    let replies = calls
+        .clone()
+        .take_replies(given(REPLIES)?, shared.renewals.clone());
     let known = Known::default();
     // One of its own: however much is tried there, what the proxy refuses is told.
     let direct = Arc::new(Reporter::default());
@@ -133,9 +163,9 @@ async fn serve(config: Config) -> io::Result<()> {
             ),
             Service::Forward { host, port } => Handler::Forward(connector.clone(), host, port),
             Service::Gateway(gateway) => {
-                let client = client(connector.declared(), tls.clone());
-                let (in_use, calls) = (in_use.clone(), calls.clone());
-                let server = GatewayServer::new(gateway, client, in_use, calls, &tokens, &rounds)?;
+                let client = client(connector.declared(), trust.clone());
+                let (shared, calls) = (shared.clone(), calls.clone());
+                let server = GatewayServer::new(gateway, client, shared, calls, &tokens, &rounds)?;
                 Handler::Gateway(Arc::new(server))
             }
             Service::Tools(server) => {
@@ -151,6 +181,23 @@ async fn serve(config: Config) -> io::Result<()> {
     }
     tokens.tell();
     Ok(())
+}
+
+/// The credentials that may be renewed, by the names under which they are.
+fn renewable<'a>(
+    services: &'a [Service],
+    interception: Option<&'a Interception>,
+) -> impl Iterator<Item = (&'a str, &'a Zeroizing<String>)> {
+    let gateways = services.iter().filter_map(|service| match service {
+        Service::Gateway(gateway) => Some(&gateway.credentials),
+        _ => None,
+    });
+    let filled = gateways.flatten().map(|it| (&it.renewed_as, &it.value));
+    let bound = interception.into_iter().flat_map(|it| &it.credentials);
+    let bound = bound.map(|it| (&it.renewed_as, &it.value));
+    filled
+        .chain(bound)
+        .filter_map(|(name, value)| Some((name.as_deref()?, value)))
 }
 
 /// The listening socket that the starter has put under this number.

@@ -32,8 +32,11 @@ const MANY: usize = 32;
 const MAX_DESCRIPTORS: u64 = 4096;
 /// How long a client may take to send a request's head.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
-/// The longest head of a request, in bytes.
-const MAX_HEAD: usize = 64 << 10;
+/// The longest head of a request, in bytes, and what is read at once of its body: of so many
+/// connections, of so many further ones, and of all others. Whoever has hundreds of them begin
+/// requests and end none takes some MiB by that, and no more.
+const MAX_HEADS: [(usize, usize); 2] = [(16, 128 << 10), (64, 32 << 10)];
+const MAX_FURTHER_HEAD: usize = 16 << 10;
 /// After an error that is no connection's own, such as a lack of descriptors.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -103,6 +106,14 @@ pub(super) struct Connected {
     _permit: Option<OwnedSemaphorePermit>,
 }
 
+impl Connected {
+    /// How many are connected.
+    pub(super) fn count(&self) -> usize {
+        let Activity(count) = &self.activity;
+        count.connections.load(Ordering::Relaxed)
+    }
+}
+
 impl Drop for Connected {
     fn drop(&mut self) {
         let Activity(count) = &self.activity;
@@ -163,12 +174,14 @@ pub(super) async fn accept(listener: TcpListener, handler: Handler, activity: Ac
     }
 }
 
-/// How requests are read.
-pub(super) fn http() -> http1::Builder {
+/// How requests are read where so many are connected.
+pub(super) fn http(connections: usize) -> http1::Builder {
+    let mut heads = MAX_HEADS.into_iter();
+    let head = heads.find(|(most, _)| connections <= *most);
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)
-        .max_buf_size(MAX_HEAD);
+        .max_buf_size(head.map_or(MAX_FURTHER_HEAD, |(_, size)| size));
     http
 }
 
@@ -176,7 +189,7 @@ pub(super) fn http() -> http1::Builder {
 async fn serve(stream: TcpStream, handler: Handler, connected: Arc<Connected>) {
     // Answers are streamed in small pieces, and none of them is to wait for the next.
     let _ = stream.set_nodelay(true);
-    let http = http();
+    let http = http(connected.count());
     match handler {
         Handler::Forward(connector, host, port) => {
             forward::pass_on(stream, &connector, &host, port).await;

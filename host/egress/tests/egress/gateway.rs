@@ -29,6 +29,7 @@ fn service(upstream: Upstream) -> Service {
                 },
                 Sent::Query("key".to_owned()),
             ],
+            renewed_as: None,
         }],
         authorization: None,
         tools: None,

@@ -83,6 +83,7 @@ impl Lab {
                 host: host.to_owned(),
                 port: 443,
             }],
+            renewed_as: Some(host.to_owned()),
         };
         let mut config = Config {
             services: vec![Service::Proxy],
@@ -179,6 +180,9 @@ fn answer(head: &str) -> String {
     if head.to_ascii_lowercase().contains("upgrade: echo") {
         return "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: echo\r\n\r\n"
             .to_owned();
+    }
+    if head.starts_with("POST /refuse") && head.contains(KEY) {
+        return "HTTP/1.1 401 Unauthorized\r\ncontent-length: 2\r\n\r\nno".to_owned();
     }
     "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok".to_owned()
 }
@@ -511,4 +515,28 @@ fn a_client_that_does_not_trust_the_certificate_is_told_of() {
     let report = lab.egress.report();
     assert_eq!(report.outcome, Outcome::Failed);
     assert!(report.reason.contains("SSL_CERT_FILE"), "{report:?}");
+}
+
+/// Every answer of the host is its own: one that refuses is the last.
+#[test]
+fn a_credential_that_its_host_refuses_is_renewed() {
+    let mut lab = Lab::new();
+    let key = format!("authorization: Bearer {PLACEHOLDER}\r\n");
+    let request = format!(
+        "POST /refuse HTTP/1.1\r\nhost: api.test\r\nconnection: close\r\n{key}content-length: 4\r\n\r\nbody"
+    );
+    let mut tunnel = lab
+        .connect("api.test:443", "api.test", &lab.trusted)
+        .unwrap();
+    let asking = std::thread::spawn(move || exchange(&mut tunnel, &request));
+    assert_eq!(lab.egress.refused_credential(), "api.test");
+    lab.egress.renew("api.test", Some("another-key"));
+    let answer = asking.join().unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    let sent = lab.sent();
+    assert_eq!(sent.len(), 2);
+    assert!(
+        sent[0].1.contains(KEY) && sent[1].1.contains("Bearer another-key"),
+        "{sent:?}"
+    );
 }

@@ -20,6 +20,7 @@ fn gateway(port: u16, is_model: bool) -> Egress {
                 name: "x-api-key".to_owned(),
                 prefix: String::new(),
             }],
+            renewed_as: None,
         }],
         authorization: None,
         tools: None,

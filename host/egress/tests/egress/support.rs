@@ -8,7 +8,10 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use aod_egress::{Config, MappedHost, Policy, Report, Service, TokenCounts, TokenReport, Upstream};
+use aod_egress::{
+    Config, CredentialReport, MappedHost, Policy, RenewedCredential, Report, Service, TokenCounts,
+    TokenReport, Upstream,
+};
 use aod_launch::{
     ALLOWANCE, Allowance, AllowanceReport, CallAnswer, CallReply, CallReport, FIRST_SOCKET, Flag,
     HeldCall, IN_USE_FLAG, REPLIES,
@@ -29,6 +32,11 @@ pub(crate) struct Egress {
 
 impl Egress {
     pub(crate) fn start(config: &Config) -> Self {
+        Self::start_with(config, &[])
+    }
+
+    /// With credentials that have another value by now.
+    pub(crate) fn start_with(config: &Config, renewed: &[RenewedCredential]) -> Self {
         let (sockets, at): (Vec<OwnedFd>, Vec<SocketAddr>) =
             config.services.iter().map(listen).unzip();
         let in_use = Flag::new(true).unwrap();
@@ -64,7 +72,11 @@ impl Egress {
             });
         }
         let mut child = command.spawn().unwrap();
-        let json = serde_json::to_vec(config).unwrap();
+        let mut json = serde_json::to_vec(config).unwrap();
+        for credential in renewed {
+            json.push(b'\n');
+            serde_json::to_writer(&mut json, credential).unwrap();
+        }
         child.stdin.take().unwrap().write_all(&json).unwrap();
         let reports = BufReader::new(child.stdout.take().unwrap());
         Self {
@@ -107,6 +119,21 @@ impl Egress {
     pub(crate) fn descriptors(&self) -> usize {
         let path = format!("/proc/{}/fd", self.child.id());
         std::fs::read_dir(path).unwrap().count()
+    }
+
+    /// The name of the next credential that is reported as refused; waits for it.
+    pub(crate) fn refused_credential(&mut self) -> String {
+        let mut line = String::new();
+        self.reports.read_line(&mut line).unwrap();
+        let CredentialReport::CredentialRefused(name) = serde_json::from_str(&line).unwrap();
+        name
+    }
+
+    /// Tells what a credential is by now; `None`: there is no other value.
+    pub(crate) fn renew(&mut self, name: &str, value: Option<&str>) {
+        let mut line = serde_json::to_vec(&renewed(name, value)).unwrap();
+        line.push(b'\n');
+        self.replies.write_all(&line).unwrap();
     }
 
     /// The private memory of the program, in KiB.
@@ -157,13 +184,20 @@ impl Egress {
     }
 
     /// The reports that are left when it is killed.
-    pub(crate) fn last_reports(mut self) -> Vec<Report> {
+    pub(crate) fn last_reports(self) -> Vec<Report> {
+        let lines = self.last_lines();
+        let lines = lines.lines();
+        lines
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect()
+    }
+
+    /// What it has still said when it is killed.
+    pub(crate) fn last_lines(mut self) -> String {
         self.child.kill().unwrap();
         let mut text = String::new();
         self.reports.read_to_string(&mut text).unwrap();
-        text.lines()
-            .map(|line| serde_json::from_str(line).unwrap())
-            .collect()
+        text
     }
 }
 
@@ -194,6 +228,15 @@ pub(crate) fn bound() -> (OwnedFd, u16) {
     let at = rustix::net::getsockname(&socket).unwrap();
     let at = SocketAddr::try_from(at).unwrap();
     (socket, at.port())
+}
+
+/// What a starter tells of a credential.
+pub(crate) fn renewed(name: &str, value: Option<&str>) -> RenewedCredential {
+    RenewedCredential {
+        credential: name.to_owned(),
+        value: value.map(|value| value.to_owned().into()),
+        is_answer: true,
+    }
 }
 
 /// A policy that lets everything public through, and these names to the machine's own ports.

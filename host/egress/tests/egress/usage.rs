@@ -22,6 +22,7 @@ fn gateway(upstream: Upstream, usage: UsageFields) -> Service {
                 name: "x-api-key".to_owned(),
                 prefix: String::new(),
             }],
+            renewed_as: None,
         }],
         authorization: None,
         tools: None,

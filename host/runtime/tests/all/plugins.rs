@@ -1,6 +1,9 @@
 //! The adapters that the project ships, through the same door as any other.
 
+use std::path::Path;
+
 use aod_resources::event::EventBody;
+use aod_runtime::manifest::Manifest;
 use aod_runtime::types::{Action, Continuity, Exit, ExitCause, OutputSource, Stdin};
 use aod_runtime::{Adapter, ModelError, Registry, Settings};
 
@@ -17,6 +20,46 @@ fn clean_exit() -> Exit {
         cause: ExitCause::Own,
         stderr_tail: String::new(),
     }
+}
+
+/// The token endpoints in the `runtimes.toml` of a release are for credentials that its adapters
+/// declare, and read logins as the CLIs keep them.
+#[test]
+fn logins_of_the_shipped_runtimes_can_be_renewed() {
+    let path = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../runtimes.toml"));
+    let manifest = Manifest::read(path).unwrap();
+    assert_eq!(manifest.problems().count(), 0);
+    let mut seen = Vec::new();
+    for (name, runtime) in &manifest.runtimes {
+        let oauth = &runtime.as_ref().unwrap().settings.oauth;
+        if oauth.is_empty() {
+            continue;
+        }
+        let adapter = load(name);
+        for (credential, endpoint) in oauth {
+            let mut declared = adapter.description().credentials.iter();
+            assert!(declared.any(|it| it.name == *credential), "{credential}");
+            let keys = |path: &[String]| path.join("/");
+            seen.push((
+                credential.as_str(),
+                endpoint.token_url.as_str(),
+                keys(&endpoint.access_token),
+                keys(&endpoint.refresh_token),
+                keys(&endpoint.expires_at),
+            ));
+        }
+    }
+    let of = |key: &str| format!("claudeAiOauth/{key}");
+    assert_eq!(
+        seen,
+        [(
+            "runtime_token:claude-oauth",
+            "https://platform.claude.com/v1/oauth/token",
+            of("accessToken"),
+            of("refreshToken"),
+            of("expiresAt"),
+        )]
+    );
 }
 
 #[test]

@@ -4,8 +4,8 @@ use std::collections::HashSet;
 
 use aod_log::{Batch, Kind, Meta};
 use aod_supervisor::{
-    Answer, Conclusion, ConclusionKind, Effect, Fragment, NextTurn, Note, Redactor, Reply, Request,
-    Secret, TurnEnded, TurnInput,
+    Answer, Conclusion, ConclusionKind, CredentialRecord, CredentialUpdate, Effect, Fragment,
+    NextTurn, Note, Redactor, RenewedCredential, Reply, Request, Secret, TurnEnded, TurnInput,
 };
 
 use super::calls::Calls;
@@ -60,6 +60,8 @@ pub struct HandlerContext<'a> {
     pub must_sync: &'a mut bool,
     /// Calls of tools that wait for somebody's answer.
     pub calls: &'a mut Calls,
+    /// What credentials are by now.
+    pub credentials: &'a mut Vec<RenewedCredential>,
 }
 
 impl HandlerContext<'_> {
@@ -113,6 +115,7 @@ impl RequestHandler {
             Request::Effect { seq, effect } => self.effect(seq, &effect, context),
             Request::Answer(answer) => self.answer(answer, context),
             Request::Input(input) => self.input(input, context),
+            Request::Credential(update) => self.credential(update, context),
             Request::Tick { seq, after } => self.tick(seq, after, context),
             Request::Conclude(conclusion) => self.conclude(&conclusion, context),
             Request::Turn(next) => self.next_turn(next, context),
@@ -284,6 +287,26 @@ impl RequestHandler {
         self.record(Kind::Input, &json, context);
         self.inputs.insert(input.id);
         context.happens(Event::Activity);
+        done()
+    }
+
+    fn credential(&self, update: CredentialUpdate, context: &mut HandlerContext<'_>) -> Reply {
+        let CredentialUpdate {
+            credential,
+            problem,
+        } = update;
+        if credential.credential.len() > LONGEST_ID {
+            return refusal("too long a name");
+        }
+        if credential.is_answer {
+            let told = CredentialRecord::CredentialTold {
+                credential: credential.credential.clone(),
+                problem,
+            };
+            let json = serde_json::to_vec(&told).unwrap_or_default();
+            self.record(Kind::Network, &json, context);
+        }
+        context.credentials.push(credential);
         done()
     }
 

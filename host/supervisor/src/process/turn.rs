@@ -8,11 +8,13 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use aod_launch::{
-    AllowanceReport, CallReport, EgressServer, LimitExceeded, LimitPoller, Process, Status,
-    TokenReport,
+    AllowanceReport, CallReport, CredentialReport, EgressServer, LimitExceeded, LimitPoller,
+    Process, RenewedCredential, Status, TokenReport,
 };
 use aod_log::{Batch, Kind, Meta, Pace, Writer};
-use aod_supervisor::{Exited, Interrupt, Reason, Redactor, Request, StartFailure};
+use aod_supervisor::{
+    CredentialRecord, Exited, Interrupt, Reason, Redactor, Request, StartFailure,
+};
 use rustix::event::{PollFd, PollFlags, Timespec};
 
 use super::calls::{CallLog, Calls};
@@ -50,6 +52,9 @@ const LAST_SWEEP: Duration = Duration::from_secs(1);
 const MAX_NETWORK_REPORTS: u32 = 300;
 /// So many requests to the model that were refused are recorded for a turn: its CLI may go on trying.
 const MAX_REFUSALS: u32 = 3;
+/// So often a process's servers are recorded to have refused a credential: whoever has them do so
+/// would have it renewed for ever.
+const MAX_REFUSED: u32 = 100;
 /// So long after the last event, buffers are freed.
 const REST_MS: u64 = 1_000;
 
@@ -71,6 +76,10 @@ pub struct Turn {
     allowed: Option<u32>,
     /// The last turn of which requests to the model were refused, and how often that is on record.
     refused: (u32, u32),
+    /// What credentials are by now, of which the network's program is yet to be told.
+    credentials: Vec<RenewedCredential>,
+    /// How many credentials its servers are on record as having refused.
+    refused_credentials: u32,
     /// Calls of tools that wait for somebody's answer.
     calls: Calls,
     status: Option<Status>,
@@ -118,6 +127,7 @@ impl Turn {
             self.keep_calls();
             self.append();
             self.sync();
+            self.renew_credentials();
             // Replies only once what they confirm is in the log.
             self.clients.flush();
             self.calls.tell(self.egress.as_mut());
@@ -326,6 +336,7 @@ impl Turn {
             actions: &mut actions,
             must_sync: &mut self.must_sync,
             calls: &mut self.calls,
+            credentials: &mut self.credentials,
         };
         let requests = &mut self.requests;
         self.clients.read(|request| {
@@ -358,6 +369,19 @@ impl Turn {
         }
     }
 
+    /// Has the gateways use what credentials are by now, which is hidden from then on.
+    fn renew_credentials(&mut self) {
+        for credential in std::mem::take(&mut self.credentials) {
+            let value = credential.value.as_ref();
+            if let Some(value) = value.and_then(|value| std::str::from_utf8(value.expose()).ok()) {
+                self.redactor = self.redactor.and(&credential.credential, value);
+            }
+            if let Some(egress) = &mut self.egress {
+                egress.renew(&credential);
+            }
+        }
+    }
+
     /// Starts what serves the sandbox's network when it is wanted, and records what it reports.
     fn serve_network(&mut self) {
         let Some(egress) = &mut self.egress else {
@@ -378,6 +402,15 @@ impl Turn {
                     redactor: &self.redactor,
                 };
                 self.calls.take(report, takes_calls, &mut log);
+            } else if let Ok(CredentialReport::CredentialRefused(name)) =
+                serde_json::from_slice(line)
+            {
+                if self.refused_credentials < MAX_REFUSED {
+                    self.refused_credentials += 1;
+                    let refused = CredentialRecord::CredentialRefused(name);
+                    let json = serde_json::to_vec(&refused).unwrap_or_default();
+                    let _ = self.batch.push(meta, &self.redactor.redact(&json));
+                }
             } else if let Ok(report) = serde_json::from_slice::<TokenReport>(line) {
                 // Numbers of the host's own, which hide no secret.
                 let json = serde_json::to_vec(&report).unwrap_or_default();

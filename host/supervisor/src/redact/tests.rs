@@ -29,6 +29,18 @@ fn holds(text: &[u8], secret: &str) -> bool {
 }
 
 #[test]
+fn a_secret_may_be_added() {
+    let none = Redactor::new([]);
+    let both = none.and("OLD", "old-value-1").and("NEW", "new-value-2");
+    let text = b"old-value-1 new-value-2";
+    assert_eq!(whole(&both, text), b"[redacted:OLD] [redacted:NEW]");
+    // One that is there keeps its name.
+    let again = both.and("OTHER", "new-value-2");
+    assert_eq!(whole(&again, text), b"[redacted:OLD] [redacted:NEW]");
+    assert!(none.and("SHORT", "x").is_empty());
+}
+
+#[test]
 fn every_cut_through_a_secret() {
     let redactor = Redactor::new([("KEY", KEY)]);
     let text = format!("a {KEY}{KEY} sk-proj-AbC é {KEY}").into_bytes();

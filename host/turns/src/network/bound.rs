@@ -54,8 +54,14 @@ struct Parts {
 }
 
 impl Bound {
-    pub(super) fn interception(&self) -> Interception {
-        self.0.interception.clone()
+    /// Where nobody answers, no credential is `renewed` while a command runs.
+    pub(super) fn interception(&self, is_renewed: bool) -> Interception {
+        let mut interception = self.0.interception.clone();
+        if !is_renewed {
+            let credentials = interception.credentials.iter_mut();
+            credentials.for_each(|credential| credential.renewed_as = None);
+        }
+        interception
     }
 
     /// Whether requests to a host of this name are read.
@@ -102,6 +108,7 @@ pub(crate) fn bind(secrets: &mut TurnSecrets, seals: &Seals, owner: Uuid) -> Res
     let mut credentials = Vec::new();
     for (variable, hosts) in secrets.bound.clone() {
         let new = || placeholder(seals, owner, &variable);
+        let renewed_as = secrets.renewed_as(&variable);
         let Some((placeholder, value)) = secrets.hide(&variable, new) else {
             continue;
         };
@@ -109,6 +116,7 @@ pub(crate) fn bind(secrets: &mut TurnSecrets, seals: &Seals, owner: Uuid) -> Res
             placeholder,
             value: value.expose_secret().to_owned().into(),
             hosts,
+            renewed_as,
         });
     }
     if credentials.is_empty() {

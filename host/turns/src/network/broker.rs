@@ -255,11 +255,13 @@ fn mcp_path(url: &Url) -> String {
 /// A secret that the sandbox has a placeholder of from now on.
 fn credential(secrets: &mut TurnSecrets, name: &str, sent: Vec<Sent>) -> Option<Credential> {
     let new = || format!("{PLACEHOLDER}{}", Uuid::new_v4().simple());
+    let renewed_as = secrets.renewed_as(name);
     let (placeholder, value) = secrets.hide(name, new)?;
     Some(Credential {
         placeholder,
         value: value.expose_secret().to_owned().into(),
         sent,
+        renewed_as,
     })
 }
 

@@ -102,6 +102,7 @@ impl SandboxNetwork {
             );
         }
         let services = Further {
+            is_turn: true,
             routes: std::mem::take(&mut brokered.routes),
             bound: brokered.bound.clone(),
             tools: brokered.tools.take(),
@@ -112,6 +113,7 @@ impl SandboxNetwork {
 
     fn served(config: &EgressConfig, policy: Policy, further: Further) -> Result<Self> {
         let Further {
+            is_turn,
             routes,
             bound,
             tools,
@@ -159,7 +161,7 @@ impl SandboxNetwork {
             services,
             policy,
             authorities: config.authorities.clone(),
-            interception: bound.as_ref().map(Bound::interception),
+            interception: bound.as_ref().map(|bound| bound.interception(is_turn)),
         };
         let told = serde_json::to_vec(&told).map_err(Error::internal)?;
         Ok(Self {
@@ -192,6 +194,8 @@ impl SandboxNetwork {
 /// What a sandbox's egress program serves besides the proxy.
 #[derive(Default)]
 struct Further {
+    /// Whether it is for a turn, and not for what prepares one.
+    is_turn: bool,
     routes: Vec<Route>,
     bound: Option<Bound>,
     tools: Option<ToolServer>,

@@ -61,6 +61,10 @@ pub(crate) struct BeginRecord {
     /// What its user should know of when it begins.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) notices: Vec<BeginNotice>,
+    /// The variables whose credentials the gateways may be told others of while the process runs,
+    /// each with its credential's name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) logins: BTreeMap<String, String>,
 }
 
 /// What a turn's user should know of when it begins, and what its log alone can tell again.

@@ -17,7 +17,7 @@ mod network;
 mod tests;
 mod usage;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::sync::Arc;
 
@@ -135,6 +135,11 @@ pub(crate) struct Fold {
     usage: TurnUsage,
     /// What its providers said that it used.
     counted: Counted,
+    /// Tokens that servers refuse, each with which refusal of the process's it is, until the host has
+    /// said what they are by now.
+    refused_tokens: BTreeMap<String, u64>,
+    /// How many refusals of tokens are on record.
+    refusals: u64,
     rounds: Rounds,
     /// The limits that hold in the turn.
     limits: TurnLimits,
@@ -197,6 +202,8 @@ impl Fold {
             dialogue: Dialogue::default(),
             usage: TurnUsage::default(),
             counted: Counted::default(),
+            refused_tokens: BTreeMap::new(),
+            refusals: 0,
             rounds: Rounds::default(),
             limits: TurnLimits::default(),
             limit: None,
@@ -225,6 +232,22 @@ impl Fold {
     /// What the adapter says of its CLI.
     pub(crate) fn description(&self) -> &Description {
         self.adapter.description()
+    }
+
+    /// What speaks for the CLI.
+    pub(crate) fn adapter(&self) -> &Adapter {
+        &self.adapter
+    }
+
+    /// How many refusals of tokens are on record.
+    pub(crate) const fn refusals(&self) -> u64 {
+        self.refusals
+    }
+
+    /// Tokens that servers refuse, by their variables, with which refusal that is, from 1.
+    pub(crate) fn refused_tokens(&self) -> impl Iterator<Item = (&str, u64)> {
+        let tokens = self.refused_tokens.iter();
+        tokens.map(|(variable, number)| (variable.as_str(), *number))
     }
 
     /// The credentials whose tokens can be renewed.
@@ -307,6 +330,7 @@ impl Fold {
         self.dialogue = Dialogue::default();
         self.usage = TurnUsage::default();
         self.counted = Counted::default();
+        self.refused_tokens.clear();
         self.rounds = Rounds::default();
         self.limit = None;
         self.again = Again::No;

@@ -47,6 +47,7 @@ impl Task<'_> {
         let mut asked = None;
         let mut terminated_at = None;
         let mut has_asked_for_limit = false;
+        let mut renewed = 0;
         let mut has_grown = true;
         let mut alarm = Alarm::default();
         // What is to be done, in order, until it is.
@@ -107,6 +108,14 @@ impl Task<'_> {
                 if let Some(limit) = limit {
                     has_asked_for_limit = Box::pin(self.hold_limit(limit)).await?;
                 }
+            }
+            if !is_behind {
+                for (variable, refused) in derivation.fold.refused_tokens() {
+                    if refused > renewed {
+                        self.renew(variable, derivation.fold.adapter());
+                    }
+                }
+                renewed = derivation.fold.refusals();
             }
             let (next, read) = (derivation.fold.next_due(), derivation.last_id());
             // What it waits for may be among what was not read yet.

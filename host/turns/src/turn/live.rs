@@ -1,11 +1,13 @@
 //! A process that serves several turns: how a turn leaves it at rest, and how the next one takes it
 //! over.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use aod_log::Reader;
 use aod_resources::Timestamp;
-use aod_supervisor::{NextTurn, Request, TurnEnded};
+use aod_supervisor::{CredentialUpdate, NextTurn, RenewedCredential, Request, TurnEnded};
+use secrecy::ExposeSecret as _;
 use tokio::time::Instant;
 
 use super::attachments;
@@ -19,6 +21,7 @@ use super::task::{Failure, Task};
 use super::{measure, worker};
 use crate::Error;
 use crate::placement::ControlReply;
+use crate::secrets::TurnSecrets;
 
 /// How long a process that is closed may take to end before it is killed.
 const CLOSED_IN: Duration = Duration::from_secs(10);
@@ -142,7 +145,7 @@ impl Task<'_> {
         let Ok(secrets) = self.gather(&chosen.adapter).await else {
             return Ok(None);
         };
-        if self.fingerprint(&chosen, &secrets) != begin.fingerprint {
+        if self.fingerprint(&chosen, &secrets, &begin.logins) != begin.fingerprint {
             tracing::debug!("a process was started with what is no longer so, and is closed");
             return Ok(None);
         }
@@ -150,6 +153,10 @@ impl Task<'_> {
         begin.limits = self.limits().await?;
         begin.notices.clone_from(&self.notices);
         if attachments::place(&self.turn.turn, &self.paths, &turns.trash).is_err() {
+            return Ok(None);
+        }
+        self.run_with(&begin.logins);
+        if !self.tell_tokens(&begin.logins, &secrets).await? {
             return Ok(None);
         }
         let next = NextTurn {
@@ -178,6 +185,34 @@ impl Task<'_> {
         let mut derivation = derivation.next_turn(turns, (id, number), prompt).await?;
         derivation.fold.watch(self.watch().await?);
         Ok(Some(derivation))
+    }
+
+    /// Tells the process's gateways what its tokens are by now; false where that cannot be told.
+    async fn tell_tokens(
+        &self,
+        logins: &BTreeMap<String, String>,
+        secrets: &TurnSecrets,
+    ) -> Result<bool, Failure> {
+        for variable in logins.keys() {
+            let Some(token) = secrets.variables.get(variable) else {
+                return Ok(false);
+            };
+            let credential = RenewedCredential {
+                credential: variable.clone(),
+                value: Some(token.expose_secret().to_owned().into()),
+                is_answer: false,
+            };
+            let update = CredentialUpdate {
+                credential,
+                problem: None,
+            };
+            let request = Request::Credential(update);
+            let told = worker::ask(&self.turns.placement, self.worker(), request).await?;
+            if told != ControlReply::Done {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// Closes the process of the last turn, and waits for its end.

@@ -190,7 +190,14 @@ impl Turns {
     pub fn new(parts: Parts) -> Self {
         let Parts { config, paths, .. } = parts;
         let bell = Bell::default();
-        let oauth = OauthTokens::new(parts.store.clone(), parts.seals.clone(), &config.egress);
+        let tasks = TaskTracker::new();
+        let oauth = OauthTokens::new(
+            parts.store.clone(),
+            parts.seals.clone(),
+            &config.egress,
+            parts.placement.clone(),
+            tasks.clone(),
+        );
         Self(Arc::new(Shared {
             installs: Installs::new(paths.runtimes(), parts.trash.clone()),
             mirrors: Mirrors::new(
@@ -235,7 +242,7 @@ impl Turns {
             setup_bell: Bell::default(),
             suspects: Suspects::default(),
             shutdown: CancellationToken::new(),
-            tasks: TaskTracker::new(),
+            tasks,
             resting: RestingProcesses::default(),
             active: Mutex::default(),
             restoring: tokio::sync::Mutex::default(),

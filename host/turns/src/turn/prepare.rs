@@ -1,6 +1,7 @@
 //! What comes before a turn's CLI is started: the stages, the launch, and what the supervisor is
 //! told.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -45,6 +46,8 @@ pub(super) struct Ready {
     pub(super) begin: BeginRecord,
     /// The user's credentials that the turn is given.
     pub(super) credentials: Vec<String>,
+    /// How many tokens were renewed when its secrets were read.
+    pub(super) renewals: u64,
 }
 
 /// What stands before the CLI is started.
@@ -127,6 +130,7 @@ impl Task<'_> {
             Err(error) => return Err(ProvisionError::told(&error)),
         };
         let description = chosen.adapter.description();
+        let mut renewals = turns.oauth.count();
         let gathered = self.gather(&chosen.adapter).await;
         // A stage where there is something to tell; a later turn's failure is told by its end.
         let is_stage = !self.session.provisioned
@@ -145,6 +149,7 @@ impl Task<'_> {
             .await?;
         if has_set {
             // The setup script's own variables are among them now.
+            renewals = turns.oauth.count();
             secrets = self.gather_anew(&mut stages, &chosen.adapter).await?;
             egress = self.broker(&chosen, &mut secrets)?;
         }
@@ -184,6 +189,7 @@ impl Task<'_> {
                 brokered,
                 network,
                 has_lost_history: has_lost,
+                renewals,
             },
         })
     }
@@ -195,6 +201,7 @@ impl Task<'_> {
             tokens: &turns.oauth,
             adapter,
             life: Duration::from_secs(self.turn.turn.timeout.into()) + TOKEN_MARGIN,
+            worker: self.worker(),
         };
         let (store, seals) = (&turns.store, &turns.seals);
         let description = adapter.description();
@@ -343,6 +350,7 @@ impl Task<'_> {
             brokered,
             network,
             has_lost_history,
+            renewals,
         } = facts;
         let sandboxes = &self.turns.sandboxes;
         let runtime = &self.session.session.runtime;
@@ -365,8 +373,9 @@ impl Task<'_> {
             // An answer of the wrong form is asked for once more.
             is_spoken_to: can_stay && (may_rest || self.turn.turn.output_schema.is_some()),
             limits,
-            fingerprint: self.fingerprint(chosen, &secrets),
+            fingerprint: self.fingerprint(chosen, &secrets, &secrets.brokered_logins()),
             notices: self.notices.clone(),
+            logins: secrets.brokered_logins(),
         };
         begin.set_endpoints(secrets.endpoints(description));
         let places = sandbox_paths(&*sandboxes.driver, &self.paths);
@@ -426,6 +435,7 @@ impl Task<'_> {
             adapter: adapter.clone(),
             begin: kept,
             credentials: secrets.credentials,
+            renewals,
         })
     }
 }
@@ -522,8 +532,13 @@ impl Task<'_> {
     }
 
     /// A keyed hash of what the turn's process would be started with, where that may be another in
-    /// the next turn.
-    pub(super) fn fingerprint(&self, chosen: &Chosen, secrets: &TurnSecrets) -> String {
+    /// the next turn. `logins` are credentials that its gateways can be told others of.
+    pub(super) fn fingerprint(
+        &self,
+        chosen: &Chosen,
+        secrets: &TurnSecrets,
+        logins: &BTreeMap<String, String>,
+    ) -> String {
         let description = chosen.adapter.description();
         let of_process = |id: &str| {
             let mut options = description.options.iter();
@@ -546,7 +561,16 @@ impl Task<'_> {
             false => None,
         };
         let asked = json!([settings, form, cost]);
-        fingerprint(&self.turns.seals, chosen, secrets, &asked)
+        let mut values = secrets.values();
+        for (name, value) in &mut values {
+            // Which token that is does not matter, if it is the same login's.
+            if let Some(credential) = logins.get(*name)
+                && secrets.logins.get(*name) == Some(credential)
+            {
+                *value = credential;
+            }
+        }
+        fingerprint(&self.turns.seals, chosen, (secrets, &values), &asked)
     }
 }
 
@@ -557,6 +581,8 @@ struct ProcessFacts {
     network: SandboxNetwork,
     /// Whether what the session's log had was gone.
     has_lost_history: bool,
+    /// How many tokens were renewed when the secrets were read.
+    renewals: u64,
 }
 
 /// Refuses variables of a setup script that say where a credential is sent: whatever the script
@@ -596,7 +622,12 @@ fn given_endpoints(chosen: &Chosen, secrets: &TurnSecrets) -> Vec<Endpoint> {
 /// A keyed hash of what a process is started with and what may be another in the next turn: the
 /// secrets, the adapter, the CLI, the operator's settings, and what is `asked` of the turn that
 /// only a start can change. All else of a session stays as it is.
-fn fingerprint(seals: &Seals, chosen: &Chosen, secrets: &TurnSecrets, asked: &Value) -> String {
+fn fingerprint(
+    seals: &Seals,
+    chosen: &Chosen,
+    (secrets, values): (&TurnSecrets, &[(&str, &str)]),
+    asked: &Value,
+) -> String {
     let hosts = &secrets.bound;
     let cli = &chosen.cli;
     let facts = json!([
@@ -605,7 +636,7 @@ fn fingerprint(seals: &Seals, chosen: &Chosen, secrets: &TurnSecrets, asked: &Va
         chosen.install_key,
         cli.command,
         cli.env,
-        secrets.values(),
+        values,
         hosts,
         asked,
     ]);

@@ -1,10 +1,13 @@
 //! One turn from beginning to end. The state lies in the store and the log; this task only moves
 //! it on, and any later one can go on from there.
 
+use std::collections::BTreeMap;
+
 use aod_log::Reader;
 use aod_metrics::metrics;
 use aod_resources::event::FailureKind;
 use aod_resources::{Actor, Outcome, Status, Timestamp};
+use aod_runtime::Adapter;
 use aod_store::{SessionRecord, StopRequest, TurnRecord};
 use aod_supervisor::{Exited, Redactor};
 use tokio::sync::{mpsc, watch};
@@ -27,6 +30,7 @@ use crate::admission::AdmissionPermit;
 use crate::checkpoints::Settled;
 use crate::fence::Crossing;
 use crate::journal::Journal;
+use crate::oauth::RunningToken;
 use crate::paths::SessionPaths;
 use crate::placement::{PlacementError, WorkerId};
 use crate::provision::ProvisionError;
@@ -118,6 +122,8 @@ pub(super) struct Task<'a> {
     pub(super) begin: Option<BeginRecord>,
     /// What its user should know of when it begins.
     pub(super) notices: Vec<BeginNotice>,
+    /// The tokens that its gateways are told others of.
+    pub(super) tokens: Vec<RunningToken>,
 }
 
 impl<'a> Task<'a> {
@@ -141,6 +147,7 @@ impl<'a> Task<'a> {
             secrets: String::new(),
             begin: None,
             notices: Vec::new(),
+            tokens: Vec::new(),
         })
     }
 }
@@ -353,6 +360,8 @@ impl Task<'_> {
         let (id, number) = (self.id(), self.number());
         let digest = ready.adapter.digest().to_string();
         self.note_use(&ready.credentials).await?;
+        let logins = ready.begin.logins.clone();
+        self.run_with(&logins);
         self.begin = Some(ready.begin);
         if let Err(error) = supervisor.run(spec).await? {
             let cause = std::error::Error::source(&error).map(ToString::to_string);
@@ -364,6 +373,9 @@ impl Task<'_> {
             let end = End::error(format!("the turn could not be started: {error}{todo}"));
             self.end(end, TurnSummary::default()).await?;
             return Ok(None);
+        }
+        if turns.oauth.count() != ready.renewals {
+            self.catch_up(&logins, &ready.adapter);
         }
         let at = Timestamp::now();
         let session = turns.store.start_turn(id, number, digest, at).await?;
@@ -408,8 +420,35 @@ impl Task<'_> {
         let rebuilt = rebuild(turns, &self.session, &self.turn, begin.clone(), entries);
         let mut derivation = rebuilt.await?;
         derivation.fold.watch(self.watch().await?);
+        self.run_with(&begin.logins);
+        // An earlier host may have ended between a renewal and what it told of it.
+        self.catch_up(&begin.logins, derivation.fold.adapter());
         self.begin = Some(begin);
         Ok(Some(derivation))
+    }
+
+    /// Has the turn told when tokens of these logins are renewed, until its end.
+    pub(super) fn run_with(&mut self, logins: &BTreeMap<String, String>) {
+        let (owner, worker) = (self.session.owner, self.worker());
+        self.tokens = self.turns.oauth.running(owner, logins, worker);
+    }
+
+    fn catch_up(&self, logins: &BTreeMap<String, String>, adapter: &Adapter) {
+        let (owner, worker) = (self.session.owner, self.worker());
+        self.turns.oauth.catch_up(owner, logins, adapter, worker);
+    }
+
+    /// Has a token renewed that a server refuses, by the variable that the turn has a placeholder
+    /// in.
+    pub(super) fn renew(&self, variable: &str, adapter: &Adapter) {
+        let logins = self.begin.as_ref().map(|begin| &begin.logins);
+        let credential = logins.and_then(|logins| logins.get(variable));
+        let endpoint = credential.and_then(|credential| adapter.oauth().get(credential));
+        if let (Some(credential), Some(endpoint)) = (credential, endpoint) {
+            let (owner, worker) = (self.session.owner, self.worker());
+            let tokens = &self.turns.oauth;
+            tokens.refused_in_turn((owner, credential), variable, endpoint, worker);
+        }
     }
 
     /// Has these secrets found in what is told of the turn.

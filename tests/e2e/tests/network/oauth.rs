@@ -3,13 +3,21 @@
 use std::fs;
 use std::process::{Child, Command};
 
-use aod_e2e::{Runtimes, Server, ServerOptions, Session, files_with, start};
+use aod_e2e::{
+    DEADLINE, Gate, Runtimes, Server, ServerOptions, Session, eventually, files_with, start,
+};
 use serde_json::{Value, json};
 
 const CREDENTIAL: &str = "env:ACME_TOKEN";
 /// Says to the login's server who it is.
 const WHO: &str =
     r#"curl -s -H "Authorization: Bearer $ACME_TOKEN" https://login.test/whoami; env"#;
+
+/// Sends it something that it repeats where it takes the token.
+const ASK: &str =
+    r#"curl -s -H "Authorization: Bearer $ACME_TOKEN" -d question https://login.test/strict; "#;
+/// Has the newest token taken no more.
+const REVOKE: &str = "curl -s https://login.test/revoke; ";
 
 /// `login.test`.
 struct Login {
@@ -49,6 +57,25 @@ impl Login {
         let ours = "acme-client refresh_token";
         assert!(renewals.lines().all(|line| line == ours), "{renewals}");
         renewals.lines().count()
+    }
+
+    /// Has the newest token taken no more.
+    fn revoke(&self) {
+        self.set("");
+        fs::write(self.folder.path().join("revoke"), "").unwrap();
+    }
+
+    /// Waits until so many requests were refused.
+    async fn has_refused(&self, count: usize) {
+        eventually("a request is refused", DEADLINE, async || {
+            (self.refusals() >= count).then_some(())
+        })
+        .await;
+    }
+
+    fn refusals(&self) -> usize {
+        let refusals = fs::read_to_string(self.folder.path().join("refusals"));
+        refusals.unwrap_or_default().lines().count()
     }
 
     /// A server whose user has a login that expires then, in seconds since the Unix epoch.
@@ -93,7 +120,11 @@ async fn agent(server: &Server) -> String {
 }
 
 async fn session(server: &Server, agent: &str) -> Session {
-    let body = json!({"agent_id": agent, "prompt": WHO});
+    session_of(server, agent, WHO).await
+}
+
+async fn session_of(server: &Server, agent: &str, script: &str) -> Session {
+    let body = json!({"agent_id": agent, "prompt": script});
     server.client().create_session(&body).await
 }
 
@@ -185,4 +216,121 @@ async fn a_token_that_is_good_is_used_as_it_is() {
     let said = told(&server, &raw).await;
     assert!(said.contains(r#"{"newest": true}"#), "{said}");
     assert_eq!(login.renewals(), 1);
+}
+
+#[tokio::test]
+async fn a_token_that_is_refused_in_a_turn_is_renewed_in_it() {
+    let login = Login::start();
+    let server = login.server(in_hours(2)).await;
+    let raw = agent(&server).await;
+    let session = session_of(&server, &raw, &format!("{ASK}{REVOKE}{ASK}{ASK}env")).await;
+    let said = session.ended().await.completed().stdout();
+    assert_eq!(
+        said.matches(r#"{"taken": "question"}"#).count(),
+        3,
+        "{said}"
+    );
+    assert!(!said.contains("token_revoked"), "{said}");
+    assert!(said.contains("ACME_TOKEN=aod-brokered-"), "{said}");
+    assert_eq!((login.renewals(), login.refusals()), (1, 1));
+    assert_eq!(updates(&server).await, 1);
+    for secret in ["opens-the-door-", "renews-the-login-"] {
+        let found = files_with(&server.data(), secret, &|_| false);
+        assert!(found.is_empty(), "{secret}: {found:?}");
+    }
+}
+
+/// Whoever has it renewed, and however often the host was started again meanwhile.
+#[tokio::test]
+async fn a_turn_that_runs_has_the_token_that_another_had_renewed() {
+    let login = Login::start();
+    let mut server = login.server(in_hours(2)).await;
+    let raw = agent(&server).await;
+    let [here, there] = [Gate::new("here"), Gate::new("there")];
+    let script = format!(
+        "{ASK}{}; {ASK}{}; {ASK}echo",
+        here.command(),
+        there.command()
+    );
+    let first = session_of(&server, &raw, &script).await;
+    here.reached(&server, &first).await;
+    server.kill_and_start_again().await;
+    let first = first.at(server.client());
+    let other = session_of(&server, &raw, &format!("{REVOKE}{ASK}echo")).await;
+    other.ended().await.completed();
+    assert_eq!((login.renewals(), login.refusals()), (1, 1));
+    here.open(&server, &first);
+    there.reached(&server, &first).await;
+    // It was told, and has met no refusal of its own.
+    assert_eq!((login.renewals(), login.refusals()), (1, 1));
+    // What it meets while nobody is there is renewed by the next host.
+    login.revoke();
+    server.kill();
+    there.open(&server, &first);
+    login.has_refused(2).await;
+    server.start_again().await;
+    let first = first.at(server.client());
+    let said = first.ended().await.completed().stdout();
+    assert_eq!(
+        said.matches(r#"{"taken": "question"}"#).count(),
+        3,
+        "{said}"
+    );
+    assert_eq!((login.renewals(), login.refusals()), (2, 2));
+}
+
+#[tokio::test]
+async fn a_login_that_its_provider_renews_no_more_has_expired() {
+    let login = Login::start();
+    let server = login.server(in_hours(2)).await;
+    let raw = agent(&server).await;
+    let hook = json!({"url": "https://hooks.example/aod"});
+    let hook = server.client().post("/webhooks", &hook).await.expect(201);
+    let deliveries = format!("/webhooks/{}/deliveries", hook["id"].as_str().unwrap());
+    login.set("refuse");
+    let session = session_of(&server, &raw, &format!("{REVOKE}{ASK}echo")).await;
+    let ended = session.ended().await.completed();
+    // As its provider has said it.
+    assert!(
+        ended.stdout().contains("token_revoked"),
+        "{}",
+        ended.stdout()
+    );
+    let path = format!("/sessions/{}/events?limit=200", session.id);
+    let events = server.client().get(&path).await.expect(200).to_string();
+    assert!(events.contains("credential.refused"), "{events}");
+    assert!(
+        events.contains("invalid_grant") && events.contains("ACME_TOKEN"),
+        "{events}"
+    );
+    let credential = format!("/credentials/{CREDENTIAL}");
+    let read = server.client().get(&credential).await.expect(200);
+    let reason = read["expired_reason"].as_str().unwrap_or_default();
+    assert!(
+        read["expired_at"].is_string() && reason.contains("invalid_grant"),
+        "{read}"
+    );
+    // It is told once, however many turns meet it.
+    session_of(&server, &raw, &format!("{REVOKE}{ASK}echo"))
+        .await
+        .ended()
+        .await
+        .completed();
+    let told = server.client().get(&deliveries).await.expect(200);
+    let told = told["data"].as_array().unwrap();
+    let told: Vec<_> = told
+        .iter()
+        .filter(|it| it["event"] == "credential.expired")
+        .collect();
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert_eq!(told[0]["session_id"], session.id.as_str());
+    // A login that is set anew is as good as new.
+    let anew = json!({"login": {"access": "x-new-token", "refresh": "x-new-refresh"}});
+    let body = json!({"value": anew.to_string()});
+    server.client().put(&credential, &body).await.expect(200);
+    let read = server.client().get(&credential).await.expect(200);
+    assert!(
+        read.get("expired_at").is_none() && read.get("expired_reason").is_none(),
+        "{read}"
+    );
 }

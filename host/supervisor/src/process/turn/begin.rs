@@ -119,6 +119,8 @@ impl Turn {
             network_reports: 0,
             allowed: None,
             refused: (0, 0),
+            credentials: Vec::new(),
+            refused_credentials: 0,
             calls: Calls::default(),
             status: None,
             gone_at: 0,
