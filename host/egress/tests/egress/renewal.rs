@@ -18,8 +18,11 @@ struct Provider {
     port: u16,
     key: Arc<Mutex<&'static str>>,
     /// The keys that came, each with its request's body.
-    seen: Arc<Mutex<Vec<(String, Vec<u8>)>>>,
+    seen: Arc<Mutex<Vec<Seen>>>,
 }
+
+/// A key, and its request's body.
+type Seen = (String, Vec<u8>);
 
 impl Provider {
     fn start(key: &'static str) -> Self {
