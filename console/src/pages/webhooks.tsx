@@ -11,7 +11,7 @@ import { Exact } from "../ui/text";
 interface Webhook { id: string; url: string; events: string[]; enabled: boolean; description: string | null; disabled_reason: string | null; session_id: string | null; created_at: string; secret?: string }
 interface Delivery { id: string; event: string; state: string; attempts: number; created_at: string; last_error: string | null; last_status: number | null; next_attempt_at: string | null; session_id: string | null }
 
-const EVENTS = ["turn.completed", "turn.failed", "turn.interrupted", "turn.terminated", "permission.requested", "tool.requested", "session.failed", "session.terminated", "session.expiring"];
+const EVENTS = ["turn.completed", "turn.failed", "turn.interrupted", "turn.terminated", "permission.requested", "tool.requested", "session.failed", "session.terminated", "session.expiring", "credential.expired"];
 
 export function WebhooksPage({ id }: { id?: string }) {
   const [all, setAll] = useState<Webhook[] | null>(null);

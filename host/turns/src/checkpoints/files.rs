@@ -274,7 +274,12 @@ fn attempt_at(
                 without: None,
                 wanted,
             },
-        )?;
+        )
+        // Of what may be kept of both trees, and not of what the first one has left.
+        .map_err(|error| match error {
+            Error::Bound(Bound::Total(_)) => Error::Bound(Bound::Total(how.max_bytes)),
+            other => other,
+        })?;
         keep_known(draft, tree, &copied)?;
         bytes = bytes.saturating_add(copied.bytes);
         new_bytes = new_bytes.saturating_add(copied.new_bytes);

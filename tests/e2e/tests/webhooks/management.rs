@@ -12,7 +12,7 @@ async fn a_webhook_is_made_listed_changed_and_deleted() {
     let body = json!({"url": "https://example.com/a"});
     let first = client.post("/webhooks", &body).await.expect(201);
     assert!(first["secret"].as_str().unwrap().starts_with("whsec_"));
-    assert_eq!(first["events"].as_array().unwrap().len(), 9);
+    assert_eq!(first["events"].as_array().unwrap().len(), 10);
     assert_eq!(first["enabled"], true);
     let body = json!({
         "url": "https://example.com/b", "events": ["turn.failed"], "description": "d",
