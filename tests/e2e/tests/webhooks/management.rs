@@ -35,7 +35,7 @@ async fn a_webhook_is_made_listed_changed_and_deleted() {
     let changed = client.patch(&path, &changes).await.expect(200);
     assert_eq!(changed["url"], "https://example.com/c");
     assert_eq!(changed["description"], Value::Null);
-    assert_eq!(changed["events"].as_array().unwrap().len(), 9);
+    assert_eq!(changed["events"].as_array().unwrap().len(), 10);
     assert_eq!(client.get(&path).await.expect(200), changed);
     client.delete(&path).await.expect(200);
     client.get(&path).await.refused(404);
