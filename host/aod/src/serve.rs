@@ -19,6 +19,7 @@ const LAST_WORK: Duration = Duration::from_secs(5);
 
 /// Runs the server until it is told to stop.
 pub(crate) fn serve(mut settings: Settings) -> Result<()> {
+    limit_heap();
     start_logging(&settings)?;
     // Before anything else is opened or started: it has a number that is given, and is inherited.
     let given = listener::given()?;
@@ -42,6 +43,19 @@ pub(crate) fn serve(mut settings: Settings) -> Result<()> {
 fn go_before_agents() {
     // Refused to ordinary users, and absent where the kernel is built without.
     let _ = std::fs::write("/proc/self/autogroup", "-12");
+}
+
+/// What threads have had for the files and the output of large sessions is given back when it is
+/// freed. Left to itself the allocator has an arena for each of many threads, and keeps of each what
+/// was needed at most: with hostile sessions beside the others, more than a hundred MiB.
+fn limit_heap() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: plain parameters of the allocator, set before there are other threads.
+    unsafe {
+        libc::mallopt(libc::M_ARENA_MAX, 2);
+        libc::mallopt(libc::M_MMAP_THRESHOLD, 1 << 20);
+        libc::mallopt(libc::M_TRIM_THRESHOLD, 1 << 20);
+    }
 }
 
 async fn run(settings: Settings, given: Option<std::net::TcpListener>) -> Result<()> {
