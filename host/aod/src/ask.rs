@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
-use aod_resources::Limits;
+use aod_resources::{Limits, kind_of_image};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::Value;
@@ -122,7 +122,7 @@ impl Ask {
         }
         for path in &self.images {
             let bytes = read(path)?;
-            let media_type = media_type(&bytes).with_context(|| {
+            let media_type = kind_of_image(&bytes).with_context(|| {
                 format!(
                     "{} is no PNG, JPEG, GIF or WebP image: let it come along with --file",
                     path.display()
@@ -278,30 +278,6 @@ async fn stdin(stops: &mut Stops) -> Result<Vec<u8>> {
         read.context("cannot read standard input")?,
         "standard input",
     )
-}
-
-fn media_type(bytes: &[u8]) -> Option<&'static str> {
-    match bytes {
-        [0x89, b'P', b'N', b'G', ..] => Some("image/png"),
-        [0xff, 0xd8, 0xff, ..] => Some("image/jpeg"),
-        [b'G', b'I', b'F', b'8', ..] => Some("image/gif"),
-        [
-            b'R',
-            b'I',
-            b'F',
-            b'F',
-            _,
-            _,
-            _,
-            _,
-            b'W',
-            b'E',
-            b'B',
-            b'P',
-            ..,
-        ] => Some("image/webp"),
-        _ => None,
-    }
 }
 
 #[cfg(test)]

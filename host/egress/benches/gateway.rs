@@ -24,13 +24,12 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use aod_egress::{Config, Credential, Gateway, Sent, Service, Upstream, UsageFields};
+use aod_egress::{Config, Upstream, UsageFields};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig, ServerConnection};
-use support::{Egress, config, open, upstream};
+use support::{Egress, PLACEHOLDER, config, keyed, open, upstream};
 
 const NAME: &str = "model.test";
-const PLACEHOLDER: &str = "aod-brokered-0";
 /// As long as a CLI's first request, with its prompt and its tools.
 const REQUEST: usize = 64 << 10;
 /// Far less than any provider takes until it says something.
@@ -240,24 +239,11 @@ impl Provider {
     }
 
     fn gateway(&self) -> Egress {
-        let service = Service::Gateway(Gateway {
-            upstream: Upstream {
-                tls: true,
-                ..upstream(NAME, self.at.port())
-            },
-            credentials: vec![Credential {
-                placeholder: PLACEHOLDER.to_owned(),
-                value: "true-key".to_owned().into(),
-                sent: vec![Sent::Header {
-                    name: "x-api-key".to_owned(),
-                    prefix: String::new(),
-                }],
-                renewed_as: None,
-            }],
-            authorization: None,
-            tools: None,
-            usage: Some(UsageFields::common()),
-        });
+        let upstream = Upstream {
+            tls: true,
+            ..upstream(NAME, self.at.port())
+        };
+        let service = keyed(upstream, "true-key", Some(UsageFields::common()));
         Egress::start(&Config {
             authorities: Some(self.authority.clone()),
             ..config(vec![service], open(&[NAME]))

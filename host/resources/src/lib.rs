@@ -12,6 +12,7 @@ mod credential;
 mod environment;
 pub mod event;
 mod file;
+mod image;
 mod input;
 mod limits;
 mod runtime;
@@ -30,6 +31,7 @@ pub use environment::{
     Networking, NetworkingKind, PackageLayer, PackageLayerState, PackageManager, ProjectConfig,
 };
 pub use file::{FileEntry, FileKind, FilePath, PathProblem};
+pub use image::kind_of_image;
 pub use input::{
     AgentChanges, BlockInput, CREDENTIAL_HOSTS, EnvironmentChanges, Input, LABELS, MASK, McpPart,
     NAME, NOT_BLANK, NewAgent, NewEnvironment, NewFork, NewPrompt, NewResource, NewRestore,

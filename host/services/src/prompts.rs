@@ -2,7 +2,7 @@
 
 use std::io;
 
-use aod_resources::{Attachment, BlockInput, PromptBlock, PromptInput};
+use aod_resources::{Attachment, BlockInput, PromptBlock, PromptInput, kind_of_image};
 use aod_turns::SessionPaths;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -149,34 +149,6 @@ fn write(folder: &std::path::Path, bytes: &[(Uuid, Vec<u8>)]) -> io::Result<()> 
         file.sync_all()?;
     }
     Ok(())
-}
-
-/// What kind of image bytes are, by how they begin.
-///
-/// A provider refuses an image that is not what it is called, and refuses every later turn of the
-/// conversation with it.
-fn kind_of_image(bytes: &[u8]) -> Option<&'static str> {
-    match bytes {
-        [0x89, b'P', b'N', b'G', b'\r', b'\n', 0x1a, b'\n', ..] => Some("image/png"),
-        [0xff, 0xd8, 0xff, ..] => Some("image/jpeg"),
-        [b'G', b'I', b'F', b'8', b'7' | b'9', b'a', ..] => Some("image/gif"),
-        [
-            b'R',
-            b'I',
-            b'F',
-            b'F',
-            _,
-            _,
-            _,
-            _,
-            b'W',
-            b'E',
-            b'B',
-            b'P',
-            ..,
-        ] => Some("image/webp"),
-        _ => None,
-    }
 }
 
 /// What is said of an image of another kind than `media_type` says.

@@ -4,30 +4,13 @@ use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
 
-use aod_egress::{Credential, Gateway, Sent, Service};
-
-use crate::support::{Egress, Server, config, open, upstream};
+use crate::support::{Egress, PLACEHOLDER, Server, config, keyed, open, upstream};
 
 const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
 const KEY: &str = "true-key-1234567890";
-const PLACEHOLDER: &str = "aod-brokered-0";
 
 fn gateway(port: u16) -> Egress {
-    let service = Service::Gateway(Gateway {
-        upstream: upstream("model.test", port),
-        credentials: vec![Credential {
-            placeholder: PLACEHOLDER.to_owned(),
-            value: KEY.to_owned().into(),
-            sent: vec![Sent::Header {
-                name: "x-api-key".to_owned(),
-                prefix: String::new(),
-            }],
-            renewed_as: None,
-        }],
-        authorization: None,
-        tools: None,
-        usage: None,
-    });
+    let service = keyed(upstream("model.test", port), KEY, None);
     Egress::start(&config(vec![service], open(&["model.test"])))
 }
 

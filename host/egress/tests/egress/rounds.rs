@@ -3,29 +3,16 @@
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 
-use aod_egress::{Credential, Gateway, Sent, Service, UsageFields};
+use aod_egress::UsageFields;
 
-use crate::support::{Egress, Server, ask, config, open, upstream};
+use crate::support::{Egress, Server, ask, config, keyed, open, upstream};
 
 const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
 
 /// A gateway to a model, or to something else.
 fn gateway(port: u16, is_model: bool) -> Egress {
-    let service = Service::Gateway(Gateway {
-        upstream: upstream("model.test", port),
-        credentials: vec![Credential {
-            placeholder: "aod-brokered-0".to_owned(),
-            value: "true-key".to_owned().into(),
-            sent: vec![Sent::Header {
-                name: "x-api-key".to_owned(),
-                prefix: String::new(),
-            }],
-            renewed_as: None,
-        }],
-        authorization: None,
-        tools: None,
-        usage: is_model.then(UsageFields::common),
-    });
+    let usage = is_model.then(UsageFields::common);
+    let service = keyed(upstream("model.test", port), "true-key", usage);
     Egress::start(&config(vec![service], open(&["model.test"])))
 }
 

@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use aod_egress::{
-    Config, CredentialReport, MappedHost, Policy, RenewedCredential, Report, Service, TokenCounts,
-    TokenReport, Upstream,
+    Config, Credential, CredentialReport, Gateway, MappedHost, Policy, RenewedCredential, Report,
+    Sent, Service, TokenCounts, TokenReport, Upstream, UsageFields,
 };
 use aod_launch::{
     ALLOWANCE, Allowance, AllowanceReport, CallAnswer, CallReply, CallReport, FIRST_SOCKET, Flag,
@@ -237,6 +237,28 @@ pub(crate) fn renewed(name: &str, value: Option<&str>) -> RenewedCredential {
         value: value.map(|value| value.to_owned().into()),
         is_answer: true,
     }
+}
+
+/// What requests have in the place of a credential.
+pub(crate) const PLACEHOLDER: &str = "aod-brokered-0";
+
+/// A gateway whose credential, of this value, is sent as the header `x-api-key`.
+pub(crate) fn keyed(upstream: Upstream, value: &str, usage: Option<UsageFields>) -> Service {
+    Service::Gateway(Gateway {
+        upstream,
+        credentials: vec![Credential {
+            placeholder: PLACEHOLDER.to_owned(),
+            value: value.to_owned().into(),
+            sent: vec![Sent::Header {
+                name: "x-api-key".to_owned(),
+                prefix: String::new(),
+            }],
+            renewed_as: None,
+        }],
+        authorization: None,
+        tools: None,
+        usage,
+    })
 }
 
 /// A policy that lets everything public through, and these names to the machine's own ports.

@@ -3,31 +3,15 @@
 use std::io::Write as _;
 use std::net::TcpStream;
 
-use aod_egress::{
-    Credential, Figure, Gateway, Sent, Service, TokenCounts, Upstream, UsageField, UsageFields,
-};
+use aod_egress::{Figure, Service, TokenCounts, Upstream, UsageField, UsageFields};
 
-use crate::support::{Egress, Server, ask, config, get, open, read_head, tls, upstream};
+use crate::support::{Egress, Server, ask, config, get, keyed, open, read_head, tls, upstream};
 
 const KEY: &str = "x-api-key: aod-brokered-0\r\naccept-encoding: gzip, br\r\n";
 const EVENTS: &str = "text/event-stream";
 
 fn gateway(upstream: Upstream, usage: UsageFields) -> Service {
-    Service::Gateway(Gateway {
-        upstream,
-        credentials: vec![Credential {
-            placeholder: "aod-brokered-0".to_owned(),
-            value: "true-key".to_owned().into(),
-            sent: vec![Sent::Header {
-                name: "x-api-key".to_owned(),
-                prefix: String::new(),
-            }],
-            renewed_as: None,
-        }],
-        authorization: None,
-        tools: None,
-        usage: Some(usage),
-    })
+    keyed(upstream, "true-key", Some(usage))
 }
 
 fn start(port: u16, usage: UsageFields) -> Egress {

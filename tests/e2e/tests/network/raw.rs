@@ -4,6 +4,7 @@ use aod_e2e::{DEADLINE, Ended, Runtimes, Server, ServerOptions, Session, Strange
 use serde_json::{Value, json};
 
 use crate::internet::Internet;
+use crate::refusals;
 
 /// Who is allowed to be reached, by whom.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -187,18 +188,6 @@ fn check_told(told: &[String], targets: &[&str]) {
     }
 }
 
-/// What was told of refused connections.
-async fn refused(server: &Server, ended: &Ended) -> Vec<String> {
-    let id = ended.session["id"].as_str().unwrap();
-    let path = format!("/sessions/{id}/events?limit=200");
-    let events = server.client().get(&path).await.expect(200);
-    let events = events["data"].as_array().unwrap().iter();
-    events
-        .filter(|event| event["code"] == "network.refused")
-        .map(|event| event["text"].as_str().unwrap().to_owned())
-        .collect()
-}
-
 #[tokio::test]
 async fn programs_without_a_proxy_reach_the_internet_and_nothing_else() {
     let Some(_internet) = Internet::start() else {
@@ -208,7 +197,7 @@ async fn programs_without_a_proxy_reach_the_internet_and_nothing_else() {
     let networking = json!({"type": "unrestricted", "raw": true});
     let ended = session(&server, networking, &script()).await.ended().await;
     check(&ended, |_, reach| reach != Never);
-    let told = refused(&server, &ended).await;
+    let told = refusals(&server, &ended).await;
     check_told(&told, TOLD);
 }
 
@@ -221,7 +210,7 @@ async fn an_allow_list_holds_without_a_proxy() {
     let networking = json!({"type": "limited", "allowed_hosts": ["good.test"], "raw": true});
     let ended = session(&server, networking, &script()).await.ended().await;
     check(&ended, |_, reach| reach == Good);
-    let told = refused(&server, &ended).await;
+    let told = refusals(&server, &ended).await;
     check_told(&told, TOLD_OF_LIMITED);
 }
 
@@ -239,9 +228,9 @@ async fn so_it_is_where_an_ordinary_user_runs_the_server() {
         async { session(&server, limited, &script()).await.ended().await },
     );
     check(&open, |_, reach| reach != Never);
-    check_told(&refused(&server, &open).await, TOLD);
+    check_told(&refusals(&server, &open).await, TOLD);
     check(&limited, |_, reach| reach == Good);
-    check_told(&refused(&server, &limited).await, TOLD_OF_LIMITED);
+    check_told(&refusals(&server, &limited).await, TOLD_OF_LIMITED);
 }
 
 /// The attempts themselves work: with the machine's own network they reach what they are after.

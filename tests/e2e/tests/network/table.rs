@@ -7,6 +7,7 @@ use aod_e2e::{Ended, Runtimes, Server, ServerOptions, Stranger};
 use serde_json::json;
 
 use crate::internet::Internet;
+use crate::refusals;
 
 /// What is to come of an attempt.
 #[derive(Clone, Copy)]
@@ -463,7 +464,7 @@ async fn where_there_can_be_no_device_attempts_fail_all_the_same() {
     // It is not reached, not reached, and not known by name.
     let output = ended.stdout();
     assert!(output.starts_with("7\n7\n6\n"), "{output}");
-    let told = told(&server, &ended).await;
+    let told = refusals(&server, &ended).await;
     assert_eq!(told.len(), 1, "{told:?}");
     assert!(told[0].contains(" good.test:53 "), "{told:?}");
     ended.completed();
@@ -472,7 +473,7 @@ async fn where_there_can_be_no_device_attempts_fail_all_the_same() {
 /// Each attempt came to what it should, what was refused was told, and nothing else was.
 async fn check(server: &Server, ended: &Ended) {
     let output = ended.stdout();
-    let told = told(server, ended).await;
+    let told = refusals(server, ended).await;
     let mut expected = BTreeSet::new();
     for (name, _, wanted) in ATTEMPTS {
         let is_allowed = matches!(wanted, Allowed);
@@ -492,18 +493,6 @@ async fn check(server: &Server, ended: &Ended) {
     }
     let others: Vec<&String> = told.iter().filter(|it| !expected.contains(it)).collect();
     assert!(others.is_empty(), "{others:#?}");
-}
-
-/// What was told of refused connections.
-async fn told(server: &Server, ended: &Ended) -> Vec<String> {
-    let id = ended.session["id"].as_str().unwrap();
-    let path = format!("/sessions/{id}/events?limit=200");
-    let events = server.client().get(&path).await.expect(200);
-    let events = events["data"].as_array().unwrap().iter();
-    events
-        .filter(|event| event["code"] == "network.refused")
-        .map(|event| event["text"].as_str().unwrap().to_owned())
-        .collect()
 }
 
 #[tokio::test]
