@@ -26,7 +26,7 @@ impl Store {
     /// # Errors
     /// [`crate::Error::NotFound`], also for another user's.
     pub async fn agent(&self, owner: Uuid, id: Uuid) -> Result<Agent> {
-        self.read(move |db| versioned::get(db, owner, id)).await
+        self.read_row(move |db| versioned::get(db, owner, id)).await
     }
 
     /// A user's agents that are not archived, newest first.

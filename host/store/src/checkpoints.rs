@@ -221,7 +221,7 @@ impl Store {
     /// # Errors
     /// [`Error::Unavailable`].
     pub async fn checkpoint(&self, session: Uuid, turn: u32) -> Result<Option<CheckpointRecord>> {
-        self.read(move |db| one(db, session, turn)).await
+        self.read_row(move |db| one(db, session, turn)).await
     }
 
     /// The checkpoint of one turn, where it can be used.
@@ -229,7 +229,7 @@ impl Store {
     /// # Errors
     /// [`Error::NoCheckpoint`].
     pub async fn usable_checkpoint(&self, session: Uuid, turn: u32) -> Result<CheckpointRecord> {
-        self.read(move |db| usable(db, session, turn)).await
+        self.read_row(move |db| usable(db, session, turn)).await
     }
 
     /// Takes a session back to a turn's end: what is in the folder of this name takes the place of

@@ -168,7 +168,7 @@ impl Store {
     /// # Errors
     /// [`Error::NotFound`].
     pub async fn credential(&self, owner: Uuid, name: String) -> Result<Credential> {
-        self.read(move |db| {
+        self.read_row(move |db| {
             db.prepare_cached("SELECT * FROM credentials WHERE owner = ? AND name = ?")?
                 .query_row((Id(owner), &name), Credential::from_row)
                 .optional()?
@@ -182,7 +182,7 @@ impl Store {
     /// # Errors
     /// [`Error::Unavailable`].
     pub async fn list_credentials(&self, owner: Uuid) -> Result<Vec<Credential>> {
-        self.read(move |db| {
+        self.read_row(move |db| {
             let mut query =
                 db.prepare_cached("SELECT * FROM credentials WHERE owner = ? ORDER BY name")?;
             let rows = query.query_map([Id(owner)], Credential::from_row)?;

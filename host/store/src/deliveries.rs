@@ -181,7 +181,7 @@ impl Store {
         hook: Uuid,
         id: Uuid,
     ) -> Result<(WebhookDelivery, Value)> {
-        self.read(move |db| {
+        self.read_row(move |db| {
             check_owner(db, owner, hook)?;
             db.prepare_cached("SELECT * FROM webhook_deliveries WHERE id = ? AND webhook_id = ?")?
                 .query_row((Id(id), Id(hook)), |row| {

@@ -31,7 +31,7 @@ impl Store {
     /// # Errors
     /// [`Error::NotFound`], also for another user's.
     pub async fn environment(&self, owner: Uuid, id: Uuid) -> Result<Environment> {
-        self.read(move |db| versioned::get(db, owner, id)).await
+        self.read_row(move |db| versioned::get(db, owner, id)).await
     }
 
     /// A user's environments that are not archived, newest first.

@@ -45,7 +45,7 @@ impl Store {
         body_mac: [u8; 32],
         not_before: Timestamp,
     ) -> Result<Option<String>> {
-        self.read(move |db| find(db, owner, &key, body_mac, not_before))
+        self.read_row(move |db| find(db, owner, &key, body_mac, not_before))
             .await
     }
 

@@ -170,6 +170,15 @@ impl Store {
         self.write_then(body, |_| ()).await
     }
 
+    /// Reads a few rows by key.
+    async fn read_row<T, F>(&self, body: F) -> Result<T>
+    where
+        F: FnOnce(&Connection) -> Result<T>,
+    {
+        self.inner.readers.run_here(body).await
+    }
+
+    /// Reads as many rows as there are.
     async fn read<T, F>(&self, body: F) -> Result<T>
     where
         T: Send + 'static,

@@ -173,7 +173,7 @@ impl Store {
     /// # Errors
     /// [`Error::Unavailable`].
     pub async fn has_queued(&self, session: Uuid) -> Result<bool> {
-        self.read(move |db| Ok(length(db, session)? > 0)).await
+        self.read_row(move |db| Ok(length(db, session)? > 0)).await
     }
 
     /// Sessions that have prompts waiting and no turn that waits or runs, in order of creation.

@@ -198,7 +198,7 @@ impl Store {
     /// # Errors
     /// [`crate::Error::Unavailable`].
     pub async fn sealed(&self, key: SealedKey) -> Result<Option<SealedRecord>> {
-        self.read(move |db| {
+        self.read_row(move |db| {
             Ok(db
                 .prepare_cached(
                     "SELECT * FROM sealed
@@ -228,7 +228,7 @@ impl Store {
         kind: SealedKind,
         record: Uuid,
     ) -> Result<Vec<SealedRecord>> {
-        self.read(move |db| {
+        self.read_row(move |db| {
             let mut query = db.prepare_cached(
                 "SELECT * FROM sealed WHERE kind = ? AND record = ? AND owner = ? ORDER BY name",
             )?;

@@ -163,7 +163,7 @@ impl Store {
     /// # Errors
     /// [`Error::ActiveLimit`] where not.
     pub async fn check_active_limit(&self, owner: Uuid, limit: u32) -> Result<()> {
-        self.read(move |db| check_limit(db, owner, Some(limit)))
+        self.read_row(move |db| check_limit(db, owner, Some(limit)))
             .await
     }
 
@@ -189,7 +189,7 @@ impl Store {
     /// # Errors
     /// [`Error::NotFound`], also for another user's.
     pub async fn session(&self, owner: Uuid, id: Uuid) -> Result<Session> {
-        self.read(move |db| {
+        self.read_row(move |db| {
             db.prepare_cached("SELECT * FROM sessions WHERE id = ? AND owner = ?")?
                 .query_row((Id(id), Id(owner)), session_from_row)
                 .optional()?
@@ -203,7 +203,7 @@ impl Store {
     /// # Errors
     /// [`Error::NotFound`].
     pub async fn session_record(&self, id: Uuid) -> Result<SessionRecord> {
-        self.read(move |db| record(db, id)).await
+        self.read_row(move |db| record(db, id)).await
     }
 
     /// A user's sessions, newest first.

@@ -17,7 +17,7 @@ impl Store {
     /// # Errors
     /// [`crate::Error::Unavailable`].
     pub async fn spent_on_day(&self, owner: Uuid, at: Timestamp) -> Result<Spent> {
-        self.read(move |db| spent(db, owner, at)).await
+        self.read_row(move |db| spent(db, owner, at)).await
     }
 }
 

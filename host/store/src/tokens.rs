@@ -138,7 +138,7 @@ impl Store {
     /// # Errors
     /// [`Error::Unavailable`].
     pub async fn any_valid_token(&self, now: Timestamp) -> Result<bool> {
-        self.read(move |db| {
+        self.read_row(move |db| {
             Ok(db.query_row(
                 "SELECT EXISTS (SELECT 1 FROM tokens WHERE revoked_at IS NULL
                  AND (expires_at IS NULL OR expires_at > ?))",
@@ -154,7 +154,7 @@ impl Store {
     /// # Errors
     /// [`Error::NotFound`].
     pub async fn token_by_hash(&self, sha256: [u8; 32]) -> Result<TokenOwner> {
-        self.read(move |db| {
+        self.read_row(move |db| {
             let found = db
                 .prepare_cached("SELECT * FROM tokens WHERE sha256 = ?")?
                 .query_row([sha256], |row| {

@@ -349,7 +349,7 @@ impl Store {
     /// # Errors
     /// [`Error::Unavailable`].
     pub async fn last_logged(&self, session: Uuid) -> Result<u64> {
-        self.read(move |db| {
+        self.read_row(move |db| {
             let last: i64 = db
                 .prepare_cached("SELECT ifnull(max(last_id), 0) FROM turns WHERE session_id = ?")?
                 .query_row([Id(session)], |row| row.get(0))?;
@@ -399,7 +399,8 @@ impl Store {
     /// # Errors
     /// [`Error::NotFound`].
     pub async fn turn_record(&self, session: Uuid, turn: u32) -> Result<TurnRecord> {
-        self.read(move |db| turn_record(db, session, turn)).await
+        self.read_row(move |db| turn_record(db, session, turn))
+            .await
     }
 
     /// What a start of the host must look at, in order of the sessions' creation.

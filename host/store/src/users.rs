@@ -70,7 +70,7 @@ impl Store {
     /// [`Error::NotFound`].
     pub async fn user_by_name(&self, name: impl Into<String>) -> Result<User> {
         let name = name.into();
-        self.read(move |db| {
+        self.read_row(move |db| {
             db.prepare_cached("SELECT * FROM users WHERE name = ?")?
                 .query_row([&name], User::from_row)
                 .optional()?
@@ -84,7 +84,7 @@ impl Store {
     /// # Errors
     /// [`Error::NotFound`].
     pub async fn user(&self, id: Uuid) -> Result<User> {
-        self.read(move |db| {
+        self.read_row(move |db| {
             db.prepare_cached("SELECT * FROM users WHERE id = ?")?
                 .query_row([Id(id)], User::from_row)
                 .optional()?

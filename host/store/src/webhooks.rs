@@ -76,7 +76,7 @@ impl Store {
     /// # Errors
     /// [`Error::NotFound`].
     pub async fn webhook(&self, owner: Uuid, id: Uuid) -> Result<Webhook> {
-        self.read(move |db| load(db, owner, id)).await
+        self.read_row(move |db| load(db, owner, id)).await
     }
 
     /// A user's webhooks, newest first; or those of one session alone.

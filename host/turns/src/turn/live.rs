@@ -170,20 +170,26 @@ impl Task<'_> {
             return Ok(None);
         }
         self.hide(&secrets);
-        self.note_use(&secrets.credentials).await?;
         let places = sandbox_paths(&*turns.sandboxes.driver, &self.paths);
-        let digest = begin.adapter.clone();
-        let (id, number) = (self.id(), self.number());
-        let at = Timestamp::now();
-        let session = turns.store.start_turn(id, number, digest, at).await?;
-        measure::started(&session, &self.turn.turn, at);
-        self.session.session = session;
-        self.crossing = None;
-        self.begin = Some(begin);
         let description = chosen.adapter.description();
         let prompt = prompt(&self.session, &self.turn.turn, &places, description);
-        let mut derivation = derivation.next_turn(turns, (id, number), prompt).await?;
-        derivation.fold.watch(self.watch().await?);
+        let digest = begin.adapter.clone();
+        let (id, number, at) = (self.id(), self.number(), Timestamp::now());
+        self.crossing = None;
+        self.begin = Some(begin);
+        // The process waits for its prompt, which needs none of what is noted meanwhile.
+        let (noted, session, derivation, watch) = tokio::join!(
+            self.note_use(&secrets.credentials),
+            turns.store.start_turn(id, number, digest, at),
+            derivation.next_turn(turns, (id, number), prompt),
+            self.watch(),
+        );
+        noted?;
+        let session = session?;
+        measure::started(&session, &self.turn.turn, at);
+        self.session.session = session;
+        let mut derivation = derivation?;
+        derivation.fold.watch(watch?);
         Ok(Some(derivation))
     }
 
