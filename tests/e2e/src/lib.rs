@@ -4,6 +4,7 @@
 //! beside the test's own target folder, so build it first: `cargo build -p aod -p aod-supervisor`,
 //! and the adapters with `cargo xtask plugins`. `cargo xtask test` does all of it.
 
+mod acp;
 mod api;
 mod client;
 mod contract;
@@ -25,6 +26,7 @@ mod stream;
 mod tracer;
 mod wait;
 
+pub use acp::{AcpAgent, CLAUDE_ACP, GEMINI_ACP, OPENCODE_ACP, path_of_claude};
 pub use api::{DEMO_MODEL, Ended, Session};
 pub use client::{Client, Reply};
 pub use fixture::{extend, place_mcp_server};

@@ -1,11 +1,11 @@
 //! Many conversations whose agents wait for the next prompt.
 
-use aod_e2e::{DEADLINE, Runtimes, Server, ServerOptions, eventually, repository};
+use aod_e2e::{DEADLINE, Runtimes, Server, eventually, repository};
 use futures::StreamExt as _;
 use serde_json::json;
 
 use crate::idle::{AT_A_TIME, private_kib};
-use crate::row;
+use crate::{options, row};
 
 /// What the agent is to say to its prompt.
 const PROMPT: &str = r#"{"say":"done","text":"ready"}"#;
@@ -13,7 +13,7 @@ const PROMPT: &str = r#"{"say":"done","text":"ready"}"#;
 pub(crate) async fn measure(count: usize) {
     let component = repository().join("tests/conversant/conversant.wasm");
     let runtimes = Runtimes::default().with("conversant", &component, "");
-    let options = ServerOptions::new(runtimes)
+    let options = options(runtimes)
         .set("AOD_LIVE__IDLE", "3600s")
         .set("AOD_LIMITS__SESSIONS_PER_USER", 100_000)
         .set("AOD_ADMISSION__MAX_RUNNING", 100_000);

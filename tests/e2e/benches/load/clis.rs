@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use aod_e2e::cli_if_installed;
+use aod_e2e::{AcpAgent, CLAUDE_ACP, GEMINI_ACP, OPENCODE_ACP, Runtimes, cli_if_installed};
 use serde_json::{Value, json};
 
 use crate::dialogue::Pipe;
@@ -10,6 +10,8 @@ use crate::dialogue::Pipe;
 /// A CLI that can be spoken to.
 pub(crate) struct Dialogue {
     pub(crate) runtime: &'static str,
+    /// Where the runtime is a row for an agent that speaks ACP.
+    pub(crate) row: Option<AcpAgent>,
     pub(crate) model: &'static str,
     /// The variable of its key.
     pub(crate) key: &'static str,
@@ -31,10 +33,34 @@ pub(crate) struct Dialogue {
 }
 
 /// Each is started as its adapter starts it (`plugins/NAME/src/launch.rs`).
-const DIALOGUES: &[Dialogue] = &[CLAUDE, CODEX, GEMINI, OPENCODE];
+const DIALOGUES: &[Dialogue] = &[
+    CLAUDE,
+    CODEX,
+    GEMINI,
+    OPENCODE,
+    OF_CLAUDE_ACP,
+    OF_GEMINI_ACP,
+    OF_OPENCODE_ACP,
+];
+
+impl Dialogue {
+    /// The name of its program.
+    fn cli(&self) -> &'static str {
+        self.row.map_or(self.runtime, |row| row.cli)
+    }
+
+    /// What a server is told of its runtime.
+    pub(crate) fn runtimes(&self) -> Runtimes {
+        match self.row {
+            Some(row) => row.runtimes(""),
+            None => Runtimes::vendor(self.runtime),
+        }
+    }
+}
 
 const CLAUDE: Dialogue = Dialogue {
     runtime: "claude",
+    row: None,
     model: "anthropic/claude-sonnet-4-6",
     key: "ANTHROPIC_API_KEY",
     endpoint: "ANTHROPIC_BASE_URL",
@@ -69,6 +95,7 @@ const CLAUDE: Dialogue = Dialogue {
 
 const CODEX: Dialogue = Dialogue {
     runtime: "codex",
+    row: None,
     model: "openai/gpt-4.1",
     key: "OPENAI_API_KEY",
     endpoint: "OPENAI_BASE_URL",
@@ -107,6 +134,7 @@ const CODEX: Dialogue = Dialogue {
 
 const GEMINI: Dialogue = Dialogue {
     runtime: "gemini",
+    row: None,
     model: "google/gemini-2.5-flash",
     key: "GEMINI_API_KEY",
     endpoint: "GOOGLE_GEMINI_BASE_URL",
@@ -129,6 +157,7 @@ const GEMINI: Dialogue = Dialogue {
 
 const OPENCODE: Dialogue = Dialogue {
     runtime: "opencode",
+    row: None,
     model: "anthropic/claude-sonnet-4-6",
     key: "ANTHROPIC_API_KEY",
     endpoint: "ANTHROPIC_BASE_URL",
@@ -150,6 +179,38 @@ const OPENCODE: Dialogue = Dialogue {
     ask: ask_acp,
     is_delta: |line| line.contains("agent_message_chunk"),
     is_over: |line| line.contains("\"stopReason\""),
+};
+
+/// The same two CLIs as rows for the adapter of all ACP agents.
+const OF_GEMINI_ACP: Dialogue = Dialogue {
+    runtime: GEMINI_ACP.runtime,
+    row: Some(GEMINI_ACP),
+    args: &["--acp", "-m", "gemini-2.5-flash"],
+    ..GEMINI
+};
+
+const OF_OPENCODE_ACP: Dialogue = Dialogue {
+    runtime: OPENCODE_ACP.runtime,
+    row: Some(OPENCODE_ACP),
+    ..OPENCODE
+};
+
+/// Claude Code by its published adapter.
+const OF_CLAUDE_ACP: Dialogue = Dialogue {
+    runtime: CLAUDE_ACP.runtime,
+    row: Some(CLAUDE_ACP),
+    args: &[],
+    env: &[
+        ("ANTHROPIC_MODEL", "claude-sonnet-4-6"),
+        ("CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", "1"),
+        ("DISABLE_AUTOUPDATER", "1"),
+        ("IS_SANDBOX", "1"),
+    ],
+    open: open_acp,
+    ask: ask_acp,
+    is_delta: |line| line.contains("agent_message_chunk"),
+    is_over: |line| line.contains("\"stopReason\""),
+    ..CLAUDE
 };
 
 /// A request of the Agent Client Protocol.
@@ -178,10 +239,16 @@ fn ask_acp(pipe: &Pipe, text: &str) -> String {
     acp(2, "session/prompt", &params).to_string()
 }
 
-/// The dialogues whose CLIs are installed, with these.
+/// The dialogues whose CLIs are installed, with these; of the runtimes that `AOD_BENCH_RUNTIMES`
+/// lists, where it is set.
 pub(crate) fn installed() -> impl Iterator<Item = (&'static Dialogue, PathBuf)> {
-    DIALOGUES.iter().filter_map(|dialogue| {
-        let cli = cli_if_installed(dialogue.runtime);
+    let chosen = std::env::var("AOD_BENCH_RUNTIMES").ok();
+    let is_chosen = move |dialogue: &&Dialogue| {
+        let chosen = chosen.as_deref();
+        chosen.is_none_or(|chosen| chosen.split(',').any(|it| it == dialogue.runtime))
+    };
+    DIALOGUES.iter().filter(is_chosen).filter_map(|dialogue| {
+        let cli = cli_if_installed(dialogue.cli());
         if cli.is_none() {
             eprintln!("{} is not installed: no row for it", dialogue.runtime);
         }

@@ -5,11 +5,12 @@ use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::Instant;
 
-use aod_e2e::{MODEL_HOST, Runtimes, Server, ServerOptions, Session};
+use aod_e2e::{MODEL_HOST, Server, Session, path_of_claude};
 use aod_standin::{Options, Standin};
 use serde_json::json;
 
 use crate::clis::Dialogue;
+use crate::options;
 
 /// The same CLI twice: as a session's runtime, and spoken to by hand.
 pub(crate) struct Pair {
@@ -28,7 +29,7 @@ impl Pair {
         let folder = tempfile::tempdir().unwrap();
         let mut pipe = Pipe::start(dialogue, cli, &model, folder.path());
         (dialogue.open)(&mut pipe);
-        let options = ServerOptions::new(Runtimes::vendor(dialogue.runtime));
+        let options = options(dialogue.runtimes());
         let server = Server::start(options.set("AOD_LIVE__IDLE", "600s")).await;
         let (session, last) = begin(&server, dialogue, &model).await;
         Self {
@@ -87,6 +88,7 @@ impl Pipe {
             .env("PATH", std::env::var_os("PATH").unwrap())
             .env("HOME", &home)
             .env("OPENCODE_CONFIG", home.join("opencode.json"))
+            .env("CLAUDE_CODE_EXECUTABLE", path_of_claude())
             .env(dialogue.key, "sk-bench")
             .env(dialogue.endpoint, model.url())
             .current_dir(workspace)

@@ -1,22 +1,23 @@
 //! How long a line takes from the agent to many subscribers, when lines come at the pace of a
 //! model's words.
 //!
-//! The subscribers are plain sockets of one thread, that look for the line and nothing else: they
-//! share the processors with the server, and what they take of them is in the figures.
+//! The subscribers are plain sockets of one thread, that look for the line and nothing else. They
+//! share the processors with the server, as no real ones would: a line has come to a subscriber
+//! when the kernel has it for its socket. When the subscriber has read it stands beside that.
 
 use std::time::{Duration, SystemTime};
 
-use aod_e2e::{Gate, Runtimes, Server, ServerOptions, Session};
+use aod_e2e::{Gate, Runtimes, Server, Session};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use crate::{milliseconds, processor_time, row};
+use crate::{arrival, milliseconds, options, processor_time, row};
 
 const LINES: usize = 250;
 const SUBSCRIBERS: usize = 500;
 
 pub(crate) async fn measure() {
-    let server = Server::start(ServerOptions::new(Runtimes::demo().with_raw())).await;
+    let server = Server::start(options(Runtimes::demo().with_raw())).await;
     let gate = Gate::new("gate");
     let script = format!(
         "{}\nfor line in $(seq {LINES}); do date +at:%s%N; sleep 0.02; done",
@@ -37,10 +38,10 @@ pub(crate) async fn measure() {
     opened.await.unwrap();
     let before = processor_time(server.process());
     gate.open(&server, &session);
-    let mut all = tokio::task::block_in_place(|| readers.join().unwrap());
+    let all = tokio::task::block_in_place(|| readers.join().unwrap());
     let spent = processor_time(server.process()) - before;
-    all.sort();
-    let (half, most) = (all[all.len() / 2], all[all.len() * 99 / 100]);
+    let (half, most) = half_and_most(all.iter().map(|line| line.came));
+    let (half_read, most_read) = half_and_most(all.iter().map(|line| line.read));
     let what =
         format!("a line every 20 ms, with {SUBSCRIBERS} subscribers, from the agent to each");
     row(&what, &milliseconds(half), "–", "half of them", "≤ 2 ms");
@@ -55,6 +56,27 @@ pub(crate) async fn measure() {
         "99 of 100",
         "≤ 20 ms",
     );
+    row(
+        "the same, until the one thread of all subscribers has read it",
+        &milliseconds(half_read),
+        &format!("99 of 100: {}", milliseconds(most_read)),
+        "half of them",
+        "–",
+    );
+}
+
+/// How long a line took to a subscriber.
+struct Took {
+    /// Until its socket had it.
+    came: Duration,
+    /// Until it had read it.
+    read: Duration,
+}
+
+fn half_and_most(times: impl Iterator<Item = Duration>) -> (Duration, Duration) {
+    let mut times: Vec<_> = times.collect();
+    times.sort();
+    (times[times.len() / 2], times[times.len() * 99 / 100])
 }
 
 /// The request for a session's events.
@@ -72,7 +94,7 @@ async fn subscribe(
     address: &str,
     request: &str,
     all_are_there: tokio::sync::oneshot::Sender<()>,
-) -> Vec<Duration> {
+) -> Vec<Took> {
     let mut readers = Vec::new();
     for _ in 0..SUBSCRIBERS {
         let mut stream = TcpStream::connect(address).await.unwrap();
@@ -80,6 +102,7 @@ async fn subscribe(
         let mut begin = [0; 256];
         let length = stream.read(&mut begin).await.unwrap();
         assert!(begin[..length].starts_with(b"HTTP/1.1 200"), "{begin:?}");
+        arrival::ask(&stream).unwrap();
         readers.push(tokio::spawn(latencies(stream)));
     }
     all_are_there.send(()).unwrap();
@@ -90,16 +113,23 @@ async fn subscribe(
     all
 }
 
-/// For each line, how long ago it says that it was written.
-async fn latencies(mut stream: TcpStream) -> Vec<Duration> {
+/// For each line, how long it took.
+async fn latencies(stream: TcpStream) -> Vec<Took> {
     let (mut rest, mut seen) = (Vec::new(), Vec::new());
+    let mut buffer = [0; 4096];
     while seen.len() < LINES {
-        let length = stream.read_buf(&mut rest).await.unwrap();
+        let (length, came) = arrival::read(&stream, &mut buffer).await.unwrap();
         assert!(length > 0, "a stream ended early");
         let now = SystemTime::now();
+        let came = came.expect("the kernel says when");
+        rest.extend_from_slice(&buffer[..length]);
         while let Some(end) = memchr::memmem::find(&rest, b"\n\n") {
             let frame: Vec<u8> = rest.drain(..end + 2).collect();
-            seen.extend(written(&frame).map(|then| now.duration_since(then).unwrap_or_default()));
+            let since = |then, at: SystemTime| at.duration_since(then).unwrap_or_default();
+            seen.extend(written(&frame).map(|then| Took {
+                came: since(then, came),
+                read: since(then, now),
+            }));
         }
     }
     seen

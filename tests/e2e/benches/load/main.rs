@@ -11,6 +11,7 @@
     reason = "figures for people have few digits"
 )]
 
+mod arrival;
 mod at_rest;
 mod clis;
 mod deltas;
@@ -65,9 +66,14 @@ fn amount(name: &str, otherwise: usize) -> usize {
     std::env::var(name).map_or(otherwise, |text| text.parse().expect(name))
 }
 
+/// A server as users run it: the tests' own logs tell more, which is not free.
+fn options(runtimes: Runtimes) -> ServerOptions {
+    ServerOptions::new(runtimes).set("AOD_LOG__LEVEL", "info")
+}
+
 /// A server for many sessions of one user.
 async fn server() -> Server {
-    let options = ServerOptions::new(Runtimes::demo())
+    let options = options(Runtimes::demo())
         .set("AOD_LOG__LEVEL", "warn,aod=info")
         .set("AOD_LIMITS__SESSIONS_PER_USER", 100_000)
         .set("AOD_ADMISSION__MAX_RUNNING", 100_000);

@@ -14,97 +14,11 @@ mod turns;
 use std::time::SystemTime;
 
 use aod_e2e::{
-    Client, DEADLINE, Ended, MODEL_HOST, Runtimes, Server, ServerOptions, Session, cli,
-    cli_if_installed, eventually, extend, plugin,
+    AcpAgent as Agent, CLAUDE_ACP as CLAUDE, Client, DEADLINE, Ended, GEMINI_ACP as GEMINI,
+    MODEL_HOST, OPENCODE_ACP as OPENCODE, Server, ServerOptions, Session, eventually, extend,
 };
 use aod_standin::{Options, Standin};
 use serde_json::{Value, json};
-
-/// An agent and how it is declared.
-#[derive(Clone, Copy)]
-struct Agent {
-    runtime: &'static str,
-    cli: &'static str,
-    model: &'static str,
-    key: &'static str,
-    endpoint: &'static str,
-    /// The table, up to its further options.
-    table: &'static str,
-}
-
-const GEMINI: Agent = Agent {
-    runtime: "gemini-acp",
-    cli: "gemini",
-    model: "google/gemini-2.5-flash",
-    key: "GEMINI_API_KEY",
-    endpoint: "GOOGLE_GEMINI_BASE_URL",
-    table: r#"
-[[runtime.gemini-acp.models]]
-id = "google/gemini-2.5-flash"
-
-[runtime.gemini-acp.options]
-argv = ["gemini", "--acp", "-m", "{model}"]
-auth_method = "gemini-api-key"
-delete = ["{home}/.gemini/projects.json.lock"]
-skills_folder = ".gemini/skills"
-providers = [{ id = "google", endpoint_variable = "GOOGLE_GEMINI_BASE_URL" }]
-credentials = [{ name = "provider_key:google", variable = "GEMINI_API_KEY", providers = ["google"], sent = [{ header = "x-goog-api-key" }] }]
-env = { GEMINI_CLI_TRUST_WORKSPACE = "true", GEMINI_CLI_NO_RELAUNCH = "true" }
-"#,
-};
-
-const OPENCODE: Agent = Agent {
-    runtime: "opencode-acp",
-    cli: "opencode",
-    model: "anthropic/claude-sonnet-4-6",
-    key: "ANTHROPIC_API_KEY",
-    endpoint: "ANTHROPIC_BASE_URL",
-    table: r#"
-[[runtime.opencode-acp.models]]
-id = "anthropic/claude-sonnet-4-6"
-
-[runtime.opencode-acp.options]
-argv = ["opencode", "acp"]
-select_model = "{canonical}"
-skills_folder = ".config/opencode/skills"
-providers = [{ id = "anthropic", endpoint_variable = "ANTHROPIC_BASE_URL" }]
-credentials = [{ name = "provider_key:anthropic", variable = "ANTHROPIC_API_KEY", providers = ["anthropic"], sent = [{ header = "x-api-key" }] }]
-
-[runtime.opencode-acp.options.env]
-OPENCODE_DISABLE_AUTOUPDATE = "1"
-OPENCODE_DISABLE_MODELS_FETCH = "1"
-OPENCODE_DISABLE_LSP_DOWNLOAD = "1"
-OPENCODE_CONFIG_CONTENT = '{"share":"disabled","permission":{"edit":"ask","bash":"ask"},"provider":{"anthropic":{"options":{"baseURL":"{endpoint:anthropic}/v1"}}}}'
-"#,
-};
-
-/// Claude Code by its published adapter, which is told where the CLI is.
-const CLAUDE: Agent = Agent {
-    runtime: "claude-acp",
-    cli: "claude-agent-acp",
-    model: "anthropic/claude-sonnet-4-6",
-    key: "ANTHROPIC_API_KEY",
-    endpoint: "ANTHROPIC_BASE_URL",
-    table: r#"
-[[runtime.claude-acp.models]]
-id = "anthropic/claude-sonnet-4-6"
-
-[runtime.claude-acp.options]
-argv = ["claude-agent-acp"]
-mode = "bypassPermissions"
-skills_folder = ".claude/skills"
-fork = true
-providers = [{ id = "anthropic", endpoint_variable = "ANTHROPIC_BASE_URL" }]
-credentials = [{ name = "provider_key:anthropic", variable = "ANTHROPIC_API_KEY", providers = ["anthropic"], sent = [{ header = "x-api-key" }] }]
-
-[runtime.claude-acp.options.env]
-ANTHROPIC_MODEL = "{model}"
-CLAUDE_CODE_EXECUTABLE = "PATH OF CLAUDE"
-CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC = "1"
-DISABLE_AUTOUPDATER = "1"
-IS_SANDBOX = "1"
-"#,
-};
 
 /// Declares a test for each agent.
 macro_rules! with_each_agent {
@@ -147,14 +61,7 @@ impl Lab {
         of_agent: Value,
         of_environment: Value,
     ) -> Self {
-        let header = format!("[runtime.{}.options]\n", agent.runtime);
-        let table = agent
-            .table
-            .replace(&header, &format!("{header}{options}\n"))
-            .replace("PATH OF CLAUDE", &path_of_claude());
-        let more = format!("command = {:?}\n{table}", cli(agent.cli));
-        let runtimes = Runtimes::default().with(agent.runtime, &plugin("acp"), &more);
-        let options = ServerOptions::new(runtimes)
+        let options = ServerOptions::new(agent.runtimes(options))
             .set("AOD_LIVE__IDLE", idle)
             .set("AOD_WEBHOOKS__ALLOW_PRIVATE", "true");
         let server = Server::start(options).await;
@@ -203,13 +110,6 @@ async fn can_be_loaded(agent: Agent) {
         (minute() > now).then_some(())
     })
     .await;
-}
-
-/// Of the pinned CLI, where its own adapter finds it.
-fn path_of_claude() -> String {
-    cli_if_installed("claude")
-        .and_then(|link| link.canonicalize().ok())
-        .map_or_else(String::new, |path| path.display().to_string())
 }
 
 /// A value that stands nowhere else.
