@@ -6,7 +6,7 @@ use std::process::Command;
 use anyhow::Result;
 
 use crate::machine::{self, Need};
-use crate::{plugins, run_command, test};
+use crate::{cargo, plugins, run_command, test};
 
 /// Run good and hostile sessions on one server for a while, and see that the good ones do not
 /// suffer and nothing is left of the others.
@@ -17,20 +17,32 @@ pub(crate) struct Soak {
     minutes: u32,
 }
 
+/// As users have it: how long a session waits for a server without optimizations tells of those.
+const RELEASE: &[&str] = &["--release"];
+
 impl Soak {
     pub(crate) fn run(&self, root: &Path) -> Result<()> {
         machine::prepare(&[Need::Wasm, Need::Bubblewrap])?;
         plugins::build(root, false)?;
-        test::build(root, test::FEATURES)?;
-        run(root, self.minutes)
+        let programs = ["build", "--quiet", "--workspace", "--bins"];
+        cargo(root, &[&programs[..], RELEASE, test::FEATURES].concat())?;
+        run(root, self.minutes, RELEASE)
     }
 }
 
-/// Runs it with what [`test::build`] has built.
-fn run(root: &Path, minutes: u32) -> Result<()> {
+/// The shortest one, with what [`test::build`] has built: nothing may be lost, nothing left.
+///
+/// # Errors
+/// Where it finds a fault.
+pub(crate) fn smoke(root: &Path) -> Result<()> {
+    run(root, 1, &[])
+}
+
+fn run(root: &Path, minutes: u32, profile: &[&str]) -> Result<()> {
     let mut soak = Command::new(env!("CARGO"));
     soak.current_dir(root)
         .args(["test", "--quiet", "--workspace"])
+        .args(profile)
         .args(test::FEATURES)
         .args(["--test", "soak", "--", "--ignored", "--nocapture"])
         .env("AOD_SOAK_MINUTES", minutes.to_string());

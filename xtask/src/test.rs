@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use anyhow::Result;
 
 use crate::machine::{self, Need};
-use crate::{cargo, console, deny, fuzz, plugins, run_command, target};
+use crate::{cargo, console, deny, fuzz, plugins, run_command, soak, target};
 
 /// What the whole set of tests is built with; another selection would build all once more.
 pub(crate) const FEATURES: &[&str] = &["--features", "aod-e2e/clis"];
@@ -57,6 +57,7 @@ impl Test {
             let doc = ["test", "--quiet", "--workspace", "--doc"];
             cargo(root, &[&doc[..], self.features()].concat())?;
             fuzz::smoke(root, FUZZ_SECONDS)?;
+            soak::smoke(root)?;
         }
         self.tests(root)
     }

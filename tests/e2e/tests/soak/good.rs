@@ -1,20 +1,28 @@
 //! Sessions that do what sessions are for, and check all that they are told.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use aod_e2e::{Client, Event, Session, check_ids, output};
 use serde_json::json;
+use tokio::time::Instant;
 
 /// Turns of each session.
 const TURNS: usize = 4;
 /// Lines of each turn.
 const LINES: usize = 60;
 
+/// A client's wait, and when it began.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Wait {
+    pub(crate) begun: Instant,
+    pub(crate) took: Duration,
+}
+
 /// How long clients waited from a request to the first output.
 #[derive(Debug, Default)]
 pub(crate) struct Latencies {
-    pub(crate) first: Vec<Duration>,
-    pub(crate) further: Vec<Duration>,
+    pub(crate) first: Vec<Wait>,
+    pub(crate) further: Vec<Wait>,
     pub(crate) lines: usize,
 }
 
@@ -27,11 +35,11 @@ impl Latencies {
 }
 
 /// Plays one session after the other until the time is over, and at least one.
-pub(crate) async fn work(client: Client, agent: String, end: tokio::time::Instant) -> Latencies {
+pub(crate) async fn work(client: Client, agent: String, end: Instant) -> Latencies {
     let mut seen = Latencies::default();
     loop {
         play(&client, &agent, &mut seen).await;
-        if tokio::time::Instant::now() >= end {
+        if Instant::now() >= end {
             return seen;
         }
     }
@@ -76,12 +84,13 @@ async fn follow(
     turn: usize,
     last: u64,
     begun: Instant,
-    waited: &mut Vec<Duration>,
+    waited: &mut Vec<Wait>,
 ) -> u64 {
     let mut stream = session.client.stream(&session.id, Some(last)).await;
     let is_output = |event: &Event| event.kind() == "output";
     let mut events = stream.until(is_output).await;
-    waited.push(begun.elapsed());
+    let took = begun.elapsed();
+    waited.push(Wait { begun, took });
     events.extend(stream.rest().await);
     let last = check_ids(&events, last);
     let text = output(&events, "stdout");

@@ -1,6 +1,5 @@
 //! Sessions that do what nobody should. None of it may be answered by an error of the server's.
 
-use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -131,7 +130,15 @@ pub(crate) struct Mallory {
     client: Client,
     agent: String,
     next: AtomicUsize,
-    done: Mutex<BTreeMap<&'static str, usize>>,
+    done: Mutex<Vec<Attack>>,
+}
+
+/// One hostile session, or one burst of half-open connections, and when it was.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Attack {
+    pub(crate) kind: &'static str,
+    pub(crate) begun: Instant,
+    pub(crate) ended: Instant,
 }
 
 impl Mallory {
@@ -152,24 +159,27 @@ impl Mallory {
                 return;
             }
             if number.is_multiple_of(KINDS.len() + 1) {
+                let begun = Instant::now();
                 connections::half_open(&self.client).await;
-                self.count("half-open connections");
+                self.note("half-open connections", begun);
                 continue;
             }
             let kind = &KINDS[number % (KINDS.len() + 1) - 1];
+            let begun = Instant::now();
             self.play(kind).await;
-            self.count(kind.0);
+            self.note(kind.0, begun);
         }
     }
 
-    fn count(&self, kind: &'static str) {
-        *self.done.lock().unwrap().entry(kind).or_default() += 1;
+    fn note(&self, kind: &'static str, begun: Instant) {
+        let ended = Instant::now();
+        let attack = Attack { kind, begun, ended };
+        self.done.lock().unwrap().push(attack);
     }
 
-    /// How many of each kind there were.
-    pub(crate) fn counts(&self) -> Vec<(&'static str, usize)> {
-        let done = self.done.lock().unwrap();
-        done.iter().map(|(kind, count)| (*kind, *count)).collect()
+    /// All that there were.
+    pub(crate) fn attacks(&self) -> Vec<Attack> {
+        self.done.lock().unwrap().clone()
     }
 
     async fn play(&self, (kind, script, manner): &(&'static str, &str, Manner)) {

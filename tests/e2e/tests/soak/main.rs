@@ -24,7 +24,7 @@ use std::time::Duration;
 use aod_e2e::{Runtimes, Server, ServerOptions, raise_open_files};
 
 use self::good::Latencies;
-use self::hostile::Mallory;
+use self::hostile::{Attack, Mallory};
 use self::leftovers::{Footprint, Watch};
 use self::verdict::Verdict;
 
@@ -102,9 +102,8 @@ async fn good_sessions(server: &Server, time: Duration) -> Latencies {
     all
 }
 
-/// Runs hostile sessions until the time is over, all kinds in turn and each at least once; returns
-/// how many of each.
-async fn hostile_sessions(server: &Server, time: Duration) -> Vec<(&'static str, usize)> {
+/// Runs hostile sessions until the time is over, all kinds in turn and each at least once.
+async fn hostile_sessions(server: &Server, time: Duration) -> Vec<Attack> {
     static ADDED: AtomicBool = AtomicBool::new(false);
     static TOKEN: std::sync::OnceLock<String> = std::sync::OnceLock::new();
     if !ADDED.swap(true, Ordering::SeqCst) {
@@ -117,7 +116,7 @@ async fn hostile_sessions(server: &Server, time: Duration) -> Vec<(&'static str,
     let end = tokio::time::Instant::now() + time;
     let workers = (0..HOSTILE).map(|_| mallory.clone().work(end));
     futures::future::join_all(workers).await;
-    mallory.counts()
+    mallory.attacks()
 }
 
 async fn raw_agent(client: &aod_e2e::Client) -> String {

@@ -1,9 +1,11 @@
 //! What a soak comes to.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use crate::good::Latencies;
+use crate::good::{Latencies, Wait};
+use crate::hostile::Attack;
 use crate::leftovers::{DESCRIPTOR_MARGIN, Footprint, MEMORY_MARGIN};
 
 /// How many times as long good sessions may wait beside hostile ones.
@@ -12,7 +14,7 @@ const SLOWER: f64 = 2.0;
 pub(crate) struct Verdict {
     pub(crate) baseline: Latencies,
     pub(crate) mixed: Latencies,
-    pub(crate) hostile: Vec<(&'static str, usize)>,
+    pub(crate) hostile: Vec<Attack>,
     pub(crate) before: Footprint,
     pub(crate) after: Footprint,
     pub(crate) zombies: usize,
@@ -82,13 +84,35 @@ impl Verdict {
             "0".to_owned(),
             "0".to_owned(),
         );
-        let kinds: Vec<String> = self
-            .hostile
-            .iter()
-            .map(|(kind, count)| format!("{kind} {count}"))
-            .collect();
-        let _ = writeln!(text, "\nHostile: {}.", kinds.join(", "));
+        let mut kinds = BTreeMap::<_, usize>::new();
+        for attack in &self.hostile {
+            *kinds.entry(attack.kind).or_default() += 1;
+        }
+        let _ = writeln!(text, "\nHostile: {}.", counted(kinds));
+        let _ = writeln!(
+            text,
+            "Beside the slowest waits: {}.",
+            counted(self.suspects())
+        );
         text
+    }
+
+    /// How many of the slowest waits each kind of hostile session ran beside: where to look.
+    fn suspects(&self) -> BTreeMap<&'static str, usize> {
+        let mut suspects = BTreeMap::new();
+        let waits = [&self.mixed.first, &self.mixed.further];
+        for waits in waits {
+            let mut waits = waits.clone();
+            waits.sort_by_key(|wait| std::cmp::Reverse(wait.took));
+            for wait in waits.iter().take(waits.len().div_ceil(100) * 2) {
+                let end = wait.begun + wait.took;
+                let beside = |attack: &&Attack| attack.begun < end && wait.begun < attack.ended;
+                for attack in self.hostile.iter().filter(beside) {
+                    *suspects.entry(attack.kind).or_default() += 1;
+                }
+            }
+        }
+        suspects
     }
 
     /// What is not as it should be; latencies only where they are judged.
@@ -119,7 +143,7 @@ impl Verdict {
         faults
     }
 
-    fn waits(&self) -> [(&'static str, &[Duration], &[Duration]); 2] {
+    fn waits(&self) -> [(&'static str, &[Wait], &[Wait]); 2] {
         let (before, after) = (&self.baseline, &self.mixed);
         [
             (
@@ -136,8 +160,16 @@ impl Verdict {
     }
 }
 
-fn percentile(times: &[Duration], rank: usize) -> Duration {
-    let mut times = times.to_vec();
+/// `kind 3, other 2`, the most frequent first.
+fn counted(kinds: BTreeMap<&'static str, usize>) -> String {
+    let mut kinds: Vec<_> = kinds.into_iter().collect();
+    kinds.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+    let texts = kinds.iter().map(|(kind, count)| format!("{kind} {count}"));
+    texts.collect::<Vec<_>>().join(", ")
+}
+
+fn percentile(waits: &[Wait], rank: usize) -> Duration {
+    let mut times: Vec<_> = waits.iter().map(|wait| wait.took).collect();
     times.sort();
     let at = (times.len() * rank).div_ceil(100).saturating_sub(1);
     times.get(at).copied().unwrap_or_default()
