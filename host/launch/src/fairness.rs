@@ -3,28 +3,45 @@
 //! The kernel shares it out among sessions (in the sense of `setsid(2)`; `sched(7)`, "The autogroup
 //! feature"), so that a sandbox of a hundred busy processes gets as much as one of a single process.
 //! But whoever computes without end still takes a full share from each that only wants to answer.
-//! So a sandbox that has used much lately goes behind the others, until it has become quiet: it
-//! loses nothing while nobody else wants the processor.
+//! So each sandbox has an account of processor time, which fills as time passes. One that has used
+//! it up goes behind the others, until it has been quiet for a while: it loses nothing while nobody
+//! else wants the processor, and those that are behind share it evenly.
 
 use std::collections::HashSet;
 use std::fs;
 
-/// Over how many milliseconds it is told how busy a sandbox is, at least: some CLIs compute for
-/// seconds as they start.
-const WINDOW_MS: u64 = 5_000;
-/// Who uses so many thousandths of one processor and more goes behind the others …
-const BUSY: u64 = 500;
-/// … until it uses no more than this.
-const QUIET: u64 = 100;
-/// The nice value of those behind: a third of the weight of the others.
-const BEHIND: i32 = 5;
+/// What the account holds at most, in milliseconds of processor time: a tool call or two of a CLI,
+/// and less than some CLIs compute as they start, which is nobody's wait but their own.
+const FULL: i64 = 400;
+/// Thousandths of the time that passes go into the account: who uses no more of one processor never
+/// goes behind.
+const INCOME: i64 = 250;
+/// With so much in the account a sandbox that went behind goes to the front again.
+const ENOUGH: i64 = 200;
+/// What an account may lack at most: who has computed for an hour is in front again 2 s after it
+/// has stopped.
+const LEAST: i64 = -300;
+/// The nice value of those behind: a tenth of the weight of the others.
+const BEHIND: i32 = 10;
 
 /// Whether a tree of processes goes behind others, by what it has used lately.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Fairness {
-    /// When the window began, and the milliseconds of processor time used until then.
-    begun: Option<(u64, u64)>,
+    /// In milliseconds of processor time.
+    account: i64,
+    /// When it was looked at last, and the milliseconds of processor time used until then.
+    last: (u64, u64),
     is_behind: bool,
+}
+
+impl Default for Fairness {
+    fn default() -> Self {
+        Self {
+            account: FULL,
+            last: (0, 0),
+            is_behind: false,
+        }
+    }
 }
 
 impl Fairness {
@@ -42,21 +59,31 @@ impl Fairness {
         }
     }
 
+    /// How long it may take, in milliseconds, until a sandbox that is in front and takes all of a
+    /// processor has used up its account. None for those that are behind already, or take little.
+    pub(crate) fn patience(&self) -> Option<u64> {
+        let is_spending = self.account < FULL && !self.is_behind;
+        is_spending.then(|| u64::try_from(self.account).unwrap_or_default())
+    }
+
     fn judge(&mut self, now: u64, used: u64) {
-        let (begun, before) = *self.begun.get_or_insert((now, used));
-        let took = now.saturating_sub(begun);
-        if took < WINDOW_MS {
-            return;
-        }
+        let (at, before) = self.last;
+        let earned = signed(now.saturating_sub(at)).saturating_mul(INCOME) / 1000;
         // Less than before where a process has ended that nobody has counted.
-        let share = used.saturating_sub(before).saturating_mul(1000) / took;
-        if share >= BUSY {
+        let spent = signed(used.saturating_sub(before));
+        let account = self.account.saturating_add(earned).saturating_sub(spent);
+        self.account = account.clamp(LEAST, FULL);
+        if self.account <= 0 {
             self.is_behind = true;
-        } else if share <= QUIET {
+        } else if self.account >= ENOUGH {
             self.is_behind = false;
         }
-        self.begun = Some((now, used));
+        self.last = (now, used);
     }
+}
+
+fn signed(ms: u64) -> i64 {
+    i64::try_from(ms).unwrap_or(i64::MAX)
 }
 
 /// Milliseconds of processor time that a process and its children that have ended used.
@@ -105,16 +132,31 @@ mod tests {
             fairness.judge(now, used);
             fairness.is_behind
         };
-        assert!(!after(1_000, 500));
-        // Much, but of too short a time to tell.
-        assert!(!after(5_000, 4_500));
-        assert!(after(6_000, 4_900));
-        assert!(after(11_000, 6_000));
-        assert!(after(14_000, 6_000));
-        assert!(!after(16_000, 6_100));
-        assert!(!after(21_000, 7_500));
+        // A whole processor: the account of 400 is used up within 600.
+        assert!(!after(200, 200));
+        assert!(!after(400, 400));
+        assert!(after(600, 600));
+        assert!(after(60_000, 60_000));
+        // Quiet: it lacks 300, and 2,000 earn 500.
+        assert!(after(61_900, 60_000));
+        assert!(!after(62_000, 60_000));
+        // A quarter of a processor for ever, and what has been saved at once.
+        assert!(!after(70_000, 60_500));
+        assert!(!after(170_000, 85_500));
+        assert!(!after(180_000, 85_500));
+        assert!(!after(180_390, 85_890));
         // Somebody who has been counted is gone.
-        assert!(!after(26_000, 100));
+        assert!(!after(190_000, 100));
+    }
+
+    #[test]
+    fn who_spends_is_looked_at_before_the_account_is_empty() {
+        let mut fairness = Fairness::default();
+        assert_eq!(fairness.patience(), None);
+        fairness.judge(200, 200);
+        assert_eq!(fairness.patience(), Some(250));
+        fairness.judge(1_000, 1_000);
+        assert_eq!(fairness.patience(), None, "it is behind");
     }
 
     /// A process in a session of its own, killed when dropped.
@@ -147,22 +189,21 @@ mod tests {
             println!("skipped: this kernel has no autogroups");
             return;
         }
-        let mut fairness = Fairness {
-            begun: Some((0, 0)),
+        let behind = || Fairness {
+            account: 0,
+            last: (0, 0),
             is_behind: true,
         };
+        let mut fairness = behind();
         let own = group(std::process::id());
         // The kernel lets all ordinary users together change ten a second.
         while nice(&one) != Some(BEHIND) {
-            fairness.look(1_000, &[one.0.id(), std::process::id()]);
+            fairness.look(0, &[one.0.id(), std::process::id()]);
         }
         assert_eq!(nice(&other), Some(0));
         assert_eq!(group(std::process::id()), own);
         while nice(&one) != Some(0) {
-            fairness = Fairness {
-                begun: Some((0, 0)),
-                is_behind: true,
-            };
+            fairness = behind();
             fairness.look(10_000, &[one.0.id()]);
         }
     }

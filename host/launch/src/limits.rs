@@ -162,7 +162,7 @@ impl LimitPoller {
     }
 
     /// How long to wait after a measurement: half of what it would take to reach a limit at the
-    /// rate of growth since the last one.
+    /// rate of growth since the last one, and no longer than it is to go on in front of others.
     fn pause(&self, now: u64, used: Usage) -> u64 {
         let (at, before) = self.last;
         let took = now.saturating_sub(at);
@@ -176,6 +176,7 @@ impl LimitPoller {
         [
             half_way(limits.memory_bytes, before.memory_bytes, used.memory_bytes),
             half_way(limits.pids, before.tasks, used.tasks),
+            self.fairness.patience(),
         ]
         .into_iter()
         .flatten()
