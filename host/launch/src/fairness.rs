@@ -32,6 +32,8 @@ pub(crate) struct Fairness {
     /// When it was looked at last, and the milliseconds of processor time used until then.
     last: (u64, u64),
     is_behind: bool,
+    /// Whether this process works for the tree alone.
+    counts_self: bool,
 }
 
 impl Default for Fairness {
@@ -40,23 +42,37 @@ impl Default for Fairness {
             account: FULL,
             last: (0, 0),
             is_behind: false,
+            counts_self: false,
         }
     }
 }
 
 impl Fairness {
+    /// Counts what this process uses, too, and has it go behind with the tree.
+    pub(crate) fn count_self(&mut self) {
+        self.counts_self = true;
+    }
+
     /// Looks at a tree's processes, and has them go behind others or not. Where the kernel has no
     /// such groups, nothing changes.
     pub(crate) fn look(&mut self, now: u64, processes: &[u32]) {
-        let used = processes.iter().map(|pid| processor_ms(*pid)).sum();
+        let used: u64 = processes.iter().map(|pid| processor_ms(*pid)).sum();
+        let own = if self.counts_self { own_ms() } else { 0 };
         let was_behind = self.is_behind;
-        self.judge(now, used);
+        self.judge(now, used.saturating_add(own));
         if self.is_behind {
             // Each time: a process that begins a session of its own begins with a full share.
-            set(processes, BEHIND);
+            self.set(processes, BEHIND);
         } else if was_behind {
-            set(processes, 0);
+            self.set(processes, 0);
         }
+    }
+
+    fn set(&self, processes: &[u32], nice: i32) {
+        let own = std::process::id();
+        let spared = group(own).filter(|_| !self.counts_self);
+        let own = self.counts_self.then_some(own);
+        set(processes.iter().copied().chain(own), nice, spared);
     }
 
     /// How long it may take, in milliseconds, until a sandbox that is in front and takes all of a
@@ -96,16 +112,23 @@ fn processor_ms(pid: u32) -> u64 {
     ticks * 1000 / rustix::param::clock_ticks_per_second().max(1)
 }
 
-/// Gives the groups of these processes a nice value. The kernel lets an ordinary user change ten
-/// groups a second; what it refuses is tried again at the next look.
-fn set(processes: &[u32], nice: i32) {
-    let own = group(std::process::id()).map(|(name, _)| name);
+/// Milliseconds of processor time that this process used, without its children.
+fn own_ms() -> u64 {
+    let used = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    let (seconds, nanoseconds) = (used.tv_sec.unsigned_abs(), used.tv_nsec.unsigned_abs());
+    seconds * 1000 + nanoseconds / 1_000_000
+}
+
+/// Gives the groups of these processes a nice value, but for one that is `spared`. The kernel lets
+/// an ordinary user change ten groups a second; what it refuses is tried again at the next look.
+fn set(processes: impl Iterator<Item = u32>, nice: i32, spared: Option<(String, i32)>) {
+    let spared = spared.map(|(name, _)| name);
     let mut seen = HashSet::new();
     for pid in processes {
-        let Some((name, current)) = group(*pid) else {
+        let Some((name, current)) = group(pid) else {
             continue;
         };
-        if current != nice && Some(&name) != own.as_ref() && seen.insert(name) {
+        if current != nice && Some(&name) != spared.as_ref() && seen.insert(name) {
             let _ = fs::write(format!("/proc/{pid}/autogroup"), nice.to_string());
         }
     }
@@ -193,6 +216,7 @@ mod tests {
             account: 0,
             last: (0, 0),
             is_behind: true,
+            counts_self: false,
         };
         let mut fairness = behind();
         let own = group(std::process::id());
@@ -206,6 +230,20 @@ mod tests {
             fairness = behind();
             fairness.look(10_000, &[one.0.id()]);
         }
+    }
+
+    #[test]
+    fn what_this_process_uses_is_counted_where_it_works_for_the_tree() {
+        let begun = own_ms();
+        while own_ms() < begun + 20 {
+            std::hint::spin_loop();
+        }
+        let mut fairness = Fairness::default();
+        fairness.look(0, &[]);
+        assert_eq!(fairness.last, (0, 0));
+        fairness.count_self();
+        fairness.look(0, &[]);
+        assert!(fairness.last.1 >= 20, "{fairness:?}");
     }
 
     #[test]

@@ -98,6 +98,13 @@ impl LimitPoller {
         }
     }
 
+    /// Says that this process works for the command alone, so that it goes behind others with it.
+    #[must_use]
+    pub fn for_own_command(mut self) -> Self {
+        self.fairness.count_self();
+        self
+    }
+
     /// When to measure next, in milliseconds since the command was started; none where there is no
     /// limit.
     #[must_use]

@@ -47,14 +47,21 @@ impl Derivation {
     }
 
     /// Reads on for a while, and says what is to be done and whether there is more to read.
-    pub(super) async fn advance(mut self) -> Result<(Self, Advance)> {
-        blocking(move || {
-            let advance = self
-                .fold
-                .advance(&mut self.reader, &mut self.events, MOST)?;
-            Ok((self, advance))
-        })
-        .await
+    pub(super) async fn advance(self) -> Result<(Self, Advance)> {
+        blocking(move || self.read_on()).await
+    }
+
+    /// As [`Self::advance`], where the last time there was more to read: behind all that does not
+    /// come late anyway.
+    pub(super) async fn catch_up(self, turns: &Turns) -> Result<(Self, Advance)> {
+        turns.background.run(move || self.read_on()).await
+    }
+
+    fn read_on(mut self) -> Result<(Self, Advance)> {
+        let advance = self
+            .fold
+            .advance(&mut self.reader, &mut self.events, MOST)?;
+        Ok((self, advance))
     }
 
     /// Goes on with the next turn of the process: its events have a place of their own.

@@ -3,6 +3,7 @@
 mod alarm;
 mod answers;
 mod attachments;
+mod background;
 mod conclude;
 mod context;
 mod derive;
@@ -38,6 +39,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
+use self::background::BackgroundThreads;
 use self::resting::RestingProcesses;
 use crate::adapters::Adapters;
 use crate::admission::{Admission, AdmissionPermit, Claim};
@@ -103,6 +105,7 @@ pub struct Shared {
     tasks: TaskTracker,
     /// Processes between two turns.
     resting: RestingProcesses,
+    background: BackgroundThreads,
     active: Mutex<HashMap<Uuid, Active>>,
     /// Held while events of ended turns are derived again.
     restoring: tokio::sync::Mutex<()>,
@@ -244,6 +247,7 @@ impl Turns {
             shutdown: CancellationToken::new(),
             tasks,
             resting: RestingProcesses::default(),
+            background: BackgroundThreads::new(),
             active: Mutex::default(),
             restoring: tokio::sync::Mutex::default(),
         }))
