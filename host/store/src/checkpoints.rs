@@ -137,6 +137,22 @@ impl Store {
         .await
     }
 
+    /// The turns of a session whose checkpoints are still to be made, or cannot be used yet.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn pending_checkpoints(&self, session: Uuid) -> Result<Vec<u32>> {
+        self.read(move |db| {
+            let mut query = db.prepare_cached(
+                "SELECT turn FROM checkpoints WHERE session_id = ? AND state = 'pending'
+                 ORDER BY turn",
+            )?;
+            let turns = query.query_map([Id(session)], |row| row.get(0))?;
+            Ok(turns.collect::<rusqlite::Result<_>>()?)
+        })
+        .await
+    }
+
     /// Sessions whose files have something to be done with, and no turn that would do it.
     ///
     /// # Errors

@@ -14,6 +14,7 @@ mod trail;
 use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::os::fd::BorrowedFd;
 use std::os::unix::ffi::OsStrExt as _;
 use std::time::{Duration, SystemTime};
 
@@ -53,8 +54,8 @@ pub struct Copy<'a> {
     /// A folder on the same file system for the time of the copy, where files with several names
     /// are kept; trees that are copied with the same one keep the names that they share.
     pub names: &'a Folder,
-    /// An earlier copy of the tree.
-    pub earlier: Option<Earlier<'a>>,
+    /// Earlier copies of the tree, those first that are looked at first.
+    pub earlier: &'a [Earlier<'a>],
     /// Whether content is compressed that the file system cannot share: the copy is then to be read as
     /// one ([`Folder::open_copy`]).
     pub compress: bool,
@@ -67,10 +68,12 @@ pub struct Copy<'a> {
 /// An earlier copy of a tree, and what it was made of.
 #[derive(Clone, Copy, Debug)]
 pub struct Earlier<'a> {
-    /// The copy.
+    /// The copy, or as much of it as there is.
     pub tree: &'a Folder,
     /// Which files it was made of.
     pub known: &'a Known,
+    /// Whether it goes on to be there, so that what is shared with it takes nothing of the disk.
+    pub stays: bool,
 }
 
 impl std::fmt::Debug for Copy<'_> {
@@ -119,14 +122,22 @@ impl TreeState {
     /// Looks at a tree.
     ///
     /// # Errors
-    /// As [`walk`](crate::walk()).
-    pub fn of(folder: &Folder, limits: &Limits) -> Result<Self> {
+    /// As [`walk`](crate::walk()); [`Error::Unwanted`].
+    pub fn of(folder: &Folder, limits: &Limits, wanted: &dyn Fn() -> bool) -> Result<Self> {
         let mut state = Self::default();
+        let mut is_wanted = true;
         walk_chosen(folder, limits, &mut |found| {
+            is_wanted = wanted();
             state.add(found);
-            Step::Enter
+            match is_wanted {
+                true => Step::Enter,
+                false => Step::Stop,
+            }
         })?;
-        Ok(state)
+        match is_wanted {
+            true => Ok(state),
+            false => Err(Error::Unwanted),
+        }
     }
 }
 
@@ -140,20 +151,28 @@ impl TreeState {
 /// As [`walk`](crate::walk()); [`Error::Bound`] where more would be written than may be;
 /// [`Error::Unwanted`].
 pub fn copy(from: &Folder, to: &Folder, how: &Copy<'_>) -> Result<Copied> {
+    let mut copied = Copied::default();
+    copy_into(from, to, how, &mut copied).map(|()| copied)
+}
+
+/// The same, which says what it has come to also where it ends before its time: what is there then is
+/// an [`Earlier`] copy for the next one.
+///
+/// # Errors
+/// As [`copy()`].
+pub fn copy_into(from: &Folder, to: &Folder, how: &Copy<'_>, copied: &mut Copied) -> Result<()> {
+    let earlier = how.earlier.iter().map(Shared::new);
     let mut work = Work {
         how,
         to: Trail::new(to)?,
-        earlier: match &how.earlier {
-            Some(earlier) => Some((Trail::new(earlier.tree)?, earlier.known)),
-            None => None,
-        },
+        earlier: earlier.collect::<Result<_>>()?,
         paths: vec![0],
         folders: Vec::new(),
         names: HashSet::new(),
         can_clone: true,
         unpacks: from.is_copy(),
         settled: SystemTime::now() - COARSE,
-        copied: Copied::default(),
+        copied,
     };
     let mut failed = Ok(());
     let walked = walk_chosen(from, &how.limits, &mut |found| match work.take(found) {
@@ -163,17 +182,49 @@ pub fn copy(from: &Folder, to: &Folder, how: &Copy<'_>) -> Result<Copied> {
             Step::Stop
         }
     });
-    failed?;
-    walked?;
-    work.leave(1)?;
-    work.copied.known.seal();
-    Ok(work.copied)
+    let left = failed.and(walked).and_then(|()| work.leave(1));
+    copied.known.seal();
+    left
+}
+
+/// An earlier copy, beside the walk.
+struct Shared<'a> {
+    trail: Trail,
+    earlier: &'a Earlier<'a>,
+}
+
+impl<'a> Shared<'a> {
+    fn new(earlier: &'a Earlier<'a>) -> Result<Self> {
+        Ok(Self {
+            trail: Trail::new(earlier.tree)?,
+            earlier,
+        })
+    }
+
+    /// Gives a file of the copy another name, where that is the same; says what it takes of the disk.
+    fn give(&self, found: &Found<'_>, identity: u64, to: BorrowedFd<'_>) -> Option<u64> {
+        if !self.earlier.known.has(identity) {
+            return None;
+        }
+        let there = self.trail.there()?;
+        let stat = statat(there, found.name, AtFlags::SYMLINK_NOFOLLOW).ok()?;
+        let taken = allocated(&stat);
+        let stat = Status::new(&stat);
+        let is_same = stat.kind == FileType::RegularFile
+            && (stat.size, stat.mode, stat.modified)
+                == (found.stat.size, found.stat.mode, found.stat.modified);
+        if !is_same {
+            return None;
+        }
+        let linked = linkat(there, found.name, to, found.name, AtFlags::empty());
+        linked.ok().map(|()| taken)
+    }
 }
 
 struct Work<'a> {
     how: &'a Copy<'a>,
     to: Trail,
-    earlier: Option<(Trail, &'a Known)>,
+    earlier: Vec<Shared<'a>>,
     /// Hashes of the paths of the folders that the copy is in.
     paths: Vec<u64>,
     /// What the folders that the copy is in are to be in the end.
@@ -185,7 +236,7 @@ struct Work<'a> {
     unpacks: bool,
     /// What was changed before this is settled.
     settled: SystemTime,
-    copied: Copied,
+    copied: &'a mut Copied,
 }
 
 impl Work<'_> {
@@ -216,8 +267,8 @@ impl Work<'_> {
                 break;
             };
             self.paths.pop();
-            if let Some((trail, _)) = &mut self.earlier {
-                trail.up()?;
+            for earlier in &mut self.earlier {
+                earlier.trail.up()?;
             }
             let folder = self.to.up()?.ok_or(Error::Changed)?;
             let error = |error| Error::io("write", OsStr::new("."), error);
@@ -239,8 +290,8 @@ impl Work<'_> {
         self.count(found.allocated, true);
         self.to.make(found.name)?;
         attributes::of_folder(found.folder, found.name, self.to.current()?);
-        if let Some((trail, _)) = &mut self.earlier {
-            trail.down(found.name)?;
+        for earlier in &mut self.earlier {
+            earlier.trail.down(found.name)?;
         }
         Ok(())
     }
@@ -307,32 +358,20 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// Gives a file of the earlier copy another name, where that is the same.
+    /// Gives a file of an earlier copy another name, where that is the same.
     fn again(&mut self, found: &Found<'_>) -> Result<bool> {
         let identity = known::identity(self.path(found.name), &found.stat);
-        let Some((trail, known)) = &mut self.earlier else {
-            return Ok(false);
-        };
-        if !known.has(identity) {
-            return Ok(false);
-        }
-        let Some(earlier) = trail.there() else {
-            return Ok(false);
-        };
-        let Ok(stat) = statat(earlier, found.name, AtFlags::SYMLINK_NOFOLLOW) else {
-            return Ok(false);
-        };
-        let taken = allocated(&stat);
-        let stat = Status::new(&stat);
-        let is_same = stat.kind == FileType::RegularFile
-            && (stat.size, stat.mode, stat.modified)
-                == (found.stat.size, found.stat.mode, found.stat.modified);
         let to = self.to.current()?;
-        if !is_same || linkat(earlier, found.name, to, found.name, AtFlags::empty()).is_err() {
+        let mut each = self.earlier.iter();
+        let given = each.find_map(|shared| {
+            let taken = shared.give(found, identity, to)?;
+            Some((taken, shared.earlier.stays))
+        });
+        let Some((taken, stays)) = given else {
             return Ok(false);
-        }
+        };
         self.copied.known.add(identity);
-        self.count(taken, false);
+        self.count(taken, !stays);
         Ok(true)
     }
 
@@ -352,6 +391,7 @@ impl Work<'_> {
             can_clone: self.can_clone,
             unpacks: false,
             packs: self.how.compress,
+            is_new: true,
             room: self.how.bytes.saturating_sub(self.copied.new_bytes),
             wanted: self.how.wanted,
         };

@@ -37,7 +37,7 @@ mod walk;
 
 pub use beneath::{Node, link_target};
 pub use compare::{Compared, Difference, compare};
-pub use copy::{Copied, Copy, Earlier, Known, TreeState, Unpacked, copy};
+pub use copy::{Copied, Copy, Earlier, Known, TreeState, Unpacked, copy, copy_into};
 pub use error::{Bound, Error, Result};
 pub use folder::{Content, Folder, Listed};
 pub use limits::Limits;

@@ -37,6 +37,10 @@ pub(super) struct Checkpoints {
     max_bytes: ByteSize,
     /// Whether content is compressed that the file system cannot share with the workspace.
     compress: bool,
+    /// So long a session's next turn waits until its files are copied. What is not copied by then is
+    /// given up, and that turn's end has one again.
+    #[serde(with = "humantime_serde")]
+    wait: Duration,
 }
 
 impl Default for Retention {
@@ -57,12 +61,14 @@ impl Default for Checkpoints {
             keep,
             max_bytes,
             compress,
+            wait,
         } = aod_turns::CheckpointConfig::default();
         Self {
             enabled,
             keep,
             max_bytes: ByteSize::b(max_bytes),
             compress,
+            wait,
         }
     }
 }
@@ -104,6 +110,7 @@ impl Checkpoints {
             keep: self.keep,
             max_bytes: self.max_bytes.as_u64(),
             compress: self.compress,
+            wait: self.wait,
         }
     }
 }

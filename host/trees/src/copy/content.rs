@@ -25,6 +25,8 @@ pub(super) struct Content<'a> {
     pub(super) unpacks: bool,
     /// Whether content that cannot be shared is packed.
     pub(super) packs: bool,
+    /// Whether nothing was written yet.
+    pub(super) is_new: bool,
     /// So many bytes may be written.
     pub(super) room: u64,
     pub(super) wanted: &'a dyn Fn() -> bool,
@@ -63,25 +65,43 @@ impl Content<'_> {
                 Err(_) => self.can_clone = false,
             }
         }
-        // Whatever an earlier attempt wrote is no part of it.
-        ftruncate(&self.to, 0).map_err(error)?;
+        self.empty().map_err(error)?;
         if self.packs && size > SHORTEST {
+            self.is_new = false;
             if let Some(bytes) = self.pack(size)? {
                 return Ok(Written {
                     bytes,
                     is_packed: true,
                 });
             }
-            ftruncate(&self.to, 0).map_err(error)?;
+            self.empty().map_err(error)?;
         }
-        ftruncate(&self.to, size).map_err(error)?;
-        let mut written = 0u64;
+        self.is_new = false;
+        let (mut written, mut reached) = (0u64, 0u64);
         self.segments(size, &mut |content, data, end| {
             written = written.saturating_add(end - data);
             content.within(written)?;
-            content.segment(data, end)
+            let goes_on = content.segment(data, end)?;
+            if goes_on {
+                reached = end;
+            }
+            Ok(goes_on)
         })?;
+        if reached < size {
+            // It ends with a hole, or has become shorter.
+            ftruncate(&self.to, size).map_err(error)?;
+        }
         Ok(plain(written))
+    }
+
+    /// Takes away what an earlier attempt wrote. A file that is empty anyway is not to be cut: ext4
+    /// then takes it for one whose content is being replaced, and writes it to the disk when it is
+    /// closed, with a request of its own.
+    fn empty(&self) -> Result<(), Errno> {
+        match self.is_new {
+            true => Ok(()),
+            false => ftruncate(&self.to, 0),
+        }
     }
 
     /// Takes each part of the file that is no hole, until `take` says that there is no more.
@@ -151,11 +171,12 @@ impl Content<'_> {
     }
 
     /// Writes what a packed file stands for.
-    fn unpack(&self, size: u64) -> Result<u64> {
-        let error = |source| self.failed(source);
-        ftruncate(&self.to, 0)
+    fn unpack(&mut self, size: u64) -> Result<u64> {
+        self.empty()
             .and_then(|()| ftruncate(&self.to, size))
             .map_err(|error| Error::io("copy", self.name, error))?;
+        self.is_new = false;
+        let error = |source| self.failed(source);
         let from = self.from.try_clone().map_err(error)?;
         let mut unpacked = Unpacked::new(from).map_err(error)?;
         let mut written = 0u64;

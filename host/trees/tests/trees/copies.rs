@@ -10,8 +10,8 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use aod_trees::{
-    Bound, Copied, Copy, Earlier, Error, Folder, Kind, Known, Limits, TreeState, copy, link_target,
-    walk,
+    Bound, Copied, Copy, Earlier, Error, Folder, Kind, Known, Limits, TreeState, copy_into,
+    link_target, walk,
 };
 use proptest::collection::vec;
 use proptest::test_runner::{Config, TestRunner};
@@ -126,7 +126,35 @@ impl Copies {
         bytes: u64,
         wanted: &dyn Fn() -> bool,
     ) -> Result<Copied, Error> {
-        let earlier = earlier.map(|(name, known)| (self.folder(name), known));
+        let earlier: Vec<_> = earlier.into_iter().collect();
+        let mut copied = Copied::default();
+        self.share(from, name, &earlier, bytes, wanted, &mut copied)
+            .map(|()| copied)
+    }
+
+    /// Shares with what was copied before; all but the first of these are going to be removed.
+    fn share(
+        &self,
+        from: &Folder,
+        name: &str,
+        earlier: &[(&str, &Known)],
+        bytes: u64,
+        wanted: &dyn Fn() -> bool,
+        copied: &mut Copied,
+    ) -> Result<(), Error> {
+        let earlier: Vec<_> = earlier
+            .iter()
+            .map(|(name, known)| (self.folder(name), *known))
+            .collect();
+        let earlier: Vec<_> = earlier
+            .iter()
+            .enumerate()
+            .map(|(number, (tree, known))| Earlier {
+                tree,
+                known,
+                stays: number == 0,
+            })
+            .collect();
         let names = self.folder(&format!("{name}-names"));
         let how = Copy {
             without: None,
@@ -134,12 +162,10 @@ impl Copies {
             limits: Limits::default(),
             bytes,
             names: &names,
-            earlier: earlier
-                .as_ref()
-                .map(|(tree, known)| Earlier { tree, known }),
+            earlier: &earlier,
             wanted,
         };
-        copy(from, &self.folder(name), &how)
+        copy_into(from, &self.folder(name), &how, copied)
     }
 }
 
@@ -399,12 +425,114 @@ fn a_copy_has_bounds() {
 }
 
 #[test]
+fn what_was_copied_of_a_copy_that_ended_early_is_shared_with_the_next() {
+    let place = TestFolder::new();
+    let own = place.own();
+    for folder in 0..20 {
+        fs::create_dir(own.join(format!("{folder}"))).unwrap();
+        for file in 0..20 {
+            let path = own.join(format!("{folder}/{file}"));
+            fs::write(&path, vec![1; 5_000]).unwrap();
+            if (folder, file) == (19, 19) {
+                grow_old(&path);
+            }
+        }
+    }
+    let to = Copies::new();
+    let old = to.copy(&place.folder(), "old", None).unwrap();
+    for folder in 20..40 {
+        fs::create_dir(own.join(format!("{folder}"))).unwrap();
+        for file in 0..20 {
+            let path = own.join(format!("{folder}/{file}"));
+            fs::write(&path, vec![1; 5_000]).unwrap();
+            if (folder, file) == (39, 19) {
+                grow_old(&path);
+            }
+        }
+    }
+    let asked = std::cell::Cell::new(0);
+    let until_half = || {
+        asked.set(asked.get() + 1);
+        asked.get() < 500
+    };
+    let mut half = Copied::default();
+    let earlier = [("old", &old.known)];
+    let ended = to.share(
+        &place.folder(),
+        "half",
+        &earlier,
+        u64::MAX,
+        &until_half,
+        &mut half,
+    );
+    assert!(matches!(ended, Err(Error::Unwanted)), "{ended:?}");
+
+    let mut whole = Copied::default();
+    let earlier = [("old", &old.known), ("half", &half.known)];
+    to.share(
+        &place.folder(),
+        "whole",
+        &earlier,
+        u64::MAX,
+        &|| true,
+        &mut whole,
+    )
+    .unwrap();
+    assert_same(&to.folder("whole"), &read(&place.folder()));
+    let (mut of_old, mut of_half, mut own) = (0, 0, 0);
+    let inode = |from: &str, path: &str| {
+        let found = fs::metadata(to.root.path().join(from).join(path));
+        found.ok().map(|found| found.ino())
+    };
+    for path in (0..40).flat_map(|folder| (0..20).map(move |file| format!("{folder}/{file}"))) {
+        let there = inode("whole", &path);
+        match (inode("old", &path), inode("half", &path)) {
+            (old, _) if old == there => of_old += 1,
+            (_, half) if half == there => of_half += 1,
+            _ => own += 1,
+        }
+    }
+    assert_eq!(of_old, 400);
+    assert!(of_half > 0 && own > 0, "{of_half} {own}");
+    // What is shared with the one that goes is the new one's own, and the other's is not.
+    let blocks = |bytes: u64| bytes.div_ceil(4096) * 4096;
+    assert_eq!(whole.bytes - whole.new_bytes, 400 * blocks(5_000));
+    assert!(whole.new_bytes >= 400 * 5_000, "{whole:?}");
+}
+
+#[test]
+fn a_file_is_as_long_as_it_was_whatever_it_ends_with() {
+    let place = TestFolder::new();
+    let own = place.own();
+    for (name, length) in [("short", 10), ("hole", 1 << 20), ("data", 70_000)] {
+        let file = File::create(own.join(name)).unwrap();
+        file.write_all_at(b"beginning", 0).unwrap();
+        file.set_len(length).unwrap();
+    }
+    let all_hole = File::create(own.join("all-hole")).unwrap();
+    all_hole.set_len(16 << 20).unwrap();
+    fs::write(own.join("empty"), "").unwrap();
+    for compress in [false, true] {
+        let to = Copies {
+            compress,
+            ..Copies::new()
+        };
+        let copied = to.copy(&place.folder(), "1", None).unwrap();
+        let from = Folder::open_copy(&to.root.path().join("1")).unwrap();
+        let plain = Copies::new();
+        let back = plain.copy(&from, "2", None).unwrap();
+        assert!(copied.bytes < 1 << 20 && back.bytes < 1 << 20, "{copied:?}");
+        assert_same(&plain.folder("2"), &read(&place.folder()));
+    }
+}
+
+#[test]
 fn the_state_of_a_tree_tells_whether_it_changed() {
     let place = TestFolder::new();
     fs::create_dir(place.own().join("folder")).unwrap();
     fs::write(place.own().join("folder/file"), "1").unwrap();
     let to = Copies::new();
-    let state = || TreeState::of(&place.folder(), &Limits::default()).unwrap();
+    let state = || TreeState::of(&place.folder(), &Limits::default(), &|| true).unwrap();
     let copied = to.copy(&place.folder(), "1", None).unwrap();
     assert_eq!(copied.state, state());
     fs::write(place.own().join("folder/file"), "22").unwrap();

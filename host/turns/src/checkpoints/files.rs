@@ -3,6 +3,7 @@
 
 mod note;
 mod replacement;
+mod unfinished;
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{DirBuilder, File};
@@ -13,14 +14,15 @@ use std::time::Duration;
 
 use aod_store::AtLeast;
 use aod_trees::{
-    Bound, Copied, Copy, Earlier, Error, Folder, Known, Limits, Trash, TreeState, copy, measure,
-    read_regular, rename,
+    Bound, Copied, Copy, Earlier, Error, Folder, Known, Limits, Trash, TreeState, copy, copy_into,
+    measure, read_regular, rename,
 };
 use uuid::Uuid;
 
 pub(super) use self::note::copied;
 use self::note::note_copied;
 pub(super) use self::replacement::{copy_out, replace, replacement_name};
+use self::unfinished::UNFINISHED;
 use crate::paths::SessionPaths;
 
 /// What is kept of a session's files.
@@ -32,13 +34,14 @@ const NAMES: &str = "names";
 /// Why there is no checkpoint where the machine went off before it was on the disk.
 pub(super) const LOST: &str =
     "the server's machine went off before the copy was on its disk, and a later turn had begun";
+/// Why there is no checkpoint where the session's next turn did not wait for it any longer.
+pub(super) const OVERTAKEN: &str = "the next prompt came before home and workspace were copied";
 /// What is being made has a name that begins so.
 const DRAFT: &str = ".making-";
 
 /// A tree is copied so often, where something writes to it meanwhile.
 const ATTEMPTS: u32 = 3;
-/// How many entries each tree may have, how deep it may be, and how long its copy may take: the
-/// session's next turn may wait for that.
+/// How many entries each tree may have, how deep it may be, and how long its copy may take.
 const LIMITS: Limits = Limits {
     entries: 2_000_000,
     depth: 100_000,
@@ -60,8 +63,8 @@ const KNOWN: u64 = LIMITS.entries * 8;
 /// Why a checkpoint was not made.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum MakeError {
-    /// The server stops.
-    #[error("the server stops")]
+    /// The server stops, or the session's next turn does not wait any longer.
+    #[error("nobody waits for it")]
     Unwanted,
     /// There is more than is kept.
     #[error("the files are more than is kept: {0}")]
@@ -153,21 +156,44 @@ pub(super) fn make(
     // What provisioning left, if it was kept, is as good to share files with.
     let earlier = how.earlier.or_else(|| (turn == 1).then_some(0));
     let place = folder(&paths.checkpoints())?;
-    let draft = OsString::from(format!("{DRAFT}{}", Uuid::new_v4().simple()));
     let how = Make { earlier, ..*how };
-    let copied = copy_still(paths, trash, (&place, &draft), &how, wanted);
-    let placed = copied.and_then(|sizes| {
-        failpoint("checkpoint.copied");
-        note_copied(&paths.checkpoints().join(&draft), sizes)?;
-        let name = OsString::from(turn.to_string());
-        put(&place, &draft, &place, &name, trash).map(|()| sizes)
-    });
-    if placed.is_err() {
-        // What went wrong first is what is told.
-        let _ = trash.discard(&place, &draft, &Limits::default());
+    let mut attempt = 1;
+    loop {
+        let draft = OsString::from(format!("{DRAFT}{}", Uuid::new_v4().simple()));
+        let at = paths.checkpoints().join(&draft);
+        let ended = match attempt_at(paths, &at, &how, wanted) {
+            // Where something is written all the time, each file is whole in the end, and that is as
+            // good as it gets.
+            Ok((sizes, is_still)) if is_still || attempt == ATTEMPTS => {
+                failpoint("checkpoint.copied");
+                let name = OsString::from(turn.to_string());
+                let placed = note_copied(&at, sizes)
+                    .and_then(|()| put(&place, &draft, &place, &name, trash));
+                failpoint("checkpoint.placed");
+                placed.map(|()| sizes)
+            }
+            Ok(_) => {
+                unfinished::keep(&place, &draft, paths, trash)?;
+                attempt += 1;
+                continue;
+            }
+            Err(Error::Unwanted) => {
+                let kept = unfinished::keep(&place, &draft, paths, trash);
+                failpoint("checkpoint.unfinished");
+                kept.and(Err(Error::Unwanted))
+            }
+            Err(error) => {
+                // It may be what takes the room.
+                let _ = trash.discard(&place, UNFINISHED.as_ref(), &Limits::default());
+                Err(error)
+            }
+        };
+        if ended.is_err() {
+            // What went wrong first is what is told.
+            let _ = trash.discard(&place, &draft, &Limits::default());
+        }
+        return Ok(ended?);
     }
-    failpoint("checkpoint.placed");
-    Ok(placed?)
 }
 
 /// Keeps what provisioning has left of the workspace, unless that is much.
@@ -185,7 +211,7 @@ pub(super) fn keep_provisioned(
             limits: PROVISIONED,
             bytes: PROVISIONED_BYTES,
             names: &names,
-            earlier: None,
+            earlier: &[],
             // It is little, and compared at once.
             compress: false,
             without: Some(GIT.as_ref()),
@@ -227,27 +253,6 @@ fn look_for_room(paths: &SessionPaths, how: &Make) -> Result<(), Error> {
     }
 }
 
-/// Copies the session's files into a draft, until they stay what they are meanwhile. Where something
-/// is written all the time, each file is whole in the end, and that is as good as it gets.
-fn copy_still(
-    paths: &SessionPaths,
-    trash: &Trash,
-    (place, draft): (&Folder, &OsStr),
-    how: &Make,
-    wanted: &dyn Fn() -> bool,
-) -> Result<(u64, u64), Error> {
-    let folder = paths.checkpoints().join(draft);
-    let mut attempt = 1;
-    loop {
-        let (sizes, is_still) = attempt_at(paths, &folder, how, wanted)?;
-        if is_still || attempt == ATTEMPTS {
-            return Ok(sizes);
-        }
-        trash.discard(place, draft, &Limits::default())?;
-        attempt += 1;
-    }
-}
-
 /// Copies the session's files; says whether they stayed what they were meanwhile.
 fn attempt_at(
     paths: &SessionPaths,
@@ -261,26 +266,39 @@ fn attempt_at(
     let mut states = Vec::new();
     for tree in TREES {
         let from = Folder::open(&paths.root().join(tree))?;
-        let before = how.earlier.and_then(|turn| Before::open(paths, turn, tree));
-        let copied = copy(
+        let before = how
+            .earlier
+            .map(|turn| paths.checkpoints().join(turn.to_string()));
+        let before = before.and_then(|place| Before::open(&place, tree, true));
+        let unfinished = unfinished::place(paths);
+        let unfinished = unfinished.and_then(|place| Before::open(&place, tree, false));
+        let earlier: Vec<_> = [&before, &unfinished]
+            .into_iter()
+            .flatten()
+            .map(Before::earlier)
+            .collect();
+        let mut copied = Copied::default();
+        let ended = copy_into(
             &from,
             &folder(&draft.join(tree))?,
             &Copy {
                 limits: LIMITS,
                 bytes: how.max_bytes.saturating_sub(new_bytes),
                 names: &names,
-                earlier: before.as_ref().map(Before::earlier),
+                earlier: &earlier,
                 compress: how.compress,
                 without: None,
                 wanted,
             },
-        )
+            &mut copied,
+        );
+        let kept = keep_known(draft, tree, &copied);
         // Of what may be kept of both trees, and not of what the first one has left.
-        .map_err(|error| match error {
+        ended.map_err(|error| match error {
             Error::Bound(Bound::Total(_)) => Error::Bound(Bound::Total(how.max_bytes)),
             other => other,
         })?;
-        keep_known(draft, tree, &copied)?;
+        kept?;
         bytes = bytes.saturating_add(copied.bytes);
         new_bytes = new_bytes.saturating_add(copied.new_bytes);
         states.push((from, copied.state));
@@ -289,7 +307,7 @@ fn attempt_at(
     let mut is_still = true;
     // Nobody is left to write where no process is.
     for (from, state) in states.into_iter().filter(|_| how.may_change) {
-        is_still &= TreeState::of(&from, &LIMITS)? == state;
+        is_still &= TreeState::of(&from, &LIMITS, wanted)? == state;
     }
     Ok(((bytes, new_bytes), is_still))
 }
@@ -302,20 +320,21 @@ pub(super) fn force_to_disk(paths: &SessionPaths) -> Result<(), Error> {
     synced.map_err(|source| failed("sync", &place, source))
 }
 
-/// An earlier checkpoint's tree.
+/// An earlier copy of a tree.
 struct Before {
     tree: Folder,
     known: Known,
+    stays: bool,
 }
 
 impl Before {
     /// None where it cannot be used: nothing is shared then.
-    fn open(paths: &SessionPaths, turn: u32, tree: &str) -> Option<Self> {
-        let place = paths.checkpoints().join(turn.to_string());
-        let known = read_regular(&known_path(&place, tree), KNOWN).ok()?;
+    fn open(place: &Path, tree: &str, stays: bool) -> Option<Self> {
+        let known = read_regular(&known_path(place, tree), KNOWN).ok()?;
         Some(Self {
             tree: Folder::open(&place.join(tree)).ok()?,
             known: Known::read(&known),
+            stays,
         })
     }
 
@@ -323,6 +342,7 @@ impl Before {
         Earlier {
             tree: &self.tree,
             known: &self.known,
+            stays: self.stays,
         }
     }
 }

@@ -3,7 +3,9 @@
 //! A turn's end asks for one, in the transaction that ends the turn; it is made beside all else.
 //! Whoever is about to change the session's files, such as its next turn, first sees to it that
 //! what was asked for is done ([`Turns::settle_files`]), also where an earlier host was to do it. They
-//! wait for the copy alone: a checkpoint can be used once it is on the disk, which takes longer.
+//! wait for the copy alone: a checkpoint can be used once it is on the disk, which takes longer. A turn
+//! waits so long and no longer: what is not copied by then is given up, and what of it was copied is
+//! the next one's to share.
 //! A session that is taken back to a turn's end gets its files in the same way: they are copied
 //! aside, the store notes that they are to be put in place, and that is done before anything else.
 
@@ -13,10 +15,12 @@ mod files;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use aod_resources::{Session, Timestamp, TurnChanges};
 use aod_store::{CheckpointState, CheckpointWork, Made};
 use tokio::sync::{RwLock, Semaphore};
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::placement::WorkerId;
@@ -39,6 +43,8 @@ pub struct CheckpointConfig {
     pub max_bytes: u64,
     /// Whether content is compressed that the file system cannot share.
     pub compress: bool,
+    /// So long a session's next turn waits for the copy.
+    pub wait: Duration,
 }
 
 impl Default for CheckpointConfig {
@@ -48,6 +54,7 @@ impl Default for CheckpointConfig {
             keep: 10,
             max_bytes: 2 << 30,
             compress: false,
+            wait: Duration::from_secs(2),
         }
     }
 }
@@ -94,9 +101,36 @@ pub(crate) struct Before {
 /// Who works with sessions' checkpoints and files at the moment.
 #[derive(Debug)]
 pub(crate) struct Checkpoints {
-    gates: Mutex<HashMap<Uuid, Arc<RwLock<()>>>>,
+    gates: Mutex<HashMap<Uuid, Arc<Gate>>>,
     making: Semaphore,
     comparing: Semaphore,
+}
+
+/// A session's: whoever makes or removes its checkpoints, or replaces its files, is alone with them.
+#[derive(Debug, Default)]
+struct Gate {
+    files: RwLock<()>,
+    /// Cancelled when a turn begins that waits no longer for what is being made.
+    overtaken: Mutex<CancellationToken>,
+}
+
+impl Gate {
+    /// For those who make what is to be made now.
+    fn overtaken(&self) -> CancellationToken {
+        // Nothing can panic while the token is being changed.
+        let token = self.overtaken.lock();
+        token.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Tells those who make something that nobody waits any longer. What is begun afterwards is not
+    /// meant.
+    fn overtake(&self) {
+        let mut token = self
+            .overtaken
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        std::mem::take(&mut *token).cancel();
+    }
 }
 
 impl Default for Checkpoints {
@@ -110,9 +144,7 @@ impl Default for Checkpoints {
 }
 
 impl Checkpoints {
-    /// A session's: whoever makes or removes its checkpoints, or replaces its files, is alone with
-    /// them.
-    fn gate(&self, session: Uuid) -> Arc<RwLock<()>> {
+    fn gate(&self, session: Uuid) -> Arc<Gate> {
         // Nothing can panic while the map is being changed.
         let mut gates = self.gates.lock().unwrap_or_else(PoisonError::into_inner);
         gates.retain(|_, gate| Arc::strong_count(gate) > 1);
@@ -121,23 +153,66 @@ impl Checkpoints {
 }
 
 impl Turns {
-    /// Does what is to be done with a session's files before anything else changes them: makes the
-    /// checkpoint of its last turn, or puts those in place that it was taken back to.
+    /// Does what is to be done with a session's files before a turn changes them: waits for the
+    /// checkpoint of its last turn, for some time, or puts those in place that it was taken back to.
     pub(crate) async fn settle_files(&self, session: Uuid) -> Result<Settled> {
-        let is_copied = match self.store.checkpoint_work(session).await? {
-            // Nobody waits for those who copy what is there.
-            None => true,
-            Some(CheckpointWork::Make { turn, is_last, .. }) => {
-                is_last && self.copied(session, turn).await?.is_some()
+        let work = self.work_before_changes(session).await?;
+        if !matches!(work, Some(CheckpointWork::Make { .. })) {
+            return self.do_before_changes(session, work).await;
+        }
+        let turns = self.clone();
+        // It ends in its own time, and is alone with the files until then.
+        let settling = self
+            .tasks()
+            .spawn(async move { turns.do_before_changes(session, work).await });
+        let gate = self.checkpoints.gate(session);
+        match tokio::time::timeout(self.config().checkpoints.wait, settling).await {
+            Ok(settled) => settled.map_err(Error::internal)?,
+            Err(_) => {
+                gate.overtake();
+                self.give_up_what_is_not_copied(session).await
             }
-            Some(CheckpointWork::Replace(_)) => false,
-        };
-        if is_copied {
+        }
+    }
+
+    /// What is to be done before a session's files are changed. Nobody waits for those who copy what
+    /// is there already.
+    async fn work_before_changes(&self, session: Uuid) -> Result<Option<CheckpointWork>> {
+        let work = self.store.checkpoint_work(session).await?;
+        match work {
+            Some(CheckpointWork::Make { turn, is_last, .. })
+                if is_last && self.copied(session, turn).await?.is_some() =>
+            {
+                Ok(None)
+            }
+            work => Ok(work),
+        }
+    }
+
+    async fn do_before_changes(
+        &self,
+        session: Uuid,
+        work: Option<CheckpointWork>,
+    ) -> Result<Settled> {
+        if work.is_none() {
             return Ok(Settled::Done);
         }
         let gate = self.checkpoints.gate(session);
-        let _alone = gate.write().await;
-        self.settle(session, Until::Copied).await
+        let overtaken = gate.overtaken();
+        let _alone = gate.files.write().await;
+        self.settle(session, Until::Copied, &overtaken).await
+    }
+
+    /// The session's next turn goes first.
+    async fn give_up_what_is_not_copied(&self, session: Uuid) -> Result<Settled> {
+        for turn in self.store.pending_checkpoints(session).await? {
+            if self.copied(session, turn).await?.is_none() {
+                tracing::info!(%session, turn, "a checkpoint was not copied in time");
+                self.give_up_checkpoint(session, turn, files::OVERTAKEN.to_owned())
+                    .await?;
+            }
+        }
+        Ok(Settled::Done)
     }
 
     /// Waits for the checkpoint of a session's last turn, if that is still to be made.
@@ -145,15 +220,19 @@ impl Turns {
     /// # Errors
     /// [`Error::Internal`].
     pub async fn settle_checkpoint(&self, session: Uuid) -> Result<()> {
-        if self.settle_files(session).await? == Settled::Interrupted
+        let work = self.work_before_changes(session).await?;
+        if self.do_before_changes(session, work).await? == Settled::Interrupted
             || self.store.checkpoint_work(session).await?.is_none()
         {
             return Ok(());
         }
         // The session's next turn goes first: it does not wait for the disk.
         let gate = self.checkpoints.gate(session);
-        let _alone = gate.write().await;
-        self.settle(session, Until::OnDisk).await.map(drop)
+        let overtaken = gate.overtaken();
+        let _alone = gate.files.write().await;
+        self.settle(session, Until::OnDisk, &overtaken)
+            .await
+            .map(drop)
     }
 
     /// The same, beside all else.
@@ -170,7 +249,12 @@ impl Turns {
     }
 
     /// All of it; whoever calls is alone with the session's checkpoints.
-    async fn settle(&self, session: Uuid, until: Until) -> Result<Settled> {
+    async fn settle(
+        &self,
+        session: Uuid,
+        until: Until,
+        overtaken: &CancellationToken,
+    ) -> Result<Settled> {
         while let Some(work) = self.store.checkpoint_work(session).await? {
             let settled = match work {
                 CheckpointWork::Make {
@@ -195,7 +279,7 @@ impl Turns {
                             let error = files::LOST.to_owned();
                             self.give_up_checkpoint(session, turn, error).await?
                         }
-                        None => self.make(session, how).await?,
+                        None => self.make(session, how, overtaken).await?,
                     }
                 }
                 CheckpointWork::Replace(folder) => {
@@ -217,22 +301,37 @@ impl Turns {
     }
 
     /// Copies what a turn has left.
-    async fn make(&self, session: Uuid, mut how: files::Make) -> Result<Settled> {
-        let Ok(_permit) = self.checkpoints.making.acquire().await else {
+    async fn make(
+        &self,
+        session: Uuid,
+        mut how: files::Make,
+        overtaken: &CancellationToken,
+    ) -> Result<Settled> {
+        let turn = how.turn;
+        let give_up = || self.give_up_checkpoint(session, turn, files::OVERTAKEN.to_owned());
+        let permit = tokio::select! {
+            biased;
+            () = overtaken.cancelled() => return give_up().await,
+            permit = self.checkpoints.making.acquire() => permit,
+        };
+        let Ok(_permit) = permit else {
             return Ok(Settled::Interrupted);
         };
-        let turn = how.turn;
         let worker = WorkerId { session, turn };
         how.may_change = self.placement.is_running(worker).unwrap_or(true);
         let (paths, trash) = (self.paths().session(session), self.trash.clone());
         let shutdown = self.shutdown.clone();
-        let made = blocking(move || {
-            let wanted = || !shutdown.is_cancelled();
-            files::make(&paths, &trash, &how, &wanted)
+        let made = blocking({
+            let overtaken = overtaken.clone();
+            move || {
+                let wanted = || !shutdown.is_cancelled() && !overtaken.is_cancelled();
+                files::make(&paths, &trash, &how, &wanted)
+            }
         });
         match made.await? {
             Ok(_) => Ok(Settled::Done),
-            Err(MakeError::Unwanted) => Ok(Settled::Interrupted),
+            Err(MakeError::Unwanted) if self.shutdown.is_cancelled() => Ok(Settled::Interrupted),
+            Err(MakeError::Unwanted) => give_up().await,
             Err(error) => {
                 tracing::warn!(%session, turn, %error, "a checkpoint was not made");
                 self.give_up_checkpoint(session, turn, error.told()).await
@@ -310,7 +409,7 @@ impl Turns {
         to: Uuid,
     ) -> Result<(), RestoreError> {
         let gate = self.checkpoints.gate(from);
-        let _kept = gate.read().await;
+        let _kept = gate.files.read().await;
         self.store.usable_checkpoint(from, turn).await?;
         self.copy_out(from, turn, self.paths().session(to).root().to_owned())
             .await?;
@@ -329,7 +428,7 @@ impl Turns {
         cloned: Vec<PathBuf>,
     ) -> Result<TurnChanges, RestoreError> {
         let gate = self.checkpoints.gate(session);
-        let _kept = gate.read().await;
+        let _kept = gate.files.read().await;
         self.store.usable_checkpoint(session, turn).await?;
         let continues = self.store.turn_record(session, turn).await?.turn.continues;
         let before = self.workspace_before(session, turn, continues).await?;
@@ -396,7 +495,7 @@ impl Turns {
             return Ok(());
         }
         let gate = self.checkpoints.gate(session);
-        let _alone = gate.write().await;
+        let _alone = gate.files.write().await;
         let (paths, trash) = (self.paths().session(session), self.trash.clone());
         let shutdown = self.shutdown.clone();
         let kept = blocking(move || {
@@ -432,8 +531,9 @@ impl Turns {
         turn: u32,
     ) -> Result<Session, RestoreError> {
         let gate = self.checkpoints.gate(session);
-        let _alone = gate.write().await;
-        self.settle(session, Until::OnDisk).await?;
+        let _alone = gate.files.write().await;
+        self.settle(session, Until::OnDisk, &gate.overtaken())
+            .await?;
         self.store.check_restorable(owner, session, turn).await?;
         let folder = files::replacement_name();
         let place = self.paths().session(session).root().join(&folder);
@@ -495,7 +595,7 @@ impl Turns {
     /// Removes the files of a session that has expired.
     pub(crate) async fn remove_files(&self, session: Uuid) -> Result<()> {
         let gate = self.checkpoints.gate(session);
-        let _alone = gate.write().await;
+        let _alone = gate.files.write().await;
         self.end_process(session).await?;
         let (paths, trash) = (self.paths().session(session), self.trash.clone());
         let removed = blocking(move || files::remove_all(&paths, &trash));

@@ -170,7 +170,7 @@ pub(crate) struct GivenEndpoint {
     url: String,
     /// Whether it is a gateway's.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    is_gateway: bool,
+    pub(crate) is_gateway: bool,
 }
 
 impl From<Endpoint> for GivenEndpoint {

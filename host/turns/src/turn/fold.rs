@@ -785,9 +785,17 @@ fn limits_of(begin: &[u8]) -> TurnLimits {
     struct Begin {
         #[serde(default)]
         limits: TurnLimits,
+        #[serde(default)]
+        endpoints: Vec<super::context::GivenEndpoint>,
     }
-    serde_json::from_slice(begin)
-        .map_or_else(|_| TurnLimits::default(), |begin: Begin| begin.limits)
+    let Ok(begin) = serde_json::from_slice::<Begin>(begin) else {
+        return TurnLimits::default();
+    };
+    let endpoints = begin.endpoints;
+    TurnLimits {
+        gateways_count: !endpoints.is_empty() && endpoints.iter().all(|it| it.is_gateway),
+        ..begin.limits
+    }
 }
 
 /// Where the results of a step go.

@@ -38,6 +38,8 @@ impl Task<'_> {
         Ok(TurnLimits {
             asked: limits(&self.session, &self.turn.turn),
             day,
+            // Where its requests go is known later.
+            gateways_count: false,
         })
     }
 }

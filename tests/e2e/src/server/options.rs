@@ -96,6 +96,8 @@ pub(super) fn command(options: &ServerOptions) -> Command {
     command
         .env("NO_COLOR", "1")
         .env("AOD_LOG__LEVEL", "debug")
+        // Busy machines take longer, and tests go back to what was copied.
+        .env("AOD_CHECKPOINTS__WAIT", "5m")
         .env(
             "AOD_EGRESS__HOSTS",
             format!("{MODEL_HOST}=127.0.0.1,{GIT_HOST}=127.0.0.1"),

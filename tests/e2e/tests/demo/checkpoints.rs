@@ -1,6 +1,6 @@
 //! Checkpoints: what is kept of them, and that none is half made.
 
-use aod_e2e::{DEADLINE, Runtimes, Server, ServerOptions, Session, eventually};
+use aod_e2e::{DEADLINE, Gate, Runtimes, Server, ServerOptions, Session, eventually};
 use reqwest::Method;
 use reqwest::header::ACCEPT;
 use serde_json::{Value, json};
@@ -124,6 +124,79 @@ async fn a_checkpoint_that_cannot_be_made_is_told_and_fails_nothing() {
             "{said}"
         );
     }
+}
+
+/// A session with many files, and a prompt that waits for the end of the turn that makes them: nothing
+/// of them is copied by then.
+async fn session_in_a_hurry(server: &Server) -> Session {
+    let gate = Gate::new("made");
+    // Each change of the workspace would be told.
+    let make = format!("mkdir ~/many; cd ~/many; seq {MANY} | xargs touch");
+    let prompt = format!("$ {make}\n{}", gate.step());
+    let session = server.client().demo_session(&prompt).await;
+    gate.reached(server, &session).await;
+    let body = json!({"prompt": "$ echo 2 >two", "when_busy": "queue"});
+    session.prompt_with(&body).await;
+    gate.open(server, &session);
+    session
+}
+
+/// Waits for the end of both its turns.
+async fn both_ended(session: &Session) {
+    eventually("both turns have ended", DEADLINE, async || {
+        let turns = session.turns().await;
+        let completed = turns.iter().filter(|turn| turn["outcome"] == "completed");
+        (completed.count() == 2).then_some(())
+    })
+    .await;
+}
+
+const MANY: usize = 20_000;
+
+async fn is_whole(session: &Session, server: &Server) {
+    let made = session.checkpoint(2).await.unwrap();
+    assert_eq!(made["state"], "ready", "{made}");
+    let copy = session.fork(&json!({"turn": 2})).await;
+    copy.wait_for("completed").await;
+    let many = server.session_folder(&copy.id).join("home/many");
+    assert_eq!(std::fs::read_dir(many).unwrap().count(), MANY);
+    let two = server.workspace_file(&copy.id, "two");
+    assert_eq!(two.as_deref(), Some("2\n"));
+}
+
+#[tokio::test]
+async fn a_prompt_goes_before_a_copy_that_takes_too_long() {
+    let hurry = || options().set("AOD_CHECKPOINTS__WAIT", "0s");
+    let server = Server::start(hurry()).await;
+    let session = session_in_a_hurry(&server).await;
+    both_ended(&session).await;
+    let told = notices(&session).await;
+    assert_eq!(told, ["checkpoint.failed"]);
+    let all = listed(&session).await;
+    assert_eq!(all[0]["state"], "failed", "{all:?}");
+    let error = all[0]["error"].as_str().unwrap();
+    assert!(error.contains("the next prompt came"), "{error}");
+    is_whole(&session, &server).await;
+    let checkpoints = server.session_folder(&session.id).join("checkpoints");
+    eventually("what was not finished is removed", DEADLINE, async || {
+        let names = std::fs::read_dir(&checkpoints).unwrap();
+        let names: Vec<_> = names.map(|it| it.unwrap().file_name()).collect();
+        (names == ["2"]).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_copy_that_is_broken_off_where_the_server_dies_is_made_whole() {
+    let hurry = || options().set("AOD_CHECKPOINTS__WAIT", "0s");
+    let failing = hurry().set("AOD_FAILPOINT", "checkpoint.unfinished");
+    let mut server = Server::start(failing).await;
+    let session = session_in_a_hurry(&server).await;
+    server.died().await;
+    server.start_again_with(options()).await;
+    let session = session.at(server.client());
+    both_ended(&session).await;
+    is_whole(&session, &server).await;
 }
 
 /// The server dies at each step of each thing that is done with checkpoints.

@@ -1,4 +1,4 @@
-//! What says of a checkpoint that it was copied whole.
+//! What says of a checkpoint that it was copied, and since when the machine runs.
 
 use std::io;
 use std::path::Path;
@@ -43,7 +43,11 @@ pub(super) fn note_copied(draft: &Path, (bytes, new_bytes): (u64, u64)) -> Resul
 /// What the checkpoint of a turn takes of the disk, and what of that is new, where it was copied whole
 /// since the machine was started.
 pub(in crate::checkpoints) fn copied(paths: &SessionPaths, turn: u32) -> Option<(u64, u64)> {
-    let note = paths.checkpoints().join(turn.to_string()).join(NOTE);
-    let note: CopyNote = serde_json::from_slice(&std::fs::read(note).ok()?).ok()?;
+    noted(&paths.checkpoints().join(turn.to_string()))
+}
+
+/// The same of what is in a folder.
+pub(super) fn noted(place: &Path) -> Option<(u64, u64)> {
+    let note: CopyNote = serde_json::from_slice(&std::fs::read(place.join(NOTE)).ok()?).ok()?;
     (note.boot == boot().ok()?).then_some((note.bytes, note.new_bytes))
 }

@@ -29,7 +29,7 @@ pub(in crate::checkpoints) fn copy_out(
             bytes: u64::MAX,
             names: &names,
             // Whoever has it changes it.
-            earlier: None,
+            earlier: &[],
             compress: false,
             without: None,
             wanted,

@@ -42,6 +42,15 @@ impl TestSession {
     }
 
     fn make(&self, turn: u32, earlier: Option<u32>) -> Result<(u64, u64), MakeError> {
+        self.make_while(turn, earlier, &|| true)
+    }
+
+    fn make_while(
+        &self,
+        turn: u32,
+        earlier: Option<u32>,
+        wanted: &dyn Fn() -> bool,
+    ) -> Result<(u64, u64), MakeError> {
         let how = Make {
             turn,
             earlier,
@@ -50,7 +59,17 @@ impl TestSession {
             max_bytes: 1 << 20,
             compress: self.compress,
         };
-        make(&self.paths, &self.trash, &how, &|| true)
+        make(&self.paths, &self.trash, &how, wanted)
+    }
+
+    /// The numbers of the files in a copy of the workspace.
+    fn inodes(&self, copy: &str) -> Vec<u64> {
+        use std::os::unix::fs::MetadataExt as _;
+        let copy = self.paths.checkpoints().join(copy).join(WORKSPACE);
+        let files = fs::read_dir(copy).into_iter().flatten();
+        files
+            .map(|file| file.unwrap().metadata().unwrap().ino())
+            .collect()
     }
 
     fn prepare(&self, turn: u32) -> String {
@@ -129,6 +148,71 @@ fn what_is_half_made_is_no_checkpoint_and_is_removed() {
     fs::create_dir_all(left.join("home")).unwrap();
     keep_only(&place.paths, &place.trash, &[1]).unwrap();
     assert!(!left.exists());
+}
+
+/// Goes on for so many questions.
+fn for_some(questions: u32) -> impl Fn() -> bool {
+    let left = std::cell::Cell::new(questions);
+    move || {
+        left.set(left.get().saturating_sub(1));
+        left.get() > 0
+    }
+}
+
+#[test]
+fn each_try_goes_on_from_where_the_one_before_was_broken_off() {
+    const FILES: usize = 60;
+    let place = TestSession::new();
+    for number in 0..FILES {
+        let path = place.paths.workspace().join(number.to_string());
+        fs::write(path, [7; 10]).unwrap();
+    }
+    // What was changed a moment ago is not taken for known.
+    std::thread::sleep(Duration::from_millis(1100));
+    let unwanted = |made| assert!(matches!(made, Err(MakeError::Unwanted)), "{made:?}");
+    unwanted(place.make_while(1, None, &for_some(30)));
+    let first = place.inodes(UNFINISHED);
+    assert!((10..FILES).contains(&first.len()), "{first:?}");
+    // One that does not come as far takes nothing of that away.
+    unwanted(place.make_while(2, None, &for_some(5)));
+    assert_eq!(place.inodes(UNFINISHED), first);
+    unwanted(place.make_while(3, None, &for_some(80)));
+    let second = place.inodes(UNFINISHED);
+    assert!(second.len() > first.len(), "{second:?}");
+    // What was copied last may not have been copied whole.
+    let is_shared = |inodes: &[u64], with: &[u64]| {
+        let missing = inodes.iter().filter(|inode| !with.contains(inode)).count();
+        assert!(missing <= 1, "{inodes:?} {with:?}");
+    };
+    is_shared(&first, &second);
+    let (bytes, new_bytes) = place.make(4, None).unwrap();
+    // Nobody else has what is shared with what is going to be removed.
+    assert_eq!(bytes, new_bytes);
+    let whole = place.inodes("4");
+    assert_eq!(whole.len(), FILES);
+    is_shared(&second, &whole);
+    keep_only(&place.paths, &place.trash, &[4]).unwrap();
+    assert_eq!(fs::read_dir(place.paths.checkpoints()).unwrap().count(), 1);
+    assert_eq!(place.inodes("4"), whole);
+}
+
+#[test]
+fn what_was_broken_off_before_the_machine_was_off_is_not_shared() {
+    let place = TestSession::new();
+    for number in 0..20 {
+        let path = place.paths.workspace().join(number.to_string());
+        fs::write(path, [7; 10]).unwrap();
+    }
+    std::thread::sleep(Duration::from_millis(1100));
+    place.make_while(1, None, &for_some(15)).unwrap_err();
+    let half = place.inodes(UNFINISHED);
+    assert!(!half.is_empty());
+    let note = place.paths.checkpoints().join(UNFINISHED).join("copied");
+    let text = fs::read_to_string(&note).unwrap();
+    fs::write(&note, text.replacen("\"boot\":\"", "\"boot\":\"x", 1)).unwrap();
+    place.make(1, None).unwrap();
+    let whole = place.inodes("1");
+    assert!(!half.iter().any(|inode| whole.contains(inode)));
 }
 
 #[test]

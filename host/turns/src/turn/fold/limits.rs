@@ -32,6 +32,10 @@ pub(crate) struct TurnLimits {
     pub(crate) asked: Limits,
     /// What its user may still use on the day of its beginning.
     pub(crate) day: Limits,
+    /// Whether each request passes a gateway that lets through as many as were asked for, and tells of
+    /// the next one.
+    #[serde(skip)]
+    pub(crate) gateways_count: bool,
 }
 
 /// The requests of a turn.
@@ -229,10 +233,15 @@ impl Rounds {
         }
         let spent = Spent::of(self.over()?, usage);
         let mut asked = limits.asked;
-        let most_repeats = asked.max_rounds.unwrap_or(MOST_REPEATS);
+        // A gateway knows which requests are steps of the turn. What is told may be of others, too, such
+        // as one for a title that comes to nothing.
+        let most_repeats = match asked.max_rounds {
+            Some(most) if !limits.gateways_count => most,
+            most => most.unwrap_or_default().max(MOST_REPEATS),
+        };
         // What is refused another request ends by itself.
         let is_ending = self.refusals > 0;
-        if holds_rounds || is_ending {
+        if holds_rounds || limits.gateways_count || is_ending {
             asked.max_rounds = None;
         }
         let repeats = (self.repeats >= most_repeats && !is_ending).then(|| ReachedLimit {

@@ -212,3 +212,46 @@ fn what_comes_to_nothing_again_and_again_has_an_end() {
     assert_eq!(reached(&works, Some(2), true), None);
     assert_eq!(reached(&works, None, false), None);
 }
+
+/// A CLI tells of a request for a title that is made again and again as of any other.
+#[test]
+fn where_a_gateway_counts_what_is_told_ends_no_turn_before_it() {
+    let reached = |told: &[&str], gateways_count| {
+        let limits = TurnLimits {
+            asked: Limits {
+                max_rounds: Some(2),
+                ..Limits::default()
+            },
+            gateways_count,
+            ..TurnLimits::default()
+        };
+        let mut rounds = rounds(told);
+        let before = rounds.reached(&limits, &Usage::default(), false);
+        (0..MOST_REFUSALS).for_each(|_| rounds.refuse(2));
+        let after = rounds.reached(&limits, &Usage::default(), false);
+        (before.is_some(), after.is_some())
+    };
+    let title_fails = ["retry", "call a", "result a"];
+    assert_eq!(reached(&title_fails, false), (true, true));
+    assert_eq!(reached(&title_fails, true), (false, true));
+    assert_eq!(reached(&["retry"; 3], false), (true, true));
+    assert_eq!(reached(&["retry"; 3], true), (false, true));
+    // It has an end all the same.
+    assert_eq!(reached(&["retry"; 200], true), (true, true));
+}
+
+#[test]
+fn whether_gateways_count_is_told_by_where_requests_go() {
+    let begin = |endpoints: serde_json::Value| {
+        let begin = json!({"limits": {"asked": {"max_rounds": 2}}, "endpoints": endpoints});
+        let limits = super::super::limits_of(begin.to_string().as_bytes());
+        assert_eq!(limits.asked.max_rounds, Some(2));
+        limits.gateways_count
+    };
+    let gateway = json!({"provider": "a", "url": "http://127.0.0.1:8081/a", "is_gateway": true});
+    let other = json!({"provider": "b", "url": "https://example.com"});
+    assert!(begin(json!([gateway])));
+    assert!(!begin(json!([gateway, other])));
+    assert!(!begin(json!([other])));
+    assert!(!begin(json!([])));
+}
