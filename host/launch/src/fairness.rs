@@ -6,9 +6,13 @@
 //! So each sandbox has an account of processor time, which fills as time passes. One that has used
 //! it up goes behind the others, until it has been quiet for a while: it loses nothing while nobody
 //! else wants the processor, and those that are behind share it evenly.
+//!
+//! Where a sandbox has a control group with a processor share, that is what is shared out, and
+//! sessions are of no account.
 
 use std::collections::HashSet;
 use std::fs;
+use std::path::Path;
 
 /// What the account holds at most, in milliseconds of processor time: a tool call or two of a CLI,
 /// and less than some CLIs compute as they start, which is nobody's wait but their own.
@@ -23,6 +27,8 @@ const ENOUGH: i64 = 200;
 const LEAST: i64 = -300;
 /// The nice value of those behind: a tenth of the weight of the others.
 const BEHIND: i32 = 10;
+/// The same as the weight of a control group, of which each has 100 at first.
+const BEHIND_WEIGHT: u32 = 10;
 
 /// Whether a tree of processes goes behind others, by what it has used lately.
 #[derive(Debug)]
@@ -82,6 +88,22 @@ impl Fairness {
         is_spending.then(|| u64::try_from(self.account).unwrap_or_default())
     }
 
+    /// The same for a tree that has a control group: its weight is changed. Where the group has
+    /// none, nothing happens.
+    pub(crate) fn look_at_group(&mut self, now: u64, group: &Path) {
+        let weight = group.join("cpu.weight");
+        let Some(used) = group_ms(group).filter(|_| weight.exists()) else {
+            return;
+        };
+        let was_behind = self.is_behind;
+        self.judge(now, used);
+        if self.is_behind != was_behind {
+            let set = if self.is_behind { BEHIND_WEIGHT } else { 100 };
+            // The group may be gone by now.
+            let _ = fs::write(weight, set.to_string());
+        }
+    }
+
     fn judge(&mut self, now: u64, used: u64) {
         let (at, before) = self.last;
         let earned = signed(now.saturating_sub(at)).saturating_mul(INCOME) / 1000;
@@ -110,6 +132,13 @@ fn processor_ms(pid: u32) -> u64 {
     let times = fields.split_ascii_whitespace().skip(11).take(4);
     let ticks: u64 = times.filter_map(|field| field.parse::<u64>().ok()).sum();
     ticks * 1000 / rustix::param::clock_ticks_per_second().max(1)
+}
+
+/// Milliseconds of processor time that all processes of a control group have used.
+fn group_ms(group: &Path) -> Option<u64> {
+    let text = fs::read_to_string(group.join("cpu.stat")).ok()?;
+    let used = text.lines().find_map(|it| it.strip_prefix("usage_usec "))?;
+    Some(used.trim().parse::<u64>().ok()? / 1000)
 }
 
 /// Milliseconds of processor time that this process used, without its children.

@@ -4,12 +4,13 @@
 //! killed. So they are measured more often the sooner they could reach it.
 
 use std::fmt;
+use std::path::PathBuf;
 
-use crate::PolledLimits;
 use crate::disk::DiskPoller;
 use crate::fairness::Fairness;
 use crate::process_bound::{self, Bound};
 use crate::usage::{Usage, memory, tree};
+use crate::{Launch, PolledLimits};
 
 /// When processes are measured first, in milliseconds.
 const FIRST_MS: u64 = 200;
@@ -30,6 +31,8 @@ pub struct LimitPoller {
     /// The last measurement, and when it was.
     last: (u64, Usage),
     fairness: Fairness,
+    /// The command's control group, which holds memory and processes, and shares out the processor.
+    group: Option<PathBuf>,
     disk: Option<DiskPoller>,
 }
 
@@ -84,9 +87,13 @@ impl fmt::Display for LimitExceeded {
 }
 
 impl LimitPoller {
-    /// For a command that is started now.
+    /// For the command of a launch that is started now.
     #[must_use]
-    pub fn new(mut limits: PolledLimits) -> Self {
+    pub fn new(launch: &Launch) -> Self {
+        Self::of(launch.polled_limits.clone(), launch.cgroup.clone())
+    }
+
+    fn of(mut limits: PolledLimits, group: Option<PathBuf>) -> Self {
         let seeks_bound = limits.pids.is_some();
         Self {
             disk: limits.disk.take().map(DiskPoller::new),
@@ -95,6 +102,7 @@ impl LimitPoller {
             due: if seeks_bound { BOUND_MS } else { FIRST_MS },
             last: (0, Usage::default()),
             fairness: Fairness::default(),
+            group,
         }
     }
 
@@ -114,8 +122,12 @@ impl LimitPoller {
     }
 
     fn processes_due(&self) -> Option<u64> {
-        let any = self.limits.memory_bytes.is_some() || self.limits.pids.is_some();
+        let any = self.is_measured() || self.group.is_some();
         any.then_some(self.due)
+    }
+
+    const fn is_measured(&self) -> bool {
+        self.limits.memory_bytes.is_some() || self.limits.pids.is_some()
     }
 
     /// Measures the process `root` and all below it, if that is due `now`. Answers the limit that
@@ -128,6 +140,12 @@ impl LimitPoller {
 
     fn poll_processes(&mut self, now: u64, root: u32) -> Option<LimitExceeded> {
         if self.processes_due().is_none_or(|due| now < due) {
+            return None;
+        }
+        if let Some(group) = self.group.as_ref().filter(|_| !self.is_measured()) {
+            self.fairness.look_at_group(now, group);
+            let pause = self.fairness.patience().unwrap_or(LONGEST_MS);
+            self.due = now.saturating_add(pause.clamp(SHORTEST_MS, LONGEST_MS));
             return None;
         }
         if self.seeks_bound && now < FIRST_MS {
@@ -228,7 +246,7 @@ mod tests {
         }
 
         fn poll(&self, limits: PolledLimits) -> Option<LimitExceeded> {
-            LimitPoller::new(limits).poll(FIRST_MS, self.0.id())
+            LimitPoller::of(limits, None).poll(FIRST_MS, self.0.id())
         }
 
         fn memory_over(&self, mib: u64) -> Option<u64> {
@@ -266,7 +284,7 @@ mod tests {
         assert_eq!(shell.poll(pids(2)), Some(over));
         assert!(over.to_string().contains("limit is 2"));
         assert_eq!(shell.poll(pids(3)), None);
-        assert_eq!(LimitPoller::new(PolledLimits::default()).due(), None);
+        assert_eq!(LimitPoller::of(PolledLimits::default(), None).due(), None);
     }
 
     #[test]
@@ -305,7 +323,7 @@ mod tests {
             memory_bytes: Some(1000 << 20),
             ..PolledLimits::default()
         };
-        let mut poller = LimitPoller::new(limits);
+        let mut poller = LimitPoller::of(limits, None);
         let used = |mib: u64| Usage {
             memory_bytes: mib << 20,
             tasks: 1,

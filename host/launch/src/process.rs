@@ -1,15 +1,15 @@
 //! A started launch: how it ended, how it is signalled, how it is killed.
 
-use std::io;
+use std::io::{self, Read as _, Seek as _};
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
-use std::path::PathBuf;
-use std::time::Duration;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, WaitOptions};
 use serde::{Deserialize, Serialize};
 
-use crate::{KillRoute, Launch, SignalRoute};
+use crate::{KillRoute, Launch, LimitExceeded, SignalRoute};
 
 /// How long a process that is dropped may take to kill what belongs to it.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -88,6 +88,22 @@ impl Process {
     pub fn status(&self) -> Option<Status> {
         let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
         self.wait_id(options).ok()?
+    }
+
+    /// The limit of memory, where the kernel has killed all of its cgroup for wanting more.
+    #[must_use]
+    pub fn out_of_memory(&self) -> Option<LimitExceeded> {
+        let read = |file| std::fs::read_to_string(self.cgroup.as_ref()?.join(file)).ok();
+        let events = read("memory.events")?;
+        // Where the whole machine had none left, only the second has happened.
+        for name in ["oom ", "oom_kill "] {
+            let times = events.lines().find_map(|it| it.strip_prefix(name))?;
+            if times.trim() == "0" {
+                return None;
+            }
+        }
+        let limit = read("memory.max")?.trim().parse().ok()?;
+        Some(LimitExceeded::Memory { used: limit, limit })
     }
 
     /// Waits for its end, and reaps it.
@@ -204,9 +220,38 @@ impl Drop for Process {
             let _ = self.end(PATIENCE);
         }
         if let Some(cgroup) = &self.cgroup {
-            // Busy while its last processes are torn down; whoever makes the next group removes
-            // it then.
+            // Busy while its last processes are torn down. Where that takes too long, whoever makes
+            // another group removes it later.
+            let _ = wait_until_empty(cgroup);
             let _ = std::fs::remove_dir(cgroup);
+        }
+    }
+}
+
+/// Waits until no process is in a cgroup any more.
+fn wait_until_empty(cgroup: &Path) -> io::Result<()> {
+    let deadline = Instant::now() + PATIENCE;
+    let mut events = std::fs::File::open(cgroup.join("cgroup.events"))?;
+    loop {
+        let mut text = String::new();
+        events.rewind()?;
+        events.read_to_string(&mut text)?;
+        if text.lines().any(|line| line == "populated 0") {
+            return Ok(());
+        }
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        let timeout = Timespec {
+            tv_sec: left.as_secs().cast_signed(),
+            tv_nsec: left.subsec_nanos().into(),
+        };
+        // It is told as an exceptional condition that the file has changed.
+        let mut changed = [PollFd::new(&events, PollFlags::PRI)];
+        match rustix::event::poll(&mut changed, Some(&timeout)) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(errno) => return Err(errno.into()),
         }
     }
 }

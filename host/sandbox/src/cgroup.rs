@@ -124,16 +124,20 @@ fn enable(folder: &Path) -> Result<(), String> {
             folder.display()
         )
     })?;
+    let control = |what: &str| fs::write(folder.join("cgroup.subtree_control"), what);
     let enabled = read("cgroup.subtree_control")?;
-    if has(&enabled, "memory") && has(&enabled, "pids") {
-        return Ok(());
+    if !has(&enabled, "memory") || !has(&enabled, "pids") {
+        control("+memory +pids").map_err(|error| {
+            format!(
+                "cgroup `{}` cannot have groups with limits: {error}",
+                folder.display()
+            )
+        })?;
     }
-    fs::write(folder.join("cgroup.subtree_control"), "+memory +pids").map_err(|error| {
-        format!(
-            "cgroup `{}` cannot have groups with limits: {error}",
-            folder.display()
-        )
-    })
+    // So that each sandbox has the same share of the processor, whatever it runs. Without that,
+    // limits hold all the same.
+    let _ = control("+cpu");
+    Ok(())
 }
 
 /// The group this process is in and the one above it, as folders.

@@ -87,7 +87,7 @@ pub fn run(
     let started = Instant::now();
     let deadline = options.timeout.map(|timeout| started + timeout);
     let mut limits = Limits {
-        poller: LimitPoller::new(launch.polled_limits.clone()),
+        poller: LimitPoller::new(launch),
         started,
     };
     let input = match options.stdin.as_slice() {
@@ -118,7 +118,8 @@ pub fn run(
         // can be no thread, it is waited for.
         let _ = std::thread::Builder::new().spawn(move || drop(network));
     }
-    let cut = result?;
+    // The kernel has killed all of a group that wanted more memory than it may have.
+    let cut = result?.or_else(|| process.out_of_memory().map(Ended::OverLimit));
     let status = status.map_err(|source| SandboxError::io("wait for a command", source))?;
     Ok(cut.unwrap_or_else(|| match status.code {
         Some(code) => Ended::Exited(code),

@@ -5,6 +5,7 @@
 mod changes;
 mod ends;
 mod filter;
+mod held;
 mod launches;
 mod layers;
 mod life;

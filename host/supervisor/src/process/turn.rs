@@ -219,6 +219,12 @@ impl Turn {
             self.status = self.process.status();
             if self.status.is_some() {
                 self.gone_at = self.now();
+                if self.over_limit.is_none() {
+                    self.over_limit = self.process.out_of_memory();
+                    if self.over_limit.is_some() {
+                        self.happens(Event::OverLimit);
+                    }
+                }
                 self.happens(Event::Gone);
                 self.feed.abandon();
             }

@@ -134,7 +134,7 @@ impl Turn {
             socket: spec.control_socket.clone(),
             ending: Ending::new(spec.clock, asks),
             interrupt: spec.interrupt,
-            limits: LimitPoller::new(spec.launch.polled_limits.clone()).for_own_command(),
+            limits: LimitPoller::new(&spec.launch).for_own_command(),
             over_limit: None,
             killed_at: None,
             started: Instant::now(),
