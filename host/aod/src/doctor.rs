@@ -84,7 +84,8 @@ fn sandbox(settings: &Settings, findings: &mut Vec<Finding>) {
     let limits = host.as_ref().map(|host| &host.turns.sandbox.limits);
     let disk = limits.and_then(|limits| limits.disk_bytes);
     let init = host.map(|config| config.supervisor);
-    match aod_sandbox::driver(settings.driver(), init, settings.shares_network()) {
+    let shares_network = settings.shares_network();
+    match aod_sandbox::driver(settings.driver(), init, shares_network, &settings.data_dir) {
         Ok(driver) => {
             for check in driver.probe().checks {
                 let check = match check.name {

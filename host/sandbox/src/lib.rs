@@ -33,8 +33,9 @@
 //!   starts the command polls.
 //! - Started by root, uid 1000 inside is root's own uid outside, without any capability there.
 //!   Whoever can should run the server as an ordinary user.
-//! - Disk use of the home and the workspace is measured ([`Limits::disk_bytes`]) and held by the
-//!   kernel per file only ([`Limits::file_size`]).
+//! - Disk use of the home and the workspace ([`Limits::disk_bytes`]) is held by the kernel where
+//!   they have a project ([`project_quota`]). Elsewhere it is measured, and held by the kernel per
+//!   file only ([`Limits::file_size`]).
 //!
 //! # What the `process` driver guarantees
 //!
@@ -49,6 +50,7 @@ mod limits;
 mod mount_point;
 mod probe;
 mod process;
+pub mod project_quota;
 mod run;
 pub mod seccomp;
 mod spec;
@@ -121,7 +123,8 @@ pub trait SandboxDriver: Send + Sync {
 
 /// The driver that configuration calls `name`, with default settings. `init` is the
 /// `aod-supervisor` program, under which commands run; it is looked for beside the running program
-/// where not given. `shares_network` says that sandboxes will have the host's network.
+/// where not given. `shares_network` says that sandboxes will have the host's network, `data` below
+/// which folder their homes and workspaces will be.
 ///
 /// # Errors
 ///
@@ -130,11 +133,13 @@ pub fn driver(
     name: &str,
     init: Option<PathBuf>,
     shares_network: bool,
+    data: &Path,
 ) -> Result<Box<dyn SandboxDriver>, SandboxError> {
     match name {
         bubblewrap::NAME => Ok(Box::new(Bubblewrap::new(BubblewrapConfig {
             init,
             shares_network,
+            data: Some(data.to_owned()),
             ..BubblewrapConfig::default()
         }))),
         process::NAME => Ok(Box::new(Process::new(init.or_else(init_program)))),

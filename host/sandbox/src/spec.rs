@@ -218,8 +218,10 @@ pub struct Limits {
     /// Size of a single file, in bytes.
     pub file_size: Option<u64>,
     /// What home, workspace and the folders of [`SandboxSpec::writable`] hold together, in bytes.
-    /// Polled: a burst passes. Where they hold more before the command starts, it may leave no more
-    /// than that. They have to be on one file system.
+    /// Where home and workspace have a project ([`crate::project_quota`]) and nothing else is
+    /// writable, the kernel refuses more. Otherwise it is polled: a burst passes. Where they hold
+    /// more before the command starts, it may leave no more than that. They have to be on one file
+    /// system.
     pub disk_bytes: Option<u64>,
     /// Size of each temporary folder (`/tmp`, `/dev/shm`, `/run`), in bytes; never more than
     /// `memory_bytes`.

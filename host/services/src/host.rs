@@ -82,6 +82,7 @@ impl Host {
             &config.turns.sandbox.driver,
             Some(config.supervisor.clone()),
             config.turns.egress.shares_host,
+            &config.data_dir,
         )?
         .into();
         let machine = Machine::look(driver.clone());

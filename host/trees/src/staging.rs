@@ -7,8 +7,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use rustix::fs::{
-    AtFlags, FileType, Mode, OFlags, RenameFlags, fchmod, fstat, linkat, openat2, renameat,
-    renameat_with, symlinkat, unlinkat,
+    AtFlags, FileType, Mode, OFlags, RenameFlags, fchmod, fstat, linkat, openat2, readlinkat,
+    renameat, renameat_with, symlinkat, unlinkat,
 };
 use rustix::io::Errno;
 use uuid::Uuid;
@@ -121,7 +121,8 @@ impl Staged {
         });
         match placed {
             Ok(()) => fstat(file).map(|stat| Status::new(&stat)).map_err(error),
-            // An operator may have put sessions on another disk.
+            // An operator may have put sessions on another disk, and nothing comes by a rename into
+            // a folder whose content is counted (a project's quota).
             Err(Errno::XDEV) => {
                 let from = self.folder.file(Path::new(&self.name))?;
                 let copy = Self {
@@ -152,7 +153,27 @@ impl Staged {
         let placed = with_access(parent, |parent| {
             renameat(&*self.folder, &self.name, parent, name)
         });
+        let placed = match placed {
+            // Nothing comes by a rename into a folder whose content is counted (a project's quota),
+            // nor from another disk. A link can be made anew there.
+            Err(Errno::XDEV) => self.make_anew(parent, name),
+            placed => placed,
+        };
         placed.map_err(|error| Error::io("write", name, error))
+    }
+
+    fn make_anew(&self, parent: &Folder, name: &OsStr) -> rustix::io::Result<()> {
+        let target = match readlinkat(&*self.folder, &self.name, Vec::new()) {
+            Err(Errno::INVAL) => return Err(Errno::XDEV),
+            target => target?,
+        };
+        let draft = OsString::from(format!(".new-{}", Uuid::new_v4().simple()));
+        with_access(parent, |parent| symlinkat(&target, parent, &draft))?;
+        let placed = renameat(parent, &draft, parent, name);
+        if placed.is_err() {
+            let _ = unlinkat(parent, &draft, AtFlags::empty());
+        }
+        placed
     }
 }
 

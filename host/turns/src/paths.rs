@@ -5,8 +5,14 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use aod_sandbox::project_quota;
 use aod_trees::{Limits, Trash};
 use uuid::Uuid;
+
+/// The sandbox's `$HOME`, in a session's folder.
+const HOME: &str = "home";
+/// The sandbox's workspace, in a session's folder.
+const WORKSPACE: &str = "workspace";
 
 /// The data folder.
 #[derive(Clone, Debug)]
@@ -156,12 +162,12 @@ impl SessionPaths {
 
     /// The sandbox's `$HOME`.
     pub fn home(&self) -> PathBuf {
-        self.root.join("home")
+        self.root.join(HOME)
     }
 
     /// The sandbox's workspace.
     pub fn workspace(&self) -> PathBuf {
-        self.root.join("workspace")
+        self.root.join(WORKSPACE)
     }
 
     /// What home and workspace were at turns' ends.
@@ -201,8 +207,15 @@ impl SessionPaths {
 
     /// Makes the folders that the sandbox sees.
     pub(crate) fn create_sandbox(&self) -> io::Result<()> {
-        private_dir(&self.home())?;
-        private_dir(&self.workspace())
+        create_trees(&self.root)
+    }
+
+    /// Takes the limit of the sandbox's folders away, where the kernel holds one: they are about to
+    /// go.
+    pub(crate) fn forget_limit(&self) {
+        if let Err(error) = project_quota::forget(&self.home()) {
+            tracing::warn!(home = %self.home().display(), %error, "a project's limit stays");
+        }
     }
 
     /// Takes the session's folder out of the way; it is removed in the background.
@@ -210,8 +223,21 @@ impl SessionPaths {
     /// # Errors
     /// Where it cannot be moved.
     pub fn discard(&self, trash: &Trash) -> io::Result<()> {
+        self.forget_limit();
         Ok(trash.discard_path(&self.root, &Limits::default())?)
     }
+}
+
+/// Makes an empty home and workspace in a folder, of which the kernel counts what they hold
+/// together, where it can.
+pub(crate) fn create_trees(root: &Path) -> io::Result<()> {
+    let (home, workspace) = (root.join(HOME), root.join(WORKSPACE));
+    private_dir(&home)?;
+    private_dir(&workspace)?;
+    if let Err(error) = project_quota::count_together(&[&home, &workspace]) {
+        tracing::warn!(home = %home.display(), %error, "what a session holds is watched, not held");
+    }
+    Ok(())
 }
 
 /// Makes a folder and its parents, for their owner alone.

@@ -24,9 +24,9 @@ use crate::environment::environment;
 use crate::mount_point::{self, Kind};
 use crate::{
     HOME, Launch, Mount, Network, PolledLimits, Probe, SandboxDriver, SandboxError, SandboxSpec,
-    UID, WORKSPACE, check, limits, seccomp,
+    UID, WORKSPACE, check, limits, project_quota, seccomp,
 };
-use aod_launch::{KillRoute, SignalRoute, init};
+use aod_launch::{DiskLimit, KillRoute, SignalRoute, init};
 
 pub(crate) const NAME: &str = "bubblewrap";
 
@@ -49,6 +49,8 @@ pub struct BubblewrapConfig {
     pub cgroup: Option<PathBuf>,
     /// Whether sandboxes will share the host's network, for what [`SandboxDriver::probe`] tries.
     pub shares_network: bool,
+    /// The folder below which homes and workspaces will be, for what is told of their limit.
+    pub data: Option<PathBuf>,
 }
 
 /// Runs commands in namespaces of their own, by Linux's `bwrap`.
@@ -59,6 +61,7 @@ pub struct Bubblewrap {
     /// The folder for groups, or why there is none.
     cgroup: Result<Delegated, String>,
     shares_network: bool,
+    data: Option<PathBuf>,
     /// Why there are no system layers, once that was tried; none where there are.
     layers: Arc<OnceLock<Option<String>>>,
     /// Why no command can change a system of its own, once that was tried; none where they can.
@@ -76,6 +79,7 @@ impl Bubblewrap {
             init: config.init.or_else(crate::init_program),
             cgroup,
             shares_network: config.shares_network,
+            data: config.data,
             layers: Arc::default(),
             changes: Arc::default(),
         }
@@ -154,13 +158,14 @@ impl SandboxDriver for Bubblewrap {
             Ok(delegated) => Some(delegated.create(&spec.limits)?),
             Err(_) => None,
         };
+        let disk = polled_disk(spec);
         let polled_limits = match &cgroup {
             Some(_) => PolledLimits {
-                disk: spec.disk_limit(),
+                disk,
                 ..PolledLimits::default()
             },
             None => PolledLimits {
-                disk: spec.disk_limit(),
+                disk,
                 memory_bytes: spec.limits.memory_bytes,
                 memory_mounts: system::IN_MEMORY.iter().map(PathBuf::from).collect(),
                 pids: spec.limits.pids.filter(|_| !limits::process_count_holds()),
@@ -200,6 +205,17 @@ impl SandboxDriver for Bubblewrap {
 
     fn probe(&self) -> Probe {
         probe::probe(self)
+    }
+}
+
+/// What of the disk is polled, because the kernel does not hold it.
+fn polled_disk(spec: &SandboxSpec) -> Option<DiskLimit> {
+    let folders = [spec.home.as_path(), spec.workspace.as_path()];
+    let is_held = project_quota::bound(folders, spec.limits.disk_bytes);
+    let is_all = spec.writable.is_empty() && spec.system_change.is_none();
+    match is_held && is_all {
+        true => None,
+        false => spec.disk_limit(),
     }
 }
 

@@ -9,7 +9,7 @@ use super::{Bubblewrap, INIT, NAME, proc};
 use crate::probe::{Check, Probe, State};
 use crate::{
     Egress, HOME, Network, RunOptions, SandboxDriver as _, SandboxSpec, Tunnel, WORKSPACE, limits,
-    run,
+    project_quota, run,
 };
 
 /// A sandbox that does nothing but print its status takes some milliseconds.
@@ -254,13 +254,6 @@ fn layers(driver: &Bubblewrap) -> Check {
 
 fn limits_in_force(driver: &Bubblewrap) -> Vec<Check> {
     let files = Check::enforced("files", "open files and the size of a file, by rlimits");
-    let disk = Check::lacking(
-        "disk",
-        State::Partial,
-        "what home and workspace hold is measured and not held by the kernel, so that a burst \
-         passes the limit before the turn is ended",
-        Some("put the data folder on a file system of its own"),
-    );
     let (memory, pids) = match &driver.cgroup {
         Ok(_) => (
             Check::enforced("memory", "all processes together, by cgroup v2"),
@@ -289,7 +282,31 @@ fn limits_in_force(driver: &Bubblewrap) -> Vec<Check> {
             (polled("memory"), pids)
         }
     };
-    vec![memory, pids, files, disk]
+    vec![memory, pids, files, disk(driver)]
+}
+
+fn disk(driver: &Bubblewrap) -> Check {
+    let data = driver.data.as_deref();
+    // Where it is not there yet, the folder in which it will be made.
+    let existing = data.map(|data| {
+        let existing = data.ancestors().find(|folder| folder.is_dir());
+        existing.unwrap_or(Path::new("."))
+    });
+    let why = match existing.map(project_quota::check) {
+        Some(Ok(())) => {
+            let detail =
+                "what home and workspace hold together, by a project quota of each session";
+            return Check::enforced("disk", detail);
+        }
+        Some(Err(why)) => format!(": {why}"),
+        None => String::new(),
+    };
+    let detail = format!(
+        "what home and workspace hold is measured and not held by the kernel, so that a burst \
+         passes the limit before the turn is ended{why}"
+    );
+    let fix = "put the data folder on a file system of its own";
+    Check::lacking("disk", State::Partial, detail, Some(fix))
 }
 
 /// What fixes a failure, judged by bubblewrap's message and the kernel's settings.

@@ -11,6 +11,7 @@ mod layers;
 mod life;
 mod network;
 mod polled;
+mod quota;
 mod sight;
 
 use std::fs;

@@ -380,6 +380,7 @@ pub(super) fn keep_only(paths: &SessionPaths, trash: &Trash, kept: &[u32]) -> Re
 /// Removes a session's files and checkpoints. Empty folders take the place of the files, for those
 /// who list them.
 pub(super) fn remove_all(paths: &SessionPaths, trash: &Trash) -> Result<(), Error> {
+    paths.forget_limit();
     for path in [paths.home(), paths.workspace(), paths.checkpoints()] {
         trash.discard_path(&path, &Limits::default())?;
     }

@@ -7,8 +7,8 @@ use std::path::Path;
 use aod_trees::{Copy, Error, Folder, Limits, Trash, copy};
 use uuid::Uuid;
 
-use super::{NAMES, TREES, failpoint, folder, put};
-use crate::paths::SessionPaths;
+use super::{NAMES, TREES, failed, failpoint, folder, put};
+use crate::paths::{SessionPaths, create_trees};
 
 /// What is to take the place of a session's files has a name that begins so.
 const REPLACEMENT: &str = "replacement-";
@@ -22,6 +22,7 @@ pub(in crate::checkpoints) fn copy_out(
     wanted: &dyn Fn() -> bool,
 ) -> Result<(), Error> {
     let checkpoint = paths.checkpoints().join(turn.to_string());
+    create_trees(to).map_err(|source| failed("make", to, source))?;
     let names = folder(&to.join(NAMES))?;
     for tree in TREES {
         let how = Copy {
@@ -62,6 +63,8 @@ pub(in crate::checkpoints) fn replace(
         Err(error) if error.kind() == Some(io::ErrorKind::NotFound) => {}
         opened => {
             let replacement = opened?;
+            // What comes in their place is counted by itself.
+            paths.forget_limit();
             for tree in TREES.map(OsStr::new) {
                 if replacement.status(tree)?.is_some() {
                     put(&replacement, tree, &session, tree, trash)?;

@@ -104,6 +104,42 @@ fn what_was_is_put_back() {
 }
 
 #[test]
+fn what_is_put_back_is_counted_by_itself_and_as_it_was() {
+    use aod_sandbox::project_quota::{check, number};
+    let place = TestSession::new();
+    if let Err(why) = check(place.paths.root()) {
+        eprintln!("skipped: {why}");
+        return;
+    }
+    let counted = || {
+        let (home, workspace) = (
+            number(&place.paths.home()),
+            number(&place.paths.workspace()),
+        );
+        assert_eq!(home, workspace);
+        home.unwrap()
+    };
+    let first = counted();
+    place.write("text");
+    let work = place.paths.workspace();
+    fs::create_dir(work.join("folder")).unwrap();
+    fs::hard_link(work.join("work"), work.join("folder/other-name")).unwrap();
+    std::os::unix::fs::symlink("work", work.join("link")).unwrap();
+    place.make(1, None).unwrap();
+    let name = place.prepare(1);
+    replace(&place.paths, &place.trash, &name).unwrap();
+    assert_ne!(counted(), first);
+    assert_eq!(number(&work.join("folder")), Some(counted()));
+    // What is counted differently could not be renamed there.
+    for moved in ["work", "link", "folder/other-name"] {
+        fs::rename(work.join(moved), work.join("moved")).unwrap();
+    }
+    fs::rename(work.join("folder"), work.join("moved-folder")).unwrap();
+    fs::create_dir(work.join("new")).unwrap();
+    fs::rename(work.join("moved-folder"), work.join("new/folder")).unwrap();
+}
+
+#[test]
 fn a_replacement_that_was_broken_off_is_gone_on_with() {
     let place = TestSession::new();
     place.write("before");
