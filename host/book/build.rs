@@ -91,6 +91,8 @@ fn contents(docs: &Path) -> Vec<Page> {
             Some("README.md") => "readme".to_owned(),
             Some("plugins/README.md") => "plugins".to_owned(),
             Some("CHANGELOG.md") => "changelog".to_owned(),
+            // `docs/security.md` is one, too.
+            Some("SECURITY.md") => "reporting".to_owned(),
             _ => file
                 .file_stem()
                 .unwrap_or_default()
@@ -136,6 +138,7 @@ fn render(text: &str, file: &Path, slugs: &BTreeMap<PathBuf, String>) -> (String
     let mut sections: Vec<Section> = Vec::new();
     let mut anchors: BTreeMap<String, u32> = BTreeMap::new();
     let mut events = Vec::new();
+    let mut leads = Vec::new();
     let mut parser = Parser::new_ext(text, options).peekable();
     while let Some(event) = parser.next() {
         match event {
@@ -186,22 +189,30 @@ fn render(text: &str, file: &Path, slugs: &BTreeMap<PathBuf, String>) -> (String
                 id,
                 ..
             }) => {
-                let dest_url = CowStr::from(link(&dest_url, file, slugs));
-                events.push(Event::Start(Tag::Link {
-                    link_type: LinkType::Inline,
-                    dest_url,
-                    title,
-                    id,
-                }));
+                let dest_url = link(&dest_url, file, slugs);
+                leads.push(dest_url.is_some());
+                if let Some(dest_url) = dest_url {
+                    events.push(Event::Start(Tag::Link {
+                        link_type: LinkType::Inline,
+                        dest_url: CowStr::from(dest_url),
+                        title,
+                        id,
+                    }));
+                }
             }
+            Event::End(TagEnd::Link) if leads.pop() == Some(false) => {}
             event => {
                 if let Some(section) = sections.last_mut() {
                     match &event {
-                        Event::Text(text) | Event::Code(text) => {
-                            section.text += text;
-                            section.text.push(' ');
-                        }
-                        Event::SoftBreak | Event::HardBreak => section.text.push(' '),
+                        Event::Text(text) | Event::Code(text) => section.text += text,
+                        Event::SoftBreak
+                        | Event::HardBreak
+                        | Event::End(
+                            TagEnd::Paragraph
+                            | TagEnd::Item
+                            | TagEnd::TableCell
+                            | TagEnd::CodeBlock,
+                        ) => section.text.push(' '),
                         _ => {}
                     }
                 }
@@ -211,9 +222,10 @@ fn render(text: &str, file: &Path, slugs: &BTreeMap<PathBuf, String>) -> (String
     }
     let mut page = String::new();
     html::push_html(&mut page, events.into_iter());
-    // Wide tables scroll by themselves, and not the page.
+    // Wide tables and code scroll by themselves, and not the page; by the keyboard, too.
     let page = page
-        .replace("<table>", "<div class=\"table\"><table>")
+        .replace("<pre>", "<pre tabindex=\"0\">")
+        .replace("<table>", "<div class=\"table\" tabindex=\"0\"><table>")
         .replace("</table>", "</table></div>");
     (page, sections)
 }
@@ -237,10 +249,10 @@ fn anchor_of(title: &str, taken: &mut BTreeMap<String, u32>) -> String {
 }
 
 /// A link of a document, as it is in the book. What is not in the book is in the repository, to
-/// which nothing in the program leads: such a link goes to the page's own top.
-fn link(target: &str, file: &Path, slugs: &BTreeMap<PathBuf, String>) -> String {
+/// which nothing in the program leads: there is none, and its text stays.
+fn link(target: &str, file: &Path, slugs: &BTreeMap<PathBuf, String>) -> Option<String> {
     if target.contains("://") || target.starts_with('#') {
-        return target.to_owned();
+        return Some(target.to_owned());
     }
     let (path, anchor) = target.split_once('#').unwrap_or((target, ""));
     let folder = file.parent().unwrap_or(Path::new(""));
@@ -250,10 +262,10 @@ fn link(target: &str, file: &Path, slugs: &BTreeMap<PathBuf, String>) -> String 
         anchor => format!("#{anchor}"),
     };
     match slugs.get(&path) {
-        Some(slug) => format!("/docs/{slug}{anchor}"),
+        Some(slug) => Some(format!("/docs/{slug}{anchor}")),
         None => match path.file_name().and_then(|name| name.to_str()) {
-            Some(name @ ("events.schema.json" | "grafana.json")) => format!("/docs/{name}"),
-            _ => "#".to_owned(),
+            Some(name @ ("events.schema.json" | "grafana.json")) => Some(format!("/docs/{name}")),
+            _ => None,
         },
     }
 }

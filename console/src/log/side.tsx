@@ -21,7 +21,7 @@ export function Side({ log, file, onFile, onClose }: { log: SessionLog; file: st
   const tab = sideTab.value;
   return (
     <aside class="side" aria-label="Changes, files, details">
-      <div class="side-tabs" role="tablist" onKeyDown={(event) => {
+      <div class="side-tabs"><div class="row" role="tablist" aria-label="Beside the conversation" onKeyDown={(event) => {
         const at = TABS.findIndex(([name]) => name === tab);
         const next = event.key === "ArrowRight" ? at + 1 : event.key === "ArrowLeft" ? at + TABS.length - 1 : -1;
         if (next < 0) return;
@@ -29,7 +29,8 @@ export function Side({ log, file, onFile, onClose }: { log: SessionLog; file: st
         requestAnimationFrame(() => document.querySelector<HTMLElement>(".side-tabs [aria-selected=true]")?.focus());
       }}>
         {TABS.map(([name, label]) => <button type="button" role="tab" key={name} id={`tab-${name}`} aria-selected={tab === name} aria-controls="side-panel" tabIndex={tab === name ? 0 : -1} onClick={() => (sideTab.value = name)}>{label}</button>)}
-        <span class="grow" role="presentation" />
+        </div>
+        <span class="grow" />
         <button type="button" class="quiet icon-only" aria-label="Close" onClick={onClose}><Icon name="cross" /></button>
       </div>
       <div class="side-body" role="tabpanel" id="side-panel" aria-labelledby={`tab-${tab}`} tabIndex={0}>

@@ -74,6 +74,7 @@ export function CredentialsPage() {
       setBusy(false);
     }
   };
+  const keyless = runtimes.value.filter((it) => it.health === "ready" && it.credentials.length === 0).map((it) => it.name);
   const waiting = [...usable].filter(([it]) => !there.has(it));
   return (
     <main class="page narrow">
@@ -101,7 +102,7 @@ export function CredentialsPage() {
       {all?.length === 0 ? (
         <Empty title="No credentials yet">
           {waiting.length > 0 ? <p class="dim">Runtimes that wait for one: {runtimes.value.filter((it) => it.credentials.length > 0).map((it) => it.name).join(", ")}.</p> : <p class="dim">No runtime here needs one.</p>}
-          {runtimes.value.some((it) => it.health === "ready" && it.credentials.length === 0) ? <p class="dim">{runtimes.value.filter((it) => it.health === "ready" && it.credentials.length === 0).map((it) => it.name).join(", ")} needs none.</p> : null}
+          {keyless.length > 0 ? <p class="dim">{keyless.join(", ")} {keyless.length > 1 ? "need" : "needs"} none.</p> : null}
         </Empty>
       ) : null}
       <div class="cards">

@@ -37,7 +37,7 @@ export function ServerPage() {
           {health?.sandbox ? (
             <>
               <div class="dim">Sandboxes are made by {health.sandbox.driver}. What the machine holds them to:</div>
-              <dl class="facts">{health.sandbox.checks.map((it) => { const [state, word] = ENFORCED[it.state] ?? ["pending", it.state]; return <div key={it.name}><dt>{it.name.replaceAll("_", " ")}</dt><dd><span class={`state ${state}`}><span class="dot" />{word}</span></dd></div>; })}</dl>
+              <dl class="facts short">{health.sandbox.checks.map((it) => { const [state, word] = ENFORCED[it.state] ?? ["pending", it.state]; return <div key={it.name}><dt>{it.name.replaceAll("_", " ")}</dt><dd><span class={`state ${state}`}><span class="dot" />{word}</span></dd></div>; })}</dl>
               <div class="dim tiny"><code>aod doctor</code> on the server's machine says how to mend what is not enforced.</div>
             </>
           ) : null}
@@ -64,11 +64,14 @@ function LimitsCard({ limits }: { limits: Health["limits"] }) {
   return (
     <section class="card" aria-label="Limits">
       <h2>Limits</h2>
-      <dl class="facts">{rows.map(([name, value]) => <div key={name}><dt>{name}</dt><dd>{value}</dd></div>)}</dl>
+      <dl class="facts short">{rows.map(([name, value]) => <div key={name}><dt>{name}</dt><dd>{value}</dd></div>)}</dl>
       <div class="dim tiny"><code>aod serve --print-config</code> on the server's machine shows all settings.</div>
     </section>
   );
 }
+
+/** A figure without the digits that only a computer's fractions have. */
+const figure = (text: string): string => (text.length > 12 && Number.isFinite(Number(text)) ? String(Number(Number(text).toPrecision(6))) : text);
 
 /** Figures that an administrator may read. */
 function Figures() {
@@ -79,7 +82,7 @@ function Figures() {
       const reply = await request("GET", "/metrics", { headers: { accept: "text/plain" } });
       if (!reply.ok) throw await failure(reply, true);
       const lines = (await reply.text()).split("\n").filter((it) => it && !it.startsWith("#") && !it.includes("_bucket"));
-      setFigures(lines.slice(0, 60).map((it) => { const at = it.lastIndexOf(" "); return [it.slice(0, at), it.slice(at + 1)]; }));
+      setFigures(lines.slice(0, 60).map((it) => { const at = it.lastIndexOf(" "); return [it.slice(0, at), figure(it.slice(at + 1))]; }));
     })().catch((failed: ApiError) => setError(failed));
   }, []);
   return (

@@ -157,6 +157,9 @@ function initial(kind: Kind, schema: Schema, known?: Template, example = false):
   return fields;
 }
 
+/** What was typed over a version that somebody else has changed meanwhile, until the new one is read. */
+const typed = new Map<string, Fields>();
+
 function Edit({ kind, known, onSaved, onArchive, children }: { kind: Kind; known?: Template; onSaved?: () => void; onArchive?: () => void; children?: preact.ComponentChildren }) {
   const [schemas, setSchemas] = useState<Record<string, Schema> | null>(null);
   const [value, setValue] = useState<Fields | null>(null);
@@ -177,8 +180,9 @@ function Edit({ kind, known, onSaved, onArchive, children }: { kind: Kind; known
           fields.runtime ??= ready?.name;
           fields.model ??= ready?.models[0];
         }
-        setValue(fields);
+        setValue({ ...fields, ...(known ? typed.get(known.id) : {}) });
         setBefore(fields);
+        if (known) typed.delete(known.id);
       })
       .catch(setError);
   };
@@ -216,6 +220,11 @@ function Edit({ kind, known, onSaved, onArchive, children }: { kind: Kind; known
       );
     },
   } : {};
+  /** The fields that are not as they were, and as they are now. */
+  const changed = (): Fields => {
+    const names = [...new Set([...Object.keys(value), ...Object.keys(before)])];
+    return Object.fromEntries(names.filter((name) => JSON.stringify(value[name]) !== JSON.stringify(before[name])).map((name) => [name, value[name]]));
+  };
   const save = async () => {
     setBusy(true);
     setError(null);
@@ -227,13 +236,12 @@ function Edit({ kind, known, onSaved, onArchive, children }: { kind: Kind; known
         return;
       }
       const body: Fields = { version: known.version };
-      for (const name of new Set([...Object.keys(value), ...Object.keys(before)])) {
-        if (JSON.stringify(value[name]) === JSON.stringify(before[name])) continue;
+      for (const [name, now] of Object.entries(changed())) {
         if (name === "metadata") {
           // Labels are merged, and an empty one is deleted.
           const gone = Object.keys((before.metadata as Fields | undefined) ?? {}).map((key) => [key, ""]);
-          body.metadata = { ...Object.fromEntries(gone), ...((value.metadata as Fields | undefined) ?? {}) };
-        } else body[name] = value[name] === undefined ? emptied(before[name]) : value[name];
+          body.metadata = { ...Object.fromEntries(gone), ...((now as Fields | undefined) ?? {}) };
+        } else body[name] = now === undefined ? emptied(before[name]) : now;
       }
       await call("PUT", `${kind.path}/${known.id}`, { body });
       toast("Saved");
@@ -254,7 +262,7 @@ function Edit({ kind, known, onSaved, onArchive, children }: { kind: Kind; known
         <SchemaForm schema={resolved(schemas[kind.create] ?? {}, schemas)} all={schemas} value={value} onChange={setValue} errors={errors} special={special} order={kind.order} leave={["type"]} />
         {known && kind === ENVIRONMENTS ? <p class="note">Secret variables never come out again. Those that you add here replace all that there were.</p> : null}
         {children}
-        <ErrorNote error={error} retry={conflict ? onSaved : undefined} />
+        <ErrorNote error={error} again="Reload" retry={conflict && known ? () => { typed.set(known.id, changed()); onSaved?.(); } : undefined} />
         <footer>
           {known?.archived_at ? <span class="dim">Archived: it takes no changes.</span> : <button class="primary" disabled={busy}>{busy ? "Saving…" : known ? "Save" : `Make the ${kind.one}`}</button>}
           {known && kind === AGENTS && !known.archived_at ? <a class="button" href="#/new" onClick={() => sessionStorage.setItem("aod.new", JSON.stringify({ agent: known.id }))}>New session with it</a> : null}

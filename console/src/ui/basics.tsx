@@ -68,7 +68,7 @@ function nextStep(error: ApiError): ComponentChildren {
   return null;
 }
 
-export function ErrorNote({ error, retry }: { error: unknown; retry?: () => void }) {
+export function ErrorNote({ error, retry, again = "Try again" }: { error: unknown; retry?: () => void; again?: string }) {
   if (!error) return null;
   const api = error instanceof ApiError ? error : null;
   return (
@@ -83,7 +83,7 @@ export function ErrorNote({ error, retry }: { error: unknown; retry?: () => void
         {api ? <div class="dim">{nextStep(api)}</div> : null}
         {api?.requestId ? <div class="dim tiny">Request <code>{api.requestId}</code> <CopyButton text={api.requestId} label="Copy the request's id" /></div> : null}
       </div>
-      {retry ? <button type="button" class="small" onClick={retry}>Try again</button> : null}
+      {retry ? <button type="button" class="small" onClick={retry}>{again}</button> : null}
     </div>
   );
 }

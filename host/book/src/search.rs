@@ -68,6 +68,7 @@ const SAME: &[(&str, &str)] = &[
     ("fast", "performance"),
     ("firewall", "network"),
     ("gdpr", "delete"),
+    ("healthcheck", "health"),
     ("helm", "docker"),
     ("kubernetes", "docker"),
     ("lost", "losing"),

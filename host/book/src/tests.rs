@@ -152,10 +152,15 @@ fn links_lead_to_pages_and_headings() {
     for page in pages() {
         for target in page.html.split("href=\"").skip(1) {
             let target = target.split('"').next().unwrap();
-            let Some(path) = target.strip_prefix("/docs/") else {
+            let (path, anchor) = target.split_once('#').unwrap_or((target, ""));
+            if path.contains("://") {
                 continue;
+            }
+            let slug = match path.strip_prefix("/docs/") {
+                Some(slug) => slug,
+                None if path.is_empty() && !anchor.is_empty() => page.slug,
+                None => panic!("{}: {target:?} leads nowhere", page.slug),
             };
-            let (slug, anchor) = path.split_once('#').unwrap_or((path, ""));
             if file(slug).is_some() {
                 continue;
             }
@@ -194,6 +199,14 @@ fn pages_are_named_once_and_say_something() {
         assert!(!page.sections.is_empty(), "{}", page.slug);
         assert!(!["search", "style.css"].contains(&page.slug));
     }
+}
+
+#[test]
+fn excerpts_read_as_the_page_does() {
+    let hits = search("add an api key");
+    let shown: Vec<&str> = hits.iter().map(|hit| hit.excerpt.as_str()).collect();
+    let sentence = "and does not enter the sandbox. Which kinds there are,";
+    assert!(shown.iter().any(|it| it.contains(sentence)), "{shown:#?}");
 }
 
 #[test]

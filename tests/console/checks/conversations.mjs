@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { MODEL, MODEL_INSIDE, api, conversant, ended, eventually, says, server, session } from "../lab.mjs";
 
 const done = { say: "done", text: "done" };
-/** A session whose question nobody answers, begun first so that its minute is over at the end. */
+/** A session with a question that nobody answers, begun first so that its minute is over at the end. */
 let unanswered;
 
 const runs = (id) => eventually(`session ${id} runs`, async () => (await api("GET", `/sessions/${id}`)).status === "running");
@@ -18,8 +18,20 @@ async function claude(more = {}) {
 }
 
 export const checks = {
-  async "the unanswered question is asked"() {
-    unanswered = await session("conversant", conversant({ say: "ask", id: "late", text: "Nobody answers this" }, "wait", done), { title: "Unanswered" });
+  async "three questions are asked, and two of them answered"(lab) {
+    const page = await lab.page("/sessions");
+    await page.waitForSelector("h1:has-text('Sessions')");
+    unanswered = await session("conversant", conversant(
+      { say: "ask", id: "early", text: "Answered first" }, { say: "ask", id: "late", text: "Nobody answers this" }, { say: "ask", id: "next", text: "Answered next" },
+      "wait", "wait", "wait", done,
+    ), { title: "Unanswered" });
+    await page.evaluate((hash) => (location.hash = hash), `/s/${unanswered}`);
+    for (const [ask, answer] of [["next", "no"], ["early", "yes"]]) {
+      await page.click(`.questions [data-ask=${ask}] button:has-text('${answer}')`);
+      await page.waitForSelector(`.questions [data-ask=${ask}]`, { state: "detached" });
+    }
+    await page.waitForSelector(".questions[data-questions='1'] .ask:has-text('left, then no')");
+    await lab.close(page);
   },
 
   async "a conversation reads as one"(lab) {
@@ -189,6 +201,40 @@ export const checks = {
     await lab.close(page);
   },
 
+  async "a list of things to do is pinned while it is worked on, and kept beside"(lab) {
+    const agent_id = await claude();
+    if (!agent_id) return "without Claude Code";
+    const add = (subject) => `[[mcp TaskCreate ${JSON.stringify({ subject, description: subject })}]]`;
+    const id = await session(null, `${add("Read the code")} ${add("Mend <b>it</b>")} [[mcp TaskUpdate {"taskId": "1", "status": "completed"}]] [[hang]]`, { agent_id });
+    const page = await lab.page(`/s/${id}`);
+    await page.waitForSelector(".todo-pinned:has-text('1 of 2 done') li.completed:has-text('Read the code')");
+    await page.waitForSelector(".todo-pinned li.pending:has-text('Mend <b>it</b>')");
+    await page.click("[aria-label='Changes, files, details']");
+    await page.click("#tab-todo");
+    await page.waitForSelector(".side li.completed:has-text('Read the code')");
+    await page.keyboard.press("Control+.");
+    await page.waitForSelector(".end-line:has-text('Interrupted')");
+    await page.waitForSelector(".todo-pinned", { state: "detached" });
+    await lab.close(page);
+  },
+
+  async "Claude Code asks for leave, and is given it by the keyboard"(lab) {
+    const agent_id = await claude();
+    if (!agent_id) return "without Claude Code";
+    const id = await session(null, "[[bash touch made-by-leave.txt]] [[say made]]", { agent_id, settings: { permission_mode: "default" } });
+    const page = await lab.page(`/s/${id}`);
+    await page.waitForSelector(".questions .ask:has-text('touch made-by-leave.txt')");
+    await page.evaluate(() => document.activeElement?.blur());
+    await page.keyboard.press("a");
+    await page.waitForFunction(() => document.activeElement?.textContent === "Allow");
+    await page.keyboard.press("Enter");
+    await page.waitForSelector(".message:has-text('made')");
+    await page.waitForSelector(".ask.over:has-text('Answered: Allow')");
+    const { data } = await api("GET", `/sessions/${id}/files`);
+    assert.deepEqual(data.map((it) => it.path), ["made-by-leave.txt"]);
+    await lab.close(page);
+  },
+
   async "what the agent does not tell of is shown: files, and requests to the model"(lab) {
     const agent_id = await claude();
     if (!agent_id) return "without Claude Code";
@@ -328,10 +374,13 @@ i=0; while [ $i -lt 400 ]; do printf '{"demo":"delta","text":"piece %s of what s
     return `${drift} pixels`;
   },
 
-  async "a question that nobody answered says what was used"(lab) {
+  async "the third question, which nobody answered, says what was used"(lab) {
     await ended(unanswered);
     const page = await lab.page(`/s/${unanswered}`);
-    await page.waitForSelector(".ask.over:has-text('No answer in time: used no')");
+    await page.waitForSelector(".ask.over:has-text('Nobody answers this'):has-text('No answer in time: used no')");
+    await page.waitForSelector(".ask.over:has-text('Answered first'):has-text('Answered: yes')");
+    await page.waitForSelector(".ask.over:has-text('Answered next'):has-text('Answered: no')");
+    assert.equal(await page.locator(".ask button").count(), 0);
     await lab.close(page);
   },
 };

@@ -1,11 +1,18 @@
 import assert from "node:assert/strict";
-import { AXE, BASE, TOKEN, api, ended, eventually, says, session } from "../lab.mjs";
+import { AXE, BASE, TOKEN, api, conversant, ended, eventually, says, session } from "../lab.mjs";
 
 const POLICY =
   "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src 'self'; worker-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types aod";
 
 /** The control of a field, by its label. */
 const field = (label, control) => `.field:has(> .label:text-is("${label}")) ${control}`;
+
+/** What axe has against a page as it is now. */
+async function violations(page) {
+  await page.evaluate(AXE);
+  const { violations: found } = await page.evaluate(() => axe.run(document, { resultTypes: ["violations"], runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"] }));
+  return found.map((it) => `${it.id}: ${it.nodes.map((node) => node.html.slice(0, 160)).slice(0, 3).join(" | ")}`);
+}
 
 export const checks = {
   async "files are served as they should be"() {
@@ -102,6 +109,51 @@ export const checks = {
     await page.waitForSelector("text=version 1");
     const made = (await api("GET", "/environments")).data.find((it) => it.name === "With a secret");
     assert.ok(made && !JSON.stringify(made).includes("API_KEY"));
+    await lab.close(page);
+  },
+
+  async "what somebody else changed meanwhile is told, and what was typed is put over it"(lab) {
+    const { models } = await api("GET", "/runtimes/demo");
+    const agent = await api("POST", "/agents", { name: "Changed twice", runtime: "demo", model: models[0] });
+    const page = await lab.page(`/agents/${agent.id}`);
+    await page.fill(field("System prompt", "textarea"), "Typed here");
+    await api("PUT", `/agents/${agent.id}`, { version: agent.version, description: "Written elsewhere" });
+    await page.click("button:has-text('Save')");
+    await page.waitForSelector("[role=alert]:has-text('What you typed is kept')");
+    await page.click("[role=alert] button:has-text('Reload')");
+    await page.waitForSelector("text=version 2");
+    await page.waitForFunction(() => [...document.querySelectorAll("textarea")].some((it) => it.value === "Written elsewhere"));
+    assert.equal(await page.inputValue(field("System prompt", "textarea")), "Typed here");
+    await page.click("button:has-text('Save')");
+    await page.waitForSelector("text=version 3");
+    const { system, description } = await api("GET", `/agents/${agent.id}`);
+    assert.deepEqual([system, description], ["Typed here", "Written elsewhere"]);
+    await lab.close(page);
+  },
+
+  async "a newcomer's empty pages fit a phone"(lab) {
+    const { token } = await api("POST", "/users", { name: "newcomer" });
+    const found = [];
+    const page = await lab.page("/sessions", { token, viewport: { width: 360, height: 760 } });
+    for (const place of ["/sessions", "/new", "/agents", "/environments", "/credentials", "/runtimes", "/webhooks", "/server", "/users", "/s/00000000-0000-0000-0000-000000000000"]) {
+      await page.evaluate((hash) => (location.hash = hash), place);
+      await page.waitForSelector("main h1, main h2, main [role=alert]");
+      await eventually("nothing is loading", async () => (await page.$(".loading")) === null);
+      found.push(...await page.evaluate((at) => {
+        const scrolls = (it) => it !== null && (/auto|scroll/.test(getComputedStyle(it).overflowX) && it.tagName !== "MAIN" || scrolls(it.parentElement));
+        const out = [];
+        for (const it of document.querySelectorAll("main *")) {
+          const box = it.getBoundingClientRect();
+          if (box.width > 0 && (box.left < -0.5 || box.right > innerWidth + 0.5) && !scrolls(it.parentElement) && !it.closest(".sr-only")) out.push(`${at}: ${it.tagName} ${it.className} from ${box.left} to ${box.right}`);
+          if (it.tagName === "PRE" && !/left|start/.test(getComputedStyle(it).textAlign)) out.push(`${at}: code is not set from the left`);
+        }
+        return out;
+      }, place));
+    }
+    assert.deepEqual(found, []);
+    await page.evaluate(() => (location.hash = "/sessions"));
+    await page.waitForSelector(".steps li:not(.done):has-text('A key is registered')");
+    await page.waitForSelector("a:has-text('Start the first session')");
     await lab.close(page);
   },
 
@@ -242,9 +294,11 @@ export const checks = {
       await page.waitForSelector(".session-row");
       pages.push(page);
     }
-    await pages[7].click(".session-row");
-    await pages[7].waitForSelector(".log");
-    await context.close();
+    // Browsers keep six connections to a server: with all tabs open, a session still streams.
+    const id = await session("demo", "said in the eighth tab");
+    await pages[7].click(`[data-session="${id}"]`);
+    await pages[7].waitForSelector(".end-line:has-text('Done')");
+    await lab.close(pages[7]);
   },
 
   async "axe finds nothing in either theme, wide or narrow, and nothing scrolls sideways"(lab) {
@@ -256,20 +310,19 @@ export const checks = {
     const id = await session("raw", edited, { title: `A title that is ${"rather ".repeat(12)}long` });
     await ended(id);
     await api("POST", "/webhooks", { url: "https://example.com/hook" });
-    const places = ["/sessions", `/s/${id}`, "/new", "/agents", "/agents/new", "/environments/new", "/credentials", "/runtimes", "/webhooks", "/server", "/users", "/api"];
+    const agent = (await api("GET", "/agents")).data[0].id;
+    const places = ["/sessions", `/s/${id}`, "/new", "/agents", `/agents/${agent}`, "/agents/new", "/environments", "/environments/new", "/credentials", "/runtimes", "/webhooks", "/server", "/users", "/api"];
     const found = [];
-    for (const [colorScheme, width] of [["light", 1280], ["dark", 360]]) {
+    for (const [colorScheme, width] of [["light", 1280], ["dark", 360], ["dark", 1280], ["light", 360]]) {
       const page = await lab.page("/sessions", { colorScheme, viewport: { width, height: 760 }, reducedMotion: "reduce" });
       await page.waitForSelector(".session-row");
-      await page.evaluate(AXE);
       for (const place of places) {
         await page.evaluate((hash) => (location.hash = hash), place);
         await page.waitForSelector(place.startsWith("/s/") ? ".end-line" : "main h1, main h2");
         await eventually("nothing is loading", async () => (await page.$(".loading")) === null);
         if (place === "/api") await page.click("details.operation:has-text('/fork') > summary");
         if (place === "/runtimes") await page.click("details:has-text('More') summary >> nth=0");
-        const { violations } = await page.evaluate(() => axe.run(document, { resultTypes: ["violations"], runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"] }));
-        for (const it of violations) found.push(`${colorScheme} ${width} ${place}: ${it.id}: ${it.nodes.map((node) => node.html.slice(0, 160)).slice(0, 3).join(" | ")}`);
+        found.push(...(await violations(page)).map((it) => `${colorScheme} ${width} ${place}: ${it}`));
         const wide = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
         if (wide > 0) found.push(`${width} ${place} scrolls sideways by ${wide}`);
       }
@@ -285,25 +338,126 @@ export const checks = {
     assert.deepEqual(found, []);
   },
 
+  async "axe finds nothing in what is opened: login, questions, menus, dialogs, the side, the documents"(lab) {
+    const found = [];
+    for (const [colorScheme, width] of [["light", 360], ["dark", 1280]]) {
+      const look = async (page, what) => found.push(...(await violations(page)).map((it) => `${colorScheme} ${width} ${what}: ${it}`));
+      const options = { colorScheme, viewport: { width, height: 760 }, reducedMotion: "reduce" };
+      const login = await lab.page("/", { ...options, token: null });
+      await login.waitForSelector("h1:has-text('Log in')");
+      await look(login, "login");
+      await lab.close(login);
+      const page = await lab.page("/sessions", options);
+      await page.waitForSelector(".session-row");
+      const asking = await session("conversant", conversant({ say: "ask", id: "q1", text: "May I?", json: { command: "make" } }, { say: "ask", id: "q2", text: "And this?" }, "wait", "wait", { say: "message", item: 1, text: "asked" }, { say: "done", text: "done" }), { title: "Looked at" });
+      await page.evaluate((hash) => (location.hash = hash), `/s/${asking}`);
+      await page.waitForSelector(".questions[data-questions='2']");
+      await look(page, "questions");
+      await page.fill(".composer textarea", conversant({ say: "done", text: "done" }));
+      await page.keyboard.press("Enter");
+      await page.waitForSelector(".queue li");
+      await look(page, "the queue");
+      for (const ask of ["q1", "q2"]) await page.click(`.questions [data-ask=${ask}] button:has-text('yes')`);
+      await page.waitForSelector(".end-line >> nth=1");
+      await page.click("[aria-label='More']");
+      await look(page, "the menu");
+      await page.click("button:has-text('Native stream')");
+      await page.waitForSelector("dialog pre.native");
+      await look(page, "the native stream");
+      await page.keyboard.press("Escape");
+      await page.click(".end-line >> nth=0 >> button:has-text('Fork')");
+      await page.waitForSelector("dialog:has-text('Fork')");
+      await look(page, "forking");
+      await page.keyboard.press("Escape");
+      await page.keyboard.press("Control+k");
+      await page.waitForSelector(".palette li");
+      await look(page, "the palette");
+      await page.keyboard.press("Escape");
+      await page.click("[aria-label='Changes, files, details']");
+      for (const tab of ["changes", "files", "todo", "details"]) {
+        await page.click(`#tab-${tab}`);
+        await eventually("nothing is loading", async () => (await page.$(".loading")) === null);
+        await look(page, tab);
+      }
+      for (const place of ["/docs", "/docs/howto", "/docs/search?q=webhook+signature", "/docs/no-such-page"]) {
+        await page.goto(BASE + place);
+        await page.waitForSelector("main h1");
+        await look(page, place);
+        const wide = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+        if (wide > 0) found.push(`${width} ${place} scrolls sideways by ${wide}`);
+      }
+      await lab.close(page);
+    }
+    assert.deepEqual(found, []);
+  },
+
   async "the keyboard alone does it"(lab) {
-    const page = await lab.page("/sessions");
+    const page = await lab.page("/", { token: null });
+    const focused = () => page.evaluate(() => {
+      const it = document.activeElement;
+      return `${it?.tagName} ${it?.getAttribute("aria-label") ?? it?.closest("label")?.textContent ?? it?.textContent ?? ""}`;
+    });
+    /** Presses a key until something has the focus. */
+    const reach = async (what, key = "Tab") => {
+      const passed = [];
+      for (let n = 0; n < 60; n++) {
+        const now = await focused();
+        if (what.test(now)) return;
+        passed.push(now.slice(0, 40));
+        await page.keyboard.press(key);
+      }
+      assert.fail(`${what} is not reached by ${key}: ${passed.join(", ")}`);
+    };
+    await page.waitForSelector("h1:has-text('Log in')");
+    await page.keyboard.type(TOKEN);
+    await page.keyboard.press("Enter");
     await page.waitForSelector(".session-row");
     await page.keyboard.press("Control+k");
     await page.keyboard.type("new session");
     await page.keyboard.press("Enter");
-    await page.waitForSelector("h1:has-text('New session')");
     await page.waitForSelector(field("Runtime", "select"));
-    await page.selectOption(field("Runtime", "select"), "demo");
-    await page.focus("textarea[aria-label=Prompt]");
+    await reach(/^TEXTAREA Prompt/);
+    await reach(/^SELECT .*Runtime/);
+    await page.keyboard.type("demo");
+    assert.equal(await page.inputValue(field("Runtime", "select")), "demo");
+    await reach(/^TEXTAREA Prompt/, "Shift+Tab");
     await page.keyboard.type("typed ? words");
     assert.equal(await page.$("dialog"), null, "single keys do nothing in fields");
     await page.keyboard.press("Enter");
     await page.waitForSelector(".end-line:has-text('Done')");
-    await page.evaluate(() => document.activeElement?.blur());
+    // On from the prompt: to a second turn, a folded call, the turns, the files, and out.
+    await page.keyboard.press("i");
+    await reach(/^TEXTAREA/);
+    await page.keyboard.type("sleep 300");
+    await page.keyboard.press("Enter");
+    await page.waitForSelector(".session-head .state:has-text('Running')");
+    await page.keyboard.press("Control+.");
+    await page.waitForSelector(".end-line:has-text('Interrupted')");
+    await page.keyboard.press("Control+k");
+    await page.waitForSelector(".palette li");
+    await page.keyboard.type("changes, files");
+    await page.keyboard.press("Enter");
+    await page.waitForSelector(".side");
+    await reach(/^BUTTON Changes$/);
+    await page.keyboard.press("ArrowRight");
+    await page.waitForSelector("#tab-files[aria-selected=true]");
+    await reach(/^BUTTON .*demo-1\.txt/);
+    await page.keyboard.press("Enter");
+    await page.waitForSelector(".file-view pre.code");
+    await reach(/^BUTTON Close/, "Shift+Tab");
+    await page.keyboard.press("Enter");
+    await page.waitForSelector(".side", { state: "detached" });
     await page.keyboard.press("?");
     await page.waitForSelector("dialog:has-text('Keys')");
     await page.keyboard.press("Escape");
     await page.waitForSelector("dialog", { state: "detached" });
+    await page.keyboard.press("/");
+    await reach(/^INPUT Search sessions/);
+    await page.keyboard.press("Control+k");
+    await page.waitForSelector(".palette li");
+    await page.keyboard.type("log out");
+    await page.keyboard.press("Enter");
+    await page.waitForSelector("h1:has-text('Log in')");
     await lab.close(page);
   },
 };

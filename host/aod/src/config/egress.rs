@@ -139,12 +139,17 @@ fn passt() -> Option<PathBuf> {
         .find(|program| program.is_file())
 }
 
-/// `{ "name" = "address:port" }`, or `name=address:port,…` from the environment. Without a port a
-/// name leads to all ports of the address.
+/// `{ "name" = "address:port" }`, `["name=address:port"]`, or `name=address:port,…` from the
+/// environment. Without a port a name leads to all ports of the address.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(untagged)]
+#[serde(
+    untagged,
+    expecting = "wanted are names with their addresses, as \"NAME=ADDRESS:PORT,…\", as a list of \
+                 such texts, or as a table"
+)]
 enum Hosts {
     Table(IndexMap<String, String>),
+    Pairs(Vec<String>),
     List(String),
 }
 
@@ -161,17 +166,21 @@ impl Hosts {
                 .iter()
                 .map(|(name, address)| mapped(name, address))
                 .collect(),
+            Self::Pairs(pairs) => pairs.iter().map(|it| pair(it)).collect(),
             Self::List(list) => list
                 .split(',')
                 .map(str::trim)
-                .filter(|pair| !pair.is_empty())
-                .map(|pair| {
-                    let (name, address) = pair.split_once('=').unwrap_or((pair, ""));
-                    mapped(name, address)
-                })
+                .filter(|it| !it.is_empty())
+                .map(pair)
                 .collect(),
         }
     }
+}
+
+/// A `name=address:port`.
+fn pair(text: &str) -> Result<MappedHost> {
+    let (name, address) = text.split_once('=').unwrap_or((text, ""));
+    mapped(name, address)
 }
 
 fn mapped(name: &str, address: &str) -> Result<MappedHost> {

@@ -98,6 +98,21 @@ fn connections_have_bounds_unless_told_otherwise() {
 }
 
 #[test]
+fn hosts_are_written_in_three_ways() {
+    for text in [
+        "hosts = { 'model.test' = '127.0.0.1:18999' }",
+        "hosts = ['model.test=127.0.0.1:18999']",
+        "hosts = 'model.test=127.0.0.1:18999'",
+    ] {
+        let settings = load(&format!("[egress]\n{text}\n")).unwrap();
+        let hosts = settings.egress.settings(true).unwrap().hosts;
+        assert_eq!(hosts.len(), 1, "{text}");
+        assert_eq!(hosts[0].name, "model.test", "{text}");
+        assert_eq!(hosts[0].port, Some(18999), "{text}");
+    }
+}
+
+#[test]
 fn unknown_keys_and_wrong_values_are_errors_that_name_them() {
     for (text, named) in [
         ("lisen = 'x'", "lisen"),
@@ -106,6 +121,8 @@ fn unknown_keys_and_wrong_values_are_errors_that_name_them() {
         ("[limits]\nbody = 'many'", "body"),
         ("[http]\nallowed_origins = ['https://x/']", "https://x/"),
         ("[egress]\ncredentials = 'x'", "credentials"),
+        ("[egress]\nhosts = 1", "NAME=ADDRESS:PORT"),
+        ("[egress]\nhosts = ['model.test']", "model.test"),
         ("[sandbox]\nnetwork = 'x'", "network"),
         ("[http]\nallowed_origins = ['x']", "allowed_origins"),
         ("[webhooks]\nmax_in_flight = 0", "webhooks.max_in_flight"),

@@ -331,7 +331,7 @@ fn remedy(message: &str) -> Option<String> {
         "in a container, start it with `--security-opt systempaths=unconfined`"
     } else {
         "in a container, start it with `--security-opt seccomp=unconfined --security-opt \
-         apparmor=unconfined`, or run the server on the host"
+         apparmor=unconfined --security-opt systempaths=unconfined`, or run the server on the host"
     };
     Some(fix.to_owned())
 }

@@ -5,6 +5,7 @@
 
 mod backups;
 mod documents;
+mod image;
 mod refusals;
 mod release;
 mod runs;

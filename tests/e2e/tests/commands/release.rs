@@ -4,17 +4,17 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use aod_e2e::{Client, DEADLINE, eventually, free_port, program, repository};
+use aod_e2e::{Client, DEADLINE, eventually, free_port, program};
 use serde_json::Value;
 
 use crate::Said;
 
-fn run(command: &mut Command) -> Said {
+pub fn run(command: &mut Command) -> Said {
     Said::of(command.output().unwrap())
 }
 
 /// Makes a release of the programs under test; the folder that it is in, and its own.
-fn release() -> (tempfile::TempDir, PathBuf) {
+pub fn release() -> (tempfile::TempDir, PathBuf) {
     let out = tempfile::tempdir().unwrap();
     let aod = program("aod");
     let mut dist = Command::new(program("xtask"));
@@ -219,37 +219,4 @@ fn package_installs_and_goes(out: &Path) {
         assert!(!at(path).exists(), "{path} stays");
     }
     assert!(at("var/lib/aod").is_dir());
-}
-
-/// The image is built and runs, where an engine answers.
-#[test]
-fn the_image_is_built_where_an_engine_answers() {
-    let files = repository().join("packaging/docker");
-    let compose = fs::read_to_string(files.join("compose.yaml")).unwrap();
-    assert!(compose.contains("dockerfile: docker/Dockerfile"));
-    let answers = Command::new("docker")
-        .args(["info", "--format", "{{.ServerVersion}}"])
-        .output();
-    if !answers.is_ok_and(|it| it.status.success() && !it.stdout.trim_ascii().is_empty()) {
-        eprintln!("no container engine answers: the image is not built");
-        return;
-    }
-    let (_out, folder) = release();
-    let tag = format!("aod-test-{}", std::process::id());
-    let mut build = Command::new("docker");
-    build.args([
-        "build",
-        "--quiet",
-        "--file",
-        "docker/Dockerfile",
-        "--tag",
-        &tag,
-        ".",
-    ]);
-    run(build.current_dir(&folder)).good();
-    let mut version = Command::new("docker");
-    let said = run(version.args(["run", "--rm", &tag, "--version"]));
-    let mut remove = Command::new("docker");
-    run(remove.args(["image", "rm", "--force", &tag])).good();
-    assert!(said.good().starts_with("aod 0."));
 }

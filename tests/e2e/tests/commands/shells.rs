@@ -60,6 +60,48 @@ async fn a_shell_completes_values_that_the_server_has() {
     );
 }
 
+/// The other shells complete by themselves, too, where they are there.
+#[tokio::test]
+async fn fish_and_zsh_complete_values() {
+    let server = Server::demo().await;
+    let programs = program("aod").parent().unwrap().display().to_string();
+    let ask = |shell: &str, arguments: &[&str]| {
+        let mut command = Command::new(shell);
+        for (name, value) in server.command(&[]).get_envs() {
+            if let Some(value) = value {
+                command.env(name, value);
+            }
+        }
+        command.env("PATH", format!("{programs}:/usr/bin:/bin"));
+        let output = command.args(arguments).output();
+        if output.is_err() {
+            eprintln!("no {shell} here: its completions are not tried");
+        }
+        output.ok().map(Said::of)
+    };
+    let fish = r#"aod completions fish | source; complete -C "aod run x --runtime de""#;
+    if let Some(said) = ask("fish", &["--no-config", "-c", fish]) {
+        let found = said.good();
+        assert!(found.lines().any(|it| it.starts_with("demo\t")), "{found}");
+    }
+    // Completing needs a line editor, and that a terminal.
+    let zsh = r#"
+zmodload zsh/zpty
+zpty line zsh -f -i
+zpty -w line 'autoload -U compinit; compinit -u -D; source <(aod completions zsh); PS1=REA""DY'
+zpty -r -m line shown '*READY*'
+zpty -n -w line $'aod run x --runtime de\t'
+zpty -r -m line shown '*demo*' && print -r -- completed
+zpty -d line"#;
+    if let Some(said) = ask("timeout", &["60", "zsh", "-f", "-c", zsh]) {
+        if said.code == Some(127) {
+            eprintln!("no zsh here: its completions are not tried");
+            return;
+        }
+        assert_eq!(said.good().trim(), "completed");
+    }
+}
+
 #[test]
 fn each_shell_and_each_command_is_served_without_a_server() {
     let run = |arguments: &[&str]| {

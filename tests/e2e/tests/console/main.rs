@@ -113,6 +113,11 @@ async fn conversations_questions_prompts_and_lost_servers() {
 }
 
 #[tokio::test]
+async fn documents_and_their_search() {
+    check("documents").await;
+}
+
+#[tokio::test]
 async fn hostile_and_huge_sessions() {
     check("hostile").await;
 }
