@@ -8,10 +8,14 @@
 //! The provider answers at once, which none does: what the gateway adds is then the largest part of
 //! the whole that it can be. Then it takes as long as a fast one. `AOD_BENCH_ROUNDS` sets how often
 //! each is asked (2000), and `AOD_BENCH_STREAM_MIB` how much is streamed (256).
+//!
+//! Of a stream it says besides how long each party has a processor for a GiB: that does not depend on
+//! what else the machine does, and gives the least time in which so many processors can do it.
 
 #![allow(clippy::unwrap_used, reason = "what fails here is told by its panic")]
 #![allow(
     clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
     reason = "figures for people have few digits"
 )]
 
@@ -22,6 +26,7 @@ mod support;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use aod_egress::{Config, Upstream, UsageFields};
@@ -145,10 +150,23 @@ fn streams(provider: &Provider, mib: usize) {
         mib,
     };
     let mut best = [Duration::MAX; 2];
+    // Each the least of its party: the provider's, the gateway's and the client's.
+    let mut busy = [[Duration::MAX; 3]; 2];
     for _ in 0..3 {
         let mut clients = [Client::direct(provider), Client::of(&egress)];
-        for (client, best) in clients.iter_mut().zip(&mut best) {
+        let parties = || {
+            [
+                provider.busy(),
+                busy_of(egress.id()),
+                busy_of("thread-self"),
+            ]
+        };
+        for ((client, best), busy) in clients.iter_mut().zip(&mut best).zip(&mut busy) {
+            let before = parties();
             *best = (*best).min(client.ask(&asked).all);
+            for ((busy, before), after) in busy.iter_mut().zip(before).zip(parties()) {
+                *busy = (*busy).min(after - before);
+            }
         }
     }
     let [direct, through] = best.map(|time| mib as f64 / time.as_secs_f64());
@@ -156,10 +174,39 @@ fn streams(provider: &Provider, mib: usize) {
         "| {mib} MiB of events through the gateway | {through:.0} MiB/s | direct, {direct:.0} MiB/s | {:.2} | ≥ 0.8 |",
         through / direct
     );
+    let [direct, through] = busy.map(|busy| busy.map(|it| it * 1024 / mib as u32));
+    let named = |[provider, gateway, client]: [Duration; 3]| {
+        format!(
+            "the provider's {} ms, the gateway's {} ms, the client's {} ms",
+            provider.as_millis(),
+            gateway.as_millis(),
+            client.as_millis()
+        )
+    };
+    println!(
+        "| a processor's time for a GiB of it | {} | direct, {} | {:.2}× | – |",
+        named(through),
+        named(direct),
+        least(through).as_secs_f64() / least(direct).as_secs_f64(),
+    );
     println!(
         "| the gateway's private memory then | {} KiB | – | | ≤ 6144 KiB |",
         egress.private_kib()
     );
+}
+
+/// The least time in which this machine's processors can do what takes the parties so long.
+fn least(busy: [Duration; 3]) -> Duration {
+    let processors = std::thread::available_parallelism().map_or(1, |it| it.get() as u32);
+    let sum: Duration = busy.iter().sum();
+    busy.into_iter().fold(sum / processors, Duration::max)
+}
+
+/// How long a process, or a thread, has had a processor until now.
+fn busy_of(task: impl std::fmt::Display) -> Duration {
+    let text = std::fs::read_to_string(format!("/proc/{task}/schedstat")).unwrap();
+    let nanos = text.split_whitespace().next().unwrap();
+    Duration::from_nanos(nanos.parse().unwrap())
 }
 
 fn row(what: &str, through: Duration, direct: Duration, bar: &str) {
@@ -197,6 +244,8 @@ struct Provider {
     at: SocketAddr,
     authority: String,
     trust: Arc<ClientConfig>,
+    /// How long it has had a processor for its answers, in nanoseconds.
+    busy: Arc<AtomicU64>,
 }
 
 impl Provider {
@@ -221,13 +270,16 @@ impl Provider {
             .with_no_client_auth();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let at = listener.local_addr().unwrap();
+        let busy = Arc::new(AtomicU64::new(0));
+        let counter = busy.clone();
         std::thread::spawn(move || {
             for stream in listener.incoming() {
                 let (stream, server) = (stream.unwrap(), server.clone());
+                let busy = counter.clone();
                 std::thread::spawn(move || {
                     stream.set_nodelay(true).unwrap();
                     let connection = ServerConnection::new(server).unwrap();
-                    serve(rustls::StreamOwned::new(connection, stream));
+                    serve(rustls::StreamOwned::new(connection, stream), &busy);
                 });
             }
         });
@@ -235,7 +287,12 @@ impl Provider {
             at,
             authority: own.cert.pem(),
             trust: Arc::new(client),
+            busy,
         }
+    }
+
+    fn busy(&self) -> Duration {
+        Duration::from_nanos(self.busy.load(Ordering::SeqCst))
     }
 
     fn gateway(&self) -> Egress {
@@ -244,15 +301,17 @@ impl Provider {
             ..upstream(NAME, self.at.port())
         };
         let service = keyed(upstream, "true-key", Some(UsageFields::common()));
-        Egress::start(&Config {
+        let egress = Egress::start(&Config {
             authorities: Some(self.authority.clone()),
             ..config(vec![service], open(&[NAME]))
-        })
+        });
+        egress.ignore_reports();
+        egress
     }
 }
 
 /// Answers requests until the client goes away.
-fn serve(stream: impl Read + Write) {
+fn serve(stream: impl Read + Write, busy: &AtomicU64) {
     let mut stream = BufReader::with_capacity(64 << 10, stream);
     while let Some((head, _)) = message(&mut stream) {
         let number = |name: &str| -> usize {
@@ -260,6 +319,7 @@ fn serve(stream: impl Read + Write) {
             line.map_or(0, |value| value.trim().parse().unwrap())
         };
         std::thread::sleep(Duration::from_millis(number("x-thinking:") as u64));
+        let before = busy_of("thread-self");
         let begin = format!(
             "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\
              \r\n{:x}\r\n{FIRST}\r\n",
@@ -278,6 +338,9 @@ fn serve(stream: impl Read + Write) {
                 return;
             }
         }
+        // Before the answer ends, so that it counts for who waits for that.
+        let taken = (busy_of("thread-self") - before).as_nanos();
+        busy.fetch_add(taken as u64, Ordering::SeqCst);
         if out
             .write_all(b"0\r\n\r\n")
             .and_then(|()| out.flush())

@@ -15,18 +15,22 @@ use hyper::{Response, StatusCode};
 
 use super::events::Events;
 use super::figures::Figures;
+use super::gathered::Gathered;
 use super::http::Body;
+use super::marks::Marks;
 use super::tokens::Tokens;
 
 /// Looks at answers.
 pub(super) struct Counter {
     fields: Arc<UsageFields>,
+    marks: Option<Marks>,
     tokens: Tokens,
 }
 
 impl Counter {
     pub(super) fn new(fields: UsageFields, tokens: Tokens) -> Self {
         Self {
+            marks: Marks::of(&fields),
             fields: Arc::new(fields),
             tokens,
         }
@@ -45,8 +49,10 @@ impl Counter {
         let figures = || Figures::new(self.fields.clone());
         let reader = match format {
             Some(Format::Json) => Reader::Json(figures()),
-            Some(Format::Events) => Reader::Events(Events::new(figures())),
-            Some(Format::Encoded) | None => return Response::from_parts(head, body.boxed()),
+            Some(Format::Events) => Reader::Events(Events::new(figures(), self.marks.clone())),
+            Some(Format::Encoded) | None => {
+                return Response::from_parts(head, Gathered::new(body).boxed());
+            }
         };
         let counted = Counted {
             body,
@@ -54,7 +60,7 @@ impl Counter {
             told: TokenCounts::default(),
             tokens: self.tokens.clone(),
         };
-        Response::from_parts(head, counted.boxed())
+        Response::from_parts(head, Gathered::new(counted).boxed())
     }
 }
 

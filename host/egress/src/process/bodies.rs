@@ -14,6 +14,7 @@ use hyper::header::HeaderMap;
 use hyper::{Method, Request, Uri};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::front::Fronted;
 use super::http::Body;
 
 /// So much of all requests may be in memory at once, besides what each connection needs. What is
@@ -30,10 +31,7 @@ pub(super) struct Bodies(Arc<Semaphore>);
 
 /// A request's body as it is sent.
 struct Sending {
-    /// What was there when it began.
-    front: VecDeque<Frame<Bytes>>,
-    /// What follows.
-    rest: Option<Body>,
+    body: Fronted<Body>,
     kept: Arc<Mutex<Kept>>,
 }
 
@@ -115,7 +113,8 @@ impl Bodies {
         }
         let kept = Arc::new(Mutex::new(kept));
         let again = KeptBody(kept.clone());
-        let sending = Sending { front, rest, kept };
+        let body = Fronted { front, rest };
+        let sending = Sending { body, kept };
         Ok((Request::from_parts(head, sending.boxed()), again))
     }
 
@@ -171,9 +170,12 @@ impl KeptBody {
             let kept = lock(&self.0);
             (kept.state == State::Wholly).then(|| kept.pieces.clone())
         };
-        let sending = Sending {
+        let body = Fronted {
             front: pieces?.into_iter().map(Frame::data).collect(),
             rest: None,
+        };
+        let sending = Sending {
+            body,
             kept: self.0.clone(),
         };
         Some(sending.boxed())
@@ -208,14 +210,10 @@ impl HttpBody for Sending {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         let this = self.get_mut();
-        if let Some(frame) = this.front.pop_front() {
-            return Poll::Ready(Some(Ok(frame)));
-        }
-        let Some(rest) = &mut this.rest else {
-            return Poll::Ready(None);
-        };
-        let polled = Pin::new(&mut *rest).poll_frame(context);
-        if let Poll::Ready(polled) = &polled {
+        // What was there when it began is counted.
+        let is_counted = !this.body.front.is_empty();
+        let polled = Pin::new(&mut this.body).poll_frame(context);
+        if let (Poll::Ready(polled), false) = (&polled, is_counted) {
             let mut kept = lock(&this.kept);
             match polled {
                 // What is passed on as it comes counts only as far as it is kept.
@@ -223,7 +221,7 @@ impl HttpBody for Sending {
                 Some(Err(_)) => kept.give_up(),
                 _ => {}
             }
-            if polled.is_none() || rest.is_end_stream() {
+            if polled.is_none() || this.body.is_end_stream() {
                 kept.end();
             }
         }
@@ -231,16 +229,11 @@ impl HttpBody for Sending {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.front.is_empty() && self.rest.as_ref().is_none_or(HttpBody::is_end_stream)
+        self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        let lengths = self
-            .front
-            .iter()
-            .filter_map(Frame::data_ref)
-            .map(Bytes::len);
-        longer(self.rest.as_ref().map(HttpBody::size_hint), lengths.sum())
+        self.body.size_hint()
     }
 }
 
@@ -255,18 +248,6 @@ async fn at_hand<B: HttpBody + Unpin>(
         })
     })
     .await
-}
-
-/// How long a body is in front of which so much stands.
-fn longer(rest: Option<SizeHint>, front: usize) -> SizeHint {
-    let front = u64::try_from(front).unwrap_or(u64::MAX);
-    let rest = rest.unwrap_or_else(|| SizeHint::with_exact(0));
-    let mut all = SizeHint::new();
-    all.set_lower(rest.lower().saturating_add(front));
-    if let Some(upper) = rest.upper() {
-        all.set_upper(upper.saturating_add(front));
-    }
-    all
 }
 
 fn lock(kept: &Mutex<Kept>) -> MutexGuard<'_, Kept> {

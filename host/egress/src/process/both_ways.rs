@@ -1,15 +1,25 @@
 //! Bytes that are passed on both ways between two connections.
 
+use std::cell::RefCell;
+use std::future::poll_fn;
 use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, split};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf, split};
 use tokio::sync::watch;
 
 /// When one side has said all that it has to say, the other may be silent for so long. Programs that
 /// died without a word leave such connections behind, and not every server ends its own then.
 const PATIENCE: Duration = Duration::from_secs(300);
+/// So much is read at once, and kept of each direction while its other side takes no more.
 const BUFFER: usize = 8 << 10;
+
+thread_local! {
+    /// What is being passed on: a connection that is silent needs no buffer of its own.
+    static PASSING: RefCell<[u8; BUFFER]> = const { RefCell::new([0; BUFFER]) };
+}
 
 /// Passes bytes on until both sides have said all, or one of them is gone.
 pub(super) async fn pass_both_ways(
@@ -41,29 +51,50 @@ async fn one_way(
     patience: Duration,
 ) -> io::Result<()> {
     let mut other = half.subscribe();
-    let mut buffer = vec![0; BUFFER];
     loop {
         let silence = async {
             let _ = other.wait_for(|is_half| *is_half).await;
             tokio::time::sleep(patience).await;
         };
-        let count = tokio::select! {
+        let passing = poll_fn(|context| poll_pass(&mut from, &mut to, context));
+        let passed = tokio::select! {
             biased;
-            read = from.read(&mut buffer) => read?,
+            passed = passing => passed?,
             () = silence => return Err(io::ErrorKind::TimedOut.into()),
         };
-        if count == 0 {
+        let Some(rest) = passed else {
             half.send_replace(true);
             return to.shutdown().await;
-        }
-        to.write_all(&buffer[..count]).await?;
+        };
+        to.write_all(&rest).await?;
         to.flush().await?;
     }
 }
 
+/// Reads, and writes as much of that as is taken at once. Gives what is left of it; none at the end.
+fn poll_pass(
+    from: &mut (impl AsyncRead + Unpin),
+    to: &mut (impl AsyncWrite + Unpin),
+    context: &mut Context<'_>,
+) -> Poll<io::Result<Option<Vec<u8>>>> {
+    PASSING.with_borrow_mut(|buffer| {
+        let mut buffer = ReadBuf::new(buffer);
+        ready!(Pin::new(from).poll_read(context, &mut buffer))?;
+        let read = buffer.filled();
+        if read.is_empty() {
+            return Poll::Ready(Ok(None));
+        }
+        let written = match Pin::new(to).poll_write(context, read) {
+            Poll::Ready(written) => written?,
+            Poll::Pending => 0,
+        };
+        Poll::Ready(Ok(Some(read[written..].to_vec())))
+    })
+}
+
 #[cfg(test)]
 mod tests {
-    use tokio::io::duplex;
+    use tokio::io::{AsyncReadExt as _, duplex};
 
     use super::*;
 

@@ -17,6 +17,7 @@ use tokio::time::timeout;
 use tower_service::Service;
 
 use super::reporter::Reporter;
+use super::stream::Stream;
 
 /// How long an address may take to take a connection.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -211,7 +212,7 @@ impl Connector {
 
 /// For clients of HTTP.
 impl Service<Uri> for Connector {
-    type Response = TokioIo<TcpStream>;
+    type Response = TokioIo<Stream>;
     type Error = ConnectError;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
 
@@ -221,7 +222,10 @@ impl Service<Uri> for Connector {
 
     fn call(&mut self, uri: Uri) -> Self::Future {
         let connector = self.clone();
-        Box::pin(async move { connector.connect_to(&uri).await.map(TokioIo::new) })
+        Box::pin(async move {
+            let stream = connector.connect_to(&uri).await?;
+            Ok(TokioIo::new(Stream::plain(stream)))
+        })
     }
 }
 

@@ -15,6 +15,7 @@ use hyper_util::client::legacy::{Builder, Client, Error};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 
 use super::connect::{ConnectError, Connector};
+use super::gathered::Gathered;
 use super::trust::{TlsConnector, Trust};
 
 /// How long a connection that nobody uses is kept: an agent's next request comes when its tool has
@@ -22,6 +23,8 @@ use super::trust::{TlsConnector, Trust};
 const IDLE: Duration = Duration::from_secs(90);
 /// So many of them are kept to one server.
 const MAX_IDLE: usize = 8;
+/// What is read at once of an answer, and the longest head of one, in bytes.
+const READ_AT_ONCE: usize = 64 << 10;
 /// Headers that are about one connection (RFC 9110, section 7.6.1), besides those that `Connection`
 /// names.
 const HOP_BY_HOP: [&str; 9] = [
@@ -62,7 +65,8 @@ fn builder() -> Builder {
     builder
         .pool_timer(TokioTimer::new())
         .pool_idle_timeout(IDLE)
-        .pool_max_idle_per_host(MAX_IDLE);
+        .pool_max_idle_per_host(MAX_IDLE)
+        .http1_max_buf_size(READ_AT_ONCE);
     builder
 }
 
@@ -87,7 +91,7 @@ pub(super) fn strip(headers: &mut HeaderMap) {
 pub(super) fn pass_on(answer: Response<Incoming>) -> Response<Body> {
     let (mut head, body) = answer.into_parts();
     strip(&mut head.headers);
-    Response::from_parts(head, body.boxed())
+    Response::from_parts(head, Gathered::new(body).boxed())
 }
 
 /// Leads a request to a server. `Host` is the URL's then, which the client puts there. None where

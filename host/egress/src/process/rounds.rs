@@ -17,6 +17,7 @@ use hyper::{Request, StatusCode};
 use memchr::memchr2;
 use tokio::sync::oneshot;
 
+use super::front::Fronted;
 use super::gateway::Refused;
 use super::http::Body;
 use super::reporter::tell_starter;
@@ -98,7 +99,7 @@ impl Rounds {
                 continue;
             }
             length += data.len();
-            ahead.push_back(data);
+            ahead.push_back(Frame::data(data));
             // Or the next turn has begun.
             if length > MOST_AHEAD || scan == Scan::Found {
                 break;
@@ -106,7 +107,11 @@ impl Rounds {
         }
         match refused {
             Some(most) => Err(refused_after(most)),
-            None => Ok(Ahead { ahead, body }.boxed()),
+            None => Ok(Fronted {
+                front: ahead,
+                rest: Some(body),
+            }
+            .boxed()),
         }
     }
 
@@ -131,32 +136,6 @@ pub(super) fn refused_after(most: u32) -> Refused {
 fn broken_off(_: hyper::Error) -> Refused {
     let message = "the request broke off".to_owned();
     Refused(StatusCode::BAD_REQUEST, "request", message)
-}
-
-/// A body of which the beginning was read ahead.
-struct Ahead {
-    ahead: VecDeque<Bytes>,
-    body: Body,
-}
-
-impl HttpBody for Ahead {
-    type Data = Bytes;
-    type Error = hyper::Error;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let this = self.get_mut();
-        match this.ahead.pop_front() {
-            Some(piece) => Poll::Ready(Some(Ok(Frame::data(piece)))),
-            None => Pin::new(&mut this.body).poll_frame(context),
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.ahead.is_empty() && self.body.is_end_stream()
-    }
 }
 
 /// Whether a path is one that counts the tokens of a request, rather than making it.

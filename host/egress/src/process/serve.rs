@@ -25,7 +25,7 @@ const QUIET: Duration = Duration::from_secs(30);
 const LOOK: Duration = Duration::from_secs(10);
 /// Connections to one service at the same time, tunnels among them; others wait to be accepted. What
 /// uses up the proxy's leaves the gateways theirs.
-const MAX_CONNECTIONS: usize = 512;
+const MAX_CONNECTIONS: usize = 256;
 /// When most of so many have gone, their memory is given back.
 const MANY: usize = 32;
 /// Descriptors that this may take: two for each connection, and some.
@@ -35,8 +35,8 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
 /// The longest head of a request, in bytes, and what is read at once of its body: of so many
 /// connections, of so many further ones, and of all others. Whoever has hundreds of them begin
 /// requests and end none takes some MiB by that, and no more.
-const MAX_HEADS: [(usize, usize); 2] = [(16, 128 << 10), (64, 32 << 10)];
-const MAX_FURTHER_HEAD: usize = 16 << 10;
+const MAX_HEADS: [(usize, usize); 2] = [(16, 64 << 10), (48, 16 << 10)];
+const MAX_FURTHER_HEAD: usize = 8 << 10;
 /// After an error that is no connection's own, such as a lack of descriptors.
 const PAUSE: Duration = Duration::from_millis(100);
 

@@ -11,7 +11,6 @@ use std::time::Duration;
 
 use hyper::Uri;
 use hyper::http::uri::Scheme;
-use hyper_rustls::MaybeHttpsStream;
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
@@ -22,6 +21,7 @@ use tokio::time::timeout;
 use tower_service::Service;
 
 use super::connect::{ConnectError, Connector, target_of};
+use super::stream::Stream;
 
 /// How long a server may take for the handshake.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -95,9 +95,9 @@ impl TlsConnector {
     }
 
     async fn connect(&self, uri: &Uri) -> Result<Stream, ConnectError> {
-        let stream = TokioIo::new(self.connector.connect_to(uri).await?);
+        let stream = self.connector.connect_to(uri).await?;
         if uri.scheme() != Some(&Scheme::HTTPS) {
-            return Ok(MaybeHttpsStream::Http(stream));
+            return Ok(Stream::plain(stream));
         }
         let (host, port) = target_of(uri);
         let secured = self.secure(host, stream).await;
@@ -110,23 +110,21 @@ impl TlsConnector {
     }
 
     /// Verifies who is at the other end of a connection, and goes on over TLS.
-    async fn secure(&self, host: &str, stream: TokioIo<TcpStream>) -> io::Result<Stream> {
+    async fn secure(&self, host: &str, stream: TcpStream) -> io::Result<Stream> {
         // An address of IPv6 stands in brackets.
         let name = host.trim_start_matches('[').trim_end_matches(']');
         let name = ServerName::try_from(name.to_owned()).map_err(io::Error::other)?;
         let tls = tokio_rustls::TlsConnector::from(self.trust.get().await?);
-        let secured = timeout(PATIENCE, tls.connect(name, TokioIo::new(stream)));
-        Ok(secured.await??.into())
+        let secured = timeout(PATIENCE, tls.connect(name, stream));
+        Ok(Stream::secured(secured.await??))
     }
 }
 
-type Stream = MaybeHttpsStream<TokioIo<TcpStream>>;
-
 /// For clients of HTTP.
 impl Service<Uri> for TlsConnector {
-    type Response = Stream;
+    type Response = TokioIo<Stream>;
     type Error = ConnectError;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
+    type Future = Pin<Box<dyn Future<Output = Result<TokioIo<Stream>, ConnectError>> + Send>>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         Poll::Ready(Ok(()))
@@ -134,6 +132,6 @@ impl Service<Uri> for TlsConnector {
 
     fn call(&mut self, uri: Uri) -> Self::Future {
         let connector = self.clone();
-        Box::pin(async move { connector.connect(&uri).await })
+        Box::pin(async move { connector.connect(&uri).await.map(TokioIo::new) })
     }
 }

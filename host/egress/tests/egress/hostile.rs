@@ -335,7 +335,7 @@ fn a_head_has_an_end() {
     );
 }
 
-/// Whoever connects as often as he can, and begins requests and ends none, costs the host a few MiB,
+/// Whoever connects as often as he can, and begins requests and ends none, costs the host no more than what the program may take,
 /// and keeps nobody out for longer than his connections.
 #[test]
 fn hundreds_of_connections_cost_little() {
@@ -359,7 +359,8 @@ fn hundreds_of_connections_cost_little() {
         egress.private_kib()
     });
     let most = most.max().unwrap();
-    assert!(most <= 16 << 10, "{most} KiB");
+    println!("{most} KiB are private while requests begin and do not end");
+    assert!(most <= 6 << 10, "{most} KiB");
     drop(connections);
     let key = format!("x-api-key: {PLACEHOLDER}\r\n");
     let request = format!("GET /x HTTP/1.1\r\nhost: a\r\nconnection: close\r\n{key}\r\n");

@@ -115,6 +115,20 @@ impl Egress {
         self.replies.write_all(&line).unwrap();
     }
 
+    /// Reads what it reports for whoever has no use for that: it waits for its starter to read.
+    #[allow(dead_code, reason = "the benchmark uses it")]
+    pub(crate) fn ignore_reports(&self) {
+        let reports = self.reports.get_ref().as_fd().try_clone_to_owned();
+        let mut reports = std::fs::File::from(reports.unwrap());
+        std::thread::spawn(move || std::io::copy(&mut reports, &mut std::io::sink()));
+    }
+
+    /// The program's process.
+    #[allow(dead_code, reason = "the benchmark uses it")]
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// How many descriptors the program has.
     pub(crate) fn descriptors(&self) -> usize {
         let path = format!("/proc/{}/fd", self.child.id());
