@@ -1,8 +1,12 @@
-//! What a network of its own costs a sandbox's start: the whole life of a command that does
-//! nothing, with the host's network, without any, and with a way out that nobody uses, without and
-//! with a device for what is tried without the proxy.
+//! What a network of its own costs a sandbox: the whole life of a command that does nothing, with the
+//! host's network, and with one of its own and the one way out, which nobody uses, without and with a
+//! device for what is tried without the proxy: `cargo xtask bench start`.
 //!
-//! `cargo bench -p aod-sandbox`. The four take turns, so that they have the same machine.
+//! They take turns, so that they have the same machine, and what counts is the ratio of the medians.
+//! `AOD_BENCH_STARTS` sets how often each is run (200). The sandboxes' init is the `aod-supervisor`
+//! that is built beside this, or the one that `AOD_SUPERVISOR` names.
+
+#![allow(clippy::unwrap_used, reason = "what fails here is told by its panic")]
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -12,59 +16,76 @@ use aod_sandbox::{
     Tunnel, run,
 };
 
-const ROUNDS: u32 = 100;
+/// As many sockets as a turn has: its proxy, its model's gateway and its tools.
+const SOCKETS: [&str; 3] = ["127.0.0.1:61080", "127.0.0.1:61081", "127.0.0.1:61082"];
+/// These fill caches.
+const FIRST: usize = 5;
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let (home, workspace) = (tempfile::tempdir()?, tempfile::tempdir()?);
-    let Some(init) = std::env::var_os("AOD_SUPERVISOR").map(PathBuf::from) else {
-        println!(
-            "start: AOD_SUPERVISOR should name the aod-supervisor program; nothing is measured"
-        );
-        return Ok(());
-    };
+fn main() {
+    let rounds = std::env::var("AOD_BENCH_STARTS").map_or(200, |text| text.parse().unwrap());
+    let (home, workspace) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let driver = Bubblewrap::new(BubblewrapConfig {
-        init: Some(init),
+        init: Some(supervisor()),
         ..BubblewrapConfig::default()
     });
     let egress = |tunnel| {
-        let listen = vec!["127.0.0.1:61080".parse()?];
-        Ok::<_, std::net::AddrParseError>(Network::Egress(Egress {
-            listen,
+        Network::Egress(Egress {
+            listen: SOCKETS.map(|socket| socket.parse().unwrap()).into(),
             tunnel,
             program: "/nobody/connects".into(),
             config: Vec::new().into(),
-        }))
+        })
     };
-    let mut rows = [
-        ("the host's network", Network::Host, Duration::ZERO),
-        ("no network", Network::None, Duration::ZERO),
-        ("a network of its own", egress(None)?, Duration::ZERO),
-        (
-            "and a device",
-            egress(Some(Tunnel::new(true)))?,
-            Duration::ZERO,
-        ),
+    let mut kinds = [
+        (Network::Host, Vec::new()),
+        (Network::None, Vec::new()),
+        (egress(None), Vec::new()),
+        (egress(Some(Tunnel::new(true))), Vec::new()),
     ];
-    for _ in 0..ROUNDS {
-        for (name, network, taken) in &mut rows {
-            let mut spec =
-                SandboxSpec::new(vec!["/bin/true".to_owned()], home.path(), workspace.path());
+    for round in 0..FIRST + rounds {
+        for (network, times) in &mut kinds {
+            let argv = vec!["/bin/true".to_owned()];
+            let mut spec = SandboxSpec::new(argv, home.path(), workspace.path());
             spec.network = network.clone();
-            let launch = driver.launch(&spec)?;
-            let started = Instant::now();
-            let ended = run(&launch, &RunOptions::default(), &mut |_| {})?;
-            *taken += started.elapsed();
-            assert!(ended.success(), "{name}: {ended:?}");
+            let launch = driver.launch(&spec).unwrap();
+            let began = Instant::now();
+            let ended = run(&launch, &RunOptions::default(), &mut |_| {}).unwrap();
+            let took = began.elapsed();
+            assert!(ended.success(), "{network:?}: {ended:?}");
+            if round >= FIRST {
+                times.push(took);
+            }
         }
     }
-    let baseline = rows[0].2.as_secs_f64();
-    for (name, _, taken) in &rows {
-        let mean = *taken / ROUNDS;
-        let ratio = taken.as_secs_f64() / baseline;
+    let [host, none, own, device] = kinds.map(|(_, times)| median(times));
+    for (what, bar, time) in [
+        ("without any network", "–", none),
+        ("with a network of its own and its doors", "≤ 1.3×", own),
+        ("with a device in it, besides", "≤ 1.3×", device),
+    ] {
         println!(
-            "{name:>22}: {:6.2} ms, {ratio:.2} of the first",
-            mean.as_secs_f64() * 1000.0
+            "| a sandbox from start to end, {what} | {} | with the host's network, {} | {:.2}× | {bar} |",
+            millis(time),
+            millis(host),
+            time.as_secs_f64() / host.as_secs_f64()
         );
     }
-    Ok(())
+}
+
+fn supervisor() -> PathBuf {
+    let beside = || {
+        let own = std::env::current_exe().unwrap();
+        let target = own.parent().and_then(std::path::Path::parent).unwrap();
+        target.join("aod-supervisor")
+    };
+    std::env::var_os("AOD_SUPERVISOR").map_or_else(beside, PathBuf::from)
+}
+
+fn median(mut times: Vec<Duration>) -> Duration {
+    times.sort();
+    times[times.len() / 2]
+}
+
+fn millis(time: Duration) -> String {
+    format!("{:.2} ms", time.as_secs_f64() * 1000.0)
 }

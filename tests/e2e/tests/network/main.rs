@@ -11,6 +11,7 @@ mod raw;
 mod registry;
 mod table;
 mod tools;
+mod unused;
 mod web;
 
 use aod_e2e::{Ended, Server};
