@@ -27,6 +27,8 @@ const ENOUGH: i64 = 200;
 const LEAST: i64 = -300;
 /// The nice value of those behind: a tenth of the weight of the others.
 const BEHIND: i32 = 10;
+/// That of whoever records them, which is also who stops them: a third.
+const RECORDER_BEHIND: i32 = 5;
 /// The same as the weight of a control group, of which each has 100 at first.
 const BEHIND_WEIGHT: u32 = 10;
 
@@ -68,17 +70,25 @@ impl Fairness {
         self.judge(now, used.saturating_add(own));
         if self.is_behind {
             // Each time: a process that begins a session of its own begins with a full share.
-            self.set(processes, BEHIND);
+            self.set(processes, BEHIND, RECORDER_BEHIND);
         } else if was_behind {
-            self.set(processes, 0);
+            self.set(processes, 0, 0);
         }
     }
 
-    fn set(&self, processes: &[u32], nice: i32) {
+    /// Nothing is left to be looked at: this process goes to the front, if it was behind.
+    pub(crate) fn end(&mut self) {
+        if std::mem::take(&mut self.is_behind) {
+            self.set(&[], 0, 0);
+        }
+    }
+
+    fn set(&self, processes: &[u32], nice: i32, own_nice: i32) {
         let own = std::process::id();
-        let spared = group(own).filter(|_| !self.counts_self);
-        let own = self.counts_self.then_some(own);
-        set(processes.iter().copied().chain(own), nice, spared);
+        if self.counts_self {
+            set(&[own], own_nice, None);
+        }
+        set(processes, nice, group(own));
     }
 
     /// How long it may take, in milliseconds, until a sandbox that is in front and takes all of a
@@ -150,11 +160,11 @@ fn own_ms() -> u64 {
 
 /// Gives the groups of these processes a nice value, but for one that is `spared`. The kernel lets
 /// an ordinary user change ten groups a second; what it refuses is tried again at the next look.
-fn set(processes: impl Iterator<Item = u32>, nice: i32, spared: Option<(String, i32)>) {
+fn set(processes: &[u32], nice: i32, spared: Option<(String, i32)>) {
     let spared = spared.map(|(name, _)| name);
     let mut seen = HashSet::new();
     for pid in processes {
-        let Some((name, current)) = group(pid) else {
+        let Some((name, current)) = group(*pid) else {
             continue;
         };
         if current != nice && Some(&name) != spared.as_ref() && seen.insert(name) {

@@ -113,6 +113,11 @@ impl LimitPoller {
         self
     }
 
+    /// Says that the command has ended, and that nothing is measured any more.
+    pub fn end(&mut self) {
+        self.fairness.end();
+    }
+
     /// When to measure next, in milliseconds since the command was started; none where there is no
     /// limit.
     #[must_use]

@@ -132,7 +132,8 @@ export const checks = {
   },
 
   async "a newcomer's empty pages fit a phone"(lab) {
-    const { token } = await api("POST", "/users", { name: "newcomer" });
+    const { id } = await api("POST", "/users", { name: "newcomer" });
+    const { token } = await api("POST", `/users/${id}/tokens`, { name: "first" });
     const found = [];
     const page = await lab.page("/sessions", { token, viewport: { width: 360, height: 760 } });
     for (const place of ["/sessions", "/new", "/agents", "/environments", "/credentials", "/runtimes", "/webhooks", "/server", "/users", "/s/00000000-0000-0000-0000-000000000000"]) {

@@ -6,6 +6,8 @@ use std::path::PathBuf;
 
 use rustix::process::{Pid, Signal, kill_process};
 
+use crate::wait::{DEADLINE, eventually};
+
 /// Lets this process have as many open files as it may: one for each of a thousand readers.
 ///
 /// # Panics
@@ -145,5 +147,21 @@ impl Tree {
     pub fn survivors(&self) -> Vec<Process> {
         let all = std::iter::once(&self.root).chain(&self.below);
         all.copied().filter(|process| process.is_alive()).collect()
+    }
+
+    /// Checks that nothing is left under a supervisor that has ended its turn. It has released the
+    /// session by then, and is about to exit.
+    ///
+    /// # Panics
+    /// Where something is left.
+    pub async fn none_left(&self) {
+        let mut left = self.survivors();
+        left.retain(|process| process.pid != self.root.pid);
+        let left: Vec<_> = left.into_iter().map(Process::command).collect();
+        assert!(left.is_empty(), "still running: {left:#?}");
+        eventually("its supervisor exits", DEADLINE, async || {
+            (!self.root.is_alive()).then_some(())
+        })
+        .await;
     }
 }

@@ -8,7 +8,7 @@ mod supervisors;
 use std::fs::{self, OpenOptions};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
@@ -22,6 +22,10 @@ use crate::wait::{DEADLINE, eventually};
 pub use self::options::{MODEL_HOST, ServerOptions};
 pub use self::refusal::serve_until_exit;
 pub use self::supervisors::supervisors;
+
+/// How long a process may look like the one that it was forked from, and how often that is looked at.
+const FORKED: Duration = Duration::from_secs(2);
+const LOOK: Duration = Duration::from_millis(2);
 
 /// A server that ends, with everything that it started, when this is dropped.
 pub struct Server {
@@ -439,16 +443,21 @@ impl Server {
         supervisors(&self.data())
     }
 
-    /// The one supervisor that runs, with all that runs under it.
+    /// The one supervisor that runs, with all that runs under it. One that has just forked looks
+    /// like two until its child has become another program.
     ///
     /// # Panics
     /// When there is none, or more than one.
     #[must_use]
     pub fn supervisor(&self) -> Tree {
-        let mut found = self.supervisors();
-        match (found.pop(), found.len()) {
-            (Some(tree), 0) => tree,
-            (_, more) => panic!("not one supervisor but {more} more, or none"),
+        let begun = Instant::now();
+        loop {
+            let mut found = self.supervisors();
+            match (found.pop(), found.len()) {
+                (Some(tree), 0) => return tree,
+                (Some(_), _) if begun.elapsed() < FORKED => std::thread::sleep(LOOK),
+                (_, more) => panic!("not one supervisor but {more} more, or none"),
+            }
         }
     }
 }

@@ -514,6 +514,8 @@ impl Turn {
     }
 
     fn finish(mut self) {
+        // Whoever waits for this waits for what it still has to do, whatever the CLI has used.
+        self.limits.end();
         self.drain();
         for output in &mut self.outputs {
             output.pipe = None;

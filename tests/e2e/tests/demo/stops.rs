@@ -37,12 +37,6 @@ async fn with_stragglers(server: &Server, gate: &Gate) -> (Session, Tree) {
     (session, tree)
 }
 
-#[track_caller]
-fn none_left(tree: &Tree) {
-    let left: Vec<_> = tree.survivors().into_iter().map(Process::command).collect();
-    assert!(left.is_empty(), "still running: {left:#?}");
-}
-
 #[tokio::test]
 async fn terminating_leaves_no_process() {
     let server = Server::demo().await;
@@ -55,7 +49,7 @@ async fn terminating_leaves_no_process() {
         .expect(200);
     assert_eq!(reply, json!({"id": session.id, "status": "terminated"}));
     // It answers once nothing is left, so nothing is waited for here.
-    none_left(&tree);
+    tree.none_left().await;
     let ended = session.ended().await;
     assert_eq!(ended.session["status"], "terminated");
     assert_eq!(ended.last().kind(), "terminated");

@@ -18,7 +18,9 @@ fn doors(server: &Server) -> Vec<String> {
 async fn a_command_that_asks_for_nothing_has_no_program_until_it_does() {
     let server = Server::start(ServerOptions::new(Runtimes::demo().with_raw())).await;
     let script = "touch began; until [ -e go ]; do sleep 0.02; done
-        exec 3<>/dev/tcp/127.0.0.1/61080 && touch asked; until [ -e end ]; do sleep 0.02; done";
+        at=${https_proxy##*:}
+        bash -c \"exec 3<>/dev/tcp/127.0.0.1/${at%/}; touch asked
+        until [ -e end ]; do sleep 0.02; done\"";
     let client = server.client();
     let agent = json!({"name": "raw", "runtime": "raw", "model": aod_e2e::DEMO_MODEL});
     let agent = client.create_agent(&agent).await;

@@ -1,6 +1,6 @@
 //! Turns that are stopped while a tool runs.
 
-use aod_e2e::{DEADLINE, Gate, Process, Session, Tree, eventually};
+use aod_e2e::{DEADLINE, Gate, Session, Tree, eventually};
 
 use crate::lab::{Lab, Vendor, said};
 
@@ -33,8 +33,7 @@ async fn terminating_within_a_tool_leaves_no_process(vendor: &'static Vendor) {
         .post_empty(&format!("/sessions/{}/terminate", session.id))
         .await
         .expect(200);
-    let left: Vec<_> = tree.survivors().into_iter().map(Process::command).collect();
-    assert!(left.is_empty(), "still running: {left:#?}");
+    tree.none_left().await;
     let ended = session.ended().await;
     assert_eq!(ended.session["status"], "terminated");
     assert_eq!(ended.last().kind(), "terminated");
