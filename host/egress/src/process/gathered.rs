@@ -200,7 +200,9 @@ mod tests {
         for (end, wanted) in [(None, None), (Some(Err("broken")), Some(Err("broken")))] {
             let (say, mut body) = gathered();
             say.send(Ok("a")).unwrap();
-            end.map(|end| say.send(end).unwrap());
+            if let Some(end) = end {
+                say.send(end).unwrap();
+            }
             drop(say);
             let mut all = vec![Some(Ok("a")), wanted];
             if wanted.is_some() {
