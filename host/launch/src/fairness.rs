@@ -76,6 +76,22 @@ impl Fairness {
         }
     }
 
+    /// The same for a tree that has a control group: its weight is changed. Where the group has
+    /// none, nothing happens.
+    pub(crate) fn look_at_group(&mut self, now: u64, group: &Path) {
+        let weight = group.join("cpu.weight");
+        let Some(used) = group_ms(group).filter(|_| weight.exists()) else {
+            return;
+        };
+        let was_behind = self.is_behind;
+        self.judge(now, used);
+        if self.is_behind != was_behind {
+            let set = if self.is_behind { BEHIND_WEIGHT } else { 100 };
+            // The group may be gone by now.
+            let _ = fs::write(weight, set.to_string());
+        }
+    }
+
     /// Nothing is left to be looked at: this process goes to the front, if it was behind.
     pub(crate) fn end(&mut self) {
         if std::mem::take(&mut self.is_behind) {
@@ -96,22 +112,6 @@ impl Fairness {
     pub(crate) fn patience(&self) -> Option<u64> {
         let is_spending = self.account < FULL && !self.is_behind;
         is_spending.then(|| u64::try_from(self.account).unwrap_or_default())
-    }
-
-    /// The same for a tree that has a control group: its weight is changed. Where the group has
-    /// none, nothing happens.
-    pub(crate) fn look_at_group(&mut self, now: u64, group: &Path) {
-        let weight = group.join("cpu.weight");
-        let Some(used) = group_ms(group).filter(|_| weight.exists()) else {
-            return;
-        };
-        let was_behind = self.is_behind;
-        self.judge(now, used);
-        if self.is_behind != was_behind {
-            let set = if self.is_behind { BEHIND_WEIGHT } else { 100 };
-            // The group may be gone by now.
-            let _ = fs::write(weight, set.to_string());
-        }
     }
 
     fn judge(&mut self, now: u64, used: u64) {

@@ -18,17 +18,17 @@ pub(super) fn at_once() -> usize {
     }
 }
 
-/// A connection that counts.
-pub(super) struct Place(());
+/// Counts a connection, until this is dropped.
+pub(super) struct ConnectionGuard(());
 
-impl Place {
+impl ConnectionGuard {
     pub(super) fn take() -> Self {
         CONNECTIONS.fetch_add(1, Ordering::Relaxed);
         Self(())
     }
 }
 
-impl Drop for Place {
+impl Drop for ConnectionGuard {
     fn drop(&mut self) {
         CONNECTIONS.fetch_sub(1, Ordering::Relaxed);
     }

@@ -9,12 +9,12 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
-use super::room::{Place, at_once};
+use super::room::{ConnectionGuard, at_once};
 
 /// A connection, over TLS or without.
 pub(super) struct Stream {
     kind: Kind,
-    _place: Place,
+    _guard: ConnectionGuard,
 }
 
 enum Kind {
@@ -43,8 +43,8 @@ impl Stream {
     }
 
     fn new(kind: Kind) -> Self {
-        let _place = Place::take();
-        Self { kind, _place }
+        let _guard = ConnectionGuard::take();
+        Self { kind, _guard }
     }
 
     fn writer(self: Pin<&mut Self>) -> Pin<&mut (dyn AsyncWrite + Unpin)> {

@@ -1,5 +1,5 @@
 //! Limits that the kernel holds, by a cgroup for each sandbox. Where none is delegated they are skipped,
-//! and say so: `cargo xtask vm` runs them on a machine that has it.
+//! and say so.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,5 +1,5 @@
-//! What home and workspace hold, bounded by the kernel. Where it cannot be these are skipped, and say
-//! so: `cargo xtask vm` runs them on a file system that has project quotas.
+//! What home and workspace hold, bounded by the kernel. Where it cannot be (ext4 or XFS with
+//! project quotas, and root) these are skipped, and say so.
 
 use std::fs;
 

@@ -14,7 +14,7 @@ mod files;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use aod_resources::{Session, Timestamp, TurnChanges};
@@ -115,21 +115,21 @@ struct Gate {
 }
 
 impl Gate {
-    /// For those who make what is to be made now.
-    fn overtaken(&self) -> CancellationToken {
+    fn token(&self) -> MutexGuard<'_, CancellationToken> {
         // Nothing can panic while the token is being changed.
         let token = self.overtaken.lock();
-        token.unwrap_or_else(PoisonError::into_inner).clone()
+        token.unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// For those who make what is to be made now.
+    fn overtaken(&self) -> CancellationToken {
+        self.token().clone()
     }
 
     /// Tells those who make something that nobody waits any longer. What is begun afterwards is not
     /// meant.
     fn overtake(&self) {
-        let mut token = self
-            .overtaken
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        std::mem::take(&mut *token).cancel();
+        std::mem::take(&mut *self.token()).cancel();
     }
 }
 

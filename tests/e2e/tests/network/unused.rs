@@ -21,11 +21,7 @@ async fn a_command_that_asks_for_nothing_has_no_program_until_it_does() {
         at=${https_proxy##*:}
         bash -c \"exec 3<>/dev/tcp/127.0.0.1/${at%/}; touch asked
         until [ -e end ]; do sleep 0.02; done\"";
-    let client = server.client();
-    let agent = json!({"name": "raw", "runtime": "raw", "model": aod_e2e::DEMO_MODEL});
-    let agent = client.create_agent(&agent).await;
-    let session = json!({"agent_id": agent, "prompt": script});
-    let session = client.create_session(&session).await;
+    let session = server.client().raw_session(script).await;
     let file = async |name: &str| {
         eventually(name, DEADLINE, async || {
             server.workspace_file(&session.id, name)
