@@ -1,30 +1,43 @@
 //! Threads for what is far behind anyway.
 //!
 //! An agent that writes without end keeps a processor busy with what its adapter makes of it, for
-//! as long as it runs. That is done by threads that go behind the server's others, so that whoever
-//! asks for something else is not kept waiting.
+//! as long as it runs. That is done by threads that go behind the server's others, and that rest
+//! while somebody waits for a processor: a nice value counts only among the threads of one process
+//! where the kernel shares processors out among sessions (`sched(7)`, "The autogroup feature"), and
+//! those who wait are the sandboxes of others.
 
-use std::time::Duration;
+use std::cell::Cell;
+use std::fs;
+use std::num::NonZero;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use tokio::runtime::{Builder, Runtime};
 
 use crate::{Error, Result};
 
-/// At most so many at once; the rest waits its turn, which is short (`MOST` of `derive.rs`).
-const THREADS: usize = 2;
 /// How long an idle thread stays.
 const KEEP: Duration = Duration::from_secs(2);
 /// A tenth of the weight of the server's other threads.
 const NICENESS: i32 = 10;
+/// How many times as long as it has worked a thread rests while somebody waits for a processor: it
+/// takes a quarter of one.
+const REST: u32 = 3;
+
+thread_local! {
+    static WORKS_AGAIN: Cell<Option<Instant>> = const { Cell::new(None) };
+}
 
 pub(super) struct BackgroundThreads(Option<Runtime>);
 
 impl BackgroundThreads {
+    /// Half as many threads as there are processors. Work that finds none waits its turn, which is
+    /// short (`derive.rs`).
     pub(super) fn new() -> Self {
         let mut threads = Builder::new_current_thread();
         threads
             .thread_name("background")
-            .max_blocking_threads(THREADS)
+            .max_blocking_threads((processors() / 2).max(1))
             .thread_keep_alive(KEEP)
             .on_thread_start(|| {
                 // Of this thread alone, on Linux; one that may not be nice works all the same.
@@ -37,17 +50,47 @@ impl BackgroundThreads {
         Self(threads.ok())
     }
 
-    /// Does work that blocks.
+    /// Does work that blocks, in pieces of a few milliseconds each.
     pub(super) async fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> Result<T> + Send + 'static,
     ) -> Result<T> {
         let running = match &self.0 {
-            Some(threads) => threads.spawn_blocking(work),
+            Some(threads) => threads.spawn_blocking(|| rested(work)),
             None => tokio::task::spawn_blocking(work),
         };
         running.await.map_err(Error::internal)?
     }
+}
+
+/// Rests first for what this thread has done before, so that nobody waits for what is done.
+fn rested<T>(work: impl FnOnce() -> T) -> T {
+    if let Some(again) = WORKS_AGAIN.take()
+        && somebody_waits()
+    {
+        thread::sleep(again.saturating_duration_since(Instant::now()));
+    }
+    let begun = Instant::now();
+    let done = work();
+    let ended = Instant::now();
+    WORKS_AGAIN.set(ended.checked_add((ended - begun) * REST));
+    done
+}
+
+/// Whether more threads want to run than there are processors, this one included: the fourth field
+/// of `/proc/loadavg` (`proc_loadavg(5)`). Where it cannot be read, somebody may.
+fn somebody_waits() -> bool {
+    let text = fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    runnable(&text).is_none_or(|runnable| runnable > processors())
+}
+
+fn runnable(loadavg: &str) -> Option<usize> {
+    let (runnable, _) = loadavg.split_ascii_whitespace().nth(3)?.split_once('/')?;
+    runnable.parse().ok()
+}
+
+fn processors() -> usize {
+    thread::available_parallelism().map_or(1, NonZero::get)
 }
 
 impl Drop for BackgroundThreads {
@@ -85,6 +128,40 @@ mod tests {
         assert_eq!(there, (own + NICENESS).min(19));
         let elsewhere = tokio::task::spawn_blocking(niceness).await.unwrap();
         assert_eq!((elsewhere, niceness()), (own, own));
+    }
+
+    #[test]
+    fn a_thread_rests_for_as_long_as_somebody_waits() {
+        assert_eq!(runnable("3.75 5.52 6.32 6/282 29497\n"), Some(6));
+        assert_eq!(runnable(""), None);
+        assert_eq!(runnable("3.75 5.52 6.32 six/282 29497\n"), None);
+        // As many as there are processors, and this one.
+        let stopped = std::sync::atomic::AtomicBool::new(false);
+        thread::scope(|scope| {
+            for _ in 0..processors() {
+                scope.spawn(|| {
+                    while !stopped.load(std::sync::atomic::Ordering::Relaxed) {
+                        std::hint::spin_loop();
+                    }
+                });
+            }
+            while !somebody_waits() {
+                thread::yield_now();
+            }
+            WORKS_AGAIN.set(None);
+            let work = || thread::sleep(Duration::from_millis(20));
+            let begun = Instant::now();
+            rested(work);
+            let first = begun.elapsed();
+            while !somebody_waits() {
+                thread::yield_now();
+            }
+            rested(|| ());
+            let second = begun.elapsed() - first;
+            stopped.store(true, std::sync::atomic::Ordering::Relaxed);
+            assert!(first >= Duration::from_millis(20));
+            assert!(second >= Duration::from_millis(40), "{second:?}");
+        });
     }
 
     #[tokio::test]

@@ -1,5 +1,7 @@
 //! A running turn's events: the log they come from, the fold over it, and where they are stored.
 
+use std::time::Duration;
+
 use aod_log::Reader;
 use aod_runtime::types::Prompt;
 use aod_streams::events::{EventWriter, Written};
@@ -13,6 +15,11 @@ use crate::{Error, Result};
 /// As much of the log is read before whoever follows the turn looks at what is asked of it: an
 /// adapter is slower than a CLI that writes without end, and would never come to the log's end.
 const MOST: usize = 512 << 10;
+/// As much of it in the background, a few milliseconds' work: others may wait for the processor.
+const LITTLE: usize = 32 << 10;
+/// Who is behind may compute for so long before that is done in the background: an answer that
+/// comes all at once is no flood.
+const PATIENCE: Duration = Duration::from_millis(200);
 
 /// Everything here blocks for as long as an adapter computes, and is done off the async threads.
 pub(super) struct Derivation {
@@ -20,6 +27,8 @@ pub(super) struct Derivation {
     /// Apart, as the rest is moved from thread to thread.
     pub(super) fold: Box<Fold>,
     events: EventWriter,
+    /// How long it has computed since it was at the log's end.
+    behind_for: Duration,
 }
 
 impl Derivation {
@@ -41,26 +50,31 @@ impl Derivation {
                 reader,
                 fold: Box::new(fold),
                 events: events.map_err(Error::internal)?,
+                behind_for: Duration::ZERO,
             })
         })
         .await
     }
 
-    /// Reads on for a while, and says what is to be done and whether there is more to read.
-    pub(super) async fn advance(self) -> Result<(Self, Advance)> {
-        blocking(move || self.read_on()).await
+    /// Reads on for a while, and says what is to be done and whether there is more to read. What is
+    /// far behind is done behind all that does not come late anyway.
+    pub(super) async fn advance(self, turns: &Turns) -> Result<(Self, Advance)> {
+        if self.behind_for < PATIENCE {
+            blocking(move || self.read_on(MOST)).await
+        } else {
+            turns.background.run(move || self.read_on(LITTLE)).await
+        }
     }
 
-    /// As [`Self::advance`], where the last time there was more to read: behind all that does not
-    /// come late anyway.
-    pub(super) async fn catch_up(self, turns: &Turns) -> Result<(Self, Advance)> {
-        turns.background.run(move || self.read_on()).await
-    }
-
-    fn read_on(mut self) -> Result<(Self, Advance)> {
+    fn read_on(mut self, most: usize) -> Result<(Self, Advance)> {
+        let begun = thread_time();
         let advance = self
             .fold
-            .advance(&mut self.reader, &mut self.events, MOST)?;
+            .advance(&mut self.reader, &mut self.events, most)?;
+        self.behind_for = match advance.is_behind {
+            true => self.behind_for + thread_time().saturating_sub(begun),
+            false => Duration::ZERO,
+        };
         Ok((self, advance))
     }
 
@@ -125,6 +139,12 @@ impl Derivation {
         })
         .await
     }
+}
+
+/// Processor time of the calling thread.
+fn thread_time() -> Duration {
+    let used = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    Duration::try_from(used).unwrap_or_default()
 }
 
 /// Does work that blocks off the async threads.

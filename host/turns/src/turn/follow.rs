@@ -49,7 +49,6 @@ impl Task<'_> {
         let mut has_asked_for_limit = false;
         let mut renewed = 0;
         let mut has_grown = true;
-        let mut is_behind = false;
         let mut alarm = Alarm::default();
         // What is to be done, in order, until it is.
         let mut outbox = VecDeque::new();
@@ -61,13 +60,10 @@ impl Task<'_> {
                 .placement
                 .is_running(self.worker())
                 .map_err(Error::internal)?;
-            let was_behind = std::mem::take(&mut is_behind);
+            let mut is_behind = false;
             if has_grown || !alive {
                 let advance;
-                (derivation, advance) = match was_behind {
-                    true => derivation.catch_up(turns).await?,
-                    false => derivation.advance().await?,
-                };
+                (derivation, advance) = derivation.advance(turns).await?;
                 outbox.extend(advance.effects);
                 is_behind = advance.is_behind;
                 if !is_behind {
@@ -137,7 +133,7 @@ impl Task<'_> {
                 Some(input) = self.inputs.recv() => {
                     // What it is about may not have been read yet.
                     let advance;
-                    (derivation, advance) = derivation.advance().await?;
+                    (derivation, advance) = derivation.advance(turns).await?;
                     outbox.extend(advance.effects);
                     has_grown |= advance.is_behind;
                     match input {

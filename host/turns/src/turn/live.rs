@@ -105,7 +105,7 @@ impl Task<'_> {
         let mut derivation = rebuilt.await?;
         loop {
             let advance;
-            (derivation, advance) = derivation.advance().await?;
+            (derivation, advance) = derivation.advance(turns).await?;
             if !advance.is_behind {
                 break;
             }

@@ -123,7 +123,6 @@ async fn follow(
     pulse.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut outbox = VecDeque::new();
     let mut has_grown = true;
-    let mut is_behind = false;
     loop {
         // Looked at before the log: what was recorded before the lock went is then seen.
         let is_alive = turns
@@ -132,13 +131,9 @@ async fn follow(
             .map_err(Error::internal)?;
         if has_grown || !is_alive {
             let advance;
-            (derivation, advance) = match is_behind {
-                true => derivation.catch_up(turns).await?,
-                false => derivation.advance().await?,
-            };
+            (derivation, advance) = derivation.advance(turns).await?;
             outbox.extend(advance.effects);
-            is_behind = advance.is_behind;
-            has_grown = is_behind;
+            has_grown = advance.is_behind;
         }
         if derivation.fold.exited.is_some() || (!is_alive && !has_grown) {
             return Ok(());

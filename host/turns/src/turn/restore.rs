@@ -77,7 +77,7 @@ impl Turns {
         let mut is_behind = true;
         while is_behind {
             let advance;
-            (derivation, advance) = derivation.catch_up(self).await?;
+            (derivation, advance) = derivation.advance(self).await?;
             is_behind = advance.is_behind;
         }
         match derivation.fold.exited.clone() {

@@ -15,6 +15,8 @@ const LINES: usize = 60;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Wait {
     pub(crate) begun: Instant,
+    /// Until the server had said that it takes the request.
+    pub(crate) accepted: Duration,
     pub(crate) took: Duration,
 }
 
@@ -59,11 +61,13 @@ async fn play(client: &Client, agent: &str, seen: &mut Latencies) {
     let begun = Instant::now();
     let body = json!({"agent_id": agent, "prompt": script(0)});
     let session = client.create_session(&body).await;
-    let mut last = follow(&session, 0, 0, begun, &mut seen.first).await;
+    let asked = (begun, begun.elapsed());
+    let mut last = follow(&session, 0, 0, asked, &mut seen.first).await;
     for turn in 1..TURNS {
         let begun = Instant::now();
         session.prompt(&script(turn)).await;
-        last = follow(&session, turn, last, begun, &mut seen.further).await;
+        let asked = (begun, begun.elapsed());
+        last = follow(&session, turn, last, asked, &mut seen.further).await;
     }
     seen.lines += TURNS * LINES;
     // The whole history once more, as a late reader has it.
@@ -83,14 +87,15 @@ async fn follow(
     session: &Session,
     turn: usize,
     last: u64,
-    begun: Instant,
+    (begun, accepted): (Instant, Duration),
     waited: &mut Vec<Wait>,
 ) -> u64 {
     let mut stream = session.client.stream(&session.id, Some(last)).await;
     let is_output = |event: &Event| event.kind() == "output";
     let mut events = stream.until(is_output).await;
     let took = begun.elapsed();
-    waited.push(Wait { begun, took });
+    let wait = Wait { begun, accepted, took };
+    waited.push(wait);
     events.extend(stream.rest().await);
     let last = check_ids(&events, last);
     let text = output(&events, "stdout");

@@ -32,8 +32,10 @@ enum Manner {
     Setup,
 }
 
-/// Each kind: its name, its script and its manner.
-const KINDS: &[(&str, &str, Manner)] = &[
+/// Its name, its script and its manner.
+type Kind = (&'static str, &'static str, Manner);
+
+const KINDS: &[Kind] = &[
     (
         "deep tree",
         "perl -e 'for (1..20000) { mkdir \"d\" or last; chdir \"d\" or last }'",
@@ -129,6 +131,7 @@ const KINDS: &[(&str, &str, Manner)] = &[
 pub(crate) struct Mallory {
     client: Client,
     agent: String,
+    kinds: Vec<Kind>,
     next: AtomicUsize,
     done: Mutex<Vec<Attack>>,
 }
@@ -146,6 +149,7 @@ impl Mallory {
         Self {
             client,
             agent,
+            kinds: chosen(),
             next: AtomicUsize::new(0),
             done: Mutex::default(),
         }
@@ -155,16 +159,16 @@ impl Mallory {
     pub(crate) async fn work(self: std::sync::Arc<Self>, end: Instant) {
         loop {
             let number = self.next.fetch_add(1, Ordering::SeqCst);
-            if number > KINDS.len() && Instant::now() >= end {
+            if number > self.kinds.len() && Instant::now() >= end {
                 return;
             }
-            if number.is_multiple_of(KINDS.len() + 1) {
+            if number.is_multiple_of(self.kinds.len() + 1) {
                 let begun = Instant::now();
                 connections::half_open(&self.client).await;
                 self.note("half-open connections", begun);
                 continue;
             }
-            let kind = &KINDS[number % (KINDS.len() + 1) - 1];
+            let kind = &self.kinds[number % (self.kinds.len() + 1) - 1];
             let begun = Instant::now();
             self.play(kind).await;
             self.note(kind.0, begun);
@@ -182,7 +186,7 @@ impl Mallory {
         self.done.lock().unwrap().clone()
     }
 
-    async fn play(&self, (kind, script, manner): &(&'static str, &str, Manner)) {
+    async fn play(&self, (kind, script, manner): &Kind) {
         let address = self.client.base().trim_start_matches("http://");
         let script = script.replace("ADDRESS", address);
         let mut body = json!({"agent_id": self.agent, "prompt": script, "timeout": 60});
@@ -270,6 +274,16 @@ impl Mallory {
         let path = format!("/sessions/{}/delete", session.id);
         check(&self.client.delete(&path).await)
     }
+}
+
+/// All kinds, or those that `AOD_SOAK_KINDS` names, by commas: to find out which one it is.
+fn chosen() -> Vec<Kind> {
+    let Ok(names) = std::env::var("AOD_SOAK_KINDS") else {
+        return KINDS.to_vec();
+    };
+    let one = |name: &str| KINDS.iter().find(|kind| kind.0 == name).copied();
+    let kinds = names.split(',').map(|name| one(name.trim()).unwrap());
+    kinds.collect()
 }
 
 /// Too late, too early and too much are answers; an error of the server's is not, but that the

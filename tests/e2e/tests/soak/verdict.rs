@@ -10,6 +10,8 @@ use crate::leftovers::{DESCRIPTOR_MARGIN, Footprint, MEMORY_MARGIN};
 
 /// How many times as long good sessions may wait beside hostile ones.
 const SLOWER: f64 = 2.0;
+/// How many of the slowest waits are told one by one.
+const SLOWEST_TOLD: usize = 8;
 
 pub(crate) struct Verdict {
     pub(crate) baseline: Latencies,
@@ -94,6 +96,11 @@ impl Verdict {
             "Beside the slowest waits: {}.",
             counted(self.suspects())
         );
+        let _ = writeln!(text, "The slowest waits, and until when the server took them:");
+        for wait in slowest(&self.mixed.further).iter().take(SLOWEST_TOLD) {
+            let (took, accepted) = (milliseconds(wait.took), milliseconds(wait.accepted));
+            let _ = writeln!(text, "- {took}, taken after {accepted}");
+        }
         text
     }
 
@@ -102,9 +109,7 @@ impl Verdict {
         let mut suspects = BTreeMap::new();
         let waits = [&self.mixed.first, &self.mixed.further];
         for waits in waits {
-            let mut waits = waits.clone();
-            waits.sort_by_key(|wait| std::cmp::Reverse(wait.took));
-            for wait in waits.iter().take(waits.len().div_ceil(100) * 2) {
+            for wait in slowest(waits).iter().take(waits.len().div_ceil(100) * 2) {
                 let end = wait.begun + wait.took;
                 let beside = |attack: &&Attack| attack.begun < end && wait.begun < attack.ended;
                 for attack in self.hostile.iter().filter(beside) {
@@ -158,6 +163,12 @@ impl Verdict {
             ),
         ]
     }
+}
+
+fn slowest(waits: &[Wait]) -> Vec<Wait> {
+    let mut waits = waits.to_vec();
+    waits.sort_by_key(|wait| std::cmp::Reverse(wait.took));
+    waits
 }
 
 /// `kind 3, other 2`, the most frequent first.
