@@ -16,15 +16,15 @@ use std::path::Path;
 
 /// What the account holds at most, in milliseconds of processor time: a tool call or two of a CLI,
 /// and less than some CLIs compute as they start, which is nobody's wait but their own.
-const FULL: i64 = 400;
+const FULL: i64 = 200;
 /// Thousandths of the time that passes go into the account: who uses no more of one processor never
 /// goes behind.
 const INCOME: i64 = 250;
 /// With so much in the account a sandbox that went behind goes to the front again.
-const ENOUGH: i64 = 200;
+const ENOUGH: i64 = 100;
 /// What an account may lack at most: who has computed for an hour is in front again 2 s after it
 /// has stopped.
-const LEAST: i64 = -300;
+const LEAST: i64 = -400;
 /// The nice value of those behind: a tenth of the weight of the others.
 const BEHIND: i32 = 10;
 /// That of whoever records them, which is also who stops them: a third.
@@ -194,19 +194,18 @@ mod tests {
             fairness.judge(now, used);
             fairness.is_behind
         };
-        // A whole processor: the account of 400 is used up within 600.
+        // A whole processor: the account of 200 is used up within 300.
         assert!(!after(200, 200));
-        assert!(!after(400, 400));
-        assert!(after(600, 600));
+        assert!(after(300, 300));
         assert!(after(60_000, 60_000));
-        // Quiet: it lacks 300, and 2,000 earn 500.
+        // Quiet: it lacks 400, and 2,000 earn 500.
         assert!(after(61_900, 60_000));
         assert!(!after(62_000, 60_000));
         // A quarter of a processor for ever, and what has been saved at once.
         assert!(!after(70_000, 60_500));
         assert!(!after(170_000, 85_500));
         assert!(!after(180_000, 85_500));
-        assert!(!after(180_390, 85_890));
+        assert!(!after(180_190, 85_690));
         // Somebody who has been counted is gone.
         assert!(!after(190_000, 100));
     }
@@ -216,7 +215,7 @@ mod tests {
         let mut fairness = Fairness::default();
         assert_eq!(fairness.patience(), None);
         fairness.judge(200, 200);
-        assert_eq!(fairness.patience(), Some(250));
+        assert_eq!(fairness.patience(), Some(50));
         fairness.judge(1_000, 1_000);
         assert_eq!(fairness.patience(), None, "it is behind");
     }

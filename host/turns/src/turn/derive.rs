@@ -14,12 +14,12 @@ use crate::{Error, Result};
 
 /// As much of the log is read before whoever follows the turn looks at what is asked of it: an
 /// adapter is slower than a CLI that writes without end, and would never come to the log's end.
-const MOST: usize = 512 << 10;
+const MOST: usize = 128 << 10;
 /// As much of it in the background, a few milliseconds' work: others may wait for the processor.
 const LITTLE: usize = 32 << 10;
 /// Who is behind may compute for so long before that is done in the background: an answer that
 /// comes all at once is no flood.
-const PATIENCE: Duration = Duration::from_millis(200);
+const PATIENCE: Duration = Duration::from_millis(60);
 
 /// Everything here blocks for as long as an adapter computes, and is done off the async threads.
 pub(super) struct Derivation {
