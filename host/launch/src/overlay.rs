@@ -10,14 +10,21 @@
 //! [ARGUMENT...]`. In the folder `VIEW` is what comes of `UPPER` over `LOWER`: read-only, or, with
 //! `--change`, so that what is written there goes to `UPPER`, which only the machine's root can ask
 //! for. `WORK` is an empty folder beside `UPPER`, for the kernel.
+//!
+//! Where something is mounted inside of `LOWER`, an overlay would show what the mount hides, and the
+//! kernel refuses that to an ordinary user. There a view that is only read is [put together](parts)
+//! of smaller ones.
+
+mod parts;
 
 use std::convert::Infallible;
 use std::ffi::{CStr, CString, OsStr, OsString};
 use std::fs::OpenOptions;
 use std::io::{self, Write as _};
-use std::os::fd::{AsRawFd as _, OwnedFd};
+use std::os::fd::{AsRawFd as _, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::process::CommandExt as _;
+use std::path::Path;
 use std::process::{Command, ExitCode};
 
 use rustix::fs::{Mode, OFlags};
@@ -81,10 +88,12 @@ impl Overlay {
         // the sandbox can read in its `/proc/self/mountinfo` what is given here.
         let (upper, lower) = (open(&self.upper)?, open(&self.lower)?);
         let (upper, lower) = (upper.as_raw_fd(), lower.as_raw_fd());
-        let flags = libc::MS_NODEV | libc::MS_NOSUID;
         let Some(work) = &self.work else {
-            let data = format!("lowerdir=/proc/self/fd/{upper}:/proc/self/fd/{lower}{options}");
-            return mount(Some(c"overlay"), &self.view, flags | libc::MS_RDONLY, &data);
+            let inside = parts::mounts_inside(Path::new(&self.lower))?;
+            return match inside.is_empty() {
+                true => over(upper, lower, &self.view, options),
+                false => parts::mount(self, &inside, options),
+            };
         };
         let work = open(work)?;
         let work = work.as_raw_fd();
@@ -93,8 +102,16 @@ impl Overlay {
             "lowerdir=/proc/self/fd/{lower},upperdir=/proc/self/fd/{upper},\
              workdir=/proc/self/fd/{work},index=off,metacopy=off,redirect_dir=off{options}"
         );
+        let flags = libc::MS_NODEV | libc::MS_NOSUID;
         mount(Some(c"overlay"), &self.view, flags, &data)
     }
+}
+
+/// Shows in `view` what comes of one open folder over another, read-only.
+fn over(upper: RawFd, lower: RawFd, view: &OsStr, options: &str) -> io::Result<()> {
+    let flags = libc::MS_NODEV | libc::MS_NOSUID | libc::MS_RDONLY;
+    let data = format!("lowerdir=/proc/self/fd/{upper}:/proc/self/fd/{lower}{options}");
+    mount(Some(c"overlay"), view, flags, &data)
 }
 
 fn open(folder: &OsStr) -> io::Result<OwnedFd> {
@@ -158,12 +175,23 @@ fn unshare(flags: UnshareFlags) -> Result<(), Errno> {
 
 /// Mounts a file system of a kind, or changes what is mounted.
 fn mount(kind: Option<&CStr>, at: &OsStr, flags: libc::c_ulong, data: &str) -> io::Result<()> {
+    mount_from(c"aod", kind, at, flags, data)
+}
+
+/// As [`mount`], of something that has a name.
+fn mount_from(
+    from: &CStr,
+    kind: Option<&CStr>,
+    at: &OsStr,
+    flags: libc::c_ulong,
+    data: &str,
+) -> io::Result<()> {
     let at = CString::new(at.as_bytes())?;
     let data = CString::new(data)?;
     // SAFETY: all texts live until the call returns, and end with a NUL byte.
     let result = unsafe {
         libc::mount(
-            c"aod".as_ptr(),
+            from.as_ptr(),
             at.as_ptr(),
             kind.map_or(std::ptr::null(), CStr::as_ptr),
             flags,

@@ -93,6 +93,11 @@ fn lay_out(root: &Path, release: &Path, tree: &Path) -> Result<()> {
     let settings = fs::read_to_string(root.join("packaging/aod.toml"))?;
     let settings = format!("runtimes = \"/etc/aod/runtimes.toml\"\n\n{settings}");
     fs::write(at("etc/aod/aod.toml"), settings)?;
+    // Servers of users read no file in /etc, and look beside the program.
+    symlink(
+        "../../../etc/aod/runtimes.toml",
+        library.join("runtimes.toml"),
+    )?;
     for (from, to) in [
         ("systemd/aod.service", "usr/lib/systemd/system/aod.service"),
         (

@@ -29,12 +29,12 @@ const OWN: &[&str] = &[
 ];
 /// What the server shows to sandboxes stands below this name in `/opt`.
 const SERVERS: &str = "aod";
-/// The file by which it is seen whether there are layers.
-const MARK: &str = "share/aod-layer";
+/// The files by which it is seen whether there are layers.
+const MARKS: [&str; 2] = ["usr/share/aod-layer", "etc/aod-layer"];
 /// A sandbox that looks for one file takes some milliseconds.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Adds `/usr`, with what the host has mounted below it.
+/// Adds `/usr`.
 pub(super) fn usr(arguments: &mut Arguments, layer: &SystemLayer) {
     let usr = Path::new("/usr");
     let source = match layer.files.join("usr").is_dir() {
@@ -42,22 +42,6 @@ pub(super) fn usr(arguments: &mut Arguments, layer: &SystemLayer) {
         false => usr.to_owned(),
     };
     arguments.option(["--ro-bind".as_ref(), source.as_os_str(), usr.as_os_str()]);
-    if source == usr {
-        return;
-    }
-    let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
-    for below in mounts.lines().filter_map(|line| mounted_below(line, usr)) {
-        let below = below.as_os_str();
-        arguments.option(["--ro-bind-try".as_ref(), below, below]);
-    }
-}
-
-/// Where a line of `mountinfo` says that something is mounted, if that is below `folder`. Those
-/// whose names are written with escapes are left out.
-fn mounted_below(line: &str, folder: &Path) -> Option<PathBuf> {
-    let place = Path::new(line.split(' ').nth(4)?);
-    let is_below = place != folder && place.starts_with(folder);
-    (is_below && !line.contains('\\')).then(|| place.to_owned())
 }
 
 /// Adds what the layer has beside `/usr`, and takes from `shown`, which are the host's files that
@@ -202,21 +186,19 @@ pub(super) fn try_out(driver: &Bubblewrap) -> Result<(), String> {
         views: folder.path().join("views"),
     };
     let (home, workspace) = (folder.path().join("home"), folder.path().join("workspace"));
-    let mark = layer.files.join("usr").join(MARK);
     let made = || {
-        for made in [
-            mark.parent().unwrap_or(&mark),
-            &layer.views.join("usr"),
-            &layer.views.join("etc"),
-            &home,
-            &workspace,
-        ] {
-            fs::create_dir_all(made)?;
+        for made in ["files/usr/share", "files/etc", "views/usr", "views/etc"] {
+            fs::create_dir_all(folder.path().join(made))?;
         }
-        fs::write(&mark, "")
+        fs::create_dir(&home)?;
+        fs::create_dir(&workspace)?;
+        MARKS
+            .into_iter()
+            .try_for_each(|mark| fs::write(layer.files.join(mark), ""))
     };
     made().map_err(|error| format!("no temporary files: {error}"))?;
-    let argv = ["/usr/bin/test", "-e", &format!("/usr/{MARK}")].map(str::to_owned);
+    let [first, second] = MARKS.map(|mark| format!("/{mark}"));
+    let argv = ["/usr/bin/test", "-e", &first, "-a", "-e", &second].map(str::to_owned);
     let mut spec = SandboxSpec::new(argv.into(), home, workspace);
     spec.system_layer = Some(layer);
     attempt(driver, &spec, PATIENCE).map_err(|error| {
@@ -226,20 +208,4 @@ pub(super) fn try_out(driver: &Bubblewrap) -> Result<(), String> {
          kernel.apparmor_restrict_unprivileged_userns=0); or run the server as root",
         )
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_mounted_below_a_folder_is_found() {
-        let line = |place: &str| format!("36 35 98:0 / {place} rw,noatime shared:1 - ext4 /dev rw");
-        let below = |place: &str| mounted_below(&line(place), Path::new("/usr"));
-        assert_eq!(below("/usr/local"), Some("/usr/local".into()));
-        for other in ["/usr", "/", "/usrx/y", "/usr/a\\040b"] {
-            assert_eq!(below(other), None, "{other}");
-        }
-        assert_eq!(mounted_below("", Path::new("/usr")), None);
-    }
 }

@@ -46,37 +46,11 @@ fn installed_agents_start() {
     assert!(started > 0, "no agent in {}", programs.display());
 }
 
-/// Runs this test's own program again as `nobody`, for one test.
 #[test]
 fn works_for_an_ordinary_user() {
-    if !rustix::process::getuid().is_root() {
-        eprintln!("skipped: every test here runs as an ordinary user already");
-        return;
-    }
-    let copy = tempfile::tempdir().unwrap();
-    // As Cargo places them.
-    let (tests, examples) = (copy.path().join("deps"), copy.path().join("examples"));
-    let (program, init) = (tests.join("tests"), examples.join("init"));
-    let greeter = examples.join("greeter");
-    for folder in [&tests, &examples] {
-        std::fs::create_dir(folder).unwrap();
-    }
-    std::fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
-    std::fs::copy(crate::init(), &init).unwrap();
-    std::fs::copy(crate::network::greeter(), &greeter).unwrap();
-    for path in [copy.path(), &tests, &examples, &program, &init, &greeter] {
-        std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o755))
-            .unwrap();
-    }
-    let output = Command::new("setpriv")
-        .args([
-            "--reuid=65534",
-            "--regid=65534",
-            "--clear-groups",
-            "--inh-caps=-all",
-        ])
-        .arg(&program)
-        .args([
+    as_an_ordinary_user(
+        "",
+        &[
             "sight::",
             "filter::",
             "network::",
@@ -85,7 +59,48 @@ fn works_for_an_ordinary_user() {
             "ends::",
             "polled::",
             "pids_are_limited_for_ordinary_users",
-        ])
+        ],
+    );
+}
+
+/// As a service manager mounts something over folders, and a container engine over files.
+#[test]
+fn layers_lie_over_a_system_in_which_something_is_mounted() {
+    let mounts = format!(
+        "mount -t tmpfs none /usr/share/doc && echo mounted >{} && mount --bind /proc/version \
+         /etc/hosts && ",
+        crate::layers::MOUNTED
+    );
+    as_an_ordinary_user(&mounts, &["layers::"]);
+}
+
+/// Runs tests of this program again as `nobody`, after a script that changes mounts for them alone.
+fn as_an_ordinary_user(mounts: &str, tests: &[&str]) {
+    if !rustix::process::getuid().is_root() {
+        eprintln!("skipped: every test here runs as an ordinary user already");
+        return;
+    }
+    let copy = tempfile::tempdir().unwrap();
+    // As Cargo places them.
+    let (deps, examples) = (copy.path().join("deps"), copy.path().join("examples"));
+    let (program, init) = (deps.join("tests"), examples.join("init"));
+    let greeter = examples.join("greeter");
+    for folder in [&deps, &examples] {
+        std::fs::create_dir(folder).unwrap();
+    }
+    std::fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
+    std::fs::copy(crate::init(), &init).unwrap();
+    std::fs::copy(crate::network::greeter(), &greeter).unwrap();
+    for path in [copy.path(), &deps, &examples, &program, &init, &greeter] {
+        std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o755))
+            .unwrap();
+    }
+    let output = Command::new("unshare")
+        .args(["--mount", "sh", "-c", &format!("{mounts}exec \"$@\""), "sh"])
+        .args(["setpriv", "--reuid=65534", "--regid=65534"])
+        .args(["--clear-groups", "--inh-caps=-all"])
+        .arg(&program)
+        .args(tests)
         .env("TMPDIR", "/tmp")
         .env(crate::INIT, &init)
         .env_remove(AGENTS)

@@ -5,8 +5,12 @@ use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::Path;
 
 use aod_sandbox::{SandboxDriver as _, SandboxSpec, SystemLayer};
+use rustix::fs::{CWD, FileType, Mode};
 
 use crate::{Session, collect};
+
+/// What is there where something is mounted in the system: see `launches`.
+pub(crate) const MOUNTED: &str = "/usr/share/doc/aod-mounted";
 
 fn layer(session: &Session) -> SystemLayer {
     let root = session.data.path().join("layer");
@@ -21,6 +25,7 @@ fn layer(session: &Session) -> SystemLayer {
         "etc/aod",
         "etc/ssl/aod",
         "opt/aod-x",
+        "usr/share/doc",
     ] {
         fs::create_dir_all(layer.files.join(folder)).unwrap();
     }
@@ -35,7 +40,11 @@ fn layer(session: &Session) -> SystemLayer {
     fs::write(layer.files.join("etc/ssl/aod/d"), "d").unwrap();
     fs::write(layer.files.join("etc/passwd"), "evil:x:0:0::/:/bin/sh\n").unwrap();
     fs::write(layer.files.join("opt/aod-x/c"), "c").unwrap();
+    fs::write(layer.files.join("usr/share/doc/of-the-layer"), "of it\n").unwrap();
     symlink("/etc/shadow", layer.files.join("etc/linked")).unwrap();
+    // What a package has removed.
+    let removed = layer.files.join("usr/share/common-licenses");
+    rustix::fs::mknodat(CWD, removed, FileType::CharacterDevice, Mode::empty(), 0).unwrap();
     layer
 }
 
@@ -43,10 +52,12 @@ fn layer(session: &Session) -> SystemLayer {
 const LOOK: &str = "of-the-layer && bash --version | head -1 \
     && cat /etc/profile.d/aod-test.sh /etc/aod/settings /opt/aod-x/c \
     /etc/ssl/aod/d && test -d /etc/ssl/certs && ! test -e /etc/ssl/private && echo \
-    && ! grep evil /etc/passwd && ! test -e /etc/linked && ls /etc/profile.d >&2 \
+    && ! test -e /usr/share/common-licenses \
+    && cat /usr/share/doc/of-the-layer && ! grep evil /etc/passwd \
+    && ! test -e /etc/linked && ls /etc/profile.d >&2 \
     && ! (echo x >/usr/bin/x) && ! (echo x >/usr/bin/of-the-layer) && ! (echo x >/etc/aod/x) \
     && ! umount /usr && id -u && grep Cap /proc/self/status | sort -u -k2 | wc -l \
-    && grep ' /usr ' /proc/self/mountinfo";
+    && grep ' /usr' /proc/self/mountinfo";
 
 fn spec(session: &Session, layer: &SystemLayer) -> SandboxSpec {
     let mut spec = session.spec(LOOK);
@@ -82,4 +93,23 @@ fn a_layer_is_seen_by_one_sandbox_and_changes_nothing() {
     let (ended, output) = collect(&launch);
     assert!(ended.success(), "{ended:?}: {output}");
     check(&session, &layer, &output);
+}
+
+#[test]
+fn what_is_mounted_in_the_system_stays_over_what_it_hides() {
+    if !Path::new(MOUNTED).exists() {
+        eprintln!("skipped: see layers_lie_over_a_system_in_which_something_is_mounted");
+        return;
+    }
+    let session = Session::new();
+    session.driver.check_layers().unwrap();
+    let layer = layer(&session);
+    fs::write(layer.files.join("etc/hosts"), "of the layer").unwrap();
+    let mut spec = spec(&session, &layer);
+    spec.argv = ["sh", "-c", "ls /usr/share/doc; cat /usr/share/doc/*"]
+        .map(str::to_owned)
+        .into();
+    let (ended, output) = collect(&session.launch(&spec));
+    assert!(ended.success(), "{ended:?}: {output}");
+    assert_eq!(output, "aod-mounted\nof-the-layer\nmounted\nof it\n");
 }

@@ -129,6 +129,15 @@ fn units_are_good(folder: &Path) {
             text.contains("Delegate=yes\nDelegateSubgroup=server\n")
                 && text.contains("KillMode=process")
         );
+        // Each would mount something where packages of environments lie.
+        for option in [
+            "ProtectKernelModules",
+            "InaccessiblePaths",
+            "TemporaryFileSystem",
+        ] {
+            let is_set = |line: &str| line.split('=').next() == Some(option);
+            assert!(!text.lines().any(is_set), "{unit}: {option}");
+        }
         // It looks for the program.
         let text = text.replace("/usr/lib/aod", folder.to_str().unwrap());
         let scratch = tempfile::tempdir().unwrap();
@@ -196,6 +205,9 @@ fn package_installs_and_goes(out: &Path) {
         runtimes.contains("\"/usr/lib/aod/plugins/claude.wasm\""),
         "{runtimes}"
     );
+    // Beside the program, for servers that are started without the file of settings.
+    let beside = fs::read_to_string(at("usr/lib/aod/runtimes.toml")).unwrap();
+    assert_eq!(beside, runtimes);
     for path in [
         "usr/lib/aod/plugins/claude.wasm",
         "usr/lib/systemd/system/aod.service",
