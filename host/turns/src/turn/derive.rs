@@ -1,6 +1,7 @@
 //! A running turn's events: the log they come from, the fold over it, and where they are stored.
 
-use std::time::Duration;
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
 
 use aod_log::Reader;
 use aod_runtime::types::Prompt;
@@ -9,7 +10,7 @@ use aod_supervisor::Exited;
 use uuid::Uuid;
 
 use super::Turns;
-use super::fold::{Advance, Fold};
+use super::fold::{Advance, Effect, Fold};
 use crate::{Error, Result};
 
 /// As much of the log is read before whoever follows the turn looks at what is asked of it: an
@@ -17,9 +18,13 @@ use crate::{Error, Result};
 const MOST: usize = 128 << 10;
 /// As much of it in the background, a few milliseconds' work: others may wait for the processor.
 const LITTLE: usize = 32 << 10;
-/// Who is behind may compute for so long before that is done in the background: an answer that
-/// comes all at once is no flood.
-const PATIENCE: Duration = Duration::from_millis(60);
+/// So much processor time, in microseconds, may be used in front of others: an answer that comes all
+/// at once is no flood.
+const FULL: i64 = 60_000;
+/// What may be lacking at most: a flood that has ended is forgotten soon.
+const LEAST: i64 = -60_000;
+/// A part of the time that passes may be used in front of others for ever: a quarter.
+const INCOME: i64 = 4;
 
 /// Everything here blocks for as long as an adapter computes, and is done off the async threads.
 pub(super) struct Derivation {
@@ -27,8 +32,9 @@ pub(super) struct Derivation {
     /// Apart, as the rest is moved from thread to thread.
     pub(super) fold: Box<Fold>,
     events: EventWriter,
-    /// How long it has computed since it was at the log's end.
-    behind_for: Duration,
+    account: Account,
+    /// What was told and is still to be done.
+    undone: VecDeque<Effect>,
 }
 
 impl Derivation {
@@ -50,16 +56,17 @@ impl Derivation {
                 reader,
                 fold: Box::new(fold),
                 events: events.map_err(Error::internal)?,
-                behind_for: Duration::ZERO,
+                account: Account::new(),
+                undone: VecDeque::new(),
             })
         })
         .await
     }
 
     /// Reads on for a while, and says what is to be done and whether there is more to read. What is
-    /// far behind is done behind all that does not come late anyway.
-    pub(super) async fn advance(self, turns: &Turns) -> Result<(Self, Advance)> {
-        if self.behind_for < PATIENCE {
+    /// made of a flood is made behind all that does not come late anyway.
+    pub(super) async fn advance(mut self, turns: &Turns) -> Result<(Self, Advance)> {
+        if self.account.has_some() {
             blocking(move || self.read_on(MOST)).await
         } else {
             turns.background.run(move || self.read_on(LITTLE)).await
@@ -68,23 +75,22 @@ impl Derivation {
 
     fn read_on(mut self, most: usize) -> Result<(Self, Advance)> {
         let begun = thread_time();
-        let advance = self
+        let mut advance = self
             .fold
             .advance(&mut self.reader, &mut self.events, most)?;
-        self.behind_for = match advance.is_behind {
-            true => self.behind_for + thread_time().saturating_sub(begun),
-            false => Duration::ZERO,
-        };
+        advance.effects.splice(..0, self.undone.drain(..));
+        self.account.spend(thread_time().saturating_sub(begun));
         Ok((self, advance))
     }
 
-    /// Goes on with the next turn of the process: its events have a place of their own.
+    /// Goes on with the next turn of the process, whose events have a place of their own, and reads
+    /// what is there of it.
     pub(super) async fn next_turn(
         mut self,
         turns: &Turns,
         (session, turn): (Uuid, u32),
         prompt: Prompt,
-    ) -> Result<Self> {
+    ) -> Result<(Self, Advance)> {
         let dir = turns.paths().session(session).events();
         let bell = turns.bell().clone();
         blocking(move || {
@@ -94,9 +100,14 @@ impl Derivation {
             let events = EventWriter::open(&dir, turn, entries, written);
             self.events = events.map_err(Error::internal)?;
             self.fold.expect(prompt);
-            Ok(self)
+            self.read_on(MOST)
         })
         .await
+    }
+
+    /// Keeps what is still to be done of what an adapter wants: the next advance tells it first.
+    pub(super) fn leave(&mut self, undone: VecDeque<Effect>) {
+        self.undone = undone;
     }
 
     /// Forces what was told to the disk.
@@ -141,6 +152,42 @@ impl Derivation {
     }
 }
 
+/// Processor time that may be used in front of others, in microseconds.
+struct Account {
+    left: i64,
+    at: Instant,
+}
+
+impl Account {
+    fn new() -> Self {
+        Self {
+            left: FULL,
+            at: Instant::now(),
+        }
+    }
+
+    fn has_some(&mut self) -> bool {
+        let now = Instant::now();
+        let passed = now.saturating_duration_since(self.at);
+        self.earn(passed);
+        self.at = now;
+        self.left > 0
+    }
+
+    fn earn(&mut self, passed: Duration) {
+        let earned = microseconds(passed) / INCOME;
+        self.left = self.left.saturating_add(earned).min(FULL);
+    }
+
+    fn spend(&mut self, used: Duration) {
+        self.left = self.left.saturating_sub(microseconds(used)).max(LEAST);
+    }
+}
+
+fn microseconds(time: Duration) -> i64 {
+    i64::try_from(time.as_micros()).unwrap_or(i64::MAX)
+}
+
 /// Processor time of the calling thread.
 fn thread_time() -> Duration {
     let used = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
@@ -154,4 +201,32 @@ pub(super) async fn blocking<T: Send + 'static>(
     tokio::task::spawn_blocking(work)
         .await
         .map_err(Error::internal)?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flood_uses_up_what_it_may_and_a_stream_does_not() {
+        let ms = Duration::from_millis;
+        let mut account = Account::new();
+        for _ in 0..1000 {
+            account.earn(ms(20));
+            account.spend(ms(5));
+            assert!(account.left > 0, "a quarter of a processor");
+        }
+        let mut flood = 0;
+        while account.left > 0 {
+            account.earn(ms(20));
+            account.spend(ms(20));
+            flood += 20;
+        }
+        assert_eq!(flood, 80);
+        (0..100).for_each(|_| account.spend(ms(20)));
+        account.earn(ms(240));
+        assert_eq!(account.left, 0);
+        account.earn(ms(4));
+        assert!(account.left > 0, "it has been quiet");
+    }
 }

@@ -1,11 +1,12 @@
 //! A process that serves several turns: how a turn leaves it at rest, and how the next one takes it
 //! over.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use aod_log::Reader;
 use aod_resources::Timestamp;
+use aod_runtime::types::Prompt;
 use aod_supervisor::{CredentialUpdate, NextTurn, RenewedCredential, Request, TurnEnded};
 use secrecy::ExposeSecret as _;
 use tokio::time::Instant;
@@ -15,6 +16,7 @@ use super::conclude::conclude_resting;
 use super::context::{BeginRecord, prompt, sandbox_paths};
 use super::derive::Derivation;
 use super::ending::{TurnSummary, commit_resting};
+use super::fold::Effect;
 use super::resting::{LiveProcess, Rested};
 use super::restore::rebuild;
 use super::task::{Failure, Task};
@@ -178,19 +180,43 @@ impl Task<'_> {
         self.crossing = None;
         self.begin = Some(begin);
         // The process waits for its prompt, which needs none of what is noted meanwhile.
-        let (noted, session, derivation, watch) = tokio::join!(
+        let (noted, session, derivation) = tokio::join!(
             self.note_use(&secrets.credentials),
             turns.store.start_turn(id, number, digest, at),
-            derivation.next_turn(turns, (id, number), prompt),
-            self.watch(),
+            self.say(derivation, prompt),
         );
         noted?;
         let session = session?;
         measure::started(&session, &self.turn.turn, at);
         self.session.session = session;
-        let mut derivation = derivation?;
-        derivation.fold.watch(watch?);
+        let derivation = derivation?;
         Ok(Some(derivation))
+    }
+
+    /// Has a process at rest that was given the turn told its prompt, once it is known what the
+    /// workspace is like before.
+    async fn say(&self, derivation: Derivation, prompt: Prompt) -> Result<Derivation, Failure> {
+        let turns = self.turns;
+        let (watch, begun) = tokio::join!(
+            self.watch(),
+            derivation.next_turn(turns, (self.id(), self.number()), prompt)
+        );
+        let (mut derivation, advance) = begun?;
+        derivation.fold.watch(watch?);
+        let mut undone = VecDeque::from(advance.effects);
+        while let Some(Effect::Outside(seq, effect)) = undone.front() {
+            let request = Request::Effect {
+                seq: *seq,
+                effect: effect.clone(),
+            };
+            let asked = worker::ask(&turns.placement, self.worker(), request).await?;
+            if asked != ControlReply::Done {
+                break;
+            }
+            undone.pop_front();
+        }
+        derivation.leave(undone);
+        Ok(derivation)
     }
 
     /// Tells the process's gateways what its tokens are by now; false where that cannot be told.

@@ -94,7 +94,11 @@ async fn follow(
     let is_output = |event: &Event| event.kind() == "output";
     let mut events = stream.until(is_output).await;
     let took = begun.elapsed();
-    let wait = Wait { begun, accepted, took };
+    let wait = Wait {
+        begun,
+        accepted,
+        took,
+    };
     waited.push(wait);
     events.extend(stream.rest().await);
     let last = check_ids(&events, last);

@@ -96,7 +96,10 @@ impl Verdict {
             "Beside the slowest waits: {}.",
             counted(self.suspects())
         );
-        let _ = writeln!(text, "The slowest waits, and until when the server took them:");
+        let _ = writeln!(
+            text,
+            "The slowest waits, and until when the server took them:"
+        );
         for wait in slowest(&self.mixed.further).iter().take(SLOWEST_TOLD) {
             let (took, accepted) = (milliseconds(wait.took), milliseconds(wait.accepted));
             let _ = writeln!(text, "- {took}, taken after {accepted}");
