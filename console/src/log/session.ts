@@ -4,6 +4,7 @@
 import { type Signal, batch, signal } from "@preact/signals";
 import { createParser } from "eventsource-parser";
 import { ApiError, get, request, token } from "../lib/api";
+import { poll as pollSessions, sessionsStream } from "../lib/sessions";
 import { Stream, asleep, hasSlot } from "../lib/sse";
 import type { Event, EventsPage, Listing, QueuedPrompt, Session, Turn } from "../lib/types";
 import { Fold } from "./fold";
@@ -218,7 +219,11 @@ export class SessionLog {
 
   #reread(soon: number): void {
     clearTimeout(this.#rereading);
-    this.#rereading = setTimeout(() => void this.reread().catch(() => undefined), soon);
+    this.#rereading = setTimeout(() => {
+      void this.reread().catch(() => undefined);
+      // The list beside it does not say what was so some seconds ago.
+      if (!sessionsStream.value) void pollSessions();
+    }, soon);
   }
 
   /** Reads how the session and its turns stand. */

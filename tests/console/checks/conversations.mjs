@@ -317,6 +317,36 @@ export const checks = {
     await lab.close(page);
   },
 
+  async "the list beside a conversation says what its page says"(lab) {
+    const id = await session("conversant", conversant("wait", { say: "ask", id: "q1", text: "May I?" }, "wait", done));
+    await runs(id);
+    const page = await lab.page("/sessions");
+    await page.clock.install();
+    await page.reload();
+    await page.waitForSelector(".session-row");
+    await page.evaluate((hash) => (location.hash = hash), `/s/${id}`);
+    await page.waitForSelector(".session-head .state:has-text('Running')");
+    await page.waitForSelector(`.session-row[data-session="${id}"] .state:has-text('Running')`);
+    // The list is asked for every ten seconds by itself: only once in these, and it changes twice.
+    await page.clock.pauseAt(Date.now() + 2000);
+    let passed = 0;
+    const asked = async () => (await api("GET", `/sessions/${id}/events?deltas=false&tail=20`)).data.some((it) => it.type === "permission.request");
+    for (const [act, is, state] of [
+      [() => api("POST", `/sessions/${id}/prompt`, { prompt: "go", when_busy: "steer" }), asked, "Needs you"],
+      [() => api("POST", `/sessions/${id}/answers`, { request_id: "q1", answer: "yes" }), async () => (await api("GET", `/sessions/${id}`)).status === "completed", "Ready"],
+    ]) {
+      await act();
+      await eventually(`it is so: ${state}`, is);
+      await eventually(`the list says ${state}`, async () => {
+        assert.ok((passed += 10) < 5000, `not within five seconds: ${state}`);
+        await page.clock.runFor(10);
+        return (await page.locator(`.session-row[data-session="${id}"] .state:has-text('${state}')`).count()) > 0;
+      });
+    }
+    await lab.close(page);
+    return `${passed} ms`;
+  },
+
   async "a pasted image reaches the model"(lab) {
     const agent_id = await claude();
     if (!agent_id) return "without Claude Code";
