@@ -35,6 +35,8 @@ export class SessionLog {
   readonly next = signal<string | null>(null);
   readonly #fold = signal(new Fold());
   #last: string | null = null;
+  /** The last turn of which the session's page has asked for events. */
+  #known = 0;
   #stopped = false;
   #provisioning: AbortController | null = null;
   #rereading: ReturnType<typeof setTimeout> | undefined;
@@ -78,6 +80,7 @@ export class SessionLog {
       this.session.value = session;
       await this.toEnd();
       if (this.#stopped) return;
+      this.#known = session.turn_count;
       this.loaded.value = true;
       void this.readQueue();
       if (session.turn_count <= 1 && this.fold.root.rows.length === 0) void this.#watchStages();
@@ -232,7 +235,10 @@ export class SessionLog {
     if (this.#stopped) return;
     this.session.value = session;
     this.#settle();
-    if (this.isRunning && !this.stream.value) this.follow();
+    // A turn may have begun and ended before it was seen to run: it is followed all the same, once.
+    const missed = session.turn_count > this.#known && !this.fold.begun.has(session.turn_count);
+    this.#known = Math.max(this.#known, session.turn_count);
+    if ((this.isRunning || missed) && !this.stream.value) this.follow();
     if (session.status === "pending" && this.fold.root.rows.length === 0) void this.#watchStages();
   }
 

@@ -347,6 +347,23 @@ export const checks = {
     return `${passed} ms`;
   },
 
+  async "a turn that is over before the page looks is shown"(lab) {
+    const id = await session("demo", "hello");
+    await ended(id);
+    const page = await lab.page(`/s/${id}`);
+    await page.waitForSelector(".end-line");
+    // What the page reads of the session comes once the turn is over.
+    await page.route(`**/sessions/${id}`, async (route) => {
+      await eventually("the second turn ends", async () => { const it = await api("GET", `/sessions/${id}`); return it.turn_count === 2 && it.status === "completed"; });
+      await route.continue();
+    });
+    await page.fill(".composer textarea", "quick");
+    await page.keyboard.press("Enter");
+    await page.waitForSelector("[data-turn='2']");
+    await page.waitForSelector(".end-line:has-text('Done') >> nth=1");
+    await lab.close(page);
+  },
+
   async "a pasted image reaches the model"(lab) {
     const agent_id = await claude();
     if (!agent_id) return "without Claude Code";
