@@ -72,6 +72,15 @@ export const says = (...lines) => `cat <<'END-OF-LINES'\n${lines.map((it) => JSO
 /** A prompt for the conversant: what it says, line by line. */
 export const conversant = (...lines) => lines.map((it) => (typeof it === "string" ? it : JSON.stringify(it))).join("\n");
 
+/** Begins to count the seconds of a processor that a page's thread takes; call it to have them. */
+export async function processorTime(page) {
+  const devtools = await page.context().newCDPSession(page);
+  await devtools.send("Performance.enable", { timeDomain: "threadTicks" });
+  const read = async () => (await devtools.send("Performance.getMetrics")).metrics.find((it) => it.name === "TaskDuration").value;
+  const begun = await read();
+  return async () => (await read()) - begun;
+}
+
 export class Lab {
   static async open() {
     const program = ["/usr/lib/chromium/chromium", "/usr/bin/chromium"].find(existsSync);

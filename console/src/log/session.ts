@@ -4,6 +4,7 @@
 import { type Signal, batch, signal } from "@preact/signals";
 import { createParser } from "eventsource-parser";
 import { ApiError, get, request, token } from "../lib/api";
+import { poll as pollSessions, sessionsStream } from "../lib/sessions";
 import { Stream, asleep, hasSlot } from "../lib/sse";
 import type { Event, EventsPage, Listing, QueuedPrompt, Session, Turn } from "../lib/types";
 import { Fold } from "./fold";
@@ -34,6 +35,8 @@ export class SessionLog {
   readonly next = signal<string | null>(null);
   readonly #fold = signal(new Fold());
   #last: string | null = null;
+  /** The last turn of which the session's page has asked for events. */
+  #known = 0;
   #stopped = false;
   #provisioning: AbortController | null = null;
   #rereading: ReturnType<typeof setTimeout> | undefined;
@@ -77,6 +80,7 @@ export class SessionLog {
       this.session.value = session;
       await this.toEnd();
       if (this.#stopped) return;
+      this.#known = session.turn_count;
       this.loaded.value = true;
       void this.readQueue();
       if (session.turn_count <= 1 && this.fold.root.rows.length === 0) void this.#watchStages();
@@ -218,7 +222,11 @@ export class SessionLog {
 
   #reread(soon: number): void {
     clearTimeout(this.#rereading);
-    this.#rereading = setTimeout(() => void this.reread().catch(() => undefined), soon);
+    this.#rereading = setTimeout(() => {
+      void this.reread().catch(() => undefined);
+      // The list beside it does not say what was so some seconds ago.
+      if (!sessionsStream.value) void pollSessions();
+    }, soon);
   }
 
   /** Reads how the session and its turns stand. */
@@ -227,7 +235,10 @@ export class SessionLog {
     if (this.#stopped) return;
     this.session.value = session;
     this.#settle();
-    if (this.isRunning && !this.stream.value) this.follow();
+    // A turn may have begun and ended before it was seen to run: it is followed all the same, once.
+    const missed = session.turn_count > this.#known && !this.fold.begun.has(session.turn_count);
+    this.#known = Math.max(this.#known, session.turn_count);
+    if ((this.isRunning || missed) && !this.stream.value) this.follow();
     if (session.status === "pending" && this.fold.root.rows.length === 0) void this.#watchStages();
   }
 

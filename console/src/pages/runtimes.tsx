@@ -5,6 +5,7 @@ import { call } from "../lib/api";
 import type { Runtime } from "../lib/types";
 import { readRuntimes, runtimes } from "../log/composer";
 import { Empty, ErrorNote, Loading, PageHead, toast } from "../ui/basics";
+import { Table } from "../ui/table";
 import { Exact, pretty } from "../ui/text";
 
 const HEALTH: Record<Runtime["health"], [string, string]> = {
@@ -75,12 +76,9 @@ function RuntimeCard({ runtime, open }: { runtime: Runtime; open: boolean }) {
         {runtime.options.length > 0 ? (
           <>
             <h2>Options</h2>
-            <div class="table-wrap" tabIndex={0} role="region" aria-label={`Options of ${runtime.name}`}>
-              <table class="list">
-                <thead><tr><th>Option</th><th>What it does</th><th>Values</th></tr></thead>
-                <tbody>{runtime.options.map((it) => <tr key={it.id}><td><code>{it.id}</code></td><td>{it.description}</td><td><code>{Array.isArray(it.schema.enum) ? it.schema.enum.join(", ") : pretty(it.schema.type)}</code></td></tr>)}</tbody>
-              </table>
-            </div>
+            <Table label={`Options of ${runtime.name}`} head={["Option", "What it does", "Values"]} rows={runtime.options.map((it) => [
+              it.id, <code>{it.id}</code>, it.description, <code>{Array.isArray(it.schema.enum) ? it.schema.enum.join(", ") : pretty(it.schema.type)}</code>,
+            ])} />
           </>
         ) : null}
       </details>

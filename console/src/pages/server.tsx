@@ -7,6 +7,7 @@ import { sessions } from "../lib/sessions";
 import type { Listing } from "../lib/types";
 import { Confirm, CopyButton, ErrorNote, Field, Loading, PageHead, attempt } from "../ui/basics";
 import { Icon } from "../ui/icons";
+import { Ago, Table } from "../ui/table";
 
 interface Health { status: string; limits?: { sessions_per_user: number; running_turns: number; turn_timeout: number }; sandbox?: { driver: string; checks: { name: string; state: string }[] } }
 interface TokenInfo { id: string; name: string; created_at: string; last_used_at: string | null; expires_at: string | null; revoked_at: string | null }
@@ -133,12 +134,10 @@ function Tokens() {
       </form>
       <ErrorNote error={failed} />
       {live.length > 0 ? (
-        <div class="table-wrap" tabIndex={0} role="region" aria-label="Your tokens">
-          <table class="list">
-            <thead><tr><th>Name</th><th>Made</th><th>Last used</th><th>Good until</th><th><span class="sr-only">Actions</span></th></tr></thead>
-            <tbody>{live.map((it) => <tr key={it.id}><td><bdi>{it.name}</bdi></td><td title={moment(it.created_at)}>{ago(it.created_at)}</td><td>{it.last_used_at ? ago(it.last_used_at) : "never"}</td><td>{it.expires_at ? moment(it.expires_at) : "ever"}</td><td><button type="button" class="quiet icon-only" aria-label={`Revoke ${it.name}`} onClick={() => setGone(it)}><Icon name="trash" /></button></td></tr>)}</tbody>
-          </table>
-        </div>
+        <Table label="Your tokens" head={["Name", "Made", "Last used", "Good until", ""]} rows={live.map((it) => [
+          it.id, <bdi>{it.name}</bdi>, <Ago at={it.created_at} />, it.last_used_at ? ago(it.last_used_at) : "never", it.expires_at ? moment(it.expires_at) : "ever",
+          <button type="button" class="quiet icon-only" aria-label={`Revoke ${it.name}`} onClick={() => setGone(it)}><Icon name="trash" /></button>,
+        ])} />
       ) : null}
       {gone ? <Confirm title={`Revoke ${gone.name}?`} text="Who uses it is let in no more, for good. If it is the one of this page, you are asked to log in again." action="Revoke" onNo={() => setGone(null)} onYes={() => void attempt(async () => { await call("DELETE", `/tokens/${gone.id}`); setGone(null); load(); })} /> : null}
     </section>

@@ -2,9 +2,9 @@
 
 import { useEffect, useState } from "preact/hooks";
 import { ApiError, call, failure, post, request } from "../lib/api";
-import { ago, moment } from "../lib/format";
 import type { Listing } from "../lib/types";
 import { CopyButton, ErrorNote, Field, Loading, PageHead, attempt } from "../ui/basics";
+import { Ago, Table } from "../ui/table";
 import { Exact } from "../ui/text";
 
 interface User { id: string; name: string; admin: boolean; created_at: string }
@@ -59,19 +59,10 @@ export function UsersPage() {
       </form>
       {!all && !error ? <Loading /> : null}
       {all ? (
-        <div class="table-wrap" tabIndex={0} role="region" aria-label="Users">
-          <table class="list">
-            <thead><tr><th>Name</th><th>Role</th><th>Added</th><th><span class="sr-only">Actions</span></th></tr></thead>
-            <tbody>{all.map((it) => (
-              <tr key={it.id}>
-                <td><Exact text={it.name} /></td>
-                <td>{it.admin ? "administrator" : "user"}</td>
-                <td title={moment(it.created_at)}>{ago(it.created_at)}</td>
-                <td><button type="button" class="small" onClick={() => void attempt(() => token(it))}>Make a token</button></td>
-              </tr>
-            ))}</tbody>
-          </table>
-        </div>
+        <Table label="Users" head={["Name", "Role", "Added", ""]} rows={all.map((it) => [
+          it.id, <Exact text={it.name} />, it.admin ? "administrator" : "user", <Ago at={it.created_at} />,
+          <button type="button" class="small" onClick={() => void attempt(() => token(it))}>Make a token</button>,
+        ])} />
       ) : null}
     </main>
   );

@@ -2,10 +2,11 @@
 
 import { useEffect, useState } from "preact/hooks";
 import { ApiError, call, get, post } from "../lib/api";
-import { ago, moment } from "../lib/format";
+import { moment } from "../lib/format";
 import type { Listing } from "../lib/types";
 import { Confirm, CopyButton, Empty, ErrorNote, Field, Loading, PageHead, attempt, toast } from "../ui/basics";
 import { Icon } from "../ui/icons";
+import { Ago, Table } from "../ui/table";
 import { Exact } from "../ui/text";
 
 interface Webhook { id: string; url: string; events: string[]; enabled: boolean; description: string | null; disabled_reason: string | null; session_id: string | null; created_at: string; secret?: string }
@@ -96,23 +97,15 @@ function Deliveries({ id, open }: { id: string; open: boolean }) {
       <ErrorNote error={error} />
       {all?.length === 0 ? <p class="dim pad">Nothing was sent yet.</p> : null}
       {all && all.length > 0 ? (
-        <div class="table-wrap" tabIndex={0} role="region" aria-label="Deliveries">
-          <table class="list">
-            <thead><tr><th>Event</th><th>State</th><th>When</th><th>Tries</th><th>Last answer</th><th><span class="sr-only">Actions</span></th></tr></thead>
-            <tbody>
-              {all.map((it) => (
-                <tr key={it.id}>
-                  <td>{it.session_id ? <a href={`#/s/${it.session_id}`}>{it.event}</a> : it.event}</td>
-                  <td>{it.state}{it.next_attempt_at ? <span class="dim tiny"> again at {moment(it.next_attempt_at)}</span> : null}</td>
-                  <td title={moment(it.created_at)}>{ago(it.created_at)}</td>
-                  <td>{it.attempts}</td>
-                  <td><Exact text={it.last_error ?? (it.last_status ? String(it.last_status) : "none")} /></td>
-                  <td><button type="button" class="small" onClick={() => void attempt(async () => { await post(`/webhooks/${id}/deliveries/${it.id}/redeliver`); await load(); })}>Send again</button></td>
-                </tr>
-              ))}
-            </tbody>
-          </table>
-        </div>
+        <Table label="Deliveries" head={["Event", "State", "When", "Tries", "Last answer", ""]} rows={all.map((it) => [
+          it.id,
+          it.session_id ? <a href={`#/s/${it.session_id}`}>{it.event}</a> : it.event,
+          <>{it.state}{it.next_attempt_at ? <span class="dim tiny"> again at {moment(it.next_attempt_at)}</span> : null}</>,
+          <Ago at={it.created_at} />,
+          it.attempts,
+          <Exact text={it.last_error ?? (it.last_status ? String(it.last_status) : "none")} />,
+          <button type="button" class="small" onClick={() => void attempt(async () => { await post(`/webhooks/${id}/deliveries/${it.id}/redeliver`); await load(); })}>Send again</button>,
+        ])} />
       ) : null}
     </details>
   );

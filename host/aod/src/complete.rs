@@ -59,6 +59,25 @@ pub(crate) fn models() -> Vec<CompletionCandidate> {
     candidates("/models", |it: Model| (it.id, it.runtimes.join(", ")))
 }
 
+/// Credentials, by their names.
+pub(crate) fn credentials() -> Vec<CompletionCandidate> {
+    #[derive(Deserialize)]
+    struct Credential {
+        name: String,
+    }
+    candidates("/credentials", |it: Credential| (it.name, String::new()))
+}
+
+/// Webhooks, with where they lead.
+pub(crate) fn webhooks() -> Vec<CompletionCandidate> {
+    #[derive(Deserialize)]
+    struct Webhook {
+        id: String,
+        url: String,
+    }
+    candidates("/webhooks", |it: Webhook| (it.id, it.url))
+}
+
 #[derive(Deserialize)]
 struct Named {
     id: String,

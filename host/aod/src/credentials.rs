@@ -5,11 +5,13 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, ensure};
 use clap::Subcommand;
+use clap_complete::engine::ArgValueCandidates;
 use reqwest::Method;
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
 use crate::client::{Client, segment};
+use crate::complete;
 use crate::output::outln;
 
 /// The largest value that the server takes, in bytes.
@@ -42,6 +44,7 @@ pub(crate) enum CredentialCommand {
     /// Delete a credential with its value.
     Rm {
         /// Its name.
+        #[arg(add = ArgValueCandidates::new(complete::credentials))]
         name: String,
     },
 }

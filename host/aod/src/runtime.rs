@@ -8,10 +8,12 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
 use clap::Subcommand;
+use clap_complete::engine::ArgValueCandidates;
 use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::client::Client;
+use crate::complete;
 use crate::output::outln;
 
 #[derive(Debug, Subcommand)]
@@ -26,6 +28,7 @@ pub(crate) enum RuntimeCommand {
     /// Show one runtime: adapter, CLI, models, credentials, and what is wrong with it.
     Show {
         /// Its name in runtimes.toml.
+        #[arg(add = ArgValueCandidates::new(complete::runtimes))]
         name: String,
         /// Print JSON.
         #[arg(long)]

@@ -1,5 +1,6 @@
 //! `aod serve`.
 
+use std::fmt::Debug;
 use std::io::IsTerminal as _;
 use std::time::Duration;
 
@@ -10,6 +11,9 @@ use aod_services::runtimes::Runtimes;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
+use tracing::field::Field;
+use tracing_subscriber::field::MakeExt as _;
+use tracing_subscriber::fmt::format::{self, Writer};
 
 use crate::config::{LogFormat, Settings, unknown_variables};
 use crate::{listener, report};
@@ -158,8 +162,28 @@ fn start_logging(settings: &Settings) -> Result<()> {
         .with_ansi(is_colored)
         .with_writer(std::io::stderr);
     match settings.log.format {
-        LogFormat::Pretty => log.init(),
-        LogFormat::Json => log.json().init(),
+        LogFormat::Pretty => log
+            .fmt_fields(format::debug_fn(write_field).delimited(" "))
+            .init(),
+        // The one span that there is has the request.
+        LogFormat::Json => log.json().flatten_event(true).with_span_list(false).init(),
+    }
+    Ok(())
+}
+
+/// Writes a field of a line of the log. What others have a say in cannot look like another line of
+/// it, since lines that go on are indented, nor steer a terminal.
+fn write_field(writer: &mut Writer<'_>, field: &Field, value: &dyn Debug) -> std::fmt::Result {
+    if field.name() != "message" {
+        write!(writer, "{}=", field.name())?;
+    }
+    for character in format!("{value:?}").chars() {
+        match character {
+            '\n' => writer.write_str("\n    ")?,
+            '\t' => writer.write_char(character)?,
+            _ if character.is_control() => write!(writer, "{}", character.escape_default())?,
+            _ => writer.write_char(character)?,
+        }
     }
     Ok(())
 }

@@ -86,9 +86,9 @@ impl SessionCommand {
             let done = match self {
                 Self::Prompt(prompt) => return prompt.run(&client).await,
                 Self::Attach(attach) => return attach.run(&client).await,
+                Self::Logs(logs) => return logs.run(&client).await,
                 Self::Ls(list) => list.run(&client).await,
                 Self::Show(show) => show.run(&client).await,
-                Self::Logs(logs) => logs.run(&client).await,
                 Self::Answer(answer) => answer.run(&client).await,
                 Self::Interrupt(interrupt) => interrupt.run(&client).await,
                 Self::Terminate(terminate) => terminate.run(&client).await,

@@ -5,11 +5,13 @@ use std::time::Duration;
 
 use anyhow::{Result, bail};
 use clap::Subcommand;
+use clap_complete::engine::ArgValueCandidates;
 use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use crate::client::{Client, segment};
+use crate::complete;
 use crate::output::outln;
 
 /// How long a test is waited for: longer than the server waits for a receiver.
@@ -39,11 +41,13 @@ pub(crate) enum WebhookCommand {
     /// Send a message that tells of nothing, and say whether the receiver took it.
     Test {
         /// The webhook's id.
+        #[arg(add = ArgValueCandidates::new(complete::webhooks))]
         id: String,
     },
     /// Delete a webhook, with all that was to be sent to it.
     Rm {
         /// The webhook's id.
+        #[arg(add = ArgValueCandidates::new(complete::webhooks))]
         id: String,
     },
 }

@@ -48,13 +48,18 @@ pub(crate) fn apply(router: Router, settings: HttpSettings) -> Router {
     } = settings;
     let trace = TraceLayer::new_for_http()
         .make_span_with(|request: &Request<_>| {
-            let id = request
+            let request_id = request
                 .extensions()
                 .get::<RequestId>()
                 .and_then(|id| id.header_value().to_str().ok())
                 .unwrap_or_default();
             // The path alone: a query may one day carry what should not be logged.
-            tracing::info_span!("request", method = %request.method(), path = request.uri().path(), id)
+            tracing::info_span!(
+                "request",
+                method = %request.method(),
+                path = request.uri().path(),
+                request_id
+            )
         })
         .on_response(|response: &Response<_>, latency: Duration, _: &Span| {
             tracing::debug!(status = response.status().as_u16(), ?latency, "answered");

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { MODEL, MODEL_INSIDE, api, conversant, ended, eventually, says, server, session } from "../lab.mjs";
+import { BASE, MODEL, MODEL_INSIDE, TOKEN, api, conversant, ended, eventually, processorTime, says, server, session } from "../lab.mjs";
 
 const done = { say: "done", text: "done" };
 /** A session with a question that nobody answers, begun first so that its minute is over at the end. */
@@ -317,6 +317,53 @@ export const checks = {
     await lab.close(page);
   },
 
+  async "the list beside a conversation says what its page says"(lab) {
+    const id = await session("conversant", conversant("wait", { say: "ask", id: "q1", text: "May I?" }, "wait", done));
+    await runs(id);
+    const page = await lab.page("/sessions");
+    await page.clock.install();
+    await page.reload();
+    await page.waitForSelector(".session-row");
+    await page.evaluate((hash) => (location.hash = hash), `/s/${id}`);
+    await page.waitForSelector(".session-head .state:has-text('Running')");
+    await page.waitForSelector(`.session-row[data-session="${id}"] .state:has-text('Running')`);
+    // The list is asked for every ten seconds by itself: only once in these, and it changes twice.
+    await page.clock.pauseAt(Date.now() + 2000);
+    let passed = 0;
+    const asked = async () => (await api("GET", `/sessions/${id}/events?deltas=false&tail=20`)).data.some((it) => it.type === "permission.request");
+    for (const [act, is, state] of [
+      [() => api("POST", `/sessions/${id}/prompt`, { prompt: "go", when_busy: "steer" }), asked, "Needs you"],
+      [() => api("POST", `/sessions/${id}/answers`, { request_id: "q1", answer: "yes" }), async () => (await api("GET", `/sessions/${id}`)).status === "completed", "Ready"],
+    ]) {
+      await act();
+      await eventually(`it is so: ${state}`, is);
+      await eventually(`the list says ${state}`, async () => {
+        assert.ok((passed += 10) < 5000, `not within five seconds: ${state}`);
+        await page.clock.runFor(10);
+        return (await page.locator(`.session-row[data-session="${id}"] .state:has-text('${state}')`).count()) > 0;
+      });
+    }
+    await lab.close(page);
+    return `${passed} ms`;
+  },
+
+  async "a turn that is over before the page looks is shown"(lab) {
+    const id = await session("demo", "hello");
+    await ended(id);
+    const page = await lab.page(`/s/${id}`);
+    await page.waitForSelector(".end-line");
+    // What the page reads of the session comes once the turn is over.
+    await page.route(`**/sessions/${id}`, async (route) => {
+      await eventually("the second turn ends", async () => { const it = await api("GET", `/sessions/${id}`); return it.turn_count === 2 && it.status === "completed"; });
+      await route.continue();
+    });
+    await page.fill(".composer textarea", "quick");
+    await page.keyboard.press("Enter");
+    await page.waitForSelector("[data-turn='2']");
+    await page.waitForSelector(".end-line:has-text('Done') >> nth=1");
+    await lab.close(page);
+  },
+
   async "a pasted image reaches the model"(lab) {
     const agent_id = await claude();
     if (!agent_id) return "without Claude Code";
@@ -344,34 +391,75 @@ export const checks = {
     await lab.close(page);
   },
 
-  async "who reads further up is not moved"(lab) {
+  async "who reads further up is not moved by 500 deltas a second"(lab) {
+    // As many a second as the clock says, whatever else the machine does: what is late comes at once.
+    const [rate, count] = [650, 2600];
     const id = await session("raw", `${says(...Array.from({ length: 60 }, (_, n) => ({ demo: "message", text: `Paragraph ${n}. ${"word ".repeat(40)}` })))}
-sleep 2
-i=0; while [ $i -lt 400 ]; do printf '{"demo":"delta","text":"piece %s of what streams "}\\n' $i; i=$((i+1)); sleep 0.005; done; sleep 1`);
+cat >pour.sh <<'END-OF-SCRIPT'
+exec {never}<> <(:)
+until [ -e "$1" ]; do read -t 0.02 -u $never; done
+begun=\${EPOCHREALTIME/[.,]/}
+for ((i = 0; i < ${count};)); do
+  due=$(((\${EPOCHREALTIME/[.,]/} - begun) * ${rate} / 1000000 + 1))
+  for ((; i < due && i < ${count}; i++)); do
+    ((i % 60 == 59)) && end='\\n\\n' || end=' '
+    printf '{"demo":"delta","text":"%s piece %s of what streams%s"}\\n' "$1" $i "$end"
+  done
+  read -t 0.004 -u $never
+done
+echo $(((\${EPOCHREALTIME/[.,]/} - begun) / 1000)) >"took-$1"
+printf '{"demo":"thinking","text":"%s is over"}\\n' "$1"
+END-OF-SCRIPT
+for name in first second; do bash pour.sh $name; done; until [ -e end ]; do sleep 0.05; done`, { timeout: 300 });
     const page = await lab.page(`/s/${id}`);
     await page.waitForSelector(".message:has-text('Paragraph 59.')");
-    await page.hover(".log");
-    await page.mouse.wheel(0, -1500);
-    await page.waitForSelector(".to-end");
-    const place = () => page.evaluate(() => {
-      const top = document.querySelector(".log").getBoundingClientRect().top;
-      const row = [...document.querySelectorAll(".row-holder")].find((it) => it.getBoundingClientRect().top > top + 40);
-      window.watched ??= row.dataset.key;
-      return document.querySelector(`.row-holder[data-key="${window.watched}"]`).getBoundingClientRect().top;
-    });
-    await page.waitForTimeout(400);
-    const before = await place();
-    let drift = 0;
-    for (let n = 0; n < 25; n++) {
-      await page.waitForTimeout(100);
-      drift = Math.max(drift, Math.abs((await place()) - before));
+    const say = async (name) => {
+      const reply = await fetch(`${BASE}/sessions/${id}/files/${name}`, { method: "PUT", headers: { authorization: `Bearer ${TOKEN}` }, body: "go" });
+      assert.ok(reply.ok, await reply.text());
+    };
+    /** Looks in each frame where what is read now is, until so many rows are new. */
+    const watch = (rows) => page.evaluate(async (rows) => {
+      const box = document.querySelector(".log").getBoundingClientRect();
+      const read = document.elementFromPoint(box.left + box.width / 2, box.top + box.height / 2);
+      const before = read.getBoundingClientRect().top;
+      const seen = { text: read.textContent.slice(0, 30), drift: 0, frames: 0, slowest: 0 };
+      for (let last = performance.now(); !document.querySelector(".to-end")?.textContent.startsWith(`${rows} new`); seen.frames++) {
+        // Behind all that a frame does.
+        await new Promise((resolve) => requestAnimationFrame(() => setTimeout(resolve)));
+        seen.drift = Math.max(seen.drift, Math.abs(read.getBoundingClientRect().top - before));
+        if (!read.isConnected) throw new Error("what is read was made anew");
+        seen.slowest = Math.max(seen.slowest, performance.now() - last);
+        last = performance.now();
+      }
+      return seen;
+    }, rows);
+    const work = await processorTime(page);
+    const told = [];
+    // Above what grows, and in the middle of it.
+    for (const [name, rows, place] of [["first", 2, "Paragraph"], ["second", 1, "first piece"]]) {
+      await page.hover(".log");
+      await page.mouse.wheel(0, -1500);
+      await page.waitForSelector(".to-end");
+      await page.waitForTimeout(400);
+      const watched = watch(rows);
+      await say(name);
+      const { text, drift, frames, slowest } = await watched;
+      assert.ok(text.startsWith(place), text);
+      assert.ok(drift < 1, `${text} moved by ${drift} pixels`);
+      told.push(`${drift} pixels in ${frames} frames, slowest ${Math.round(slowest)} ms`);
+      await page.click(".to-end");
+      await page.waitForSelector(`text=${name} piece ${count - 1} of what streams`);
     }
-    assert.ok(drift < 1, `it moved by ${drift} pixels`);
+    const cost = ((await work()) * 1000) / (2 * count);
+    await say("end");
     await ended(id);
-    await page.click(".to-end");
-    await page.waitForSelector("text=piece 399 of what streams");
+    const took = await Promise.all(["first", "second"].map((name) => api("GET", `/sessions/${id}/files/took-${name}`)));
+    const rates = took.map((ms) => Math.round((count * 1000) / ms));
+    assert.ok(rates.every((it) => it >= 500), `${rates} deltas a second`);
+    // Half of what its thread has, however busy the machine is.
+    assert.ok(cost < 1, `a delta takes ${cost} ms of work`);
     await lab.close(page);
-    return `${drift} pixels`;
+    return `${rates} a second: ${told.join("; ")}; ${cost.toFixed(2)} ms of work each`;
   },
 
   async "the third question, which nobody answered, says what was used"(lab) {

@@ -1,16 +1,7 @@
 import assert from "node:assert/strict";
-import { api, ended, eventually, says, session } from "../lab.mjs";
+import { api, ended, eventually, processorTime, says, session } from "../lab.mjs";
 
 const elements = (page) => page.evaluate(() => document.querySelectorAll("*").length);
-
-/** Begins to count the seconds of a processor that a page's thread takes; call it to have them. */
-async function processorTime(page) {
-  const devtools = await page.context().newCDPSession(page);
-  await devtools.send("Performance.enable", { timeDomain: "threadTicks" });
-  const read = async () => (await devtools.send("Performance.getMetrics")).metrics.find((it) => it.name === "TaskDuration").value;
-  const begun = await read();
-  return async () => (await read()) - begun;
-}
 
 /** An answer as a reader may have it: nothing in it is code, an image or an address of its own. */
 const inert = (page) => page.evaluate(() => ({

@@ -310,7 +310,8 @@ export const checks = {
     );
     const id = await session("raw", edited, { title: `A title that is ${"rather ".repeat(12)}long` });
     await ended(id);
-    await api("POST", "/webhooks", { url: "https://example.com/hook" });
+    const hook = await api("POST", "/webhooks", { url: "https://example.com/a-path-that-is-rather-long" });
+    await api("POST", `/webhooks/${hook.id}/test`);
     const agent = (await api("GET", "/agents")).data[0].id;
     const places = ["/sessions", `/s/${id}`, "/new", "/agents", `/agents/${agent}`, "/agents/new", "/environments", "/environments/new", "/credentials", "/runtimes", "/webhooks", "/server", "/users", "/api"];
     const found = [];
@@ -323,9 +324,17 @@ export const checks = {
         await eventually("nothing is loading", async () => (await page.$(".loading")) === null);
         if (place === "/api") await page.click("details.operation:has-text('/fork') > summary");
         if (place === "/runtimes") await page.click("details:has-text('More') summary >> nth=0");
+        if (place === "/webhooks") {
+          await page.click("summary:has-text('Deliveries')");
+          await page.waitForSelector(".table-wrap button:has-text('Send again')");
+        }
         found.push(...(await violations(page)).map((it) => `${colorScheme} ${width} ${place}: ${it}`));
         const wide = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
         if (wide > 0) found.push(`${width} ${place} scrolls sideways by ${wide}`);
+        // What can be done is in sight without scrolling sideways, in tables as well.
+        const beyond = await page.$$eval("main :is(button, a, input, select, textarea)", (all) =>
+          all.filter((it) => !it.closest("pre, .diff, .prose") && it.getBoundingClientRect().right > innerWidth).map((it) => it.ariaLabel ?? it.textContent));
+        found.push(...beyond.map((it) => `${width} ${place}: ${it} is out of sight`));
       }
       if (width === 360) {
         await page.evaluate((hash) => (location.hash = hash), `/s/${id}`);

@@ -6,6 +6,7 @@ mod refusal;
 mod supervisors;
 
 use std::fs::{self, OpenOptions};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -251,7 +252,7 @@ impl Server {
         // Only a whole line has the whole address.
         let (url, _) = line.split_once('\n')?;
         let end = url
-            .find(|c: char| c.is_whitespace() || c == '\u{1b}')
+            .find(|c: char| c.is_whitespace() || c == '\u{1b}' || c == '"')
             .unwrap_or(url.len());
         Some(url[..end].to_owned())
     }
@@ -472,8 +473,33 @@ impl Drop for Server {
             let _ = child.kill();
             let _ = child.wait();
         }
-        for tree in supervisors(&self.data()) {
+        let trees = supervisors(&self.data());
+        for tree in &trees {
             tree.root.kill();
+        }
+        // Whatever runs on may write once more to what is about to be removed.
+        let begun = Instant::now();
+        while begun.elapsed() < DEADLINE && trees.iter().any(|tree| !tree.survivors().is_empty()) {
+            std::thread::sleep(LOOK);
+        }
+        open_up(self.folder.path());
+    }
+}
+
+/// Lets the folder be removed by an ordinary user, whatever agents have closed in it.
+fn open_up(folder: &Path) {
+    let mut next = vec![folder.to_owned()];
+    while let Some(folder) = next.pop() {
+        let Ok(entries) = fs::read_dir(&folder) else {
+            continue;
+        };
+        for entry in entries.flatten() {
+            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                let path = entry.path();
+                // What cannot be opened stays, and the folder with it.
+                let _ = fs::set_permissions(&path, fs::Permissions::from_mode(0o700));
+                next.push(path);
+            }
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use bytes::Bytes;
 use futures::StreamExt as _;
 use futures::stream::BoxStream;
@@ -83,7 +83,8 @@ impl Messages {
             let Some(chunk) = self.chunks.next().await else {
                 return Ok(None);
             };
-            self.decoder.take(&chunk?, &mut self.ready);
+            let chunk = chunk.context("the connection to the server broke off")?;
+            self.decoder.take(&chunk, &mut self.ready);
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
+use std::process::ExitCode;
 
 use anyhow::Result;
 use aod_resources::event::{Event, EventBody};
@@ -46,7 +47,7 @@ pub(crate) struct Logs {
 }
 
 impl Logs {
-    pub(super) async fn run(self, client: &Client) -> Result<()> {
+    pub(super) async fn run(self, client: &Client) -> Result<ExitCode> {
         let session = self.target.id(client).await?;
         let mut screen = Screen::new(Show::Record);
         let mut last = None;
@@ -59,12 +60,13 @@ impl Logs {
             if self.tail == Some(0) && last.is_none() {
                 last = Some(end(client, session).await?);
             }
-            self.stream(client, session, last, &mut |message| {
+            let show = &mut |message: &Message| {
                 self.show(&message.data, &mut screen, &prompts)?;
                 Ok(ControlFlow::Continue(()))
-            })
-            .await?;
-            return Ok(screen.end_words()?);
+            };
+            let code = self.stream(client, session, last, show).await?;
+            screen.end_words()?;
+            return Ok(code);
         }
         self.stream(client, session, last, &mut |message| {
             screen.native(&message.data)?;
@@ -79,7 +81,7 @@ impl Logs {
         session: Uuid,
         last: Option<String>,
         show: &mut dyn FnMut(&Message) -> Seen,
-    ) -> Result<()> {
+    ) -> Result<ExitCode> {
         let kind = match self.raw {
             true => StreamKind::Native,
             false => StreamKind::Events,
@@ -92,7 +94,8 @@ impl Logs {
                 stops: &mut stops,
                 is_owner: false,
             };
-            return watch.until_end(kind, last, None, show).await;
+            watch.until_end(kind, last, None, show).await?;
+            return Ok(stops.code().map_or(ExitCode::SUCCESS, ExitCode::from));
         }
         let mut messages = client.stream(session, kind, last.as_deref(), false).await?;
         while let Some(message) = messages.next().await? {
@@ -100,7 +103,7 @@ impl Logs {
                 break;
             }
         }
-        Ok(())
+        Ok(ExitCode::SUCCESS)
     }
 
     /// What was asked in each turn, which events do not tell.

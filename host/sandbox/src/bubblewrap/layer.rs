@@ -11,6 +11,7 @@ use aod_launch::overlay;
 
 use super::Bubblewrap;
 use super::arguments::Arguments;
+use super::scratch::Scratch;
 use crate::{RunOptions, SandboxDriver as _, SandboxError, SandboxSpec, SystemLayer, run};
 
 /// Names in `/etc` that a sandbox has of its own, or that are not for it.
@@ -180,7 +181,8 @@ pub(super) fn attempt(
 
 /// Runs a command in a sandbox with a layer, or answers why that does not work and what to do.
 pub(super) fn try_out(driver: &Bubblewrap) -> Result<(), String> {
-    let folder = tempfile::tempdir().map_err(|error| format!("no temporary folder: {error}"))?;
+    let folder = Scratch::new(driver.data.as_deref());
+    let folder = folder.map_err(|error| format!("no temporary folder: {error}"))?;
     let layer = SystemLayer {
         files: folder.path().join("files"),
         views: folder.path().join("views"),

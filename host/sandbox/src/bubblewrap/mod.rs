@@ -13,6 +13,7 @@ mod change;
 mod layer;
 mod probe;
 mod proc;
+mod scratch;
 mod system;
 
 use std::path::{Path, PathBuf};

@@ -5,6 +5,7 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::scratch::Scratch;
 use super::{Bubblewrap, INIT, NAME, proc};
 use crate::probe::{Check, Probe, State};
 use crate::{
@@ -58,10 +59,14 @@ const LOOK: &str = "cat /proc/self/status /proc/self/mountinfo /proc/self/net/de
 
 /// Runs a command in a sandbox, as turns have it, or answers why that does not work.
 fn try_out(driver: &Bubblewrap) -> Result<Seen, String> {
-    let home = tempfile::tempdir().map_err(|error| format!("no temporary folder: {error}"))?;
-    let workspace = tempfile::tempdir().map_err(|error| format!("no temporary folder: {error}"))?;
+    let scratch = Scratch::new(driver.data.as_deref());
+    let scratch = scratch.map_err(|error| format!("no temporary folder: {error}"))?;
+    let folder = |name| {
+        let made = scratch.folder(name);
+        made.map_err(|error| format!("no temporary folder: {error}"))
+    };
     let argv = ["sh", "-c", LOOK].map(str::to_owned).into();
-    let mut spec = SandboxSpec::new(argv, home.path(), workspace.path());
+    let mut spec = SandboxSpec::new(argv, folder("home")?, folder("workspace")?);
     spec.network = match driver.shares_network {
         true => Network::Host,
         // Nobody connects, so that it is never started.

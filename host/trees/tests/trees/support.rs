@@ -76,6 +76,18 @@ impl TestFolder {
     }
 }
 
+impl Drop for TestFolder {
+    /// Removes what the folder itself is not removed with: folders that their owner closed.
+    fn drop(&mut self) {
+        if let Ok(root) = Folder::open(self.root.path()) {
+            for name in ["own", "trash"] {
+                // What is not there need not go, and a test that fails has other things to say.
+                let _ = aod_trees::remove(&root, OsStr::new(name), &Limits::default());
+            }
+        }
+    }
+}
+
 /// Runs a test as whoever runs it and, where that is root, as an ordinary user, too: on a thread
 /// with a small stack, in a process that may hold few descriptors.
 pub(crate) fn as_each_user(test: fn(&TestFolder)) {

@@ -7,6 +7,7 @@ mod connections;
 mod doctor;
 mod environments;
 mod listening;
+mod logs;
 mod openapi;
 mod operation;
 mod ownership;

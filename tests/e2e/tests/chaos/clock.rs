@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 
-use aod_e2e::{Runtimes, Server, ServerOptions, program};
+use aod_e2e::{Process, Runtimes, Server, ServerOptions, program};
 use rand::seq::IndexedRandom as _;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -87,6 +87,22 @@ impl Clock {
             options = options.set(name, value);
         }
         options
+    }
+}
+
+impl Drop for Clock {
+    /// Removes the memory that the library shares between processes, where its owner was killed.
+    fn drop(&mut self) {
+        for entry in fs::read_dir("/dev/shm").into_iter().flatten().flatten() {
+            let name = entry.file_name();
+            let owner = name
+                .to_str()
+                .filter(|name| name.contains("faketime_"))
+                .and_then(|name| name.rsplit('_').next()?.parse().ok());
+            if owner.is_some_and(|owner| Process::find(owner).is_none()) {
+                let _ = fs::remove_file(entry.path());
+            }
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use aod_e2e::Server;
 use serde_json::{Value, json};
 
-use crate::{aod, aod_with, lines, session_of};
+use crate::{Said, aod, aod_with, lines, session_of};
 
 async fn session(server: &Server, id: &str) -> Value {
     server
@@ -181,4 +181,26 @@ async fn with_json_each_line_of_stdout_is_json() {
         lines(&native).iter().any(|line| line["demo"] == "result"),
         "{native}"
     );
+}
+
+#[tokio::test]
+async fn a_variable_is_in_the_sandbox_and_a_secret_one_in_nothing_that_is_told() {
+    let server = Server::demo().await;
+    let secret = "plum-s3cret-0123456789";
+    let mut run = server.command(&[
+        "run",
+        "$ [ \"$PLUM\" = \"$(printf plum-; printf s3cret-0123456789)\" ] && echo $PLUM in $COLOUR",
+        "--env",
+        "PLUM",
+        "--var",
+        "COLOUR=blue",
+        "--json",
+    ]);
+    let said = Said::of(run.env("PLUM", secret).output().unwrap());
+    let id = session_of(&said.stderr);
+    assert!(!said.stderr.contains(secret), "{said:#?}");
+    let told = said.good();
+    assert!(told.contains("[redacted:PLUM] in blue"), "{told}");
+    assert!(!told.contains(secret));
+    assert_eq!(session(&server, &id).await["vars"]["COLOUR"], "blue");
 }

@@ -1,9 +1,13 @@
 //! `aod session`.
 
-use aod_e2e::{DEADLINE, Server, eventually};
+use std::io::{BufRead as _, BufReader};
+use std::process::{ChildStdout, Stdio};
+
+use aod_e2e::{DEADLINE, GitServer, Runtimes, Server, ServerOptions, eventually};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
-use crate::{aod, aod_with, lines};
+use crate::{Said, aod, aod_with, lines, session_of, spawn};
 
 #[tokio::test]
 async fn a_session_is_listed_shown_prompted_and_removed() {
@@ -158,4 +162,81 @@ async fn a_session_is_forked_or_the_server_is_said_to_be_older() {
     let missing = "00000000-0000-4000-8000-000000000000";
     let said = ask(&["fork", missing]).failed(66);
     assert!(!said.contains("older"), "{said}");
+}
+
+/// Reads lines until one has a text in it.
+fn hear(lines: &mut BufReader<ChildStdout>, text: &str) {
+    let mut line = String::new();
+    while !line.contains(text) {
+        line.clear();
+        assert!(lines.read_line(&mut line).unwrap() > 0, "no {text}");
+    }
+}
+
+#[tokio::test]
+async fn a_turn_is_followed_as_it_goes_and_whoever_looks_on_ends_nothing() {
+    let server = Server::demo().await;
+    let script = "$ echo before; while [ ! -e gate ]; do sleep 0.05; done\n$ echo behind";
+    let id = aod(&server, &["run", script, "--detach"]).good();
+    let id = id.trim();
+    let mut followers = Vec::new();
+    for arguments in [
+        &["session", "logs", id, "-f", "--json"][..],
+        &["session", "logs", id, "-f"],
+        &["session", "attach", id, "--json"],
+    ] {
+        let mut child = spawn(server.command(arguments).stdin(Stdio::null()));
+        let mut told = BufReader::new(child.stdout.take().unwrap());
+        hear(&mut told, "before");
+        followers.push((child, told));
+    }
+    // Ctrl-C ends who looks on, and not the turn.
+    let (mut child, _) = followers.remove(0);
+    let pid = Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap();
+    kill_process(pid, Signal::INT).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    let path = format!("/sessions/{id}");
+    let session = server.client().get(&path).await.expect(200);
+    assert_eq!(session["status"], "running");
+    let workspace = server.session_folder(id).join("workspace");
+    std::fs::write(workspace.join("gate"), "").unwrap();
+    for (mut child, mut told) in followers {
+        hear(&mut told, "behind");
+        // It ends with the turn, once all of it is read.
+        std::io::copy(&mut told, &mut std::io::sink()).unwrap();
+        assert!(child.wait().unwrap().success());
+    }
+}
+
+#[tokio::test]
+async fn what_a_session_changed_in_its_repository_is_a_diff_that_applies() {
+    let git = GitServer::https();
+    let repository = git.repository("owner/project");
+    repository.commit(&[("a.txt", "one\n")]);
+    let options =
+        ServerOptions::new(Runtimes::demo()).set("AOD_EGRESS__CA_FILE", git.authority().display());
+    let server = Server::start(options).await;
+    let url = git.url("owner/project");
+    let said = aod(
+        &server,
+        &["run", "$ echo two >>project/a.txt", "--repo", &url],
+    );
+    let id = session_of(&said.stderr);
+    said.good();
+    let diff = aod(&server, &["session", "diff", &id]).good();
+    assert!(
+        diff.contains("--- a/a.txt") && diff.contains("\n+two\n"),
+        "{diff}"
+    );
+    let json = aod(&server, &["session", "diff", &id, "--json"]).json();
+    assert_eq!(json[0]["diff"], diff.as_str());
+    let clone = tempfile::tempdir().unwrap();
+    std::fs::write(clone.path().join("a.txt"), "one\n").unwrap();
+    let mut apply = std::process::Command::new("git");
+    apply.arg("apply").current_dir(clone.path());
+    let mut child = spawn(apply.stdin(Stdio::piped()));
+    std::io::Write::write_all(&mut child.stdin.take().unwrap(), diff.as_bytes()).unwrap();
+    Said::of(child.wait_with_output().unwrap()).good();
+    let applied = std::fs::read_to_string(clone.path().join("a.txt")).unwrap();
+    assert_eq!(applied, "one\ntwo\n");
 }

@@ -4,7 +4,7 @@ use std::process::Command;
 
 use aod_e2e::{Server, program};
 
-use crate::{Said, aod};
+use crate::{Said, aod, aod_with};
 
 #[tokio::test]
 async fn a_shell_completes_values_that_the_server_has() {
@@ -15,6 +15,13 @@ async fn a_shell_completes_values_that_the_server_has() {
     )
     .good();
     let id = id.trim();
+    let agent = "agent create --name fruit --runtime demo --model demo/echo";
+    let agent = aod(&server, &agent.split(' ').collect::<Vec<_>>()).good();
+    let environment = aod(&server, &["env", "create", "--name", "bowl"]).good();
+    aod_with(&server, &["credential", "set", "env:PLUM"], b"0123456789").good();
+    let hook = "webhook add https://hooks.invalid/plum --event turn.failed";
+    aod(&server, &hook.split(' ').collect::<Vec<_>>()).good();
+    let hooks = aod(&server, &["webhook", "ls", "--json"]).json();
     let complete = |words: &[&str]| {
         let mut command = server.command(&[&["--", "aod"][..], words].concat());
         command
@@ -30,6 +37,11 @@ async fn a_shell_completes_values_that_the_server_has() {
         (&["session", "show", ""], id),
         (&["session", "logs", &id[..3]], id),
         (&["session", "files", "ls", ""], id),
+        (&["agent", "show", ""], agent.trim()),
+        (&["env", "show", &environment[..4]], environment.trim()),
+        (&["runtime", "show", ""], "demo"),
+        (&["credential", "rm", ""], "env:PLUM"),
+        (&["webhook", "test", ""], hooks[0]["id"].as_str().unwrap()),
         (&["run", "x", "--runtime", ""], "demo"),
         (&["run", "x", "--model", "demo/"], "demo/echo"),
     ] {

@@ -64,10 +64,13 @@ async fn check(name: &str) {
         .listening_on(listener);
     let mut server = Server::start(options).await;
     let model = Standin::start(Options::default()).await.unwrap();
+    // A browser that is killed leaves its own.
+    let temporary = tempfile::tempdir().unwrap();
     let mut node = Command::new("node")
         .arg(repository().join("tests/console/run.mjs"))
         .arg(name)
         .current_dir(&folder)
+        .env("TMPDIR", temporary.path())
         .env("AOD_TEST_BASE", format!("http://{address}"))
         .env("AOD_TEST_TOKEN", server.token())
         .env("AOD_TEST_PACKAGES", folder.join("node_modules"))
