@@ -9,13 +9,12 @@ mod draft;
 mod error;
 mod restore;
 
-use std::fs;
 use std::path::Path;
 
 use aod_log::Kind;
 use aod_resources::Timestamp;
 use aod_store::{CopiedSession, Database};
-use aod_trees::Folder;
+use aod_trees::{Folder, Limits};
 use serde::{Deserialize, Serialize};
 
 use self::content::{copy_file, copy_files, copy_files_chosen, io_error, private_folder};
@@ -124,9 +123,7 @@ pub fn take(
         }
         // It was deleted meanwhile, and what was copied of it may be a part.
         copy.forget_session(session.id)?;
-        if to.exists() {
-            fs::remove_dir_all(&to).map_err(io_error("remove", &to))?;
-        }
+        remove(&to)?;
     }
     if options.workspaces {
         let to = draft.path().join("runtimes.tar");
@@ -149,6 +146,21 @@ pub fn take(
         bytes: 0,
         sums: String::new(),
     })
+}
+
+/// Removes what a path of a backup names, if there is something.
+fn remove(path: &Path) -> Result<(), BackupError> {
+    let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
+        return Ok(());
+    };
+    let parent = Folder::open(parent)?;
+    loop {
+        match aod_trees::remove(&parent, name, &Limits::default()) {
+            // There is more of it: somebody may have put anything there since.
+            Err(aod_trees::Error::Bound(_)) => {}
+            removed => return Ok(removed.map(drop)?),
+        }
+    }
 }
 
 fn copy_vault(paths: &Paths, draft: &Draft, options: BackupOptions) -> Result<(), BackupError> {
@@ -184,7 +196,7 @@ fn copy_session(
         // What is damaged is looked at another day, and as it is.
         Err(aod_log::Error::Corrupt { .. }) => {
             tracing::warn!(session = %session.id, "a damaged log is copied as it is");
-            fs::remove_dir_all(&log).map_err(io_error("remove", &log))?;
+            remove(&log)?;
             private_folder(&log)?;
             copy_files_chosen(&from.log(), &log, |name| name.ends_with(".log"))?;
         }

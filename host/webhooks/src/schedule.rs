@@ -36,6 +36,45 @@ mod tests {
         }
     }
 
+    /// When a message is sent that nobody takes, from its first try on.
+    fn tries(config: &Config) -> Vec<Duration> {
+        let mut tries = vec![Duration::ZERO];
+        let mut at = Duration::ZERO;
+        loop {
+            at += wait(config, tries.len() as u32, None);
+            if at > config.give_up {
+                return tries;
+            }
+            tries.push(at);
+        }
+    }
+
+    proptest! {
+        /// Whenever a receiver comes back within half a day, and refuses twice more, there is a try
+        /// left for it, and the first comes within three times as long as it was away, or seconds.
+        #[test]
+        fn a_receiver_that_was_away_is_asked_again_soon_and_often_enough(away in 0..43_200_u64) {
+            let config = Config::default();
+            let away = Duration::from_secs(away);
+            let tries = tries(&config);
+            let left: Vec<Duration> = tries.into_iter().filter(|&at| at >= away).collect();
+            prop_assert!(left.len() >= 3, "{away:?}: {left:?}");
+            let latest = away * 3 + config.first_retry * 2;
+            prop_assert!(left[0] <= latest, "{away:?}: {left:?}");
+        }
+
+        #[test]
+        fn a_minute_is_some_tries(_any in 0..200_u32) {
+            let minute = Duration::from_secs(60);
+            let tries = tries(&Config::default());
+            let within = tries.iter().filter(|&&at| at < minute).count();
+            prop_assert!((3..=6).contains(&within), "{tries:?}");
+            // The one that finds the receiver back, and those behind two refusals.
+            prop_assert!(tries[within] < 3 * minute, "{tries:?}");
+            prop_assert!(tries[within + 2] < 13 * minute, "{tries:?}");
+        }
+    }
+
     #[test]
     fn a_day_has_about_twenty_tries() {
         let config = Config::default();

@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 
+use rustix::thread::UnshareFlags;
+
 use crate::program::{program, repository};
 
 /// Who has no rights of their own: `nobody`.
@@ -22,13 +24,17 @@ pub struct Stranger {
 struct Shown(PathBuf);
 
 impl Stranger {
-    /// Shows them by mounts, in the mount namespace of the calling thread, which has to be the
-    /// test's own.
+    /// Shows them by mounts, in a mount namespace that the calling thread, and what it starts from
+    /// now on, have for themselves.
     ///
     /// # Panics
     /// When they cannot be mounted.
     #[must_use]
     pub fn new() -> Self {
+        // SAFETY: descriptors stay shared.
+        let alone = unsafe { rustix::thread::unshare_unsafe(UnshareFlags::NEWNS) };
+        assert!(alone.is_ok(), "no mount namespace: {alone:?}");
+        run(Command::new("mount").args(["--make-rprivate", "/"]));
         let folder = tempfile::Builder::new().prefix("aod-shown-").tempdir();
         let folder = match folder {
             Ok(folder) => folder.keep(),

@@ -36,6 +36,9 @@ pub(crate) struct List {
     /// The most to list.
     #[arg(short = 'n', long, default_value_t = 50, value_name = "N")]
     limit: usize,
+    /// Show what home, workspace, log and checkpoints take of the server's disk, each by itself.
+    #[arg(long)]
+    sizes: bool,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -48,7 +51,11 @@ impl List {
             outln!("{}", serde_json::to_string_pretty(&sessions)?)?;
         } else {
             let sessions: Vec<Session> = serde_json::from_value(Value::Array(sessions))?;
-            crate::output::write(format_args!("{}", table(&sessions)))?;
+            let table = match self.sizes {
+                true => size_table(&sessions),
+                false => table(&sessions),
+            };
+            crate::output::write(format_args!("{table}"))?;
         }
         if has_more {
             eprintln!("there are more: use --limit, or say which");
@@ -117,8 +124,41 @@ fn table(sessions: &[Session]) -> String {
     table.text()
 }
 
+fn size_table(sessions: &[Session]) -> String {
+    let mut table = Table::default();
+    if Sink::Stdout.is_terminal() {
+        table.row([
+            "ID",
+            "STATUS",
+            "HOME",
+            "WORKSPACE",
+            "LOG",
+            "CHECKPOINTS",
+            "SIZE",
+            "TITLE",
+        ]);
+    }
+    for session in sessions {
+        let part = |part: fn(&Sizes) -> u64| match &session.sizes {
+            Some(sizes) => size(part(sizes)),
+            None => "-".to_owned(),
+        };
+        table.row([
+            &session.id.to_string(),
+            session.status.as_str(),
+            &part(|sizes| sizes.home),
+            &part(|sizes| sizes.workspace),
+            &part(|sizes| sizes.log),
+            &part(|sizes| sizes.checkpoints),
+            &session.sizes.as_ref().map_or("-".to_owned(), taken),
+            session.title.as_deref().unwrap_or_default(),
+        ]);
+    }
+    table.text()
+}
+
 /// What a session takes of the server's disk, all of it together.
-fn taken(sizes: &Sizes) -> String {
+pub(super) fn taken(sizes: &Sizes) -> String {
     let parts = [sizes.home, sizes.workspace, sizes.log, sizes.checkpoints];
     let all = size(parts.into_iter().fold(0, u64::saturating_add));
     match sizes.partial {

@@ -7,9 +7,10 @@ use aod_resources::{Session, Turn};
 use reqwest::Method;
 
 use super::Target;
+use super::list::taken;
 use crate::client::{Client, Listing};
 use crate::output::outln;
-use crate::terminal::{Sink, age, short, tame};
+use crate::terminal::{Sink, age, short, size, tame};
 
 /// Which session, and how.
 #[derive(Debug, clap::Args)]
@@ -86,6 +87,19 @@ fn shown(session: &Session, turns: &[Turn]) -> String {
             cost.unwrap_or_default()
         ),
     );
+    if let Some(sizes) = &session.sizes {
+        line(
+            "size",
+            &format!(
+                "{}: {} home, {} workspace, {} log, {} checkpoints",
+                taken(sizes),
+                size(sizes.home),
+                size(sizes.workspace),
+                size(sizes.log),
+                size(sizes.checkpoints)
+            ),
+        );
+    }
     for turn in turns {
         let word = match turn.outcome {
             Some(outcome) => outcome.as_str(),

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest as _, Sha256};
 
 use super::content::{io_error, is_free, make, private_folder};
-use super::{BackupError, MANIFEST, Manifest, SUMS};
+use super::{BackupError, MANIFEST, Manifest, SUMS, remove};
 
 /// Locked for as long as a backup is being taken; what has it is no backup.
 const LOCK: &str = "being-taken";
@@ -42,7 +42,7 @@ impl Draft {
                 Err(TryLockError::WouldBlock) => return Err(BackupError::Underway(target)),
                 Err(TryLockError::Error(error)) => return Err(io_error("lock", &lock)(error)),
             }
-            fs::remove_dir_all(&path).map_err(io_error("remove", &path))?;
+            remove(&path)?;
         }
         private_folder(&path)?;
         let file = make(&lock)?;

@@ -76,6 +76,8 @@ pub enum RestoreError {
 pub(crate) enum Settled {
     /// It was, or there was nothing.
     Done,
+    /// It was copied, and is still to be forced to the disk.
+    Copied,
     /// The server stops: the next start goes on with it.
     Interrupted,
 }
@@ -220,19 +222,22 @@ impl Turns {
     /// # Errors
     /// [`Error::Internal`].
     pub async fn settle_checkpoint(&self, session: Uuid) -> Result<()> {
-        let work = self.work_before_changes(session).await?;
-        if self.do_before_changes(session, work).await? == Settled::Interrupted
-            || self.store.checkpoint_work(session).await?.is_none()
-        {
-            return Ok(());
-        }
-        // The session's next turn goes first: it does not wait for the disk.
         let gate = self.checkpoints.gate(session);
-        let overtaken = gate.overtaken();
-        let _alone = gate.files.write().await;
-        self.settle(session, Until::OnDisk, &overtaken)
-            .await
-            .map(drop)
+        // The session's next turn goes in between: it does not wait for the disk.
+        for until in [Until::Copied, Until::OnDisk] {
+            let overtaken = gate.overtaken();
+            let _alone = match gate.files.try_write() {
+                Ok(alone) => alone,
+                // Those who copy what is there already are not waited for, where that is all.
+                Err(_) if self.store.checkpoint_work(session).await?.is_none() => return Ok(()),
+                Err(_) => gate.files.write().await,
+            };
+            match self.settle(session, until, &overtaken).await? {
+                Settled::Copied => {}
+                Settled::Done | Settled::Interrupted => return Ok(()),
+            }
+        }
+        Ok(())
     }
 
     /// The same, beside all else.
@@ -273,7 +278,7 @@ impl Turns {
                         compress: self.config().checkpoints.compress,
                     };
                     match self.copied(session, turn).await? {
-                        Some(_) if is_last && until == Until::Copied => return Ok(Settled::Done),
+                        Some(_) if is_last && until == Until::Copied => return Ok(Settled::Copied),
                         Some(sizes) => self.finish_checkpoint(session, turn, sizes).await?,
                         None if is_changed => {
                             let error = files::LOST.to_owned();

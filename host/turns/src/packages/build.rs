@@ -218,13 +218,25 @@ fn commands(manager: PackageManager, names: &[String]) -> Vec<Vec<String>> {
                         std::slice::from_ref(name),
                     ),
                     Some((name, version)) => {
-                        let version = format!("--version={version}");
+                        let version = format!("--version={}", requirement(version));
                         let words = [&install[..], &[version.as_str(), "--"]].concat();
                         with(&words, &[name.to_owned()])
                     }
                 }
             })
             .collect(),
+    }
+}
+
+/// A version of a crate as cargo wants it: a digit at the beginning is to it that of a whole version,
+/// and others need an operator. `14` is what it is in a `Cargo.toml`.
+fn requirement(version: &str) -> String {
+    let is_bare = version.starts_with(|first: char| first.is_ascii_digit());
+    let numbers = version.split(['-', '+']).next().unwrap_or(version);
+    let is_whole = numbers.split('.').count() == 3 && !version.contains(',');
+    match is_bare && !is_whole {
+        true => format!("^{version}"),
+        false => version.to_owned(),
     }
 }
 
@@ -253,6 +265,16 @@ mod tests {
                 "cargo install --locked --root=/opt/aod/packages/cargo --version=1.2.3 -- b",
             ]
         );
+        for (version, wanted) in [
+            ("1.2.3-rc.1+b.2.3", "1.2.3-rc.1+b.2.3"),
+            ("14", "^14"),
+            ("14.1", "^14.1"),
+            ("~14.1", "~14.1"),
+            (">=14, <15", ">=14, <15"),
+            ("14.0.1, <14.5", "^14.0.1, <14.5"),
+        ] {
+            assert_eq!(requirement(version), wanted);
+        }
         assert_eq!(
             lines(
                 PackageManager::Go,

@@ -185,6 +185,11 @@ async fn a_backup_that_was_cut_short_or_changed_is_never_taken_for_a_whole_one()
         let said = aod(&server, &["restore", cut, "--data", elsewhere]).failed(1);
         assert!(said.contains("no whole backup"), "{said}");
     }
+    // What is in it by now is anybody's work, and deeper than a recursion goes.
+    let nest = "for (1..30000) { mkdir \"d\" or die; chdir \"d\" or die }";
+    let mut perl = std::process::Command::new("perl");
+    let nested = perl.args(["-e", nest]).current_dir(&partial).status();
+    assert!(nested.unwrap().success());
     aod(&server, &["backup", into]).good();
     assert!(!partial.exists());
     assert!(

@@ -72,6 +72,52 @@ async fn a_session_is_listed_shown_prompted_and_removed() {
     assert!(ask(&["show", "plums"]).failed(1).contains("aod session ls"));
 }
 
+#[tokio::test]
+async fn what_a_session_takes_of_the_disk_is_listed_and_shown() {
+    let server = Server::demo().await;
+    let ask = |arguments: &[&str]| aod(&server, &[&["session"][..], arguments].concat());
+    let client = server.client();
+    let pending = client.demo_session("hello").await;
+    let prompt = "$ head -c 3145728 /dev/urandom >file; head -c 2097152 /dev/urandom >$HOME/own";
+    let session = client.demo_session(prompt).await;
+    session.ended().await.completed();
+    session.checkpoint(1).await.unwrap();
+    let sizes = session.read().await["sizes"].clone();
+    let amount = |bytes: u64| match bytes >= 1 << 20 {
+        true => format!("{:.1}M", bytes as f64 / f64::from(1 << 20)),
+        false => format!("{:.1}K", bytes as f64 / f64::from(1 << 10)),
+    };
+    let bytes = |name: &str| sizes[name].as_u64().unwrap();
+    let part = |name: &str| amount(bytes(name));
+    let (home, workspace) = (part("home"), part("workspace"));
+    let (log, checkpoints) = (part("log"), part("checkpoints"));
+    let all = ["home", "workspace", "log", "checkpoints"].map(bytes);
+    let all = amount(all.into_iter().sum());
+    assert!(
+        home.starts_with("2.0M") && workspace.starts_with("3.0M"),
+        "{sizes}"
+    );
+    assert!(
+        checkpoints.starts_with("5.0M") && log.ends_with('K'),
+        "{sizes}"
+    );
+
+    let listed = ask(&["ls", "--sizes"]).good();
+    let line = listed.lines().find(|line| line.starts_with(&session.id));
+    let words: Vec<&str> = line.unwrap().split_whitespace().collect();
+    let expected = ["completed", &home, &workspace, &log, &checkpoints, &all];
+    assert_eq!(words[1..], expected, "{listed}");
+    assert!(listed.contains(&pending.id), "{listed}");
+    // Without that, all of it together.
+    let listed = ask(&["ls"]).good();
+    let line = listed.lines().find(|line| line.starts_with(&session.id));
+    assert!(line.unwrap().trim_end().ends_with(&all), "{listed}");
+    let shown = ask(&["show", &session.id]).good();
+    let line =
+        format!("{all}: {home} home, {workspace} workspace, {log} log, {checkpoints} checkpoints");
+    assert!(shown.contains(&line), "{line}: {shown}");
+}
+
 fn logs(server: &Server, id: &str) {
     let logs =
         |arguments: &[&str]| aod(server, &[&["session", "logs", id][..], arguments].concat());

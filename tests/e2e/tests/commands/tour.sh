@@ -70,6 +70,7 @@ aod env archive "$other"
 session=$(aod run "Hello" --agent "$agent" --title plums --detach)
 aod session attach "$session" | has "You said: Hello"
 aod session ls | has plums
+aod session ls --sizes | has plums
 aod session show "$session" | has plums
 aod session logs "$session" | has Hello
 aod session logs "$session" --json | jq -se 'length > 3'

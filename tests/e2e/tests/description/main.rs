@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
 mod clients;
+mod large_bodies;
 mod metrics;
 mod requests;
 mod telemetry;

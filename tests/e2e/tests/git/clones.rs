@@ -111,12 +111,7 @@ async fn sessions_share_a_mirror_and_see_what_is_new() {
     let tenth = start(client, resources.clone(), "hello").await;
     let ended = tenth.ended().await.completed();
     let took = begun.elapsed();
-    let setup = ended
-        .events
-        .iter()
-        .find(|event| event.data["stage"] == "provision_setup" && event.data["state"] == "done")
-        .unwrap();
-    let cloned = &setup.data["duration_ms"];
+    let cloned = clone_time(&ended);
     eprintln!("a session with a clone from a mirror: {took:?}, {cloned} ms of it for the clone");
     // One for the list of references, and none for objects.
     assert!(packs() - before <= 1, "{:#?}", git.requests());
@@ -149,6 +144,51 @@ async fn sessions_share_a_mirror_and_see_what_is_new() {
             .stdout()
             .contains("\"0\\nnew\"")
     );
+}
+
+/// How long a session's repositories took to be there, as its events say.
+fn clone_time(ended: &aod_e2e::Ended) -> u64 {
+    let mut events = ended.events.iter();
+    let done = events
+        .find(|event| event.data["stage"] == "provision_setup" && event.data["state"] == "done");
+    done.and_then(|event| event.data["duration_ms"].as_u64())
+        .unwrap()
+}
+
+#[tokio::test]
+async fn the_tenth_session_clones_in_less_than_a_second() {
+    let git = GitServer::https();
+    let repository = git.repository("large.git");
+    // Five hundred files, each written three times: 36 MB, of which half is left when packed.
+    let names: Vec<String> = (0..500).map(|n| format!("f{}/{n}", n / 50)).collect();
+    for _ in 0..3 {
+        let content: Vec<String> = names
+            .iter()
+            .map(|_| {
+                let words = (0..750).map(|_| uuid::Uuid::new_v4().simple().to_string());
+                words.collect()
+            })
+            .collect();
+        let files = names.iter().map(String::as_str);
+        let files: Vec<_> = files.zip(content.iter().map(String::as_str)).collect();
+        repository.commit(&files);
+    }
+    let server = server(&git).await;
+    let resources =
+        json!([{"type": "git_repository", "url": git.url("large.git"), "mount_path": "r"}]);
+    let mut times = Vec::new();
+    for _ in 0..10 {
+        let prompt = "$ git -C r status --porcelain | wc -l; ls r | wc -l";
+        let session = start(server.client(), resources.clone(), prompt).await;
+        let ended = session.ended().await.completed();
+        assert!(ended.stdout().contains("\"0\\n10\""), "{}", ended.stdout());
+        times.push(clone_time(&ended));
+    }
+    println!("clones took {times:?} ms");
+    // What else the machine does makes one slower, and never faster.
+    let best = times[1..].iter().min().unwrap();
+    // On one that has no time at all it is still a fraction of what the first one took.
+    assert!(*best < 1000 || best * 4 < times[0], "{times:?}");
 }
 
 #[tokio::test]

@@ -2,10 +2,10 @@
 
 use std::collections::{HashMap, HashSet};
 
-use aod_e2e::{Receiver, ReceiverOptions, Server, free_port};
+use aod_e2e::{DEADLINE, Receiver, ReceiverOptions, Server, eventually, free_port};
 use serde_json::Value;
 
-use crate::{SECRET, in_state, options, webhook};
+use crate::{SECRET, deliveries, in_state, options, webhook};
 
 #[tokio::test]
 async fn every_event_comes_at_least_once_whoever_is_down_or_killed() {
@@ -33,6 +33,18 @@ async fn every_event_comes_at_least_once_whoever_is_down_or_killed() {
     server.kill_and_start_again().await;
     turns.insert(format!("turn.completed {}", last.id));
 
+    // As often as in a minute with the settings that hold where nothing is said.
+    eventually(
+        "the first message was tried some times",
+        DEADLINE,
+        async || {
+            let oldest = deliveries(&server, &hook).await.pop()?;
+            let error = oldest["last_error"].as_str()?;
+            assert!(error.contains("no connection"), "{error}");
+            (oldest["attempts"].as_u64()? >= 5).then_some(())
+        },
+    )
+    .await;
     let receiver = Receiver::start(ReceiverOptions {
         port,
         secrets: vec![SECRET.to_owned()],
