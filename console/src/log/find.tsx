@@ -1,7 +1,7 @@
 // Finding in the conversation: the browser's own search does not see rows that are out of sight.
 
 import { signal } from "@preact/signals";
-import { useEffect, useMemo, useRef, useState } from "preact/hooks";
+import { useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
 import { attempt } from "../ui/basics";
 import { Icon } from "../ui/icons";
 import type { Row } from "./fold";
@@ -39,7 +39,7 @@ export function FindBar({ log, list }: { log: SessionLog; list: { current: ListH
   const [text, setText] = useState("");
   const [at, setAt] = useState(0);
   const field = useRef<HTMLInputElement>(null);
-  useEffect(() => field.current?.focus(), []);
+  useLayoutEffect(() => field.current?.focus(), []);
   const { root } = log.fold;
   const words = text.toLowerCase();
   const rows = root.changed.value;

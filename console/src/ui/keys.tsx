@@ -1,7 +1,7 @@
 // Keys: the palette of commands, single keys, and the list of them.
 
 import { signal } from "@preact/signals";
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useLayoutEffect, useRef, useState } from "preact/hooks";
 import { logOut } from "../lib/api";
 import { go } from "../lib/router";
 import { asking, sessions } from "../lib/sessions";
@@ -118,7 +118,8 @@ export function Palette({ pages }: { pages: [string, string][] }) {
   const [text, setText] = useState("");
   const [at, setAt] = useState(0);
   const field = useRef<HTMLInputElement>(null);
-  useEffect(() => field.current?.focus(), []);
+  // At once: what is typed next is meant for it, and a busy machine paints late.
+  useLayoutEffect(() => field.current?.focus(), []);
   const close = () => (paletteShown.value = false);
   const shown = current.value;
   const commands: Command[] = [
