@@ -12,7 +12,7 @@
 //! for. `WORK` is an empty folder beside `UPPER`, for the kernel.
 //!
 //! Where something is mounted inside of `LOWER`, an overlay would show what the mount hides, and the
-//! kernel refuses that to an ordinary user. There a view that is only read is [put together](parts)
+//! kernel refuses that to an ordinary user. There a view that is only read is put together
 //! of smaller ones.
 
 mod parts;
