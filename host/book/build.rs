@@ -19,7 +19,9 @@ struct Page {
 }
 
 fn main() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    // Cargo sets it; asked for now, since the folder may have moved since this was compiled.
+    let folder = env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| ".".into());
+    let root = Path::new(&folder).join("../..");
     let docs = root.join("docs");
     println!("cargo::rerun-if-changed={}", docs.display());
     let pages = contents(&docs);
