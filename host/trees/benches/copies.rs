@@ -124,9 +124,9 @@ fn timed<T>(work: impl FnOnce() -> T) -> (Took, T) {
     (took, done)
 }
 
-struct Place<'a>(&'a Path);
+struct BenchFolder<'a>(&'a Path);
 
-impl Place<'_> {
+impl BenchFolder<'_> {
     fn folder(&self, name: &str) -> Folder {
         fs::create_dir_all(self.0.join(name)).unwrap();
         Folder::open_copy(&self.0.join(name)).unwrap()
@@ -221,7 +221,7 @@ fn main() {
     let files = set("AOD_BENCH_FILES", 10_000);
     let mib = set("AOD_BENCH_TREE_MIB", 200);
     let root = tempfile::tempdir().unwrap();
-    let place = Place(root.path());
+    let place = BenchFolder(root.path());
     let own = root.path().join("own");
     make(&own, files, mib << 20);
     let from = Folder::open(&own).unwrap();

@@ -24,11 +24,11 @@ pub(super) type Value = Arc<Zeroizing<String>>;
 
 /// What credentials are by now. Clones share it.
 #[derive(Clone, Default)]
-pub(super) struct Renewals(Arc<HashMap<String, watch::Sender<Standing>>>);
+pub(super) struct Renewals(Arc<HashMap<String, watch::Sender<CredentialState>>>);
 
 /// What is known of a credential.
 #[derive(Clone)]
-struct Standing {
+struct CredentialState {
     value: Value,
     /// How many values there were before.
     version: u64,
@@ -69,7 +69,7 @@ impl Renewals {
         renewed: Vec<RenewedCredential>,
     ) -> Self {
         let standing = |value: &Zeroizing<String>| {
-            let standing = Standing {
+            let standing = CredentialState {
                 value: Arc::new(value.clone()),
                 version: 0,
                 told: 0,

@@ -217,13 +217,13 @@ enum Scan {
     At {
         /// How many objects and lists are open.
         depth: u32,
-        place: Place,
+        place: JsonPosition,
     },
     Found,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Place {
+enum JsonPosition {
     /// Between what means something.
     Between,
     /// In front of a key of the outermost object.
@@ -241,7 +241,8 @@ impl Scan {
     fn take(&mut self, mut bytes: &[u8]) -> bool {
         while let (Some((&byte, rest)), false) = (bytes.split_first(), *self == Self::Found) {
             if let Self::At {
-                place: Place::Text, ..
+                place: JsonPosition::Text,
+                ..
             } = self
             {
                 // Most of a request is text.
@@ -260,37 +261,38 @@ impl Scan {
 
     fn step(&mut self, byte: u8) {
         let (depth, place) = match *self {
-            Self::Begin => (0, Place::Between),
+            Self::Begin => (0, JsonPosition::Between),
             Self::At { depth, place } => (depth, place),
             Self::Found => return,
         };
         let (depth, place) = match (place, byte) {
-            (Place::Escape, _) => (depth, Place::Text),
-            (Place::Text | Place::Key(_), b'\\') => (depth, Place::Escape),
-            (Place::Key(read), b'"') if read == TOOLS.len() => (depth, Place::Tools(false)),
-            (Place::Text | Place::Key(_), b'"') => (depth, Place::Between),
-            (Place::Text, _) => (depth, Place::Text),
-            (Place::Key(read), byte) => match TOOLS.get(read) == Some(&byte) {
-                true => (depth, Place::Key(read + 1)),
-                false => (depth, Place::Text),
-            },
-            (Place::Tools(_), b' ' | b'\t' | b'\r' | b'\n') | (Place::Tools(false), b':') => {
-                (depth, place)
+            (JsonPosition::Escape, _) => (depth, JsonPosition::Text),
+            (JsonPosition::Text | JsonPosition::Key(_), b'\\') => (depth, JsonPosition::Escape),
+            (JsonPosition::Key(read), b'"') if read == TOOLS.len() => {
+                (depth, JsonPosition::Tools(false))
             }
-            (Place::Tools(false), b'[') => (depth + 1, Place::Tools(true)),
-            (Place::Tools(true), b']') => (depth.saturating_sub(1), Place::Between),
-            (Place::Tools(true), _) => {
+            (JsonPosition::Text | JsonPosition::Key(_), b'"') => (depth, JsonPosition::Between),
+            (JsonPosition::Text, _) => (depth, JsonPosition::Text),
+            (JsonPosition::Key(read), byte) => match TOOLS.get(read) == Some(&byte) {
+                true => (depth, JsonPosition::Key(read + 1)),
+                false => (depth, JsonPosition::Text),
+            },
+            (JsonPosition::Tools(_), b' ' | b'\t' | b'\r' | b'\n')
+            | (JsonPosition::Tools(false), b':') => (depth, place),
+            (JsonPosition::Tools(false), b'[') => (depth + 1, JsonPosition::Tools(true)),
+            (JsonPosition::Tools(true), b']') => (depth.saturating_sub(1), JsonPosition::Between),
+            (JsonPosition::Tools(true), _) => {
                 *self = Self::Found;
                 return;
             }
-            (_, b'"') if place == Place::BeforeKey => (depth, Place::Key(0)),
-            (_, b'"') => (depth, Place::Text),
-            (_, b'{') if depth == 0 => (1, Place::BeforeKey),
-            (_, b'{' | b'[') => (depth.saturating_add(1), Place::Between),
-            (_, b'}' | b']') => (depth.saturating_sub(1), Place::Between),
-            (_, b',') if depth == 1 => (1, Place::BeforeKey),
-            _ if place == Place::BeforeKey => (depth, place),
-            _ => (depth, Place::Between),
+            (_, b'"') if place == JsonPosition::BeforeKey => (depth, JsonPosition::Key(0)),
+            (_, b'"') => (depth, JsonPosition::Text),
+            (_, b'{') if depth == 0 => (1, JsonPosition::BeforeKey),
+            (_, b'{' | b'[') => (depth.saturating_add(1), JsonPosition::Between),
+            (_, b'}' | b']') => (depth.saturating_sub(1), JsonPosition::Between),
+            (_, b',') if depth == 1 => (1, JsonPosition::BeforeKey),
+            _ if place == JsonPosition::BeforeKey => (depth, place),
+            _ => (depth, JsonPosition::Between),
         };
         *self = Self::At { depth, place };
     }

@@ -4,6 +4,8 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
+use aod_trees::{Folder, Limits};
+
 /// Where they are, below the data folder.
 const PLACE: &str = "cache/probe";
 
@@ -70,10 +72,13 @@ fn lock(folder: &Path) -> Option<File> {
 }
 
 fn remove_left_over(place: &Path) {
+    let Ok(parent) = Folder::open(place) else {
+        return;
+    };
     for entry in fs::read_dir(place).into_iter().flatten().flatten() {
         if let Some(_lock) = lock(&entry.path()) {
             // Whoever comes next tries it again.
-            let _ = fs::remove_dir_all(entry.path());
+            let _ = aod_trees::remove(&parent, &entry.file_name(), &Limits::default());
         }
     }
 }

@@ -9,6 +9,7 @@
 use std::cell::Cell;
 use std::fs;
 use std::num::NonZero;
+use std::sync::LazyLock;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -24,6 +25,10 @@ const NICENESS: i32 = 10;
 /// takes a quarter of one.
 const REST: u32 = 3;
 
+/// Asked for once: the answer is in files of control groups, and is wanted every few milliseconds.
+static PROCESSORS: LazyLock<usize> =
+    LazyLock::new(|| thread::available_parallelism().map_or(1, NonZero::get));
+
 thread_local! {
     static WORKS_AGAIN: Cell<Option<Instant>> = const { Cell::new(None) };
 }
@@ -37,7 +42,7 @@ impl BackgroundThreads {
         let mut threads = Builder::new_current_thread();
         threads
             .thread_name("background")
-            .max_blocking_threads((processors() / 2).max(1))
+            .max_blocking_threads((*PROCESSORS / 2).max(1))
             .thread_keep_alive(KEEP)
             .on_thread_start(|| {
                 // Of this thread alone, on Linux; one that may not be nice works all the same.
@@ -81,16 +86,12 @@ fn rested<T>(work: impl FnOnce() -> T) -> T {
 /// of `/proc/loadavg` (`proc_loadavg(5)`). Where it cannot be read, somebody may.
 fn somebody_waits() -> bool {
     let text = fs::read_to_string("/proc/loadavg").unwrap_or_default();
-    runnable(&text).is_none_or(|runnable| runnable > processors())
+    runnable(&text).is_none_or(|runnable| runnable > *PROCESSORS)
 }
 
 fn runnable(loadavg: &str) -> Option<usize> {
     let (runnable, _) = loadavg.split_ascii_whitespace().nth(3)?.split_once('/')?;
     runnable.parse().ok()
-}
-
-fn processors() -> usize {
-    thread::available_parallelism().map_or(1, NonZero::get)
 }
 
 impl Drop for BackgroundThreads {
@@ -138,7 +139,7 @@ mod tests {
         // As many as there are processors, and this one.
         let stopped = std::sync::atomic::AtomicBool::new(false);
         thread::scope(|scope| {
-            for _ in 0..processors() {
+            for _ in 0..*PROCESSORS {
                 scope.spawn(|| {
                     while !stopped.load(std::sync::atomic::Ordering::Relaxed) {
                         std::hint::spin_loop();

@@ -32,7 +32,7 @@ pub(super) struct Derivation {
     /// Apart, as the rest is moved from thread to thread.
     pub(super) fold: Box<Fold>,
     events: EventWriter,
-    account: Account,
+    budget: ProcessorBudget,
     /// What was told and is still to be done.
     undone: VecDeque<Effect>,
 }
@@ -56,7 +56,7 @@ impl Derivation {
                 reader,
                 fold: Box::new(fold),
                 events: events.map_err(Error::internal)?,
-                account: Account::new(),
+                budget: ProcessorBudget::new(),
                 undone: VecDeque::new(),
             })
         })
@@ -66,7 +66,7 @@ impl Derivation {
     /// Reads on for a while, and says what is to be done and whether there is more to read. What is
     /// made of a flood is made behind all that does not come late anyway.
     pub(super) async fn advance(mut self, turns: &Turns) -> Result<(Self, Advance)> {
-        if self.account.has_some() {
+        if self.budget.has_some() {
             blocking(move || self.read_on(MOST)).await
         } else {
             turns.background.run(move || self.read_on(LITTLE)).await
@@ -79,7 +79,7 @@ impl Derivation {
             .fold
             .advance(&mut self.reader, &mut self.events, most)?;
         advance.effects.splice(..0, self.undone.drain(..));
-        self.account.spend(thread_time().saturating_sub(begun));
+        self.budget.spend(thread_time().saturating_sub(begun));
         Ok((self, advance))
     }
 
@@ -153,12 +153,12 @@ impl Derivation {
 }
 
 /// Processor time that may be used in front of others, in microseconds.
-struct Account {
+struct ProcessorBudget {
     left: i64,
     at: Instant,
 }
 
-impl Account {
+impl ProcessorBudget {
     fn new() -> Self {
         Self {
             left: FULL,
@@ -210,23 +210,23 @@ mod tests {
     #[test]
     fn a_flood_uses_up_what_it_may_and_a_stream_does_not() {
         let ms = Duration::from_millis;
-        let mut account = Account::new();
+        let mut budget = ProcessorBudget::new();
         for _ in 0..1000 {
-            account.earn(ms(20));
-            account.spend(ms(5));
-            assert!(account.left > 0, "a quarter of a processor");
+            budget.earn(ms(20));
+            budget.spend(ms(5));
+            assert!(budget.left > 0, "a quarter of a processor");
         }
         let mut flood = 0;
-        while account.left > 0 {
-            account.earn(ms(20));
-            account.spend(ms(20));
+        while budget.left > 0 {
+            budget.earn(ms(20));
+            budget.spend(ms(20));
             flood += 20;
         }
         assert_eq!(flood, 80);
-        (0..100).for_each(|_| account.spend(ms(20)));
-        account.earn(ms(240));
-        assert_eq!(account.left, 0);
-        account.earn(ms(4));
-        assert!(account.left > 0, "it has been quiet");
+        (0..100).for_each(|_| budget.spend(ms(20)));
+        budget.earn(ms(240));
+        assert_eq!(budget.left, 0);
+        budget.earn(ms(4));
+        assert!(budget.left > 0, "it has been quiet");
     }
 }

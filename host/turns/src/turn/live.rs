@@ -210,7 +210,8 @@ impl Task<'_> {
                 effect: effect.clone(),
             };
             let asked = worker::ask(&turns.placement, self.worker(), request).await?;
-            if asked != ControlReply::Done {
+            // What it refuses it records.
+            if !matches!(asked, ControlReply::Done | ControlReply::Refused(_)) {
                 break;
             }
             undone.pop_front();

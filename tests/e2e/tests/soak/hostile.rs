@@ -35,6 +35,7 @@ enum Manner {
 /// Its name, its script and its manner.
 type Kind = (&'static str, &'static str, Manner);
 
+/// All of them, in turn.
 const KINDS: &[Kind] = &[
     (
         "deep tree",

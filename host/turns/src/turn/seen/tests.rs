@@ -7,13 +7,13 @@ use uuid::Uuid;
 use super::*;
 use crate::Paths;
 
-struct Place {
+struct Fixture {
     _folder: tempfile::TempDir,
     paths: SessionPaths,
     before: PathBuf,
 }
 
-impl Place {
+impl Fixture {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let paths = Paths::create(&folder.path().join("data")).unwrap();
@@ -72,7 +72,7 @@ fn told(seen: &Seen) -> Vec<(&str, ChangeKind)> {
 
 #[test]
 fn what_was_changed_is_found_and_nothing_else() {
-    let place = Place::new();
+    let place = Fixture::new();
     place.had("same", "same\n");
     place.had("text", "one\ntwo\n");
     place.had("gone", "x");
@@ -125,7 +125,7 @@ fn what_was_changed_is_found_and_nothing_else() {
 
 #[test]
 fn what_the_cli_told_is_not_told_again() {
-    let place = Place::new();
+    let place = Fixture::new();
     let began = begin();
     for name in ["a", "b", "c/d", "e", "f"] {
         place.write(name, "x");
@@ -154,7 +154,7 @@ fn what_the_cli_told_is_not_told_again() {
 
 #[test]
 fn no_more_is_told_than_fits_and_secrets_are_not() {
-    let place = Place::new();
+    let place = Fixture::new();
     let began = begin();
     for n in 0..300 {
         place.write(&format!("node_modules/deep/{n}"), &"x".repeat(5_000));
@@ -180,7 +180,7 @@ fn no_more_is_told_than_fits_and_secrets_are_not() {
 /// A file may hold what was a secret in an earlier turn.
 #[test]
 fn no_diff_is_told_once_the_secrets_have_changed() {
-    let place = Place::new();
+    let place = Fixture::new();
     let diffs = |turn, secrets: &str| {
         let began = begin();
         place.write("f", &format!("{turn}\n"));
@@ -205,7 +205,7 @@ fn no_diff_is_told_once_the_secrets_have_changed() {
 
 #[test]
 fn without_what_was_before_only_what_is_there_is_told() {
-    let place = Place::new();
+    let place = Fixture::new();
     place.had("old", "x");
     let began = begin();
     place.write("old", "y");
