@@ -3,8 +3,8 @@
 //! The kernel shares it out among sessions (in the sense of `setsid(2)`; `sched(7)`, "The autogroup
 //! feature"), so that a sandbox of a hundred busy processes gets as much as one of a single process.
 //! But whoever computes without end still takes a full share from each that only wants to answer.
-//! So each sandbox has an account of processor time, which fills as time passes. One that has used
-//! it up goes behind the others, until it has been quiet for a while: it loses nothing while nobody
+//! So each sandbox has a budget of processor time, which fills as time passes. One that has used it
+//! up goes behind the others, until it has been quiet for a while: it loses nothing while nobody
 //! else wants the processor, and those that are behind share it evenly.
 //!
 //! Where a sandbox has a control group with a processor share, that is what is shared out, and
@@ -13,18 +13,18 @@
 use std::collections::HashSet;
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
-/// What the account holds at most, in milliseconds of processor time: a tool call or two of a CLI,
-/// and less than some CLIs compute as they start, which is nobody's wait but their own.
-const FULL: i64 = 200;
-/// Thousandths of the time that passes go into the account: who uses no more of one processor never
-/// goes behind.
-const INCOME: i64 = 250;
-/// With so much in the account a sandbox that went behind goes to the front again.
-const ENOUGH: i64 = 100;
-/// What an account may lack at most: who has computed for an hour is in front again 2 s after it
-/// has stopped.
-const LEAST: i64 = -400;
+use aod_processor::ProcessorBudget;
+
+/// What a sandbox may use in front of others at most: a tool call or two of a CLI, and less than some
+/// CLIs compute as they start, which is nobody's wait but their own.
+const MOST: Duration = Duration::from_millis(200);
+/// What a new one has of it: whoever begins with a flood, or with a storm of processes, is soon
+/// behind.
+const FIRST: Duration = Duration::from_millis(60);
+/// Who has computed for an hour is in front again 2 s after it has stopped.
+const DEBT: Duration = Duration::from_millis(400);
 /// The nice value of those behind: a tenth of the weight of the others.
 const BEHIND: i32 = 10;
 /// That of whoever records them, which is also who stops them: a third.
@@ -35,11 +35,9 @@ const BEHIND_WEIGHT: u32 = 10;
 /// Whether a tree of processes goes behind others, by what it has used lately.
 #[derive(Debug)]
 pub(crate) struct Fairness {
-    /// In milliseconds of processor time.
-    account: i64,
+    budget: ProcessorBudget,
     /// When it was looked at last, and the milliseconds of processor time used until then.
     last: (u64, u64),
-    is_behind: bool,
     /// Whether this process works for the tree alone.
     counts_self: bool,
 }
@@ -47,9 +45,8 @@ pub(crate) struct Fairness {
 impl Default for Fairness {
     fn default() -> Self {
         Self {
-            account: FULL,
+            budget: ProcessorBudget::new(MOST).with_first(FIRST).with_debt(DEBT),
             last: (0, 0),
-            is_behind: false,
             counts_self: false,
         }
     }
@@ -66,9 +63,9 @@ impl Fairness {
     pub(crate) fn look(&mut self, now: u64, processes: &[u32]) {
         let used: u64 = processes.iter().map(|pid| processor_ms(*pid)).sum();
         let own = if self.counts_self { own_ms() } else { 0 };
-        let was_behind = self.is_behind;
+        let was_behind = self.budget.is_behind();
         self.judge(now, used.saturating_add(own));
-        if self.is_behind {
+        if self.budget.is_behind() {
             // Each time: a process that begins a session of its own begins with a full share.
             self.set(processes, BEHIND, RECORDER_BEHIND);
         } else if was_behind {
@@ -83,10 +80,11 @@ impl Fairness {
         let Some(used) = group_ms(group).filter(|_| weight.exists()) else {
             return;
         };
-        let was_behind = self.is_behind;
+        let was_behind = self.budget.is_behind();
         self.judge(now, used);
-        if self.is_behind != was_behind {
-            let set = if self.is_behind { BEHIND_WEIGHT } else { 100 };
+        let is_behind = self.budget.is_behind();
+        if is_behind != was_behind {
+            let set = if is_behind { BEHIND_WEIGHT } else { 100 };
             // The group may be gone by now.
             let _ = fs::write(weight, set.to_string());
         }
@@ -94,8 +92,9 @@ impl Fairness {
 
     /// Nothing is left to be looked at: this process goes to the front, if it was behind.
     pub(crate) fn end(&mut self) {
-        if std::mem::take(&mut self.is_behind) {
-            self.set(&[], 0, 0);
+        let ended = std::mem::take(self);
+        if ended.budget.is_behind() {
+            ended.set(&[], 0, 0);
         }
     }
 
@@ -108,30 +107,21 @@ impl Fairness {
     }
 
     /// How long it may take, in milliseconds, until a sandbox that is in front and takes all of a
-    /// processor has used up its account. None for those that are behind already, or take little.
+    /// processor has used up its budget. None for those that are behind already, or take little.
     pub(crate) fn patience(&self) -> Option<u64> {
-        let is_spending = self.account < FULL && !self.is_behind;
-        is_spending.then(|| u64::try_from(self.account).unwrap_or_default())
+        let ms = self.budget.left()?.as_millis();
+        u64::try_from(ms).ok()
     }
 
     fn judge(&mut self, now: u64, used: u64) {
         let (at, before) = self.last;
-        let earned = signed(now.saturating_sub(at)).saturating_mul(INCOME) / 1000;
+        self.budget
+            .earn(Duration::from_millis(now.saturating_sub(at)));
         // Less than before where a process has ended that nobody has counted.
-        let spent = signed(used.saturating_sub(before));
-        let account = self.account.saturating_add(earned).saturating_sub(spent);
-        self.account = account.clamp(LEAST, FULL);
-        if self.account <= 0 {
-            self.is_behind = true;
-        } else if self.account >= ENOUGH {
-            self.is_behind = false;
-        }
+        self.budget
+            .spend(Duration::from_millis(used.saturating_sub(before)));
         self.last = (now, used);
     }
-}
-
-fn signed(ms: u64) -> i64 {
-    i64::try_from(ms).unwrap_or(i64::MAX)
 }
 
 /// Milliseconds of processor time that a process and its children that have ended used.
@@ -192,11 +182,11 @@ mod tests {
         let mut fairness = Fairness::default();
         let mut after = |now, used| {
             fairness.judge(now, used);
-            fairness.is_behind
+            fairness.budget.is_behind()
         };
-        // A whole processor: the account of 200 is used up within 300.
-        assert!(!after(200, 200));
-        assert!(after(300, 300));
+        // A whole processor: the first 60 are used up within 80.
+        assert!(!after(70, 70));
+        assert!(after(80, 80));
         assert!(after(60_000, 60_000));
         // Quiet: it lacks 400, and 2,000 earn 500.
         assert!(after(61_900, 60_000));
@@ -211,13 +201,15 @@ mod tests {
     }
 
     #[test]
-    fn who_spends_is_looked_at_before_the_account_is_empty() {
+    fn who_spends_is_looked_at_before_all_is_used_up() {
         let mut fairness = Fairness::default();
-        assert_eq!(fairness.patience(), None);
-        fairness.judge(200, 200);
-        assert_eq!(fairness.patience(), Some(50));
+        assert_eq!(fairness.patience(), Some(60));
+        fairness.judge(40, 40);
+        assert_eq!(fairness.patience(), Some(30));
         fairness.judge(1_000, 1_000);
         assert_eq!(fairness.patience(), None, "it is behind");
+        fairness.judge(10_000, 1_000);
+        assert_eq!(fairness.patience(), None, "it does nothing");
     }
 
     /// A process in a session of its own, killed when dropped.
@@ -250,11 +242,10 @@ mod tests {
             println!("skipped: this kernel has no autogroups");
             return;
         }
-        let behind = || Fairness {
-            account: 0,
-            last: (0, 0),
-            is_behind: true,
-            counts_self: false,
+        let behind = || {
+            let mut fairness = Fairness::default();
+            fairness.budget.spend(Duration::from_secs(60));
+            fairness
         };
         let mut fairness = behind();
         let own = group(std::process::id());

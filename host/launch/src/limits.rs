@@ -13,9 +13,11 @@ use crate::usage::{Usage, memory, tree};
 use crate::{Launch, PolledLimits};
 
 /// When processes are measured first, in milliseconds.
-const FIRST_MS: u64 = 200;
-/// How often it is tried until then to have the kernel bound how many there are.
+const FIRST_MS: u64 = 60;
+/// How often it is tried to have the kernel bound how many there are …
 const BOUND_MS: u64 = 5;
+/// … and until when.
+const BOUND_UNTIL_MS: u64 = 200;
 /// How often processes are measured that do not grow …
 const LONGEST_MS: u64 = 1_000;
 /// … and at most, however fast they grow.
@@ -153,7 +155,7 @@ impl LimitPoller {
             self.due = now.saturating_add(pause.clamp(SHORTEST_MS, LONGEST_MS));
             return None;
         }
-        if self.seeks_bound && now < FIRST_MS {
+        if self.seeks_bound && now < BOUND_UNTIL_MS {
             self.seek_bound(now, root);
             return None;
         }
@@ -185,9 +187,10 @@ impl LimitPoller {
         let (processes, _) = tree(root);
         let is_early = process_bound::set(&processes, pids) == Bound::Early;
         self.seeks_bound = is_early;
+        let soon = now.saturating_add(BOUND_MS);
         self.due = match is_early {
-            true => now.saturating_add(BOUND_MS).min(FIRST_MS),
-            false => FIRST_MS,
+            true => soon,
+            false => soon.max(FIRST_MS),
         };
     }
 

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use aod_processor::LongWork;
+
 use crate::error::{Bound, Error, Result};
 
 /// How much one operation may do. Each bound that is reached ends it with
@@ -35,6 +37,7 @@ pub(crate) struct Budget {
     limits: Limits,
     left: u64,
     until: Option<Instant>,
+    work: LongWork,
 }
 
 impl Budget {
@@ -44,12 +47,17 @@ impl Budget {
             left: limits.entries,
             // None is further away than clocks count.
             until: Instant::now().checked_add(limits.time),
+            work: LongWork::new(),
         }
     }
 
-    /// Takes one step.
+    /// Takes one step, and rests before it where others wait and this one has taken long already. Rests
+    /// are not counted.
     pub(crate) fn spend(&mut self) -> Result<()> {
-        if self.until.is_some_and(|until| Instant::now() >= until) {
+        let now = Instant::now();
+        let rested = self.work.step(now);
+        self.until = self.until.and_then(|until| until.checked_add(rested));
+        if self.until.is_some_and(|until| now >= until) {
             let millis = u64::try_from(self.limits.time.as_millis()).unwrap_or(u64::MAX);
             return Err(Error::Bound(Bound::Millis(millis)));
         }

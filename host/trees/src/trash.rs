@@ -103,14 +103,14 @@ impl Trash {
     /// [`Error::Bound`] where another call would remove more; what kept a tree from being removed;
     /// [`Error::Io`] where the trash cannot be read.
     pub fn sweep(&self, limits: &Limits) -> Result<Removed> {
-        self.sweep_while(limits, || true)
+        self.sweep_by(limits, |remove| Some(remove()))
     }
 
-    /// The same, for as long as that is wanted.
-    pub(crate) fn sweep_while(
+    /// The same, with each tree removed by a function, which ends it all where it removes none.
+    pub(crate) fn sweep_by(
         &self,
         limits: &Limits,
-        wanted: impl Fn() -> bool,
+        mut by: impl FnMut(&dyn Fn() -> Result<Removed>) -> Option<Result<Removed>>,
     ) -> Result<Removed> {
         let mut total = Removed::default();
         let (mut bound, mut failed) = (None, None);
@@ -120,10 +120,11 @@ impl Trash {
             source,
         })?;
         for entry in names.flatten() {
-            if !wanted() {
+            let name = entry.file_name();
+            let Some(removed) = by(&|| remove(&self.0.folder, &name, limits)) else {
                 break;
-            }
-            match remove(&self.0.folder, &entry.file_name(), limits) {
+            };
+            match removed {
                 Ok(removed) => {
                     total.entries += removed.entries;
                     total.moved += removed.moved;

@@ -30,7 +30,7 @@ use crate::{Error, Result};
 pub(crate) use files::MakeError;
 
 /// So many are made at once, and compared: each takes what the disk gives.
-const AT_ONCE: usize = 2;
+const AT_ONCE: usize = 16;
 
 /// Which checkpoints are made and kept.
 #[derive(Clone, Copy, Debug)]

@@ -2,17 +2,12 @@
 //!
 //! An agent that writes without end keeps a processor busy with what its adapter makes of it, for
 //! as long as it runs. That is done by threads that go behind the server's others, and that rest
-//! while somebody waits for a processor: a nice value counts only among the threads of one process
-//! where the kernel shares processors out among sessions (`sched(7)`, "The autogroup feature"), and
-//! those who wait are the sandboxes of others.
+//! while the sandboxes of others wait for a processor.
 
 use std::cell::Cell;
-use std::fs;
-use std::num::NonZero;
-use std::sync::LazyLock;
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use aod_processor::{Pace, processors};
 use tokio::runtime::{Builder, Runtime};
 
 use crate::{Error, Result};
@@ -21,19 +16,21 @@ use crate::{Error, Result};
 const KEEP: Duration = Duration::from_secs(2);
 /// A tenth of the weight of the server's other threads.
 const NICENESS: i32 = 10;
-/// How many times as long as it has worked a thread rests while somebody waits for a processor: it
-/// takes a quarter of one.
-const REST: u32 = 3;
-
-/// Asked for once: the answer is in files of control groups, and is wanted every few milliseconds.
-static PROCESSORS: LazyLock<usize> =
-    LazyLock::new(|| thread::available_parallelism().map_or(1, NonZero::get));
 
 thread_local! {
-    static WORKS_AGAIN: Cell<Option<Instant>> = const { Cell::new(None) };
+    static PACE: Cell<Pace> = const { Cell::new(Pace::new()) };
 }
 
 pub(super) struct BackgroundThreads(Option<Runtime>);
+
+/// Who else might wait for the processor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Others {
+    /// Turns of other sessions.
+    Some,
+    /// Nobody whose wait is the server's concern.
+    None,
+}
 
 impl BackgroundThreads {
     /// Half as many threads as there are processors. Work that finds none waits its turn, which is
@@ -42,7 +39,7 @@ impl BackgroundThreads {
         let mut threads = Builder::new_current_thread();
         threads
             .thread_name("background")
-            .max_blocking_threads((*PROCESSORS / 2).max(1))
+            .max_blocking_threads((processors() / 2).max(1))
             .thread_keep_alive(KEEP)
             .on_thread_start(|| {
                 // Of this thread alone, on Linux; one that may not be nice works all the same.
@@ -58,40 +55,25 @@ impl BackgroundThreads {
     /// Does work that blocks, in pieces of a few milliseconds each.
     pub(super) async fn run<T: Send + 'static>(
         &self,
+        others: Others,
         work: impl FnOnce() -> Result<T> + Send + 'static,
     ) -> Result<T> {
         let running = match &self.0 {
-            Some(threads) => threads.spawn_blocking(|| rested(work)),
+            Some(threads) => threads.spawn_blocking(move || paced(others, work)),
             None => tokio::task::spawn_blocking(work),
         };
         running.await.map_err(Error::internal)?
     }
 }
 
-/// Rests first for what this thread has done before, so that nobody waits for what is done.
-fn rested<T>(work: impl FnOnce() -> T) -> T {
-    if let Some(again) = WORKS_AGAIN.take()
-        && somebody_waits()
-    {
-        thread::sleep(again.saturating_duration_since(Instant::now()));
-    }
-    let begun = Instant::now();
-    let done = work();
-    let ended = Instant::now();
-    WORKS_AGAIN.set(ended.checked_add((ended - begun) * REST));
+fn paced<T>(others: Others, work: impl FnOnce() -> T) -> T {
+    let mut pace = PACE.take();
+    let done = match others {
+        Others::Some => pace.work(work),
+        Others::None => pace.work_at_once(work),
+    };
+    PACE.set(pace);
     done
-}
-
-/// Whether more threads want to run than there are processors, this one included: the fourth field
-/// of `/proc/loadavg` (`proc_loadavg(5)`). Where it cannot be read, somebody may.
-fn somebody_waits() -> bool {
-    let text = fs::read_to_string("/proc/loadavg").unwrap_or_default();
-    runnable(&text).is_none_or(|runnable| runnable > *PROCESSORS)
-}
-
-fn runnable(loadavg: &str) -> Option<usize> {
-    let (runnable, _) = loadavg.split_ascii_whitespace().nth(3)?.split_once('/')?;
-    runnable.parse().ok()
 }
 
 impl Drop for BackgroundThreads {
@@ -125,51 +107,20 @@ mod tests {
     async fn its_threads_go_behind_and_no_others_do() {
         let own = niceness();
         let background = BackgroundThreads::new();
-        let there = background.run(|| Ok(niceness())).await.unwrap();
+        let there = background
+            .run(Others::Some, || Ok(niceness()))
+            .await
+            .unwrap();
         assert_eq!(there, (own + NICENESS).min(19));
         let elsewhere = tokio::task::spawn_blocking(niceness).await.unwrap();
         assert_eq!((elsewhere, niceness()), (own, own));
     }
 
-    #[test]
-    fn a_thread_rests_for_as_long_as_somebody_waits() {
-        assert_eq!(runnable("3.75 5.52 6.32 6/282 29497\n"), Some(6));
-        assert_eq!(runnable(""), None);
-        assert_eq!(runnable("3.75 5.52 6.32 six/282 29497\n"), None);
-        // As many as there are processors, and this one.
-        let stopped = std::sync::atomic::AtomicBool::new(false);
-        thread::scope(|scope| {
-            for _ in 0..*PROCESSORS {
-                scope.spawn(|| {
-                    while !stopped.load(std::sync::atomic::Ordering::Relaxed) {
-                        std::hint::spin_loop();
-                    }
-                });
-            }
-            while !somebody_waits() {
-                thread::yield_now();
-            }
-            WORKS_AGAIN.set(None);
-            let work = || thread::sleep(Duration::from_millis(20));
-            let begun = Instant::now();
-            rested(work);
-            let first = begun.elapsed();
-            while !somebody_waits() {
-                thread::yield_now();
-            }
-            rested(|| ());
-            let second = begun.elapsed() - first;
-            stopped.store(true, std::sync::atomic::Ordering::Relaxed);
-            assert!(first >= Duration::from_millis(20));
-            assert!(second >= Duration::from_millis(40), "{second:?}");
-        });
-    }
-
     #[tokio::test]
     async fn what_panics_there_is_an_error() {
         let background = BackgroundThreads::new();
-        let done = background.run(|| -> Result<()> { panic!("on purpose") });
+        let done = background.run(Others::Some, || -> Result<()> { panic!("on purpose") });
         assert!(done.await.is_err());
-        assert_eq!(background.run(|| Ok(1)).await.unwrap(), 1);
+        assert_eq!(background.run(Others::None, || Ok(1)).await.unwrap(), 1);
     }
 }

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use aod_log::Reader;
+use aod_processor::{ProcessorBudget, thread_time};
 use aod_runtime::types::Prompt;
 use aod_streams::events::{EventWriter, Written};
 use aod_supervisor::Exited;
@@ -18,13 +19,9 @@ use crate::{Error, Result};
 const MOST: usize = 128 << 10;
 /// As much of it in the background, a few milliseconds' work: others may wait for the processor.
 const LITTLE: usize = 32 << 10;
-/// So much processor time, in microseconds, may be used in front of others: an answer that comes all
-/// at once is no flood.
-const FULL: i64 = 60_000;
-/// What may be lacking at most: a flood that has ended is forgotten soon.
-const LEAST: i64 = -60_000;
-/// A part of the time that passes may be used in front of others for ever: a quarter.
-const INCOME: i64 = 4;
+/// So much processor time may be used in front of others: an answer that comes all at once is no
+/// flood.
+const BUDGET: Duration = Duration::from_millis(60);
 
 /// Everything here blocks for as long as an adapter computes, and is done off the async threads.
 pub(super) struct Derivation {
@@ -33,6 +30,9 @@ pub(super) struct Derivation {
     pub(super) fold: Box<Fold>,
     events: EventWriter,
     budget: ProcessorBudget,
+    /// Since when all was read that there was. While there is more, nothing is earned: a flood does
+    /// not come to the front in the middle.
+    read_all: Option<Instant>,
     /// What was told and is still to be done.
     undone: VecDeque<Effect>,
 }
@@ -56,7 +56,8 @@ impl Derivation {
                 reader,
                 fold: Box::new(fold),
                 events: events.map_err(Error::internal)?,
-                budget: ProcessorBudget::new(),
+                budget: ProcessorBudget::new(BUDGET),
+                read_all: None,
                 undone: VecDeque::new(),
             })
         })
@@ -66,10 +67,15 @@ impl Derivation {
     /// Reads on for a while, and says what is to be done and whether there is more to read. What is
     /// made of a flood is made behind all that does not come late anyway.
     pub(super) async fn advance(mut self, turns: &Turns) -> Result<(Self, Advance)> {
-        if self.budget.has_some() {
-            blocking(move || self.read_on(MOST)).await
+        if let Some(since) = self.read_all {
+            self.budget.earn(since.elapsed());
+        }
+        if self.budget.is_behind() {
+            let others = turns.others();
+            let read_on = move || self.read_on(LITTLE);
+            turns.background.run(others, read_on).await
         } else {
-            turns.background.run(move || self.read_on(LITTLE)).await
+            blocking(move || self.read_on(MOST)).await
         }
     }
 
@@ -80,6 +86,7 @@ impl Derivation {
             .advance(&mut self.reader, &mut self.events, most)?;
         advance.effects.splice(..0, self.undone.drain(..));
         self.budget.spend(thread_time().saturating_sub(begun));
+        self.read_all = (!advance.is_behind).then(Instant::now);
         Ok((self, advance))
     }
 
@@ -152,48 +159,6 @@ impl Derivation {
     }
 }
 
-/// Processor time that may be used in front of others, in microseconds.
-struct ProcessorBudget {
-    left: i64,
-    at: Instant,
-}
-
-impl ProcessorBudget {
-    fn new() -> Self {
-        Self {
-            left: FULL,
-            at: Instant::now(),
-        }
-    }
-
-    fn has_some(&mut self) -> bool {
-        let now = Instant::now();
-        let passed = now.saturating_duration_since(self.at);
-        self.earn(passed);
-        self.at = now;
-        self.left > 0
-    }
-
-    fn earn(&mut self, passed: Duration) {
-        let earned = microseconds(passed) / INCOME;
-        self.left = self.left.saturating_add(earned).min(FULL);
-    }
-
-    fn spend(&mut self, used: Duration) {
-        self.left = self.left.saturating_sub(microseconds(used)).max(LEAST);
-    }
-}
-
-fn microseconds(time: Duration) -> i64 {
-    i64::try_from(time.as_micros()).unwrap_or(i64::MAX)
-}
-
-/// Processor time of the calling thread.
-fn thread_time() -> Duration {
-    let used = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
-    Duration::try_from(used).unwrap_or_default()
-}
-
 /// Does work that blocks off the async threads.
 pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T> + Send + 'static,
@@ -201,32 +166,4 @@ pub(super) async fn blocking<T: Send + 'static>(
     tokio::task::spawn_blocking(work)
         .await
         .map_err(Error::internal)?
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_flood_uses_up_what_it_may_and_a_stream_does_not() {
-        let ms = Duration::from_millis;
-        let mut budget = ProcessorBudget::new();
-        for _ in 0..1000 {
-            budget.earn(ms(20));
-            budget.spend(ms(5));
-            assert!(budget.left > 0, "a quarter of a processor");
-        }
-        let mut flood = 0;
-        while budget.left > 0 {
-            budget.earn(ms(20));
-            budget.spend(ms(20));
-            flood += 20;
-        }
-        assert_eq!(flood, 80);
-        (0..100).for_each(|_| budget.spend(ms(20)));
-        budget.earn(ms(240));
-        assert_eq!(budget.left, 0);
-        budget.earn(ms(4));
-        assert!(budget.left > 0, "it has been quiet");
-    }
 }

@@ -39,7 +39,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
-use self::background::BackgroundThreads;
+use self::background::{BackgroundThreads, Others};
 use self::resting::RestingProcesses;
 use crate::adapters::Adapters;
 use crate::admission::{Admission, AdmissionPermit, Claim};
@@ -308,6 +308,14 @@ impl Turns {
     fn active(&self) -> MutexGuard<'_, HashMap<Uuid, Active>> {
         // Nothing can panic while the map is being changed.
         self.0.active.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Who might wait for a processor beside the turn that asks.
+    fn others(&self) -> Others {
+        match self.active().len() {
+            0 | 1 => Others::None,
+            _ => Others::Some,
+        }
     }
 
     /// Begins what goes on beside the turns; it ends with [`Turns::shut_down`].

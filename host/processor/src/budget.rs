@@ -1,0 +1,158 @@
+//! What may be used in front of others.
+
+use std::time::Duration;
+
+/// Thousandths of the time that passes are earned: who uses no more of one processor never goes
+/// behind.
+const INCOME: u32 = 250;
+/// With this part of the most in it, who went behind goes to the front again.
+const ENOUGH: i64 = 2;
+
+/// Processor time that may be used in front of others. It is earned as time passes, up to a limit.
+/// Who has used it up goes behind the others, until half of the limit is earned again.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// let mut budget = aod_processor::ProcessorBudget::new(Duration::from_millis(200));
+/// budget.spend(Duration::from_millis(200));
+/// assert!(budget.is_behind());
+/// budget.earn(Duration::from_millis(399));
+/// assert!(budget.is_behind());
+/// budget.earn(Duration::from_millis(1));
+/// assert!(!budget.is_behind());
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct ProcessorBudget {
+    /// All in microseconds.
+    left: i64,
+    most: i64,
+    /// What may be lacking at most.
+    debt: i64,
+    is_behind: bool,
+}
+
+impl ProcessorBudget {
+    /// With as much in it as it ever holds.
+    #[must_use]
+    pub fn new(most: Duration) -> Self {
+        let most = microseconds(most);
+        Self {
+            left: most,
+            most,
+            debt: most,
+            is_behind: false,
+        }
+    }
+
+    /// With less in it at first.
+    #[must_use]
+    pub fn with_first(mut self, first: Duration) -> Self {
+        self.left = microseconds(first).min(self.most);
+        self
+    }
+
+    /// Who has computed for an hour lacks no more than this: it is how long the past counts.
+    #[must_use]
+    pub fn with_debt(mut self, debt: Duration) -> Self {
+        self.debt = microseconds(debt);
+        self
+    }
+
+    /// So much time has passed.
+    pub fn earn(&mut self, passed: Duration) {
+        self.add(microseconds(passed.saturating_mul(INCOME) / 1000));
+    }
+
+    /// So much of a processor was used.
+    pub fn spend(&mut self, used: Duration) {
+        self.add(microseconds(used).saturating_neg());
+    }
+
+    fn add(&mut self, change: i64) {
+        self.left = self
+            .left
+            .saturating_add(change)
+            .clamp(-self.debt, self.most);
+        if self.left <= 0 {
+            self.is_behind = true;
+        } else if self.left >= self.most / ENOUGH {
+            self.is_behind = false;
+        }
+    }
+
+    /// Whether it was used up, and too little has been earned since.
+    #[must_use]
+    pub const fn is_behind(&self) -> bool {
+        self.is_behind
+    }
+
+    /// What is left. None for who is behind, or has as much as it ever has.
+    #[must_use]
+    pub fn left(&self) -> Option<Duration> {
+        let is_spending = !self.is_behind && self.left < self.most;
+        let left = u64::try_from(self.left).unwrap_or_default();
+        is_spending.then(|| Duration::from_micros(left))
+    }
+}
+
+fn microseconds(time: Duration) -> i64 {
+    i64::try_from(time.as_micros()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn ms(ms: u64) -> Duration {
+        Duration::from_millis(ms)
+    }
+
+    #[test]
+    fn the_busy_go_behind_until_they_are_quiet() {
+        let mut budget = ProcessorBudget::new(ms(200)).with_debt(ms(400));
+        assert_eq!(budget.left(), None, "nothing is spent");
+        // A whole processor: 200 are used up within 300.
+        let mut after = |passed, used| {
+            budget.earn(ms(passed));
+            budget.spend(ms(used));
+            budget.is_behind()
+        };
+        assert!(!after(200, 200));
+        assert!(after(100, 100));
+        assert!(after(59_700, 59_700));
+        // Quiet: it lacks 400, and 2,000 earn 500.
+        assert!(after(1_900, 0));
+        assert!(!after(100, 0));
+    }
+
+    #[test]
+    fn a_quarter_of_a_processor_is_never_behind() {
+        let mut budget = ProcessorBudget::new(ms(60));
+        for _ in 0..1000 {
+            budget.earn(ms(20));
+            budget.spend(ms(5));
+            assert!(!budget.is_behind());
+        }
+    }
+
+    #[test]
+    fn what_is_left_is_told_to_who_spends() {
+        let mut budget = ProcessorBudget::new(ms(200)).with_first(ms(50));
+        assert_eq!(budget.left(), Some(ms(50)));
+        budget.spend(ms(20));
+        assert_eq!(budget.left(), Some(ms(30)));
+        budget.spend(ms(40));
+        assert_eq!(budget.left(), None, "it is behind");
+    }
+
+    #[test]
+    fn no_time_is_too_long() {
+        let mut budget = ProcessorBudget::new(Duration::MAX).with_debt(Duration::MAX);
+        budget.spend(Duration::MAX);
+        budget.spend(Duration::MAX);
+        assert!(budget.is_behind());
+        budget.earn(Duration::MAX);
+        budget.earn(Duration::MAX);
+    }
+}
