@@ -1,6 +1,7 @@
 //! `/sessions/{id}/stream`: the native event stream (`docs/stream.md`).
 
 use std::convert::Infallible;
+use std::pin::Pin;
 use std::time::Duration;
 
 use aod_resources::Session;
@@ -14,6 +15,7 @@ use axum::http::{HeaderName, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures::stream;
+use tokio::time::{Instant, Sleep};
 use utoipa::IntoParams;
 use utoipa::openapi::path::{Parameter, ParameterIn};
 use utoipa_axum::router::OpenApiRouter;
@@ -153,13 +155,17 @@ async fn stream(
 /// The batch arrives encoded: one frame per wake-up instead of one per event, which is what lets
 /// a reader keep up with a CLI that writes as fast as it can.
 pub(crate) fn sse(feed: impl Feed + 'static) -> Response {
-    let body = stream::unfold(feed, |mut feed| async move {
-        let bytes = match tokio::time::timeout(HEARTBEAT, feed.next()).await {
-            Err(_) => Bytes::from_static(b": heartbeat\n\n"),
-            Ok(Batch::Events(bytes)) => bytes,
-            Ok(Batch::End) => return None,
+    let body = stream::unfold((feed, Quiet::new()), |(mut feed, mut quiet)| async move {
+        let bytes = tokio::select! {
+            biased;
+            batch = feed.next() => match batch {
+                Batch::Events(bytes) => bytes,
+                Batch::End => return None,
+            },
+            () = quiet.lasts() => Bytes::from_static(b": heartbeat\n\n"),
         };
-        Some((Ok::<_, Infallible>(bytes), feed))
+        quiet.end();
+        Some((Ok::<_, Infallible>(bytes), (feed, quiet)))
     });
     (
         [
@@ -177,6 +183,39 @@ pub(crate) fn sse(feed: impl Feed + 'static) -> Response {
         Body::from_stream(body),
     )
         .into_response()
+}
+
+/// How long a stream has said nothing. One timer for all of it: what a model says in words would
+/// otherwise set and clear one for each word and each of those who follow.
+struct Quiet {
+    since: Instant,
+    timer: Pin<Box<Sleep>>,
+}
+
+impl Quiet {
+    fn new() -> Self {
+        Self {
+            since: Instant::now(),
+            timer: Box::pin(tokio::time::sleep(HEARTBEAT)),
+        }
+    }
+
+    /// Something was said.
+    fn end(&mut self) {
+        self.since = Instant::now();
+    }
+
+    /// Waits until nothing was said for [`HEARTBEAT`].
+    async fn lasts(&mut self) {
+        loop {
+            self.timer.as_mut().await;
+            let due = self.since + HEARTBEAT;
+            self.timer.as_mut().reset(due);
+            if due <= Instant::now() {
+                return;
+            }
+        }
+    }
 }
 
 #[cfg(test)]

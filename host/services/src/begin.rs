@@ -70,14 +70,19 @@ impl Sessions {
             idempotency: self.idempotency(request, &accepted)?,
             at: Timestamp::now(),
         };
-        match self.store.add_turn(turn).await? {
+        let (submitted, mut on_disk) = self.store.add_turn(turn).await?;
+        let taken = match submitted {
             // Two prompts cannot both be accepted at once: the second finds the session pending.
             Submitted::New(turn) => {
-                let number = turn.turn_number;
-                self.turns.queue(owner, id, number, &session.runtime);
-                Ok((accepted, Taken::Now))
+                // It is made ready while the disk takes it, and begins afterwards.
+                let (number, runtime) = (turn.turn_number, &session.runtime);
+                let stored = Some(on_disk.clone());
+                self.turns.queue(owner, id, number, runtime, stored);
+                (accepted, Taken::Now)
             }
-            Submitted::Replayed(answer) => Ok((read_answer(&answer)?, Taken::Before)),
-        }
+            Submitted::Replayed(answer) => (read_answer(&answer)?, Taken::Before),
+        };
+        on_disk.wait().await?;
+        Ok(taken)
     }
 }

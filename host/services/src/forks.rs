@@ -98,7 +98,7 @@ impl Sessions {
         match made {
             Ok(Submitted::New(accepted)) => {
                 let first = accepted.turn;
-                self.turns.queue(owner, id, first, &fork.from.runtime);
+                self.turns.queue(owner, id, first, &fork.from.runtime, None);
                 self.turns.keep(removal).await?;
                 Ok(accepted)
             }

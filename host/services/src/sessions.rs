@@ -182,7 +182,7 @@ impl Sessions {
         }
         match self.store.create_session(session).await {
             Ok(Submitted::New(_)) => {
-                self.turns.queue(owner, id, first, &runtime);
+                self.turns.queue(owner, id, first, &runtime, None);
                 Ok(accepted)
             }
             Ok(Submitted::Replayed(answer)) => {

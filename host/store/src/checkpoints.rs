@@ -88,7 +88,7 @@ impl Store {
     /// # Errors
     /// [`Error::Unavailable`].
     pub async fn checkpoint_work(&self, session: Uuid) -> Result<Option<CheckpointWork>> {
-        self.read(move |db| {
+        self.read_row(move |db| {
             let replacement: Option<String> = db
                 .prepare_cached("SELECT replacement FROM sessions WHERE id = ?")?
                 .query_row([Id(session)], |row| row.get(0))

@@ -45,8 +45,13 @@ impl Store {
         body_mac: [u8; 32],
         not_before: Timestamp,
     ) -> Result<Option<String>> {
-        self.read_row(move |db| find(db, owner, &key, body_mac, not_before))
-            .await
+        let found = self.read_row(move |db| find(db, owner, &key, body_mac, not_before));
+        let found = found.await?;
+        if found.is_some() {
+            // The request itself may be waiting for the disk yet.
+            self.inner.writer.settled().await?;
+        }
+        Ok(found)
     }
 
     /// Deletes records older than `before`, and says how many.

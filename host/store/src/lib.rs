@@ -57,6 +57,7 @@ pub use tokens::{NewToken, Token, TokenOwner};
 pub use turns::{Ask, NewTurn, StopRequest, TurnEnd, TurnRecord, Unsettled};
 pub use users::User;
 pub use webhooks::{NewWebhook, WEBHOOK_SECRET, WEBHOOK_SECRET_BEFORE, WebhookUpdate};
+pub use writer::OnDisk;
 
 use readers::Readers;
 use reserve::Reserve;
@@ -160,6 +161,16 @@ impl Store {
     {
         let writer = &self.inner.writer;
         writer.run_then(Durability::Soon, body, after).await
+    }
+
+    /// Writes, and returns once that is committed; calls `after` once it is on the disk.
+    async fn write_early<T, F, A>(&self, body: F, after: A) -> Result<(T, OnDisk)>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> Result<T> + Send + 'static,
+        A: FnOnce() + Send + 'static,
+    {
+        self.inner.writer.run_early(body, after).await
     }
 
     async fn write<T, F>(&self, body: F) -> Result<T>

@@ -13,8 +13,8 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use crate::{
-    Error, Idempotency, Result, Store, Submitted, checkpoints, idempotency, outbox, questions,
-    queue,
+    Error, Idempotency, OnDisk, Result, Store, Submitted, checkpoints, idempotency, outbox,
+    questions, queue,
     sessions::{check_limit, session_from_row},
     spending,
     sql::{self, At, Id, Json},
@@ -160,12 +160,14 @@ pub struct Unsettled {
 }
 
 impl Store {
-    /// Accepts a next prompt: the session becomes pending with one more turn.
+    /// Accepts a next prompt: the session becomes pending with one more turn. Nobody may be told that
+    /// it was accepted, nor may anything come of it that outlives a power cut, before it is on the
+    /// disk; all else can be made ready meanwhile.
     ///
     /// # Errors
     /// [`Error::NotFound`], [`Error::IllegalTransition`], [`Error::ActiveLimit`],
     /// [`Error::IdempotencyMismatch`].
-    pub async fn add_turn(&self, new: NewTurn) -> Result<Submitted<Turn>> {
+    pub async fn add_turn(&self, new: NewTurn) -> Result<(Submitted<Turn>, OnDisk)> {
         let (told, owner, session) = (self.told(), new.owner, new.session);
         let add = move |db: &Connection| {
             let replay = idempotency::enter(db, new.owner, new.idempotency.as_ref(), new.at)?;
@@ -184,7 +186,7 @@ impl Store {
             check_limit(db, new.owner, new.active_limit)?;
             begin(db, new.session, &session, &new.ask, None, new.at).map(Submitted::New)
         };
-        self.write_then(add, move |_| told.session(owner, session))
+        self.write_early(add, move || told.session(owner, session))
             .await
     }
 

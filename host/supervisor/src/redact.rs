@@ -8,6 +8,7 @@ mod search;
 
 use std::borrow::Cow;
 use std::fmt;
+use std::sync::Arc;
 
 use self::hit::{Decision, Hit};
 use self::json::JsonLine;
@@ -26,9 +27,8 @@ use self::search::Search;
 /// secret stays that is no more than a word, such as `assistant`: without it, nobody could read the
 /// line. From the byte on where a line turns out to be no JSON, it is text like any other.
 #[derive(Clone)]
-pub struct Redactor(Option<Searcher>);
+pub struct Redactor(Option<Arc<Searcher>>);
 
-#[derive(Clone)]
 struct Searcher {
     search: Search,
     /// Sorted; by the search's numbers.
@@ -96,11 +96,11 @@ impl Redactor {
             is_name: protocol::is_name(&bytes),
             bytes,
         });
-        Self(Some(Searcher {
+        Self(Some(Arc::new(Searcher {
             search,
             forms: forms.collect(),
             longest,
-        }))
+        })))
     }
 
     /// Whether there is nothing to look for.

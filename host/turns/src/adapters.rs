@@ -135,6 +135,9 @@ impl Adapters {
         let registry = self.registry.clone();
         let runtime = session.session.runtime.clone();
         let digest: Digest = digest.parse().map_err(Error::internal)?;
+        if let Some(adapter) = registry.loaded(&runtime, digest) {
+            return Ok(adapter);
+        }
         // It may just be what is being compiled: who waits for that here takes no thread.
         registry.compiled(&runtime, digest).await;
         tokio::task::spawn_blocking(move || registry.by_digest(&runtime, digest))

@@ -44,7 +44,13 @@ pub trait Placement: Send + Sync {
     fn is_running(&self, worker: WorkerId) -> Result<bool, PlacementError>;
 
     /// Asks a worker for something. It is on record when it says so.
-    fn ask(&self, worker: WorkerId, request: &Request) -> ControlReply;
+    fn ask(&self, worker: WorkerId, request: &Request) -> ControlReply {
+        self.connect(worker).ask(request)
+    }
+
+    /// A connection to a worker, for who has several things to ask of it, or who will have something
+    /// to ask at once.
+    fn connect(&self, worker: WorkerId) -> Box<dyn WorkerConnection>;
 
     /// Has a worker end its turn. Whether it has is seen in the turn's records.
     fn stop(&self, worker: WorkerId, how: StopRequest) -> ControlReply {
@@ -54,6 +60,12 @@ pub trait Placement: Send + Sync {
         };
         self.ask(worker, &request)
     }
+}
+
+/// A connection to a worker, which may be gone.
+pub trait WorkerConnection: Send {
+    /// Asks it for something. It is on record when it says so. Blocks.
+    fn ask(&mut self, request: &Request) -> ControlReply;
 }
 
 /// A worker that has yet to be given its turn. Dropping it ends it.
@@ -134,12 +146,50 @@ impl Placement for LocalPlacement {
             .map_err(|error| PlacementError::Worker(Box::new(error)))
     }
 
-    fn ask(&self, worker: WorkerId, request: &Request) -> ControlReply {
+    fn connect(&self, worker: WorkerId) -> Box<dyn WorkerConnection> {
         let path = self.paths.session(worker.session).control();
-        let asked = Control::connect(&path, PATIENCE).and_then(|mut control| control.send(request));
+        Box::new(LocalConnection {
+            // Why there is none is met once more when it is asked.
+            kept: Control::connect(&path, PATIENCE).ok(),
+            path,
+        })
+    }
+}
+
+/// A connection to a supervisor.
+struct LocalConnection {
+    path: PathBuf,
+    /// None where it has failed.
+    kept: Option<Control>,
+}
+
+impl LocalConnection {
+    fn send(&mut self, request: &Request) -> Result<(), ControlError> {
+        if let Some(control) = &mut self.kept {
+            match control.send(request) {
+                // A supervisor drops connections where there are too many.
+                Err(ControlError::Gone { .. }) => self.kept = None,
+                Err(error @ ControlError::Refused { .. }) => return Err(error),
+                Err(error) => {
+                    self.kept = None;
+                    return Err(error);
+                }
+                Ok(()) => return Ok(()),
+            }
+        }
+        let mut control = Control::connect(&self.path, PATIENCE)?;
+        control.send(request)?;
+        self.kept = Some(control);
+        Ok(())
+    }
+}
+
+impl WorkerConnection for LocalConnection {
+    fn ask(&mut self, request: &Request) -> ControlReply {
+        let asked = self.send(request);
         if *request == Request::Terminate && matches!(asked, Err(ControlError::TimedOut { .. })) {
             // It was stopped, or hangs. Its sandbox dies with it, and the turn ends without it.
-            match aod_supervisor::kill_supervisor(&path) {
+            match aod_supervisor::kill_supervisor(&self.path) {
                 Ok(()) => tracing::warn!("a supervisor that does not answer was killed"),
                 Err(ControlError::Gone { .. }) => {}
                 Err(error) => tracing::error!(%error, "a supervisor cannot be killed"),

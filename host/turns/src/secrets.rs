@@ -44,6 +44,26 @@ pub(crate) struct TurnSecrets {
     pub(crate) credentials: Vec<String>,
     /// Those variables that hold tokens of logins, each with its credential's name.
     pub(crate) logins: BTreeMap<String, String>,
+    /// What was opened for them.
+    pub(crate) opened: Opened,
+}
+
+/// What was opened for a turn: as long as it is not sealed anew, the next turn of its process has no
+/// need to open it again.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Opened(Vec<(SealedRecord, SecretString)>);
+
+impl Opened {
+    /// Opens a record, unless it is among those that are `known`.
+    fn open(&mut self, seals: &Seals, record: SealedRecord, known: &Self) -> Result<SecretString> {
+        let known = known.0.iter().find(|(opened, _)| *opened == record);
+        let value = match known {
+            Some((_, value)) => value.clone(),
+            None => seals.open(&record)?,
+        };
+        self.0.push((record, value.clone()));
+        Ok(value)
+    }
 }
 
 impl TurnSecrets {
@@ -232,13 +252,15 @@ pub(crate) struct Renewal<'a> {
     pub(crate) worker: WorkerId,
 }
 
-/// Opens the secrets of a session's next turn; without a `renewal`, logins stay as they are kept.
+/// Opens the secrets of a session's next turn, but for those that are `known`; without a `renewal`,
+/// logins stay as they are kept.
 pub(crate) async fn gather(
     store: &Store,
     seals: &Seals,
     session: &SessionRecord,
     description: &Description,
     renewal: Option<Renewal<'_>>,
+    known: &Opened,
 ) -> Result<TurnSecrets> {
     let owner = session.owner;
     let mut secrets = TurnSecrets {
@@ -290,7 +312,7 @@ pub(crate) async fn gather(
         };
         // A credential may have been deleted since it was listed.
         let Some(sealed) = sealed else { continue };
-        let mut value = seals.open(&sealed)?;
+        let mut value = secrets.opened.open(seals, sealed.clone(), known)?;
         if let Source::Credential(name) = source {
             let credential = registered.iter().find(|it| it.name == name);
             let hosts = credential.map(bound_hosts).unwrap_or_default();
@@ -319,9 +341,8 @@ pub(crate) async fn gather(
                 .sealed(key)
                 .await?
                 .ok_or(Error::ValueGone { name: sealed })?;
-            secrets
-                .mcp
-                .insert(mcp_reference(index, position), seals.open(&record)?);
+            let value = secrets.opened.open(seals, record, known)?;
+            secrets.mcp.insert(mcp_reference(index, position), value);
         }
     }
     Ok(secrets)

@@ -73,6 +73,10 @@ if (facts.loads) {
 
 // What tools have given, and which MCP servers have tools on offer.
 function asked(body) {
+  // Most of what is asked is the CLI's own instructions, and reading them takes the prompt's time.
+  if (facts.servers.length === 0 && typeof body === "string" && !body.includes('"functionResponse"')) {
+    return { results: [], servers: [] };
+  }
   let asked = {};
   try {
     asked = JSON.parse(body);

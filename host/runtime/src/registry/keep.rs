@@ -45,6 +45,17 @@ impl Kept {
 }
 
 impl Registry {
+    /// As [`Registry::by_digest`], where it is loaded. Does not block.
+    #[must_use]
+    pub fn loaded(&self, runtime: &str, digest: Digest) -> Option<Arc<Adapter>> {
+        if let Some(adapter) = self.snapshot().adapter(runtime)
+            && adapter.digest() == digest
+        {
+            return Some(Arc::clone(adapter));
+        }
+        self.kept.find(&(runtime.to_owned(), digest))
+    }
+
     /// The adapter of a runtime as a session began with it: the present one if it has the digest,
     /// or the kept component with the runtime's present settings.
     ///
@@ -52,16 +63,11 @@ impl Registry {
     ///
     /// The component is not kept, or can no longer be loaded.
     pub fn by_digest(&self, runtime: &str, digest: Digest) -> Result<Arc<Adapter>, KeptError> {
-        let snapshot = self.snapshot();
-        if let Some(adapter) = snapshot.adapter(runtime)
-            && adapter.digest() == digest
-        {
-            return Ok(Arc::clone(adapter));
-        }
-        let key = (runtime.to_owned(), digest);
-        if let Some(adapter) = self.kept.find(&key) {
+        if let Some(adapter) = self.loaded(runtime, digest) {
             return Ok(adapter);
         }
+        let snapshot = self.snapshot();
+        let key = (runtime.to_owned(), digest);
         let path = self.kept_path(digest);
         let component_error = |source| KeptError::Component {
             runtime: runtime.to_owned(),

@@ -24,7 +24,7 @@ impl Fixture {
 
     async fn turn(&self, session: Uuid, turn: u32) {
         if turn > 1 {
-            created(self.store.add_turn(self.new_turn(session)).await.unwrap());
+            created(add_turn(&self.store, self.new_turn(session)).await.unwrap());
         }
         self.start(session, turn).await;
         self.end_wanting(session, turn).await;
@@ -155,7 +155,11 @@ async fn a_session_is_taken_back_only_between_turns() {
     let id = fixture.session().await.id;
     fixture.turn(id, 1).await;
     fixture.make(id, 1, (1, 1)).await;
-    created(fixture.store.add_turn(fixture.new_turn(id)).await.unwrap());
+    created(
+        add_turn(&fixture.store, fixture.new_turn(id))
+            .await
+            .unwrap(),
+    );
     let active = fixture.restore(id, 1).await;
     assert!(
         matches!(active, Err(Error::SessionActive { .. })),
@@ -224,7 +228,7 @@ async fn files_of_old_sessions_go_once_that_was_announced() {
             .expires_at
             .is_some()
     );
-    created(store.add_turn(fixture.new_turn(used)).await.unwrap());
+    created(add_turn(store, fixture.new_turn(used)).await.unwrap());
     store.expire_sessions(later(5)).await.unwrap();
     assert!(
         store.sessions_to_empty().await.unwrap().is_empty(),
@@ -240,7 +244,7 @@ async fn files_of_old_sessions_go_once_that_was_announced() {
     }
     let expired = store.session(fixture.user, old).await.unwrap();
     assert!(expired.files_removed_at.is_some() && !expired.resumable);
-    let prompted = store.add_turn(fixture.new_turn(old)).await.map(drop);
+    let prompted = add_turn(store, fixture.new_turn(old)).await.map(drop);
     assert!(
         matches!(prompted, Err(Error::FilesRemoved { .. })),
         "{prompted:?}"

@@ -8,7 +8,7 @@ use aod_store::{
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::support::{Fixture, agent, created, turn_end, user, value};
+use crate::support::{Fixture, add_turn, agent, created, turn_end, user, value};
 
 #[tokio::test]
 async fn two_turns_from_prompt_to_end() {
@@ -41,7 +41,11 @@ async fn two_turns_from_prompt_to_end() {
     );
     assert_eq!(session.usage.cost_usd, Some(0.5));
 
-    let turn = created(fixture.store.add_turn(fixture.new_turn(id)).await.unwrap());
+    let turn = created(
+        add_turn(&fixture.store, fixture.new_turn(id))
+            .await
+            .unwrap(),
+    );
     assert_eq!(
         (turn.turn_number, turn.status, turn.timeout),
         (2, Status::Pending, 600)
@@ -160,7 +164,7 @@ async fn a_session_is_made_only_from_what_its_owner_has() {
         store.session(other, session.id).await.unwrap_err(),
         store.turns(other, session.id).await.unwrap_err(),
         store.delete_session(other, session.id).await.unwrap_err(),
-        store.add_turn(turn).await.unwrap_err(),
+        add_turn(store, turn).await.unwrap_err(),
         store
             .request_stop(other, session.id, StopRequest::Terminate)
             .await
@@ -230,8 +234,8 @@ async fn a_repeated_request_gets_the_first_answer() {
     fixture.end(session.id, 1, Outcome::Completed).await;
     let mut turn = fixture.new_turn(session.id);
     turn.idempotency = Some(idempotency("p", 3));
-    created(store.add_turn(turn.clone()).await.unwrap());
-    let again = store.add_turn(turn).await.unwrap();
+    created(add_turn(store, turn.clone()).await.unwrap());
+    let again = add_turn(store, turn).await.unwrap();
     assert!(matches!(again, Submitted::Replayed(_)));
 
     // Too old to count, and then gone.
@@ -276,10 +280,10 @@ async fn the_limit_counts_pending_and_running_sessions_of_one_user() {
     created(store.create_session(limited()).await.unwrap());
     let mut turn = fixture.new_turn(second.id);
     turn.active_limit = Some(2);
-    let full = store.add_turn(turn.clone()).await;
+    let full = add_turn(store, turn.clone()).await;
     assert!(matches!(full, Err(Error::ActiveLimit { .. })));
     fixture.end(first.id, 1, Outcome::Failed).await;
-    created(store.add_turn(turn).await.unwrap());
+    created(add_turn(store, turn).await.unwrap());
 
     let other = user(store, "bob").await;
     let theirs = store.create_agent(other, agent(), vec![]).await.unwrap();
@@ -464,7 +468,11 @@ async fn only_the_current_turn_moves_its_session() {
     let id = fixture.session().await.id;
     fixture.start(id, 1).await;
     fixture.end(id, 1, Outcome::Completed).await;
-    created(fixture.store.add_turn(fixture.new_turn(id)).await.unwrap());
+    created(
+        add_turn(&fixture.store, fixture.new_turn(id))
+            .await
+            .unwrap(),
+    );
     let late = fixture
         .store
         .end_turn(turn_end(id, 1, Outcome::Failed))

@@ -5,9 +5,12 @@ use std::{
     sync::Arc,
 };
 
-use aod_resources::{Agent, Environment, Limits, Networking, Outcome, Session, Timestamp, Usage};
+use aod_resources::{
+    Agent, Environment, Limits, Networking, Outcome, Session, Timestamp, Turn, Usage,
+};
 use aod_store::{
-    Ask, NewSession, NewTurn, SealedKind, SealedValue, Store, Submitted, TurnEnd, User, VersionRef,
+    Ask, Error, NewSession, NewTurn, SealedKind, SealedValue, Store, Submitted, TurnEnd, User,
+    VersionRef,
 };
 use indexmap::IndexMap;
 use serde_json::json;
@@ -228,4 +231,11 @@ pub fn value(kind: SealedKind, name: &str, blob: &[u8]) -> SealedValue {
         name: name.to_owned(),
         blob: blob.to_vec(),
     }
+}
+
+/// Adds a turn, and waits until that is on the disk.
+pub async fn add_turn(store: &Store, turn: NewTurn) -> Result<Submitted<Turn>, Error> {
+    let (submitted, mut on_disk) = store.add_turn(turn).await?;
+    on_disk.wait().await?;
+    Ok(submitted)
 }

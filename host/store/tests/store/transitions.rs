@@ -4,7 +4,7 @@ use aod_resources::{Outcome, SessionEvent, SessionState, Timestamp};
 use aod_store::Error;
 use proptest::prelude::*;
 
-use crate::support::{Fixture, created, turn_end};
+use crate::support::{Fixture, add_turn, created, turn_end};
 
 #[derive(Clone, Copy, Debug)]
 enum Step {
@@ -68,7 +68,7 @@ proptest! {
                 let is_seen = turn > 0;
                 let (store, now) = (&fixture.store, Timestamp::now());
                 let result = match event {
-                    SessionEvent::Prompt => store.add_turn(fixture.new_turn(id)).await.map(drop),
+                    SessionEvent::Prompt => add_turn(store, fixture.new_turn(id)).await.map(drop),
                     SessionEvent::Start => {
                         store.start_turn(id, turn, "d".to_owned(), now).await.map(drop)
                     }

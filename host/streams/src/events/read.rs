@@ -7,9 +7,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use aod_resources::event::EventId;
+use bytes::Bytes;
 
 use super::run::{self, is_run};
-use super::tail::{Follows, Tail};
+use super::tail::{Encoded, Follows, Tail};
 use super::{ID_PREFIX, file_of, id_of, turns_in};
 
 /// So much is read at once, and more where a line is longer.
@@ -154,21 +155,36 @@ impl EventReader {
         Ok(given > 0)
     }
 
+    /// All that follows, as `encode` has it of its lines, where that was written last and is what
+    /// all get who follow: whoever is first encodes it for the others.
+    pub(super) fn shared(
+        &mut self,
+        encode: impl FnOnce(&[u8]) -> Option<Encoded>,
+    ) -> Option<Bytes> {
+        let (Some(tail), Some(offset), None) = (&self.tail, &mut self.offset, self.until) else {
+            return None;
+        };
+        let encoded = tail.encoded(offset.turn, offset.bytes, encode)?;
+        if encoded.first <= self.after {
+            return None;
+        }
+        self.after = encoded.last;
+        offset.bytes += encoded.length;
+        Some(encoded.events)
+    }
+
     /// Gives what a stored line has of events that were not given before. Returns whether all of
     /// it was taken.
     fn give(&mut self, line: &[u8], take: &mut dyn FnMut(&[u8]) -> bool) -> io::Result<bool> {
-        let mut give = |id: EventId, event: &[u8]| {
-            let is_taken = id <= self.after || take(event);
-            if is_taken {
+        events_of(line, |id, event| {
+            let is_taken = id.is_some_and(|id| id <= self.after) || take(event);
+            if let Some(id) = id
+                && is_taken
+            {
                 self.after = self.after.max(id);
             }
             is_taken
-        };
-        match id_of(line) {
-            Some(_) if is_run(line) => run::expand(line, give),
-            Some(id) => Ok(give(id, line)),
-            None => Ok(take(line)),
-        }
+        })
     }
 
     /// The lines that follow; none at the end of what is there. The offset is not moved.
@@ -208,6 +224,18 @@ impl EventReader {
                 });
             }
         }
+    }
+}
+
+/// Gives each event of a stored line, with its id where it has one, until `take` says false. Returns
+/// whether all were taken.
+pub(super) fn events_of(
+    line: &[u8],
+    mut take: impl FnMut(Option<EventId>, &[u8]) -> bool,
+) -> io::Result<bool> {
+    match id_of(line) {
+        Some(_) if is_run(line) => run::expand(line, |id, event| take(Some(id), event)),
+        id => Ok(take(id, line)),
     }
 }
 

@@ -5,6 +5,9 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use aod_resources::event::EventId;
+use bytes::Bytes;
+
 /// More at once is read from the file.
 const MOST: usize = 64 << 10;
 
@@ -28,6 +31,20 @@ struct Kept {
     turn: u32,
     start: u64,
     lines: Arc<[u8]>,
+    /// The same for clients, made by the first of those who want it, with the index that it begins
+    /// at.
+    encoded: Option<(usize, Option<Encoded>)>,
+}
+
+/// Events as they are sent.
+#[derive(Clone, Debug)]
+pub(super) struct Encoded {
+    pub(super) events: Bytes,
+    /// The ids of the first and of the last one.
+    pub(super) first: EventId,
+    pub(super) last: EventId,
+    /// How long their lines are.
+    pub(super) length: u64,
 }
 
 /// What a tail knows of what follows a place.
@@ -53,7 +70,30 @@ impl Tail {
             turn: written.turn,
             start: written.start,
             lines: written.lines.into(),
+            encoded: None,
         });
+    }
+
+    /// All that follows a place, encoded: by whoever is the first to ask, for all who come after.
+    /// None where nothing follows, where that is not known, or where `encode` makes nothing of it.
+    pub(super) fn encoded(
+        &self,
+        turn: u32,
+        offset: u64,
+        encode: impl FnOnce(&[u8]) -> Option<Encoded>,
+    ) -> Option<Encoded> {
+        let mut kept = self.kept();
+        let kept = kept.as_mut().filter(|kept| kept.turn == turn)?;
+        let ahead = usize::try_from(offset.checked_sub(kept.start)?).ok()?;
+        if let Some((from, encoded)) = &kept.encoded
+            && *from == ahead
+        {
+            return encoded.clone();
+        }
+        let rest = kept.lines.get(ahead..).filter(|rest| !rest.is_empty())?;
+        let encoded = encode(rest);
+        kept.encoded = Some((ahead, encoded.clone()));
+        encoded
     }
 
     /// Keeps nothing: the next look is at the files.

@@ -128,10 +128,10 @@ impl Turn {
             self.append();
             self.sync();
             self.renew_credentials();
-            // Replies only once what they confirm is in the log.
+            // The CLI is told, and replies are given, only once what was asked is in the log.
+            self.feed.advance();
             self.clients.flush();
             self.calls.tell(self.egress.as_mut());
-            self.feed.advance();
             if self.ending.is_gone() && self.since_gone() >= LINGER_MS {
                 self.process.sweep();
             }

@@ -6,12 +6,16 @@ use std::time::{Duration, Instant};
 use aod_log::Reader;
 use aod_processor::{ProcessorBudget, thread_time};
 use aod_runtime::types::Prompt;
+use aod_store::OnDisk;
 use aod_streams::events::{EventWriter, Written};
-use aod_supervisor::Exited;
+use aod_supervisor::{Exited, NextTurn, Request};
+use tokio::runtime::Handle;
 use uuid::Uuid;
 
 use super::Turns;
 use super::fold::{Advance, Effect, Fold};
+use super::seen::Watch;
+use crate::placement::{ControlReply, WorkerConnection, WorkerId};
 use crate::{Error, Result};
 
 /// As much of the log is read before whoever follows the turn looks at what is asked of it: an
@@ -23,6 +27,16 @@ const LITTLE: usize = 32 << 10;
 /// flood.
 const BUDGET: Duration = Duration::from_millis(60);
 
+/// The next turn of a process that rests.
+pub(super) struct Handover {
+    pub(super) next: NextTurn,
+    pub(super) prompt: Prompt,
+    /// How its workspace is looked at when it is over.
+    pub(super) watch: Watch,
+    /// When it is on the disk, where that is still to come.
+    pub(super) stored: Option<OnDisk>,
+}
+
 /// Everything here blocks for as long as an adapter computes, and is done off the async threads.
 pub(super) struct Derivation {
     reader: Reader,
@@ -33,7 +47,7 @@ pub(super) struct Derivation {
     /// Since when all was read that there was. While there is more, nothing is earned: a flood does
     /// not come to the front in the middle.
     read_all: Option<Instant>,
-    /// What was told and is still to be done.
+    /// What was told and is still to be done: the next advance tells it first.
     undone: VecDeque<Effect>,
 }
 
@@ -90,31 +104,45 @@ impl Derivation {
         Ok((self, advance))
     }
 
-    /// Goes on with the next turn of the process, whose events have a place of their own, and reads
-    /// what is there of it.
-    pub(super) async fn next_turn(
+    /// Has ready what another turn of its process needs of the disk, as its events have a place of their
+    /// own, and of its worker, which is told nothing yet.
+    pub(super) fn make_ready(
         mut self,
         turns: &Turns,
-        (session, turn): (Uuid, u32),
-        prompt: Prompt,
-    ) -> Result<(Self, Advance)> {
-        let dir = turns.paths().session(session).events();
-        let bell = turns.bell().clone();
-        blocking(move || {
+        worker: WorkerId,
+    ) -> impl Future<Output = Result<Readied>> + Send + use<> {
+        let dir = turns.paths().session(worker.session).events();
+        let (bell, placement) = (turns.bell().clone(), turns.placement.clone());
+        let made = tokio::task::spawn_blocking(move || {
             self.events.sync().map_err(Error::internal)?;
             let entries = self.last_id();
-            let written = move |written: Written<'_>| bell.written(session, written);
-            let events = EventWriter::open(&dir, turn, entries, written);
-            self.events = events.map_err(Error::internal)?;
-            self.fold.expect(prompt);
-            self.read_on(MOST)
-        })
-        .await
+            let written = move |written: Written<'_>| bell.written(worker.session, written);
+            let events = EventWriter::open(&dir, worker.turn, entries, written);
+            Ok(Readied {
+                derivation: self,
+                events: events.map_err(Error::internal)?,
+                connection: placement.connect(worker),
+            })
+        });
+        async { made.await.map_err(Error::internal)? }
     }
 
-    /// Keeps what is still to be done of what an adapter wants: the next advance tells it first.
-    pub(super) fn leave(&mut self, undone: VecDeque<Effect>) {
-        self.undone = undone;
+    /// Has done what is to be done outside; what cannot be is left to the next advance.
+    fn tell(&mut self, connection: &mut dyn WorkerConnection) {
+        while let Some(Effect::Outside(seq, effect)) = self.undone.front() {
+            let request = Request::Effect {
+                seq: *seq,
+                effect: effect.clone(),
+            };
+            // What it refuses it records.
+            if !matches!(
+                connection.ask(&request),
+                ControlReply::Done | ControlReply::Refused(_)
+            ) {
+                break;
+            }
+            self.undone.pop_front();
+        }
     }
 
     /// Forces what was told to the disk.
@@ -154,6 +182,52 @@ impl Derivation {
         blocking(move || {
             last(&mut self.fold, &mut self.events)?;
             Ok(*self.fold)
+        })
+        .await
+    }
+}
+
+/// A process that rests, and what its next turn needs.
+pub(super) struct Readied {
+    derivation: Derivation,
+    events: EventWriter,
+    connection: Box<dyn WorkerConnection>,
+}
+
+impl Readied {
+    /// Gives the process the turn, and has it told what the adapter makes of the prompt. None where it
+    /// does not take the turn.
+    ///
+    /// All of it is done by one thread: to hand something to another one and to be woken by it takes
+    /// longer than most of what is done here.
+    pub(super) async fn hand_on(self, handover: Handover) -> Result<Option<Derivation>> {
+        let Self {
+            mut derivation,
+            events,
+            mut connection,
+        } = self;
+        let Handover {
+            next,
+            prompt,
+            watch,
+            stored,
+        } = handover;
+        let runtime = Handle::current();
+        blocking(move || {
+            if let Some(mut stored) = stored {
+                // From here on, something may come of it that outlives a power cut.
+                runtime.block_on(stored.wait())?;
+            }
+            if connection.ask(&Request::Turn(next)) != ControlReply::Done {
+                return Ok(None);
+            }
+            derivation.events = events;
+            derivation.fold.expect(prompt);
+            let (mut derivation, advance) = derivation.read_on(MOST)?;
+            derivation.fold.watch(watch);
+            derivation.undone = advance.effects.into();
+            derivation.tell(&mut *connection);
+            Ok(Some(derivation))
         })
         .await
     }

@@ -1,12 +1,11 @@
 //! A process that serves several turns: how a turn leaves it at rest, and how the next one takes it
 //! over.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use aod_log::Reader;
 use aod_resources::Timestamp;
-use aod_runtime::types::Prompt;
 use aod_supervisor::{CredentialUpdate, NextTurn, RenewedCredential, Request, TurnEnded};
 use secrecy::ExposeSecret as _;
 use tokio::time::Instant;
@@ -14,10 +13,9 @@ use tokio::time::Instant;
 use super::attachments;
 use super::conclude::conclude_resting;
 use super::context::{BeginRecord, prompt, sandbox_paths};
-use super::derive::Derivation;
+use super::derive::{Derivation, Handover};
 use super::ending::{TurnSummary, commit_resting};
-use super::fold::Effect;
-use super::resting::{LiveProcess, Rested};
+use super::resting::{Hidden, LiveProcess, Rested};
 use super::restore::rebuild;
 use super::task::{Failure, Task};
 use super::{measure, worker};
@@ -40,7 +38,7 @@ impl Task<'_> {
         let derivation = derivation.sync().await?;
         let end = conclude_resting(ended, derivation.fold.failure.as_ref());
         let end = self.advised(end, &derivation.fold);
-        let end = end.redacted(&self.redactor);
+        let end = end.redacted(&self.hidden.redactor);
         let summary = TurnSummary::of(&derivation.fold);
         let begin = self.begin.take().ok_or_else(|| {
             Error::internal(std::io::Error::other(
@@ -55,6 +53,7 @@ impl Task<'_> {
                 first: begin.first.unwrap_or(self.number()),
                 begin,
                 derivation,
+                hidden: self.hidden.clone(),
             },
             wanted,
         })
@@ -117,6 +116,7 @@ impl Task<'_> {
             begin,
             first,
             derivation,
+            hidden: Hidden::default(),
         }))
     }
 
@@ -139,7 +139,11 @@ impl Task<'_> {
             mut begin,
             first,
             derivation,
+            hidden,
         } = process;
+        // Beside all else.
+        let readied = derivation.make_ready(turns, self.worker());
+        self.hidden = hidden;
         // What cannot be had now is told by the turn that begins anew.
         let Ok(chosen) = turns.adapters.choose(&self.session).await else {
             return Ok(None);
@@ -161,63 +165,38 @@ impl Task<'_> {
         if !self.tell_tokens(&begin.logins, &secrets).await? {
             return Ok(None);
         }
-        let next = NextTurn {
-            turn: self.number(),
-            begin: serde_json::to_value(&begin).map_err(Error::internal)?,
-            timeout_ms: u64::from(self.turn.turn.timeout) * 1000,
-            max_requests: begin.limits.asked.max_rounds,
-        };
-        let asked = worker::ask(&turns.placement, self.worker(), Request::Turn(next)).await?;
-        if asked != ControlReply::Done {
-            return Ok(None);
-        }
+        // Most of the time they are those of the turn before, and nothing is built anew.
         self.hide(&secrets);
         let places = sandbox_paths(&*turns.sandboxes.driver, &self.paths);
         let description = chosen.adapter.description();
-        let prompt = prompt(&self.session, &self.turn.turn, &places, description);
+        let handover = Handover {
+            next: NextTurn {
+                turn: self.number(),
+                begin: serde_json::to_value(&begin).map_err(Error::internal)?,
+                timeout_ms: u64::from(self.turn.turn.timeout) * 1000,
+                max_requests: begin.limits.asked.max_rounds,
+            },
+            prompt: prompt(&self.session, &self.turn.turn, &places, description),
+            watch: self.watch().await?,
+            stored: self.stored.clone(),
+        };
+        let Some(derivation) = readied.await?.hand_on(handover).await? else {
+            return Ok(None);
+        };
         let digest = begin.adapter.clone();
         let (id, number, at) = (self.id(), self.number(), Timestamp::now());
         self.crossing = None;
         self.begin = Some(begin);
-        // The process waits for its prompt, which needs none of what is noted meanwhile.
-        let (noted, session, derivation) = tokio::join!(
+        // The process is at work meanwhile.
+        let (noted, session) = tokio::join!(
             self.note_use(&secrets.credentials),
             turns.store.start_turn(id, number, digest, at),
-            self.say(derivation, prompt),
         );
         noted?;
         let session = session?;
         measure::started(&session, &self.turn.turn, at);
         self.session.session = session;
-        let derivation = derivation?;
         Ok(Some(derivation))
-    }
-
-    /// Has a process at rest that was given the turn told its prompt, once it is known what the
-    /// workspace is like before.
-    async fn say(&self, derivation: Derivation, prompt: Prompt) -> Result<Derivation, Failure> {
-        let turns = self.turns;
-        let (watch, begun) = tokio::join!(
-            self.watch(),
-            derivation.next_turn(turns, (self.id(), self.number()), prompt)
-        );
-        let (mut derivation, advance) = begun?;
-        derivation.fold.watch(watch?);
-        let mut undone = VecDeque::from(advance.effects);
-        while let Some(Effect::Outside(seq, effect)) = undone.front() {
-            let request = Request::Effect {
-                seq: *seq,
-                effect: effect.clone(),
-            };
-            let asked = worker::ask(&turns.placement, self.worker(), request).await?;
-            // What it refuses it records.
-            if !matches!(asked, ControlReply::Done | ControlReply::Refused(_)) {
-                break;
-            }
-            undone.pop_front();
-        }
-        derivation.leave(undone);
-        Ok(derivation)
     }
 
     /// Tells the process's gateways what its tokens are by now; false where that cannot be told.

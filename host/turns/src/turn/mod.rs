@@ -29,7 +29,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use aod_resources::{RepositoryDiff, Resource, Session};
 use aod_sandbox::SandboxDriver;
-use aod_store::{StopRequest, Store};
+use aod_store::{OnDisk, StopRequest, Store};
 use aod_streams::LogWatch;
 use aod_streams::events::Bell;
 use aod_streams::follow::Tails;
@@ -331,8 +331,16 @@ impl Turns {
     }
 
     /// Queues a new turn of an owner's session with this runtime. The order of these calls is the
-    /// order in which an owner's turns get room.
-    pub fn queue(&self, owner: Uuid, session: Uuid, turn: u32, runtime: &str) {
+    /// order in which an owner's turns get room. Where the turn is still on its way to the disk,
+    /// `stored` says when it is there: nothing is begun before.
+    pub fn queue(
+        &self,
+        owner: Uuid,
+        session: Uuid,
+        turn: u32,
+        runtime: &str,
+        stored: Option<OnDisk>,
+    ) {
         fence::forgive(&self.0.paths.session(session));
         let memory = self.need(runtime);
         let permit = self.0.admission.enter(Claim {
@@ -340,7 +348,8 @@ impl Turns {
             owner,
             memory,
         });
-        self.spawn(WorkerId { session, turn }, None, permit, Origin::New);
+        let id = WorkerId { session, turn };
+        self.spawn(id, None, permit, Origin::New, stored);
     }
 
     /// Goes on with a turn that an earlier host left, with what its user had asked of it. One that
@@ -363,7 +372,7 @@ impl Turns {
             session: left.session.id,
             turn: left.turn,
         };
-        self.spawn(id, left.asked, permit, origin);
+        self.spawn(id, left.asked, permit, origin, None);
     }
 
     /// The memory that a turn of a runtime counts for.
@@ -396,6 +405,7 @@ impl Turns {
         asked: Option<StopRequest>,
         permit: AdmissionPermit,
         origin: Origin,
+        stored: Option<OnDisk>,
     ) {
         let WorkerId { session, turn } = id;
         let (stop, stopped) = watch::channel(asked);
@@ -412,6 +422,7 @@ impl Turns {
         let commands = task::TurnCommands {
             stop: stopped,
             inputs: told,
+            stored,
         };
         let turns = self.clone();
         self.0.tasks.spawn(async move {

@@ -143,7 +143,7 @@ impl Task<'_> {
         };
         let mut egress = self.broker(&chosen, &mut secrets)?;
         self.hide(&secrets);
-        stages.redact(self.redactor.clone());
+        stages.redact(self.hidden.redactor.clone());
         let (installation, layer, has_set) = self
             .set_up(&mut stages, &chosen, &secrets, egress.0.bound.as_ref())
             .await?;
@@ -205,7 +205,8 @@ impl Task<'_> {
         };
         let (store, seals) = (&turns.store, &turns.seals);
         let description = adapter.description();
-        secrets::gather(store, seals, &self.session, description, Some(renewal)).await
+        let (renewal, known) = (Some(renewal), &self.hidden.opened);
+        secrets::gather(store, seals, &self.session, description, renewal, known).await
     }
 
     async fn gather_anew(
@@ -216,7 +217,7 @@ impl Task<'_> {
         let gathered = self.gather(adapter).await;
         let secrets = gathered.map_err(|error| ProvisionError::told(&error))?;
         self.hide(&secrets);
-        stages.redact(self.redactor.clone());
+        stages.redact(self.hidden.redactor.clone());
         Ok(secrets)
     }
 
@@ -230,7 +231,7 @@ impl Task<'_> {
         Output::open(
             &self.paths.provisioning(),
             max,
-            self.redactor.clone(),
+            self.hidden.redactor.clone(),
             readers,
         )
     }

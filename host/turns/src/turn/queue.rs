@@ -23,7 +23,7 @@ impl Turns {
                 Ok(Some(next)) => {
                     let number = next.turn.turn_number;
                     tracing::debug!(%session, turn = number, "a queued prompt is begun");
-                    self.queue(next.owner, session, number, &next.runtime);
+                    self.queue(next.owner, session, number, &next.runtime, None);
                     return;
                 }
                 // It was deleted.

@@ -8,7 +8,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use aod_supervisor::Request;
+use aod_supervisor::{Redactor, Request};
 use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
 
@@ -18,6 +18,7 @@ use super::fold::Effect;
 use super::{Turns, worker};
 use crate::admission::RestPermit;
 use crate::placement::WorkerId;
+use crate::secrets::Opened;
 use crate::{Error, Result};
 
 /// How often it is looked whether a process at rest still lives.
@@ -31,6 +32,28 @@ pub(super) struct LiveProcess {
     pub(super) first: u32,
     /// All that was read of it.
     pub(super) derivation: Derivation,
+    /// The secrets of its last turn, where they are known.
+    pub(super) hidden: Hidden,
+}
+
+/// A turn's secrets.
+#[derive(Clone)]
+pub(super) struct Hidden {
+    /// Finds them.
+    pub(super) redactor: Redactor,
+    /// What they are told from others by; empty where they are not known.
+    pub(super) mac: String,
+    pub(super) opened: Opened,
+}
+
+impl Default for Hidden {
+    fn default() -> Self {
+        Self {
+            redactor: Redactor::new([]),
+            mac: String::new(),
+            opened: Opened::default(),
+        }
+    }
 }
 
 /// A process that is about to rest.
@@ -113,6 +136,7 @@ async fn follow(
         begin,
         first,
         mut derivation,
+        hidden,
     } = process;
     let log = turns.paths.session(worker.session).log();
     let mut wake = turns
@@ -150,7 +174,7 @@ async fn follow(
             asked = wanted.recv() => {
                 if let Some(give) = asked {
                     // Whoever asked may have gone away: the process is closed in its time.
-                    let _ = give.send(LiveProcess { begin, first, derivation });
+                    let _ = give.send(LiveProcess { begin, first, derivation, hidden });
                 }
                 return Ok(());
             }

@@ -159,8 +159,15 @@ pub(super) async fn rebuild(
         // Read anew, since the log has no secret; an adapter is better off with the redacted one
         // than with none.
         let description = adapter.description();
-        let gathered =
-            secrets::gather(&turns.store, &turns.seals, session, description, None).await;
+        let gathered = secrets::gather(
+            &turns.store,
+            &turns.seals,
+            session,
+            description,
+            None,
+            &secrets::Opened::default(),
+        )
+        .await;
         if let Ok(secrets) = gathered {
             begin.set_endpoints(secrets.endpoints(description));
         }

@@ -8,8 +8,8 @@ use aod_metrics::metrics;
 use aod_resources::event::FailureKind;
 use aod_resources::{Actor, Outcome, Status, Timestamp};
 use aod_runtime::Adapter;
-use aod_store::{SessionRecord, StopRequest, TurnRecord};
-use aod_supervisor::{Exited, Redactor};
+use aod_store::{OnDisk, SessionRecord, StopRequest, TurnRecord};
+use aod_supervisor::Exited;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -21,7 +21,7 @@ use super::ending::{TurnSummary, abandon, commit, fence_off, journal};
 use super::fold::{Fold, limit_text};
 use super::input::UserInput;
 use super::prepare::Ready;
-use super::resting::Rested;
+use super::resting::{Hidden, Rested};
 use super::restore::rebuild;
 use super::seen::Watch;
 use super::worker::PendingSupervisor;
@@ -41,6 +41,8 @@ use crate::{Error, Result};
 pub(super) struct TurnCommands {
     pub(super) stop: watch::Receiver<Option<StopRequest>>,
     pub(super) inputs: mpsc::Receiver<UserInput>,
+    /// When the turn itself is on the disk, where that is still to come.
+    pub(super) stored: Option<OnDisk>,
 }
 
 /// Runs a turn to its end, whatever goes wrong; one that is fenced off is failed. Answers its
@@ -107,17 +109,17 @@ pub(super) struct Task<'a> {
     pub(super) paths: SessionPaths,
     pub(super) stopped: watch::Receiver<Option<StopRequest>>,
     pub(super) inputs: mpsc::Receiver<UserInput>,
+    /// When it is on the disk, where that is still to come.
+    pub(super) stored: Option<OnDisk>,
     /// Whether an earlier host ran it.
     resumed: bool,
     /// The mark of one that is gone on with, until it is through what may have killed that host.
     pub(super) crossing: Option<Crossing>,
     /// Since when its supervisor has not answered.
     pub(super) silent_since: Option<Instant>,
-    /// Finds the turn's secrets, as soon as they are open. What the supervisor has recorded is
-    /// free of them, so a turn that is gone on with needs none.
-    pub(super) redactor: Redactor,
-    /// What these secrets are told from others by; empty as long as they are not open.
-    pub(super) secrets: String,
+    /// The turn's secrets, as soon as they are open. What the supervisor has recorded is free of
+    /// them, so a turn that is gone on with needs none.
+    pub(super) hidden: Hidden,
     /// What its process was started with, once it runs.
     pub(super) begin: Option<BeginRecord>,
     /// What its user should know of when it begins.
@@ -140,11 +142,11 @@ impl<'a> Task<'a> {
             turns,
             stopped: commands.stop,
             inputs: commands.inputs,
+            stored: commands.stored,
             resumed,
             crossing: None,
             silent_since: None,
-            redactor: Redactor::new([]),
-            secrets: String::new(),
+            hidden: Hidden::default(),
             begin: None,
             notices: Vec::new(),
             tokens: Vec::new(),
@@ -219,6 +221,9 @@ impl Task<'_> {
         self.settle_files().await?;
         if let Some(derivation) = self.go_on().await? {
             return Ok(Some(derivation));
+        }
+        if let Some(stored) = &mut self.stored {
+            stored.wait().await?;
         }
         let supervisor = PendingSupervisor::start(self.turns.placement.clone(), self.worker());
         let mut journal = self.journal().await?;
@@ -321,7 +326,7 @@ impl Task<'_> {
         summary: TurnSummary,
         journal: &mut Journal,
     ) -> Result<(), Failure> {
-        let end = end.redacted(&self.redactor);
+        let end = end.redacted(&self.hidden.redactor);
         Ok(commit(self.turns, self.worker(), end, summary, journal).await?)
     }
 
@@ -453,8 +458,12 @@ impl Task<'_> {
 
     /// Has these secrets found in what is told of the turn.
     pub(super) fn hide(&mut self, secrets: &TurnSecrets) {
-        self.redactor = secrets.redactor();
-        self.secrets = secrets.mac(&self.turns.seals);
+        let mac = secrets.mac(&self.turns.seals);
+        if mac != self.hidden.mac {
+            self.hidden.redactor = secrets.redactor();
+            self.hidden.mac = mac;
+        }
+        self.hidden.opened = secrets.opened.clone();
     }
 
     /// How the turn's workspace is looked at when it is over.
@@ -467,8 +476,8 @@ impl Task<'_> {
             paths: self.paths.clone(),
             turn,
             before: before.map(|before| before.place),
-            redactor: self.redactor.clone(),
-            secrets: self.secrets.clone(),
+            redactor: self.hidden.redactor.clone(),
+            secrets: self.hidden.mac.clone(),
             is_first: turn == 1 && self.session.session.forked_from.is_none(),
             may_look: true,
         })

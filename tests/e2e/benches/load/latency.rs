@@ -2,8 +2,9 @@
 //! model's words.
 //!
 //! The subscribers are plain sockets of one thread, that look for the line and nothing else. They
-//! share the processors with the server, as no real ones would: a line has come to a subscriber
-//! when the kernel has it for its socket. When the subscriber has read it stands beside that.
+//! share the processors with the server, as no real ones would. So a line has come to a subscriber
+//! when the kernel has it for its socket, and their thread gives way to the server (`nice`): what it
+//! takes of a processor is not the server's to give. When it has read a line stands beside that.
 
 use std::time::{Duration, SystemTime};
 
@@ -19,8 +20,13 @@ const SUBSCRIBERS: usize = 500;
 pub(crate) async fn measure() {
     let server = Server::start(options(Runtimes::demo().with_raw())).await;
     let gate = Gate::new("gate");
+    // One process, as a CLI is: programs that are started for each line would have the processors.
     let script = format!(
-        "{}\nfor line in $(seq {LINES}); do date +at:%s%N; sleep 0.02; done",
+        "{}\nmkfifo quiet\nbash -c 'exec 9<>quiet
+        for ((line = 0; line < {LINES}; line++)); do
+            echo \"at:${{EPOCHREALTIME/[.,]/}}000\"
+            read -rt 0.02 -u 9
+        done'",
         gate.command()
     );
     let session = server.client().raw_session(&script).await;
@@ -29,6 +35,7 @@ pub(crate) async fn measure() {
     let address = session.client.base().replace("http://", "");
     let (all_are_there, opened) = tokio::sync::oneshot::channel();
     let readers = std::thread::spawn(move || {
+        rustix::process::nice(19).unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_io()
             .build()
