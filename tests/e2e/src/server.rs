@@ -112,10 +112,30 @@ impl Server {
         self.data().join("sessions").join(session)
     }
 
+    /// The folder with a session's home and workspace. Where they are in an image, it is seen through
+    /// the process that has that mounted: the server, or what it left.
+    #[must_use]
+    pub fn session_files(&self, session: &str) -> PathBuf {
+        let folder = self.session_folder(session);
+        if !folder.join("disk.img").exists() {
+            return folder;
+        }
+        let own = self.process.as_ref().map(|child| child.id().to_string());
+        let left = || {
+            self.supervisors()
+                .first()
+                .map(|tree| tree.root.pid.to_string())
+        };
+        let process = own.or_else(left).unwrap_or_else(|| "self".to_owned());
+        let root = Path::new("/proc").join(process).join("root");
+        root.join(folder.strip_prefix("/").unwrap_or(&folder))
+            .join("disk")
+    }
+
     /// A file in a session's workspace, if it is there.
     #[must_use]
     pub fn workspace_file(&self, session: &str, name: &str) -> Option<String> {
-        fs::read_to_string(self.session_folder(session).join("workspace").join(name)).ok()
+        fs::read_to_string(self.session_files(session).join("workspace").join(name)).ok()
     }
 
     /// What the server has logged, over all its starts.

@@ -135,7 +135,7 @@ async fn a_diff_runs_nothing_outside_and_changes_nothing() {
         echo two >>file; rm -f ../ran; ls -la .git/index | wc -l";
     let session = start(server.client(), resources, prompt).await;
     session.ended().await.completed();
-    let workspace = server.session_folder(&session.id).join("workspace");
+    let workspace = server.session_files(&session.id).join("workspace");
     let _ = fs::remove_file(workspace.join("ran"));
     let index = fs::read(workspace.join("r/.git/index")).unwrap();
     diffs(&session).await;
