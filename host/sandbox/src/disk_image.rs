@@ -40,6 +40,8 @@ const FORM: u32 = 1;
 const MIB: u64 = 1 << 20;
 /// Whether nobody else sees what this process mounts.
 static HAS_OWN_MOUNTS: AtomicBool = AtomicBool::new(false);
+/// The size of what is tried out.
+const TRIAL: u64 = 16 * MIB;
 /// What only the host may fill, in bytes: where the rest is full, it still has to make mount points
 /// and place files.
 const RESERVED: u64 = 8 * MIB;
@@ -153,7 +155,7 @@ pub fn check(folder: &Path) -> std::result::Result<(), String> {
             .prefix(".disk-")
             .tempdir_in(folder)?;
         let image = place.path().join(NAME);
-        create(&image, place.path(), MIB)?;
+        create(&image, place.path(), TRIAL)?;
         open(&image)?;
         Ok(())
     };
@@ -198,14 +200,14 @@ fn draft_beside(path: &Path) -> io::Result<tempfile::NamedTempFile> {
 }
 
 fn make_template(template: &Path, bytes: u64) -> Result<()> {
-    let doing = "make a file system with mkfs.ext4 (Debian: `apt install e2fsprogs`)";
+    let doing = "make a file system with mkfs.ext4, of e2fsprogs";
     let journal = if bytes < 1024 * MIB { 4 } else { 16 };
     // Tables of inodes take a sixty-fourth.
     let all = (bytes + bytes / 50 + journal * MIB + RESERVED + MIB).next_multiple_of(4096);
     let draft = draft_beside(template).map_err(failed(doing))?;
     draft.as_file().set_len(all).map_err(failed(doing))?;
     #[allow(clippy::cast_precision_loss, reason = "a share of it, roughly")]
-    let reserved = RESERVED as f64 * 100.0 / all as f64;
+    let reserved = RESERVED.min(all / 3) as f64 * 100.0 / all as f64;
     let mut make = program("mkfs.ext4");
     make.args(["-q", "-F", "-b", "4096", "-I", "256", "-i", "16384"]);
     make.args(["-m", &format!("{reserved:.4}")]);
