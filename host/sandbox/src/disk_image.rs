@@ -212,11 +212,15 @@ fn make_template(template: &Path, bytes: u64) -> Result<()> {
     make.args(["-q", "-F", "-b", "4096", "-I", "256", "-i", "16384"]);
     make.args(["-m", &format!("{reserved:.4}")]);
     make.args(["-J", &format!("size={journal}")]);
+    // What would let it grow while it is mounted takes megabytes.
+    make.args(["-O", "^resize_inode"]);
     // What is not written takes no room, and is zero in a new file.
     make.args(["-E", "lazy_itable_init=1,lazy_journal_init=1,nodiscard"]);
     let made = make.arg(draft.path()).output().map_err(failed(doing))?;
     if !made.status.success() {
-        let said = String::from_utf8_lossy(&made.stderr).trim().to_owned();
+        let said = String::from_utf8_lossy(&made.stderr);
+        // Users are told, too.
+        let said = said.trim().replace(&*draft.path().to_string_lossy(), "it");
         return Err(failed(doing)(io::Error::other(said)));
     }
     let placed = draft.persist(template).map_err(|error| error.error);

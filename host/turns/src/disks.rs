@@ -225,7 +225,10 @@ impl Drop for DiskUse {
         }
         drop(entry);
         if disks.too_many_are_quiet() {
-            disks.unmount_quiet(QUIET);
+            // It waits for the disk, and whoever lets go of this does not. Where there is no thread
+            // to be had, the next look does it.
+            let unmount = move || disks.unmount_quiet(QUIET);
+            let _ = std::thread::Builder::new().spawn(unmount);
         }
     }
 }

@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use aod_sandbox::disk_image;
+
 use crate::process;
 
 /// The files under a folder in which a text stands, whatever else they hold. Folders for which
@@ -28,7 +30,8 @@ pub fn files_with(folder: &Path, text: &str, skip: &dyn Fn(&Path) -> bool) -> Ve
             if !skip(&path) {
                 found.extend(files_with(&path, text, skip));
             }
-        } else if kind.is_file() {
+        } else if kind.is_file() && !path.ends_with(disk_image::NAME) {
+            // Images are what agents have written, and larger than what is in them.
             let content = fs::read(&path).unwrap_or_default();
             if contains(&content, text.as_bytes()) {
                 found.push(path);
