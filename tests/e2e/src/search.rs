@@ -3,8 +3,6 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use aod_sandbox::disk_image;
-
 use crate::process;
 
 /// The files under a folder in which a text stands, whatever else they hold. Folders for which
@@ -30,8 +28,8 @@ pub fn files_with(folder: &Path, text: &str, skip: &dyn Fn(&Path) -> bool) -> Ve
             if !skip(&path) {
                 found.extend(files_with(&path, text, skip));
             }
-        } else if kind.is_file() && !path.ends_with(disk_image::NAME) {
-            // Images are what agents have written, and larger than what is in them.
+        } else if kind.is_file() && path.extension() != Some("img".as_ref()) {
+            // Images are what agents have written, and far larger than what is in them.
             let content = fs::read(&path).unwrap_or_default();
             if contains(&content, text.as_bytes()) {
                 found.push(path);
