@@ -137,11 +137,10 @@ async fn a_turn_outlives_the_server_on_one_disk_and_nothing_is_left_of_it() {
         (!gone.exists() && is_empty).then_some(())
     })
     .await;
-    assert!(
-        attached(&server.data()).len() <= 1,
-        "{:?}",
-        attached(&server.data())
-    );
+    eventually("its device is free", DEADLINE, async || {
+        (attached(&server.data()).len() <= 1).then_some(())
+    })
+    .await;
     server.kill();
     nothing_is_left(&server.data()).await;
     server.start_again().await;
