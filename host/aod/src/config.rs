@@ -152,6 +152,11 @@ impl Settings {
         &self.sandbox.driver
     }
 
+    /// What holds the limit of a session's disk.
+    pub(crate) fn disk_by(&self) -> aod_sandbox::DiskBy {
+        self.sandbox.disk_by
+    }
+
     /// Whether sandboxes have the host's network: without isolation they have nothing else.
     pub(crate) fn shares_network(&self) -> bool {
         self.sandbox.network == SandboxNetwork::Host || self.sandbox.driver == "process"

@@ -85,7 +85,13 @@ fn sandbox(settings: &Settings, findings: &mut Vec<Finding>) {
     let disk = limits.and_then(|limits| limits.disk_bytes);
     let init = host.map(|config| config.supervisor);
     let shares_network = settings.shares_network();
-    match aod_sandbox::driver(settings.driver(), init, shares_network, &settings.data_dir) {
+    match aod_sandbox::driver(
+        settings.driver(),
+        init,
+        shares_network,
+        &settings.data_dir,
+        settings.disk_by(),
+    ) {
         Ok(driver) => {
             for check in driver.probe().checks {
                 let check = match check.name {

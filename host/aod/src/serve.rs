@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use aod_api::Connections;
-use aod_services::Host;
 use aod_services::runtimes::Runtimes;
+use aod_services::{Host, Paths};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -30,6 +30,7 @@ pub(crate) fn serve(mut settings: Settings) -> Result<()> {
     if let Some(given) = &given {
         settings.listen = given.local_addr()?;
     }
+    have_own_mounts(&settings);
     raise_open_files();
     go_before_agents();
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -39,6 +40,17 @@ pub(crate) fn serve(mut settings: Settings) -> Result<()> {
     // What still reads a file that does not come to an end is not waited for.
     runtime.shutdown_timeout(LAST_WORK);
     served
+}
+
+/// Sessions' disks are mounted for this process and its children alone, so that nothing is left of
+/// them when those are gone.
+fn have_own_mounts(settings: &Settings) {
+    if Paths::may_mount(&settings.data_dir, settings.disk_by())
+        && let Err(error) = aod_sandbox::disk_image::own_mounts()
+    {
+        // What is to be mounted fails, and says so.
+        tracing::warn!(%error, "no mounts of its own: sessions' disk images cannot be used");
+    }
 }
 
 /// Has the kernel serve this process before what agents run, where it lets us: sandboxes are

@@ -34,7 +34,7 @@
 //! - Started by root, uid 1000 inside is root's own uid outside, without any capability there.
 //!   Whoever can should run the server as an ordinary user.
 //! - Disk use of the home and the workspace ([`Limits::disk_bytes`]) is held by the kernel where
-//!   they have a project ([`project_quota`]). Elsewhere it is measured, and held by the kernel per
+//!   they have a project ([`project_quota`]) or an image ([`disk_image`]). Elsewhere it is measured, and held by the kernel per
 //!   file only ([`Limits::file_size`]).
 //!
 //! # What the `process` driver guarantees
@@ -44,6 +44,8 @@
 mod bubblewrap;
 mod cgroup;
 mod check;
+mod disk;
+pub mod disk_image;
 mod environment;
 mod error;
 mod limits;
@@ -59,6 +61,7 @@ use std::path::{Path, PathBuf};
 
 pub use aod_launch::{EnvVar, Launch, LimitExceeded, PolledLimits, SecretBytes, Tunnel};
 pub use bubblewrap::{Bubblewrap, BubblewrapConfig};
+pub use disk::DiskBy;
 pub use error::SandboxError;
 pub use probe::{Check, Probe, State};
 pub use process::Process;
@@ -124,7 +127,7 @@ pub trait SandboxDriver: Send + Sync {
 /// The driver that configuration calls `name`, with default settings. `init` is the
 /// `aod-supervisor` program, under which commands run; it is looked for beside the running program
 /// where not given. `shares_network` says that sandboxes will have the host's network, `data` below
-/// which folder their homes and workspaces will be.
+/// which folder their homes and workspaces will be, and `disk` what is to bound those.
 ///
 /// # Errors
 ///
@@ -134,12 +137,14 @@ pub fn driver(
     init: Option<PathBuf>,
     shares_network: bool,
     data: &Path,
+    disk: DiskBy,
 ) -> Result<Box<dyn SandboxDriver>, SandboxError> {
     match name {
         bubblewrap::NAME => Ok(Box::new(Bubblewrap::new(BubblewrapConfig {
             init,
             shares_network,
             data: Some(data.to_owned()),
+            disk,
             ..BubblewrapConfig::default()
         }))),
         process::NAME => Ok(Box::new(Process::new(init.or_else(init_program)))),

@@ -9,10 +9,12 @@ mod draft;
 mod error;
 mod restore;
 
+use std::os::fd::AsRawFd as _;
 use std::path::Path;
 
 use aod_log::Kind;
 use aod_resources::Timestamp;
+use aod_sandbox::disk_image;
 use aod_store::{CopiedSession, Database};
 use aod_trees::{Folder, Limits};
 use serde::{Deserialize, Serialize};
@@ -22,6 +24,7 @@ use self::draft::Draft;
 pub use self::error::BackupError;
 pub use self::restore::{INCOMPLETE, Restored, restore};
 use crate::{Paths, VaultConfig};
+use aod_turns::SessionPaths;
 
 /// The version of a backup's form that this release writes, and the newest that it reads.
 const FORMAT: u32 = 1;
@@ -217,10 +220,29 @@ fn copy_session(
     copy_files(&from.attachments(), &attachments)?;
     copy_file(&from.provisioning(), &to.join("provisioning.log"))?;
     if options.workspaces {
-        partial.extend(pack(&from.home(), &to.join("home.tar"))?);
-        partial.extend(pack(&from.workspace(), &to.join("workspace.tar"))?);
+        partial.extend(pack_trees(&from, to)?);
     }
     Ok(from.root().is_dir())
+}
+
+/// Packs a session's home and workspace; says why where they are not all there.
+fn pack_trees(from: &SessionPaths, to: &Path) -> Result<Vec<String>, BackupError> {
+    // A server may have an image mounted, where only it sees that: it is mounted once more, at no
+    // path.
+    let mounted = from.image().map(|image| (disk_image::open(&image), image));
+    let (home, workspace) = match &mounted {
+        None => (from.home(), from.workspace()),
+        Some((Ok(root), _)) => {
+            let root = Path::new("/proc/self/fd").join(root.as_raw_fd().to_string());
+            (root.join("home"), root.join("workspace"))
+        }
+        Some((Err(error), image)) => return Ok(vec![format!("{}: {error}", image.display())]),
+    };
+    let packed = [
+        pack(&home, &to.join("home.tar"))?,
+        pack(&workspace, &to.join("workspace.tar"))?,
+    ];
+    Ok(packed.into_iter().flatten().collect())
 }
 
 /// Packs a tree that an agent shapes, and may be changing; says why where it is not all there: no

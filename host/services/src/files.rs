@@ -17,6 +17,7 @@ mod zstandard;
 
 use std::ffi::OsString;
 use std::fs::File;
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use aod_resources::{FileEntry, FilePath};
@@ -226,12 +227,11 @@ impl Files {
     /// The session's workspace, held open.
     async fn workspace(&self, owner: Uuid, session: Uuid) -> Result<Folder> {
         self.check(owner, session).await?;
-        let path = self.paths.session(session).workspace();
-        blocking(move || match Folder::open(&path) {
-            Err(error) if error.kind() == Some(std::io::ErrorKind::NotFound) => {
-                Err(FilesError::NoWorkspace.into())
-            }
-            opened => opened.map_err(Error::internal),
+        let paths = self.paths.session(session);
+        blocking(move || {
+            // What is held open stays there.
+            let _disk = paths.disk().map_err(FilesError::NoDisk)?;
+            open_workspace(&paths.workspace())
         })
         .await
     }
@@ -266,6 +266,15 @@ impl Files {
             }
             .into()),
         }
+    }
+}
+
+fn open_workspace(path: &Path) -> Result<Folder> {
+    match Folder::open(path) {
+        Err(error) if error.kind() == Some(std::io::ErrorKind::NotFound) => {
+            Err(FilesError::NoWorkspace.into())
+        }
+        opened => opened.map_err(Error::internal),
     }
 }
 

@@ -69,7 +69,9 @@ impl Host {
     /// # Errors
     /// With what could not be opened, and what to do about it.
     pub async fn start(config: Config) -> Result<Self, OpenError> {
-        let paths = crate::data_folder(&config.data_dir)?;
+        let sandbox = &config.turns.sandbox;
+        let paths = crate::data_folder(&config.data_dir)?
+            .with_disks(sandbox.disk_by, sandbox.limits.disk_bytes);
         let owner = {
             let folder = config.data_dir.clone();
             tokio::task::spawn_blocking(move || Owner::take(&folder)).await??
@@ -83,6 +85,7 @@ impl Host {
             Some(config.supervisor.clone()),
             config.turns.egress.shares_host,
             &config.data_dir,
+            config.turns.sandbox.disk_by,
         )?
         .into();
         let machine = Machine::look(driver.clone());

@@ -75,11 +75,25 @@ impl Staging {
     /// # Errors
     /// [`Error::Io`], of kind `InvalidInput` where it is no regular file.
     pub fn another_name(&self, parent: &Folder, name: &OsStr) -> Result<Staged> {
-        let staged = self.staged();
-        let made = linkat(parent, name, &*self.0, &staged.name, AtFlags::empty());
+        let mut staged = self.staged();
+        let link = |to: &Folder, new: &OsStr| linkat(parent, name, to, new, AtFlags::empty());
+        let made = match link(&self.0, &staged.name) {
+            // A session's files may be on a disk of their own: beside the file then, where whoever
+            // exchanges it gets what they put there themselves.
+            Err(Errno::XDEV) => {
+                staged = Staged {
+                    folder: Arc::new(Folder::new(parent.try_clone(name)?)),
+                    name: OsString::from(format!(".new-{}", Uuid::new_v4().simple())),
+                };
+                with_access(parent, |parent| {
+                    linkat(parent, name, parent, &staged.name, AtFlags::empty())
+                })
+            }
+            made => made,
+        };
         made.map_err(|error| Error::io("link", name, error))?;
-        // It is out of everybody's reach now, and stays what it is.
-        match self.0.status(&staged.name)? {
+        // In a folder of the host's own it is out of everybody's reach now, and stays what it is.
+        match staged.folder.status(&staged.name)? {
             Some(status) if status.kind == FileType::RegularFile => Ok(staged),
             _ => Err(Error::Io {
                 doing: "link",

@@ -149,6 +149,8 @@ pub struct SandboxConfig {
     pub driver: String,
     /// What each sandbox may use.
     pub limits: aod_sandbox::Limits,
+    /// What is to hold the limit of the disk.
+    pub disk_by: aod_sandbox::DiskBy,
 }
 
 impl Default for SandboxConfig {
@@ -156,6 +158,7 @@ impl Default for SandboxConfig {
         Self {
             driver: "bubblewrap".to_owned(),
             limits: aod_sandbox::Limits::default(),
+            disk_by: aod_sandbox::DiskBy::default(),
         }
     }
 }

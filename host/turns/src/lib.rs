@@ -9,6 +9,7 @@ mod admission;
 mod authorities;
 mod checkpoints;
 mod config;
+mod disks;
 mod error;
 mod expiry;
 mod fence;
@@ -39,6 +40,7 @@ pub use config::{
     AdmissionConfig, Config, EgressConfig, LiveConfig, RawEgress, RetentionConfig, SandboxConfig,
     TurnConfig,
 };
+pub use disks::DiskUse;
 pub use error::{Cause, Error, Result};
 pub use git::GitConfig;
 pub use mcp::{mcp_key, mcp_names};

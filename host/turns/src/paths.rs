@@ -5,19 +5,24 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use aod_sandbox::project_quota;
+use aod_sandbox::{DiskBy, disk_image, project_quota};
 use aod_trees::{Limits, Trash};
 use uuid::Uuid;
 
+use crate::disks::{self, DiskUse, Disks};
+
 /// The sandbox's `$HOME`, in a session's folder.
-const HOME: &str = "home";
+pub(crate) const HOME: &str = "home";
+/// What images of sessions' files are copied from, in the data folder.
+const TEMPLATES: &str = "cache/disks";
 /// The sandbox's workspace, in a session's folder.
-const WORKSPACE: &str = "workspace";
+pub(crate) const WORKSPACE: &str = "workspace";
 
 /// The data folder.
 #[derive(Clone, Debug)]
 pub struct Paths {
     root: PathBuf,
+    disks: Disks,
 }
 
 /// A folder of the server's cannot be made or used.
@@ -42,7 +47,8 @@ impl Paths {
         };
         private_dir(root).map_err(failed(root))?;
         let root = fs::canonicalize(root).map_err(failed(root))?;
-        let paths = Self { root };
+        let disks = Disks::default();
+        let paths = Self { root, disks };
         for dir in [
             paths.adapters(),
             paths.cwasm(),
@@ -55,6 +61,30 @@ impl Paths {
             private_dir(&dir).map_err(failed(&dir))?;
         }
         Ok(paths)
+    }
+
+    /// With new sessions' homes and workspaces bounded to `bytes` together, by what is wanted.
+    #[must_use]
+    pub fn with_disks(self, by: DiskBy, bytes: Option<u64>) -> Self {
+        let disks = Disks::new(by, bytes, self.root.join(TEMPLATES));
+        Self { disks, ..self }
+    }
+
+    /// Whether a server on this data folder may have to mount something: it makes images of sessions'
+    /// files, or an earlier one has.
+    #[must_use]
+    pub fn may_mount(root: &Path, by: DiskBy) -> bool {
+        by == DiskBy::Image || root.join(TEMPLATES).exists()
+    }
+
+    #[cfg(test)]
+    pub(crate) fn disks(&self) -> &Disks {
+        &self.disks
+    }
+
+    /// Unmounts what nobody uses any more.
+    pub(crate) fn unmount_quiet(&self) {
+        self.disks.unmount_quiet(disks::QUIET);
     }
 
     /// The store.
@@ -129,6 +159,7 @@ impl Paths {
     pub fn session(&self, id: Uuid) -> SessionPaths {
         SessionPaths {
             root: self.sessions().join(id.to_string()),
+            disks: self.disks.clone(),
         }
     }
 }
@@ -137,6 +168,7 @@ impl Paths {
 #[derive(Clone, Debug)]
 pub struct SessionPaths {
     root: PathBuf,
+    disks: Disks,
 }
 
 impl SessionPaths {
@@ -160,14 +192,42 @@ impl SessionPaths {
         self.root.join("attachments")
     }
 
-    /// The sandbox's `$HOME`.
-    pub fn home(&self) -> PathBuf {
-        self.root.join(HOME)
+    /// Has home and workspace at their paths for as long as the answer is kept. May wait for the
+    /// disk.
+    ///
+    /// # Errors
+    /// Where they are in an image that cannot be mounted.
+    pub fn disk(&self) -> io::Result<DiskUse> {
+        self.disks.mount(&self.root)
     }
 
-    /// The sandbox's workspace.
+    /// The image with home and workspace, for a session that has one.
+    pub fn image(&self) -> Option<PathBuf> {
+        disks::has_image(&self.root).then(|| self.root.join(disk_image::NAME))
+    }
+
+    /// Where home and workspace are. There is nothing where they are in an image and nobody has its
+    /// [disk](Self::disk).
+    pub(crate) fn trees(&self) -> PathBuf {
+        disks::trees(&self.root)
+    }
+
+    /// The sandbox's `$HOME`, for those who have the [disk](Self::disk).
+    pub fn home(&self) -> PathBuf {
+        self.trees().join(HOME)
+    }
+
+    /// The sandbox's workspace, for those who have the [disk](Self::disk).
     pub fn workspace(&self) -> PathBuf {
-        self.root.join(WORKSPACE)
+        self.trees().join(WORKSPACE)
+    }
+
+    /// A folder of files that are to take the place of the session's.
+    pub(crate) fn replacement(&self, name: &str) -> Self {
+        Self {
+            root: self.root.join(name),
+            disks: self.disks.clone(),
+        }
     }
 
     /// What home and workspace were at turns' ends.
@@ -205,9 +265,19 @@ impl SessionPaths {
         private_dir(&self.log())
     }
 
-    /// Makes the folders that the sandbox sees.
+    /// Makes the folders that the sandbox sees. May wait for the disk.
     pub(crate) fn create_sandbox(&self) -> io::Result<()> {
-        create_trees(&self.root)
+        self.disks.create(&self.root, None)
+    }
+
+    /// The same, on what another session's are on.
+    pub(crate) fn create_sandbox_like(&self, other: &Self) -> io::Result<()> {
+        self.disks.create(&self.root, Some(&other.root))
+    }
+
+    /// Unmounts what is mounted in the session's folder: its files are about to go.
+    pub(crate) fn release(&self) -> io::Result<()> {
+        self.disks.release(&self.root)
     }
 
     /// Takes the limit of the sandbox's folders away, where the kernel holds one: they are about to
@@ -223,25 +293,14 @@ impl SessionPaths {
     /// # Errors
     /// Where it cannot be moved.
     pub fn discard(&self, trash: &Trash) -> io::Result<()> {
+        self.release()?;
         self.forget_limit();
         Ok(trash.discard_path(&self.root, &Limits::default())?)
     }
 }
 
-/// Makes an empty home and workspace in a folder, of which the kernel counts what they hold
-/// together, where it can.
-pub(crate) fn create_trees(root: &Path) -> io::Result<()> {
-    let (home, workspace) = (root.join(HOME), root.join(WORKSPACE));
-    private_dir(&home)?;
-    private_dir(&workspace)?;
-    if let Err(error) = project_quota::count_together(&[&home, &workspace]) {
-        tracing::warn!(home = %home.display(), %error, "what a session holds is watched, not held");
-    }
-    Ok(())
-}
-
 /// Makes a folder and its parents, for their owner alone.
-fn private_dir(path: &Path) -> io::Result<()> {
+pub(crate) fn private_dir(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(path)?;
     fs::set_permissions(path, fs::Permissions::from_mode(0o700))
 }

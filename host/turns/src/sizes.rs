@@ -15,7 +15,9 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// Measures them, but for a workspace that was measured already. What cannot be measured is nothing,
 /// and says that it is not all.
 pub(crate) fn measure(paths: &SessionPaths, workspace: Option<(u64, bool)>) -> Sizes {
-    let mut partial = false;
+    // Where it cannot be mounted, nothing is there to be measured.
+    let disk = paths.disk();
+    let mut partial = disk.is_err();
     let mut take = |(bytes, whole): (u64, bool)| {
         partial |= !whole;
         bytes

@@ -66,7 +66,7 @@ impl Gate {
     /// # Panics
     /// When the workspace cannot be written.
     pub fn open(&self, server: &Server, session: &Session) {
-        let folder = server.session_folder(&session.id).join("workspace");
+        let folder = server.session_files(&session.id).join("workspace");
         let file = folder.join(format!("{}.open", self.0));
         if let Err(error) = fs::write(&file, "") {
             panic!("cannot open the gate at {}: {error}", file.display());

@@ -28,7 +28,8 @@ pub fn files_with(folder: &Path, text: &str, skip: &dyn Fn(&Path) -> bool) -> Ve
             if !skip(&path) {
                 found.extend(files_with(&path, text, skip));
             }
-        } else if kind.is_file() {
+        } else if kind.is_file() && path.extension() != Some("img".as_ref()) {
+            // Images are what agents have written, and far larger than what is in them.
             let content = fs::read(&path).unwrap_or_default();
             if contains(&content, text.as_bytes()) {
                 found.push(path);

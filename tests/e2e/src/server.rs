@@ -6,11 +6,14 @@ mod refusal;
 mod supervisors;
 
 use std::fs::{self, OpenOptions};
+use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use aod_sandbox::disk_image;
 use tempfile::TempDir;
 
 use self::options::{activated, command};
@@ -35,6 +38,8 @@ pub struct Server {
     process: Option<Child>,
     client: Client,
     token: String,
+    /// Images of sessions that are mounted for the test.
+    disks: Mutex<Vec<OwnedFd>>,
 }
 
 impl Server {
@@ -62,6 +67,7 @@ impl Server {
             process: None,
             client: Client::new("http://127.0.0.1:0", None),
             token: String::new(),
+            disks: Mutex::default(),
         };
         server.token = server.create_token(&[]);
         // A small disk is for what the test writes.
@@ -112,10 +118,50 @@ impl Server {
         self.data().join("sessions").join(session)
     }
 
+    /// The folder with a session's home and workspace. Where they are in an image that nobody has
+    /// mounted, it is until the server is gone.
+    ///
+    /// # Panics
+    /// When it cannot be mounted.
+    #[must_use]
+    pub fn session_files(&self, session: &str) -> PathBuf {
+        let folder = self.session_folder(session);
+        let image = folder.join(disk_image::NAME);
+        if !image.exists() {
+            return folder;
+        }
+        // Seen through a process that has it mounted: the server, or what it left.
+        let own = self.process.as_ref().map(|child| child.id().to_string());
+        let supervisors = self.supervisors();
+        let left = supervisors.iter().map(|tree| tree.root.pid.to_string());
+        let below = folder
+            .strip_prefix("/")
+            .unwrap_or(&folder)
+            .join(disk_image::MOUNT);
+        let through = |process: String| Path::new("/proc").join(process).join("root").join(&below);
+        let mut mounted = own.into_iter().chain(left).map(through);
+        if let Some(found) = mounted.find(|path| path.join("workspace").exists()) {
+            return found;
+        }
+        let mut opened = self.disks.lock().unwrap_or_else(PoisonError::into_inner);
+        opened.push(open_disk(&image));
+        shown(opened.last())
+    }
+
     /// A file in a session's workspace, if it is there.
     #[must_use]
     pub fn workspace_file(&self, session: &str, name: &str) -> Option<String> {
-        fs::read_to_string(self.session_folder(session).join("workspace").join(name)).ok()
+        let before = self.opened_disks();
+        let path = self.session_files(session).join("workspace").join(name);
+        let read = fs::read_to_string(path).ok();
+        let mut opened = self.disks.lock().unwrap_or_else(PoisonError::into_inner);
+        opened.truncate(before);
+        read
+    }
+
+    fn opened_disks(&self) -> usize {
+        let opened = self.disks.lock().unwrap_or_else(PoisonError::into_inner);
+        opened.len()
     }
 
     /// What the server has logged, over all its starts.
@@ -502,6 +548,18 @@ fn open_up(folder: &Path) {
             }
         }
     }
+}
+
+fn open_disk(image: &Path) -> OwnedFd {
+    match disk_image::open(image) {
+        Ok(root) => root,
+        Err(error) => panic!("{}: {error}", image.display()),
+    }
+}
+
+fn shown(root: Option<&OwnedFd>) -> PathBuf {
+    let number = root.map_or(-1, |root| root.as_raw_fd());
+    Path::new("/proc/self/fd").join(number.to_string())
 }
 
 fn succeeded(what: &str, output: std::io::Result<Output>) -> String {

@@ -80,6 +80,7 @@ impl Settings {
                     disk_bytes: Some(self.sandbox.disk.as_u64()).filter(|most| *most > 0),
                     ..aod_sandbox::Limits::default()
                 },
+                disk_by: self.sandbox.disk_by,
             },
             git: aod_turns::GitConfig {
                 depth: Some(self.git.depth).filter(|depth| *depth > 0),

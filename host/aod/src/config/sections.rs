@@ -61,6 +61,8 @@ pub(super) struct Sandbox {
     pub(super) file_size: ByteSize,
     /// What a session's home and workspace may hold together; 0: as much as there is room for.
     pub(super) disk: ByteSize,
+    /// What holds that: `auto`, `quota`, `image` or `watch`.
+    pub(super) disk_by: aod_sandbox::DiskBy,
 }
 
 /// Which network sandboxes have.
@@ -239,6 +241,7 @@ impl Default for Sandbox {
             open_files: 65_536,
             file_size: ByteSize::gib(16),
             disk: ByteSize::gib(20),
+            disk_by: aod_sandbox::DiskBy::Auto,
         }
     }
 }

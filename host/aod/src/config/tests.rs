@@ -126,6 +126,7 @@ fn unknown_keys_and_wrong_values_are_errors_that_name_them() {
         ("[egress]\ncredentials = 'x'", "credentials"),
         ("[egress]\nhosts = 1", "NAME=ADDRESS:PORT"),
         ("[sandbox]\nnetwork = 'x'", "network"),
+        ("[sandbox]\ndisk_by = 'x'", "disk_by"),
         ("[http]\nallowed_origins = ['x']", "allowed_origins"),
         ("[webhooks]\nmax_in_flight = 0", "webhooks.max_in_flight"),
         ("[webhooks]\nfirst_retry = '0s'", "first_retry"),

@@ -24,8 +24,8 @@ use crate::cgroup::Delegated;
 use crate::environment::environment;
 use crate::mount_point::{self, Kind};
 use crate::{
-    HOME, Launch, Mount, Network, PolledLimits, Probe, SandboxDriver, SandboxError, SandboxSpec,
-    UID, WORKSPACE, check, limits, project_quota, seccomp,
+    DiskBy, HOME, Launch, Mount, Network, PolledLimits, Probe, SandboxDriver, SandboxError,
+    SandboxSpec, UID, WORKSPACE, check, disk_image, limits, project_quota, seccomp,
 };
 use aod_launch::{DiskLimit, KillRoute, SignalRoute, init};
 
@@ -52,6 +52,8 @@ pub struct BubblewrapConfig {
     pub shares_network: bool,
     /// The folder below which homes and workspaces will be, for what is told of their limit.
     pub data: Option<PathBuf>,
+    /// What is to hold that limit.
+    pub disk: DiskBy,
 }
 
 /// Runs commands in namespaces of their own, by Linux's `bwrap`.
@@ -63,6 +65,7 @@ pub struct Bubblewrap {
     cgroup: Result<Delegated, String>,
     shares_network: bool,
     data: Option<PathBuf>,
+    disk: DiskBy,
     /// Why there are no system layers, once that was tried; none where there are.
     layers: Arc<OnceLock<Option<String>>>,
     /// Why no command can change a system of its own, once that was tried; none where they can.
@@ -81,6 +84,7 @@ impl Bubblewrap {
             cgroup,
             shares_network: config.shares_network,
             data: config.data,
+            disk: config.disk,
             layers: Arc::default(),
             changes: Arc::default(),
         }
@@ -212,7 +216,8 @@ impl SandboxDriver for Bubblewrap {
 /// What of the disk is polled, because the kernel does not hold it.
 fn polled_disk(spec: &SandboxSpec) -> Option<DiskLimit> {
     let folders = [spec.home.as_path(), spec.workspace.as_path()];
-    let is_held = project_quota::bound(folders, spec.limits.disk_bytes);
+    let is_held =
+        disk_image::holds(folders) || project_quota::bound(folders, spec.limits.disk_bytes);
     let is_all = spec.writable.is_empty() && spec.system_change.is_none();
     match is_held && is_all {
         true => None,

@@ -9,8 +9,8 @@ use super::scratch::Scratch;
 use super::{Bubblewrap, INIT, NAME, proc};
 use crate::probe::{Check, Probe, State};
 use crate::{
-    Egress, HOME, Network, RunOptions, SandboxDriver as _, SandboxSpec, Tunnel, WORKSPACE, limits,
-    project_quota, run,
+    DiskBy, Egress, HOME, Network, RunOptions, SandboxDriver as _, SandboxSpec, Tunnel, WORKSPACE,
+    limits, run,
 };
 
 /// A sandbox that does nothing but print its status takes some milliseconds.
@@ -297,20 +297,39 @@ fn disk(driver: &Bubblewrap) -> Check {
         let existing = data.ancestors().find(|folder| folder.is_dir());
         existing.unwrap_or(Path::new("."))
     });
-    let why = match existing.map(project_quota::check) {
-        Some(Ok(())) => {
+    let held = existing.map(|existing| driver.disk.check(existing));
+    let why = match (held, driver.disk) {
+        (Some(Ok(())), DiskBy::Image) => {
+            let detail = "what home and workspace hold together, by a file system image of each \
+                          session";
+            return Check::enforced("disk", detail);
+        }
+        (Some(Ok(())), _) => {
             let detail =
                 "what home and workspace hold together, by a project quota of each session";
             return Check::enforced("disk", detail);
         }
-        Some(Err(why)) => format!(": {why}"),
-        None => String::new(),
+        (Some(Err(why)), DiskBy::Quota | DiskBy::Image) => {
+            let detail = format!(
+                "sessions fail: `sandbox.disk_by` asks for what this machine does not do: {why}"
+            );
+            let fix = Some("set `sandbox.disk_by` to `auto`");
+            return Check::lacking("disk", State::NotEnforced, detail, fix);
+        }
+        (Some(Err(why)), _) => format!(": {why}"),
+        (None, _) => String::new(),
     };
     let detail = format!(
         "what home and workspace hold is measured and not held by the kernel, so that a burst \
          passes the limit before the turn is ended{why}"
     );
-    let fix = "put the data folder on a file system of its own";
+    let fix = match rustix::process::getuid().is_root() && driver.disk == DiskBy::Auto {
+        true => {
+            "put the data folder on a file system of its own, or have each session's files in an \
+             image: `sandbox.disk_by = \"image\"`"
+        }
+        false => "put the data folder on a file system of its own",
+    };
     Check::lacking("disk", State::Partial, detail, Some(fix))
 }
 

@@ -6,6 +6,7 @@ mod changes;
 mod ends;
 mod filter;
 mod held;
+mod image;
 mod launches;
 mod layers;
 mod life;

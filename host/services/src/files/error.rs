@@ -17,6 +17,9 @@ pub enum FilesError {
     /// The session was not provisioned yet.
     #[error("Session has no workspace yet: wait until its first turn is being provisioned")]
     NoWorkspace,
+    /// The workspace is in an image that cannot be mounted.
+    #[error("the session's disk cannot be used: {0}")]
+    NoDisk(#[source] std::io::Error),
     /// A path is none.
     #[error("{field}: {problem}")]
     Path {

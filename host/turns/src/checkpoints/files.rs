@@ -12,6 +12,7 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
 use std::time::Duration;
 
+use aod_sandbox::disk_image;
 use aod_store::AtLeast;
 use aod_trees::{
     Bound, Copied, Copy, Earlier, Error, Folder, Known, Limits, Trash, TreeState, copy, copy_into,
@@ -23,6 +24,7 @@ pub(super) use self::note::copied;
 use self::note::note_copied;
 pub(super) use self::replacement::{copy_out, replace, replacement_name};
 use self::unfinished::UNFINISHED;
+use crate::disks::DiskUse;
 use crate::paths::SessionPaths;
 
 /// What is kept of a session's files.
@@ -117,6 +119,12 @@ fn folder(path: &Path) -> Result<Folder, Error> {
     Folder::open(path)
 }
 
+/// Has a session's files at their paths.
+fn disk(paths: &SessionPaths) -> Result<DiskUse, Error> {
+    let disk = paths.disk();
+    disk.map_err(|source| failed("mount the disk of", paths.root(), source))
+}
+
 fn failed(doing: &'static str, path: &Path, source: io::Error) -> Error {
     Error::Io {
         doing,
@@ -149,6 +157,7 @@ pub(super) fn make(
     how: &Make,
     wanted: &dyn Fn() -> bool,
 ) -> Result<(u64, u64), MakeError> {
+    let _disk = disk(paths)?;
     if how.earlier.is_none() {
         look_for_room(paths, how)?;
     }
@@ -202,6 +211,7 @@ pub(super) fn keep_provisioned(
     trash: &Trash,
     wanted: &dyn Fn() -> bool,
 ) -> Result<(), Error> {
+    let _disk = disk(paths)?;
     let place = folder(&paths.checkpoints())?;
     let draft = OsString::from(format!("{DRAFT}{}", Uuid::new_v4().simple()));
     let at = paths.checkpoints().join(&draft);
@@ -241,7 +251,7 @@ fn look_for_room(paths: &SessionPaths, how: &Make) -> Result<(), Error> {
         _ => {
             let mut bytes = 0u64;
             for tree in TREES {
-                let folder = Folder::open(&paths.root().join(tree))?;
+                let folder = Folder::open(&paths.trees().join(tree))?;
                 bytes = bytes.saturating_add(measure(&folder, &LIMITS)?.allocated);
             }
             bytes
@@ -265,7 +275,7 @@ fn attempt_at(
     let (mut bytes, mut new_bytes) = (0u64, 0u64);
     let mut states = Vec::new();
     for tree in TREES {
-        let from = Folder::open(&paths.root().join(tree))?;
+        let from = Folder::open(&paths.trees().join(tree))?;
         let before = how
             .earlier
             .map(|turn| paths.checkpoints().join(turn.to_string()));
@@ -381,10 +391,15 @@ pub(super) fn keep_only(paths: &SessionPaths, trash: &Trash, kept: &[u32]) -> Re
 /// who list them.
 pub(super) fn remove_all(paths: &SessionPaths, trash: &Trash) -> Result<(), Error> {
     paths.forget_limit();
-    for path in [paths.home(), paths.workspace(), paths.checkpoints()] {
-        trash.discard_path(&path, &Limits::default())?;
+    let unmounted = paths.release();
+    unmounted.map_err(|source| failed("unmount", paths.root(), source))?;
+    let root = paths.root();
+    // The image last: as long as it is there, it is known that there was one.
+    let files = [disk_image::MOUNT, disk_image::NAME];
+    for name in TREES.into_iter().chain(["checkpoints"]).chain(files) {
+        trash.discard_path(&root.join(name), &Limits::default())?;
     }
-    for path in [paths.home(), paths.workspace()] {
+    for path in TREES.map(|tree| root.join(tree)) {
         private_folder(&path).map_err(|source| failed("make", &path, source))?;
     }
     Ok(())

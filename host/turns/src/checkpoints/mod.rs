@@ -23,6 +23,7 @@ use tokio::sync::{RwLock, Semaphore};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use crate::paths::SessionPaths;
 use crate::placement::WorkerId;
 use crate::turn::Turns;
 use crate::{Error, Result};
@@ -416,8 +417,7 @@ impl Turns {
         let gate = self.checkpoints.gate(from);
         let _kept = gate.files.read().await;
         self.store.usable_checkpoint(from, turn).await?;
-        self.copy_out(from, turn, self.paths().session(to).root().to_owned())
-            .await?;
+        self.copy_out(from, turn, self.paths().session(to)).await?;
         Ok(())
     }
 
@@ -514,7 +514,7 @@ impl Turns {
         Ok(())
     }
 
-    async fn copy_out(&self, from: Uuid, turn: u32, to: PathBuf) -> Result<()> {
+    async fn copy_out(&self, from: Uuid, turn: u32, to: SessionPaths) -> Result<()> {
         let (paths, trash) = (self.paths().session(from), self.trash.clone());
         let shutdown = self.shutdown.clone();
         blocking(move || {
@@ -541,8 +541,8 @@ impl Turns {
             .await?;
         self.store.check_restorable(owner, session, turn).await?;
         let folder = files::replacement_name();
-        let place = self.paths().session(session).root().join(&folder);
-        let prepared = match self.prepare_folder(&place).await {
+        let place = self.paths().session(session).replacement(&folder);
+        let prepared = match self.prepare_folder(place.root()).await {
             Ok(()) => self.copy_out(session, turn, place.clone()).await,
             failed => failed,
         };
@@ -575,12 +575,9 @@ impl Turns {
         made.await?.map_err(Error::internal)
     }
 
-    async fn discard(&self, place: PathBuf) {
+    async fn discard(&self, place: SessionPaths) {
         let trash = self.trash.clone();
-        let discarded = blocking(move || {
-            let limits = aod_trees::Limits::default();
-            trash.discard_path(&place, &limits)
-        });
+        let discarded = blocking(move || place.discard(&trash));
         if let Ok(Err(error)) = discarded.await {
             tracing::warn!(%error, "what was copied for nothing is not removed");
         }

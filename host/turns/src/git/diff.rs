@@ -94,6 +94,17 @@ async fn compare(
         diff.error = Some("it is not cloned yet".to_owned());
         return Ok(());
     };
+    let disk = {
+        let paths = paths.clone();
+        tokio::task::spawn_blocking(move || paths.disk()).await
+    };
+    let _disk = match disk.map_err(|error| StageError::from(Error::internal(error)))? {
+        Ok(disk) => disk,
+        Err(error) => {
+            diff.error = Some(format!("the session's disk cannot be used: {error}"));
+            return Ok(());
+        }
+    };
     if !paths.workspace().is_dir() {
         diff.error = Some("the session's workspace is gone".to_owned());
         return Ok(());

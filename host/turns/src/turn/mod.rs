@@ -48,6 +48,7 @@ use crate::fence::Suspects;
 use crate::git::{Diffs, Mirrors};
 use crate::oauth::OauthTokens;
 use crate::packages::Packages;
+use crate::periodic::Periodic;
 use crate::placement::{Placement, WorkerId};
 use crate::provision::{Installs, Sandboxes};
 use crate::retention::Retention;
@@ -328,6 +329,7 @@ impl Turns {
             .spawn(retention.run(self.0.shutdown.clone(), is_active));
         self.0.tasks.spawn(layers::sweep_now_and_then(self.clone()));
         self.0.tasks.spawn(crate::expiry::run(self.clone()));
+        self.0.tasks.spawn(unmount_now_and_then(self.clone()));
     }
 
     /// Queues a new turn of an owner's session with this runtime. The order of these calls is the
@@ -531,5 +533,15 @@ impl Turns {
         self.0.shutdown.cancel();
         self.0.tasks.close();
         self.0.tasks.wait().await;
+    }
+}
+
+/// Unmounts the disks that nobody uses any more, until the server stops.
+async fn unmount_now_and_then(turns: Turns) {
+    let mut periodic = Periodic::new(crate::disks::QUIET / 4, turns.shutdown.clone());
+    while periodic.next().await {
+        let paths = turns.paths().clone();
+        // It has logged what went wrong.
+        let _ = tokio::task::spawn_blocking(move || paths.unmount_quiet()).await;
     }
 }

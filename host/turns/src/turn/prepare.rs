@@ -2,6 +2,7 @@
 //! told.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use aod_runtime::Adapter;
 use aod_runtime::types::{
     Capability, Description, Endpoint, EndpointSource, LimitName, OptionScope,
 };
+use aod_sandbox::disk_image::ImageError;
 use aod_store::SealedKind;
 use serde_json::{Value, json};
 
@@ -60,6 +62,32 @@ struct Staged<'j> {
     facts: ProcessFacts,
 }
 
+/// Why a session's files cannot be made. That a disk is full is told in other words.
+fn unusable(error: io::Error) -> StageError {
+    let is_of_image = error
+        .get_ref()
+        .is_some_and(|inner| inner.is::<ImageError>());
+    match error.kind() {
+        io::ErrorKind::StorageFull => error.into(),
+        io::ErrorKind::Unsupported => StageError::Failed(no_disk_text(&error)),
+        _ if is_of_image => StageError::Failed(no_disk_text(&error)),
+        _ => error.into(),
+    }
+}
+
+/// Why a turn has no files to work with.
+fn no_disk(error: io::Error) -> ProvisionError {
+    tracing::error!(%error, "a session's disk cannot be mounted");
+    ProvisionError::Failed(no_disk_text(&error))
+}
+
+fn no_disk_text(error: &io::Error) -> String {
+    format!(
+        "the session's disk cannot be used: {error}. What the session has said can be read, and it \
+         can be deleted"
+    )
+}
+
 impl Task<'_> {
     /// Ends when provisioning is to be broken off.
     fn cancelled(&self) -> impl Future<Output = ()> + use<> {
@@ -106,20 +134,25 @@ impl Task<'_> {
         let turns = self.turns;
         let compat = turns.config.compat_stage_names;
         let has_lost = journal.has_lost();
-        if has_lost && self.session.provisioned && !self.paths.home().exists() {
+        let is_gone = self.paths.image().is_none() && !self.paths.home().exists();
+        if has_lost && self.session.provisioned && is_gone {
             // All of the session's folder is gone: it goes on in a new one.
-            self.paths.create_sandbox().map_err(Error::internal)?;
+            let paths = self.paths.clone();
+            let made = tokio::task::spawn_blocking(move || paths.create_sandbox()).await;
+            made.map_err(Error::internal)?.map_err(Error::internal)?;
         }
         let mut stages = Stages::resume(journal, &self.paths, compat)?;
         if !self.session.provisioned && !stages.is_done(Stage::CreateSandbox) {
             let paths = self.paths.clone();
-            stages
-                .run(
-                    Stage::CreateSandbox,
-                    async move { Ok(paths.create_sandbox()?) },
-                )
-                .await?;
+            let make = async move {
+                let made = tokio::task::spawn_blocking(move || paths.create_sandbox()).await;
+                made.map_err(Error::internal)?.map_err(unusable)
+            };
+            stages.run(Stage::CreateSandbox, make).await?;
         }
+        // An earlier one may have been of a session that had none yet.
+        self.disk = None;
+        self.use_disk().await.map_err(no_disk)?;
         // The runtime may have to be compiled first.
         let chosen = tokio::select! {
             chosen = turns.adapters.choose(&self.session) => chosen,

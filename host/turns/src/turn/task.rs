@@ -28,6 +28,7 @@ use super::worker::PendingSupervisor;
 use super::{Origin, Turns, measure};
 use crate::admission::AdmissionPermit;
 use crate::checkpoints::Settled;
+use crate::disks::DiskUse;
 use crate::fence::Crossing;
 use crate::journal::Journal;
 use crate::oauth::RunningToken;
@@ -107,6 +108,8 @@ pub(super) struct Task<'a> {
     pub(super) session: Box<SessionRecord>,
     pub(super) turn: Box<TurnRecord>,
     pub(super) paths: SessionPaths,
+    /// Has the session's files at their paths.
+    pub(super) disk: Option<DiskUse>,
     pub(super) stopped: watch::Receiver<Option<StopRequest>>,
     pub(super) inputs: mpsc::Receiver<UserInput>,
     /// When it is on the disk, where that is still to come.
@@ -139,6 +142,7 @@ impl<'a> Task<'a> {
             session: Box::new(turns.store.session_record(id.session).await?),
             turn: Box::new(turns.store.turn_record(id.session, id.turn).await?),
             paths: turns.paths.session(id.session),
+            disk: None,
             turns,
             stopped: commands.stop,
             inputs: commands.inputs,
@@ -187,6 +191,7 @@ impl Task<'_> {
     ) -> Result<Option<Derivation>, Failure> {
         if self.turn.turn.status == Status::Running {
             self.cross().await;
+            self.look_at_disk().await;
             return self.resume().await;
         }
         let waits_since = Instant::now();
@@ -206,6 +211,7 @@ impl Task<'_> {
         }
         if self.resumed && self.recorded().map_err(Error::internal)?.is_some() {
             // An earlier host died between the start of the CLI and the note of it.
+            self.look_at_disk().await;
             return self.resume().await;
         }
         if self.number() == 0 {
@@ -219,6 +225,7 @@ impl Task<'_> {
         }
         let turns = self.turns;
         self.settle_files().await?;
+        self.look_at_disk().await;
         if let Some(derivation) = self.go_on().await? {
             return Ok(Some(derivation));
         }
@@ -239,6 +246,22 @@ impl Task<'_> {
         self.commit(end, TurnSummary::default(), &mut journal)
             .await?;
         Ok(None)
+    }
+
+    /// Has the session's files at their paths until the turn is over.
+    pub(super) async fn use_disk(&mut self) -> std::io::Result<()> {
+        if self.disk.is_none() {
+            let paths = self.paths.clone();
+            self.disk = Some(tokio::task::spawn_blocking(move || paths.disk()).await??);
+        }
+        Ok(())
+    }
+
+    /// The same for those who only look at the files: a CLI that runs has them.
+    async fn look_at_disk(&mut self) {
+        if let Err(error) = self.use_disk().await {
+            tracing::warn!(%error, "the files of a session cannot be looked at");
+        }
     }
 
     /// Sees to it that nothing is to be done with the session's files before the turn changes them;

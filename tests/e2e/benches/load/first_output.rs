@@ -3,13 +3,13 @@
 
 use std::time::{Duration, Instant};
 
-use aod_e2e::{DEMO_MODEL, Server, program, repository};
+use aod_e2e::{DEMO_MODEL, Runtimes, Server, program, repository};
 use aod_sandbox::{
-    Bubblewrap, BubblewrapConfig, Network, RunOptions, SandboxDriver as _, SandboxSpec,
+    Bubblewrap, BubblewrapConfig, DiskBy, Network, RunOptions, SandboxDriver as _, SandboxSpec,
 };
 use serde_json::json;
 
-use crate::{median, milliseconds, row, server};
+use crate::{median, milliseconds, options, row, server};
 
 const ROUNDS: usize = 40;
 const PROMPT: &str = "hello";
@@ -32,6 +32,38 @@ pub(crate) async fn measure() {
         ),
         &format!("{:.2}×", through.as_secs_f64() / bare.as_secs_f64()),
         "≤ 1.25×",
+    );
+}
+
+/// The same with the session's files in an image, against a server that watches them. They take turns.
+pub(crate) async fn measure_images() {
+    let folder = tempfile::tempdir().unwrap();
+    if let Err(why) = DiskBy::Image.check(folder.path()) {
+        eprintln!("skipped: {why}");
+        return;
+    }
+    let with = async |by: &str| {
+        let options = options(Runtimes::demo()).set("AOD_SANDBOX__DISK_BY", by);
+        let server = Server::start(options).await;
+        let agent = server.client().demo_agent().await;
+        (server, agent)
+    };
+    let (watched, imaged) = (with("watch").await, with("image").await);
+    let mut times = [Vec::new(), Vec::new()];
+    for _ in 0..ROUNDS {
+        for ((server, agent), times) in [&watched, &imaged].into_iter().zip(&mut times) {
+            times.push(through_the_server(server, agent).await);
+        }
+    }
+    let [watched, imaged] = times.map(median);
+    row(
+        &format!(
+            "`POST /sessions` of `{DEMO_MODEL}` to its first output, with `sandbox.disk_by = \"image\"`"
+        ),
+        &milliseconds(imaged),
+        &format!("with `\"watch\"`, {}", milliseconds(watched)),
+        &format!("{:.2}×", imaged.as_secs_f64() / watched.as_secs_f64()),
+        "≤ 1.3×",
     );
 }
 

@@ -39,6 +39,9 @@ async fn main() {
     if wanted("first-output") {
         first_output::measure().await;
     }
+    if wanted("images") {
+        first_output::measure_images().await;
+    }
     if wanted("warm") {
         warm::measure().await;
     }

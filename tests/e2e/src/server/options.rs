@@ -81,6 +81,9 @@ impl ServerOptions {
 /// The name by which sandboxes reach servers of the test on this machine, at their own ports.
 pub const MODEL_HOST: &str = "model.test";
 
+/// Has all servers hold what sessions have of the disk in another way than they would: `image`.
+const DISK_BY: &str = "E2E_DISK_BY";
+
 /// The program, free of the settings of whoever runs the tests.
 pub(super) fn command(options: &ServerOptions) -> Command {
     let program = program("aod");
@@ -102,6 +105,9 @@ pub(super) fn command(options: &ServerOptions) -> Command {
             "AOD_EGRESS__HOSTS",
             format!("{MODEL_HOST}=127.0.0.1,{GIT_HOST}=127.0.0.1"),
         );
+    if let Some(by) = std::env::var_os(DISK_BY) {
+        command.env("AOD_SANDBOX__DISK_BY", by);
+    }
     command.envs(
         options
             .environment

@@ -60,7 +60,7 @@ async fn a_conversation_that_is_lost_is_said_to_be_and_begun_anew() {
     let session = lab.session("the word is tangerine").await;
     answer(&session).await;
     lab.kill_the_cli().await;
-    let home = lab.server.session_folder(&session.id).join("home");
+    let home = lab.server.session_files(&session.id).join("home");
     std::fs::remove_dir_all(home.join(".codex/sessions")).unwrap();
     session.prompt("which word? [[recall]]").await;
     let ended = session.ended().await;

@@ -244,7 +244,7 @@ async fn a_turn_is_followed_as_it_goes_and_whoever_looks_on_ends_nothing() {
     let path = format!("/sessions/{id}");
     let session = server.client().get(&path).await.expect(200);
     assert_eq!(session["status"], "running");
-    let workspace = server.session_folder(id).join("workspace");
+    let workspace = server.session_files(id).join("workspace");
     std::fs::write(workspace.join("gate"), "").unwrap();
     for (mut child, mut told) in followers {
         hear(&mut told, "behind");

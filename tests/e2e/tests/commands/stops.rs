@@ -151,7 +151,7 @@ async fn a_server_that_is_started_again_costs_nothing() {
     server.kill();
     running.hear("trying again");
     server.start_again().await;
-    let workspace = server.session_folder(&running.session).join("workspace");
+    let workspace = server.session_files(&running.session).join("workspace");
     std::fs::write(workspace.join("gate"), "").unwrap();
     let told = lines(&running.end().good());
     let ids: Vec<&str> = told

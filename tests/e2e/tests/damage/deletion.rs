@@ -48,7 +48,7 @@ async fn a_host_killed_while_it_deletes_many_files_leaves_none() {
         // It came too late, and so changed nothing.
         assert!(
             server
-                .session_folder(&session.id)
+                .session_files(&session.id)
                 .join("workspace/1")
                 .exists()
         );

@@ -5,6 +5,7 @@
 
 mod broken;
 mod deletion;
+mod disks;
 mod fence;
 mod output;
 mod owner;

@@ -80,7 +80,7 @@ async fn a_deep_tree_in_the_place_of_a_skill_is_replaced() {
     };
     assert!(done("provision_setup") && done("skills"), "{ended:#?}");
     let path = server
-        .session_folder(&session.id)
+        .session_files(&session.id)
         .join("home/.claude/skills/trap/SKILL.md");
     assert!(std::fs::read_to_string(path).unwrap().contains("the skill"));
     server.kill_and_start_again().await;

@@ -94,7 +94,9 @@ async fn none_is_made_where_that_is_not_wanted() {
 /// What cannot be kept costs no turn, and is told.
 #[tokio::test]
 async fn a_checkpoint_that_cannot_be_made_is_told_and_fails_nothing() {
-    let full = options().on_a_disk_of("size=48m");
+    // A disk that is full stops the session itself where its files are in an image.
+    let full = options().set("AOD_SANDBOX__DISK_BY", "watch");
+    let full = full.on_a_disk_of("size=48m");
     let bounded = options().set("AOD_CHECKPOINTS__MAX_BYTES", "10MB");
     for (options, reason) in [(full, "disk is full"), (Some(bounded), "10000000 bytes")] {
         let Some(options) = options else {
@@ -158,7 +160,7 @@ async fn is_whole(session: &Session, server: &Server) {
     assert_eq!(made["state"], "ready", "{made}");
     let copy = session.fork(&json!({"turn": 2})).await;
     copy.wait_for("completed").await;
-    let many = server.session_folder(&copy.id).join("home/many");
+    let many = server.session_files(&copy.id).join("home/many");
     assert_eq!(std::fs::read_dir(many).unwrap().count(), MANY);
     let two = server.workspace_file(&copy.id, "two");
     assert_eq!(two.as_deref(), Some("2\n"));

@@ -328,6 +328,7 @@ async fn limits_of_turns_are_checked_and_shown() {
 #[tokio::test]
 async fn what_a_session_leaves_on_the_disk_is_bounded() {
     let options = ServerOptions::new(Runtimes::demo()).set("AOD_SANDBOX__DISK", "20MiB");
+    let options = options.set("AOD_SANDBOX__DISK_BY", "watch");
     let server = Server::start(options).await;
     let client = server.client();
     let fill = "head -c 60000000 /dev/urandom >big; sleep 60";

@@ -248,6 +248,7 @@ async fn followers_of_a_script_that_fails_see_its_end() {
     let environment = json!({"name": "e", "setup_script": script});
     let session = start(client, &environment, "hello").await;
     let mut stream = client.provisioning(&session.id, 0).await;
+    gate.reached(&server, &session).await;
     gate.open(&server, &session);
     let events = stream.rest().await;
     let is_told = events.iter().any(|event| {

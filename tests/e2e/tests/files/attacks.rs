@@ -102,9 +102,10 @@ impl Attacks {
     }
 
     fn outside(&self) -> Vec<BTreeMap<PathBuf, Vec<u8>>> {
-        let session = self.lab.workspace.parent().unwrap();
-        let mut folders = vec![self.outside.clone()];
-        folders.extend(["home", "log", "events"].map(|name| session.join(name)));
+        let session = self.lab.server.session_folder(&self.lab.session.id);
+        let home = self.lab.workspace.with_file_name("home");
+        let mut folders = vec![self.outside.clone(), home];
+        folders.extend(["log", "events"].map(|name| session.join(name)));
         let mut all: Vec<_> = folders.iter().map(|it| snapshot(it)).collect();
         let own = std::fs::read_dir(session).unwrap();
         all.push(own.map(|it| (it.unwrap().path(), Vec::new())).collect());

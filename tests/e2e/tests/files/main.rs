@@ -33,7 +33,7 @@ impl Lab {
     async fn of(server: Server) -> Self {
         let session = server.client().demo_session("hello").await;
         session.ended().await.completed();
-        let workspace = server.session_folder(&session.id).join("workspace");
+        let workspace = server.session_files(&session.id).join("workspace");
         Self {
             server,
             session,

@@ -81,7 +81,7 @@ async fn nothing_that_a_repository_brings_is_run() {
     assert!(!stdout.contains("ran"), "{stdout}");
     assert!(
         !server
-            .session_folder(&session.id)
+            .session_files(&session.id)
             .join("workspace/ran")
             .exists()
     );
@@ -114,7 +114,7 @@ async fn a_link_in_one_repository_does_not_lead_another_out_of_the_workspace() {
     let session = start(server.client(), resources, "hello").await;
     let error = session.ended().await.failed();
     assert!(error.contains("resources[1].mount_path"), "{error}");
-    assert!(!server.session_folder(&session.id).join("home/b").exists());
+    assert!(!server.session_files(&session.id).join("home/b").exists());
 }
 
 #[tokio::test]
@@ -135,7 +135,7 @@ async fn a_diff_runs_nothing_outside_and_changes_nothing() {
         echo two >>file; rm -f ../ran; ls -la .git/index | wc -l";
     let session = start(server.client(), resources, prompt).await;
     session.ended().await.completed();
-    let workspace = server.session_folder(&session.id).join("workspace");
+    let workspace = server.session_files(&session.id).join("workspace");
     let _ = fs::remove_file(workspace.join("ran"));
     let index = fs::read(workspace.join("r/.git/index")).unwrap();
     diffs(&session).await;

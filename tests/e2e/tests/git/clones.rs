@@ -65,7 +65,7 @@ async fn a_branch_a_tag_and_a_commit_are_checked_out() {
     let text = printed(&session).await;
     assert!(text.contains(&format!("git fetch {url}")), "{text}");
     // Nothing of the server's is needed: the objects are all there.
-    let clone = server.session_folder(&session.id).join("workspace/r/.git");
+    let clone = server.session_files(&session.id).join("workspace/r/.git");
     assert!(!clone.join("objects/info/alternates").exists());
     // The next turn finds them as they were left.
     session.prompt("$ echo mine >r/file").await;

@@ -46,7 +46,7 @@ async fn a_skill_is_a_repository_or_a_folder_of_one_and_stays_as_it_was() {
         |event: &aod_e2e::Event| event.data["stage"] == "skills" && event.data["state"] == "done";
     assert!(ended.events.iter().any(is_done), "{ended:#?}");
     let file = |session: &str, path: &str| {
-        let folder = server.session_folder(session).join("home/.claude/skills");
+        let folder = server.session_files(session).join("home/.claude/skills");
         std::fs::read_to_string(folder.join(path)).ok()
     };
     for (path, content) in [

@@ -272,7 +272,7 @@ python3 client.py"#;
     .await;
     assert!(!switches().is_empty());
     server.kill();
-    let workspace = server.session_folder(&id).join("workspace");
+    let workspace = server.session_files(&id).join("workspace");
     std::fs::write(workspace.join("go"), "").unwrap();
     server.start_again().await;
     let ended = session.at(server.client()).ended().await;

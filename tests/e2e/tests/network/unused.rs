@@ -28,7 +28,7 @@ async fn a_command_that_asks_for_nothing_has_no_program_until_it_does() {
         })
         .await
     };
-    let workspace = server.session_folder(&session.id).join("workspace");
+    let workspace = server.session_files(&session.id).join("workspace");
     file("began").await;
     assert_eq!(doors(&server), [""; 0]);
     std::fs::write(workspace.join("go"), "").unwrap();

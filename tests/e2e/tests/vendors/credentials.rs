@@ -103,7 +103,7 @@ async fn a_key_is_nowhere_but_in_the_sandbox(vendor: &'static Vendor) {
     let reached = async || lab.server.workspace_file(&session.id, "there").map(|_| ());
     aod_e2e::eventually("the tool runs", aod_e2e::DEADLINE, reached).await;
     assert_eq!(processes_with(&lab.key), Vec::<String>::new());
-    let workspace = lab.server.session_folder(&session.id).join("workspace");
+    let workspace = lab.server.session_files(&session.id).join("workspace");
     std::fs::write(workspace.join("on"), "").unwrap();
     let ended = session.ended().await.completed();
     let keys = lab.asked("touch there");

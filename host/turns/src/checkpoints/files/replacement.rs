@@ -2,27 +2,34 @@
 
 use std::ffi::OsStr;
 use std::io;
-use std::path::Path;
 
+use aod_sandbox::disk_image;
 use aod_trees::{Copy, Error, Folder, Limits, Trash, copy};
 use uuid::Uuid;
 
-use super::{NAMES, TREES, failed, failpoint, folder, put};
-use crate::paths::{SessionPaths, create_trees};
+use super::{NAMES, TREES, disk, failed, failpoint, folder, put};
+use crate::paths::SessionPaths;
 
 /// What is to take the place of a session's files has a name that begins so.
 const REPLACEMENT: &str = "replacement-";
 
-/// Copies a checkpoint's trees into a folder.
+/// Copies a checkpoint's trees into the folder of a new session.
 pub(in crate::checkpoints) fn copy_out(
     paths: &SessionPaths,
     trash: &Trash,
     turn: u32,
-    to: &Path,
+    to: &SessionPaths,
     wanted: &dyn Fn() -> bool,
 ) -> Result<(), Error> {
+    let made = match to.root().parent() == Some(paths.root()) {
+        // A session's files stay on what they were on.
+        true => to.create_sandbox_like(paths),
+        false => to.create_sandbox(),
+    };
+    made.map_err(|source| failed("make", to.root(), source))?;
+    let _disk = disk(to)?;
     let checkpoint = paths.checkpoints().join(turn.to_string());
-    create_trees(to).map_err(|source| failed("make", to, source))?;
+    let to = to.trees();
     let names = folder(&to.join(NAMES))?;
     for tree in TREES {
         let how = Copy {
@@ -65,7 +72,11 @@ pub(in crate::checkpoints) fn replace(
             let replacement = opened?;
             // What comes in their place is counted by itself.
             paths.forget_limit();
-            for tree in TREES.map(OsStr::new) {
+            let unmounted = paths.release();
+            unmounted.map_err(|source| failed("unmount", paths.root(), source))?;
+            // An image, for a session that has one.
+            for tree in TREES.into_iter().chain([disk_image::NAME]) {
+                let tree = OsStr::new(tree);
                 if replacement.status(tree)?.is_some() {
                     put(&replacement, tree, &session, tree, trash)?;
                     failpoint("replacement.half");

@@ -2,25 +2,35 @@
 
 use std::fs;
 
+use aod_sandbox::DiskBy;
+
 use super::*;
 use crate::Paths;
 
 struct TestSession {
     _folder: tempfile::TempDir,
     paths: SessionPaths,
+    /// Has the files at their paths.
+    _disk: DiskUse,
     trash: Trash,
     compress: bool,
 }
 
 impl TestSession {
     fn new() -> Self {
+        Self::with(DiskBy::Auto)
+    }
+
+    fn with(by: DiskBy) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let paths = Paths::create(&folder.path().join("data")).unwrap();
         let trash = Trash::open(&paths.trash()).unwrap();
+        let paths = paths.with_disks(by, Some(64 << 20));
         let paths = paths.session(Uuid::new_v4());
         paths.create().unwrap();
         paths.create_sandbox().unwrap();
         Self {
+            _disk: paths.disk().unwrap(),
             _folder: folder,
             paths,
             trash,
@@ -74,8 +84,8 @@ impl TestSession {
 
     fn prepare(&self, turn: u32) -> String {
         let name = replacement_name();
-        let place = self.paths.root().join(&name);
-        private_folder(&place).unwrap();
+        let place = self.paths.replacement(&name);
+        private_folder(place.root()).unwrap();
         copy_out(&self.paths, &self.trash, turn, &place, &|| true).unwrap();
         name
     }
@@ -83,7 +93,56 @@ impl TestSession {
 
 #[test]
 fn what_was_is_put_back() {
-    let place = TestSession::new();
+    put_back(TestSession::new());
+}
+
+#[test]
+fn what_was_in_an_image_is_put_back_in_another() {
+    let folder = tempfile::tempdir().unwrap();
+    if let Err(why) = DiskBy::Image.check(folder.path()) {
+        eprintln!("skipped: {why}");
+        return;
+    }
+    aod_sandbox::disk_image::own_mounts().unwrap();
+    let place = TestSession::with(DiskBy::Image);
+    use std::os::unix::fs::MetadataExt as _;
+    let image = place.paths.image().unwrap();
+    let first = image.metadata().unwrap().ino();
+    let mut place = put_back(place);
+    assert_ne!(image.metadata().unwrap().ino(), first);
+    // A copy of it is of the same kind, and what was kept is in none.
+    assert_eq!(place.paths.image(), Some(image));
+    let checkpoint = place.paths.checkpoints().join("3");
+    assert_eq!(
+        fs::read_to_string(checkpoint.join("workspace/work")).unwrap(),
+        "3"
+    );
+    remove_all(&place.paths, &place.trash).unwrap();
+    assert_eq!(
+        (place.paths.image(), place.read()),
+        (None, Default::default())
+    );
+    place.trash.sweep(&Limits::default()).unwrap();
+    assert!(place.trash.is_empty().unwrap());
+    // One whose files were not in an image does not get one.
+    let data = place._folder.path().join("other");
+    let paths = Paths::create(&data).unwrap();
+    let id = Uuid::new_v4();
+    place.paths = paths.session(id);
+    place.paths.create_sandbox().unwrap();
+    place.paths = paths.with_disks(DiskBy::Image, Some(64 << 20)).session(id);
+    place.paths.create_sandbox().unwrap();
+    place.write("plain");
+    place.make(1, None).unwrap();
+    place.write("changed");
+    let name = place.prepare(1);
+    replace(&place.paths, &place.trash, &name).unwrap();
+    assert_eq!(place.read(), ["plain", "plain"]);
+    assert_eq!(place.paths.image(), None);
+}
+
+/// Goes back twice.
+fn put_back(mut place: TestSession) -> TestSession {
     for turn in 1..=3 {
         place.write(&turn.to_string());
         place.make(turn, (turn > 1).then(|| turn - 1)).unwrap();
@@ -92,15 +151,19 @@ fn what_was_is_put_back() {
     assert!(!place.paths.checkpoints().join("1").exists());
     let name = place.prepare(2);
     replace(&place.paths, &place.trash, &name).unwrap();
+    place._disk = place.paths.disk().unwrap();
     assert_eq!(place.read(), ["2", "2"]);
     // It was done already.
     replace(&place.paths, &place.trash, &name).unwrap();
+    place._disk = place.paths.disk().unwrap();
     assert_eq!(place.read(), ["2", "2"]);
     // What is changed then is not the checkpoint's.
     place.write("other");
     let name = place.prepare(2);
     replace(&place.paths, &place.trash, &name).unwrap();
+    place._disk = place.paths.disk().unwrap();
     assert_eq!(place.read(), ["2", "2"]);
+    place
 }
 
 #[test]
