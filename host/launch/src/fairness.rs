@@ -115,11 +115,11 @@ impl Fairness {
 
     fn judge(&mut self, now: u64, used: u64) {
         let (at, before) = self.last;
-        self.budget
-            .earn(Duration::from_millis(now.saturating_sub(at)));
         // Less than before where a process has ended that nobody has counted.
-        self.budget
-            .spend(Duration::from_millis(used.saturating_sub(before)));
+        self.budget.pass(
+            Duration::from_millis(now.saturating_sub(at)),
+            Duration::from_millis(used.saturating_sub(before)),
+        );
         self.last = (now, used);
     }
 }
@@ -203,7 +203,7 @@ mod tests {
     #[test]
     fn who_spends_is_looked_at_before_all_is_used_up() {
         let mut fairness = Fairness::default();
-        assert_eq!(fairness.patience(), Some(60));
+        assert_eq!(fairness.patience(), None, "nothing is used yet");
         fairness.judge(40, 40);
         assert_eq!(fairness.patience(), Some(30));
         fairness.judge(1_000, 1_000);
@@ -244,7 +244,7 @@ mod tests {
         }
         let behind = || {
             let mut fairness = Fairness::default();
-            fairness.budget.spend(Duration::from_secs(60));
+            fairness.judge(0, 60_000);
             fairness
         };
         let mut fairness = behind();

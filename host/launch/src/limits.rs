@@ -254,7 +254,7 @@ mod tests {
         }
 
         fn poll(&self, limits: PolledLimits) -> Option<LimitExceeded> {
-            LimitPoller::of(limits, None).poll(FIRST_MS, self.0.id())
+            LimitPoller::of(limits, None).poll(BOUND_UNTIL_MS, self.0.id())
         }
 
         fn memory_over(&self, mib: u64) -> Option<u64> {

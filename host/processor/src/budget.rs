@@ -14,12 +14,13 @@ const ENOUGH: i64 = 2;
 /// ```
 /// use std::time::Duration;
 ///
-/// let mut budget = aod_processor::ProcessorBudget::new(Duration::from_millis(200));
-/// budget.spend(Duration::from_millis(200));
+/// let ms = Duration::from_millis;
+/// let mut budget = aod_processor::ProcessorBudget::new(ms(200));
+/// budget.pass(ms(0), ms(200));
 /// assert!(budget.is_behind());
-/// budget.earn(Duration::from_millis(399));
+/// budget.pass(ms(399), ms(0));
 /// assert!(budget.is_behind());
-/// budget.earn(Duration::from_millis(1));
+/// budget.pass(ms(1), ms(0));
 /// assert!(!budget.is_behind());
 /// ```
 #[derive(Clone, Copy, Debug)]
@@ -30,6 +31,8 @@ pub struct ProcessorBudget {
     /// What may be lacking at most.
     debt: i64,
     is_behind: bool,
+    /// Whether more was used than earned when it was looked at last.
+    is_spending: bool,
 }
 
 impl ProcessorBudget {
@@ -42,6 +45,7 @@ impl ProcessorBudget {
             most,
             debt: most,
             is_behind: false,
+            is_spending: false,
         }
     }
 
@@ -59,21 +63,13 @@ impl ProcessorBudget {
         self
     }
 
-    /// So much time has passed.
-    pub fn earn(&mut self, passed: Duration) {
-        self.add(microseconds(passed.saturating_mul(INCOME) / 1000));
-    }
-
-    /// So much of a processor was used.
-    pub fn spend(&mut self, used: Duration) {
-        self.add(microseconds(used).saturating_neg());
-    }
-
-    fn add(&mut self, change: i64) {
-        self.left = self
-            .left
-            .saturating_add(change)
-            .clamp(-self.debt, self.most);
+    /// So much time has passed, in which so much of a processor was used.
+    pub fn pass(&mut self, passed: Duration, used: Duration) {
+        let earned = microseconds(passed.saturating_mul(INCOME) / 1000);
+        let used = microseconds(used);
+        self.is_spending = used > earned;
+        let left = self.left.saturating_add(earned).saturating_sub(used);
+        self.left = left.clamp(self.debt.saturating_neg(), self.most);
         if self.left <= 0 {
             self.is_behind = true;
         } else if self.left >= self.most / ENOUGH {
@@ -87,12 +83,12 @@ impl ProcessorBudget {
         self.is_behind
     }
 
-    /// What is left. None for who is behind, or has as much as it ever has.
+    /// What is left. None for who is behind, or uses no more than it earns.
     #[must_use]
     pub fn left(&self) -> Option<Duration> {
-        let is_spending = !self.is_behind && self.left < self.most;
         let left = u64::try_from(self.left).unwrap_or_default();
-        is_spending.then(|| Duration::from_micros(left))
+        let is_to_end = self.is_spending && !self.is_behind;
+        is_to_end.then(|| Duration::from_micros(left))
     }
 }
 
@@ -111,11 +107,9 @@ mod tests {
     #[test]
     fn the_busy_go_behind_until_they_are_quiet() {
         let mut budget = ProcessorBudget::new(ms(200)).with_debt(ms(400));
-        assert_eq!(budget.left(), None, "nothing is spent");
         // A whole processor: 200 are used up within 300.
         let mut after = |passed, used| {
-            budget.earn(ms(passed));
-            budget.spend(ms(used));
+            budget.pass(ms(passed), ms(used));
             budget.is_behind()
         };
         assert!(!after(200, 200));
@@ -130,8 +124,7 @@ mod tests {
     fn a_quarter_of_a_processor_is_never_behind() {
         let mut budget = ProcessorBudget::new(ms(60));
         for _ in 0..1000 {
-            budget.earn(ms(20));
-            budget.spend(ms(5));
+            budget.pass(ms(20), ms(5));
             assert!(!budget.is_behind());
         }
     }
@@ -139,20 +132,24 @@ mod tests {
     #[test]
     fn what_is_left_is_told_to_who_spends() {
         let mut budget = ProcessorBudget::new(ms(200)).with_first(ms(50));
-        assert_eq!(budget.left(), Some(ms(50)));
-        budget.spend(ms(20));
+        assert_eq!(budget.left(), None, "nothing is used");
+        budget.pass(ms(0), ms(20));
         assert_eq!(budget.left(), Some(ms(30)));
-        budget.spend(ms(40));
+        budget.pass(ms(100), ms(10));
+        assert_eq!(budget.left(), None, "more was earned");
+        budget.pass(ms(0), ms(60));
         assert_eq!(budget.left(), None, "it is behind");
     }
 
     #[test]
     fn no_time_is_too_long() {
         let mut budget = ProcessorBudget::new(Duration::MAX).with_debt(Duration::MAX);
-        budget.spend(Duration::MAX);
-        budget.spend(Duration::MAX);
+        budget.pass(Duration::ZERO, Duration::MAX);
+        budget.pass(Duration::ZERO, Duration::MAX);
         assert!(budget.is_behind());
-        budget.earn(Duration::MAX);
-        budget.earn(Duration::MAX);
+        budget.pass(Duration::MAX, Duration::MAX);
+        budget.pass(Duration::MAX, Duration::ZERO);
+        budget.pass(Duration::MAX, Duration::ZERO);
+        assert!(!budget.is_behind());
     }
 }

@@ -122,6 +122,13 @@ pub trait SandboxDriver: Send + Sync {
     /// Finds out what works and what is enforced on this machine, by trying it. Blocks for some
     /// tens of milliseconds.
     fn probe(&self) -> Probe;
+
+    /// Ends what is left of sandboxes whose starter was killed while it made them, and answers how
+    /// many there were. No command runs in those, and none ever will. Looks at all processes of the
+    /// machine.
+    fn end_orphans(&self) -> usize {
+        0
+    }
 }
 
 /// The driver that configuration calls `name`, with default settings. `init` is the

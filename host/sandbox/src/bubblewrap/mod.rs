@@ -11,6 +11,7 @@
 mod arguments;
 mod change;
 mod layer;
+mod orphans;
 mod probe;
 mod proc;
 mod scratch;
@@ -206,6 +207,10 @@ impl SandboxDriver for Bubblewrap {
             None => Ok(()),
             Some(why) => Err(SandboxError::NoSystemChange { why: why.clone() }),
         }
+    }
+
+    fn end_orphans(&self) -> usize {
+        self.program().map_or(0, orphans::end)
     }
 
     fn probe(&self) -> Probe {

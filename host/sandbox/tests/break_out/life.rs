@@ -1,9 +1,11 @@
 //! The end of a sandbox is the end of all that it started.
 
 use std::fs;
+use std::io::{BufRead as _, BufReader};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use aod_sandbox::{Cancel, Ended, RunOptions, run};
+use aod_sandbox::{Cancel, Ended, RunOptions, SandboxDriver as _, run};
 
 use crate::{PATIENCE, Session, collect, command_lines_with, eventually};
 
@@ -172,4 +174,40 @@ fn long_arguments_and_environments_arrive_or_are_refused() {
     spec.env
         .extend((0..5).map(|at| (format!("A{at}"), long.clone().into())));
     assert_eq!(collect(&session.launch(&spec)).1, "120000 120000 120000\n");
+}
+
+/// Bubblewrap's child waits for its parent before it asks to be killed with it.
+#[test]
+fn a_sandbox_whose_starter_is_killed_too_early_is_ended() {
+    let session = Session::new();
+    let mut starter = Command::new("bwrap")
+        .args(["--unshare-user", "--unshare-pid", "--die-with-parent"])
+        // Its number is told, and the parent then reads from its stdin.
+        .args(["--info-fd", "1", "--userns-block-fd", "0"])
+        .args(["--ro-bind", "/", "/", "--", "/run/aod-init", "--init"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let told = BufReader::new(starter.stdout.take().unwrap());
+    let child = told.lines().find_map(|line| {
+        let line = line.unwrap();
+        let (_, number) = line.split_once("\"child-pid\": ")?;
+        Some(number.trim_end_matches(',').parse::<u32>().unwrap())
+    });
+    let child = child.unwrap();
+    session.driver.end_orphans();
+    assert!(runs(child), "its starter is there");
+    starter.kill().unwrap();
+    starter.wait().unwrap();
+    // Where a server starts meanwhile, that ends it.
+    eventually("its end", || {
+        session.driver.end_orphans();
+        !runs(child)
+    });
+}
+
+fn runs(pid: u32) -> bool {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    !status.is_empty() && !status.contains("State:\tZ")
 }

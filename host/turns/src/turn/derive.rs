@@ -82,7 +82,7 @@ impl Derivation {
     /// made of a flood is made behind all that does not come late anyway.
     pub(super) async fn advance(mut self, turns: &Turns) -> Result<(Self, Advance)> {
         if let Some(since) = self.read_all {
-            self.budget.earn(since.elapsed());
+            self.budget.pass(since.elapsed(), Duration::ZERO);
         }
         if self.budget.is_behind() {
             let others = turns.others();
@@ -99,7 +99,8 @@ impl Derivation {
             .fold
             .advance(&mut self.reader, &mut self.events, most)?;
         advance.effects.splice(..0, self.undone.drain(..));
-        self.budget.spend(thread_time().saturating_sub(begun));
+        let used = thread_time().saturating_sub(begun);
+        self.budget.pass(Duration::ZERO, used);
         self.read_all = (!advance.is_behind).then(Instant::now);
         Ok((self, advance))
     }

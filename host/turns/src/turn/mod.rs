@@ -26,6 +26,7 @@ mod worker;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use aod_resources::{RepositoryDiff, Resource, Session};
 use aod_sandbox::SandboxDriver;
@@ -63,6 +64,13 @@ pub(crate) use seen::forget_seen;
 
 /// So many answers and the like wait for a turn to take them; whoever has more waits with them.
 const WAITING_INPUTS: usize = 16;
+/// When it is looked for sandboxes without a starter: the kernel kills those in between, from the
+/// supervisor down, a moment after the supervisor is gone.
+const ORPHANS_AFTER: [Duration; 3] = [
+    Duration::ZERO,
+    Duration::from_secs(1),
+    Duration::from_secs(10),
+];
 
 /// All turns of the server that wait or run, and what they are made with.
 #[derive(Clone)]
@@ -319,8 +327,27 @@ impl Turns {
         }
     }
 
+    /// Ends what a supervisor or a server that was killed leaves of a sandbox that it was making.
+    fn end_orphans_later(&self) {
+        let (driver, shutdown) = (self.sandboxes.driver.clone(), self.shutdown.clone());
+        let end = async move {
+            for pause in ORPHANS_AFTER {
+                tokio::time::sleep(pause).await;
+                let driver = driver.clone();
+                let ended = tokio::task::spawn_blocking(move || driver.end_orphans()).await;
+                if let Ok(ended @ 1..) = ended {
+                    tracing::warn!(ended, "ended sandboxes that had lost their starter");
+                }
+            }
+        };
+        self.tasks().spawn(async move {
+            shutdown.run_until_cancelled(end).await;
+        });
+    }
+
     /// Begins what goes on beside the turns; it ends with [`Turns::shut_down`].
     pub fn watch_over(&self) {
+        self.end_orphans_later();
         let turns = self.clone();
         let is_active = move |session| turns.is_active(session) || turns.resting.has(session);
         let retention = self.0.retention.clone();

@@ -573,6 +573,7 @@ impl Task<'_> {
     /// Ends a turn whose supervisor is gone without a word: its sandbox died with it.
     pub(super) async fn lost(&self, derivation: Option<Derivation>) -> Result<(), Failure> {
         tracing::warn!("a turn's supervisor is gone");
+        self.turns.end_orphans_later();
         let summary = match derivation {
             Some(derivation) => TurnSummary::of(&derivation.break_off().await?),
             None => TurnSummary::default(),
