@@ -2,7 +2,7 @@
 //!
 //! Hostile sessions and good ones share a machine's processors. Whoever computes for one session
 //! has a [`ProcessorBudget`], and goes behind the others once that is used up. Work of the server's
-//! own that can wait is done a piece at a time by a thread that [rests](rest) while somebody else
+//! own that can wait is done a piece at a time, and [rests](Pace) in between while somebody else
 //! wants to run: a nice value counts only among the threads of one process where the kernel shares
 //! processors out among sessions (`sched(7)`, "The autogroup feature"), and those who wait are the
 //! sandboxes of others.
