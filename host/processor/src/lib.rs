@@ -11,4 +11,4 @@ mod budget;
 mod rest;
 
 pub use budget::ProcessorBudget;
-pub use rest::{LongWork, Pace, processors, thread_time};
+pub use rest::{LongWork, NICENESS, Pace, go_behind, processors, thread_time};

@@ -10,6 +10,10 @@ use std::time::{Duration, Instant};
 /// of a processor.
 const REST: u32 = 3;
 
+/// What threads that go behind add to their nice value: they have a tenth of the weight of their
+/// process's others.
+pub const NICENESS: i32 = 10;
+
 /// Asked for once: the answer is in files of control groups, and is wanted every few milliseconds.
 static PROCESSORS: LazyLock<usize> =
     LazyLock::new(|| thread::available_parallelism().map_or(1, NonZero::get));
@@ -18,6 +22,12 @@ static PROCESSORS: LazyLock<usize> =
 #[must_use]
 pub fn processors() -> usize {
     *PROCESSORS
+}
+
+/// Has the calling thread, and on Linux no other, go behind the others of its process.
+pub fn go_behind() {
+    // One that may not be nice works all the same.
+    let _ = rustix::process::nice(NICENESS);
 }
 
 /// Processor time that the calling thread has used.

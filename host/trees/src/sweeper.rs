@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use aod_processor::Pace;
+use aod_processor::{Pace, go_behind};
 
 use crate::error::Error;
 use crate::limits::Limits;
@@ -15,8 +15,6 @@ use crate::trash::Trash;
 /// How long one tree is worked on before the next one has its turn, and before it is looked
 /// whether to stop, and whether to rest: nobody waits for what is in the trash.
 const SLICE: Duration = Duration::from_millis(20);
-/// A tenth of the weight of the process's other threads.
-const NICENESS: i32 = 10;
 
 /// How long to wait before what could not be removed is tried again.
 const RETRY: Duration = Duration::from_secs(60);
@@ -65,8 +63,7 @@ fn run(trash: &Trash, stop: &AtomicBool) {
         time: SLICE,
         ..Limits::default()
     };
-    // Of this thread alone, on Linux; one that may not be nice works all the same.
-    let _ = rustix::process::nice(NICENESS);
+    go_behind();
     let wanted = || !stop.load(Ordering::Acquire);
     let mut pace = Pace::new();
     while wanted() {

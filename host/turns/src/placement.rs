@@ -166,15 +166,14 @@ struct LocalConnection {
 impl LocalConnection {
     fn send(&mut self, request: &Request) -> Result<(), ControlError> {
         if let Some(control) = &mut self.kept {
-            match control.send(request) {
-                // A supervisor drops connections where there are too many.
-                Err(ControlError::Gone { .. }) => self.kept = None,
-                Err(error @ ControlError::Refused { .. }) => return Err(error),
-                Err(error) => {
-                    self.kept = None;
-                    return Err(error);
-                }
-                Ok(()) => return Ok(()),
+            let sent = control.send(request);
+            if matches!(sent, Ok(()) | Err(ControlError::Refused { .. })) {
+                return sent;
+            }
+            self.kept = None;
+            // A supervisor drops connections where there are too many.
+            if !matches!(sent, Err(ControlError::Gone { .. })) {
+                return sent;
             }
         }
         let mut control = Control::connect(&self.path, PATIENCE)?;

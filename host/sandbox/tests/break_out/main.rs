@@ -38,6 +38,16 @@ pub(crate) fn init() -> PathBuf {
     std::env::var_os(INIT).map_or_else(beside, PathBuf::from)
 }
 
+/// Scripts that write more than the 40 MiB which they may, each in a way of its own.
+pub(crate) const BURSTS: [&str; 6] = [
+    "head -c 200000000 /dev/zero > big",
+    "fallocate -l 200000000 big",
+    "mkdir -p ~/a/b; head -c 200000000 /dev/zero > ~/a/b/big",
+    "head -c 30000000 /dev/zero > ~/some && head -c 30000000 /dev/zero > more",
+    "exec 3> gone; rm gone; head -c 200000000 /dev/zero >&3",
+    "for n in $(seq 100); do head -c 1000000 /dev/zero > $n || break; done; test -e 90",
+];
+
 /// A data folder with one session's home and workspace in it.
 pub(crate) struct Session {
     pub(crate) data: tempfile::TempDir,

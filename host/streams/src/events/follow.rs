@@ -138,26 +138,9 @@ impl Feed for EventFollower {
 
 #[cfg(test)]
 mod tests {
-    use aod_resources::Timestamp;
-    use aod_resources::event::{Event, EventBody, MessageDelta};
-
+    use super::super::read::tests::delta;
     use super::super::{Bell, EventWriter, Written};
     use super::*;
-
-    fn delta(entry: u64) -> Event {
-        Event {
-            id: EventId { entry, index: 0 },
-            turn: Some(1),
-            ordinal: u32::try_from(entry).unwrap(),
-            inside: None,
-            at: Timestamp::from_micros(0),
-            truncated: Vec::new(),
-            body: EventBody::MessageDelta(MessageDelta {
-                message: 1,
-                text: format!("word {entry}"),
-            }),
-        }
-    }
 
     #[test]
     fn all_who_follow_are_sent_the_same_bytes_and_each_event_once() {
@@ -176,14 +159,14 @@ mod tests {
             move |written: Written<'_>| bell.written(session, written)
         };
         let mut writer = EventWriter::open(&dir, 1, u64::MAX, written).unwrap();
-        writer.push(&delta(1)).unwrap();
+        writer.push(&delta(1, 1)).unwrap();
         writer.flush().unwrap();
         let mut early = [follow(EventId::START, true), follow(EventId::START, true)];
         let mut begun = early.each_mut().map(EventFollower::fill);
         // Words of one moment are one line of the file.
         for batch in [2..5u64, 5..6, 6..9] {
             let all = batch.clone();
-            all.for_each(|entry| writer.push(&delta(entry)).unwrap());
+            all.for_each(|entry| writer.push(&delta(1, entry)).unwrap());
             writer.flush().unwrap();
             // In the middle of what was written last.
             let middle = EventId {

@@ -350,7 +350,7 @@ pub(super) fn find(file: &File, after: EventId) -> io::Result<u64> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::fmt::Write as _;
     use std::fs;
 
@@ -456,7 +456,7 @@ mod tests {
     }
 
     /// As all are alike but for their text, they are stored as runs.
-    fn delta(turn: u32, entry: u64) -> Event {
+    pub(in super::super) fn delta(turn: u32, entry: u64) -> Event {
         Event {
             id: EventId { entry, index: 0 },
             turn: Some(turn),

@@ -30,8 +30,11 @@ use crate::{Error, Result};
 
 pub(crate) use files::MakeError;
 
-/// So many are made at once, and compared: each takes what the disk gives.
-const AT_ONCE: usize = 16;
+/// So many are made at once. What is large rests while others wait for a processor, and must not keep
+/// small ones, which sessions' next prompts wait for, from being made meanwhile.
+const MADE_AT_ONCE: usize = 16;
+/// So many are compared at once: each takes what the disk gives.
+const COMPARED_AT_ONCE: usize = 2;
 
 /// Which checkpoints are made and kept.
 #[derive(Clone, Copy, Debug)]
@@ -140,8 +143,8 @@ impl Default for Checkpoints {
     fn default() -> Self {
         Self {
             gates: Mutex::default(),
-            making: Semaphore::new(AT_ONCE),
-            comparing: Semaphore::new(AT_ONCE),
+            making: Semaphore::new(MADE_AT_ONCE),
+            comparing: Semaphore::new(COMPARED_AT_ONCE),
         }
     }
 }

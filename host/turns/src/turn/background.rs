@@ -7,15 +7,13 @@
 use std::cell::Cell;
 use std::time::Duration;
 
-use aod_processor::{Pace, processors};
+use aod_processor::{Pace, go_behind, processors};
 use tokio::runtime::{Builder, Runtime};
 
 use crate::{Error, Result};
 
 /// How long an idle thread stays.
 const KEEP: Duration = Duration::from_secs(2);
-/// A tenth of the weight of the server's other threads.
-const NICENESS: i32 = 10;
 
 thread_local! {
     static PACE: Cell<Pace> = const { Cell::new(Pace::new()) };
@@ -41,10 +39,7 @@ impl BackgroundThreads {
             .thread_name("background")
             .max_blocking_threads((processors() / 2).max(1))
             .thread_keep_alive(KEEP)
-            .on_thread_start(|| {
-                // Of this thread alone, on Linux; one that may not be nice works all the same.
-                let _ = rustix::process::nice(NICENESS);
-            });
+            .on_thread_start(go_behind);
         let threads = threads.build();
         if let Err(error) = &threads {
             tracing::warn!(%error, "no threads for what is behind: all else waits for it");
@@ -88,6 +83,8 @@ impl Drop for BackgroundThreads {
 #[cfg(test)]
 mod tests {
     use std::fs;
+
+    use aod_processor::NICENESS;
 
     use super::*;
 
